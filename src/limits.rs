@@ -1,0 +1,298 @@
+//! Every bound of the server in one struct.
+//!
+//! *Scope:* the [`Limits`] struct, its defaults, reading a limit from text, and the relations between fields.
+//! *Not in scope:* enforcing them; each field's documentation names what the peer sees when that happens.
+
+use std::time::Duration;
+
+/// The most header fields a [`Limits::headers_max`] may allow: the parser keeps an array of this size on the stack.
+pub const HEADERS_CAP: usize = 256;
+
+/// The most connections a [`Limits::connections_max`] may allow: an event token carries 20 bits of slot number.
+pub const CONNECTIONS_CAP: usize = 1 << 20;
+
+macro_rules! limits {
+    ($( $(#[doc = $doc:literal])+ $name:ident : $kind:ty = $default:expr; )+) => {
+        /// What the server will hold, wait for and accept, at most.
+        ///
+        /// Each field says what it bounds, what the peer sees when it is hit, and what it costs. Sizes are bytes.
+        ///
+        /// ```
+        /// use mcp_rill::Limits;
+        /// let limits = Limits { sessions_max: 8, connections_max: 32, ..Limits::DEFAULT };
+        /// assert!(limits.check().is_ok());
+        /// ```
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub struct Limits { $( $(#[doc = $doc])+ pub $name: $kind, )+ }
+
+        impl Limits {
+            /// The defaults, made for a small machine: at most 64 MiB of peers' data, 512 sessions.
+            pub const DEFAULT: Limits = Limits { $( $name: $default, )+ };
+
+            /// The names of all limits, in declared order.
+            pub const NAMES: &'static [&'static str] = &[ $( stringify!($name), )+ ];
+
+            /// Sets one limit from text: a size (`4096`, `64KiB`, `4MiB`, `1GiB`), a count, or a time
+            /// (`500ms`, `10s`, `30min`, `1h`).
+            ///
+            /// # Errors
+            /// An unknown name or a value that is not of the limit's kind gives a sentence that names both.
+            ///
+            /// ```
+            /// let mut limits = mcp_rill::Limits::DEFAULT;
+            /// limits.set("body_bytes_max", "64KiB").unwrap();
+            /// assert_eq!(limits.body_bytes_max, 65536);
+            /// assert!(limits.set("idle_timeout", "fast").unwrap_err().contains("10s"));
+            /// ```
+            pub fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
+                match name {
+                    $( stringify!($name) => {
+                        self.$name = Unit::read(value).ok_or_else(|| <$kind as Unit>::complaint(name, value))?;
+                        Ok(())
+                    } )+
+                    _ => Err(format!("unknown limit `{name}`; the limits are: {}", Self::NAMES.join(", "))),
+                }
+            }
+
+            /// One limit as text that [`set`](Limits::set) reads back, for help texts; `None` for an unknown name.
+            pub fn get(&self, name: &str) -> Option<String> {
+                match name {
+                    $( stringify!($name) => Some(self.$name.show()), )+
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+limits! {
+    /// Bytes of all peers together: bodies being received, output not yet taken, kept calls. When spent, new bodies
+    /// and sessions get 503 with `Retry-After`; if queued output alone exceeds it, the stream with the largest
+    /// backlog is closed. This is the worst case for peers' data.
+    buffered_bytes_max: usize = 64 << 20;
+    /// Open connections. At the cap the connection idle longest between two requests is closed; if none is idle,
+    /// new ones wait in the kernel's backlog. About 0.3 KiB each. At most [`CONNECTIONS_CAP`].
+    connections_max: usize = 2048;
+    /// Open sessions. One more gets 503 with `Retry-After`. About 0.3 KiB each while idle, besides its connection.
+    sessions_max: usize = 512;
+    /// The request target. A longer one gets 414 and the connection is closed.
+    target_bytes_max: usize = 8 << 10;
+    /// The request line and all header fields. A longer head gets 431 and the connection is closed.
+    head_bytes_max: usize = 16 << 10;
+    /// Header fields of one request; one more gets 431 and the connection is closed. At most [`HEADERS_CAP`].
+    headers_max: usize = 100;
+    /// A request body. A longer one gets 413: before it is read where `Content-Length` says so. The session lives on.
+    body_bytes_max: usize = 4 << 20;
+    /// All chunk extensions of one request body together; more gets 400 and the connection is closed.
+    chunk_extension_bytes_max: usize = 4 << 10;
+    /// The trailer section of one request body; a longer one gets 400 and the connection is closed.
+    trailer_bytes_max: usize = 4 << 10;
+    /// Nested arrays and objects in a JSON text; deeper ones are a parse error (−32700).
+    json_depth_max: usize = 64;
+    /// Values in one JSON text, counting members and elements; more are a parse error (−32700).
+    json_values_max: usize = 100_000;
+    /// One outgoing message. A longer result is replaced by an error (−32603) that names this limit.
+    message_bytes_max: usize = 4 << 20;
+    /// Output queued for one stream. Over half of it new requests get 503; over it the stream is closed.
+    output_bytes_max: usize = 8 << 20;
+    /// Requests of one session being worked on; one more is refused as busy (−32000).
+    calls_max: usize = 32;
+    /// Items on one page of a list; the rest come with the next cursor.
+    page_items_max: usize = 100;
+    /// Bytes after which a page of a list ends although more items would fit by count: some clients cap one event at 1 MiB.
+    page_bytes_max: usize = 512 << 10;
+    /// A resource's URI in a request; a longer one is refused (−32602).
+    uri_bytes_max: usize = 8 << 10;
+    /// What one connection may read, and what it may leave unsent before its next request is started, in one turn of the loop.
+    turn_bytes_max: usize = 64 << 10;
+    /// From the first byte of a request (or the accept) to the end of its head; then 408 and close.
+    head_timeout: Duration = Duration::from_secs(10);
+    /// From the end of the head to the end of the body, stretched by what `body_rate_min` allows; then 408 and close.
+    body_timeout: Duration = Duration::from_secs(30);
+    /// Bytes per second a body must keep up beyond `body_timeout`; slower ones get 408 and close.
+    body_rate_min: usize = 1 << 10;
+    /// A peer that takes none of its queued output for this long is closed.
+    write_timeout: Duration = Duration::from_secs(30);
+    /// A kept-alive connection without a request for this long is closed; responses announce it in `Keep-Alive`.
+    idle_timeout: Duration = Duration::from_secs(60);
+    /// After a refusal: how long the peer may go on sending before the connection is closed.
+    linger_timeout: Duration = Duration::from_secs(2);
+    /// After a refusal: how much the peer may go on sending before the connection is closed.
+    linger_bytes_max: usize = 256 << 10;
+    /// A stream without output for this long gets a comment, so that proxies keep it open.
+    keep_alive: Duration = Duration::from_secs(15);
+    /// After a shutdown began: how long queued output and running calls may take before the rest is reset.
+    shutdown_grace: Duration = Duration::from_secs(10);
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits::DEFAULT
+    }
+}
+
+const _: () = {
+    let limits = Limits::DEFAULT;
+    assert!(
+        limits.connections_max >= 2 * limits.sessions_max,
+        "a client holds a stream and a connection for POST"
+    );
+    assert!(limits.connections_max <= CONNECTIONS_CAP && limits.headers_max <= HEADERS_CAP);
+    assert!(limits.target_bytes_max < limits.head_bytes_max);
+    assert!(limits.message_bytes_max < limits.output_bytes_max);
+    assert!(limits.page_bytes_max <= limits.message_bytes_max);
+    assert!(limits.output_bytes_max <= limits.buffered_bytes_max);
+    assert!(limits.body_bytes_max + limits.head_bytes_max <= limits.buffered_bytes_max);
+};
+
+impl Limits {
+    /// Checks the relations between the fields; [`Engine::new`](crate::engine::Engine::new) refuses limits that break one.
+    ///
+    /// # Errors
+    /// A sentence that names the two limits and their values.
+    pub fn check(&self) -> Result<(), String> {
+        let least = |name: &str, value: usize, floor_name: &str, floor: usize| match value >= floor {
+            true => Ok(()),
+            false => Err(format!("limit {name} is {value}, but must be at least {floor} ({floor_name})")),
+        };
+        least(
+            "connections_max",
+            self.connections_max,
+            "2 × sessions_max",
+            self.sessions_max.saturating_mul(2),
+        )?;
+        least("connections_max", self.connections_max, "one connection", 1)?;
+        least(
+            "head_bytes_max",
+            self.head_bytes_max,
+            "target_bytes_max + 64",
+            self.target_bytes_max.saturating_add(64),
+        )?;
+        least(
+            "output_bytes_max",
+            self.output_bytes_max,
+            "message_bytes_max + 64",
+            self.message_bytes_max.saturating_add(64),
+        )?;
+        least("message_bytes_max", self.message_bytes_max, "an error message", 1024)?;
+        least("message_bytes_max", self.message_bytes_max, "page_bytes_max", self.page_bytes_max)?;
+        least("page_items_max", self.page_items_max, "one item", 1)?;
+        least("turn_bytes_max", self.turn_bytes_max, "one packet", 1024)?;
+        least("json_depth_max", self.json_depth_max, "an envelope with params and _meta", 4)?;
+        let body = self.body_bytes_max.saturating_add(self.head_bytes_max);
+        least("buffered_bytes_max", self.buffered_bytes_max, "body_bytes_max + head_bytes_max", body)?;
+        least("buffered_bytes_max", self.buffered_bytes_max, "output_bytes_max", self.output_bytes_max)?;
+        least("the cap of headers_max", HEADERS_CAP, "headers_max", self.headers_max)?;
+        least("the cap of connections_max", CONNECTIONS_CAP, "connections_max", self.connections_max)
+    }
+}
+
+/// How a limit's type is read from and shown as text.
+trait Unit: Sized {
+    fn read(text: &str) -> Option<Self>;
+    fn show(&self) -> String;
+    fn complaint(name: &str, value: &str) -> String;
+}
+
+impl Unit for usize {
+    fn read(text: &str) -> Option<usize> {
+        let (digits, unit) = split_unit(text)?;
+        let scale: u64 = match unit {
+            "" => 1,
+            "KiB" => 1 << 10,
+            "MiB" => 1 << 20,
+            "GiB" => 1 << 30,
+            _ => return None,
+        };
+        usize::try_from(digits.checked_mul(scale)?).ok()
+    }
+
+    fn show(&self) -> String {
+        const UNITS: [(usize, &str); 3] = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+        match UNITS.iter().find(|(scale, _)| *self >= *scale && self.is_multiple_of(*scale)) {
+            Some((scale, unit)) => format!("{}{unit}", self / scale),
+            None => self.to_string(),
+        }
+    }
+
+    fn complaint(name: &str, value: &str) -> String {
+        format!("limit {name}: `{value}` is not a number; write it like 4096, 64KiB or 4MiB")
+    }
+}
+
+impl Unit for Duration {
+    fn read(text: &str) -> Option<Duration> {
+        let (digits, unit) = split_unit(text)?;
+        let scale = match unit {
+            "ms" => 1,
+            "s" => 1000,
+            "min" => 60_000,
+            "h" => 3_600_000,
+            _ => return None,
+        };
+        digits.checked_mul(scale).map(Duration::from_millis)
+    }
+
+    fn show(&self) -> String {
+        match self.as_millis() {
+            ms if ms % 1000 == 0 => format!("{}s", ms / 1000),
+            ms => format!("{ms}ms"),
+        }
+    }
+
+    fn complaint(name: &str, value: &str) -> String {
+        format!("limit {name}: `{value}` is not a time; write it like 500ms, 10s, 30min or 1h")
+    }
+}
+
+fn split_unit(text: &str) -> Option<(u64, &str)> {
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (digits, unit) = text.split_at(end);
+    Some((digits.parse().ok()?, unit))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_limit_is_read_back_as_shown() {
+        for name in Limits::NAMES {
+            let shown = Limits::DEFAULT.get(name).unwrap();
+            let mut limits = Limits::DEFAULT;
+            limits.set(name, &shown).unwrap_or_else(|e| panic!("{name}={shown}: {e}"));
+            assert_eq!(limits, Limits::DEFAULT, "{name}={shown}");
+        }
+    }
+
+    #[test]
+    fn a_bad_name_or_value_is_named() {
+        let mut limits = Limits::DEFAULT;
+        assert!(limits.set("sesions_max", "1").unwrap_err().contains("sessions_max"));
+        for bad in ["", "x", "-1", "1KB", "1.5MiB", "99999999999999999999", "18446744073709551615GiB", " 1"] {
+            let error = limits.set("sessions_max", bad).unwrap_err();
+            assert!(error.contains(&format!("`{bad}`")), "{error}");
+        }
+        for bad in ["1", "1m", "s", "1 s"] {
+            assert!(limits.set("keep_alive", bad).unwrap_err().contains("keep_alive"), "{bad}");
+        }
+        assert_eq!(limits, Limits::DEFAULT);
+    }
+
+    #[test]
+    fn relations_are_checked() {
+        assert_eq!(Limits::DEFAULT.check(), Ok(()));
+        let broken = [
+            Limits { connections_max: 1023, ..Limits::DEFAULT },
+            Limits { connections_max: CONNECTIONS_CAP + 1, ..Limits::DEFAULT },
+            Limits { headers_max: HEADERS_CAP + 1, ..Limits::DEFAULT },
+            Limits { head_bytes_max: 8 << 10, ..Limits::DEFAULT },
+            Limits { body_bytes_max: 64 << 20, ..Limits::DEFAULT },
+            Limits { message_bytes_max: 8 << 20, ..Limits::DEFAULT },
+            Limits { page_items_max: 0, ..Limits::DEFAULT },
+        ];
+        for limits in broken {
+            assert!(limits.check().is_err(), "{limits:?}");
+        }
+    }
+}
