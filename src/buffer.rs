@@ -1,1 +1,178 @@
-//! To come.
+//! Byte queues whose memory is counted and recycled.
+//!
+//! *Scope:* [`Buffer`], a queue of bytes that is appended to at the back and consumed at the front, and [`Pool`], which
+//! lends buffers their memory, takes it back when they run empty, and knows how much is out.
+//! *Not in scope:* caps. Who appends checks the limits first, because only that place can answer the peer.
+//!
+//! ```text
+//!            append / write                  consume (some)
+//!   empty ──────────────────▶ holding memory ◀──────────────┐
+//!     ▲   from the pool             │  └────────────────────┘ shrinks below a quarter of its memory
+//!     └─────────────────────────────┘
+//!       consume (all) / clear: back to the pool
+//! ```
+
+/// Memory blocks up to this size are kept for the next buffer; larger ones go back to the allocator.
+const RECYCLED_BYTES_MAX: usize = 16 << 10;
+/// How many blocks wait in the pool: enough for the sockets of one turn, at most 1 MiB.
+const RECYCLED_COUNT_MAX: usize = 64;
+
+/// Lends memory to [`Buffer`]s and counts what they hold.
+#[derive(Debug, Default)]
+pub struct Pool {
+    free: Vec<Vec<u8>>,
+    used: usize,
+}
+
+impl Pool {
+    /// Bytes of memory that buffers hold now: what `buffered_bytes_max` bounds.
+    pub fn used(&self) -> usize {
+        self.used
+    }
+
+    fn recount(&mut self, before: usize, after: usize) {
+        self.used = self.used - before + after;
+    }
+
+    fn take(&mut self) -> Vec<u8> {
+        self.free.pop().unwrap_or_default()
+    }
+
+    fn give(&mut self, mut bytes: Vec<u8>) {
+        if bytes.capacity() <= RECYCLED_BYTES_MAX
+            && self.free.len() < RECYCLED_COUNT_MAX
+            && bytes.capacity() > 0
+        {
+            bytes.clear();
+            self.free.push(bytes);
+        }
+    }
+}
+
+/// A queue of bytes. It owns no memory while it is empty.
+///
+/// Every method that may change the memory takes the [`Pool`]; a buffer that is dropped without [`Buffer::clear`]
+/// stays counted, so each owner clears its buffers in one place.
+#[derive(Debug, Default)]
+pub struct Buffer {
+    bytes: Vec<u8>,
+    start: usize,
+}
+
+impl Buffer {
+    /// Appends what `write` puts at the end of the vector it is given.
+    pub fn write<R>(&mut self, pool: &mut Pool, write: impl FnOnce(&mut Vec<u8>) -> R) -> R {
+        let before = self.bytes.capacity();
+        if before == 0 {
+            self.bytes = pool.take();
+        } else if self.start > self.bytes.len() / 2 {
+            self.bytes.drain(..self.start);
+            self.start = 0;
+        }
+        let result = write(&mut self.bytes);
+        pool.recount(before, self.bytes.capacity());
+        result
+    }
+
+    /// Appends `bytes`.
+    pub fn append(&mut self, pool: &mut Pool, bytes: &[u8]) {
+        if !bytes.is_empty() {
+            self.write(pool, |out| out.extend_from_slice(bytes));
+        }
+    }
+
+    /// Removes `count` bytes from the front (all, if there are fewer) and gives memory back that is no longer needed.
+    pub fn consume(&mut self, pool: &mut Pool, count: usize) {
+        self.start = self.start.saturating_add(count);
+        if self.start >= self.bytes.len() {
+            return self.clear(pool);
+        }
+        let capacity = self.bytes.capacity();
+        if capacity > RECYCLED_BYTES_MAX && self.len() < capacity / 4 {
+            self.bytes = self.as_slice().to_vec();
+            self.start = 0;
+            pool.recount(capacity, self.bytes.capacity());
+        }
+    }
+
+    /// Cuts the end off, so that `len` bytes are left; does nothing if there are fewer.
+    pub fn truncate(&mut self, pool: &mut Pool, len: usize) {
+        if len == 0 {
+            return self.clear(pool);
+        }
+        self.bytes.truncate(self.start.saturating_add(len));
+    }
+
+    /// Empties the buffer and returns its memory to the pool.
+    pub fn clear(&mut self, pool: &mut Pool) {
+        let bytes = std::mem::take(&mut self.bytes);
+        self.start = 0;
+        pool.recount(bytes.capacity(), 0);
+        pool.give(bytes);
+    }
+
+    /// What is queued, oldest byte first.
+    pub fn as_slice(&self) -> &[u8] {
+        self.bytes.get(self.start..).unwrap_or_default()
+    }
+
+    /// How many bytes are queued.
+    pub fn len(&self) -> usize {
+        self.bytes.len() - self.start
+    }
+
+    /// Whether nothing is queued.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_queue_of_bytes_that_is_counted() {
+        let mut pool = Pool::default();
+        let mut buffer = Buffer::default();
+        buffer.append(&mut pool, b"hello ");
+        buffer.append(&mut pool, b"world");
+        buffer.consume(&mut pool, 3);
+        assert_eq!(buffer.as_slice(), b"lo world");
+        buffer.append(&mut pool, b"!");
+        buffer.consume(&mut pool, 5);
+        assert_eq!((buffer.as_slice(), buffer.len()), (&b"rld!"[..], 4));
+        assert_eq!(pool.used(), buffer.bytes.capacity());
+        buffer.truncate(&mut pool, 2);
+        assert_eq!(buffer.as_slice(), b"rl");
+        buffer.consume(&mut pool, 100);
+        assert!(buffer.is_empty());
+        assert_eq!((pool.used(), buffer.bytes.capacity()), (0, 0));
+    }
+
+    #[test]
+    fn small_memory_is_recycled_and_large_memory_is_not() {
+        let mut pool = Pool::default();
+        let mut buffer = Buffer::default();
+        buffer.append(&mut pool, &[1; 100]);
+        let address = buffer.as_slice().as_ptr();
+        buffer.clear(&mut pool);
+        buffer.append(&mut pool, &[2; 50]);
+        assert_eq!(buffer.as_slice().as_ptr(), address);
+        buffer.append(&mut pool, &[2; RECYCLED_BYTES_MAX * 8]);
+        buffer.consume(&mut pool, RECYCLED_BYTES_MAX * 7);
+        assert!(pool.used() <= RECYCLED_BYTES_MAX * 2, "shrunk below a quarter: {}", pool.used());
+        buffer.append(&mut pool, &[2; RECYCLED_BYTES_MAX * 8]);
+        buffer.clear(&mut pool);
+        assert_eq!((pool.used(), pool.free.len()), (0, 0));
+    }
+
+    #[test]
+    fn the_pool_is_bounded() {
+        let mut pool = Pool::default();
+        let mut buffers: Vec<Buffer> = (0..200).map(|_| Buffer::default()).collect();
+        buffers.iter_mut().for_each(|buffer| buffer.append(&mut pool, b"x"));
+        buffers.iter_mut().for_each(|buffer| buffer.clear(&mut pool));
+        assert_eq!((pool.free.len(), pool.used()), (RECYCLED_COUNT_MAX, 0));
+    }
+}
