@@ -1,6 +1,16 @@
 //! Time as a value, and a wheel of deadlines.
+//!
+//! *Scope:* [`Now`], and [`Timers`]: at most one deadline for each entry of a [`Slab`], set and cleared in constant time
+//! because the wheel's links are in the entries. *Not in scope:* reading a clock; what happens when a deadline passes.
+//!
+//! ```text
+//!  heads[tick % SLOTS] ──▶ entry ⇄ entry ⇄ entry      every entry whose deadline falls into this slot's 10 ms,
+//!                                                     in this turn of the wheel or a later one
+//! ```
 
 use std::time::Duration;
+
+use crate::slab::{Key, Slab};
 
 /// The present, handed to the engine by its driver: nothing below the driver reads a clock.
 ///
@@ -15,4 +25,216 @@ pub struct Now {
     pub mono: Duration,
     /// Time since 1970-01-01 UTC: what the `Date` header field shows.
     pub unix: Duration,
+}
+
+/// How fine the wheel is. A deadline is met up to this much late, never early.
+const TICK_MS: u64 = 10;
+/// Slots of the wheel: one turn is about 10 s, so that most deadlines are looked at once or twice before they are due.
+const SLOTS: usize = 1024;
+const NONE: u32 = u32::MAX;
+
+/// An entry's place in the wheel.
+#[derive(Debug)]
+pub struct Link {
+    next: u32,
+    prev: u32,
+    /// In ticks; 0 while no deadline is set.
+    tick: u64,
+}
+
+impl Default for Link {
+    fn default() -> Link {
+        Link { next: NONE, prev: NONE, tick: 0 }
+    }
+}
+
+/// A slab entry that can have a deadline.
+pub trait Linked {
+    /// The entry's link; only [`Timers`] changes it.
+    fn link(&mut self) -> &mut Link;
+}
+
+/// The deadlines of one slab's entries.
+#[derive(Debug)]
+pub struct Timers {
+    heads: Vec<u32>,
+    /// A bit for each slot that is not empty.
+    occupied: [u64; SLOTS / 64],
+    /// Everything up to this tick has been taken out.
+    tick: u64,
+}
+
+impl Default for Timers {
+    fn default() -> Timers {
+        Timers { heads: vec![NONE; SLOTS], occupied: [0; SLOTS / 64], tick: 0 }
+    }
+}
+
+impl Timers {
+    /// Makes sure that the entry comes up in [`due`](Timers::due) by `deadline`: a deadline that is set already and is
+    /// earlier is left alone, since whoever handles it looks again and calls this with what is then left.
+    pub fn wake_by<T: Linked>(&mut self, slab: &mut Slab<T>, key: Key, deadline: Duration) {
+        let tick = to_tick(deadline).max(self.tick + 1);
+        let Some(entry) = slab.get_mut(key) else { return };
+        let set = entry.link().tick;
+        if set != 0 && set <= tick {
+            return;
+        }
+        self.clear(slab, key);
+        let slot = (tick % SLOTS as u64) as usize;
+        let Some(head) = self.heads.get_mut(slot) else { return };
+        let next = std::mem::replace(head, key.index());
+        if let Some((_, entry)) = slab.at_mut(next) {
+            entry.link().prev = key.index();
+        }
+        if let Some(entry) = slab.get_mut(key) {
+            *entry.link() = Link { next, prev: NONE, tick };
+        }
+        if let Some(word) = self.occupied.get_mut(slot / 64) {
+            *word |= 1 << (slot % 64);
+        }
+    }
+
+    /// Forgets the entry's deadline. Must be called before an entry is removed from its slab.
+    pub fn clear<T: Linked>(&mut self, slab: &mut Slab<T>, key: Key) {
+        let Some(entry) = slab.get_mut(key) else { return };
+        let Link { next, prev, tick } = std::mem::take(entry.link());
+        if tick == 0 {
+            return;
+        }
+        if let Some((_, entry)) = slab.at_mut(next) {
+            entry.link().prev = prev;
+        }
+        if let Some((_, entry)) = slab.at_mut(prev) {
+            entry.link().next = next;
+            return;
+        }
+        let slot = (tick % SLOTS as u64) as usize;
+        if let Some(head) = self.heads.get_mut(slot) {
+            *head = next;
+        }
+        if let Some(word) = self.occupied.get_mut(slot / 64)
+            && next == NONE
+        {
+            *word &= !(1 << (slot % 64));
+        }
+    }
+
+    /// Takes out the deadlines that have passed at `now` and appends their keys to `due`.
+    pub fn due<T: Linked>(&mut self, slab: &mut Slab<T>, now: Duration, due: &mut Vec<Key>) {
+        let end = now.as_millis() as u64 / TICK_MS;
+        let first = self.tick + 1;
+        if end < first {
+            return;
+        }
+        self.tick = end;
+        for tick in first..=end.min(first + SLOTS as u64 - 1) {
+            let slot = (tick % SLOTS as u64) as usize;
+            let mut index = self.heads.get(slot).copied().unwrap_or(NONE);
+            while let Some((key, entry)) = slab.at_mut(index) {
+                let (next, deadline) = (entry.link().next, entry.link().tick);
+                index = next;
+                if deadline <= end {
+                    self.clear(slab, key);
+                    due.push(key);
+                }
+            }
+        }
+    }
+
+    /// When [`due`](Timers::due) wants to be called next: never after the earliest deadline's tick, sometimes before it.
+    pub fn next(&self) -> Option<Duration> {
+        let start = ((self.tick + 1) % SLOTS as u64) as usize;
+        let ahead = (0..=SLOTS / 64).find_map(|step| {
+            let word = (start / 64 + step) % (SLOTS / 64);
+            let mut bits = self.occupied.get(word).copied().unwrap_or(0);
+            if step == 0 {
+                bits &= !0 << (start % 64);
+            }
+            (bits != 0).then(|| (word * 64 + bits.trailing_zeros() as usize + SLOTS - start) % SLOTS)
+        })?;
+        Some(Duration::from_millis((self.tick + 1 + ahead as u64) * TICK_MS))
+    }
+}
+
+fn to_tick(at: Duration) -> u64 {
+    let ms = u64::try_from(at.as_millis()).unwrap_or(u64::MAX);
+    ms.div_ceil(TICK_MS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Default)]
+    struct Entry(Link);
+
+    impl Linked for Entry {
+        fn link(&mut self) -> &mut Link {
+            &mut self.0
+        }
+    }
+
+    fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    /// The wheel against a plain list of deadlines, over a seeded run of sets, clears, removals and time steps.
+    #[test]
+    fn the_wheel_agrees_with_a_list() {
+        let (mut slab, mut timers) = (Slab::default(), Timers::default());
+        let mut list: Vec<(Key, Option<u64>)> =
+            (0..50).map(|_| (slab.insert(Entry::default()), None)).collect();
+        let (mut now, mut random) = (0, 99u64);
+        for _ in 0..100_000 {
+            random = random.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            let (pick, what) = ((random >> 40) as usize % list.len(), (random >> 33) % 10);
+            match what {
+                0..=4 => {
+                    let at = now + (random >> 20) % [30, 2_000, 40_000][(random >> 60) as usize % 3];
+                    timers.wake_by(&mut slab, list[pick].0, ms(at));
+                    let set = list[pick].1.map_or(at, |before| before.min(at));
+                    list[pick].1 = Some(set);
+                }
+                5 => {
+                    timers.clear(&mut slab, list[pick].0);
+                    list[pick].1 = None;
+                }
+                6 => {
+                    timers.clear(&mut slab, list[pick].0);
+                    slab.remove(list[pick].0).unwrap();
+                    list[pick] = (slab.insert(Entry::default()), None);
+                }
+                _ => {
+                    now += (random >> 20) % 300;
+                    let mut due = Vec::new();
+                    timers.due(&mut slab, ms(now), &mut due);
+                    due.iter().for_each(|key| {
+                        let entry = list.iter_mut().find(|(k, _)| k == key).unwrap();
+                        assert!(entry.1.unwrap() <= now, "never early");
+                        entry.1 = None;
+                    });
+                    let left = list.iter().filter_map(|(_, at)| *at).min();
+                    assert!(left.is_none_or(|at| at + 2 * TICK_MS > now), "late: {left:?} at {now}");
+                    assert!(timers.next().is_none_or(|at| at > ms(now)));
+                    assert!(
+                        left.is_none() || timers.next().unwrap() <= ms(left.unwrap().max(now) + 2 * TICK_MS)
+                    );
+                    assert!(left.is_some() || timers.next().is_none());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_long_sleep_finds_everything() {
+        let (mut slab, mut timers) = (Slab::default(), Timers::default());
+        let keys: Vec<Key> = (0..3000).map(|_| slab.insert(Entry::default())).collect();
+        keys.iter().enumerate().for_each(|(n, key)| timers.wake_by(&mut slab, *key, ms(n as u64 * 17)));
+        let mut due = Vec::new();
+        timers.due(&mut slab, ms(3_600_000), &mut due);
+        due.sort();
+        assert_eq!(due, keys);
+        assert_eq!(timers.next(), None);
+    }
 }
