@@ -1,1 +1,419 @@
-//! To come.
+//! JSON-RPC 2.0 messages as MCP uses them: bounded, borrowed when read, written in place.
+//!
+//! *Scope:* the envelope (JSON-RPC 2.0, sections 4 and 5; MCP basic, "Messages") of one message in either direction,
+//! ids, errors, and the reading and writing of JSON text that other layers share.
+//! *Not in scope:* what methods mean, which id answers which, splitting batches (only revision 2025-03-26 has them).
+//!
+//! ```text
+//!   bytes ──▶ scan ──────────▶ envelope ──────────────▶ kind, by the members that are present
+//!              │ UTF-8          │ JSON, one object        ├ method + id          Request
+//!              │ depth          │ no member twice         ├ method, no id        Notification
+//!              │ values         │ jsonrpc is "2.0"        ├ result + id          Response, Ok
+//!              ▼                ▼                         ├ error (id optional)  Response, Err
+//!            −32700       −32700 | −32600                 └ anything else        −32600
+//! ```
+//!
+//! ```
+//! use mcp_rill::Limits;
+//! use mcp_rill::jsonrpc::{self, IdRef, Message, Object};
+//!
+//! let body = br#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
+//! let Message::Request(ping) = jsonrpc::parse(body, &Limits::DEFAULT)? else { unreachable!() };
+//! assert_eq!((&ping.id, &*ping.method), (&IdRef::Int(1), "ping"));
+//!
+//! let mut reply = Vec::new();
+//! jsonrpc::write_result(&mut reply, &ping.id, |out| Object::new(out).end());
+//! assert_eq!(reply, br#"{"jsonrpc":"2.0","id":1,"result":{}}"#);
+//!
+//! let refused = jsonrpc::parse(br#"{"jsonrpc":"1.0","id":"a","method":"ping"}"#, &Limits::DEFAULT).unwrap_err();
+//! assert_eq!(refused.error.code, jsonrpc::Error::INVALID_REQUEST);
+//! assert_eq!(refused.id, Some("a".into()));
+//! # Ok::<(), jsonrpc::Rejected>(())
+//! ```
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde_json::value::RawValue;
+
+use crate::limits::Limits;
+
+mod id;
+mod json;
+
+pub use id::{Id, IdRef};
+pub use json::{Array, Members, Object, member, scan, string, write_raw, write_str};
+
+/// A JSON-RPC error object (JSON-RPC 2.0, section 5.1).
+///
+/// ```
+/// use mcp_rill::jsonrpc::Error;
+/// let error = Error::method_not_found("tools/fly");
+/// assert_eq!((error.code, &*error.message), (-32601, "Method not found: tools/fly"));
+/// ```
+#[derive(Clone, Debug)]
+pub struct Error {
+    /// What kind of error; the constants below and those of MCP.
+    pub code: i64,
+    /// One sentence for a person.
+    pub message: Cow<'static, str>,
+    /// Details, any JSON value.
+    pub data: Option<Box<RawValue>>,
+}
+
+impl Error {
+    /// The text is not JSON, not UTF-8, or over a limit.
+    pub const PARSE_ERROR: i64 = -32700;
+    /// JSON, but not a JSON-RPC message.
+    pub const INVALID_REQUEST: i64 = -32600;
+    /// No such method, or one whose capability was not declared.
+    pub const METHOD_NOT_FOUND: i64 = -32601;
+    /// The method does not take these parameters.
+    pub const INVALID_PARAMS: i64 = -32602;
+    /// The receiver failed.
+    pub const INTERNAL_ERROR: i64 = -32603;
+
+    /// An error without data.
+    pub fn new(code: i64, message: impl Into<Cow<'static, str>>) -> Error {
+        Error { code, message: message.into(), data: None }
+    }
+
+    /// −32700 with `Parse error: ` and the detail.
+    pub fn parse_error(detail: impl fmt::Display) -> Error {
+        Error::new(Error::PARSE_ERROR, format!("Parse error: {detail}"))
+    }
+
+    /// −32600 with `Invalid request: ` and the detail.
+    pub fn invalid_request(detail: impl fmt::Display) -> Error {
+        Error::new(Error::INVALID_REQUEST, format!("Invalid request: {detail}"))
+    }
+
+    /// −32601 with `Method not found: ` and the first 64 characters of the name.
+    pub fn method_not_found(method: &str) -> Error {
+        Error::new(Error::METHOD_NOT_FOUND, format!("Method not found: {method:.64}"))
+    }
+
+    /// −32602 with `Invalid params: ` and the detail.
+    pub fn invalid_params(detail: impl fmt::Display) -> Error {
+        Error::new(Error::INVALID_PARAMS, format!("Invalid params: {detail}"))
+    }
+
+    /// −32603 with `Internal error: ` and the detail.
+    pub fn internal(detail: impl fmt::Display) -> Error {
+        Error::new(Error::INTERNAL_ERROR, format!("Internal error: {detail}"))
+    }
+
+    /// Adds details.
+    pub fn with_data(self, data: Box<RawValue>) -> Error {
+        Error { data: Some(data), ..self }
+    }
+
+    /// Reads the error object of a [`Response`].
+    ///
+    /// # Errors
+    /// −32600 if it is not an object with an integer `code` and a string `message`, or has a member twice.
+    ///
+    /// ```
+    /// use mcp_rill::jsonrpc::Error;
+    /// let error = Error::read(serde_json::from_str(r#"{"code": -32000, "message": "busy"}"#)?)?;
+    /// assert_eq!(error.to_string(), "busy (-32000)");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn read(raw: &RawValue) -> Result<Error, Error> {
+        let members = Members::of(raw).map_err(|error| Error::invalid_request(error.message))?;
+        let code = members.get("code").and_then(|code| code.get().parse().ok());
+        let message = members.get("message").and_then(string);
+        match (code, message) {
+            (Some(code), Some(message)) => Ok(Error {
+                code,
+                message: Cow::Owned(message.into_owned()),
+                data: members.get("data").map(ToOwned::to_owned),
+            }),
+            _ => Err(Error::invalid_request("an error needs an integer code and a string message")),
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.message, self.code)
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// One message, borrowed from its bytes.
+#[derive(Clone, Debug)]
+pub enum Message<'a> {
+    /// Wants an answer.
+    Request(Request<'a>),
+    /// Must not be answered, whatever it says.
+    Notification(Notification<'a>),
+    /// Answers a request of ours.
+    Response(Response<'a>),
+}
+
+/// A message with `method` and `id`.
+#[derive(Clone, Debug)]
+pub struct Request<'a> {
+    /// What the answer must carry.
+    pub id: IdRef<'a>,
+    /// The method's name, without its escapes.
+    pub method: Cow<'a, str>,
+    /// The text of an object.
+    pub params: Option<&'a RawValue>,
+}
+
+/// A message with `method` and without `id`.
+#[derive(Clone, Debug)]
+pub struct Notification<'a> {
+    /// The method's name, without its escapes.
+    pub method: Cow<'a, str>,
+    /// The text of an object.
+    pub params: Option<&'a RawValue>,
+}
+
+/// A message with `result` or `error`.
+#[derive(Clone, Debug)]
+pub struct Response<'a> {
+    /// The request that is answered. `None` only for an error whose sender could not read the id.
+    pub id: Option<IdRef<'a>>,
+    /// The text of `result`, or of `error` for [`Error::read`]; any JSON value.
+    pub outcome: Result<&'a RawValue, &'a RawValue>,
+}
+
+/// Why bytes are not a [`Message`].
+#[derive(Clone, Debug)]
+pub struct Rejected {
+    /// What to answer.
+    pub error: Error,
+    /// The id to answer with: of something that wants an answer and whose id could be read, else `None`.
+    pub id: Option<Id>,
+}
+
+impl From<Error> for Rejected {
+    fn from(error: Error) -> Rejected {
+        Rejected { error, id: None }
+    }
+}
+
+impl fmt::Display for Rejected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl std::error::Error for Rejected {}
+
+/// Whether a JSON text is an array: a batch, which [`parse`] refuses.
+///
+/// A layer that takes batches (MCP 2025-03-26, basic, "Batching") bounds the text with [`scan`], reads it as
+/// `Vec<&RawValue>` and gives each element to [`parse`].
+///
+/// ```
+/// assert!(mcp_rill::jsonrpc::is_batch(b" [{}]"));
+/// assert!(!mcp_rill::jsonrpc::is_batch(b"{}"));
+/// ```
+pub fn is_batch(bytes: &[u8]) -> bool {
+    bytes.trim_ascii_start().starts_with(b"[")
+}
+
+/// Reads one message.
+///
+/// Members besides `jsonrpc`, `id`, `method`, `params`, `result` and `error` are ignored. Inside `params`, `result`
+/// and `error` only the syntax is checked: [`Members`] and [`string`] refuse duplicates and bad escapes there.
+///
+/// # Errors
+/// −32700 for what is not one JSON text in UTF-8 without a byte order mark, or is over a limit (see [`scan`]).
+/// −32600 for what is no message: an array, a member twice (escapes do not hide it), a `jsonrpc` other than `"2.0"`,
+/// an id that is not an integer of 64 bits or a string, a method that is not a string, `params` that are not an
+/// object (MCP has no positional ones, and null is not absent), members of both a request and a response.
+pub fn parse<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Message<'a>, Rejected> {
+    let text = scan(bytes, limits)?;
+    if !text.trim_ascii_start().starts_with('{') {
+        serde_json::from_str::<&RawValue>(text).map_err(Error::parse_error)?;
+        let what = if is_batch(bytes) { "batches are not supported" } else { "a message is an object" };
+        return Err(Error::invalid_request(what).into());
+    }
+    let envelope = Envelope::read(text).map_err(Error::parse_error)?;
+    envelope.message().map_err(|error| Rejected { error, id: envelope.id_to_answer() })
+}
+
+/// Appends a response with a result: what `result` appends, which must be one JSON value in one line.
+///
+/// The members' order is `jsonrpc`, `id`, `result`, here and below; nothing else is ever added, since some clients
+/// refuse unknown members.
+pub fn write_result<'i>(out: &mut Vec<u8>, id: impl Into<IdRef<'i>>, result: impl FnOnce(&mut Vec<u8>)) {
+    begin(out).field("id", |out| id.into().write(out)).field("result", result);
+}
+
+/// Appends an error response. Without an id the member is left out, as MCP 2025-11-25 wants it.
+///
+/// ```
+/// use mcp_rill::jsonrpc::{Error, Id, write_error};
+/// let mut out = Vec::new();
+/// write_error(&mut out, Some((&Id::Int(1)).into()), &Error::new(-32000, "busy"));
+/// assert_eq!(out, br#"{"jsonrpc":"2.0","id":1,"error":{"code":-32000,"message":"busy"}}"#);
+/// ```
+pub fn write_error(out: &mut Vec<u8>, id: Option<IdRef<'_>>, error: &Error) {
+    let mut message = begin(out);
+    if let Some(id) = id {
+        message.field("id", |out| id.write(out));
+    }
+    message.field("error", |out| write_error_object(out, error));
+}
+
+/// Appends an error response for the body of a refused HTTP request: without an id it has `"id":null` (JSON-RPC 2.0,
+/// section 5). Never for a stream: MCP's schema has no null id, and clients drop such a message there.
+///
+/// ```
+/// use mcp_rill::jsonrpc::{Error, write_error_body};
+/// let mut out = Vec::new();
+/// write_error_body(&mut out, None, &Error::new(-32000, "busy"));
+/// assert_eq!(out, br#"{"jsonrpc":"2.0","id":null,"error":{"code":-32000,"message":"busy"}}"#);
+/// ```
+pub fn write_error_body(out: &mut Vec<u8>, id: Option<IdRef<'_>>, error: &Error) {
+    let mut message = begin(out);
+    match id {
+        Some(id) => message.field("id", |out| id.write(out)),
+        None => message.raw("id", "null"),
+    };
+    message.field("error", |out| write_error_object(out, error));
+}
+
+/// Appends a request. `params` appends one JSON object in one line; if it appends nothing, there are no params.
+///
+/// ```
+/// use mcp_rill::jsonrpc::{Id, write_request};
+/// let mut out = Vec::new();
+/// write_request(&mut out, &Id::from("r1"), "ping", |_| {});
+/// assert_eq!(out, br#"{"jsonrpc":"2.0","id":"r1","method":"ping"}"#);
+/// ```
+pub fn write_request<'i>(
+    out: &mut Vec<u8>,
+    id: impl Into<IdRef<'i>>,
+    method: &str,
+    params: impl FnOnce(&mut Vec<u8>),
+) {
+    begin(out).field("id", |out| id.into().write(out)).str("method", method).opt_field("params", params);
+}
+
+/// Appends a notification. `params` appends one JSON object in one line; if it appends nothing, there are no params.
+///
+/// ```
+/// use mcp_rill::jsonrpc::{Object, write_notification};
+/// let mut out = Vec::new();
+/// write_notification(&mut out, "notifications/message", |out| {
+///     Object::new(out).str("level", "info").str("data", "hello");
+/// });
+/// assert!(out.ends_with(br#""method":"notifications/message","params":{"level":"info","data":"hello"}}"#));
+/// ```
+pub fn write_notification(out: &mut Vec<u8>, method: &str, params: impl FnOnce(&mut Vec<u8>)) {
+    begin(out).str("method", method).opt_field("params", params);
+}
+
+fn begin(out: &mut Vec<u8>) -> Object<'_> {
+    let mut message = Object::new(out);
+    message.raw("jsonrpc", r#""2.0""#);
+    message
+}
+
+fn write_error_object(out: &mut Vec<u8>, error: &Error) {
+    let mut object = Object::new(out);
+    object.int("code", error.code).str("message", &error.message);
+    if let Some(data) = &error.data {
+        object.raw("data", data.get());
+    }
+}
+
+/// The members as they are present. All are read before any is judged, so that broken JSON is a parse error wherever
+/// it breaks, and an id after the defect is still found.
+#[derive(Default)]
+struct Envelope<'a> {
+    jsonrpc: Option<&'a RawValue>,
+    id: Option<&'a RawValue>,
+    method: Option<&'a RawValue>,
+    params: Option<&'a RawValue>,
+    result: Option<&'a RawValue>,
+    error: Option<&'a RawValue>,
+    twice: Option<&'static str>,
+}
+
+impl<'a> Envelope<'a> {
+    fn read(text: &'a str) -> Result<Envelope<'a>, serde_json::Error> {
+        let mut envelope = Envelope::default();
+        json::walk(text, &mut |name, value| {
+            let (slot, name) = match &*name {
+                "jsonrpc" => (&mut envelope.jsonrpc, "jsonrpc"),
+                "id" => (&mut envelope.id, "id"),
+                "method" => (&mut envelope.method, "method"),
+                "params" => (&mut envelope.params, "params"),
+                "result" => (&mut envelope.result, "result"),
+                "error" => (&mut envelope.error, "error"),
+                _ => return,
+            };
+            // Of several duplicates the id is the one to remember: it must not be answered.
+            if slot.replace(value).is_some() && envelope.twice != Some("id") {
+                envelope.twice = Some(name);
+            }
+        })?;
+        Ok(envelope)
+    }
+
+    fn message(&self) -> Result<Message<'a>, Error> {
+        if let Some(name) = self.twice {
+            return Err(Error::invalid_request(format_args!("member `{name}` occurs twice")));
+        }
+        if text("jsonrpc", self.jsonrpc)? != "2.0" {
+            return Err(Error::invalid_request("`jsonrpc` must be \"2.0\""));
+        }
+        match (self.method, self.result, self.error) {
+            (Some(_), None, None) => {
+                let method = text("method", self.method)?;
+                if self.params.is_some_and(|params| !params.get().starts_with('{')) {
+                    return Err(Error::invalid_request("`params` must be an object"));
+                }
+                let params = self.params;
+                Ok(match self.id {
+                    Some(raw) => Message::Request(Request { id: id(raw)?, method, params }),
+                    None => Message::Notification(Notification { method, params }),
+                })
+            }
+            (None, Some(result), None) => match self.id {
+                Some(raw) => Ok(Message::Response(Response { id: Some(id(raw)?), outcome: Ok(result) })),
+                None => Err(Error::invalid_request("a result needs an `id`")),
+            },
+            (None, None, Some(error)) => {
+                let id = self.id.filter(|raw| raw.get() != "null").map(id).transpose()?;
+                Ok(Message::Response(Response { id, outcome: Err(error) }))
+            }
+            (None, None, None) => Err(Error::invalid_request("no `method`, `result` or `error`")),
+            _ => Err(Error::invalid_request("only one of `method`, `result` and `error` can be present")),
+        }
+    }
+
+    fn id_to_answer(&self) -> Option<Id> {
+        let only_response = self.method.is_none() && (self.result.is_some() || self.error.is_some());
+        if only_response || self.twice == Some("id") {
+            return None;
+        }
+        self.id.and_then(IdRef::read).map(IdRef::into_owned)
+    }
+}
+
+fn id(raw: &RawValue) -> Result<IdRef<'_>, Error> {
+    match IdRef::read(raw) {
+        Some(id) => Ok(id),
+        None if raw.get().starts_with('"') => text("id", Some(raw)).map(IdRef::Str),
+        None => Err(Error::invalid_request("`id` must be a string or an integer of 64 bits")),
+    }
+}
+
+fn text<'a>(name: &str, raw: Option<&'a RawValue>) -> Result<Cow<'a, str>, Error> {
+    match raw {
+        Some(raw) if raw.get().starts_with('"') => string(raw)
+            .ok_or_else(|| Error::parse_error(format_args!("`{name}` has half of a surrogate pair"))),
+        Some(_) => Err(Error::invalid_request(format_args!("`{name}` must be a string"))),
+        None => Err(Error::invalid_request(format_args!("`{name}` is missing"))),
+    }
+}

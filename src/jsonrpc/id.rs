@@ -1,0 +1,116 @@
+//! Ids of requests: integers and strings, nothing else.
+
+use std::borrow::Cow;
+
+use serde_json::value::RawValue;
+
+use super::json::{put, string, write_str};
+
+/// A request's id, kept: an integer or a string, which stay different (`1` is not `"1"`).
+///
+/// ```
+/// use mcp_rill::jsonrpc::{Id, IdRef};
+/// let id = Id::from("a");
+/// assert_eq!(id, IdRef::Str("a".into()));
+/// assert_ne!(Id::Int(1), Id::from("1"));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Id {
+    /// An integer that fits 64 bits.
+    Int(i64),
+    /// A string, without its escapes.
+    Str(Box<str>),
+}
+
+/// A request's id while its message is borrowed (MCP basic, "Requests": string or integer, never null).
+///
+/// Reading an integer or an id without escapes allocates nothing. `&Id` and `&IdRef` both convert into it, which is
+/// what the writers below take.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum IdRef<'a> {
+    /// An integer that fits 64 bits.
+    Int(i64),
+    /// A string, without its escapes.
+    Str(Cow<'a, str>),
+}
+
+impl<'a> IdRef<'a> {
+    /// Reads an id, also where it stands elsewhere: a progress token, the `requestId` of a cancellation.
+    ///
+    /// `None` for any other value: a number with a fraction or exponent, one beyond 64 bits, null, an object.
+    ///
+    /// ```
+    /// use mcp_rill::jsonrpc::IdRef;
+    /// assert_eq!(IdRef::read(serde_json::from_str("-7")?), Some(IdRef::Int(-7)));
+    /// assert_eq!(IdRef::read(serde_json::from_str("1.0")?), None);
+    /// # Ok::<(), serde_json::Error>(())
+    /// ```
+    pub fn read(raw: &'a RawValue) -> Option<IdRef<'a>> {
+        match raw.get().parse() {
+            Ok(number) => Some(IdRef::Int(number)),
+            Err(_) => string(raw).map(IdRef::Str),
+        }
+    }
+
+    /// The id on its own, to keep it longer than the message.
+    pub fn into_owned(self) -> Id {
+        match self {
+            IdRef::Int(number) => Id::Int(number),
+            IdRef::Str(text) => Id::Str(text.into()),
+        }
+    }
+
+    /// Appends the id as JSON, in its own type.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        match self {
+            IdRef::Int(number) => put(out, number),
+            IdRef::Str(text) => write_str(out, text),
+        }
+    }
+}
+
+impl<'a> From<&'a Id> for IdRef<'a> {
+    fn from(id: &'a Id) -> IdRef<'a> {
+        match id {
+            Id::Int(number) => IdRef::Int(*number),
+            Id::Str(text) => IdRef::Str(Cow::Borrowed(text)),
+        }
+    }
+}
+
+impl<'a> From<&'a IdRef<'_>> for IdRef<'a> {
+    fn from(id: &'a IdRef<'_>) -> IdRef<'a> {
+        match id {
+            IdRef::Int(number) => IdRef::Int(*number),
+            IdRef::Str(text) => IdRef::Str(Cow::Borrowed(text)),
+        }
+    }
+}
+
+impl From<IdRef<'_>> for Id {
+    fn from(id: IdRef<'_>) -> Id {
+        id.into_owned()
+    }
+}
+
+impl From<i64> for Id {
+    fn from(number: i64) -> Id {
+        Id::Int(number)
+    }
+}
+
+impl From<&str> for Id {
+    fn from(text: &str) -> Id {
+        Id::Str(text.into())
+    }
+}
+
+impl PartialEq<IdRef<'_>> for Id {
+    fn eq(&self, other: &IdRef<'_>) -> bool {
+        match (self, other) {
+            (Id::Int(number), IdRef::Int(other)) => number == other,
+            (Id::Str(text), IdRef::Str(other)) => **text == **other,
+            _ => false,
+        }
+    }
+}
