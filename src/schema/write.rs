@@ -1,0 +1,260 @@
+//! JSON text out: the schema of a type, and objects.
+//!
+//! *Scope:* the order and form of a schema's keywords, members and commas of objects.
+//! *Not in scope:* how single values are written (`types.rs`).
+//!
+//! Keywords come as `type`, `title`, `description`, what the kind adds, `default`, `x-mcp-header`.
+
+use super::shape::{Choice, Docs, Field, Kind, Rules};
+use super::{Schema, types::put};
+
+/// Writes the members of a struct in declared order, leaving out the absent ones.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct ObjectWriter<'a> {
+    json: JsonObject<'a>,
+    fields: std::slice::Iter<'static, Field>,
+}
+
+impl<'a> ObjectWriter<'a> {
+    /// Starts an object with these members.
+    pub fn new(out: &'a mut Vec<u8>, fields: &'static [Field]) -> ObjectWriter<'a> {
+        ObjectWriter { json: JsonObject::new(out), fields: fields.iter() }
+    }
+
+    /// Writes the value of the next member.
+    pub fn member<T: Schema>(&mut self, value: &T) {
+        if let Some(field) = self.fields.next()
+            && !value.is_absent()
+        {
+            value.write(self.json.key(field.name));
+        }
+    }
+
+    /// Ends the object.
+    pub fn end(self) {
+        self.json.end();
+    }
+}
+
+/// Writes one string of an enum.
+#[doc(hidden)]
+pub fn write_choice(out: &mut Vec<u8>, value: &'static str) {
+    put(out, value);
+}
+
+/// Writes the schema of a type that stands alone.
+pub(super) fn kind_schema(out: &mut Vec<u8>, kind: &Kind) {
+    schema(out, kind, &Rules::NONE, String::new(), None);
+}
+
+fn field_schema(out: &mut Vec<u8>, field: &Field) {
+    let mut description = joined(field.docs);
+    if description.is_empty() {
+        description = joined(type_docs(field.kind));
+    }
+    schema(out, field.kind, &field.rules, description, field.default);
+}
+
+fn schema(
+    out: &mut Vec<u8>,
+    kind: &Kind,
+    rules: &Rules,
+    description: String,
+    default: Option<fn(&mut Vec<u8>)>,
+) {
+    let mut json = JsonObject::new(out);
+    if let Some(name) = type_name(kind) {
+        put(json.key("type"), name);
+    }
+    if let Some(title) = rules.title {
+        put(json.key("title"), title);
+    }
+    if !description.is_empty() {
+        put(json.key("description"), &description);
+    }
+    keywords(&mut json, kind, rules);
+    if let Some(write_default) = default {
+        write_default(json.key("default"));
+    }
+    if let Some(header) = rules.header {
+        put(json.key("x-mcp-header"), header);
+    }
+    json.end();
+}
+
+fn type_name(kind: &Kind) -> Option<&'static str> {
+    match kind {
+        Kind::Any => None,
+        Kind::Boolean => Some("boolean"),
+        Kind::Integer { .. } => Some("integer"),
+        Kind::Number => Some("number"),
+        Kind::Text | Kind::Choice { .. } => Some("string"),
+        Kind::List(_) => Some("array"),
+        Kind::Object { .. } => Some("object"),
+    }
+}
+
+fn keywords(json: &mut JsonObject<'_>, kind: &Kind, rules: &Rules) {
+    match kind {
+        Kind::Any | Kind::Boolean => {}
+        Kind::Integer { min, max } => integer_range(json, rules.range(*min, *max)),
+        Kind::Number => {
+            if let Some(bound) = rules.min {
+                put(json.key("minimum"), &bound.real);
+            }
+            if let Some(bound) = rules.max {
+                put(json.key("maximum"), &bound.real);
+            }
+        }
+        Kind::Text => {
+            if let Some(span) = rules.length {
+                limits(json, ["minLength", "maxLength"], span.min, span.max);
+            }
+            if let Some(format) = rules.format {
+                put(json.key("format"), format);
+            }
+        }
+        Kind::Choice { choices, .. } if titled(choices) => titles(json.key("oneOf"), choices),
+        Kind::Choice { choices, .. } => values(json.key("enum"), choices),
+        Kind::List(item) => {
+            item_schema(json.key("items"), item, rules);
+            if let Some(span) = rules.items {
+                limits(json, ["minItems", "maxItems"], span.min, span.max);
+            }
+        }
+        Kind::Object { fields, .. } => members(json, fields),
+    }
+}
+
+/// The forms of a multiple choice are prescribed: without titles `type` and `enum`, with titles `anyOf` alone.
+fn item_schema(out: &mut Vec<u8>, item: &Kind, rules: &Rules) {
+    match item {
+        Kind::Choice { choices, .. } if titled(choices) => {
+            let mut json = JsonObject::new(out);
+            titles(json.key("anyOf"), choices);
+            json.end();
+        }
+        Kind::Choice { .. } => kind_schema(out, item),
+        _ => schema(out, item, &rules.of_items(), joined(type_docs(item)), None),
+    }
+}
+
+/// What every 64-bit integer keeps anyway is not worth a keyword.
+fn integer_range(json: &mut JsonObject<'_>, (min, max): (i128, i128)) {
+    if min != i128::from(i64::MIN) {
+        put(json.key("minimum"), &min);
+    }
+    if max != i128::from(i64::MAX) && max != i128::from(u64::MAX) {
+        put(json.key("maximum"), &max);
+    }
+}
+
+fn limits(json: &mut JsonObject<'_>, [least, most]: [&str; 2], min: usize, max: usize) {
+    if min > 0 {
+        put(json.key(least), &min);
+    }
+    if max < usize::MAX {
+        put(json.key(most), &max);
+    }
+}
+
+fn members(json: &mut JsonObject<'_>, fields: &[Field]) {
+    // Forms must have `properties` and some model APIs refuse an object without it, so an empty one is written too.
+    let mut properties = JsonObject::new(json.key("properties"));
+    for field in fields {
+        field_schema(properties.key(field.name), field);
+    }
+    properties.end();
+    if fields.iter().any(Field::required) {
+        list(json.key("required"), fields.iter().filter(|field| field.required()), |out, field| {
+            put(out, field.name)
+        });
+    }
+    put(json.key("additionalProperties"), &false);
+}
+
+fn titled(choices: &[Choice]) -> bool {
+    choices.iter().any(|choice| choice.title.is_some())
+}
+
+fn titles(out: &mut Vec<u8>, choices: &[Choice]) {
+    list(out, choices.iter(), |out, choice| {
+        let mut json = JsonObject::new(out);
+        put(json.key("const"), choice.value);
+        put(json.key("title"), choice.title.unwrap_or(choice.value));
+        json.end();
+    });
+}
+
+fn values(out: &mut Vec<u8>, choices: &[Choice]) {
+    list(out, choices.iter(), |out, choice| put(out, choice.value));
+}
+
+fn type_docs(kind: &Kind) -> Docs {
+    match kind {
+        Kind::Choice { docs, .. } | Kind::Object { docs, .. } => docs,
+        _ => &[],
+    }
+}
+
+/// The lines of a documentation as one text: joined by spaces, an empty line starts a paragraph.
+fn joined(docs: Docs) -> String {
+    let mut text = String::new();
+    let mut gap = "";
+    for line in docs.iter().flatten().flat_map(|part| if part.is_empty() { "\n" } else { part }.lines()) {
+        match line.trim() {
+            "" if !text.is_empty() => gap = "\n\n",
+            "" => {}
+            line => {
+                text.push_str(gap);
+                text.push_str(line);
+                gap = " ";
+            }
+        }
+    }
+    text
+}
+
+/// Writes an array.
+pub(super) fn list<T>(
+    out: &mut Vec<u8>,
+    items: impl Iterator<Item = T>,
+    mut write: impl FnMut(&mut Vec<u8>, T),
+) {
+    out.push(b'[');
+    for (index, item) in items.enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        write(out, item);
+    }
+    out.push(b']');
+}
+
+#[derive(Debug)]
+struct JsonObject<'a> {
+    out: &'a mut Vec<u8>,
+    empty: bool,
+}
+
+impl<'a> JsonObject<'a> {
+    fn new(out: &'a mut Vec<u8>) -> JsonObject<'a> {
+        out.push(b'{');
+        JsonObject { out, empty: true }
+    }
+
+    fn key(&mut self, name: &str) -> &mut Vec<u8> {
+        if !self.empty {
+            self.out.push(b',');
+        }
+        self.empty = false;
+        put(self.out, name);
+        self.out.push(b':');
+        self.out
+    }
+
+    fn end(self) {
+        self.out.push(b'}');
+    }
+}
