@@ -19,5 +19,7 @@ pub mod engine;
 #[cfg(feature = "net")]
 pub mod client;
 
+#[doc(hidden)]
+pub use buffer::{Buffer, Pool};
 pub use limits::{CONNECTIONS_CAP, HEADERS_CAP, Limits};
 pub use timers::Now;

@@ -1,1 +1,616 @@
-//! To come.
+//! The head of a request: finding its end, and every rule that decides how the request is framed.
+//!
+//! *Scope:* [`Search`] finds the end of a head in bytes that arrive in pieces; [`parse`] reads a whole head into a
+//! [`Head`], or refuses it. *Not in scope:* what the target, the host or a field means to the application.
+//!
+//! httparse begins at the first byte on each call, so a head sent byte by byte would cost the square of its length.
+//! The search therefore remembers where it stopped, and httparse sees each head once, when it is whole. Line ends are
+//! judged by the search alone, because httparse takes a bare LF for one. All that the search decides depends on
+//! positions only: a head is accepted or refused in the same way however its bytes are cut.
+//!
+//! ```text
+//!  start ──CR LF──▶ skipped ──CR LF──▶ refused          one empty line may precede a request (RFC 9112 §2.2)
+//!    │                 │
+//!    └──request line───┴──▶ fields ─┬─CR LF──▶ whole ──parse──▶ Head, or refused
+//!                             ▲     │
+//!                             └─────┘ field line
+//! ```
+//!
+//! ```
+//! use mcp_rill::{Limits, http::head::{Fields, Framing, Search, parse}};
+//! let (limits, mut search) = (Limits::DEFAULT, Search::default());
+//! let bytes = b"\r\nPOST /messages?sessionId=7 HTTP/1.1\r\nHost: localhost:3001\r\nContent-Length: 2\r\n\r\n{}";
+//! assert_eq!(search.find(&bytes[..50], &limits)?, None);
+//! let range = search.find(bytes, &limits)?.unwrap();
+//! let mut fields = Fields::new();
+//! let head = parse(&bytes[range], &mut fields, &limits)?;
+//! assert_eq!((head.method, head.path, head.query), ("POST", "/messages", Some("sessionId=7")));
+//! assert_eq!((head.framing, head.keep_alive), (Framing::Length(2), true));
+//! assert_eq!(head.host.map(|host| (host.name, host.port)), Some(("localhost", Some(3001))));
+//! # Ok::<(), mcp_rill::http::Refusal>(())
+//! ```
+
+use std::mem::MaybeUninit;
+use std::net::Ipv6Addr;
+use std::ops::Range;
+
+use super::{Refusal, is_token_byte, is_value_byte, shown};
+use crate::Limits;
+use crate::limits::HEADERS_CAP;
+
+/// Room in the first line for the method, the version, spaces and CR LF, besides the target itself.
+const LINE_REST_BYTES_MAX: usize = 64;
+/// Positions are kept in 32 bits, so that a connection stays small; no limit makes a head longer than this.
+const HEAD_BYTES_CAP: usize = 1 << 30;
+
+/// The methods that are understood; any other is refused with 501, also CONNECT and TRACE (RFC 9110 §9.1).
+const METHODS: [&str; 7] = ["GET", "POST", "OPTIONS", "DELETE", "HEAD", "PUT", "PATCH"];
+
+/// Where the search for the end of a head stands.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Search {
+    start: u32,
+    line: u32,
+    from: u32,
+    skipped: bool,
+    in_fields: bool,
+    response: bool,
+}
+
+impl Search {
+    /// A search in a response (RFC 9112 §4), whose first line is judged by
+    /// [`parse_response`](super::response::parse_response).
+    pub fn in_response() -> Search {
+        Search { response: true, ..Search::default() }
+    }
+
+    /// Looks on for the end of the head in `bytes`: all that was there at the last call, and more.
+    ///
+    /// Gives the range of the head (without an empty line before it, with the one after it), or `None` if more
+    /// bytes are needed.
+    ///
+    /// # Errors
+    /// 400 for a bare LF, a second empty line, or what is not a request line (RFC 9112 §2.2, §3); 414 for a too long
+    /// request line; 431 for a too long head; 505 for a version other than 1.0 and 1.1.
+    pub fn find(&mut self, bytes: &[u8], limits: &Limits) -> Result<Option<Range<usize>>, Refusal> {
+        loop {
+            let (start, from) = (self.start as usize, self.from as usize);
+            self.check_first_byte(bytes.get(start))?;
+            let Some(length) = memchr::memchr(b'\n', bytes.get(from..).unwrap_or_default()) else {
+                self.check_length(bytes.len().saturating_sub(start), limits)?;
+                self.from = position(bytes.len());
+                return Ok(None);
+            };
+            let end = from + length + 1;
+            self.check_length(end - start, limits)?;
+            let line = bytes.get(self.line as usize..end).unwrap_or_default();
+            let Some(text) = line.strip_suffix(b"\r\n") else {
+                let text = shown(line.trim_ascii_end());
+                return Err(Refusal::new(
+                    400,
+                    format!("the line `{text}` ends in a bare LF; end it with CR LF"),
+                ));
+            };
+            if !text.is_empty() {
+                self.check_first_line(text)?;
+                self.in_fields = true;
+            } else if self.in_fields {
+                return Ok(Some(start..end));
+            } else if self.skipped || self.response {
+                return Err(Refusal::new(400, "empty lines stand before the first line; send at most one"));
+            } else {
+                self.skipped = true;
+                self.start = position(end);
+            }
+            self.line = position(end);
+            self.from = self.line;
+        }
+    }
+
+    /// How many bytes at the front are an empty line before the request. The caller drops them; they do not count
+    /// as the beginning of a request, because some old clients send one after a body.
+    pub fn take_skipped(&mut self) -> usize {
+        let skipped = std::mem::take(&mut self.start);
+        self.line = self.line.saturating_sub(skipped);
+        self.from = self.from.saturating_sub(skipped);
+        skipped as usize
+    }
+
+    /// A peer that speaks TLS or something else to this port sends no line end for long: tell it at once.
+    fn check_first_byte(&self, byte: Option<&u8>) -> Result<(), Refusal> {
+        match byte {
+            Some(0x16) if !self.response => Err(Refusal::new(
+                400,
+                "this looks like a TLS handshake, and this port speaks plain HTTP; use http:// instead of https://",
+            )),
+            Some(byte) if !self.response && !is_token_byte(*byte) && !b"\r\n".contains(byte) => {
+                Err(Refusal::new(400, format!("a request cannot begin with the byte 0x{byte:02x}")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn check_length(&self, length: usize, limits: &Limits) -> Result<(), Refusal> {
+        let (head_max, target_max) = (limits.head_bytes_max.min(HEAD_BYTES_CAP), limits.target_bytes_max);
+        if !self.in_fields && !self.response && length > target_max.saturating_add(LINE_REST_BYTES_MAX) {
+            return Err(target_too_long(limits));
+        }
+        if length > head_max {
+            let reason =
+                format!("the head is longer than {head_max} bytes; send fewer or shorter header fields");
+            return Err(Refusal::new(431, reason));
+        }
+        Ok(())
+    }
+
+    /// The version is judged as soon as its line is whole: an HTTP/0.9 peer waits for an answer to that one line.
+    fn check_first_line(&self, line: &[u8]) -> Result<(), Refusal> {
+        if self.in_fields || self.response {
+            return Ok(());
+        }
+        let last = line.rsplit(|byte| *byte == b' ').next().unwrap_or_default();
+        if last == b"HTTP/1.1" || last == b"HTTP/1.0" {
+            return Ok(());
+        }
+        let number = last.strip_prefix(b"HTTP/").unwrap_or_default();
+        if !number.is_empty() && number.iter().all(|byte| byte.is_ascii_digit() || *byte == b'.') {
+            let version = shown(last);
+            return Err(Refusal::new(505, format!("the version `{version}` is not supported; use HTTP/1.1")));
+        }
+        let line = shown(line);
+        Err(Refusal::new(400, format!("the request line `{line}` does not end in HTTP/1.1; send it as one")))
+    }
+}
+
+fn position(at: usize) -> u32 {
+    u32::try_from(at).unwrap_or(u32::MAX)
+}
+
+fn target_too_long(limits: &Limits) -> Refusal {
+    let max = limits.target_bytes_max;
+    Refusal::new(414, format!("the request target is longer than {max} bytes; shorten it"))
+}
+
+/// The protocol version of a request (RFC 9112 §2.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// HTTP/1.0: no chunked bodies, and closed after the response unless `Connection: keep-alive` asks otherwise.
+    Http10,
+    /// HTTP/1.1.
+    Http11,
+}
+
+/// How the body is delimited (RFC 9112 §6.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// There is no body.
+    None,
+    /// `Content-Length`: exactly this many bytes.
+    Length(u64),
+    /// `Transfer-Encoding: chunked`.
+    Chunked,
+}
+
+/// The fields of one name, where several would be ambiguous.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Single<'a> {
+    /// No field has the name.
+    #[default]
+    Absent,
+    /// One field has it; this is its value.
+    One(&'a [u8]),
+    /// More than one field has it.
+    Several,
+}
+
+impl<'a> Single<'a> {
+    fn add(&mut self, value: &'a [u8]) {
+        *self = match self {
+            Single::Absent => Single::One(value),
+            Single::One(_) | Single::Several => Single::Several,
+        };
+    }
+}
+
+/// A valid `Host` value: a name or address, and perhaps a port (RFC 9110 §7.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Host<'a> {
+    /// The whole value.
+    pub text: &'a str,
+    /// The name or address, in the case the peer wrote it; an IPv6 address without its brackets.
+    pub name: &'a str,
+    /// The port, if one is given.
+    pub port: Option<u16>,
+}
+
+impl<'a> Host<'a> {
+    /// Reads `host[:port]`; `None` if it is anything else.
+    ///
+    /// Narrower than the `reg-name` of RFC 3986 §3.2.2: letters, digits, `-`, `.` and `_` are what names in use
+    /// consist of, and what is left out (`,`, `@`, `%`, …) is what parsers disagree about.
+    pub fn read(text: &'a str) -> Option<Host<'a>> {
+        let (name, after) = match text.strip_prefix('[') {
+            Some(rest) => {
+                let (address, after) = rest.split_once(']')?;
+                address.parse::<Ipv6Addr>().ok()?;
+                (address, after)
+            }
+            None => {
+                let (name, after) = text.split_at_checked(text.find(':').unwrap_or(text.len()))?;
+                let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+                (!name.is_empty() && name.bytes().all(plain)).then_some((name, after))?
+            }
+        };
+        let port = match after.strip_prefix(':') {
+            Some("") => None,
+            Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => Some(digits.parse().ok()?),
+            Some(_) => return None,
+            None if after.is_empty() => None,
+            None => return None,
+        };
+        Some(Host { text, name, port })
+    }
+}
+
+/// Room for the fields of one head; lives on the stack next to the bytes it borrows from.
+pub struct Fields<'a>([MaybeUninit<httparse::Header<'a>>; HEADERS_CAP]);
+
+impl Fields<'_> {
+    /// Empty, and not even zeroed: a head of ten fields must not pay for [`HEADERS_CAP`].
+    pub fn new() -> Self {
+        Fields([const { MaybeUninit::uninit() }; HEADERS_CAP])
+    }
+}
+
+impl<'a> Fields<'a> {
+    /// Room for as many fields as the limits allow.
+    pub(crate) fn room(&mut self, limits: &Limits) -> &mut [MaybeUninit<httparse::Header<'a>>] {
+        self.0.get_mut(..limits.headers_max.min(HEADERS_CAP)).unwrap_or_default()
+    }
+}
+
+impl Default for Fields<'_> {
+    fn default() -> Self {
+        Fields::new()
+    }
+}
+
+/// A lawful request head. What is in it means one thing only.
+#[derive(Clone, Debug)]
+pub struct Head<'a> {
+    /// One of GET, HEAD, POST, PUT, DELETE, OPTIONS and PATCH (RFC 9110 §9).
+    pub method: &'a str,
+    /// The target as sent: visible ASCII without `#` (RFC 9112 §3.2).
+    pub target: &'a str,
+    /// The path as sent, still percent-encoded; begins with `/`, or is `*` (with OPTIONS only).
+    pub path: &'a str,
+    /// What follows the first `?`, still percent-encoded.
+    pub query: Option<&'a str>,
+    /// The version (RFC 9112 §2.3).
+    pub version: Version,
+    /// How the body is delimited (RFC 9112 §6.3).
+    pub framing: Framing,
+    /// Whether the connection may carry another request after this one (RFC 9112 §9.3).
+    pub keep_alive: bool,
+    /// Whether the peer waits for `100 Continue` before it sends the body (RFC 9110 §10.1.1).
+    pub expect_continue: bool,
+    /// Who the request is for; absent from HTTP/1.0 only (RFC 9110 §7.2).
+    pub host: Option<Host<'a>>,
+    fields: &'a [httparse::Header<'a>],
+}
+
+impl<'a> Head<'a> {
+    /// All fields in order, names as sent, values without surrounding whitespace (RFC 9110 §5).
+    pub fn headers(&self) -> impl Iterator<Item = (&'a str, &'a [u8])> + use<'a> {
+        self.fields.iter().map(|field| (field.name, field.value))
+    }
+
+    /// The values of all fields with this name, in order; names are compared without case (RFC 9110 §5.1).
+    pub fn headers_named<'n>(&self, name: &'n str) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
+        self.fields.iter().filter(move |field| field.name.eq_ignore_ascii_case(name)).map(|field| field.value)
+    }
+
+    /// The value of the first field with this name (RFC 9110 §5.1).
+    pub fn header(&self, name: &str) -> Option<&'a [u8]> {
+        self.headers_named(name).next()
+    }
+
+    /// The value of the first field with this name, if it is UTF-8.
+    pub fn header_str(&self, name: &str) -> Option<&'a str> {
+        self.header(name).and_then(|value| std::str::from_utf8(value).ok())
+    }
+
+    /// The value of a field that may be sent once only, such as `Origin`: taking the first of several would be a
+    /// guess (RFC 9110 §5.3).
+    pub fn single(&self, name: &str) -> Single<'a> {
+        let mut single = Single::Absent;
+        self.headers_named(name).for_each(|value| single.add(value));
+        single
+    }
+}
+
+/// Reads the whole head that [`Search::find`] found.
+///
+/// # Errors
+/// A [`Refusal`] for every head that could be read in two ways, or asks for what this server does not do. The rules
+/// are at the functions that hold them, each with its section.
+pub fn parse<'a>(bytes: &'a [u8], room: &'a mut Fields<'a>, limits: &Limits) -> Result<Head<'a>, Refusal> {
+    let room = room.room(limits);
+    let mut request = httparse::Request::new(&mut []);
+    match request.parse_with_uninit_headers(bytes, room) {
+        Ok(httparse::Status::Complete(_)) => {}
+        Ok(httparse::Status::Partial) => return Err(explain(bytes, None, limits)),
+        Err(error) => return Err(explain(bytes, Some(error), limits)),
+    }
+    let (Some(method), Some(target), Some(minor)) = (request.method, request.path, request.version) else {
+        return Err(explain(bytes, None, limits));
+    };
+    let fields: &'a [httparse::Header<'a>] = request.headers;
+    let version = if minor == 0 { Version::Http10 } else { Version::Http11 };
+    check_method(method)?;
+    let target_parts = split_target(method, target, limits)?;
+    let known = Known::collect(fields);
+    let host = known.host(version, target_parts.authority)?;
+    let framing = known.framing(method, version, limits)?;
+    let expects = known.expects_continue(version)?;
+    let keep_alive = !known.close && (version == Version::Http11 || known.keep_alive);
+    Ok(Head {
+        method,
+        target,
+        path: target_parts.path,
+        query: target_parts.query,
+        version,
+        framing,
+        keep_alive,
+        expect_continue: expects && !matches!(framing, Framing::None | Framing::Length(0)),
+        host,
+        fields,
+    })
+}
+
+fn check_method(method: &str) -> Result<(), Refusal> {
+    if METHODS.contains(&method) {
+        return Ok(());
+    }
+    let method = shown(method.as_bytes());
+    Err(Refusal::new(
+        501,
+        format!("the method `{method}` is not supported; use one of {}", METHODS.join(", ")),
+    ))
+}
+
+struct Target<'a> {
+    authority: Option<&'a str>,
+    path: &'a str,
+    query: Option<&'a str>,
+}
+
+/// The four forms of a target (RFC 9112 §3.2). The authority-form belongs to CONNECT, which is refused before.
+fn split_target<'a>(method: &str, target: &'a str, limits: &Limits) -> Result<Target<'a>, Refusal> {
+    if target.len() > limits.target_bytes_max {
+        return Err(target_too_long(limits));
+    }
+    let refuse = |why: &str| {
+        let target = shown(target.as_bytes());
+        Err(Refusal::new(400, format!("the request target `{target}` {why}")))
+    };
+    // RFC 9112 §3.2 names no fragment, and RFC 3986 §2 only visible ASCII: encode the rest.
+    if target.bytes().any(|byte| !byte.is_ascii_graphic()) {
+        return refuse("holds bytes that are not visible ASCII; percent-encode them");
+    }
+    if target.contains('#') {
+        return refuse("holds a `#`; leave the fragment out");
+    }
+    if target == "*" {
+        if method == "OPTIONS" {
+            return Ok(Target { authority: None, path: target, query: None });
+        }
+        return refuse("is for OPTIONS only; send a path");
+    }
+    let (authority, rest) = match target.split_once("://") {
+        _ if target.starts_with('/') => (None, target),
+        Some((scheme, rest)) if ["http", "https"].iter().any(|s| scheme.eq_ignore_ascii_case(s)) => {
+            let end = rest.find(['/', '?']).unwrap_or(rest.len());
+            let (authority, rest) = rest.split_at_checked(end).unwrap_or((rest, ""));
+            (Some(authority), rest)
+        }
+        _ => return refuse("is neither a path nor an http URL; begin it with `/`"),
+    };
+    if authority.is_some_and(|authority| authority.contains('@')) {
+        // RFC 9110 §4.2.4: user information hides which host is meant.
+        return refuse("holds user information; leave it out");
+    }
+    let (path, query) = match rest.split_once('?') {
+        Some((path, query)) => (path, Some(query)),
+        None => (rest, None),
+    };
+    Ok(Target { authority, path: if path.is_empty() { "/" } else { path }, query })
+}
+
+/// What framing and routing depend on, gathered in one pass over the fields.
+#[derive(Default)]
+struct Known<'a> {
+    host: Single<'a>,
+    length: Single<'a>,
+    coding: Single<'a>,
+    expectation: Single<'a>,
+    close: bool,
+    keep_alive: bool,
+}
+
+impl<'a> Known<'a> {
+    fn collect(fields: &[httparse::Header<'a>]) -> Known<'a> {
+        let mut known = Known::default();
+        for field in fields {
+            let is = |name: &str| field.name.eq_ignore_ascii_case(name);
+            match field.name.len() {
+                4 if is("host") => known.host.add(field.value),
+                6 if is("expect") => known.expectation.add(field.value),
+                10 if is("connection") => known.connection(field.value),
+                14 if is("content-length") => known.length.add(field.value),
+                17 if is("transfer-encoding") => known.coding.add(field.value),
+                _ => {}
+            }
+        }
+        known
+    }
+
+    /// RFC 9110 §7.6.1: a list, which may be spread over several fields; `close` wins (RFC 9112 §9.3).
+    fn connection(&mut self, value: &[u8]) {
+        for option in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+            self.close |= option.eq_ignore_ascii_case(b"close");
+            self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
+        }
+    }
+
+    /// RFC 9112 §3.2: exactly one valid `Host`, and only HTTP/1.0 may leave it out. RFC 9112 §3.2.2: the authority of
+    /// an absolute-form target replaces it; this server wants both to be equal, so that no two readers can differ.
+    fn host(&self, version: Version, authority: Option<&'a str>) -> Result<Option<Host<'a>>, Refusal> {
+        let invalid = |what: &str, value: &[u8]| {
+            let value = shown(value);
+            Refusal::new(400, format!("{what} `{value}` is not a host and port; send it like localhost:3001"))
+        };
+        let host = match self.host {
+            Single::Absent if version == Version::Http10 => None,
+            Single::Absent => return Err(Refusal::new(400, "the Host header field is missing; send one")),
+            Single::Several => return Err(Refusal::new(400, "Host is sent more than once; send it once")),
+            Single::One(value) => {
+                let text = std::str::from_utf8(value).ok();
+                Some(text.and_then(Host::read).ok_or_else(|| invalid("the Host header field", value))?)
+            }
+        };
+        let Some(authority) = authority else { return Ok(host) };
+        let named =
+            Host::read(authority).ok_or_else(|| invalid("the target's host", authority.as_bytes()))?;
+        match host {
+            Some(host) if !host.text.eq_ignore_ascii_case(authority) => {
+                let (host, target) = (shown(host.text.as_bytes()), shown(authority.as_bytes()));
+                let reason =
+                    format!("Host is `{host}` but the target's host is `{target}`; send the same in both");
+                Err(Refusal::new(400, reason))
+            }
+            Some(host) => Ok(Some(host)),
+            None => Ok(Some(named)),
+        }
+    }
+
+    /// RFC 9112 §6.3, with every repair a recipient may make replaced by a refusal.
+    fn framing(&self, method: &str, version: Version, limits: &Limits) -> Result<Framing, Refusal> {
+        let framing = match (self.coding, self.length) {
+            (Single::Absent, Single::Absent) => Framing::None,
+            (Single::Absent, Single::One(value)) => Framing::Length(content_length(value)?),
+            (Single::Absent, Single::Several) => {
+                return Err(Refusal::new(400, "Content-Length is sent more than once; send it once"));
+            }
+            // RFC 9112 §6.1: HTTP/1.0 knows no transfer codings, so a relay may have passed this on unread.
+            (_, _) if version == Version::Http10 => {
+                return Err(Refusal::new(400, "Transfer-Encoding is sent with HTTP/1.0; use Content-Length"));
+            }
+            // RFC 9112 §6.1 and §11.2: the signature of request smuggling.
+            (_, Single::One(_) | Single::Several) => {
+                let reason = "Transfer-Encoding and Content-Length are sent together; send one of them";
+                return Err(Refusal::new(400, reason));
+            }
+            (Single::Several, Single::Absent) => {
+                return Err(Refusal::new(400, "Transfer-Encoding is sent more than once; send it once"));
+            }
+            (Single::One(value), Single::Absent) => transfer_coding(value)?,
+        };
+        match (method, framing) {
+            // RFC 9110 §9.3.1 and §9.3.2: such content means nothing, and some recipients take it for a request.
+            ("GET" | "HEAD", Framing::Length(1..) | Framing::Chunked) => {
+                Err(Refusal::new(400, format!("a {method} request has a body; leave it out")))
+            }
+            // RFC 9110 §15.5.12, for the methods that carry content by definition.
+            ("POST" | "PUT" | "PATCH", Framing::None) => {
+                Err(Refusal::new(411, format!("a {method} request has no Content-Length; send one")))
+            }
+            (_, Framing::Length(length)) if length > limits.body_bytes_max as u64 => {
+                let max = limits.body_bytes_max;
+                let reason = format!(
+                    "the body of {length} bytes is longer than {max}; send less, or raise body_bytes_max"
+                );
+                Err(Refusal::new(413, reason))
+            }
+            (_, framing) => Ok(framing),
+        }
+    }
+
+    /// RFC 9110 §10.1.1: the one expectation there is, to be ignored from HTTP/1.0.
+    fn expects_continue(&self, version: Version) -> Result<bool, Refusal> {
+        match self.expectation {
+            _ if version == Version::Http10 => Ok(false),
+            Single::Absent => Ok(false),
+            Single::One(value) if value.eq_ignore_ascii_case(b"100-continue") => Ok(true),
+            Single::One(value) => {
+                let value = shown(value);
+                Err(Refusal::new(417, format!("the expectation `{value}` cannot be met; leave Expect out")))
+            }
+            Single::Several => Err(Refusal::new(417, "Expect is sent more than once; send it once")),
+        }
+    }
+}
+
+/// RFC 9112 §6.2 and RFC 9110 §8.6: digits only. A list of equal lengths could be repaired; it is refused.
+pub(crate) fn content_length(value: &[u8]) -> Result<u64, Refusal> {
+    let digits = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
+    let text = std::str::from_utf8(value).ok().filter(|_| digits);
+    text.and_then(|text| text.parse().ok()).ok_or_else(|| {
+        let value = shown(value);
+        Refusal::new(400, format!("Content-Length is `{value}`, which is not a number of bytes; send digits"))
+    })
+}
+
+/// RFC 9112 §6.1: `chunked` must be last, else the length is unknown; what is before it is not implemented.
+pub(crate) fn transfer_coding(value: &[u8]) -> Result<Framing, Refusal> {
+    if value.eq_ignore_ascii_case(b"chunked") {
+        return Ok(Framing::Chunked);
+    }
+    let is_chunked = |coding: &[u8]| coding.trim_ascii().eq_ignore_ascii_case(b"chunked");
+    let mut codings = value.rsplit(|byte| *byte == b',');
+    let last_is_chunked = codings.next().is_some_and(is_chunked);
+    let status = if last_is_chunked && !codings.any(is_chunked) { 501 } else { 400 };
+    let value = shown(value);
+    Err(Refusal::new(status, format!("Transfer-Encoding is `{value}`; only `chunked` alone is supported")))
+}
+
+/// Finds what httparse stumbled over, to name it. Runs once per refused connection, so it may take its time.
+fn explain(head: &[u8], error: Option<httparse::Error>, limits: &Limits) -> Refusal {
+    if error == Some(httparse::Error::TooManyHeaders) {
+        let max = limits.headers_max.min(HEADERS_CAP);
+        return Refusal::new(431, format!("there are more than {max} header fields; send fewer"));
+    }
+    let mut lines = head.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+    let first = shown(lines.next().unwrap_or_default());
+    for line in lines.filter(|line| !line.is_empty()) {
+        if let Some(fault) = fault_of_field(line) {
+            let line = shown(line);
+            return Refusal::new(400, format!("the header line `{line}` {fault}"));
+        }
+    }
+    Refusal::new(400, format!("the request line `{first}` is malformed; send it like `GET /path HTTP/1.1`"))
+}
+
+/// What is wrong with a field line (RFC 9112 §5).
+pub(crate) fn fault_of_field(line: &[u8]) -> Option<&'static str> {
+    if line.first().is_some_and(|byte| b" \t".contains(byte)) {
+        return Some("begins with whitespace; do not fold lines");
+    }
+    let Some(colon) = memchr::memchr(b':', line) else {
+        return Some("has no colon; send it like `Name: value`");
+    };
+    let (name, value) = line.split_at_checked(colon)?;
+    if name.is_empty() {
+        return Some("has no name; send it like `Name: value`");
+    }
+    if name.last().is_some_and(|byte| b" \t".contains(byte)) {
+        return Some("has whitespace before its colon; leave it out");
+    }
+    if !name.iter().copied().all(is_token_byte) {
+        return Some("has a name with a forbidden byte; use letters, digits and hyphens");
+    }
+    if !value.iter().copied().all(is_value_byte) {
+        return Some("has a control byte in its value; leave it out");
+    }
+    None
+}
