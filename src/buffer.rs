@@ -95,14 +95,6 @@ impl Buffer {
         }
     }
 
-    /// Cuts the end off, so that `len` bytes are left; does nothing if there are fewer.
-    pub fn truncate(&mut self, pool: &mut Pool, len: usize) {
-        if len == 0 {
-            return self.clear(pool);
-        }
-        self.bytes.truncate(self.start.saturating_add(len));
-    }
-
     /// Empties the buffer and returns its memory to the pool.
     pub fn clear(&mut self, pool: &mut Pool) {
         let bytes = std::mem::take(&mut self.bytes);
@@ -143,8 +135,6 @@ mod tests {
         buffer.consume(&mut pool, 5);
         assert_eq!((buffer.as_slice(), buffer.len()), (&b"rld!"[..], 4));
         assert_eq!(pool.used(), buffer.bytes.capacity());
-        buffer.truncate(&mut pool, 2);
-        assert_eq!(buffer.as_slice(), b"rl");
         buffer.consume(&mut pool, 100);
         assert!(buffer.is_empty());
         assert_eq!((pool.used(), buffer.bytes.capacity()), (0, 0));

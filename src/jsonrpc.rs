@@ -108,6 +108,15 @@ impl Error {
         Error { data: Some(data), ..self }
     }
 
+    /// Appends the error object.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        let mut object = Object::new(out);
+        object.int("code", self.code).str("message", &self.message);
+        if let Some(data) = &self.data {
+            object.raw("data", data.get());
+        }
+    }
+
     /// Reads the error object of a [`Response`].
     ///
     /// # Errors
@@ -260,7 +269,19 @@ pub fn write_error(out: &mut Vec<u8>, id: Option<IdRef<'_>>, error: &Error) {
     if let Some(id) = id {
         message.field("id", |out| id.write(out));
     }
-    message.field("error", |out| write_error_object(out, error));
+    message.field("error", |out| error.write(out));
+}
+
+/// Appends an error response whose error object is JSON text already.
+///
+/// ```
+/// use mcp_rill::jsonrpc::{Id, write_error_text};
+/// let mut out = Vec::new();
+/// write_error_text(&mut out, &Id::Int(1), br#"{"code":1,"message":"no"}"#);
+/// assert_eq!(out, br#"{"jsonrpc":"2.0","id":1,"error":{"code":1,"message":"no"}}"#);
+/// ```
+pub fn write_error_text<'i>(out: &mut Vec<u8>, id: impl Into<IdRef<'i>>, error: &[u8]) {
+    begin(out).field("id", |out| id.into().write(out)).field("error", |out| out.extend_from_slice(error));
 }
 
 /// Appends an error response for the body of a refused HTTP request: without an id it has `"id":null` (JSON-RPC 2.0,
@@ -278,7 +299,7 @@ pub fn write_error_body(out: &mut Vec<u8>, id: Option<IdRef<'_>>, error: &Error)
         Some(id) => message.field("id", |out| id.write(out)),
         None => message.raw("id", "null"),
     };
-    message.field("error", |out| write_error_object(out, error));
+    message.field("error", |out| error.write(out));
 }
 
 /// Appends a request. `params` appends one JSON object in one line; if it appends nothing, there are no params.
@@ -316,14 +337,6 @@ fn begin(out: &mut Vec<u8>) -> Object<'_> {
     let mut message = Object::new(out);
     message.raw("jsonrpc", r#""2.0""#);
     message
-}
-
-fn write_error_object(out: &mut Vec<u8>, error: &Error) {
-    let mut object = Object::new(out);
-    object.int("code", error.code).str("message", &error.message);
-    if let Some(data) = &error.data {
-        object.raw("data", data.get());
-    }
 }
 
 /// The members as they are present. All are read before any is judged, so that broken JSON is a parse error wherever

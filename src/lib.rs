@@ -1,4 +1,46 @@
-//! A Model Context Protocol server without an async runtime.
+//! A Model Context Protocol server as a library: one event loop, no async runtime, eleven crates.
+//!
+//! ```no_run
+//! use mcp_rill::{Server, schema};
+//!
+//! schema! { struct Add { /// First addend.
+//!     a: f64, /// Second addend.
+//!     b: f64 } }
+//!
+//! fn main() -> std::io::Result<()> {
+//!     Server::new("calc", "1.0.0")
+//!         .tool("add", "Add two numbers", |Add { a, b }: Add, _| a + b)
+//!         .listen("127.0.0.1:3001")?
+//!         .run()
+//! }
+//! ```
+//!
+//! Clients connect to `http://127.0.0.1:3001/sse`. From here: [`Server`] is the builder, [`schema!`] makes argument
+//! types, [`Content`] and its kin are what handlers return, [`Limits`] bounds everything.
+//!
+//! # Three depths
+//!
+//! 1. [`Server::listen`] and [`net::Listening::run`]: the server owns the thread.
+//! 2. [`net::Listening::poll`]: the server takes turns in a loop of yours.
+//! 3. [`engine::Engine`]: no sockets at all; you carry the bytes.
+//!
+//! # Layers
+//!
+//! Each layer uses only those before it, and only `net` and `client` touch sockets, clocks and randomness.
+//!
+//! | layer | modules |
+//! |---|---|
+//! | 0 | limits, buffer, slab, timers, [`schema`] |
+//! | 1 | [`http`], [`sse`], [`jsonrpc`] |
+//! | 2 | [`mcp`] |
+//! | 3 | [`engine`] |
+//! | 4 | [`net`], [`client`] |
+//!
+//! # Panics and errors
+//!
+//! An error is bad input from outside; a panic is a bug of this crate, and no input from a peer may reach one. A panic
+//! in a handler of yours is caught and answered as an internal error (−32603), if the program is built to unwind.
+
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
@@ -18,8 +60,12 @@ pub mod engine;
 
 #[cfg(feature = "net")]
 pub mod client;
+#[cfg(feature = "net")]
+pub mod net;
 
-#[doc(hidden)]
-pub use buffer::{Buffer, Pool};
 pub use limits::{CONNECTIONS_CAP, HEADERS_CAP, Limits};
+pub use mcp::{
+    Annotations, Call, CallError, Content, Icon, Json, Prompt, PromptArgument, PromptMessage, PromptResult,
+    Resource, ResourceContents, ResourceTemplate, Result, Role, Server, Settings, Tool, ToolResult,
+};
 pub use timers::Now;

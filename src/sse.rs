@@ -39,6 +39,9 @@ use std::mem;
 
 use memchr::{memchr2, memchr3};
 
+/// The media type of an event stream (WHATWG HTML, section 9.2.7).
+pub const MEDIA_TYPE: &str = "text/event-stream";
+
 /// What goes before one line of JSON to make it a `message` event (MCP 2024-11-05, basic/transports).
 ///
 /// With [`MESSAGE_END`] it frames a message that is written straight into the output. The text between the two must

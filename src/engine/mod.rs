@@ -1,1 +1,585 @@
-//! To come.
+//! The server without sockets, clock or randomness: bytes in, bytes and actions out.
+//!
+//! *Scope:* [`Engine`]: connections, sessions, calls, deadlines, budgets, and the contract with its driver.
+//! *Not in scope:* reading and writing sockets (`net` does, or a driver of your own: an in-memory test, a TLS stack).
+//!
+//! # Driving contract
+//!
+//! 1. Do one mutation: [`open`](Engine::open), [`receive`](Engine::receive), [`hang_up`](Engine::hang_up),
+//!    [`writable`](Engine::writable), [`sent`](Engine::sent), [`tick`](Engine::tick), [`shutdown`](Engine::shutdown).
+//! 2. Any number of mutations may follow: the frames of one turn for one socket leave in one write.
+//! 3. Drain [`poll`](Engine::poll) until it says [`Action::Wait`], doing what it says.
+//! 4. Sleep until a socket is ready or the deadline of `Wait`; then `tick`, and begin again.
+//!
+//! - On [`Action::Write`] write [`outgoing`](Engine::outgoing) once and report the count to [`sent`](Engine::sent), even
+//!   if it is 0. After a short count the engine does not ask again until [`writable`](Engine::writable): a driver with
+//!   edge-triggered events hears of it, since the kernel's buffer was full.
+//! - Before reading ask [`wants_read`](Engine::wants_read). Where it says no, leave the bytes in the kernel, which is
+//!   the peer's backpressure, until [`Action::Read`].
+//! - On [`Action::Close`] drop the socket: its key is dead, and what still comes under it is ignored.
+//!
+//! ```text
+//!   open ──▶ receive ⇄ Write/sent ──▶ (HalfClose) ──▶ Close
+//!                │        ▲
+//!     GET /sse   ▼        │ frames
+//!             session ────┘◀── POST /messages on other connections
+//! ```
+//!
+//! ```
+//! use mcp_rill::engine::{Action, Engine};
+//! use mcp_rill::mcp::Peer;
+//! use mcp_rill::{Now, Server};
+//!
+//! let server = Server::new("demo", "1.0.0").tool("hello", "Say hello", |(), _| "hello");
+//! let mut ids = 0;
+//! let mut engine = Engine::new(server, move || { ids += 1; ids }).unwrap();
+//! let now = Now::default();
+//! let stream = engine.open(now, Peer { loopback: true, ..Peer::default() });
+//! engine.receive(now, stream, b"GET /sse HTTP/1.1\r\nHost: localhost\r\n\r\n");
+//! assert_eq!(engine.poll(), Action::Write(stream));
+//! let text = String::from_utf8(engine.outgoing(stream).to_vec()).unwrap();
+//! assert!(text.ends_with("event: endpoint\ndata: /messages?sessionId=00000000-0000-4000-8000-000000000001\n\n"));
+//! engine.sent(now, stream, text.len());
+//! assert!(matches!(engine.poll(), Action::Wait(Some(_))));
+//! engine.hang_up(now, stream);
+//! assert_eq!(engine.poll(), Action::Close(stream));
+//! ```
+
+mod routes;
+mod sse;
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+use crate::http::conn::{After, Conn, Handler, Reply, Verdict};
+use crate::http::head::Head;
+use crate::http::response::Shared;
+use crate::mcp::{CallKey, Dispatch, Outbox, Peer, Server, Service, Session, Settings};
+use crate::slab::{Key, Slab};
+use crate::timers::{Link, Linked, Timers};
+use crate::{Limits, Now, jsonrpc};
+
+/// Names one connection for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnKey(Key);
+
+impl ConnKey {
+    /// The slot number: below `connections_max`, and shared with keys that are dead.
+    pub fn index(self) -> usize {
+        self.0.index() as usize
+    }
+
+    /// 32 bits that [`Engine::find`] turns back into the key, for event queues that carry one word.
+    pub fn token(self) -> u32 {
+        self.0.token()
+    }
+}
+
+/// What the driver is to do next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Write [`Engine::outgoing`] to the socket, once, and report to [`Engine::sent`].
+    Write(ConnKey),
+    /// The connection takes bytes again.
+    Read(ConnKey),
+    /// End the socket's write half; go on reading.
+    HalfClose(ConnKey),
+    /// Drop the socket.
+    Close(ConnKey),
+    /// Nothing is left to do until something happens, or until this time ([`Now::mono`]).
+    Wait(Option<Duration>),
+}
+
+/// Counters since the start, and gauges. A copy is cheap.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Connections that are open now.
+    pub connections: usize,
+    /// Sessions that are open now.
+    pub sessions: usize,
+    /// Calls that are open now.
+    pub calls: usize,
+    /// Bytes of peers' data that are held now: what `buffered_bytes_max` bounds.
+    pub buffered_bytes: usize,
+    /// Connections opened.
+    pub connections_opened: u64,
+    /// Sessions opened.
+    pub sessions_opened: u64,
+    /// JSON-RPC messages taken from clients.
+    pub messages_received: u64,
+    /// JSON-RPC messages queued to clients.
+    pub messages_queued: u64,
+    /// HTTP requests that were refused.
+    pub refused: u64,
+    /// Requests refused because `calls_max`, `output_bytes_max` or `buffered_bytes_max` was reached.
+    pub busy: u64,
+    /// Streams closed because the client did not read.
+    pub slow_readers: u64,
+    /// Results replaced by an error because of `message_bytes_max`.
+    pub oversized: u64,
+    /// Results that came for a call which was cancelled or answered before.
+    pub late: u64,
+    /// Answers to requests that were never sent.
+    pub stray_answers: u64,
+}
+
+/// Something worth a line in a log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// A session began.
+    SessionOpened {
+        /// Who opened it.
+        peer: &'a Peer,
+    },
+    /// A session ended.
+    SessionClosed {
+        /// Who had opened it.
+        peer: &'a Peer,
+    },
+    /// A request was refused.
+    Refused {
+        /// Who sent it.
+        peer: &'a Peer,
+        /// The status it got.
+        status: u16,
+        /// The text it got.
+        reason: &'a str,
+    },
+    /// A stream was closed because its client did not read.
+    SlowReader {
+        /// Whose stream it was.
+        peer: &'a Peer,
+        /// What had piled up.
+        backlog_bytes: usize,
+    },
+    /// A message is so large that clients are known to drop it: from 1 MiB on.
+    LargeMessage {
+        /// Its length.
+        bytes: usize,
+    },
+}
+
+type Observer = Box<dyn FnMut(&Event<'_>) + Send>;
+
+/// The server without sockets; see the [module](self) for how to drive it.
+pub struct Engine {
+    now: Now,
+    shared: Shared,
+    settings: Settings,
+    service: Box<dyn Service>,
+    new_id: Box<dyn FnMut() -> u128 + Send>,
+    observer: Option<Observer>,
+    conns: Slab<Connection>,
+    timers: Timers,
+    sessions: Slab<Open>,
+    by_id: HashMap<u128, Key>,
+    calls: Slab<OpenCall>,
+    outbox: Outbox,
+    /// Connections that may have something to do; each is in it once.
+    ready: VecDeque<Key>,
+    service_due: Option<Duration>,
+    /// No room for another connection until there is a good deal of it.
+    full: bool,
+    stopping: Option<Duration>,
+    stats: Stats,
+}
+
+/// One connection.
+struct Connection {
+    http: Conn,
+    peer: Peer,
+    session: Option<Key>,
+    timer: Link,
+    /// When the stream last got output, for keep-alive comments.
+    last_output: Duration,
+    queued: bool,
+    /// The last write was short, and no writable event has come since.
+    blocked: bool,
+    /// The driver was told to stop reading.
+    paused: bool,
+    closing: bool,
+}
+
+impl Linked for Connection {
+    fn link(&mut self) -> &mut Link {
+        &mut self.timer
+    }
+}
+
+/// One session, and where its messages go.
+struct Open {
+    session: Session,
+    conn: Key,
+    /// The first of its open calls.
+    calls: Option<CallKey>,
+    calls_count: u32,
+}
+
+/// One request that waits for its result.
+struct OpenCall {
+    session: Key,
+    id: jsonrpc::Id,
+    next: Option<CallKey>,
+}
+
+impl Engine {
+    /// An engine for `server`. `new_id` gives the random bits of session ids: they must be unpredictable, from the
+    /// operating system, except in tests. (Version and variant bits of RFC 9562 are set here.)
+    ///
+    /// # Errors
+    /// What is wrong with the server: a name used twice, a schema that is not JSON, limits that contradict each other.
+    pub fn new(server: Server, new_id: impl FnMut() -> u128 + Send + 'static) -> Result<Engine, String> {
+        let server = server.checked()?;
+        let (settings, limits) = (server.settings.clone(), server.limits.clone());
+        Ok(Engine::with_service(Box::new(Dispatch::new(server)), settings, limits, new_id))
+    }
+
+    fn with_service(
+        service: Box<dyn Service>,
+        settings: Settings,
+        limits: Limits,
+        new_id: impl FnMut() -> u128 + Send + 'static,
+    ) -> Engine {
+        Engine {
+            now: Now::default(),
+            shared: Shared::new(limits),
+            settings,
+            service,
+            new_id: Box::new(new_id),
+            observer: None,
+            conns: Slab::default(),
+            timers: Timers::default(),
+            sessions: Slab::default(),
+            by_id: HashMap::new(),
+            calls: Slab::default(),
+            outbox: Outbox::default(),
+            ready: VecDeque::new(),
+            service_due: None,
+            full: false,
+            stopping: None,
+            stats: Stats::default(),
+        }
+    }
+
+    /// Calls `observer` for every [`Event`]: the only logging there is.
+    pub fn on_event(&mut self, observer: impl FnMut(&Event<'_>) + Send + 'static) {
+        self.observer = Some(Box::new(observer));
+    }
+
+    /// Whether [`open`](Engine::open) may be called. At `connections_max` this closes the connection that has been idle
+    /// longest between two requests, and says no until that is done; if none is idle it says no until a tenth is free.
+    pub fn has_room(&mut self) -> bool {
+        let max = self.shared.limits.connections_max;
+        if self.stopping.is_some() {
+            return false;
+        }
+        if self.conns.len() < max && !(self.full && self.conns.len() > max - max / 10) {
+            self.full = false;
+            return true;
+        }
+        self.full = !self.evict_idle();
+        false
+    }
+
+    /// Closes the connection that has been idle longest between two requests; says whether there was one. For drivers
+    /// that run out of descriptors.
+    pub fn evict_idle(&mut self) -> bool {
+        let idle = self.conns.iter().filter(|(_, conn)| !conn.closing);
+        let longest = idle.filter_map(|(key, conn)| Some((conn.http.idle_since()?, key))).min();
+        longest.is_some_and(|(_, key)| {
+            self.close(key);
+            true
+        })
+    }
+
+    /// A peer connected.
+    pub fn open(&mut self, now: Now, peer: Peer) -> ConnKey {
+        self.at(now);
+        self.stats.connections_opened += 1;
+        let key = self.conns.insert(Connection {
+            http: Conn::new(now),
+            peer,
+            session: None,
+            timer: Link::default(),
+            last_output: now.mono,
+            queued: false,
+            blocked: false,
+            paused: false,
+            closing: false,
+        });
+        self.schedule(key);
+        ConnKey(key)
+    }
+
+    /// Bytes came from the peer. All of them are taken, so ask [`wants_read`](Engine::wants_read) before reading.
+    pub fn receive(&mut self, now: Now, conn: ConnKey, bytes: &[u8]) {
+        self.with_http(now, conn.0, |http, turn| http.feed(now, bytes, turn));
+    }
+
+    /// The peer will send no more. What it sent is still answered.
+    pub fn end_of_input(&mut self, now: Now, conn: ConnKey) {
+        self.with_http(now, conn.0, |http, turn| http.end_of_input(now, turn));
+    }
+
+    /// The connection is broken, or the driver gave up on it.
+    pub fn hang_up(&mut self, _: Now, conn: ConnKey) {
+        self.close(conn.0);
+    }
+
+    /// The socket takes bytes again after a short write.
+    pub fn writable(&mut self, _: Now, conn: ConnKey) {
+        if let Some(entry) = self.conns.get_mut(conn.0) {
+            entry.blocked = false;
+            self.enqueue(conn.0);
+        }
+    }
+
+    /// The socket took `count` bytes of [`outgoing`](Engine::outgoing).
+    pub fn sent(&mut self, now: Now, conn: ConnKey, count: usize) {
+        let Some(entry) = self.conns.get_mut(conn.0) else { return };
+        entry.blocked = count < entry.http.outgoing().len();
+        if entry.http.sent(now, count, &mut self.shared) {
+            self.with_http(now, conn.0, |http, turn| http.resume(now, turn));
+        }
+        self.enqueue(conn.0);
+    }
+
+    /// Time has passed: deadlines are met, silent streams get a comment.
+    pub fn tick(&mut self, now: Now) {
+        self.at(now);
+        let mut due = Vec::new();
+        self.timers.due(&mut self.conns, now.mono, &mut due);
+        for key in due {
+            self.expire(now, key);
+        }
+        if self.service_due.is_some_and(|due| due <= now.mono) {
+            self.service_due = self.service.tick(now, &mut self.outbox);
+            self.flush(now);
+        }
+        if self.stopping.is_some_and(|deadline| deadline <= now.mono) {
+            let left: Vec<Key> = self.conns.iter().map(|(key, _)| key).collect();
+            left.into_iter().for_each(|key| self.close(key));
+        }
+    }
+
+    /// Takes no more connections and requests, ends idle ones and streams once their output is taken, and closes what is
+    /// left after `grace`. A second call may only shorten the grace.
+    pub fn shutdown(&mut self, now: Now, grace: Duration) {
+        let deadline = now.mono.saturating_add(grace);
+        self.stopping = Some(self.stopping.map_or(deadline, |before| before.min(deadline)));
+        let all: Vec<Key> = self.conns.iter().map(|(key, _)| key).collect();
+        for key in all {
+            if let Some(conn) = self.conns.get_mut(key) {
+                conn.http.finish(&mut self.shared);
+                self.enqueue(key);
+            }
+        }
+    }
+
+    /// Whether a shutdown is complete.
+    pub fn is_finished(&self) -> bool {
+        self.stopping.is_some() && self.conns.is_empty()
+    }
+
+    /// What to do next.
+    pub fn poll(&mut self) -> Action {
+        while let Some(key) = self.ready.pop_front() {
+            let Some(conn) = self.conns.get_mut(key) else { continue };
+            conn.queued = false;
+            if conn.closing {
+                self.remove(key);
+                return Action::Close(ConnKey(key));
+            }
+            if !conn.http.outgoing().is_empty() {
+                if !conn.blocked {
+                    return Action::Write(ConnKey(key));
+                }
+                continue;
+            }
+            match conn.http.next() {
+                After::Open => {}
+                After::HalfClose => {
+                    conn.http.half_closed(self.now);
+                    self.schedule(key);
+                    self.enqueue(key);
+                    return Action::HalfClose(ConnKey(key));
+                }
+                After::Close => {
+                    self.remove(key);
+                    return Action::Close(ConnKey(key));
+                }
+            }
+            if conn.paused && conn.http.wants_read() {
+                conn.paused = false;
+                return Action::Read(ConnKey(key));
+            }
+        }
+        let deadlines = [self.timers.next(), self.service_due, self.stopping];
+        Action::Wait(deadlines.into_iter().flatten().min())
+    }
+
+    /// What the connection has to write.
+    pub fn outgoing(&self, conn: ConnKey) -> &[u8] {
+        self.conns.get(conn.0).map_or(&[], |conn| conn.http.outgoing())
+    }
+
+    /// Whether the connection takes bytes. If it does not, [`Action::Read`] says when it does again.
+    pub fn wants_read(&mut self, conn: ConnKey) -> bool {
+        self.conns.get_mut(conn.0).is_some_and(|conn| {
+            conn.paused = !conn.http.wants_read();
+            !conn.paused
+        })
+    }
+
+    /// The connection behind a [`ConnKey::token`]; `None` if it is closed.
+    pub fn find(&self, token: u32) -> Option<ConnKey> {
+        self.conns.find(token).map(ConnKey)
+    }
+
+    /// The limits in force.
+    pub fn limits(&self) -> &Limits {
+        &self.shared.limits
+    }
+
+    /// The HTTP settings in force.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Counters and gauges.
+    pub fn stats(&self) -> Stats {
+        Stats {
+            connections: self.conns.len(),
+            sessions: self.sessions.len(),
+            calls: self.calls.len(),
+            buffered_bytes: self.shared.pool.used(),
+            ..self.stats
+        }
+    }
+
+    /// Runs `act` on a connection's HTTP side with the rest of the engine at hand.
+    fn with_http(&mut self, now: Now, key: Key, act: impl FnOnce(&mut Conn, &mut Turn<'_>)) {
+        self.at(now);
+        let Some(conn) = self.conns.get_mut(key) else { return };
+        if conn.closing {
+            return;
+        }
+        let mut http = std::mem::replace(&mut conn.http, Conn::new(now));
+        act(&mut http, &mut Turn { engine: self, key, now });
+        if let Some(conn) = self.conns.get_mut(key) {
+            conn.http = http;
+        }
+        self.report_refusals(key);
+        self.schedule(key);
+        self.enqueue(key);
+    }
+
+    fn at(&mut self, now: Now) {
+        self.now = now;
+        self.shared.at(now);
+    }
+
+    fn report_refusals(&mut self, key: Key) {
+        for refusal in self.shared.take_refusals() {
+            self.stats.refused += 1;
+            if let (Some(observer), Some(conn)) = (&mut self.observer, self.conns.get(key)) {
+                observer(&Event::Refused {
+                    peer: &conn.peer,
+                    status: refusal.status,
+                    reason: &refusal.reason,
+                });
+            }
+        }
+    }
+
+    fn enqueue(&mut self, key: Key) {
+        if let Some(conn) = self.conns.get_mut(key)
+            && !conn.queued
+        {
+            conn.queued = true;
+            self.ready.push_back(key);
+        }
+    }
+
+    /// Sees to it that the connection is looked at when its next deadline comes.
+    fn schedule(&mut self, key: Key) {
+        let Some(conn) = self.conns.get(key) else { return };
+        let silent = conn.session.map(|_| conn.last_output + self.shared.limits.keep_alive);
+        let deadline = conn.http.deadline(&self.shared.limits).into_iter().chain(silent).min();
+        if let Some(deadline) = deadline {
+            self.timers.wake_by(&mut self.conns, key, deadline);
+        }
+    }
+
+    fn expire(&mut self, now: Now, key: Key) {
+        let Some(conn) = self.conns.get_mut(key) else { return };
+        if conn.http.deadline(&self.shared.limits).is_some_and(|deadline| deadline <= now.mono) {
+            conn.http.expire(now, &mut self.shared);
+            self.report_refusals(key);
+            self.enqueue(key);
+        } else if conn.session.is_some() && conn.last_output + self.shared.limits.keep_alive <= now.mono {
+            self.comment(now, key);
+        }
+        self.schedule(key);
+    }
+
+    /// Marks a connection for closing. It is taken out by `poll`, never in the middle of something.
+    fn close(&mut self, key: Key) {
+        if let Some(conn) = self.conns.get_mut(key) {
+            conn.closing = true;
+            self.enqueue(key);
+        }
+    }
+
+    fn remove(&mut self, key: Key) {
+        self.timers.clear(&mut self.conns, key);
+        let Some(mut conn) = self.conns.remove(key) else { return };
+        conn.http.release(&mut self.shared);
+        if let Some(session) = conn.session {
+            self.end_session(session, &conn.peer);
+        }
+    }
+
+    fn observe(&mut self, event: &Event<'_>) {
+        if let Some(observer) = &mut self.observer {
+            observer(event);
+        }
+    }
+}
+
+/// One connection's turn: the engine as the HTTP side sees it.
+struct Turn<'e> {
+    engine: &'e mut Engine,
+    key: Key,
+    now: Now,
+}
+
+impl Handler for Turn<'_> {
+    fn shared(&mut self) -> &mut Shared {
+        &mut self.engine.shared
+    }
+
+    fn head(&mut self, head: &Head<'_>) -> Verdict {
+        let engine = &mut *self.engine;
+        let Some(conn) = engine.conns.get(self.key) else { return Verdict::Read };
+        let refused = match routes::route(head, &engine.settings, &conn.peer) {
+            Ok(route) => engine.admit(self.key, head, route).err(),
+            Err(answer) => Some(answer),
+        };
+        match refused {
+            None => Verdict::Read,
+            Some(answer) => Verdict::Refuse(Box::new(answer)),
+        }
+    }
+
+    fn request(&mut self, head: &Head<'_>, body: &[u8], reply: &mut Reply<'_>) {
+        self.engine.serve(self.now, self.key, head, body, reply);
+    }
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("stats", &self.stats()).finish_non_exhaustive()
+    }
+}

@@ -81,6 +81,25 @@ impl Answer {
             body: body.into().into_bytes(),
         }
     }
+
+    fn write(&self, shared: &mut Shared, output: &mut Buffer, to: To) {
+        let headers: Vec<(&str, &str)> =
+            self.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let response = Response {
+            status: self.status,
+            headers: &headers,
+            content_type: self.content_type.as_deref(),
+            body: &self.body,
+        };
+        shared.refused(self.status, &self.body);
+        shared.respond(output, &response, to);
+    }
+
+    /// Adds a header field.
+    pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Answer {
+        self.headers.push((name, value.into()));
+        self
+    }
 }
 
 /// Where a request is answered, once.
@@ -103,6 +122,13 @@ impl Reply<'_> {
     pub fn send(&mut self, shared: &mut Shared, response: &Response<'_>) {
         if self.begin(Outcome::Sent) {
             shared.respond(self.output, response, self.to);
+        }
+    }
+
+    /// Answers with an [`Answer`]. Does nothing if the request was answered before.
+    pub fn answer(&mut self, shared: &mut Shared, answer: &Answer) {
+        if self.begin(Outcome::Sent) {
+            answer.write(shared, self.output, self.to);
         }
     }
 
@@ -577,15 +603,7 @@ impl Conn {
     }
 
     fn answer(&mut self, now: Now, answer: &Answer, to: To, shared: &mut Shared) {
-        let headers: Vec<(&str, &str)> =
-            answer.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        let response = Response {
-            status: answer.status,
-            headers: &headers,
-            content_type: answer.content_type.as_deref(),
-            body: &answer.body,
-        };
-        shared.respond(&mut self.output, &response, to);
+        answer.write(shared, &mut self.output, to);
         self.answered(now, State::after(to));
     }
 
@@ -599,6 +617,7 @@ impl Conn {
     fn refuse(&mut self, shared: &mut Shared, refusal: &Refusal, head_only: bool) {
         let retry: &[(&str, &str)] = if refusal.status == 503 { &[("Retry-After", "1")] } else { &[] };
         let response = Response { headers: retry, ..Response::text(refusal.status, &refusal.reason) };
+        shared.refused(refusal.status, refusal.reason.as_bytes());
         shared.respond(&mut self.output, &response, To { head_only, keep_alive: false });
         self.state = State::Closing;
     }

@@ -53,13 +53,20 @@ pub struct Shared {
     second: u64,
     date: [u8; 29],
     accepted: Vec<u8>,
+    refusals: Vec<Refusal>,
 }
 
 impl Shared {
     /// With these limits, and the date of 1970 until [`at`](Shared::at) is called.
     pub fn new(limits: Limits) -> Shared {
-        let mut shared =
-            Shared { pool: Pool::default(), limits, second: 0, date: imf_fixdate(0), accepted: Vec::new() };
+        let mut shared = Shared {
+            pool: Pool::default(),
+            limits,
+            second: 0,
+            date: imf_fixdate(0),
+            accepted: Vec::new(),
+            refusals: Vec::new(),
+        };
         shared.render();
         shared
     }
@@ -82,6 +89,16 @@ impl Shared {
     /// Writes a whole response (RFC 9112 §6: with a `Content-Length` unless the status forbids a body).
     pub fn write(&self, out: &mut Vec<u8>, response: &Response<'_>, to: To) {
         write_response(out, &self.date, &self.limits, response, to);
+    }
+
+    /// Remembers a refusal until someone asks: a log wants to know, and a connection has no log.
+    pub(crate) fn refused(&mut self, status: u16, reason: &[u8]) {
+        self.refusals.push(Refusal::new(status, String::from_utf8_lossy(reason).into_owned()));
+    }
+
+    /// What was refused since the last call.
+    pub(crate) fn take_refusals(&mut self) -> Vec<Refusal> {
+        std::mem::take(&mut self.refusals)
     }
 
     /// Appends `202 Accepted` with the body `Accepted`: the answer to every message that was taken, so it is one copy.

@@ -49,11 +49,7 @@ pub(super) fn kind_schema(out: &mut Vec<u8>, kind: &Kind) {
 }
 
 fn field_schema(out: &mut Vec<u8>, field: &Field) {
-    let mut description = joined(field.docs);
-    if description.is_empty() {
-        description = joined(type_docs(field.kind));
-    }
-    schema(out, field.kind, &field.rules, description, field.default);
+    schema(out, field.kind, &field.rules, field.description().unwrap_or_default(), field.default);
 }
 
 fn schema(
@@ -195,6 +191,20 @@ fn type_docs(kind: &Kind) -> Docs {
     match kind {
         Kind::Choice { docs, .. } | Kind::Object { docs, .. } => docs,
         _ => &[],
+    }
+}
+
+impl Field {
+    /// The member's documentation as one text, or its type's if it has none itself.
+    pub fn description(&self) -> Option<String> {
+        let own = joined(self.docs);
+        let text = if own.is_empty() { joined(type_docs(self.kind)) } else { own };
+        (!text.is_empty()).then_some(text)
+    }
+
+    /// Whether its value is a string: all that a prompt's argument can be.
+    pub const fn is_text(&self) -> bool {
+        matches!(self.kind, Kind::Text | Kind::Choice { .. })
     }
 }
 

@@ -1,0 +1,98 @@
+//! From arguments to a command.
+
+use std::ffi::OsString;
+
+use lexopt::Arg;
+use mcp_rill::{Limits, Settings};
+
+use super::Failure;
+
+/// What is to be done.
+#[derive(Debug)]
+pub(super) enum Command {
+    Help,
+    Version,
+    Serve(Box<Serve>),
+}
+
+/// The options of `serve`.
+#[derive(Debug, Default)]
+pub(super) struct Serve {
+    pub(super) listen: Vec<String>,
+    pub(super) settings: Settings,
+    pub(super) limits: Limits,
+}
+
+pub(super) const DEFAULT_ADDRESS: &str = "127.0.0.1:3001";
+
+const USAGE: &str = "\
+mcp-rill serves the Model Context Protocol over HTTP.
+
+Usage: mcp-rill [serve] [OPTIONS]
+
+With no options it serves a demo on http://127.0.0.1:3001/sse.
+
+Options:
+  --listen ADDR         Listen on HOST:PORT; may be given several times [127.0.0.1:3001]
+  --sse-path PATH       Where clients open their stream [/sse]
+  --message-path PATH   Where clients post their messages [/messages]
+  --base-path PATH      What a reverse proxy puts in front of all paths
+  --allow-host NAME     Allow requests to this host name; may be given several times
+  --allow-origin ORIGIN Allow web pages of this origin (https://app.example); may be given several times
+  --insecure-public     Listen on addresses that others can reach, without authentication
+  --limit NAME=VALUE    Change a limit (see below); may be given several times
+  -h, --help            Show this
+  -V, --version         Show the version
+
+Limits and their defaults:
+";
+
+/// The help text, with every limit.
+pub(super) fn help() -> String {
+    let mut text = USAGE.to_owned();
+    for name in Limits::NAMES {
+        let value = Limits::DEFAULT.get(name).unwrap_or_default();
+        text.push_str(&format!("  {name:<27} {value}\n"));
+    }
+    text
+}
+
+/// Reads the arguments after the program's name.
+pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, Failure> {
+    let mut parser = lexopt::Parser::from_args(arguments);
+    let mut serve = Serve::default();
+    let mut first = true;
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Arg::Short('h') | Arg::Long("help") => return Ok(Command::Help),
+            Arg::Short('V') | Arg::Long("version") => return Ok(Command::Version),
+            Arg::Value(command) if first && command == "serve" => {}
+            Arg::Long("listen") => serve.listen.push(text(&mut parser)?),
+            Arg::Long("sse-path") => serve.settings.sse_path = text(&mut parser)?,
+            Arg::Long("message-path") => serve.settings.message_path = text(&mut parser)?,
+            Arg::Long("base-path") => serve.settings.base_path = text(&mut parser)?,
+            Arg::Long("allow-host") => serve.settings.hosts.push(text(&mut parser)?),
+            Arg::Long("allow-origin") => serve.settings.origins.push(text(&mut parser)?),
+            Arg::Long("insecure-public") => serve.settings.insecure_public = true,
+            Arg::Long("limit") => set_limit(&mut serve.limits, &text(&mut parser)?)?,
+            other => return Err(Failure(format!("{}; see `mcp-rill --help`", other.unexpected()))),
+        }
+        first = false;
+    }
+    if serve.listen.is_empty() {
+        serve.listen.push(DEFAULT_ADDRESS.to_owned());
+    }
+    Ok(Command::Serve(Box::new(serve)))
+}
+
+fn text(parser: &mut lexopt::Parser) -> Result<String, Failure> {
+    let value = parser.value()?;
+    value.into_string().map_err(|value| Failure(format!("`{}` is not UTF-8", value.to_string_lossy())))
+}
+
+fn set_limit(limits: &mut Limits, assignment: &str) -> Result<(), Failure> {
+    let Some((name, value)) = assignment.split_once('=') else {
+        return Err(Failure(format!("--limit {assignment}: write NAME=VALUE, such as sessions_max=64")));
+    };
+    limits.set(name, value).map_err(Failure)
+}

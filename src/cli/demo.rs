@@ -1,0 +1,122 @@
+//! What the binary serves when it is given nothing else: something of everything, to try a client on.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use mcp_rill::{
+    Annotations, Content, Json, Resource, ResourceContents, ResourceTemplate, Role, Server, Tool, schema,
+};
+
+schema! { struct Echo {
+    /// What to send back.
+    text: String,
+} }
+
+schema! { struct Add {
+    /// First addend.
+    a: f64,
+    /// Second addend.
+    b: f64,
+} }
+
+schema! { struct Count {
+    /// The text to count in.
+    text: String,
+} }
+
+schema! { struct Counted {
+    /// Lines.
+    lines: usize,
+    /// Words between white space.
+    words: usize,
+    /// Unicode characters.
+    characters: usize,
+} }
+
+schema! { enum Style {
+    Short = "short" "One sentence",
+    Points = "points" "Bullet points",
+} }
+
+schema! { struct Summarize {
+    /// The text to summarize.
+    text: String,
+    /// How the summary should look.
+    style: Option<Style>,
+} }
+
+/// A picture of one blue pixel.
+const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x02\0\0\0\x90wS\xde\
+    \0\0\0\x0cIDATx\xdac``\xf8\x0f\0\x01\x03\x01\0\x36t\x11@\0\0\0\0IEND\xaeB`\x82";
+
+/// A sound of eight silent samples.
+const WAV: &[u8] = b"RIFF,\0\0\0WAVEfmt \x10\0\0\0\x01\0\x01\0\x40\x1f\0\0\x40\x1f\0\0\x01\0\x08\0\
+    data\x08\0\0\0\x80\x80\x80\x80\x80\x80\x80\x80";
+
+const ABOUT: &str = "\
+# mcp-rill demo
+
+Tools: `echo`, `add`, `count` (structured result), `time`, `samples` (every type of content).
+Resources: this text, and `demo:///hello/{name}`.
+Prompt: `summarize`.
+";
+
+/// The demo server.
+pub(super) fn server() -> Server {
+    Server::new("mcp-rill-demo", env!("CARGO_PKG_VERSION"))
+        .title("mcp-rill demo")
+        .instructions(
+            "A demo: use `echo` and `add` to see that calls arrive, and read demo:///about for the rest.",
+        )
+        .add_tool(Tool::new("echo", "Send a text back").read_only(true), |Echo { text }: Echo, _| text)
+        .add_tool(Tool::new("add", "Add two numbers").read_only(true), |Add { a, b }: Add, _| a + b)
+        .add_tool(
+            Tool::new("count", "Count the lines, words and characters of a text").read_only(true),
+            |Count { text }: Count, _| {
+                Json(Counted {
+                    lines: text.lines().count(),
+                    words: text.split_whitespace().count(),
+                    characters: text.chars().count(),
+                })
+            },
+        )
+        .add_tool(Tool::new("time", "Tell the server's time").read_only(true), |(), _| unix_seconds())
+        .add_tool(Tool::new("samples", "Give one block of every type of content").read_only(true), |(), _| {
+            samples()
+        })
+        .add_resource(about(), |_| ABOUT)
+        .add_template(
+            ResourceTemplate::new("demo:///hello/{name}", "hello")
+                .description("A greeting")
+                .mime_type("text/plain"),
+            |vars, _| format!("Hello, {}!", vars.get("name").unwrap_or("you")),
+        )
+        .prompt("summarize", "Ask for a summary of a text", |Summarize { text, style }: Summarize, _| {
+            let how = match style {
+                Some(Style::Points) => "in bullet points",
+                Some(Style::Short) | None => "in one sentence",
+            };
+            format!("Summarize the following text {how}:\n\n{text}")
+        })
+}
+
+fn about() -> Resource {
+    Resource::new("demo:///about", "about").description("What the demo offers").mime_type("text/markdown")
+}
+
+fn samples() -> Vec<Content> {
+    vec![
+        Content::text("A text.").annotate(Annotations::default().audience(Role::User).priority(1.0)),
+        Content::image(PNG, "image/png"),
+        Content::audio(WAV, "audio/wav"),
+        Content::resource(
+            ResourceContents::text("An embedded text.").uri("demo:///embedded").mime_type("text/plain"),
+        ),
+        Content::link(about()),
+    ]
+}
+
+#[expect(clippy::disallowed_methods, reason = "a tool of the demo, not the engine")]
+fn unix_seconds() -> String {
+    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    format!("{seconds} seconds since 1970-01-01 UTC")
+}

@@ -1,0 +1,234 @@
+//! From a request's head to what serves it, or to a refusal.
+//!
+//! *Scope:* Host and Origin checks, paths, methods, query parameters: everything that is decided before a body is read.
+//! *Not in scope:* what the routes do.
+//!
+//! ```text
+//!  head ─▶ Host? ──▶ Origin? ──▶ path? ──▶ method? ──▶ query, Content-Type? ──▶ Route
+//!           403       403         404       405          400, 414, 415
+//! ```
+//!
+//! Host and Origin come first and on every path, so that a web page which reached this server by DNS rebinding learns
+//! nothing, not even from errors.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use crate::http::conn::Answer;
+use crate::http::head::Head;
+use crate::mcp::{Peer, Settings};
+
+/// A query that is copied into the endpoint may have this many bytes.
+const QUERY_BYTES_MAX: usize = 1 << 10;
+
+/// What a lawful request asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Route<'a> {
+    /// `GET /sse`: a new session. The query is copied into its endpoint.
+    Stream { query: &'a str },
+    /// `HEAD /sse`: the same head, and no session.
+    StreamHead,
+    /// `POST /messages`: a message into the session of this id.
+    Message { session: &'a str },
+}
+
+/// Decides what serves the request.
+pub(crate) fn route<'a>(head: &Head<'a>, settings: &Settings, peer: &Peer) -> Result<Route<'a>, Answer> {
+    check_host(head, settings, peer)?;
+    check_origin(head, settings, peer)?;
+    let path = relative(head.path, settings);
+    if path == settings.sse_path {
+        let query = head.query.unwrap_or_default();
+        return match head.method {
+            "GET" if query.len() <= QUERY_BYTES_MAX => Ok(Route::Stream { query }),
+            "HEAD" => Ok(Route::StreamHead),
+            "GET" => Err(Answer::text(
+                414,
+                format!("the query has {} bytes; {QUERY_BYTES_MAX} are allowed here", query.len()),
+            )),
+            method => Err(not_allowed(method, path, "GET, HEAD")),
+        };
+    }
+    if path == settings.message_path {
+        return match head.method {
+            "POST" => message(head),
+            method => Err(not_allowed(method, path, "POST")),
+        };
+    }
+    Err(Answer::text(
+        404,
+        format!("nothing is served at `{}`; MCP clients connect to `{}`", head.path, settings.sse_path),
+    ))
+}
+
+/// The path without the base path and without a slash at its end: a proxy may have stripped the one, and clients add
+/// the other. Nothing is ever redirected.
+fn relative<'a>(path: &'a str, settings: &Settings) -> &'a str {
+    let path = match path.strip_prefix(settings.base_path.as_str()) {
+        Some(rest) if rest.starts_with('/') => rest,
+        _ => path,
+    };
+    path.strip_suffix('/').unwrap_or(path)
+}
+
+fn not_allowed(method: &str, path: &str, allow: &'static str) -> Answer {
+    Answer::text(405, format!("`{path}` takes {allow}, not {method}")).header("Allow", allow)
+}
+
+fn message<'a>(head: &Head<'a>) -> Result<Route<'a>, Answer> {
+    check_json(head)?;
+    let mut sessions = parameters(head.query.unwrap_or_default()).filter(|(name, _)| *name == "sessionId");
+    match (sessions.next(), sessions.next()) {
+        (None, _) => Err(Answer::text(400, "Missing sessionId parameter")),
+        (Some((_, session)), None) => Ok(Route::Message { session }),
+        (Some(_), Some(_)) => Err(Answer::text(400, "the query has more than one sessionId parameter")),
+    }
+}
+
+fn check_json(head: &Head<'_>) -> Result<(), Answer> {
+    let mut fields = head.headers_named("content-type");
+    let (first, second) = (fields.next(), fields.next());
+    let value = String::from_utf8_lossy(first.unwrap_or_default());
+    let essence = value.split(';').next().unwrap_or_default().trim_matches([' ', '\t']);
+    if second.is_some() || !essence.eq_ignore_ascii_case("application/json") {
+        let found = match (first, second) {
+            (None, _) => "there is none".to_owned(),
+            (_, Some(_)) => "there are several".to_owned(),
+            _ => format!("it is `{}`", printable(&value)),
+        };
+        return Err(Answer::text(400, format!("Content-Type must be application/json, but {found}")));
+    }
+    match head.header("content-encoding") {
+        None | Some(b"identity") => Ok(()),
+        Some(coding) => {
+            let coding = printable(&String::from_utf8_lossy(coding));
+            Err(Answer::text(
+                415,
+                format!("Content-Encoding `{coding}` is not supported; send the JSON as it is"),
+            ))
+        }
+    }
+}
+
+/// The name and value of each parameter, as they stand in the query.
+pub(crate) fn parameters(query: &str) -> impl Iterator<Item = (&str, &str)> {
+    let parts = query.split('&').filter(|part| !part.is_empty());
+    parts.map(|part| part.split_once('=').unwrap_or((part, "")))
+}
+
+fn check_host(head: &Head<'_>, settings: &Settings, peer: &Peer) -> Result<(), Answer> {
+    let Some(host) = head.host.map(|host| host.name) else { return Ok(()) };
+    let listed = settings.hosts.iter().any(|allowed| allowed.eq_ignore_ascii_case(host));
+    if listed || is_address(host) || (peer.loopback && host.eq_ignore_ascii_case("localhost")) {
+        return Ok(());
+    }
+    Err(Answer::text(
+        403,
+        format!(
+            "Host `{}` is not allowed; to allow it: --allow-host {0} or Server::allow_host",
+            printable(host)
+        ),
+    ))
+}
+
+/// An IP address cannot be rebound to another one, so it needs no list.
+fn is_address(host: &str) -> bool {
+    let v6 = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    v6.is_some_and(|address| address.parse::<Ipv6Addr>().is_ok()) || host.parse::<Ipv4Addr>().is_ok()
+}
+
+fn check_origin(head: &Head<'_>, settings: &Settings, peer: &Peer) -> Result<(), Answer> {
+    let mut origins = head.headers_named("origin");
+    let Some(origin) = origins.next() else { return Ok(()) };
+    let origin = String::from_utf8_lossy(origin);
+    let listed = settings.origins.iter().any(|allowed| allowed.eq_ignore_ascii_case(&origin));
+    if origins.next().is_none() && (listed || (peer.loopback && is_loopback_origin(&origin))) {
+        return Ok(());
+    }
+    Err(Answer::text(
+        403,
+        format!(
+            "Origin `{}` is not allowed; to allow it: --allow-origin {0} or Server::allow_origin",
+            printable(&origin)
+        ),
+    ))
+}
+
+fn is_loopback_origin(origin: &str) -> bool {
+    let Some(rest) = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://")) else {
+        return false;
+    };
+    ["localhost", "127.0.0.1", "[::1]"].iter().any(|name| {
+        let port =
+            rest.get(..name.len()).filter(|host| host.eq_ignore_ascii_case(name)).and(rest.get(name.len()..));
+        port.is_some_and(|port| {
+            port.is_empty()
+                || port
+                    .strip_prefix(':')
+                    .is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()))
+        })
+    })
+}
+
+/// A peer's text in an error message: one line of visible characters, not too long.
+fn printable(text: &str) -> String {
+    text.chars().take(100).map(|c| if c.is_control() { '?' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_that_are_addresses() {
+        for host in ["127.0.0.1", "10.1.2.3", "[::1]", "[2001:db8::1]"] {
+            assert!(is_address(host), "{host}");
+        }
+        for host in ["localhost", "127.0.0.1.example.com", "::1", "[::1", "0x7f.1", "127.1", ""] {
+            assert!(!is_address(host), "{host}");
+        }
+    }
+
+    #[test]
+    fn origins_that_are_loopback() {
+        for origin in [
+            "http://localhost",
+            "http://localhost:6274",
+            "https://LOCALHOST:1",
+            "http://127.0.0.1:80",
+            "http://[::1]:3000",
+        ] {
+            assert!(is_loopback_origin(origin), "{origin}");
+        }
+        for origin in [
+            "null",
+            "",
+            "http://localhost.evil.example",
+            "http://localhost:",
+            "http://localhost:80x",
+            "http://evil.example",
+            "ftp://localhost",
+            "http://127.0.0.1.evil.example",
+            "http://localhost@evil.example",
+            "http://127.0.0.2",
+            "localhost",
+        ] {
+            assert!(!is_loopback_origin(origin), "{origin}");
+        }
+    }
+
+    #[test]
+    fn parameters_of_a_query() {
+        let all = |query| parameters(query).collect::<Vec<_>>();
+        assert_eq!(all("a=1&b&=c&&d=x=y"), [("a", "1"), ("b", ""), ("", "c"), ("d", "x=y")]);
+        assert_eq!(all(""), []);
+    }
+
+    #[test]
+    fn base_path_and_slash_do_not_matter() {
+        let settings = Settings { base_path: "/base".to_owned(), ..Settings::default() };
+        for path in ["/sse", "/sse/", "/base/sse", "/base/sse/"] {
+            assert_eq!(relative(path, &settings), "/sse", "{path}");
+        }
+        assert_eq!(relative("/basement/sse", &settings), "/basement/sse");
+    }
+}

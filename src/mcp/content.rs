@@ -1,0 +1,654 @@
+//! What handlers return, and its JSON in each revision.
+//!
+//! *Scope:* content blocks, resource contents, prompt messages, and the conversions from plain Rust values.
+//! *Not in scope:* the envelope around a result.
+//!
+//! Clients check content blocks against the closed list of types that their revision knows, so newer types are sent in
+//! an older form: audio becomes an embedded resource before 2025-03-26, a resource link becomes text before 2025-06-18.
+
+use std::borrow::Cow;
+use std::error::Error;
+
+use crate::jsonrpc::{Array, Object};
+use crate::mcp::types::write_strs;
+use crate::mcp::{CallError, Resource, Revision};
+use crate::schema;
+
+/// Who speaks a message, or whom something is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// The person.
+    User,
+    /// The model.
+    Assistant,
+}
+
+impl Role {
+    fn name(self) -> &'static str {
+        match self {
+            Role::User => "user",
+            Role::Assistant => "assistant",
+        }
+    }
+}
+
+/// Whom something is for, how important it is, and when it last changed (MCP schema, `Annotations`).
+///
+/// ```
+/// use mcp_rill::{Annotations, Content, Role};
+/// let content = Content::text("internal").annotate(Annotations::default().audience(Role::Assistant).priority(0.2));
+/// ```
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Annotations {
+    audience: Vec<Role>,
+    priority: Option<f64>,
+    last_modified: Option<String>,
+}
+
+impl Annotations {
+    /// Adds someone it is for.
+    pub fn audience(mut self, role: Role) -> Annotations {
+        self.audience.push(role);
+        self
+    }
+
+    /// How important it is, from 0 (may be left out) to 1 (required); other values are brought into that range.
+    pub fn priority(mut self, priority: f64) -> Annotations {
+        self.priority = Some(if priority.is_nan() { 0.0 } else { priority.clamp(0.0, 1.0) });
+        self
+    }
+
+    /// When it changed last, as an ISO 8601 date and time.
+    pub fn last_modified(mut self, time: impl Into<String>) -> Annotations {
+        self.last_modified = Some(time.into());
+        self
+    }
+
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        let mut annotations = Object::new(out);
+        if !self.audience.is_empty() {
+            let names: Vec<&str> = self.audience.iter().map(|role| role.name()).collect();
+            annotations.field("audience", |out| write_strs(out, &names));
+        }
+        if let Some(priority) = self.priority {
+            annotations.f64("priority", priority);
+        }
+        annotations.opt_str("lastModified", self.last_modified.as_deref());
+        annotations.end();
+    }
+}
+
+/// A block of content in a tool's result or a prompt's message.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Content {
+    kind: Kind,
+    annotations: Option<Box<Annotations>>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Kind {
+    Text(Cow<'static, str>),
+    Image { data: Vec<u8>, mime_type: Cow<'static, str> },
+    Audio { data: Vec<u8>, mime_type: Cow<'static, str> },
+    Embedded(Box<ResourceContents>),
+    Link(Box<Link>),
+}
+
+#[derive(Clone, Debug)]
+struct Link(Resource);
+
+/// Two links are equal if they point to the same resource.
+impl PartialEq for Link {
+    fn eq(&self, other: &Link) -> bool {
+        self.0.uri == other.0.uri
+    }
+}
+
+impl Content {
+    /// Text.
+    pub fn text(text: impl Into<Cow<'static, str>>) -> Content {
+        Kind::Text(text.into()).into()
+    }
+
+    /// A picture: its bytes as they are in the file (base64 is done here) and their media type.
+    pub fn image(data: impl Into<Vec<u8>>, mime_type: impl Into<Cow<'static, str>>) -> Content {
+        Kind::Image { data: data.into(), mime_type: mime_type.into() }.into()
+    }
+
+    /// A sound: its bytes as they are in the file (base64 is done here) and their media type.
+    pub fn audio(data: impl Into<Vec<u8>>, mime_type: impl Into<Cow<'static, str>>) -> Content {
+        Kind::Audio { data: data.into(), mime_type: mime_type.into() }.into()
+    }
+
+    /// A resource with its contents.
+    pub fn resource(contents: ResourceContents) -> Content {
+        Kind::Embedded(Box::new(contents)).into()
+    }
+
+    /// A resource that the client can read.
+    pub fn link(resource: Resource) -> Content {
+        Kind::Link(Box::new(Link(resource))).into()
+    }
+
+    /// Says whom the block is for and how important it is.
+    pub fn annotate(mut self, annotations: Annotations) -> Content {
+        self.annotations = Some(Box::new(annotations));
+        self
+    }
+
+    pub(crate) fn write(&self, out: &mut Vec<u8>, revision: Revision) {
+        let mut block = Object::new(out);
+        match &self.kind {
+            Kind::Text(text) => {
+                block.str("type", "text").str("text", text);
+            }
+            Kind::Image { data, mime_type } => write_media(&mut block, "image", data, mime_type),
+            Kind::Audio { data, mime_type } if revision < Revision::V2025_03_26 => {
+                let contents =
+                    ResourceContents::blob(data.clone()).uri("attachment:audio").mime_type(mime_type.clone());
+                block.str("type", "resource").field("resource", |out| contents.write(out, "", None));
+            }
+            Kind::Audio { data, mime_type } => write_media(&mut block, "audio", data, mime_type),
+            Kind::Embedded(contents) => {
+                block.str("type", "resource").field("resource", |out| contents.write(out, "", None));
+            }
+            Kind::Link(link) if revision < Revision::V2025_06_18 => {
+                block.str("type", "text").str("text", &link.0.as_line());
+            }
+            Kind::Link(link) => {
+                block.str("type", "resource_link");
+                link.0.write_members(&mut block);
+            }
+        }
+        if let Some(annotations) = &self.annotations {
+            block.field("annotations", |out| annotations.write(out));
+        }
+        block.end();
+    }
+}
+
+fn write_media(block: &mut Object<'_>, kind: &str, data: &[u8], mime_type: &str) {
+    block.str("type", kind).field("data", |out| write_base64(out, data));
+    block.str("mimeType", mime_type);
+}
+
+impl From<Kind> for Content {
+    fn from(kind: Kind) -> Content {
+        Content { kind, annotations: None }
+    }
+}
+
+/// The contents of one resource: text, or bytes.
+///
+/// ```
+/// use mcp_rill::ResourceContents;
+/// let page = ResourceContents::text("<p>Hello</p>").mime_type("text/html");
+/// let icon = ResourceContents::blob([0, 1, 2]).mime_type("image/png").uri("icon:///small");
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct ResourceContents {
+    uri: Option<String>,
+    mime_type: Option<Cow<'static, str>>,
+    body: Body,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Body {
+    Text(Cow<'static, str>),
+    Blob(Vec<u8>),
+}
+
+impl ResourceContents {
+    /// Contents that are text.
+    pub fn text(text: impl Into<Cow<'static, str>>) -> ResourceContents {
+        ResourceContents { uri: None, mime_type: None, body: Body::Text(text.into()) }
+    }
+
+    /// Contents that are bytes; base64 is done here.
+    pub fn blob(bytes: impl Into<Vec<u8>>) -> ResourceContents {
+        ResourceContents { uri: None, mime_type: None, body: Body::Blob(bytes.into()) }
+    }
+
+    /// Whose contents these are. Without it: the URI that was asked for.
+    pub fn uri(mut self, uri: impl Into<String>) -> ResourceContents {
+        self.uri = Some(uri.into());
+        self
+    }
+
+    /// Their media type. Without it: the one of the resource's description.
+    pub fn mime_type(mut self, mime_type: impl Into<Cow<'static, str>>) -> ResourceContents {
+        self.mime_type = Some(mime_type.into());
+        self
+    }
+
+    pub(crate) fn write(&self, out: &mut Vec<u8>, uri: &str, mime_type: Option<&str>) {
+        let mut contents = Object::new(out);
+        contents.str("uri", self.uri.as_deref().unwrap_or(uri));
+        contents.opt_str("mimeType", self.mime_type.as_deref().or(mime_type));
+        match &self.body {
+            Body::Text(text) => contents.str("text", text),
+            Body::Blob(bytes) => contents.field("blob", |out| write_base64(out, bytes)),
+        };
+        contents.end();
+    }
+}
+
+/// What a call of a tool gives: content for the model, perhaps a structured value, and whether it is an error.
+///
+/// Handlers rarely name this type: they return text, numbers, [`Content`], a `Vec` of it, [`Json`], or a `Result` of one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ToolResult {
+    content: Blocks,
+    structured: Option<String>,
+    is_error: bool,
+}
+
+/// One text is by far the most frequent result, and needs no vector.
+#[derive(Clone, Debug, PartialEq)]
+enum Blocks {
+    Text(Cow<'static, str>),
+    Many(Vec<Content>),
+}
+
+impl ToolResult {
+    /// A result of one text.
+    pub fn text(text: impl Into<Cow<'static, str>>) -> ToolResult {
+        ToolResult { content: Blocks::Text(text.into()), structured: None, is_error: false }
+    }
+
+    /// An error that the model reads and may react to (`isError`), as against a protocol error.
+    pub fn error(text: impl Into<Cow<'static, str>>) -> ToolResult {
+        ToolResult { is_error: true, ..ToolResult::text(text) }
+    }
+
+    /// A result of several blocks.
+    pub fn blocks(content: Vec<Content>) -> ToolResult {
+        ToolResult { content: Blocks::Many(content), structured: None, is_error: false }
+    }
+
+    /// Adds `structuredContent`: one JSON object as text.
+    pub fn structured(mut self, json: impl Into<String>) -> ToolResult {
+        self.structured = Some(json.into());
+        self
+    }
+
+    /// The structured content's JSON text, if any.
+    pub(crate) fn structured_text(&self) -> Option<&str> {
+        self.structured.as_deref()
+    }
+
+    pub(crate) fn is_error(&self) -> bool {
+        self.is_error
+    }
+
+    pub(crate) fn write(&self, out: &mut Vec<u8>, revision: Revision) {
+        let mut result = Object::new(out);
+        result.field("content", |out| {
+            let mut blocks = Array::new(out);
+            match &self.content {
+                Blocks::Text(text) => {
+                    blocks.item(|out| write_text(out, text));
+                }
+                Blocks::Many(content) => content.iter().for_each(|block| {
+                    blocks.item(|out| block.write(out, revision));
+                }),
+            }
+            blocks.end();
+        });
+        if let Some(structured) = &self.structured
+            && revision >= Revision::V2025_06_18
+        {
+            result.raw("structuredContent", structured);
+        }
+        if self.is_error {
+            result.bool("isError", true);
+        }
+        result.end();
+    }
+}
+
+fn write_text(out: &mut Vec<u8>, text: &str) {
+    let mut block = Object::new(out);
+    block.str("type", "text").str("text", text);
+    block.end();
+}
+
+/// A structured result: its type gives the tool's `outputSchema`, its value the `structuredContent` and, for clients
+/// before 2025-06-18, the same as JSON text (MCP tools, structured content).
+///
+/// ```
+/// use mcp_rill::{Json, Server, schema};
+/// schema! { struct City { name: String } }
+/// schema! { struct Weather { /// In degrees Celsius.
+///     temperature: f64, raining: bool } }
+/// let server = Server::new("weather", "1.0.0")
+///     .tool("weather", "The weather in a city", |City { name: _ }: City, _| Json(Weather { temperature: 21.5, raining: false }));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Json<T>(pub T);
+
+/// What a tool's handler may return.
+///
+/// Implemented for text, numbers, `bool`, `()` (no content), [`Content`], `Vec<Content>`, [`Json`], [`ToolResult`], and
+/// `Result` of any of them: an error becomes a result with `isError` that the model reads, except a [`CallError`], which
+/// becomes a protocol error.
+#[diagnostic::on_unimplemented(
+    message = "a tool cannot return `{Self}`",
+    note = "return text, a number, `Content`, `Vec<Content>`, `Json<T>`, `ToolResult`, or a `Result` of one of them"
+)]
+pub trait IntoToolResult {
+    /// The JSON Schema of the structured content, if the type has any.
+    fn output_schema() -> Option<String> {
+        None
+    }
+
+    /// The result.
+    ///
+    /// # Errors
+    /// A [`CallError`] is answered as a JSON-RPC error.
+    fn into_tool_result(self) -> std::result::Result<ToolResult, CallError>;
+}
+
+impl IntoToolResult for ToolResult {
+    fn into_tool_result(self) -> std::result::Result<ToolResult, CallError> {
+        Ok(self)
+    }
+}
+
+impl IntoToolResult for Content {
+    fn into_tool_result(self) -> std::result::Result<ToolResult, CallError> {
+        Ok(ToolResult::blocks(vec![self]))
+    }
+}
+
+impl IntoToolResult for Vec<Content> {
+    fn into_tool_result(self) -> std::result::Result<ToolResult, CallError> {
+        Ok(ToolResult::blocks(self))
+    }
+}
+
+impl IntoToolResult for () {
+    fn into_tool_result(self) -> std::result::Result<ToolResult, CallError> {
+        Ok(ToolResult::blocks(Vec::new()))
+    }
+}
+
+impl<T: schema::Object> IntoToolResult for Json<T> {
+    fn output_schema() -> Option<String> {
+        Some(schema::schema_text::<T>())
+    }
+
+    fn into_tool_result(self) -> std::result::Result<ToolResult, CallError> {
+        let text = schema::to_json(&self.0);
+        Ok(ToolResult::text(text.clone()).structured(text))
+    }
+}
+
+impl<T: IntoToolResult, E: Into<Box<dyn Error + Send + Sync>>> IntoToolResult for std::result::Result<T, E> {
+    fn output_schema() -> Option<String> {
+        T::output_schema()
+    }
+
+    fn into_tool_result(self) -> std::result::Result<ToolResult, CallError> {
+        match self {
+            Ok(value) => value.into_tool_result(),
+            Err(error) => CallError::from_any(error.into()).map(ToolResult::error),
+        }
+    }
+}
+
+/// What a resource's handler may return: text, bytes, [`ResourceContents`], a `Vec` of it, or a `Result` of one of them.
+#[diagnostic::on_unimplemented(
+    message = "a resource cannot return `{Self}`",
+    note = "return text, `Vec<u8>`, `ResourceContents`, `Vec<ResourceContents>`, or a `Result` of one of them"
+)]
+pub trait IntoResource {
+    /// The contents.
+    ///
+    /// # Errors
+    /// Any error is answered as a JSON-RPC error: a [`CallError`] with its own code, others as internal errors.
+    fn into_resource(self) -> std::result::Result<Vec<ResourceContents>, CallError>;
+}
+
+impl IntoResource for ResourceContents {
+    fn into_resource(self) -> std::result::Result<Vec<ResourceContents>, CallError> {
+        Ok(vec![self])
+    }
+}
+
+impl IntoResource for Vec<ResourceContents> {
+    fn into_resource(self) -> std::result::Result<Vec<ResourceContents>, CallError> {
+        Ok(self)
+    }
+}
+
+impl IntoResource for Vec<u8> {
+    fn into_resource(self) -> std::result::Result<Vec<ResourceContents>, CallError> {
+        Ok(vec![ResourceContents::blob(self)])
+    }
+}
+
+impl<T: IntoResource, E: Into<Box<dyn Error + Send + Sync>>> IntoResource for std::result::Result<T, E> {
+    fn into_resource(self) -> std::result::Result<Vec<ResourceContents>, CallError> {
+        self.map_err(|error| CallError::internal_unless_own(error.into()))?.into_resource()
+    }
+}
+
+/// One message of a prompt.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PromptMessage {
+    role: Role,
+    content: Content,
+}
+
+impl PromptMessage {
+    /// Something that the person says.
+    pub fn user(content: impl Into<Content>) -> PromptMessage {
+        PromptMessage { role: Role::User, content: content.into() }
+    }
+
+    /// Something that the model says.
+    pub fn assistant(content: impl Into<Content>) -> PromptMessage {
+        PromptMessage { role: Role::Assistant, content: content.into() }
+    }
+
+    fn write(&self, out: &mut Vec<u8>, revision: Revision) {
+        let mut message = Object::new(out);
+        message.str("role", self.role.name()).field("content", |out| self.content.write(out, revision));
+        message.end();
+    }
+}
+
+/// What a prompt gives: its messages, and perhaps a description of its own.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PromptResult {
+    description: Option<String>,
+    messages: Vec<PromptMessage>,
+}
+
+impl PromptResult {
+    /// A prompt of these messages.
+    pub fn new(messages: Vec<PromptMessage>) -> PromptResult {
+        PromptResult { description: None, messages }
+    }
+
+    /// A description of this result, instead of the prompt's own.
+    pub fn description(mut self, description: impl Into<String>) -> PromptResult {
+        self.description = Some(description.into());
+        self
+    }
+
+    pub(crate) fn write(&self, out: &mut Vec<u8>, description: Option<&str>, revision: Revision) {
+        let mut result = Object::new(out);
+        result.opt_str("description", self.description.as_deref().or(description));
+        result.field("messages", |out| {
+            let mut messages = Array::new(out);
+            self.messages.iter().for_each(|message| {
+                messages.item(|out| message.write(out, revision));
+            });
+            messages.end();
+        });
+        result.end();
+    }
+}
+
+/// What a prompt's handler may return: text (one message of the person), [`PromptMessage`], a `Vec` of it,
+/// [`PromptResult`], or a `Result` of one of them.
+#[diagnostic::on_unimplemented(
+    message = "a prompt cannot return `{Self}`",
+    note = "return text, `PromptMessage`, `Vec<PromptMessage>`, `PromptResult`, or a `Result` of one of them"
+)]
+pub trait IntoPrompt {
+    /// The prompt.
+    ///
+    /// # Errors
+    /// Any error is answered as a JSON-RPC error: a [`CallError`] with its own code, others as internal errors.
+    fn into_prompt(self) -> std::result::Result<PromptResult, CallError>;
+}
+
+impl IntoPrompt for PromptResult {
+    fn into_prompt(self) -> std::result::Result<PromptResult, CallError> {
+        Ok(self)
+    }
+}
+
+impl IntoPrompt for PromptMessage {
+    fn into_prompt(self) -> std::result::Result<PromptResult, CallError> {
+        Ok(PromptResult::new(vec![self]))
+    }
+}
+
+impl IntoPrompt for Vec<PromptMessage> {
+    fn into_prompt(self) -> std::result::Result<PromptResult, CallError> {
+        Ok(PromptResult::new(self))
+    }
+}
+
+impl<T: IntoPrompt, E: Into<Box<dyn Error + Send + Sync>>> IntoPrompt for std::result::Result<T, E> {
+    fn into_prompt(self) -> std::result::Result<PromptResult, CallError> {
+        self.map_err(|error| CallError::internal_unless_own(error.into()))?.into_prompt()
+    }
+}
+
+macro_rules! from_text {
+    ($($type:ty),+) => { $(
+        impl IntoToolResult for $type {
+            fn into_tool_result(self) -> std::result::Result<ToolResult, CallError> {
+                Ok(ToolResult::text(self))
+            }
+        }
+
+        impl IntoResource for $type {
+            fn into_resource(self) -> std::result::Result<Vec<ResourceContents>, CallError> {
+                Ok(vec![ResourceContents::text(self)])
+            }
+        }
+
+        impl IntoPrompt for $type {
+            fn into_prompt(self) -> std::result::Result<PromptResult, CallError> {
+                Ok(PromptResult::new(vec![PromptMessage::user(self)]))
+            }
+        }
+
+        impl From<$type> for Content {
+            fn from(text: $type) -> Content {
+                Content::text(text)
+            }
+        }
+    )+ };
+}
+
+macro_rules! from_number {
+    ($($type:ty),+) => { $(
+        impl IntoToolResult for $type {
+            fn into_tool_result(self) -> std::result::Result<ToolResult, CallError> {
+                Ok(ToolResult::text(self.to_string()))
+            }
+        }
+    )+ };
+}
+
+from_text!(String, &'static str, Cow<'static, str>);
+from_number!(bool, i8, i16, i32, i64, i128, isize, u8, u16, u32, u64, u128, usize, f32, f64);
+
+/// Writes `bytes` as a JSON string of base64 (RFC 4648, section 4: the standard alphabet, padded).
+fn write_base64(out: &mut Vec<u8>, bytes: &[u8]) {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    out.reserve(bytes.len().div_ceil(3) * 4 + 2);
+    out.push(b'"');
+    for chunk in bytes.chunks(3) {
+        let mut group = [0; 3];
+        group.iter_mut().zip(chunk).for_each(|(to, from)| *to = *from);
+        let bits = u32::from_be_bytes([0, group[0], group[1], group[2]]);
+        for place in 0..4 {
+            let sextet = (bits >> (18 - 6 * place)) as usize & 63;
+            out.push(match place <= chunk.len() {
+                true => ALPHABET.get(sextet).copied().unwrap_or(b'='),
+                false => b'=',
+            });
+        }
+    }
+    out.push(b'"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_of_the_rfc() {
+        let vectors = [
+            ("", ""),
+            ("f", "Zg=="),
+            ("fo", "Zm8="),
+            ("foo", "Zm9v"),
+            ("foob", "Zm9vYg=="),
+            ("foobar", "Zm9vYmFy"),
+        ];
+        for (plain, coded) in vectors {
+            let mut out = Vec::new();
+            write_base64(&mut out, plain.as_bytes());
+            assert_eq!(String::from_utf8(out).unwrap(), format!("\"{coded}\""));
+        }
+        let mut out = Vec::new();
+        write_base64(&mut out, &[0xfb, 0xff, 0xbf]);
+        assert_eq!(out, b"\"+/+/\"");
+    }
+
+    fn json(content: &Content, revision: Revision) -> String {
+        let mut out = Vec::new();
+        content.write(&mut out, revision);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn newer_blocks_are_sent_in_an_older_form() {
+        let audio = Content::audio([1, 2, 3], "audio/wav");
+        assert_eq!(
+            json(&audio, Revision::V2024_11_05),
+            r#"{"type":"resource","resource":{"uri":"attachment:audio","mimeType":"audio/wav","blob":"AQID"}}"#
+        );
+        assert_eq!(
+            json(&audio, Revision::V2025_03_26),
+            r#"{"type":"audio","data":"AQID","mimeType":"audio/wav"}"#
+        );
+        let link = Content::link(Resource::new("note:///1", "one"));
+        assert_eq!(json(&link, Revision::V2025_03_26), r#"{"type":"text","text":"one: note:///1"}"#);
+        assert_eq!(
+            json(&link, Revision::V2025_06_18),
+            r#"{"type":"resource_link","uri":"note:///1","name":"one"}"#
+        );
+    }
+
+    #[test]
+    fn structured_content_is_for_revisions_that_know_it() {
+        let result = ToolResult::text("{}").structured("{}");
+        let text = |revision| {
+            let mut out = Vec::new();
+            result.write(&mut out, revision);
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(text(Revision::V2025_03_26), r#"{"content":[{"type":"text","text":"{}"}]}"#);
+        assert!(text(Revision::V2025_06_18).contains(r#""structuredContent":{}"#));
+    }
+}

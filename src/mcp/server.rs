@@ -1,0 +1,413 @@
+//! The builder: what a server is, offers, and allows.
+//!
+//! *Scope:* [`Server`], which collects handlers and settings, and [`Settings`] of the HTTP side.
+//! *Not in scope:* listening (that is `net`), and answering requests (that is `dispatch`).
+
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::Limits;
+use crate::mcp::registry::Items;
+use crate::mcp::uri::{UriTemplate, Vars};
+use crate::mcp::{
+    Call, CallError, Icon, Implementation, IntoPrompt, IntoResource, IntoToolResult, Prompt, PromptArgument,
+    PromptResult, Resource, ResourceContents, ResourceTemplate, Tool, ToolResult,
+};
+use crate::schema::{self, Field, Object, Subject};
+
+/// What HTTP requests the server takes, and under which paths.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// What a reverse proxy puts in front of all paths: `""`, or a path such as `/tools`. The endpoint event names it;
+    /// requests are taken with and without it, so it does not matter whether the proxy strips it.
+    pub base_path: String,
+    /// Where a client opens its stream.
+    pub sse_path: String,
+    /// Where a client posts its messages.
+    pub message_path: String,
+    /// Host names that requests may name besides IP addresses, and besides `localhost` on loopback listeners.
+    pub hosts: Vec<String>,
+    /// Origins of web pages that may send requests, such as `https://app.example`, besides pages from loopback names
+    /// on loopback listeners.
+    pub origins: Vec<String>,
+    /// Allows listening on addresses that others can reach although peers are not authenticated.
+    pub insecure_public: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            base_path: String::new(),
+            sse_path: "/sse".to_owned(),
+            message_path: "/messages".to_owned(),
+            hosts: Vec::new(),
+            origins: Vec::new(),
+            insecure_public: false,
+        }
+    }
+}
+
+impl Settings {
+    /// Brings paths into the form `/a/b` and checks them.
+    ///
+    /// # Errors
+    /// A sentence that names the path and what is wrong with it.
+    pub(crate) fn checked(mut self) -> Result<Settings, String> {
+        for (name, path) in [
+            ("base path", &mut self.base_path),
+            ("SSE path", &mut self.sse_path),
+            ("message path", &mut self.message_path),
+        ] {
+            let trimmed = path.trim_end_matches('/').len();
+            path.truncate(trimmed);
+            let lawful =
+                path.bytes().all(|byte| byte.is_ascii_graphic() && !b"?#%\"<>\\^`{|}".contains(&byte));
+            if !lawful
+                || !(path.starts_with('/') || (path.is_empty() && name == "base path"))
+                || path.starts_with("//")
+            {
+                return Err(format!(
+                    "the {name} `{path}` must start with one `/` and have only characters of a URL's path"
+                ));
+            }
+        }
+        if self.sse_path == self.message_path {
+            return Err(format!("the SSE path and the message path are both `{}`", self.sse_path));
+        }
+        Ok(self)
+    }
+}
+
+/// What a handler may take: a struct made by [`schema!`](crate::schema!), `()` for no arguments, or any JSON as a
+/// [`Value`] or `Box<RawValue>`, together with a schema written by hand.
+#[diagnostic::on_unimplemented(
+    message = "a handler cannot take `{Self}` as its arguments",
+    note = "take a struct made by `schema!`, `()` for no arguments, `serde_json::Value` or `Box<RawValue>`"
+)]
+pub trait Arguments: Sized {
+    /// The arguments one by one, where they are known.
+    const FIELDS: &'static [Field];
+
+    /// The JSON Schema as text.
+    fn schema() -> String;
+
+    /// Reads the `arguments` member of a request; `None` if there is none.
+    ///
+    /// # Errors
+    /// A sentence that names the argument that does not fit.
+    fn read(arguments: Option<&RawValue>) -> Result<Self, String>;
+}
+
+impl<T: Object> Arguments for T {
+    const FIELDS: &'static [Field] = T::FIELDS;
+
+    fn schema() -> String {
+        schema::schema_text::<T>()
+    }
+
+    fn read(arguments: Option<&RawValue>) -> Result<T, String> {
+        schema::read(Subject::Argument, arguments).map_err(|error| error.to_string())
+    }
+}
+
+macro_rules! any_json {
+    ($type:ty) => {
+        impl Arguments for $type {
+            const FIELDS: &'static [Field] = &[];
+
+            fn schema() -> String {
+                r#"{"type":"object"}"#.to_owned()
+            }
+
+            fn read(arguments: Option<&RawValue>) -> Result<$type, String> {
+                serde_json::from_str(arguments.map_or("{}", RawValue::get)).map_err(|error| error.to_string())
+            }
+        }
+    };
+}
+
+any_json!(Value);
+any_json!(Box<RawValue>);
+
+pub(crate) type ToolHandler =
+    Box<dyn FnMut(Option<&RawValue>, &mut Call) -> Result<ToolResult, CallError> + Send>;
+pub(crate) type ResourceHandler =
+    Box<dyn FnMut(&mut Call) -> Result<Vec<ResourceContents>, CallError> + Send>;
+pub(crate) type TemplateHandler =
+    Box<dyn FnMut(&Vars, &mut Call) -> Result<Vec<ResourceContents>, CallError> + Send>;
+pub(crate) type PromptHandler =
+    Box<dyn FnMut(Option<&RawValue>, &mut Call) -> Result<PromptResult, CallError> + Send>;
+
+/// A server: who it is, what it offers, and what it allows.
+///
+/// Handlers run one at a time on the thread that runs the server, so what one closure owns needs no lock.
+///
+/// ```
+/// use mcp_rill::{Server, schema};
+/// schema! { struct Add { /// First addend.
+///     a: f64, /// Second addend.
+///     b: f64 } }
+/// schema! { struct Explain { /// What to explain.
+///     term: String } }
+/// let server = Server::new("calc", "1.0.0")
+///     .instructions("Adds numbers.")
+///     .tool("add", "Add two numbers", |Add { a, b }: Add, _| a + b)
+///     .resource("calc:///pi", "pi", |_| "3.14159")
+///     .template("calc:///square/{n}", "square", |vars, _| -> mcp_rill::Result<_> {
+///         let n: f64 = vars.get("n").unwrap_or_default().parse()?;
+///         Ok((n * n).to_string())
+///     })
+///     .prompt("explain", "Explain a term", |Explain { term }: Explain, _| format!("Explain what `{term}` means."));
+/// ```
+pub struct Server {
+    pub(crate) info: Implementation,
+    pub(crate) instructions: Option<String>,
+    pub(crate) limits: Limits,
+    pub(crate) settings: Settings,
+    pub(crate) registry: Registry,
+    problems: Vec<String>,
+}
+
+/// The handlers.
+#[derive(Default)]
+pub(crate) struct Registry {
+    pub(crate) tools: Items<(Tool, ToolHandler)>,
+    pub(crate) resources: Items<(Resource, ResourceHandler)>,
+    pub(crate) templates: Items<(ResourceTemplate, UriTemplate, TemplateHandler)>,
+    pub(crate) prompts: Items<(Prompt, PromptHandler)>,
+}
+
+impl Server {
+    /// A server by its program's name and version.
+    pub fn new(name: impl Into<String>, version: impl Into<String>) -> Server {
+        Server {
+            info: Implementation::new(name, version),
+            instructions: None,
+            limits: Limits::DEFAULT,
+            settings: Settings::default(),
+            registry: Registry::default(),
+            problems: Vec::new(),
+        }
+    }
+
+    /// A name for people.
+    pub fn title(mut self, title: impl Into<String>) -> Server {
+        self.info = self.info.title(title);
+        self
+    }
+
+    /// What the server is for.
+    pub fn description(mut self, description: impl Into<String>) -> Server {
+        self.info = self.info.description(description);
+        self
+    }
+
+    /// Where people read more.
+    pub fn website_url(mut self, url: impl Into<String>) -> Server {
+        self.info = self.info.website_url(url);
+        self
+    }
+
+    /// Adds an icon.
+    pub fn icon(mut self, icon: Icon) -> Server {
+        self.info = self.info.icon(icon);
+        self
+    }
+
+    /// How to use the server; clients may give this to the model.
+    pub fn instructions(mut self, text: impl Into<String>) -> Server {
+        self.instructions = Some(text.into());
+        self
+    }
+
+    /// Replaces the limits.
+    pub fn limits(mut self, limits: Limits) -> Server {
+        self.limits = limits;
+        self
+    }
+
+    /// Replaces the HTTP settings.
+    pub fn settings(mut self, settings: Settings) -> Server {
+        self.settings = settings;
+        self
+    }
+
+    /// Allows requests that name this host, in any case, without a port.
+    pub fn allow_host(mut self, host: impl Into<String>) -> Server {
+        self.settings.hosts.push(host.into());
+        self
+    }
+
+    /// Allows requests from web pages of this origin, such as `https://app.example`.
+    pub fn allow_origin(mut self, origin: impl Into<String>) -> Server {
+        self.settings.origins.push(origin.into());
+        self
+    }
+
+    /// Allows listening on addresses that others can reach although peers are not authenticated.
+    pub fn insecure_public(mut self) -> Server {
+        self.settings.insecure_public = true;
+        self
+    }
+
+    /// Adds a tool. The handler's first argument is a struct made by [`schema!`](crate::schema!), `()` for a tool without
+    /// arguments, or a [`Value`]; what it may return says [`IntoToolResult`].
+    pub fn tool<A, R, F>(self, name: &str, description: &str, handler: F) -> Server
+    where
+        A: Arguments,
+        R: IntoToolResult,
+        F: FnMut(A, &mut Call) -> R + Send + 'static,
+    {
+        self.add_tool(Tool::new(name, description), handler)
+    }
+
+    /// Adds a tool with all that a [`Tool`] can say. Arguments that do not fit are answered as an error result that
+    /// names the argument, so that the model can mend its call.
+    pub fn add_tool<A, R, F>(mut self, tool: Tool, mut handler: F) -> Server
+    where
+        A: Arguments,
+        R: IntoToolResult,
+        F: FnMut(A, &mut Call) -> R + Send + 'static,
+    {
+        let tool = tool.with_schemas(A::schema, R::output_schema());
+        if let Err(problem) = check_tool(&tool) {
+            self.problems.push(problem);
+        }
+        let name = tool.name.clone();
+        let handler: ToolHandler = Box::new(move |arguments, call| match A::read(arguments) {
+            Ok(arguments) => handler(arguments, call).into_tool_result(),
+            Err(error) => Ok(ToolResult::error(error)),
+        });
+        let added = self.registry.tools.add(&name, (tool, handler));
+        self.note_twice(added, "tool", &name)
+    }
+
+    /// Adds a resource with a fixed URI; what the handler may return says [`IntoResource`].
+    pub fn resource<R, F>(self, uri: &str, name: &str, handler: F) -> Server
+    where
+        R: IntoResource,
+        F: FnMut(&mut Call) -> R + Send + 'static,
+    {
+        self.add_resource(Resource::new(uri, name), handler)
+    }
+
+    /// Adds a resource with all that a [`Resource`] can say.
+    pub fn add_resource<R, F>(mut self, resource: Resource, mut handler: F) -> Server
+    where
+        R: IntoResource,
+        F: FnMut(&mut Call) -> R + Send + 'static,
+    {
+        let uri = resource.uri.clone();
+        let handler: ResourceHandler = Box::new(move |call| handler(call).into_resource());
+        let added = self.registry.resources.add(&uri, (resource, handler));
+        self.note_twice(added, "resource", &uri)
+    }
+
+    /// Adds a family of resources by a URI template (RFC 6570, level 1); the handler gets the variables' values.
+    pub fn template<R, F>(self, uri_template: &str, name: &str, handler: F) -> Server
+    where
+        R: IntoResource,
+        F: FnMut(&Vars, &mut Call) -> R + Send + 'static,
+    {
+        self.add_template(ResourceTemplate::new(uri_template, name), handler)
+    }
+
+    /// Adds a family of resources with all that a [`ResourceTemplate`] can say.
+    pub fn add_template<R, F>(mut self, template: ResourceTemplate, mut handler: F) -> Server
+    where
+        R: IntoResource,
+        F: FnMut(&Vars, &mut Call) -> R + Send + 'static,
+    {
+        let text = template.uri_template.clone();
+        let handler: TemplateHandler = Box::new(move |vars, call| handler(vars, call).into_resource());
+        match UriTemplate::new(&text) {
+            Ok(pattern) => {
+                let added = self.registry.templates.add(&text, (template, pattern, handler));
+                self.note_twice(added, "resource template", &text)
+            }
+            Err(error) => {
+                self.problems.push(format!("resource template `{text}`: {error}"));
+                self
+            }
+        }
+    }
+
+    /// Adds a prompt. The handler's first argument is a struct of strings made by [`schema!`](crate::schema!), or `()`;
+    /// what it may return says [`IntoPrompt`].
+    pub fn prompt<A, R, F>(self, name: &str, description: &str, handler: F) -> Server
+    where
+        A: Arguments,
+        R: IntoPrompt,
+        F: FnMut(A, &mut Call) -> R + Send + 'static,
+    {
+        self.add_prompt(Prompt::new(name, description), handler)
+    }
+
+    /// Adds a prompt with all that a [`Prompt`] can say. Arguments that do not fit are refused (−32602).
+    pub fn add_prompt<A, R, F>(mut self, mut prompt: Prompt, mut handler: F) -> Server
+    where
+        A: Arguments,
+        R: IntoPrompt,
+        F: FnMut(A, &mut Call) -> R + Send + 'static,
+    {
+        if prompt.arguments.is_empty() {
+            prompt.arguments = A::FIELDS.iter().map(PromptArgument::of_field).collect();
+        }
+        let name = prompt.name.clone();
+        for field in A::FIELDS.iter().filter(|field| !field.is_text()) {
+            let problem = format!(
+                "prompt `{name}`: argument `{}` must be text: clients send every argument as a string",
+                field.name
+            );
+            self.problems.push(problem);
+        }
+        let handler: PromptHandler = Box::new(move |arguments, call| match A::read(arguments) {
+            Ok(arguments) => handler(arguments, call).into_prompt(),
+            Err(error) => Err(CallError::invalid_params(error)),
+        });
+        let added = self.registry.prompts.add(&name, (prompt, handler));
+        self.note_twice(added, "prompt", &name)
+    }
+
+    fn note_twice(mut self, added: bool, kind: &str, name: &str) -> Server {
+        if !added {
+            self.problems.push(format!("{kind} `{name}` was added twice"));
+        }
+        self
+    }
+
+    /// Everything that is wrong with what was put together, before anything is served.
+    ///
+    /// # Errors
+    /// One sentence for each problem: a name used twice, a schema that is not JSON, limits or paths that cannot be.
+    pub(crate) fn checked(mut self) -> Result<Server, String> {
+        if let Err(problem) = self.limits.check() {
+            self.problems.push(problem);
+        }
+        match self.settings.clone().checked() {
+            Ok(settings) => self.settings = settings,
+            Err(problem) => self.problems.push(problem),
+        }
+        if self.problems.is_empty() { Ok(self) } else { Err(self.problems.join("; ")) }
+    }
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server").field("info", &self.info).finish_non_exhaustive()
+    }
+}
+
+fn check_tool(tool: &Tool) -> Result<(), String> {
+    let lawful = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-/".contains(&byte);
+    let name = &tool.name;
+    if name.is_empty() || name.len() > 128 || !name.bytes().all(lawful) {
+        return Err(format!("tool `{name}`: a name has 1 to 128 characters of A-Z a-z 0-9 _ . - /"));
+    }
+    tool.schemas().try_for_each(|text| {
+        let is_object = serde_json::from_str::<&RawValue>(text).is_ok_and(|raw| raw.get().starts_with('{'));
+        is_object
+            .then_some(())
+            .ok_or_else(|| format!("tool `{name}`: its schema is not a JSON object: {text}"))
+    })
+}

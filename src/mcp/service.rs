@@ -1,0 +1,167 @@
+//! The seam between a session and whatever answers it.
+//!
+//! *Scope:* the [`Service`] trait, what it is given, and the [`Outbox`] it answers through.
+//! *Not in scope:* envelopes, ids and streams: a service names a call by its key, and the engine knows the rest.
+//!
+//! ```text
+//!   engine ── opened, request, notification, answer, cancelled, closed, tick ──▶ service
+//!   engine ◀── Outbox: results and errors by call, notifications by session ─── service
+//! ```
+//!
+//! The registry of handlers behind [`Server`](crate::Server) is one implementation; a bridge to another server is another.
+
+use std::time::Duration;
+
+use serde_json::value::RawValue;
+
+use crate::Now;
+use crate::http::head::Head;
+use crate::jsonrpc::{self, Notification, Object, Response};
+use crate::mcp::{Peer, Session};
+use crate::slab::Key;
+
+/// Names one session for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionKey(pub(crate) Key);
+
+/// Names one request that waits for its result, for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CallKey(pub(crate) Key);
+
+/// A request, and where it came from.
+#[derive(Clone, Copy, Debug)]
+pub struct Incoming<'a> {
+    /// What the result is sent under.
+    pub call: CallKey,
+    /// The session's key.
+    pub session: SessionKey,
+    /// The method.
+    pub method: &'a str,
+    /// The parameters as JSON text: an object, bounded in depth and number of values.
+    pub params: Option<&'a RawValue>,
+    /// The HTTP request that carried it.
+    pub head: &'a Head<'a>,
+    /// Who sent it.
+    pub peer: &'a Peer,
+    /// When it came.
+    pub now: Now,
+}
+
+/// What answers sessions. All methods run on the engine's thread and must not block.
+pub trait Service: Send {
+    /// A session began.
+    fn opened(&mut self, key: SessionKey, session: &mut Session) {
+        let _ = (key, session);
+    }
+
+    /// A request. Its result goes into `out` now, or later in any other method; until then the call is open.
+    fn request(&mut self, request: &Incoming<'_>, session: &mut Session, out: &mut Outbox);
+
+    /// A notification other than a cancellation, which the engine turns into [`cancelled`](Service::cancelled).
+    fn notification(
+        &mut self,
+        key: SessionKey,
+        session: &mut Session,
+        notification: &Notification<'_>,
+        out: &mut Outbox,
+    ) {
+        let _ = (key, session, notification, out);
+    }
+
+    /// The answer to a request that the service sent. Says whether it was waited for.
+    fn answer(
+        &mut self,
+        key: SessionKey,
+        session: &mut Session,
+        answer: &Response<'_>,
+        out: &mut Outbox,
+    ) -> bool {
+        let _ = (key, session, answer, out);
+        false
+    }
+
+    /// An open call was cancelled, or its session ended: nothing that is still sent under its key will arrive.
+    fn cancelled(&mut self, call: CallKey) {
+        let _ = call;
+    }
+
+    /// A session ended; its open calls were cancelled before.
+    fn closed(&mut self, key: SessionKey) {
+        let _ = key;
+    }
+
+    /// Time has passed. Returns when to be called next, in [`Now::mono`] time.
+    fn tick(&mut self, now: Now, out: &mut Outbox) -> Option<Duration> {
+        let _ = (now, out);
+        None
+    }
+}
+
+/// What one message in an [`Outbox`] is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outgoing {
+    /// The result of a call: one JSON value.
+    Result(CallKey),
+    /// The error of a call: one JSON-RPC error object.
+    Error(CallKey),
+    /// A whole JSON-RPC message to a session.
+    Message(SessionKey),
+}
+
+/// Messages on their way out. Their text is kept end to end in one buffer, which the engine uses again and again.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    text: Vec<u8>,
+    messages: Vec<(Outgoing, usize)>,
+}
+
+impl Outbox {
+    /// Answers a call with the JSON value that `write` appends. Of several answers to one call the first one counts.
+    pub fn result(&mut self, call: CallKey, write: impl FnOnce(&mut Vec<u8>)) {
+        self.push(Outgoing::Result(call), write);
+    }
+
+    /// Answers a call with an error.
+    pub fn error(&mut self, call: CallKey, error: &jsonrpc::Error) {
+        self.push(Outgoing::Error(call), |out| error.write(out));
+    }
+
+    /// Sends a notification to a session; `write` adds the members of its parameters.
+    pub fn notify(&mut self, session: SessionKey, method: &str, write: impl FnOnce(&mut Object<'_>)) {
+        self.push(Outgoing::Message(session), |out| {
+            jsonrpc::write_notification(out, method, |out| {
+                let mut params = Object::new(out);
+                write(&mut params);
+                params.end();
+            });
+        });
+    }
+
+    fn push(&mut self, kind: Outgoing, write: impl FnOnce(&mut Vec<u8>)) {
+        write(&mut self.text);
+        self.messages.push((kind, self.text.len()));
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.messages.is_empty()
+    }
+
+    /// The messages in order, each with its JSON text.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Outgoing, &[u8])> {
+        let mut start = 0;
+        self.messages.iter().map(move |(kind, end)| {
+            let text = self.text.get(start..*end).unwrap_or_default();
+            start = *end;
+            (*kind, text)
+        })
+    }
+
+    /// Forgets all messages, and their memory if it was an unusually large lot.
+    pub(crate) fn clear(&mut self) {
+        const KEPT_BYTES_MAX: usize = 64 << 10;
+        self.messages.clear();
+        self.text.clear();
+        self.text.shrink_to(KEPT_BYTES_MAX);
+        self.messages.shrink_to(256);
+    }
+}

@@ -1,0 +1,149 @@
+//! What is known of one client.
+//!
+//! *Scope:* the state that `initialize` and later messages leave in a session, and who the peer is.
+//! *Not in scope:* where the session's messages go: the engine keeps that beside this.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use serde_json::value::RawValue;
+
+use crate::jsonrpc::{Error, Members, string};
+use crate::mcp::Revision;
+
+/// Who an authenticated peer is. Sessions belong to the principal that opened them.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Principal(Arc<str>);
+
+impl Principal {
+    /// A principal of that name.
+    pub fn new(name: impl Into<Arc<str>>) -> Principal {
+        Principal(name.into())
+    }
+
+    /// The name.
+    pub fn name(&self) -> &str {
+        &self.0
+    }
+}
+
+/// The other end of a connection.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Peer {
+    /// Its address; `None` on a transport that has none.
+    pub address: Option<SocketAddr>,
+    /// Whether the listener is bound to a loopback address, so that `localhost` is a name for it.
+    pub loopback: bool,
+    /// Who it is, if the transport knows that already.
+    pub principal: Option<Principal>,
+}
+
+/// What a client said it can do (MCP lifecycle, capability negotiation).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Capabilities {
+    /// It can list its roots.
+    pub roots: bool,
+    /// It can ask its model (`sampling/createMessage`).
+    pub sampling: bool,
+    /// It can show its user a form.
+    pub elicitation_form: bool,
+    /// It can show its user a URL.
+    pub elicitation_url: bool,
+}
+
+impl Capabilities {
+    fn read(raw: &RawValue) -> Result<Capabilities, Error> {
+        let members = Members::of(raw)?;
+        let elicitation = members.get("elicitation").map(Members::of).transpose()?;
+        let elicitation_url = elicitation.as_ref().is_some_and(|modes| modes.get("url").is_some());
+        Ok(Capabilities {
+            roots: members.get("roots").is_some(),
+            sampling: members.get("sampling").is_some(),
+            elicitation_url,
+            // An empty object means forms: it is all that 2025-06-18 knew.
+            elicitation_form: elicitation
+                .is_some_and(|modes| modes.get("form").is_some() || !elicitation_url),
+        })
+    }
+}
+
+/// Who a client said it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClientInfo {
+    /// Its name.
+    pub name: Box<str>,
+    /// Its version.
+    pub version: Box<str>,
+    /// What it can do.
+    pub capabilities: Capabilities,
+}
+
+/// The state of one client.
+#[derive(Debug)]
+pub struct Session {
+    pub(crate) id: u128,
+    pub(crate) principal: Option<Principal>,
+    client: Option<Box<ClientInfo>>,
+    revision: Option<Revision>,
+    operating: bool,
+}
+
+impl Session {
+    pub(crate) fn new(id: u128, principal: Option<Principal>) -> Session {
+        Session { id, principal, client: None, revision: None, operating: false }
+    }
+
+    /// The negotiated revision, or what stands in for it while the client has not initialized.
+    pub fn revision(&self) -> Revision {
+        self.revision.unwrap_or(Revision::NEWEST)
+    }
+
+    /// Who the client is; `None` if it has not initialized this session.
+    pub fn client(&self) -> Option<&ClientInfo> {
+        self.client.as_deref()
+    }
+
+    /// Who opened the session, where peers are authenticated.
+    pub fn principal(&self) -> Option<&Principal> {
+        self.principal.as_ref()
+    }
+
+    /// Whether the client takes part in operation: it sent `notifications/initialized`, or any request but `initialize`
+    /// and `ping`.
+    pub fn is_operating(&self) -> bool {
+        self.operating
+    }
+
+    /// Takes in the parameters of an `initialize` request and returns the revision agreed on. A client may initialize
+    /// again; the newer word holds.
+    ///
+    /// # Errors
+    /// −32602 names the member that is missing or of the wrong type.
+    pub(crate) fn initialize(&mut self, params: Option<&RawValue>) -> Result<Revision, Error> {
+        let missing =
+            |name: &str| Error::invalid_params(format_args!("`{name}` is missing or of the wrong type"));
+        let params = Members::of(params.ok_or_else(|| missing("params"))?)?;
+        let version =
+            params.get("protocolVersion").and_then(string).ok_or_else(|| missing("protocolVersion"))?;
+        let capabilities =
+            Capabilities::read(params.get("capabilities").ok_or_else(|| missing("capabilities"))?)?;
+        let info = Members::of(params.get("clientInfo").ok_or_else(|| missing("clientInfo"))?)?;
+        let text = |member: &str, path: &str| {
+            info.get(member).and_then(string).map(Box::<str>::from).ok_or_else(|| missing(path))
+        };
+        let (name, version_text) = (text("name", "clientInfo.name")?, text("version", "clientInfo.version")?);
+        self.client = Some(Box::new(ClientInfo { name, version: version_text, capabilities }));
+        let revision = Revision::negotiate(&version);
+        self.revision = Some(revision);
+        Ok(revision)
+    }
+
+    /// The client goes on with work, with or without having initialized. `version` is the request's
+    /// `MCP-Protocol-Version`, which stands in for a negotiation that this session did not see.
+    pub(crate) fn operate(&mut self, version: Option<&str>) {
+        self.operating = true;
+        if self.revision.is_none() {
+            self.revision = version.and_then(Revision::named);
+        }
+    }
+}

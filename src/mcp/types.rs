@@ -1,0 +1,454 @@
+//! What a server offers, as its lists describe it: tools, resources, resource templates, prompts, and who it is.
+//!
+//! *Scope:* the descriptions and their JSON (MCP schema: `Tool`, `Resource`, `ResourceTemplate`, `Prompt`,
+//! `Implementation`). *Not in scope:* the handlers behind them, and the results of calls.
+//!
+//! Members that a revision does not know (a title before 2025-06-18, icons before 2025-11-25) are sent all the same:
+//! every revision's objects are open, and a client that knows the member can use it.
+
+use crate::jsonrpc::{Array, Object};
+use crate::mcp::Annotations;
+use crate::schema::Field;
+
+/// A picture for a tool, resource, prompt or server (MCP 2025-11-25, `Icon`).
+///
+/// ```
+/// let icon = mcp_rill::Icon::new("https://example.com/sum.png").mime_type("image/png").size("48x48");
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Icon {
+    src: String,
+    mime_type: Option<String>,
+    sizes: Vec<String>,
+}
+
+impl Icon {
+    /// An icon at `src`, an `https:` or `data:` URI.
+    pub fn new(src: impl Into<String>) -> Icon {
+        Icon { src: src.into(), ..Icon::default() }
+    }
+
+    /// Its media type, such as `image/png`.
+    pub fn mime_type(mut self, mime_type: impl Into<String>) -> Icon {
+        self.mime_type = Some(mime_type.into());
+        self
+    }
+
+    /// A size it is made for: `WxH` in pixels, or `any`.
+    pub fn size(mut self, size: impl Into<String>) -> Icon {
+        self.sizes.push(size.into());
+        self
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        let mut icon = Object::new(out);
+        icon.str("src", &self.src).opt_str("mimeType", self.mime_type.as_deref());
+        if !self.sizes.is_empty() {
+            icon.field("sizes", |out| write_strs(out, &self.sizes));
+        }
+        icon.end();
+    }
+}
+
+pub(crate) fn write_strs<T: AsRef<str>>(out: &mut Vec<u8>, items: &[T]) {
+    let mut array = Array::new(out);
+    items.iter().for_each(|item| {
+        array.str(item.as_ref());
+    });
+    array.end();
+}
+
+/// What every description has besides its own members.
+#[derive(Clone, Debug, Default)]
+struct Common {
+    title: Option<String>,
+    description: Option<String>,
+    icons: Vec<Icon>,
+}
+
+impl Common {
+    fn write(&self, object: &mut Object<'_>) {
+        object.opt_str("title", self.title.as_deref()).opt_str("description", self.description.as_deref());
+        if !self.icons.is_empty() {
+            object.field("icons", |out| {
+                let mut icons = Array::new(out);
+                self.icons.iter().for_each(|icon| {
+                    icons.item(|out| icon.write(out));
+                });
+                icons.end();
+            });
+        }
+    }
+}
+
+macro_rules! common {
+    ($type:ident) => {
+        impl $type {
+            /// A name for people; without it clients show the name.
+            pub fn title(mut self, title: impl Into<String>) -> $type {
+                self.common.title = Some(title.into());
+                self
+            }
+
+            /// What it is for: people and models read this.
+            pub fn description(mut self, description: impl Into<String>) -> $type {
+                self.common.description = Some(description.into());
+                self
+            }
+
+            /// Adds an icon.
+            pub fn icon(mut self, icon: Icon) -> $type {
+                self.common.icons.push(icon);
+                self
+            }
+        }
+    };
+}
+
+/// Who the server is: the `serverInfo` of an `initialize` result.
+#[derive(Clone, Debug)]
+pub struct Implementation {
+    name: String,
+    version: String,
+    website_url: Option<String>,
+    common: Common,
+}
+
+common!(Implementation);
+
+impl Implementation {
+    /// A program's name and version.
+    pub fn new(name: impl Into<String>, version: impl Into<String>) -> Implementation {
+        Implementation {
+            name: name.into(),
+            version: version.into(),
+            website_url: None,
+            common: Common::default(),
+        }
+    }
+
+    /// Where people read more.
+    pub fn website_url(mut self, url: impl Into<String>) -> Implementation {
+        self.website_url = Some(url.into());
+        self
+    }
+
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        let mut object = Object::new(out);
+        object.str("name", &self.name).str("version", &self.version);
+        self.common.write(&mut object);
+        object.opt_str("websiteUrl", self.website_url.as_deref());
+        object.end();
+    }
+}
+
+/// A tool's description.
+///
+/// ```
+/// use mcp_rill::{Server, Tool};
+/// let remove = Tool::new("remove", "Remove a note").title("Remove a note").destructive(true).idempotent(true);
+/// let server = Server::new("notes", "1.0.0").add_tool(remove, |(), _| "removed");
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Tool {
+    pub(crate) name: String,
+    common: Common,
+    input_schema: Option<String>,
+    output_schema: Option<String>,
+    hints: [Option<bool>; 4],
+}
+
+common!(Tool);
+
+const HINTS: [&str; 4] = ["readOnlyHint", "destructiveHint", "idempotentHint", "openWorldHint"];
+
+impl Tool {
+    /// A tool by its name (1 to 128 characters of `A-Z a-z 0-9 _ . -`) and what it does.
+    pub fn new(name: impl Into<String>, description: impl Into<String>) -> Tool {
+        Tool { name: name.into(), ..Tool::default() }.description(description)
+    }
+
+    /// The JSON Schema of the arguments as text, instead of the one that the handler's argument type gives. The root
+    /// must be an object with `"type": "object"`. The text is sent as it is, so it must be one JSON value.
+    pub fn input_schema(mut self, json: impl Into<String>) -> Tool {
+        self.input_schema = Some(json.into());
+        self
+    }
+
+    /// The JSON Schema of the structured result as text, instead of the one that [`Json`](crate::Json) gives.
+    pub fn output_schema(mut self, json: impl Into<String>) -> Tool {
+        self.output_schema = Some(json.into());
+        self
+    }
+
+    /// Whether it changes nothing (`readOnlyHint`, false if not said).
+    pub fn read_only(self, hint: bool) -> Tool {
+        self.hint(0, hint)
+    }
+
+    /// Whether it may destroy something (`destructiveHint`, true if not said).
+    pub fn destructive(self, hint: bool) -> Tool {
+        self.hint(1, hint)
+    }
+
+    /// Whether calling it twice with the same arguments does no more than once (`idempotentHint`, false if not said).
+    pub fn idempotent(self, hint: bool) -> Tool {
+        self.hint(2, hint)
+    }
+
+    /// Whether it deals with things outside of the server (`openWorldHint`, true if not said).
+    pub fn open_world(self, hint: bool) -> Tool {
+        self.hint(3, hint)
+    }
+
+    fn hint(mut self, at: usize, hint: bool) -> Tool {
+        if let Some(slot) = self.hints.get_mut(at) {
+            *slot = Some(hint);
+        }
+        self
+    }
+
+    /// Fills in the schemas that the handler's types give, where none was set by hand.
+    pub(crate) fn with_schemas(mut self, input: impl FnOnce() -> String, output: Option<String>) -> Tool {
+        self.input_schema.get_or_insert_with(input);
+        self.output_schema = self.output_schema.or(output);
+        self
+    }
+
+    pub(crate) fn has_output_schema(&self) -> bool {
+        self.output_schema.is_some()
+    }
+
+    pub(crate) fn schemas(&self) -> impl Iterator<Item = &str> {
+        self.input_schema.iter().chain(&self.output_schema).map(String::as_str)
+    }
+
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        let mut tool = Object::new(out);
+        tool.str("name", &self.name);
+        self.common.write(&mut tool);
+        tool.raw("inputSchema", self.input_schema.as_deref().unwrap_or(r#"{"type":"object"}"#));
+        if let Some(schema) = &self.output_schema {
+            tool.raw("outputSchema", schema);
+        }
+        if self.hints.iter().any(Option::is_some) {
+            tool.field("annotations", |out| {
+                let mut annotations = Object::new(out);
+                HINTS.iter().zip(self.hints).filter_map(|(name, hint)| Some((name, hint?))).for_each(
+                    |(name, hint)| {
+                        annotations.bool(name, hint);
+                    },
+                );
+                annotations.end();
+            });
+        }
+        tool.end();
+    }
+}
+
+/// What a resource and a template have in common besides title, description and icons.
+#[derive(Clone, Debug, Default)]
+struct About {
+    mime_type: Option<String>,
+    annotations: Option<Annotations>,
+}
+
+impl About {
+    fn write(&self, object: &mut Object<'_>) {
+        object.opt_str("mimeType", self.mime_type.as_deref());
+        if let Some(annotations) = &self.annotations {
+            object.field("annotations", |out| annotations.write(out));
+        }
+    }
+}
+
+macro_rules! about {
+    ($type:ident) => {
+        impl $type {
+            /// The media type, such as `text/markdown`. What the handler returns without one gets this one.
+            pub fn mime_type(mut self, mime_type: impl Into<String>) -> $type {
+                self.about.mime_type = Some(mime_type.into());
+                self
+            }
+
+            /// Whom it is for, and how important it is.
+            pub fn annotations(mut self, annotations: Annotations) -> $type {
+                self.about.annotations = Some(annotations);
+                self
+            }
+
+            pub(crate) fn mime(&self) -> Option<&str> {
+                self.about.mime_type.as_deref()
+            }
+        }
+    };
+}
+
+/// A resource's description; also what a resource link in a tool's result carries.
+///
+/// ```
+/// use mcp_rill::{Resource, Server};
+/// let readme = Resource::new("file:///README.md", "readme").mime_type("text/markdown").size(1024);
+/// let server = Server::new("files", "1.0.0").add_resource(readme, |_| "# Read me");
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Resource {
+    pub(crate) uri: String,
+    name: String,
+    size: Option<u64>,
+    common: Common,
+    about: About,
+}
+
+common!(Resource);
+about!(Resource);
+
+impl Resource {
+    /// A resource by its URI and name.
+    pub fn new(uri: impl Into<String>, name: impl Into<String>) -> Resource {
+        Resource { uri: uri.into(), name: name.into(), ..Resource::default() }
+    }
+
+    /// How many bytes it has, before any encoding.
+    pub fn size(mut self, bytes: u64) -> Resource {
+        self.size = Some(bytes);
+        self
+    }
+
+    /// `name: uri`, for clients that know no resource links.
+    pub(crate) fn as_line(&self) -> String {
+        format!("{}: {}", self.name, self.uri)
+    }
+
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        let mut resource = Object::new(out);
+        self.write_members(&mut resource);
+        resource.end();
+    }
+
+    pub(crate) fn write_members(&self, resource: &mut Object<'_>) {
+        resource.str("uri", &self.uri).str("name", &self.name);
+        self.common.write(resource);
+        self.about.write(resource);
+        if let Some(size) = self.size {
+            resource.int("size", i64::try_from(size).unwrap_or(i64::MAX));
+        }
+    }
+}
+
+/// The description of a family of resources: a URI template (RFC 6570, level 1) such as `note:///{id}`.
+#[derive(Clone, Debug, Default)]
+pub struct ResourceTemplate {
+    pub(crate) uri_template: String,
+    name: String,
+    common: Common,
+    about: About,
+}
+
+common!(ResourceTemplate);
+about!(ResourceTemplate);
+
+impl ResourceTemplate {
+    /// A family of resources by the template of its URIs, and its name.
+    pub fn new(uri_template: impl Into<String>, name: impl Into<String>) -> ResourceTemplate {
+        ResourceTemplate {
+            uri_template: uri_template.into(),
+            name: name.into(),
+            ..ResourceTemplate::default()
+        }
+    }
+
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        let mut template = Object::new(out);
+        template.str("uriTemplate", &self.uri_template).str("name", &self.name);
+        self.common.write(&mut template);
+        self.about.write(&mut template);
+        template.end();
+    }
+}
+
+/// A prompt's description. Its arguments come from the handler's argument type unless they are given here.
+#[derive(Clone, Debug, Default)]
+pub struct Prompt {
+    pub(crate) name: String,
+    pub(crate) arguments: Vec<PromptArgument>,
+    common: Common,
+}
+
+common!(Prompt);
+
+impl Prompt {
+    /// A prompt by its name and what it is for.
+    pub fn new(name: impl Into<String>, description: impl Into<String>) -> Prompt {
+        Prompt { name: name.into(), ..Prompt::default() }.description(description)
+    }
+
+    /// Adds an argument by hand, for handlers that take a [`Value`](serde_json::Value).
+    pub fn argument(mut self, argument: PromptArgument) -> Prompt {
+        self.arguments.push(argument);
+        self
+    }
+
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        let mut prompt = Object::new(out);
+        prompt.str("name", &self.name);
+        self.common.write(&mut prompt);
+        if !self.arguments.is_empty() {
+            prompt.field("arguments", |out| {
+                let mut arguments = Array::new(out);
+                self.arguments.iter().for_each(|argument| {
+                    arguments.item(|out| argument.write(out));
+                });
+                arguments.end();
+            });
+        }
+        prompt.end();
+    }
+
+    pub(crate) fn description_text(&self) -> Option<&str> {
+        self.common.description.as_deref()
+    }
+}
+
+/// One argument of a prompt; its value is always text.
+#[derive(Clone, Debug, Default)]
+pub struct PromptArgument {
+    pub(crate) name: String,
+    pub(crate) required: bool,
+    description: Option<String>,
+}
+
+impl PromptArgument {
+    /// An argument by its name.
+    pub fn new(name: impl Into<String>) -> PromptArgument {
+        PromptArgument { name: name.into(), ..PromptArgument::default() }
+    }
+
+    /// An argument as a struct made by `schema!` declares it.
+    pub(crate) fn of_field(field: &Field) -> PromptArgument {
+        PromptArgument {
+            name: field.name.to_owned(),
+            required: field.required(),
+            description: field.description(),
+        }
+    }
+
+    /// What it is for.
+    pub fn description(mut self, description: impl Into<String>) -> PromptArgument {
+        self.description = Some(description.into());
+        self
+    }
+
+    /// Says that the prompt cannot be had without it.
+    pub fn required(mut self) -> PromptArgument {
+        self.required = true;
+        self
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        let mut argument = Object::new(out);
+        argument.str("name", &self.name).opt_str("description", self.description.as_deref());
+        argument.bool("required", self.required);
+        argument.end();
+    }
+}

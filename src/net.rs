@@ -1,0 +1,508 @@
+//! Sockets, time and randomness for the engine: the only file that names mio.
+//!
+//! *Scope:* [`Listening`]: listeners, connections, readiness, the clock, waking up from other threads.
+//! *Not in scope:* what the bytes mean.
+//!
+//! ```text
+//!   ┌─▶ mio events ─▶ accept ─▶ read what is readable, 64 KiB each ─▶ Engine ─▶ actions: write, close ─┐
+//!   └──────────────────────────── sleep until the next event or deadline ◀─────────────────────────────┘
+//! ```
+//!
+//! Sockets are edge-triggered: an event says that something changed, not that something is there. So a socket that was
+//! left with bytes to read stays on a list, and every write is tried at once; only a short one waits for an event.
+//!
+//! ```no_run
+//! # fn main() -> std::io::Result<()> {
+//! use mcp_rill::Server;
+//! let server = Server::new("demo", "1.0.0").tool("hello", "Say hello", |(), _| "hello");
+//! let mut listening = server.listen("127.0.0.1:3001")?;
+//! let handle = listening.handle(); // for another thread: handle.shutdown()
+//! listening.run()
+//! # }
+//! ```
+#![allow(clippy::disallowed_methods)]
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use mio::net::{TcpListener, TcpStream};
+use mio::{Events, Interest, Poll, Token, Waker};
+
+use crate::engine::{Action, ConnKey, Engine, Event, Stats};
+use crate::mcp::{Peer, Principal, Server};
+use crate::{CONNECTIONS_CAP, Now};
+
+/// Fewer cost a system call more often: with 64 the loop is 9 % slower under load.
+const EVENTS_PER_POLL: usize = 1024;
+/// New connections taken before others get their turn.
+const ACCEPTS_PER_TURN: usize = 256;
+/// How long accepting rests when descriptors or memory have run out: events would not tell when they are back.
+const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+
+const WAKER: Token = Token(usize::MAX);
+/// Listeners' tokens lie above all connections' tokens, which have 32 bits, or below the waker's where a word has no more.
+const LISTENER_TOKENS: usize = usize::MAX - 1024;
+
+/// No shutdown has been asked for.
+const RUNNING: u64 = u64::MAX;
+
+impl Server {
+    /// Binds `address` and gets ready to serve; [`Listening::run`] serves.
+    ///
+    /// # Errors
+    /// What [`TcpListener::bind`](std::net::TcpListener::bind) says, with the address in the message; `InvalidInput` if
+    /// the server was put together wrongly; `PermissionDenied` if others could reach the address, since peers are not
+    /// authenticated and [`Server::insecure_public`] was not called.
+    pub fn listen(self, address: impl ToSocketAddrs) -> io::Result<Listening> {
+        let engine = Engine::new(self, || uuid::Uuid::new_v4().as_u128());
+        let engine = engine.map_err(|problem| io::Error::new(ErrorKind::InvalidInput, problem))?;
+        let mut listening = Listening::new(engine)?;
+        listening.also_listen(address)?;
+        Ok(listening)
+    }
+}
+
+/// Looks at a new connection and may say who the peer is; an error closes it.
+#[cfg(unix)]
+type AcceptHook = Box<dyn FnMut(std::os::fd::BorrowedFd<'_>, &Peer) -> io::Result<Option<Principal>> + Send>;
+#[cfg(not(unix))]
+type AcceptHook = Box<dyn FnMut((), &Peer) -> io::Result<Option<Principal>> + Send>;
+
+/// A server with its sockets, ready to run on this thread.
+pub struct Listening {
+    engine: Engine,
+    poll: Poll,
+    events: Events,
+    listeners: Vec<Listener>,
+    /// By [`ConnKey::index`].
+    sockets: Vec<Option<Socket>>,
+    /// Sockets that may have bytes to read.
+    readable: Vec<ConnKey>,
+    buffer: Vec<u8>,
+    on_accept: Option<AcceptHook>,
+    accept_again: Option<Duration>,
+    control: Arc<Control>,
+    started: Instant,
+}
+
+struct Listener {
+    socket: TcpListener,
+    loopback: bool,
+    pending: bool,
+}
+
+struct Socket {
+    key: ConnKey,
+    stream: TcpStream,
+    /// It is in `readable`.
+    listed: bool,
+    /// Its writable events are asked for.
+    watches_writes: bool,
+}
+
+/// What other threads say to the loop.
+struct Control {
+    waker: Waker,
+    /// Milliseconds of grace for a shutdown, or [`RUNNING`].
+    shutdown_ms: AtomicU64,
+}
+
+/// A hold on a running server for other threads. Nothing here blocks.
+#[derive(Clone)]
+pub struct Handle(Arc<Control>);
+
+impl Handle {
+    /// Ends the server: no new connections and requests; what is queued is still sent, for at most `grace`.
+    pub fn shutdown(&self, grace: Duration) {
+        let ms = u64::try_from(grace.as_millis()).unwrap_or(RUNNING - 1);
+        self.0.shutdown_ms.fetch_min(ms, Ordering::Relaxed);
+        // A full wake-up queue means that the loop is about to wake up.
+        let _ = self.0.waker.wake();
+    }
+}
+
+impl std::fmt::Debug for Handle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Handle").finish_non_exhaustive()
+    }
+}
+
+impl Listening {
+    fn new(engine: Engine) -> io::Result<Listening> {
+        let poll = Poll::new()?;
+        let control =
+            Control { waker: Waker::new(poll.registry(), WAKER)?, shutdown_ms: AtomicU64::new(RUNNING) };
+        let buffer = vec![0; engine.limits().turn_bytes_max];
+        Ok(Listening {
+            engine,
+            poll,
+            events: Events::with_capacity(EVENTS_PER_POLL),
+            listeners: Vec::new(),
+            sockets: Vec::new(),
+            readable: Vec::new(),
+            buffer,
+            on_accept: None,
+            accept_again: None,
+            control: Arc::new(control),
+            started: Instant::now(),
+        })
+    }
+
+    /// Listens on one more address.
+    ///
+    /// # Errors
+    /// As [`Server::listen`].
+    pub fn also_listen(&mut self, address: impl ToSocketAddrs) -> io::Result<()> {
+        let mut last = io::Error::new(ErrorKind::InvalidInput, "the address names no host");
+        for address in address.to_socket_addrs()? {
+            match self.bind(address) {
+                Ok(()) => return Ok(()),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
+    fn bind(&mut self, address: SocketAddr) -> io::Result<()> {
+        let loopback = address.ip().to_canonical().is_loopback();
+        if !loopback && !self.engine.settings().insecure_public {
+            return Err(io::Error::new(
+                ErrorKind::PermissionDenied,
+                format!(
+                    "{address} can be reached by others, and peers are not authenticated; listen on 127.0.0.1, or allow it \
+                     with --insecure-public or Server::insecure_public"
+                ),
+            ));
+        }
+        let named = |error: io::Error| io::Error::new(error.kind(), format!("{address}: {error}"));
+        let mut socket = TcpListener::bind(address).map_err(named)?;
+        let token = Token(LISTENER_TOKENS + self.listeners.len());
+        self.poll.registry().register(&mut socket, token, Interest::READABLE)?;
+        self.listeners.push(Listener { socket, loopback, pending: true });
+        Ok(())
+    }
+
+    /// The addresses that are listened on, with the ports that the system chose for port 0.
+    pub fn local_addrs(&self) -> impl Iterator<Item = SocketAddr> {
+        self.listeners.iter().filter_map(|listener| listener.socket.local_addr().ok())
+    }
+
+    /// A hold on the server for other threads.
+    pub fn handle(&self) -> Handle {
+        Handle(self.control.clone())
+    }
+
+    /// Counters and gauges.
+    pub fn stats(&self) -> Stats {
+        self.engine.stats()
+    }
+
+    /// Calls `observer` for every [`Event`]: the only logging there is.
+    pub fn on_event(&mut self, observer: impl FnMut(&Event<'_>) + Send + 'static) {
+        self.engine.on_event(observer);
+    }
+
+    /// Calls `hook` with every new connection's socket, to set options of the socket, to say who the peer is, or to
+    /// refuse it with an error.
+    #[cfg(unix)]
+    pub fn on_accept(
+        &mut self,
+        hook: impl FnMut(std::os::fd::BorrowedFd<'_>, &Peer) -> io::Result<Option<Principal>> + Send + 'static,
+    ) {
+        self.on_accept = Some(Box::new(hook));
+    }
+
+    /// Serves until [`Handle::shutdown`].
+    ///
+    /// # Errors
+    /// Only if the system's event queue fails; trouble with one connection ends that connection.
+    pub fn run(mut self) -> io::Result<()> {
+        while !self.is_finished() {
+            self.poll(None)?;
+        }
+        Ok(())
+    }
+
+    /// Whether a shutdown is complete.
+    pub fn is_finished(&self) -> bool {
+        self.engine.is_finished()
+    }
+
+    /// One turn for a loop of your own: waits at most `timeout` (`None`: as long as there is nothing to do), does what
+    /// there is to do, and returns the time until it wants to run again: zero if work is left, `None` if only events
+    /// can bring some. The descriptor behind [`AsRawFd`](std::os::fd::AsRawFd) is readable when there are events.
+    ///
+    /// # Errors
+    /// As [`run`](Listening::run).
+    pub fn poll(&mut self, timeout: Option<Duration>) -> io::Result<Option<Duration>> {
+        let wanted = self.wants_in(self.now());
+        let wait = wanted.into_iter().chain(timeout).min();
+        match self.poll.poll(&mut self.events, wait) {
+            Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error),
+            _ => {}
+        }
+        let now = self.now();
+        self.take_events(now);
+        self.obey(now);
+        self.accept(now);
+        self.read(now);
+        self.engine.tick(now);
+        self.act(now);
+        Ok(self.wants_in(self.now()))
+    }
+
+    fn now(&self) -> Now {
+        Now {
+            mono: self.started.elapsed(),
+            unix: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
+        }
+    }
+
+    /// The time until something is due without any event.
+    fn wants_in(&mut self, now: Now) -> Option<Duration> {
+        if !self.readable.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        let deadline = match self.engine.poll() {
+            Action::Wait(deadline) => deadline,
+            // Drained before; only a mutation since then could have queued more.
+            _ => return Some(Duration::ZERO),
+        };
+        let deadline = deadline.into_iter().chain(self.accept_again).min();
+        deadline.map(|deadline| deadline.saturating_sub(now.mono))
+    }
+
+    fn take_events(&mut self, now: Now) {
+        let events = std::mem::replace(&mut self.events, Events::with_capacity(0));
+        for event in &events {
+            let token = event.token();
+            if token == WAKER {
+                continue;
+            }
+            if let Some(listener) =
+                token.0.checked_sub(LISTENER_TOKENS).and_then(|at| self.listeners.get_mut(at))
+            {
+                listener.pending = true;
+                continue;
+            }
+            let Some(key) = u32::try_from(token.0).ok().and_then(|token| self.engine.find(token)) else {
+                continue;
+            };
+            if event.is_writable() {
+                self.engine.writable(now, key);
+            }
+            if event.is_readable() || event.is_read_closed() || event.is_error() {
+                self.list_readable(key);
+            }
+        }
+        self.events = events;
+    }
+
+    fn list_readable(&mut self, key: ConnKey) {
+        if let Some(socket) = self.socket(key)
+            && !socket.listed
+        {
+            socket.listed = true;
+            self.readable.push(key);
+        }
+    }
+
+    fn socket(&mut self, key: ConnKey) -> Option<&mut Socket> {
+        self.sockets.get_mut(key.index())?.as_mut().filter(|socket| socket.key == key)
+    }
+
+    /// Does what handles have asked for.
+    fn obey(&mut self, now: Now) {
+        let ms = self.control.shutdown_ms.swap(RUNNING, Ordering::Relaxed);
+        if ms != RUNNING {
+            for listener in &mut self.listeners {
+                let _ = self.poll.registry().deregister(&mut listener.socket);
+            }
+            self.listeners.clear();
+            self.engine.shutdown(now, Duration::from_millis(ms));
+        }
+    }
+
+    fn accept(&mut self, now: Now) {
+        if self.accept_again.is_some_and(|at| at > now.mono) {
+            return;
+        }
+        self.accept_again = None;
+        let mut left = ACCEPTS_PER_TURN;
+        while let Some(at) = self.listeners.iter().position(|listener| listener.pending) {
+            if left == 0 || !self.engine.has_room() {
+                self.accept_again = Some(if left == 0 { now.mono } else { now.mono + ACCEPT_RETRY });
+                return;
+            }
+            left -= 1;
+            let Some(listener) = self.listeners.get_mut(at) else { return };
+            match listener.socket.accept() {
+                Ok((stream, address)) => {
+                    let peer = Peer { address: Some(address), loopback: listener.loopback, principal: None };
+                    self.welcome(now, stream, peer);
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => listener.pending = false,
+                Err(error) if is_exhaustion(&error) => {
+                    self.engine.evict_idle();
+                    self.accept_again = Some(now.mono + ACCEPT_RETRY);
+                    return;
+                }
+                // The peer went away while it waited, or the network had a hiccup: the next one may be well.
+                Err(_) => {}
+            }
+        }
+    }
+
+    fn welcome(&mut self, now: Now, mut stream: TcpStream, mut peer: Peer) {
+        // Without it small replies wait up to 40 ms for the peer's delayed acknowledgement.
+        let _ = stream.set_nodelay(true);
+        #[cfg(unix)]
+        if let Some(hook) = &mut self.on_accept {
+            match hook(std::os::fd::AsFd::as_fd(&stream), &peer) {
+                Ok(principal) => peer.principal = principal,
+                Err(_) => return,
+            }
+        }
+        let key = self.engine.open(now, peer);
+        if self
+            .poll
+            .registry()
+            .register(&mut stream, Token(key.token() as usize), Interest::READABLE)
+            .is_err()
+        {
+            return self.engine.hang_up(now, key);
+        }
+        if self.sockets.len() <= key.index() {
+            self.sockets.resize_with((key.index() + 1).min(CONNECTIONS_CAP), || None);
+        }
+        if let Some(slot) = self.sockets.get_mut(key.index()) {
+            *slot = Some(Socket { key, stream, listed: false, watches_writes: false });
+        }
+    }
+
+    /// Reads once from each socket that may have something.
+    fn read(&mut self, now: Now) {
+        let mut still = Vec::new();
+        for key in std::mem::take(&mut self.readable) {
+            if let Some(socket) = self.socket(key) {
+                socket.listed = false;
+            }
+            if self.read_one(now, key) {
+                still.push(key);
+            }
+        }
+        for key in still {
+            self.list_readable(key);
+        }
+    }
+
+    /// Says whether there may be more to read at once.
+    fn read_one(&mut self, now: Now, key: ConnKey) -> bool {
+        if !self.engine.wants_read(key) {
+            return false;
+        }
+        let Some(Some(socket)) = self.sockets.get_mut(key.index()) else { return false };
+        if socket.key != key {
+            return false;
+        }
+        match socket.stream.read(&mut self.buffer) {
+            Ok(0) => self.engine.end_of_input(now, key),
+            Ok(count) => {
+                self.engine.receive(now, key, self.buffer.get(..count).unwrap_or_default());
+                // A short read has emptied the socket; what comes later is an event of its own.
+                return count == self.buffer.len();
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(error) if error.kind() == ErrorKind::Interrupted => return true,
+            Err(_) => self.engine.hang_up(now, key),
+        }
+        false
+    }
+
+    /// Drains the engine's actions.
+    fn act(&mut self, now: Now) {
+        loop {
+            match self.engine.poll() {
+                Action::Write(key) => self.write(now, key),
+                Action::Read(key) => self.list_readable(key),
+                Action::HalfClose(key) => {
+                    if let Some(socket) = self.socket(key) {
+                        // Fails if the peer is gone already, which the next read shows.
+                        let _ = socket.stream.shutdown(Shutdown::Write);
+                    }
+                    self.list_readable(key);
+                }
+                Action::Close(key) => {
+                    if let Some(slot) = self.sockets.get_mut(key.index()) {
+                        *slot = None;
+                    }
+                    self.shrink();
+                    if self.listeners.iter().any(|listener| listener.pending) {
+                        self.accept_again = Some(now.mono);
+                    }
+                }
+                Action::Wait(_) => return,
+            }
+        }
+    }
+
+    fn write(&mut self, now: Now, key: ConnKey) {
+        let Some(Some(socket)) = self.sockets.get_mut(key.index()) else {
+            return self.engine.hang_up(now, key);
+        };
+        let outgoing = self.engine.outgoing(key);
+        let count = match socket.stream.write(outgoing) {
+            Ok(count) => count,
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => 0,
+            Err(_) => return self.engine.hang_up(now, key),
+        };
+        if count < outgoing.len() && !socket.watches_writes {
+            socket.watches_writes = true;
+            let interest = Interest::READABLE | Interest::WRITABLE;
+            let token = Token(key.token() as usize);
+            if self.poll.registry().reregister(&mut socket.stream, token, interest).is_err() {
+                return self.engine.hang_up(now, key);
+            }
+        }
+        self.engine.sent(now, key, count);
+    }
+
+    fn shrink(&mut self) {
+        while let Some(None) = self.sockets.last() {
+            self.sockets.pop();
+        }
+        if self.sockets.capacity() > 64 && self.sockets.len() < self.sockets.capacity() / 4 {
+            self.sockets.shrink_to((self.sockets.len() * 2).max(64));
+        }
+    }
+}
+
+/// Descriptors or memory have run out, in this process or in the system: closing something helps, trying again does not.
+#[cfg(unix)]
+fn is_exhaustion(error: &io::Error) -> bool {
+    const ENFILE: i32 = 23;
+    const EMFILE: i32 = 24;
+    matches!(error.raw_os_error(), Some(ENFILE | EMFILE)) || error.kind() == ErrorKind::OutOfMemory
+}
+
+#[cfg(not(unix))]
+fn is_exhaustion(error: &io::Error) -> bool {
+    const WSAEMFILE: i32 = 10024;
+    error.raw_os_error() == Some(WSAEMFILE) || error.kind() == ErrorKind::OutOfMemory
+}
+
+#[cfg(unix)]
+impl std::os::fd::AsRawFd for Listening {
+    fn as_raw_fd(&self) -> std::os::fd::RawFd {
+        self.poll.as_raw_fd()
+    }
+}
+
+impl std::fmt::Debug for Listening {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Listening").field("engine", &self.engine).finish_non_exhaustive()
+    }
+}
