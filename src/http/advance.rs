@@ -124,7 +124,8 @@ impl Conn {
             (verdict, None) => {
                 let waits = head.expect_continue && after.is_empty();
                 let decoder = Decoder::new(head.framing);
-                let (head_len, total) = (bytes.len(), length.map(|length| length + bytes.len()));
+                let (head_len, total) =
+                    (bytes.len(), length.map(|length| length.saturating_add(bytes.len())));
                 let refused = match verdict {
                     Verdict::Read => None,
                     Verdict::Refuse(answer) => Some(answer),

@@ -63,38 +63,43 @@ impl Search {
     /// 400 for a bare LF, a second empty line, or what is not a request line (RFC 9112 §2.2, §3); 414 for a too long
     /// request line; 431 for a too long head; 505 for a version other than 1.0 and 1.1.
     pub fn find(&mut self, bytes: &[u8], limits: &Limits) -> Result<Option<Range<usize>>, Refusal> {
-        loop {
-            let (start, from) = (self.start as usize, self.from as usize);
-            self.check_first_byte(bytes.get(start))?;
-            let Some(length) = memchr::memchr(b'\n', bytes.get(from..).unwrap_or_default()) else {
-                self.check_length(bytes.len().saturating_sub(start), limits)?;
-                self.from = position(bytes.len());
-                return Ok(None);
-            };
-            let end = from + length + 1;
-            self.check_length(end - start, limits)?;
-            let line = bytes.get(self.line as usize..end).unwrap_or_default();
-            let Some(text) = line.strip_suffix(b"\r\n") else {
-                let text = shown(line.trim_ascii_end());
-                return Err(Refusal::new(
-                    400,
-                    format!("the line `{text}` ends in a bare LF; end it with CR LF"),
-                ));
-            };
-            if !text.is_empty() {
-                self.check_first_line(text)?;
-                self.in_fields = true;
-            } else if self.in_fields {
-                return Ok(Some(start..end));
-            } else if self.skipped || self.response {
-                return Err(Refusal::new(400, "empty lines stand before the first line; send at most one"));
-            } else {
-                self.skipped = true;
-                self.start = position(end);
+        self.check_first_byte(bytes.get(self.start as usize))?;
+        let from = self.from as usize;
+        for at in memchr::memchr_iter(b'\n', bytes.get(from..).unwrap_or_default()) {
+            if self.end_line(bytes, from + at + 1, limits)? {
+                return Ok(Some(self.start as usize..from + at + 1));
             }
-            self.line = position(end);
-            self.from = self.line;
         }
+        self.check_length(bytes.len().saturating_sub(self.start as usize), limits)?;
+        self.from = position(bytes.len());
+        Ok(None)
+    }
+
+    /// A line ends before `end`. Returns whether it is the last one of the head.
+    fn end_line(&mut self, bytes: &[u8], end: usize, limits: &Limits) -> Result<bool, Refusal> {
+        self.check_length(end.saturating_sub(self.start as usize), limits)?;
+        let line = self.line as usize;
+        if bytes.get(end.saturating_sub(2)) != Some(&b'\r') || end < line + 2 {
+            let text = shown(bytes.get(line..end).unwrap_or_default().trim_ascii_end());
+            return Err(Refusal::new(400, format!("the line `{text}` ends in a bare LF; end it with CR LF")));
+        }
+        self.line = position(end);
+        if end > line + 2 {
+            if !self.in_fields {
+                self.check_first_line(bytes.get(line..end - 2).unwrap_or_default())?;
+                self.in_fields = true;
+            }
+            return Ok(false);
+        }
+        if !self.in_fields {
+            if self.skipped || self.response {
+                return Err(Refusal::new(400, "empty lines stand before the first line; send at most one"));
+            }
+            self.skipped = true;
+            (self.start, self.from) = (self.line, self.line);
+            self.check_first_byte(bytes.get(end))?;
+        }
+        Ok(self.in_fields)
     }
 
     /// How many bytes at the front are an empty line before the request. The caller drops them; they do not count
@@ -135,7 +140,7 @@ impl Search {
 
     /// The version is judged as soon as its line is whole: an HTTP/0.9 peer waits for an answer to that one line.
     fn check_first_line(&self, line: &[u8]) -> Result<(), Refusal> {
-        if self.in_fields || self.response {
+        if self.response {
             return Ok(());
         }
         let last = line.rsplit(|byte| *byte == b' ').next().unwrap_or_default();

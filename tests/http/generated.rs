@@ -1,7 +1,12 @@
 //! Requests made up from a seed: lawful ones are read as they were written, and mutilated ones come to the same end
 //! however they are cut.
 
-use crate::harness::{SMALL, Seen, responses, run};
+use std::time::Duration;
+
+use mcp_rill::http::conn::{After, Conn};
+use mcp_rill::{Limits, Now};
+
+use crate::harness::{Recorder, SMALL, Seen, at, responses, run};
 
 /// xorshift64*: the same sequence on every machine.
 struct Dice(u64);
@@ -166,4 +171,82 @@ fn mutilated_requests_end_the_same_however_they_are_cut() {
         refused > 500 && accepted > 500,
         "the rubbish is well measured: {refused} refused, {accepted} not"
     );
+}
+
+/// Everything a driver may do, in any order: no panic, nothing lost, nothing held for ever.
+#[test]
+fn any_order_of_events_is_survived() {
+    let limits = Limits { turn_bytes_max: 600, linger_bytes_max: 300, ..SMALL };
+    let (mut closed, mut answered) = (0, 0);
+    for seed in 1..=3000 {
+        let mut dice = Dice(seed);
+        let mut handler = Recorder::new(limits.clone());
+        let (mut conn, mut now) = (Conn::new(at(0)), at(0));
+        let mut input: Vec<u8> = Vec::new();
+        for _ in 0..300 {
+            if input.is_empty() {
+                input = match dice.roll(8) {
+                    0 => b"GET /stream HTTP/1.1\r\nHost: a\r\n\r\n".to_vec(),
+                    1 => b"GET /big HTTP/1.1\r\nHost: a\r\n\r\n".repeat(3),
+                    _ => request(&mut dice).0,
+                };
+            }
+            step(&mut dice, &mut conn, &mut now, &mut handler, &mut input);
+            let deadline = conn.deadline(&limits);
+            let held = limits.turn_bytes_max + 1000 + 300 + limits.head_bytes_max + 64 + 600;
+            assert!(
+                conn.is_stream() || handler.shared.pool.used() <= 2 * held.next_power_of_two(),
+                "seed {seed}"
+            );
+            if conn.next() == After::Close && conn.outgoing().is_empty() {
+                assert_eq!(
+                    (deadline, conn.wants_read(), handler.shared.pool.used()),
+                    (None, false, 0),
+                    "seed {seed}"
+                );
+                closed += 1;
+                break;
+            }
+            let waits = deadline.is_some() || conn.is_stream() || conn.next() == After::HalfClose;
+            assert!(waits, "seed {seed}: nothing would ever end this connection");
+        }
+        answered += handler.seen.len();
+        conn.release(&mut handler.shared);
+        assert_eq!(handler.shared.pool.used(), 0, "seed {seed}");
+    }
+    assert!(closed > 2000 && answered > 3000, "{closed} closed, {answered} answered");
+}
+
+fn step(dice: &mut Dice, conn: &mut Conn, now: &mut Now, handler: &mut Recorder, input: &mut Vec<u8>) {
+    match dice.roll(60) {
+        0..30 if conn.wants_read() => {
+            let count = (1 + dice.roll(80)).min(input.len());
+            let bytes: Vec<u8> = input.drain(..count).collect();
+            conn.feed(*now, &bytes, handler);
+        }
+        30..50 if !conn.outgoing().is_empty() => {
+            let count = dice.roll(conn.outgoing().len() + 1);
+            if conn.sent(*now, count, &mut handler.shared) {
+                conn.resume(*now, handler);
+            }
+        }
+        30..50 if conn.next() == After::HalfClose => conn.half_closed(*now),
+        50..54 => {
+            let passed = Duration::from_millis(dice.roll(9000) as u64);
+            now.mono += passed;
+            now.unix += passed;
+            conn.expire(*now, &mut handler.shared);
+            assert!(
+                conn.deadline(&handler.shared.limits).is_none_or(|deadline| deadline > now.mono),
+                "spins"
+            );
+        }
+        54..57 => {
+            conn.push(*now, &mut handler.shared, |out| out.extend_from_slice(b": \n\n"));
+        }
+        57 if dice.roll(20) == 0 => conn.end_of_input(*now, handler),
+        58 if dice.roll(20) == 0 => conn.end_stream(),
+        59 if dice.roll(40) == 0 => conn.finish(&mut handler.shared),
+        _ => {}
+    }
 }
