@@ -65,7 +65,8 @@ pub mod net;
 
 pub use limits::{CONNECTIONS_CAP, HEADERS_CAP, Limits};
 pub use mcp::{
-    Annotations, Call, CallError, Content, Icon, Json, Prompt, PromptArgument, PromptMessage, PromptResult,
-    Resource, ResourceContents, ResourceTemplate, Result, Role, Server, Settings, Tool, ToolResult,
+    Annotations, Call, CallError, Content, Deferred, Elicited, Handle, Icon, Json, Level, Partial, Prompt,
+    PromptArgument, PromptMessage, PromptResult, Reply, Resource, ResourceContents, ResourceTemplate, Result,
+    Role, Sample, Sampled, Server, Settings, Tool, ToolResult,
 };
 pub use timers::Now;

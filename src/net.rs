@@ -24,15 +24,14 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, ToSocketAddrs};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token, Waker};
 
 use crate::engine::{Action, ConnKey, Engine, Event, Stats};
-use crate::mcp::{Peer, Principal, Server};
+use crate::mcp::{Handle, Peer, Principal, Server};
 use crate::{CONNECTIONS_CAP, Now};
 
 /// Fewer cost a system call more often: with 64 the loop is 9 % slower under load.
@@ -45,9 +44,6 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 const WAKER: Token = Token(usize::MAX);
 /// Listeners' tokens lie above all connections' tokens, which have 32 bits, or below the waker's where a word has no more.
 const LISTENER_TOKENS: usize = usize::MAX - 1024;
-
-/// No shutdown has been asked for.
-const RUNNING: u64 = u64::MAX;
 
 impl Server {
     /// Binds `address` and gets ready to serve; [`Listening::run`] serves.
@@ -84,7 +80,6 @@ pub struct Listening {
     buffer: Vec<u8>,
     on_accept: Option<AcceptHook>,
     accept_again: Option<Duration>,
-    control: Arc<Control>,
     started: Instant,
 }
 
@@ -103,38 +98,14 @@ struct Socket {
     watches_writes: bool,
 }
 
-/// What other threads say to the loop.
-struct Control {
-    waker: Waker,
-    /// Milliseconds of grace for a shutdown, or [`RUNNING`].
-    shutdown_ms: AtomicU64,
-}
-
-/// A hold on a running server for other threads. Nothing here blocks.
-#[derive(Clone)]
-pub struct Handle(Arc<Control>);
-
-impl Handle {
-    /// Ends the server: no new connections and requests; what is queued is still sent, for at most `grace`.
-    pub fn shutdown(&self, grace: Duration) {
-        let ms = u64::try_from(grace.as_millis()).unwrap_or(RUNNING - 1);
-        self.0.shutdown_ms.fetch_min(ms, Ordering::Relaxed);
-        // A full wake-up queue means that the loop is about to wake up.
-        let _ = self.0.waker.wake();
-    }
-}
-
-impl std::fmt::Debug for Handle {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Handle").finish_non_exhaustive()
-    }
-}
-
 impl Listening {
-    fn new(engine: Engine) -> io::Result<Listening> {
+    fn new(mut engine: Engine) -> io::Result<Listening> {
         let poll = Poll::new()?;
-        let control =
-            Control { waker: Waker::new(poll.registry(), WAKER)?, shutdown_ms: AtomicU64::new(RUNNING) };
+        let waker = Waker::new(poll.registry(), WAKER)?;
+        engine.set_waker(move || {
+            // A full wake-up queue means that the loop is about to wake up.
+            let _ = waker.wake();
+        });
         let buffer = vec![0; engine.limits().turn_bytes_max];
         Ok(Listening {
             engine,
@@ -146,7 +117,6 @@ impl Listening {
             buffer,
             on_accept: None,
             accept_again: None,
-            control: Arc::new(control),
             started: Instant::now(),
         })
     }
@@ -192,7 +162,7 @@ impl Listening {
 
     /// A hold on the server for other threads.
     pub fn handle(&self) -> Handle {
-        Handle(self.control.clone())
+        self.engine.handle()
     }
 
     /// Counters and gauges.
@@ -246,10 +216,10 @@ impl Listening {
         }
         let now = self.now();
         self.take_events(now);
-        self.obey(now);
         self.accept(now);
         self.read(now);
         self.engine.tick(now);
+        self.staff();
         self.act(now);
         Ok(self.wants_in(self.now()))
     }
@@ -314,15 +284,21 @@ impl Listening {
         self.sockets.get_mut(key.index())?.as_mut().filter(|socket| socket.key == key)
     }
 
-    /// Does what handles have asked for.
-    fn obey(&mut self, now: Now) {
-        let ms = self.control.shutdown_ms.swap(RUNNING, Ordering::Relaxed);
-        if ms != RUNNING {
+    /// Makes the threads that blocking tools ask for, and stops listening when the server ends.
+    fn staff(&mut self) {
+        while self.engine.jobs().wants_thread() {
+            let jobs = self.engine.jobs();
+            let made = thread::Builder::new().name("mcp-rill worker".to_owned()).spawn(move || jobs.work());
+            if made.is_err() {
+                self.engine.jobs().thread_failed();
+                return;
+            }
+        }
+        if self.engine.is_stopping() {
             for listener in &mut self.listeners {
                 let _ = self.poll.registry().deregister(&mut listener.socket);
             }
             self.listeners.clear();
-            self.engine.shutdown(now, Duration::from_millis(ms));
         }
     }
 

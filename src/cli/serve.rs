@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use std::thread;
 use std::time::Duration;
 
-use mcp_rill::net::{Handle, Listening};
+use mcp_rill::Handle;
+use mcp_rill::net::Listening;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 

@@ -48,13 +48,16 @@
 mod routes;
 mod sse;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::http::conn::{After, Conn, Handler, Reply, Verdict};
 use crate::http::head::Head;
 use crate::http::response::Shared;
-use crate::mcp::{CallKey, Dispatch, Outbox, Peer, Server, Service, Session, Settings};
+use crate::mcp::{
+    CallKey, Dispatch, Handle, Jobs, Mailbox, Outbox, Peer, Server, Service, Session, Settings, Slot,
+};
 use crate::slab::{Key, Slab};
 use crate::timers::{Link, Linked, Timers};
 use crate::{Limits, Now, jsonrpc};
@@ -99,6 +102,8 @@ pub struct Stats {
     pub sessions: usize,
     /// Calls that are open now.
     pub calls: usize,
+    /// Worker threads that are stuck past their tool's timeout now.
+    pub workers_stuck: usize,
     /// Bytes of peers' data that are held now: what `buffered_bytes_max` bounds.
     pub buffered_bytes: usize,
     /// Connections opened.
@@ -119,8 +124,10 @@ pub struct Stats {
     pub oversized: u64,
     /// Results that came for a call which was cancelled or answered before.
     pub late: u64,
-    /// Answers to requests that were never sent.
+    /// Answers to requests that were never sent, or not to that client.
     pub stray_answers: u64,
+    /// Log messages that slow clients did not get.
+    pub logs_dropped: u64,
 }
 
 /// Something worth a line in a log.
@@ -179,6 +186,10 @@ pub struct Engine {
     /// Connections that may have something to do; each is in it once.
     ready: VecDeque<Key>,
     service_due: Option<Duration>,
+    mailbox: Arc<Mailbox>,
+    jobs: Arc<Jobs>,
+    /// Bytes in all [`Open::held`].
+    held_bytes: usize,
     /// No room for another connection until there is a good deal of it.
     full: bool,
     stopping: Option<Duration>,
@@ -214,6 +225,8 @@ struct Open {
     /// The first of its open calls.
     calls: Option<CallKey>,
     calls_count: u32,
+    /// Notifications that wait until the stream takes more, the latest of each kind.
+    held: BTreeMap<Slot, Box<[u8]>>,
 }
 
 /// One request that waits for its result.
@@ -232,16 +245,10 @@ impl Engine {
     pub fn new(server: Server, new_id: impl FnMut() -> u128 + Send + 'static) -> Result<Engine, String> {
         let server = server.checked()?;
         let (settings, limits) = (server.settings.clone(), server.limits.clone());
-        Ok(Engine::with_service(Box::new(Dispatch::new(server)), settings, limits, new_id))
-    }
-
-    fn with_service(
-        service: Box<dyn Service>,
-        settings: Settings,
-        limits: Limits,
-        new_id: impl FnMut() -> u128 + Send + 'static,
-    ) -> Engine {
-        Engine {
+        let mailbox = Arc::new(Mailbox::new(limits.mailbox_max));
+        let jobs = Arc::new(Jobs::new(&limits));
+        let service = Box::new(Dispatch::new(server, mailbox.clone(), jobs.clone()));
+        Ok(Engine {
             now: Now::default(),
             shared: Shared::new(limits),
             settings,
@@ -256,10 +263,30 @@ impl Engine {
             outbox: Outbox::default(),
             ready: VecDeque::new(),
             service_due: None,
+            mailbox,
+            jobs,
+            held_bytes: 0,
             full: false,
             stopping: None,
             stats: Stats::default(),
-        }
+        })
+    }
+
+    /// A hold on the server for other threads. What they leave is taken up by the next [`tick`](Engine::tick).
+    pub fn handle(&self) -> Handle {
+        Handle(self.mailbox.clone())
+    }
+
+    /// Calls `waker` from whatever thread has left something for the engine, so that the driver wakes up and calls
+    /// [`tick`](Engine::tick). It must not block. Only the first one counts.
+    pub fn set_waker(&mut self, waker: impl Fn() + Send + Sync + 'static) {
+        self.mailbox.set_waker(Box::new(waker));
+    }
+
+    /// The queue of blocking tools' calls: after each turn the driver makes as many threads as
+    /// [`Jobs::wants_thread`] asks for.
+    pub fn jobs(&self) -> Arc<Jobs> {
+        self.jobs.clone()
     }
 
     /// Calls `observer` for every [`Event`]: the only logging there is.
@@ -342,6 +369,12 @@ impl Engine {
         if entry.http.sent(now, count, &mut self.shared) {
             self.with_http(now, conn.0, |http, turn| http.resume(now, turn));
         }
+        let session = self.conns.get(conn.0).and_then(|conn| conn.session);
+        if let Some(session) =
+            session.filter(|key| self.sessions.get(*key).is_some_and(|open| !open.held.is_empty()))
+        {
+            self.release_held(now, session);
+        }
         self.enqueue(conn.0);
     }
 
@@ -353,9 +386,12 @@ impl Engine {
         for key in due {
             self.expire(now, key);
         }
-        if self.service_due.is_some_and(|due| due <= now.mono) {
-            self.service_due = self.service.tick(now, &mut self.outbox);
+        if self.mailbox.has_mail() || self.service_due.is_some_and(|due| due <= now.mono) {
+            self.service.tick(now, &mut self.outbox);
             self.flush(now);
+            if let Some(grace) = self.mailbox.take_shutdown() {
+                self.shutdown(now, grace);
+            }
         }
         if self.stopping.is_some_and(|deadline| deadline <= now.mono) {
             let left: Vec<Key> = self.conns.iter().map(|(key, _)| key).collect();
@@ -363,18 +399,28 @@ impl Engine {
         }
     }
 
-    /// Takes no more connections and requests, ends idle ones and streams once their output is taken, and closes what is
-    /// left after `grace`. A second call may only shorten the grace.
+    /// Takes no more connections and requests, ends what is idle, streams when their calls are answered and their output
+    /// is taken, and closes what is left after `grace`. A second call may only shorten the grace.
     pub fn shutdown(&mut self, now: Now, grace: Duration) {
         let deadline = now.mono.saturating_add(grace);
         self.stopping = Some(self.stopping.map_or(deadline, |before| before.min(deadline)));
         let all: Vec<Key> = self.conns.iter().map(|(key, _)| key).collect();
-        for key in all {
-            if let Some(conn) = self.conns.get_mut(key) {
-                conn.http.finish(&mut self.shared);
-                self.enqueue(key);
-            }
+        all.into_iter().for_each(|key| self.finish(key));
+    }
+
+    /// Ends a connection in good order, unless calls are open that will still be answered on it.
+    pub(super) fn finish(&mut self, key: Key) {
+        let Some(conn) = self.conns.get_mut(key) else { return };
+        let open = conn.session.and_then(|session| self.sessions.get(session));
+        if open.is_none_or(|open| open.calls.is_none()) {
+            conn.http.finish(&mut self.shared);
+            self.enqueue(key);
         }
+    }
+
+    /// Whether a shutdown has begun.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.is_some()
     }
 
     /// Whether a shutdown is complete.
@@ -453,9 +499,15 @@ impl Engine {
             connections: self.conns.len(),
             sessions: self.sessions.len(),
             calls: self.calls.len(),
-            buffered_bytes: self.shared.pool.used(),
+            workers_stuck: self.jobs.stuck(),
+            buffered_bytes: self.spent_bytes(),
             ..self.stats
         }
+    }
+
+    /// What `buffered_bytes_max` bounds.
+    fn spent_bytes(&self) -> usize {
+        self.shared.pool.used() + self.held_bytes + self.service.held_bytes()
     }
 
     /// Runs `act` on a connection's HTTP side with the rest of the engine at hand.
@@ -575,6 +627,12 @@ impl Handler for Turn<'_> {
 
     fn request(&mut self, head: &Head<'_>, body: &[u8], reply: &mut Reply<'_>) {
         self.engine.serve(self.now, self.key, head, body, reply);
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.jobs.close();
     }
 }
 

@@ -10,13 +10,15 @@
 //!                  └ 202 Accepted, then ───────┘ the reply
 //! ```
 
+use std::collections::BTreeMap;
+
 use super::routes::{self, Route};
 use super::{Engine, Event, Open, OpenCall};
 use crate::Now;
 use crate::http::conn::{Answer, Reply};
 use crate::http::head::{Framing, Head};
 use crate::jsonrpc::{self, Id, IdRef, Message};
-use crate::mcp::{CallKey, Incoming, Outgoing, Peer, Session, SessionKey};
+use crate::mcp::{Audience, CallKey, Incoming, Level, Outgoing, Peer, Session, SessionKey, Slot};
 use crate::slab::Key;
 use crate::sse;
 
@@ -27,7 +29,7 @@ impl Engine {
     /// Decides at the head whether there is room for what the request would need.
     pub(super) fn admit(&mut self, conn: Key, head: &Head<'_>, route: Route<'_>) -> Result<(), Answer> {
         let limits = &self.shared.limits;
-        let spent = self.shared.pool.used();
+        let spent = self.spent_bytes();
         let refusal = match route {
             Route::StreamHead => None,
             Route::Stream { .. } if self.stopping.is_some() => Some("the server is shutting down".to_owned()),
@@ -89,7 +91,8 @@ impl Engine {
         let text: &str = id.hyphenated().encode_lower(&mut text);
         let Some(entry) = self.conns.get_mut(conn) else { return };
         let session = Session::new(id.as_u128(), entry.peer.principal.clone());
-        let key = self.sessions.insert(Open { session, conn, calls: None, calls_count: 0 });
+        let key =
+            self.sessions.insert(Open { session, conn, calls: None, calls_count: 0, held: BTreeMap::new() });
         entry.session = Some(key);
         entry.last_output = now.mono;
         self.by_id.insert(id.as_u128(), key);
@@ -166,8 +169,7 @@ impl Engine {
                 service.notification(session, &mut open.session, notification, outbox);
             }
             (Message::Response(answer), _) => {
-                self.stats.stray_answers +=
-                    u64::from(!service.answer(session, &mut open.session, answer, outbox));
+                self.stats.stray_answers += u64::from(!service.answer(session, answer, now, outbox));
             }
         }
         self.flush(now);
@@ -218,6 +220,9 @@ impl Engine {
         let ended = self.calls.remove(key.0)?;
         let open = self.sessions.get_mut(ended.session)?;
         open.calls_count -= 1;
+        // Nothing is said of progress after the end (MCP progress).
+        let unsaid = open.held.remove(&Slot::Progress(key));
+        self.held_bytes -= unsaid.map_or(0, |text| text.len());
         if open.calls == Some(key) {
             open.calls = ended.next;
             return Some(ended);
@@ -237,7 +242,7 @@ impl Engine {
     fn cancel(&mut self, session: Key, id: &IdRef<'_>) {
         if let Some(call) = self.find_call(session, id) {
             self.end_call(call);
-            self.service.cancelled(call);
+            self.service.cancelled(call, &mut self.outbox);
         }
     }
 
@@ -250,17 +255,78 @@ impl Engine {
         for (kind, text) in outbox.iter() {
             match kind {
                 Outgoing::Message(session) => self.frame(now, session.0, |out| out.extend_from_slice(text)),
-                Outgoing::Result(call) | Outgoing::Error(call) => match self.end_call(call) {
-                    Some(OpenCall { session, id, .. }) => self.reply(now, session, &id, kind, text),
+                Outgoing::Result(call) | Outgoing::Error(call) => match self.end_call(*call) {
+                    Some(OpenCall { session, id, .. }) => {
+                        self.reply(now, session, &id, kind, text);
+                        if let Some(conn) = self
+                            .sessions
+                            .get(session)
+                            .filter(|_| self.stopping.is_some())
+                            .map(|open| open.conn)
+                        {
+                            self.finish(conn);
+                        }
+                    }
                     None => self.stats.late += 1,
                 },
+                Outgoing::Latest(Audience::One(session), slot) => self.latest(now, session.0, slot, text),
+                Outgoing::Log(Audience::One(session), level) => self.log(now, session.0, *level, text),
+                Outgoing::Latest(Audience::All, slot) => {
+                    self.operating().into_iter().for_each(|session| self.latest(now, session, slot, text));
+                }
+                Outgoing::Log(Audience::All, level) => {
+                    self.operating().into_iter().for_each(|session| self.log(now, session, *level, text));
+                }
             }
         }
         outbox.clear();
         self.outbox = outbox;
+        self.service_due = self.service.due();
     }
 
-    fn reply(&mut self, now: Now, session: Key, id: &Id, kind: Outgoing, text: &[u8]) {
+    /// The sessions that take part in operation, for what all of them are told.
+    fn operating(&self) -> Vec<Key> {
+        self.sessions.iter().filter(|(_, open)| open.session.is_operating()).map(|(key, _)| key).collect()
+    }
+
+    /// Whether a stream takes so little that only what must be said is said.
+    fn is_slow(&self, session: Key) -> bool {
+        let stream = self.sessions.get(session).and_then(|open| self.conns.get(open.conn));
+        stream.is_some_and(|stream| stream.http.outgoing().len() > self.shared.limits.output_bytes_max / 2)
+    }
+
+    /// A notification of which a slow stream gets the latest only, once it has room again.
+    fn latest(&mut self, now: Now, session: Key, slot: &Slot, text: &[u8]) {
+        if !self.is_slow(session) {
+            return self.frame(now, session, |out| out.extend_from_slice(text));
+        }
+        if let Some(open) = self.sessions.get_mut(session) {
+            let replaced = open.held.insert(slot.clone(), text.into());
+            self.held_bytes += text.len();
+            self.held_bytes -= replaced.map_or(0, |text: Box<[u8]>| text.len());
+        }
+    }
+
+    fn log(&mut self, now: Now, session: Key, level: Level, text: &[u8]) {
+        let wanted = self.sessions.get(session).is_some_and(|open| level >= open.session.log_level);
+        if wanted && self.is_slow(session) {
+            self.stats.logs_dropped += 1;
+        } else if wanted {
+            self.frame(now, session, |out| out.extend_from_slice(text));
+        }
+    }
+
+    /// Sends what was held back, as far as the stream is not slow again.
+    pub(super) fn release_held(&mut self, now: Now, session: Key) {
+        while !self.is_slow(session) {
+            let Some(open) = self.sessions.get_mut(session) else { return };
+            let Some((_, text)) = open.held.pop_first() else { return };
+            self.held_bytes -= text.len();
+            self.frame(now, session, |out| out.extend_from_slice(&text));
+        }
+    }
+
+    fn reply(&mut self, now: Now, session: Key, id: &Id, kind: &Outgoing, text: &[u8]) {
         let max = self.shared.limits.message_bytes_max;
         if text.len() > max {
             self.stats.oversized += 1;
@@ -297,7 +363,7 @@ impl Engine {
         self.stats.messages_queued += 1;
         if backlog > self.shared.limits.output_bytes_max {
             self.drop_slow_reader(conn);
-        } else if self.shared.pool.used() > self.shared.limits.buffered_bytes_max {
+        } else if self.spent_bytes() > self.shared.limits.buffered_bytes_max {
             let largest = self.conns.iter().filter(|(_, conn)| !conn.closing && conn.session.is_some());
             if let Some((_, key)) = largest.map(|(key, conn)| (conn.http.outgoing().len(), key)).max() {
                 self.drop_slow_reader(key);
@@ -334,9 +400,10 @@ impl Engine {
     pub(super) fn end_session(&mut self, key: Key, peer: &Peer) {
         while let Some(call) = self.sessions.get(key).and_then(|open| open.calls) {
             self.end_call(call);
-            self.service.cancelled(call);
+            self.service.cancelled(call, &mut self.outbox);
         }
         let Some(open) = self.sessions.remove(key) else { return };
+        self.held_bytes -= open.held.values().map(|text| text.len()).sum::<usize>();
         self.by_id.remove(&open.session.id);
         self.service.closed(SessionKey(key));
         self.observe(&Event::SessionClosed { peer });

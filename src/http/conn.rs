@@ -333,7 +333,9 @@ impl Conn {
     /// No further request is read: what is queued is sent, then the connection is closed. For a shutdown.
     pub fn finish(&mut self, shared: &mut Shared) {
         if matches!(self.state, State::Head { .. } | State::Body(_) | State::Stream) {
-            self.state = if self.output.is_empty() && self.fresh { State::Closed } else { State::Closing };
+            // Between two requests there is nothing that a close could cut off.
+            let idle = matches!(self.state, State::Head { began: false, .. }) && self.output.is_empty();
+            self.state = if idle { State::Closed } else { State::Closing };
             self.dropped = 0;
             self.stalled = false;
             self.input.clear(&mut shared.pool);

@@ -17,24 +17,34 @@
 //! assert_eq!(Revision::negotiate("2031-01-01"), Revision::NEWEST);
 //! ```
 
+mod ask;
 mod call;
+mod calls;
+mod complete;
 mod content;
 mod dispatch;
+mod jobs;
 mod registry;
+mod reply;
 mod server;
 mod service;
 mod session;
 mod types;
 pub mod uri;
 
+pub use ask::{Elicited, Root, Sample, Sampled, ToolChoice, ToolUse};
 pub use call::{Call, CallError};
+pub use complete::{Completer, Partial};
 pub use content::{
     Annotations, Content, IntoPrompt, IntoResource, IntoToolResult, Json, PromptMessage, PromptResult,
     ResourceContents, Role, ToolResult,
 };
 pub(crate) use dispatch::Dispatch;
-pub use server::{Arguments, Server, Settings};
-pub use service::{CallKey, Incoming, Outbox, Outgoing, Service, SessionKey};
+pub use jobs::Jobs;
+pub(crate) use reply::Mailbox;
+pub use reply::{Deferred, Full, Handle, Level, Reply};
+pub use server::{Arguments, List, Server, Settings};
+pub use service::{Audience, CallKey, Incoming, Outbox, Outgoing, Service, SessionKey, Slot};
 pub use session::{Capabilities, ClientInfo, Peer, Principal, Session};
 pub use types::{Icon, Implementation, Prompt, PromptArgument, Resource, ResourceTemplate, Tool};
 

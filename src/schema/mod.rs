@@ -48,6 +48,7 @@
 //! assert_eq!(error.to_string(), "argument `days`: 60 is more than the maximum 14");
 //! ```
 
+mod conforms;
 mod macros;
 mod number;
 mod read;
@@ -55,6 +56,7 @@ mod shape;
 mod types;
 mod write;
 
+pub use conforms::conforms;
 pub use read::{Error, Place, Subject};
 pub use serde_json::value::RawValue;
 pub use shape::{Bound, Choice, Docs, Field, Kind, NoBound, Rules, Span};
