@@ -20,8 +20,9 @@ export function toolArguments(schema) {
   return Object.fromEntries(Object.entries(schema.properties ?? {}).map(([name, one]) => [name, value(one)]));
 }
 
+/** The required ones only: a prompt lists no schema, and an optional argument may take a few words only. */
 export function promptArguments(prompt) {
-  return Object.fromEntries((prompt.arguments ?? []).map(({ name }) => [name, 'sample']));
+  return Object.fromEntries((prompt.arguments ?? []).filter((one) => one.required).map(({ name }) => [name, 'sample']));
 }
 
 function number(schema) {

@@ -51,7 +51,8 @@ def expand(template: str) -> str:
 
 
 def prompt_arguments(prompt: dict) -> dict[str, str]:
-    return {argument["name"]: "sample" for argument in prompt.get("arguments") or []}
+    """The required ones only: a prompt lists no schema, and an optional argument may take a few words only."""
+    return {argument["name"]: "sample" for argument in prompt.get("arguments") or [] if argument.get("required")}
 
 
 def _number(schema: dict) -> float | int:
