@@ -64,6 +64,8 @@ pub mod client;
 pub mod net;
 
 pub use limits::{CONNECTIONS_CAP, HEADERS_CAP, Limits};
+#[cfg(feature = "schemars")]
+pub use mcp::Typed;
 pub use mcp::{
     Annotations, Call, CallError, Content, Deferred, Elicited, Handle, Icon, Json, Level, Partial, Prompt,
     PromptArgument, PromptMessage, PromptResult, Reply, Resource, ResourceContents, ResourceTemplate, Result,
