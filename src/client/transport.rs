@@ -186,9 +186,7 @@ impl Stream {
             inbox_bytes_max: fixed.event_bytes_max,
             moved: None,
         };
-        if !input.is_empty() {
-            stream.decode(&input)?;
-        }
+        stream.decode(&input)?;
         Ok(stream)
     }
 
@@ -203,6 +201,7 @@ impl Stream {
             }
             let mut buffer = [0; 16 << 10];
             match self.connection.read(&mut buffer, deadline, &mut || Ok(())) {
+                Ok(0) => self.ended = true,
                 Ok(count) => self.decode(buffer.get(..count).unwrap_or_default())?,
                 Err(Error::Timeout) => return Err(Error::Timeout),
                 Err(error) => {
@@ -214,7 +213,12 @@ impl Stream {
     }
 
     /// Takes what is there without waiting, so that a server can go on that is stuck until its stream is read.
+    ///
+    /// The stream's end is an error one turn later only: the server may have answered the post before it.
     fn drain(&mut self) -> Result<(), Error> {
+        if self.ended {
+            return Err(Error::Closed);
+        }
         while self.inbox_bytes < self.inbox_bytes_max {
             if let Some(event) = self.event()? {
                 if let Some(text) = self.message(event)? {
@@ -223,10 +227,11 @@ impl Stream {
                 continue;
             }
             if self.ended {
-                return Err(Error::Closed);
+                break;
             }
             let mut buffer = [0; 16 << 10];
             match self.connection.read_now(&mut buffer) {
+                Ok(Some(0)) => self.ended = true,
                 Ok(Some(count)) => self.decode(buffer.get(..count).unwrap_or_default())?,
                 Ok(None) => break,
                 Err(error) => {
@@ -243,11 +248,11 @@ impl Stream {
         self.inbox.push_back(text);
     }
 
-    /// Takes bytes off the wire; none are its end.
+    /// Takes bytes off the wire.
     fn decode(&mut self, bytes: &[u8]) -> Result<(), Error> {
         let content = &mut self.content;
         let decoded = self.body.decode(bytes, &self.limits, |data| content.extend_from_slice(data));
-        self.ended |= bytes.is_empty() || !matches!(&decoded, Ok(progress) if !progress.done);
+        self.ended |= !matches!(&decoded, Ok(progress) if !progress.done);
         decoded.map(|_| ()).map_err(|refusal| {
             Error::Protocol(format!("the server's event stream is malformed: {}", refusal.reason))
         })
