@@ -106,7 +106,8 @@ struct Handlers {
 /// A session with a server. Dropping it closes it, which ends it on the server too.
 ///
 /// Params and arguments are the text of a JSON object; results come back as text, since what they are is up to the
-/// server.
+/// server. A message is sent a second time if the server closes a kept connection without answering the first: between
+/// two requests that means that it was not taken, which is all that can be known here.
 pub struct Client {
     transport: Transport,
     limits: Limits,
@@ -195,6 +196,17 @@ impl Client {
     /// Sends a request and returns at once; [`wait`](Client::wait) or [`next_message`](Client::next_message) give its
     /// answer. Any number of requests may be open, but servers bound them.
     ///
+    /// ```no_run
+    /// # fn main() -> Result<(), mcp_rill::client::Error> {
+    /// let mut client = mcp_rill::client::Client::connect("http://127.0.0.1:3001/sse")?;
+    /// let ids = ["7", "8"].map(|id| client.send("resources/read", Some(&format!(r#"{{"uri":"note:///{id}"}}"#))));
+    /// for id in ids {
+    ///     println!("{}", client.wait(&id?)?);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// As [`request`](Client::request), for the way there.
     pub fn send(&mut self, method: &str, params: Option<&str>) -> Result<Id, Error> {
@@ -248,6 +260,20 @@ impl Client {
 
     /// The next message of any kind, or `None` if none comes in that time. Answers that came while something else was
     /// waited for are given first.
+    ///
+    /// ```no_run
+    /// use mcp_rill::client::{Client, Error, Received};
+    /// use std::time::Duration;
+    /// # fn main() -> Result<(), Error> {
+    /// let mut client = Client::connect("http://127.0.0.1:3001/sse")?;
+    /// while let Some(message) = client.next_message(Duration::from_secs(30))? {
+    ///     if let Received::Notification { method, .. } = message {
+    ///         println!("{method}");
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`Error::Closed`], [`Error::Io`], and [`Error::Protocol`] for a message that makes no sense, after which the next

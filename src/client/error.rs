@@ -7,7 +7,13 @@ use crate::http::response::reason_phrase;
 use crate::http::shown;
 use crate::jsonrpc;
 
-/// Why something did not work.
+/// Why something did not work. Its text is a sentence for a person.
+///
+/// ```
+/// use mcp_rill::client::{Client, Error};
+/// let error = Client::connect("https://localhost/sse").unwrap_err();
+/// assert!(matches!(&error, Error::Invalid(text) if text.contains("https is not supported")));
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {

@@ -68,20 +68,25 @@ pub(super) type Turn<'t> = &'t mut dyn FnMut() -> Result<(), Error>;
 impl Connection {
     /// Tries each address of the host. Looking up its name is up to the system, which keeps no deadline.
     pub(super) fn open(url: &Url, deadline: Instant) -> Result<Connection, Error> {
+        let named = |error: io::Error| {
+            let text = format!("cannot connect to {}: {error}", url.authority());
+            Error::Io(io::Error::new(error.kind(), text))
+        };
         let mut last = io::Error::new(ErrorKind::NotFound, "the name has no address");
-        for address in (url.host.as_str(), url.port).to_socket_addrs()? {
-            match TcpStream::connect_timeout(&address, left(deadline)?) {
+        let mut addresses = (url.host.as_str(), url.port).to_socket_addrs().map_err(named)?;
+        while let Some(address) = addresses.next() {
+            // An address that swallows everything must leave time for the next one.
+            let rest = u32::try_from(addresses.size_hint().0).unwrap_or(u32::MAX);
+            match TcpStream::connect_timeout(&address, left(deadline)? / rest.saturating_add(1)) {
                 Ok(socket) => {
                     // Without it a request can wait 40 ms for the server's delayed acknowledgement.
                     let _ = socket.set_nodelay(true);
                     return Ok(Connection { socket, input: Vec::new(), idle: None });
                 }
-                Err(error) if error.kind() == ErrorKind::TimedOut => return Err(Error::Timeout),
                 Err(error) => last = error,
             }
         }
-        let text = format!("cannot connect to {}: {last}", url.authority());
-        Err(Error::Io(io::Error::new(last.kind(), text)))
+        if last.kind() == ErrorKind::TimedOut { Err(Error::Timeout) } else { Err(named(last)) }
     }
 
     /// Whether a request was answered on it before.
@@ -108,10 +113,12 @@ impl Connection {
         deadline: Instant,
         turn: Turn<'_>,
     ) -> Result<Answer, Failed> {
-        self.write(request, deadline, turn).map_err(|error| {
-            let unanswered = is_break(&error);
-            Failed { error, unanswered }
-        })?;
+        match self.write(request, deadline, turn) {
+            // A server that refuses a long request may close before it has read it; what it said is here all the same,
+            // and if it said nothing the read fails as well.
+            Err(error) if !is_break(&error) => return Err(Failed::for_good(error)),
+            _ => {}
+        }
         for _ in 0..INTERIM_MAX {
             let answer = self.read_head(method, limits, deadline, turn)?;
             if answer.status >= 200 {

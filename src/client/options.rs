@@ -109,7 +109,7 @@ impl Builder {
     }
 
     /// The longest event that is read, in bytes; 8 MiB if not said. A longer one ends the session with an error.
-    /// About five times as much is held at most, besides answers that nobody has waited for.
+    /// About six times as much is held at most, besides answers that nobody has waited for.
     pub fn event_bytes_max(mut self, bytes: usize) -> Builder {
         self.event_bytes_max = bytes;
         self
@@ -119,6 +119,14 @@ impl Builder {
     ///
     /// It is called while the client waits for something. `ping` is answered without it; without a handler every
     /// other request is answered with −32601.
+    ///
+    /// ```
+    /// use mcp_rill::{client::Client, jsonrpc::Error};
+    /// let builder = Client::builder().capabilities(r#"{"roots":{}}"#).on_request(|method, _| match method {
+    ///     "roots/list" => Ok(r#"{"roots":[{"uri":"file:///home/me/project"}]}"#.to_owned()),
+    ///     other => Err(Error::method_not_found(other)),
+    /// });
+    /// ```
     pub fn on_request(
         mut self,
         handler: impl FnMut(&str, Option<&RawValue>) -> Result<String, jsonrpc::Error> + Send + 'static,
