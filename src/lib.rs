@@ -30,7 +30,7 @@
 //!
 //! | layer | modules |
 //! |---|---|
-//! | 0 | limits, buffer, slab, timers, [`schema`] |
+//! | 0 | limits, buffer, slab, timers, [`mod@schema`] |
 //! | 1 | [`http`], [`sse`], [`jsonrpc`] |
 //! | 2 | [`mcp`] |
 //! | 3 | [`engine`] |

@@ -77,6 +77,8 @@ pub struct Listening {
     sockets: Vec<Option<Socket>>,
     /// Sockets that may have bytes to read.
     readable: Vec<ConnKey>,
+    /// The last events filled their buffer: there may be more, which nothing announces a second time.
+    more_events: bool,
     buffer: Vec<u8>,
     on_accept: Option<AcceptHook>,
     accept_again: Option<Duration>,
@@ -94,6 +96,8 @@ struct Socket {
     stream: TcpStream,
     /// It is in `readable`.
     listed: bool,
+    /// The peer sends no more; what it sent before is still to be read, and so is the end.
+    ended: bool,
     /// Its writable events are asked for.
     watches_writes: bool,
 }
@@ -114,6 +118,7 @@ impl Listening {
             listeners: Vec::new(),
             sockets: Vec::new(),
             readable: Vec::new(),
+            more_events: false,
             buffer,
             on_accept: None,
             accept_again: None,
@@ -233,7 +238,7 @@ impl Listening {
 
     /// The time until something is due without any event.
     fn wants_in(&mut self, now: Now) -> Option<Duration> {
-        if !self.readable.is_empty() {
+        if self.more_events || !self.readable.is_empty() {
             return Some(Duration::ZERO);
         }
         let deadline = match self.engine.poll() {
@@ -247,7 +252,9 @@ impl Listening {
 
     fn take_events(&mut self, now: Now) {
         let events = std::mem::replace(&mut self.events, Events::with_capacity(0));
+        let mut count = 0;
         for event in &events {
+            count += 1;
             let token = event.token();
             if token == WAKER {
                 continue;
@@ -264,10 +271,16 @@ impl Listening {
             if event.is_writable() {
                 self.engine.writable(now, key);
             }
+            if event.is_read_closed()
+                && let Some(socket) = self.socket(key)
+            {
+                socket.ended = true;
+            }
             if event.is_readable() || event.is_read_closed() || event.is_error() {
                 self.list_readable(key);
             }
         }
+        self.more_events = count >= events.capacity();
         self.events = events;
     }
 
@@ -355,7 +368,7 @@ impl Listening {
             self.sockets.resize_with((key.index() + 1).min(CONNECTIONS_CAP), || None);
         }
         if let Some(slot) = self.sockets.get_mut(key.index()) {
-            *slot = Some(Socket { key, stream, listed: false, watches_writes: false });
+            *slot = Some(Socket { key, stream, listed: false, ended: false, watches_writes: false });
         }
     }
 
@@ -384,12 +397,14 @@ impl Listening {
         if socket.key != key {
             return false;
         }
+        let ended = socket.ended;
         match socket.stream.read(&mut self.buffer) {
             Ok(0) => self.engine.end_of_input(now, key),
             Ok(count) => {
                 self.engine.receive(now, key, self.buffer.get(..count).unwrap_or_default());
-                // A short read has emptied the socket; what comes later is an event of its own.
-                return count == self.buffer.len();
+                // A short read has emptied the socket; what comes later is an event of its own, but an end that came
+                // together with these bytes is not.
+                return ended || count == self.buffer.len();
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => {}
             Err(error) if error.kind() == ErrorKind::Interrupted => return true,
@@ -480,5 +495,48 @@ impl std::os::fd::AsRawFd for Listening {
 impl std::fmt::Debug for Listening {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Listening").field("engine", &self.engine).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpStream as Client;
+
+    fn listening() -> (Listening, SocketAddr) {
+        let listening = Server::new("test", "1").listen("127.0.0.1:0").unwrap();
+        let address = listening.local_addrs().next().unwrap();
+        (listening, address)
+    }
+
+    #[test]
+    fn an_end_that_came_with_the_last_bytes_is_seen() {
+        let (mut listening, address) = listening();
+        // All of it is there before the server looks: there is one event for the bytes and the end.
+        let mut client = Client::connect(address).unwrap();
+        write!(client, "GET /sse HTTP/1.1\r\nHost: {address}\r\n\r\n").unwrap();
+        client.shutdown(Shutdown::Write).unwrap();
+        for _ in 0..20 {
+            listening.poll(Some(Duration::from_millis(10))).unwrap();
+        }
+        let stats = listening.stats();
+        assert_eq!((stats.connections_opened, stats.sessions_opened, stats.connections), (1, 1, 0));
+    }
+
+    #[test]
+    fn events_that_did_not_fit_make_it_want_to_run_again() {
+        let (mut listening, address) = listening();
+        listening.events = Events::with_capacity(1);
+        let clients: Vec<Client> = (0..4).map(|_| Client::connect(address).unwrap()).collect();
+        while listening.stats().connections < clients.len() {
+            listening.poll(Some(Duration::ZERO)).unwrap();
+        }
+        for mut client in &clients {
+            client.write_all(b"GET").unwrap();
+        }
+        for _ in &clients {
+            assert_eq!(listening.poll(Some(Duration::ZERO)).unwrap(), Some(Duration::ZERO));
+        }
+        assert_ne!(listening.poll(Some(Duration::ZERO)).unwrap(), Some(Duration::ZERO));
     }
 }
