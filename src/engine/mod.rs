@@ -466,7 +466,7 @@ impl Engine {
             return;
         }
         let mut http = std::mem::replace(&mut conn.http, Conn::new(now));
-        act(&mut http, &mut Turn { engine: self, key, now });
+        act(&mut http, &mut Turn { engine: self, key, now, session: None });
         if let Some(conn) = self.conns.get_mut(key) {
             conn.http = http;
         }
@@ -553,6 +553,8 @@ struct Turn<'e> {
     engine: &'e mut Engine,
     key: Key,
     now: Now,
+    /// Whose message the last head announced: most bodies follow in the same turn, and need not be routed again.
+    session: Option<Key>,
 }
 
 impl Handler for Turn<'_> {
@@ -563,18 +565,22 @@ impl Handler for Turn<'_> {
     fn head(&mut self, head: &Head<'_>) -> Verdict {
         let engine = &mut *self.engine;
         let Some(conn) = engine.conns.get(self.key) else { return Verdict::Read };
-        let refused = match routes::route(head, &engine.settings, &conn.peer) {
-            Ok(route) => engine.admit(self.key, head, route).err(),
-            Err(answer) => Some(answer),
-        };
-        match refused {
-            None => Verdict::Read,
-            Some(answer) => Verdict::Refuse(Box::new(answer)),
+        let admitted = routes::route(head, &engine.settings, &conn.peer)
+            .and_then(|route| engine.admit(self.key, head, route));
+        match admitted {
+            Ok(session) => {
+                self.session = session;
+                Verdict::Read
+            }
+            Err(answer) => Verdict::Refuse(Box::new(answer)),
         }
     }
 
     fn request(&mut self, head: &Head<'_>, body: &[u8], reply: &mut Reply<'_>) {
-        self.engine.serve(self.now, self.key, head, body, reply);
+        match self.session.take() {
+            Some(session) => self.engine.take_message(self.now, self.key, session, head, body, reply),
+            None => self.engine.serve(self.now, self.key, head, body, reply),
+        }
     }
 }
 
