@@ -395,10 +395,11 @@ fn split_target<'a>(method: &str, target: &'a str, limits: &Limits) -> Result<Ta
         Err(Refusal::new(400, format!("the request target `{target}` {why}")))
     };
     // RFC 9112 §3.2 names no fragment, and RFC 3986 §2 only visible ASCII: encode the rest.
-    if target.bytes().any(|byte| !byte.is_ascii_graphic()) {
+    // Without a way out of the loop, several bytes are looked at together.
+    if !target.bytes().fold(true, |all, byte| all & byte.is_ascii_graphic()) {
         return refuse("holds bytes that are not visible ASCII; percent-encode them");
     }
-    if target.contains('#') {
+    if memchr::memchr(b'#', target.as_bytes()).is_some() {
         return refuse("holds a `#`; leave the fragment out");
     }
     if target == "*" {
@@ -407,20 +408,24 @@ fn split_target<'a>(method: &str, target: &'a str, limits: &Limits) -> Result<Ta
         }
         return refuse("is for OPTIONS only; send a path");
     }
-    let (authority, rest) = match target.split_once("://") {
-        _ if target.starts_with('/') => (None, target),
-        Some((scheme, rest)) if ["http", "https"].iter().any(|s| scheme.eq_ignore_ascii_case(s)) => {
-            let end = rest.find(['/', '?']).unwrap_or(rest.len());
-            let (authority, rest) = rest.split_at_checked(end).unwrap_or((rest, ""));
-            (Some(authority), rest)
+    let (authority, rest) = if target.starts_with('/') {
+        (None, target)
+    } else {
+        match target.split_once("://") {
+            Some((scheme, rest)) if ["http", "https"].iter().any(|s| scheme.eq_ignore_ascii_case(s)) => {
+                let end = rest.find(['/', '?']).unwrap_or(rest.len());
+                let (authority, rest) = rest.split_at_checked(end).unwrap_or((rest, ""));
+                (Some(authority), rest)
+            }
+            _ => return refuse("is neither a path nor an http URL; begin it with `/`"),
         }
-        _ => return refuse("is neither a path nor an http URL; begin it with `/`"),
     };
     if authority.is_some_and(|authority| authority.contains('@')) {
         // RFC 9110 §4.2.4: user information hides which host is meant.
         return refuse("holds user information; leave it out");
     }
-    let (path, query) = match rest.split_once('?') {
+    let mark = memchr::memchr(b'?', rest.as_bytes());
+    let (path, query) = match mark.and_then(|at| Some((rest.get(..at)?, rest.get(at + 1..)?))) {
         Some((path, query)) => (path, Some(query)),
         None => (rest, None),
     };
