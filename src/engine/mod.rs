@@ -589,3 +589,14 @@ impl std::fmt::Debug for Engine {
         f.debug_struct("Engine").field("stats", &self.stats()).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idle_session_is_small() {
+        assert!(size_of::<Connection>() <= 224, "{}", size_of::<Connection>());
+        assert!(size_of::<Open>() <= 96, "{}", size_of::<Open>());
+    }
+}
