@@ -63,6 +63,10 @@ pub mod client;
 #[cfg(feature = "net")]
 pub mod net;
 
+#[cfg(all(doctest, feature = "net"))]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 pub use limits::{CONNECTIONS_CAP, HEADERS_CAP, Limits};
 #[cfg(feature = "schemars")]
 pub use mcp::Typed;

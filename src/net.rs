@@ -31,8 +31,10 @@ use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token, Waker};
 
 use crate::engine::{Action, ConnKey, Engine, Event, Stats};
-use crate::mcp::{Handle, Peer, Principal, Server};
+use crate::mcp::{Peer, Principal, Server};
 use crate::{CONNECTIONS_CAP, Now};
+
+pub use crate::mcp::Handle;
 
 /// Fewer cost a system call more often: with 64 the loop is 9 % slower under load.
 const EVENTS_PER_POLL: usize = 1024;

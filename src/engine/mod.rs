@@ -518,7 +518,7 @@ impl Engine {
             return;
         }
         let mut http = std::mem::replace(&mut conn.http, Conn::new(now));
-        act(&mut http, &mut Turn { engine: self, key, now });
+        act(&mut http, &mut Turn { engine: self, key, now, session: None });
         if let Some(conn) = self.conns.get_mut(key) {
             conn.http = http;
         }
@@ -605,6 +605,8 @@ struct Turn<'e> {
     engine: &'e mut Engine,
     key: Key,
     now: Now,
+    /// Whose message the last head announced: most bodies follow in the same turn, and need not be routed again.
+    session: Option<Key>,
 }
 
 impl Handler for Turn<'_> {
@@ -615,18 +617,22 @@ impl Handler for Turn<'_> {
     fn head(&mut self, head: &Head<'_>) -> Verdict {
         let engine = &mut *self.engine;
         let Some(conn) = engine.conns.get(self.key) else { return Verdict::Read };
-        let refused = match routes::route(head, &engine.settings, &conn.peer) {
-            Ok(route) => engine.admit(self.key, head, route).err(),
-            Err(answer) => Some(answer),
-        };
-        match refused {
-            None => Verdict::Read,
-            Some(answer) => Verdict::Refuse(Box::new(answer)),
+        let admitted = routes::route(head, &engine.settings, &conn.peer)
+            .and_then(|route| engine.admit(self.key, head, route));
+        match admitted {
+            Ok(session) => {
+                self.session = session;
+                Verdict::Read
+            }
+            Err(answer) => Verdict::Refuse(Box::new(answer)),
         }
     }
 
     fn request(&mut self, head: &Head<'_>, body: &[u8], reply: &mut Reply<'_>) {
-        self.engine.serve(self.now, self.key, head, body, reply);
+        match self.session.take() {
+            Some(session) => self.engine.take_message(self.now, self.key, session, head, body, reply),
+            None => self.engine.serve(self.now, self.key, head, body, reply),
+        }
     }
 }
 
@@ -639,5 +645,16 @@ impl Drop for Engine {
 impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Engine").field("stats", &self.stats()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idle_session_is_small() {
+        assert!(size_of::<Connection>() <= 224, "{}", size_of::<Connection>());
+        assert!(size_of::<Open>() <= 96, "{}", size_of::<Open>());
     }
 }

@@ -26,8 +26,18 @@ use crate::sse;
 const LARGE_MESSAGE_BYTES: usize = 1 << 20;
 
 impl Engine {
-    /// Decides at the head whether there is room for what the request would need.
-    pub(super) fn admit(&mut self, conn: Key, head: &Head<'_>, route: Route<'_>) -> Result<(), Answer> {
+    /// Decides at the head whether there is room for what the request would need. Gives the session that a message is
+    /// for.
+    pub(super) fn admit(
+        &mut self,
+        conn: Key,
+        head: &Head<'_>,
+        route: Route<'_>,
+    ) -> Result<Option<Key>, Answer> {
+        let session = match route {
+            Route::Message { session } => Some(self.find_session(conn, session)?),
+            Route::Stream { .. } | Route::StreamHead => None,
+        };
         let limits = &self.shared.limits;
         let spent = self.spent_bytes();
         let refusal = match route {
@@ -38,9 +48,9 @@ impl Engine {
             }
             Route::Stream { .. } => (spent >= limits.buffered_bytes_max)
                 .then(|| format!("{spent} bytes are buffered (limit buffered_bytes_max)")),
-            Route::Message { session } => {
-                let open = self.find_session(conn, session)?;
-                let backlog = self.conns.get(open.conn).map_or(0, |stream| stream.http.outgoing().len());
+            Route::Message { .. } => {
+                let stream = session.and_then(|key| self.conns.get(self.sessions.get(key)?.conn));
+                let backlog = stream.map_or(0, |stream| stream.http.outgoing().len());
                 let body = match head.framing {
                     Framing::Length(length) => usize::try_from(length).unwrap_or(usize::MAX),
                     Framing::None | Framing::Chunked => 0,
@@ -55,18 +65,18 @@ impl Engine {
                 }
             }
         };
-        let Some(reason) = refusal else { return Ok(()) };
+        let Some(reason) = refusal else { return Ok(session) };
         self.stats.busy += 1;
         Err(Answer::text(503, format!("busy: {reason}; try again")).header("Retry-After", "1"))
     }
 
     /// The session of that id, if it belongs to the connection's principal: a stranger's looks like an unknown one.
-    fn find_session(&self, conn: Key, id: &str) -> Result<&Open, Answer> {
+    fn find_session(&self, conn: Key, id: &str) -> Result<Key, Answer> {
         let principal = self.conns.get(conn).and_then(|conn| conn.peer.principal.as_ref());
-        let key = read_id(id).and_then(|id| self.by_id.get(&id));
-        let open =
-            key.and_then(|key| self.sessions.get(*key)).filter(|open| open.session.principal() == principal);
-        open.ok_or_else(|| Answer::text(400, "No transport found for sessionId"))
+        let key = read_id(id).and_then(|id| self.by_id.get(&id)).copied();
+        let owned =
+            |key: &Key| self.sessions.get(*key).is_some_and(|open| open.session.principal() == principal);
+        key.filter(owned).ok_or_else(|| Answer::text(400, "No transport found for sessionId"))
     }
 
     pub(super) fn serve(&mut self, now: Now, conn: Key, head: &Head<'_>, body: &[u8], reply: &mut Reply<'_>) {
@@ -76,11 +86,10 @@ impl Engine {
             Ok(Route::StreamHead) => {
                 reply.stream(&mut self.shared, sse::MEDIA_TYPE, &STREAM_FIELDS, |_| {});
             }
-            Ok(Route::Message { session }) => {
-                if let Err(answer) = self.take_message(now, conn, session, head, body, reply) {
-                    reply.answer(&mut self.shared, &answer);
-                }
-            }
+            Ok(Route::Message { session }) => match self.find_session(conn, session) {
+                Ok(session) => self.take_message(now, conn, session, head, body, reply),
+                Err(answer) => reply.answer(&mut self.shared, &answer),
+            },
             Err(answer) => reply.answer(&mut self.shared, &answer),
         }
     }
@@ -114,28 +123,34 @@ impl Engine {
         }
     }
 
-    fn take_message(
+    pub(super) fn take_message(
         &mut self,
         now: Now,
         conn: Key,
-        session: &str,
+        session: Key,
         head: &Head<'_>,
         body: &[u8],
         reply: &mut Reply<'_>,
-    ) -> Result<(), Answer> {
-        self.find_session(conn, session)?;
-        let Some(key) = read_id(session).and_then(|id| self.by_id.get(&id)).copied() else { return Ok(()) };
+    ) {
+        match self.read_message(session, body) {
+            Ok(message) => {
+                self.stats.messages_received += 1;
+                reply.accepted(&mut self.shared);
+                self.take(now, conn, session, head, &message);
+            }
+            Err(answer) => reply.answer(&mut self.shared, &answer),
+        }
+    }
+
+    fn read_message<'a>(&self, session: Key, body: &'a [u8]) -> Result<Message<'a>, Answer> {
         let message = jsonrpc::parse(body, &self.shared.limits)
             .map_err(|rejected| Answer::text(400, format!("Invalid message: {}", rejected.error.message)))?;
-        if let Message::Request(request) = &message
-            && self.is_in_flight(key, &request.id)
-        {
-            return Err(Answer::text(400, "Invalid message: a request with this id is in flight already"));
+        match &message {
+            Message::Request(request) if self.is_in_flight(session, &request.id) => {
+                Err(Answer::text(400, "Invalid message: a request with this id is in flight already"))
+            }
+            _ => Ok(message),
         }
-        self.stats.messages_received += 1;
-        reply.accepted(&mut self.shared);
-        self.take(now, conn, key, head, &message);
-        Ok(())
     }
 
     /// A message that is taken: from here on it is answered on the session's stream, or the stream ends.
