@@ -11,7 +11,7 @@
 //! Host and Origin come first and on every path, so that a web page which reached this server by DNS rebinding learns
 //! nothing, not even from errors.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 use crate::http::conn::Answer;
 use crate::http::head::Head;
@@ -130,10 +130,10 @@ fn check_host(head: &Head<'_>, settings: &Settings, peer: &Peer) -> Result<(), A
     ))
 }
 
-/// An IP address cannot be rebound to another one, so it needs no list.
+/// An IP address cannot be rebound to another one, so it needs no list. The head has taken an IPv6 address out of its
+/// brackets.
 fn is_address(host: &str) -> bool {
-    let v6 = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
-    v6.is_some_and(|address| address.parse::<Ipv6Addr>().is_ok()) || host.parse::<Ipv4Addr>().is_ok()
+    host.parse::<IpAddr>().is_ok()
 }
 
 fn check_origin(head: &Head<'_>, settings: &Settings, peer: &Peer) -> Result<(), Answer> {
@@ -180,10 +180,10 @@ mod tests {
 
     #[test]
     fn hosts_that_are_addresses() {
-        for host in ["127.0.0.1", "10.1.2.3", "[::1]", "[2001:db8::1]"] {
+        for host in ["127.0.0.1", "10.1.2.3", "::1", "2001:db8::1"] {
             assert!(is_address(host), "{host}");
         }
-        for host in ["localhost", "127.0.0.1.example.com", "::1", "[::1", "0x7f.1", "127.1", ""] {
+        for host in ["localhost", "127.0.0.1.example.com", "0x7f.1", "127.1", "127.0.0.01", ""] {
             assert!(!is_address(host), "{host}");
         }
     }
