@@ -99,6 +99,8 @@ struct Socket {
     stream: TcpStream,
     /// It is in `readable`.
     listed: bool,
+    /// An event said that the peer has ended its side: there is no other event for that, so it is read to its end.
+    ends: bool,
     /// Its writable events are asked for.
     watches_writes: bool,
 }
@@ -295,6 +297,9 @@ impl Listening {
                 self.engine.writable(now, key);
             }
             if event.is_readable() || event.is_read_closed() || event.is_error() {
+                if let Some(socket) = self.socket(key) {
+                    socket.ends |= event.is_read_closed();
+                }
                 self.list_readable(key);
             }
         }
@@ -379,7 +384,7 @@ impl Listening {
             self.sockets.resize_with((key.index() + 1).min(CONNECTIONS_CAP), || None);
         }
         if let Some(slot) = self.sockets.get_mut(key.index()) {
-            *slot = Some(Socket { key, stream, listed: false, watches_writes: false });
+            *slot = Some(Socket { key, stream, listed: false, ends: false, watches_writes: false });
         }
     }
 
@@ -412,8 +417,9 @@ impl Listening {
             Ok(0) => self.engine.end_of_input(now, key),
             Ok(count) => {
                 self.engine.receive(now, key, self.buffer.get(..count).unwrap_or_default());
-                // A short read has emptied the socket; what comes later is an event of its own.
-                return count == self.buffer.len();
+                // A short read has emptied the socket; what comes later is an event of its own. An end that came
+                // together with the bytes is not.
+                return count == self.buffer.len() || socket.ends;
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => {}
             Err(error) if error.kind() == ErrorKind::Interrupted => return true,
