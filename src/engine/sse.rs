@@ -95,8 +95,9 @@ impl Engine {
         self.by_id.insert(id.as_u128(), key);
         self.stats.sessions_opened += 1;
         let mut endpoint = format!("{}{}?", self.settings.base_path, self.settings.message_path);
-        for (name, value) in routes::parameters(query).filter(|(name, _)| *name != "sessionId") {
-            endpoint.extend([name, "=", value, "&"]);
+        let theirs = |parameter: &&str| routes::value_of(parameter, "sessionId").is_none();
+        for parameter in routes::parameters(query).filter(theirs) {
+            endpoint.extend([parameter, "&"]);
         }
         endpoint.extend(["sessionId=", text]);
         let [cache, buffering] = STREAM_FIELDS;
