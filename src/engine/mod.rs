@@ -461,10 +461,12 @@ impl Engine {
     /// Runs `act` on a connection's HTTP side with the rest of the engine at hand.
     fn with_http(&mut self, now: Now, key: Key, act: impl FnOnce(&mut Conn, &mut Turn<'_>)) {
         self.at(now);
-        let Some(conn) = self.conns.get_mut(key) else { return };
-        if conn.closing {
+        if self.conns.get(key).is_none_or(|conn| conn.closing) {
             return;
         }
+        // Before its replies are: a 202 then leaves before the frame on the stream.
+        self.enqueue(key);
+        let Some(conn) = self.conns.get_mut(key) else { return };
         let mut http = std::mem::replace(&mut conn.http, Conn::new(now));
         act(&mut http, &mut Turn { engine: self, key, now });
         if let Some(conn) = self.conns.get_mut(key) {
@@ -472,7 +474,6 @@ impl Engine {
         }
         self.report_refusals(key);
         self.schedule(key);
-        self.enqueue(key);
     }
 
     fn at(&mut self, now: Now) {

@@ -58,13 +58,19 @@ impl Engine {
         Err(Answer::text(503, format!("busy: {reason}; try again")).header("Retry-After", "1"))
     }
 
-    /// The session of that id, if it belongs to the connection's principal: a stranger's looks like an unknown one.
+    /// The session of that id, if it belongs to the connection's principal: a stranger's looks like an unknown one. So
+    /// does one whose stream has ended but is not yet taken out: a 202 now would be a promise that nobody can keep.
     fn find_session(&self, conn: Key, id: &str) -> Result<&Open, Answer> {
         let principal = self.conns.get(conn).and_then(|conn| conn.peer.principal.as_ref());
         let key = read_id(id).and_then(|id| self.by_id.get(&id));
-        let open =
-            key.and_then(|key| self.sessions.get(*key)).filter(|open| open.session.principal() == principal);
-        open.ok_or_else(|| Answer::text(400, "No transport found for sessionId"))
+        let lives = |open: &&Open| {
+            let stream = self.conns.get(open.conn);
+            stream.is_some_and(|stream| !stream.closing && stream.http.is_stream())
+        };
+        let open = key.and_then(|key| self.sessions.get(*key));
+        open.filter(|open| open.session.principal() == principal)
+            .filter(lives)
+            .ok_or_else(|| Answer::text(400, "No transport found for sessionId"))
     }
 
     pub(super) fn serve(&mut self, now: Now, conn: Key, head: &Head<'_>, body: &[u8], reply: &mut Reply<'_>) {

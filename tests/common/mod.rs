@@ -234,14 +234,9 @@ impl World {
 
     /// The connection breaks.
     pub fn reset(&mut self, sock: Sock) {
-        self.reset_unseen(sock);
-        self.run();
-    }
-
-    /// The connection breaks, and the driver has not yet drained what follows from it.
-    pub fn reset_unseen(&mut self, sock: Sock) {
         self.sides[sock.0].inbound.clear();
         self.engine.hang_up(self.now, self.sides[sock.0].key);
+        self.run();
     }
 
     /// From now on the client reads this many bytes, and no more: what exceeds them fills the kernel.
