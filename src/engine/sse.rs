@@ -304,26 +304,10 @@ impl Engine {
         self.stats.messages_queued += 1;
         if backlog > self.shared.limits.output_bytes_max {
             self.drop_slow_reader(conn);
-        } else if self.shared.pool.used() > self.shared.limits.buffered_bytes_max {
-            let largest = self.conns.iter().filter(|(_, conn)| !conn.closing && conn.session.is_some());
-            if let Some((_, key)) = largest.map(|(key, conn)| (conn.http.outgoing().len(), key)).max() {
-                self.drop_slow_reader(key);
-            }
         }
+        self.relieve();
         self.enqueue(conn);
         self.schedule(conn);
-    }
-
-    /// Closes a stream whose client does not read; its memory is free at once.
-    fn drop_slow_reader(&mut self, conn: Key) {
-        let Some(entry) = self.conns.get_mut(conn) else { return };
-        let backlog_bytes = entry.http.outgoing().len();
-        entry.http.abort(&mut self.shared);
-        self.stats.slow_readers += 1;
-        if let Some(observer) = &mut self.observer {
-            observer(&Event::SlowReader { peer: &entry.peer, backlog_bytes });
-        }
-        self.close(conn);
     }
 
     /// A comment on a silent stream, so that proxies and clients keep it.
