@@ -480,6 +480,11 @@ impl World {
         frames.remove(0)
     }
 
+    /// Posts a ping whose reply is not looked at; gives the status.
+    pub fn call_unread(&mut self, stream: &Stream, sock: Sock) -> u16 {
+        self.post(sock, &stream.endpoint, &http::ping(1)).status
+    }
+
     /// Breaks every connection that is left; then the engine holds nothing.
     pub fn quiesce(&mut self) {
         for at in 0..self.sides.len() {
