@@ -118,7 +118,7 @@ pub struct Stats {
     pub refused: u64,
     /// Requests refused because `calls_max`, `output_bytes_max` or `buffered_bytes_max` was reached.
     pub busy: u64,
-    /// Streams closed because the client did not read.
+    /// Connections closed because the client did not read.
     pub slow_readers: u64,
     /// Results replaced by an error because of `message_bytes_max`.
     pub oversized: u64,
@@ -153,9 +153,9 @@ pub enum Event<'a> {
         /// The text it got.
         reason: &'a str,
     },
-    /// A stream was closed because its client did not read.
+    /// A connection was closed because its client did not read.
     SlowReader {
-        /// Whose stream it was.
+        /// Whose it was.
         peer: &'a Peer,
         /// What had piled up.
         backlog_bytes: usize,
@@ -225,9 +225,13 @@ struct Open {
     /// The first of its open calls.
     calls: Option<CallKey>,
     calls_count: u32,
-    /// Notifications that wait until the stream takes more, the latest of each kind.
-    held: BTreeMap<Slot, Box<[u8]>>,
+    /// What a slow stream has not been told.
+    held: Option<Box<Held>>,
 }
+
+/// Notifications that wait until a stream takes more, the latest of each kind.
+#[derive(Default)]
+struct Held(BTreeMap<Slot, Box<[u8]>>);
 
 /// One request that waits for its result.
 struct OpenCall {
@@ -371,10 +375,12 @@ impl Engine {
         }
         let session = self.conns.get(conn.0).and_then(|conn| conn.session);
         if let Some(session) =
-            session.filter(|key| self.sessions.get(*key).is_some_and(|open| !open.held.is_empty()))
+            session.filter(|key| self.sessions.get(*key).is_some_and(|open| open.held.is_some()))
         {
             self.release_held(now, session);
         }
+        // What was sent may have begun another wait, with a nearer end than that of the write.
+        self.schedule(conn.0);
         self.enqueue(conn.0);
     }
 
@@ -461,7 +467,8 @@ impl Engine {
                 return Action::Read(ConnKey(key));
             }
         }
-        let deadlines = [self.timers.next(), self.service_due, self.stopping];
+        let stopping = self.stopping.filter(|_| !self.conns.is_empty());
+        let deadlines = [self.timers.next(), self.service_due, stopping];
         Action::Wait(deadlines.into_iter().flatten().min())
     }
 
@@ -513,18 +520,20 @@ impl Engine {
     /// Runs `act` on a connection's HTTP side with the rest of the engine at hand.
     fn with_http(&mut self, now: Now, key: Key, act: impl FnOnce(&mut Conn, &mut Turn<'_>)) {
         self.at(now);
-        let Some(conn) = self.conns.get_mut(key) else { return };
-        if conn.closing {
+        if self.conns.get(key).is_none_or(|conn| conn.closing) {
             return;
         }
+        // Before its replies are: a 202 then leaves before the frame on the stream.
+        self.enqueue(key);
+        let Some(conn) = self.conns.get_mut(key) else { return };
         let mut http = std::mem::replace(&mut conn.http, Conn::new(now));
         act(&mut http, &mut Turn { engine: self, key, now, session: None });
         if let Some(conn) = self.conns.get_mut(key) {
             conn.http = http;
         }
         self.report_refusals(key);
+        self.relieve();
         self.schedule(key);
-        self.enqueue(key);
     }
 
     fn at(&mut self, now: Now) {
@@ -557,7 +566,7 @@ impl Engine {
     /// Sees to it that the connection is looked at when its next deadline comes.
     fn schedule(&mut self, key: Key) {
         let Some(conn) = self.conns.get(key) else { return };
-        let silent = conn.session.map(|_| conn.last_output + self.shared.limits.keep_alive);
+        let silent = conn.session.map(|_| conn.last_output.saturating_add(self.shared.limits.keep_alive));
         let deadline = conn.http.deadline(&self.shared.limits).into_iter().chain(silent).min();
         if let Some(deadline) = deadline {
             self.timers.wake_by(&mut self.conns, key, deadline);
@@ -565,15 +574,55 @@ impl Engine {
     }
 
     fn expire(&mut self, now: Now, key: Key) {
+        let keep_alive = self.shared.limits.keep_alive;
         let Some(conn) = self.conns.get_mut(key) else { return };
         if conn.http.deadline(&self.shared.limits).is_some_and(|deadline| deadline <= now.mono) {
+            let backlog_bytes = conn.http.outgoing().len();
             conn.http.expire(now, &mut self.shared);
+            let lost = backlog_bytes > 0 && conn.http.outgoing().is_empty();
             self.report_refusals(key);
+            if lost {
+                self.tell_slow_reader(key, backlog_bytes);
+            }
             self.enqueue(key);
-        } else if conn.session.is_some() && conn.last_output + self.shared.limits.keep_alive <= now.mono {
+        } else if conn.session.is_some() && conn.last_output.saturating_add(keep_alive) <= now.mono {
             self.comment(now, key);
         }
         self.schedule(key);
+    }
+
+    /// Keeps what all connections hold within the budget: while it is over, the one that holds most gives it up.
+    /// Everything counts, bodies and responses too: whoever fills the budget with them must not cost others their streams.
+    fn relieve(&mut self) {
+        while self.shared.pool.used() > self.shared.limits.buffered_bytes_max {
+            let open = self.conns.iter().filter(|(_, conn)| !conn.closing);
+            let largest = open.map(|(key, conn)| (conn.http.held(), key)).max();
+            let Some((1.., key)) = largest else { return };
+            let Some(conn) = self.conns.get_mut(key) else { return };
+            let backlog_bytes = conn.http.outgoing().len();
+            if conn.http.shed(self.now, &mut self.shared) {
+                self.tell_slow_reader(key, backlog_bytes);
+            }
+            self.report_refusals(key);
+            self.schedule(key);
+            self.enqueue(key);
+        }
+    }
+
+    /// Closes a connection whose client does not read; its memory is free at once.
+    fn drop_slow_reader(&mut self, key: Key) {
+        let Some(conn) = self.conns.get_mut(key) else { return };
+        let backlog_bytes = conn.http.outgoing().len();
+        conn.http.abort(&mut self.shared);
+        self.tell_slow_reader(key, backlog_bytes);
+        self.enqueue(key);
+    }
+
+    fn tell_slow_reader(&mut self, key: Key, backlog_bytes: usize) {
+        self.stats.slow_readers += 1;
+        if let (Some(observer), Some(conn)) = (&mut self.observer, self.conns.get(key)) {
+            observer(&Event::SlowReader { peer: &conn.peer, backlog_bytes });
+        }
     }
 
     /// Marks a connection for closing. It is taken out by `poll`, never in the middle of something.

@@ -10,8 +10,6 @@
 //!                  └ 202 Accepted, then ───────┘ the reply
 //! ```
 
-use std::collections::BTreeMap;
-
 use super::routes::{self, Route};
 use super::{Engine, Event, Open, OpenCall};
 use crate::Now;
@@ -70,13 +68,17 @@ impl Engine {
         Err(Answer::text(503, format!("busy: {reason}; try again")).header("Retry-After", "1"))
     }
 
-    /// The session of that id, if it belongs to the connection's principal: a stranger's looks like an unknown one.
+    /// The session of that id, if it belongs to the connection's principal: a stranger's looks like an unknown one. So
+    /// does one whose stream has ended but is not yet taken out: a 202 now would be a promise that nobody can keep.
     fn find_session(&self, conn: Key, id: &str) -> Result<Key, Answer> {
         let principal = self.conns.get(conn).and_then(|conn| conn.peer.principal.as_ref());
+        let lives = |key: &Key| {
+            let open = self.sessions.get(*key).filter(|open| open.session.principal() == principal);
+            let stream = open.and_then(|open| self.conns.get(open.conn));
+            stream.is_some_and(|stream| !stream.closing && stream.http.is_stream())
+        };
         let key = read_id(id).and_then(|id| self.by_id.get(&id)).copied();
-        let owned =
-            |key: &Key| self.sessions.get(*key).is_some_and(|open| open.session.principal() == principal);
-        key.filter(owned).ok_or_else(|| Answer::text(400, "No transport found for sessionId"))
+        key.filter(lives).ok_or_else(|| Answer::text(400, "No transport found for sessionId"))
     }
 
     pub(super) fn serve(&mut self, now: Now, conn: Key, head: &Head<'_>, body: &[u8], reply: &mut Reply<'_>) {
@@ -100,15 +102,15 @@ impl Engine {
         let text: &str = id.hyphenated().encode_lower(&mut text);
         let Some(entry) = self.conns.get_mut(conn) else { return };
         let session = Session::new(id.as_u128(), entry.peer.principal.clone());
-        let key =
-            self.sessions.insert(Open { session, conn, calls: None, calls_count: 0, held: BTreeMap::new() });
+        let key = self.sessions.insert(Open { session, conn, calls: None, calls_count: 0, held: None });
         entry.session = Some(key);
         entry.last_output = now.mono;
         self.by_id.insert(id.as_u128(), key);
         self.stats.sessions_opened += 1;
         let mut endpoint = format!("{}{}?", self.settings.base_path, self.settings.message_path);
-        for (name, value) in routes::parameters(query).filter(|(name, _)| *name != "sessionId") {
-            endpoint.extend([name, "=", value, "&"]);
+        let theirs = |parameter: &&str| routes::value_of(parameter, "sessionId").is_none();
+        for parameter in routes::parameters(query).filter(theirs) {
+            endpoint.extend([parameter, "&"]);
         }
         endpoint.extend(["sessionId=", text]);
         let [cache, buffering] = STREAM_FIELDS;
@@ -236,7 +238,7 @@ impl Engine {
         let open = self.sessions.get_mut(ended.session)?;
         open.calls_count -= 1;
         // Nothing is said of progress after the end (MCP progress).
-        let unsaid = open.held.remove(&Slot::Progress(key));
+        let unsaid = open.held.as_mut().and_then(|held| held.0.remove(&Slot::Progress(key)));
         self.held_bytes -= unsaid.map_or(0, |text| text.len());
         if open.calls == Some(key) {
             open.calls = ended.next;
@@ -316,7 +318,7 @@ impl Engine {
             return self.frame(now, session, |out| out.extend_from_slice(text));
         }
         if let Some(open) = self.sessions.get_mut(session) {
-            let replaced = open.held.insert(slot.clone(), text.into());
+            let replaced = open.held.get_or_insert_default().0.insert(slot.clone(), text.into());
             self.held_bytes += text.len();
             self.held_bytes -= replaced.map_or(0, |text: Box<[u8]>| text.len());
         }
@@ -335,7 +337,10 @@ impl Engine {
     pub(super) fn release_held(&mut self, now: Now, session: Key) {
         while !self.is_slow(session) {
             let Some(open) = self.sessions.get_mut(session) else { return };
-            let Some((_, text)) = open.held.pop_first() else { return };
+            let Some((_, text)) = open.held.as_mut().and_then(|held| held.0.pop_first()) else {
+                open.held = None;
+                return;
+            };
             self.held_bytes -= text.len();
             self.frame(now, session, |out| out.extend_from_slice(&text));
         }
@@ -378,26 +383,10 @@ impl Engine {
         self.stats.messages_queued += 1;
         if backlog > self.shared.limits.output_bytes_max {
             self.drop_slow_reader(conn);
-        } else if self.spent_bytes() > self.shared.limits.buffered_bytes_max {
-            let largest = self.conns.iter().filter(|(_, conn)| !conn.closing && conn.session.is_some());
-            if let Some((_, key)) = largest.map(|(key, conn)| (conn.http.outgoing().len(), key)).max() {
-                self.drop_slow_reader(key);
-            }
         }
+        self.relieve();
         self.enqueue(conn);
         self.schedule(conn);
-    }
-
-    /// Closes a stream whose client does not read; its memory is free at once.
-    fn drop_slow_reader(&mut self, conn: Key) {
-        let Some(entry) = self.conns.get_mut(conn) else { return };
-        let backlog_bytes = entry.http.outgoing().len();
-        entry.http.abort(&mut self.shared);
-        self.stats.slow_readers += 1;
-        if let Some(observer) = &mut self.observer {
-            observer(&Event::SlowReader { peer: &entry.peer, backlog_bytes });
-        }
-        self.close(conn);
     }
 
     /// A comment on a silent stream, so that proxies and clients keep it.
@@ -418,7 +407,8 @@ impl Engine {
             self.service.cancelled(call, &mut self.outbox);
         }
         let Some(open) = self.sessions.remove(key) else { return };
-        self.held_bytes -= open.held.values().map(|text| text.len()).sum::<usize>();
+        self.held_bytes -=
+            open.held.iter().flat_map(|held| held.0.values()).map(|text| text.len()).sum::<usize>();
         self.by_id.remove(&open.session.id);
         self.service.closed(SessionKey(key));
         self.observe(&Event::SessionClosed { peer });
