@@ -29,7 +29,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use mio::net::{TcpListener, TcpStream};
-use mio::{Events, Interest, Poll, Token, Waker};
+use mio::{Events, Interest, Poll, Registry, Token, Waker};
 
 use crate::engine::{Action, ConnKey, Engine, Event, Stats};
 use crate::mcp::{Peer, Principal, Server};
@@ -84,6 +84,12 @@ pub struct Listening {
     buffer: Vec<u8>,
     on_accept: Option<AcceptHook>,
     accept_again: Option<Duration>,
+    /// Accepted, but there is no room yet: only with it in hand is it known that somebody waits, so that nobody has to
+    /// make room for nobody.
+    waiting: Option<(TcpStream, Peer)>,
+    /// A descriptor to give away when there is none left to accept with: without one it cannot be seen whether anybody
+    /// waits, because accepting takes a descriptor before it looks.
+    spare: Option<Registry>,
     control: Arc<Control>,
     started: Instant,
 }
@@ -99,6 +105,8 @@ struct Socket {
     stream: TcpStream,
     /// It is in `readable`.
     listed: bool,
+    /// The peer will send no more: what is there is read to its end, since no further event will tell of it.
+    ended: bool,
     /// Its writable events are asked for.
     watches_writes: bool,
 }
@@ -133,6 +141,7 @@ impl std::fmt::Debug for Handle {
 impl Listening {
     fn new(engine: Engine) -> io::Result<Listening> {
         let poll = Poll::new()?;
+        let spare = Some(poll.registry().try_clone()?);
         let control =
             Control { waker: Waker::new(poll.registry(), WAKER)?, shutdown_ms: AtomicU64::new(RUNNING) };
         let buffer = vec![0; engine.limits().turn_bytes_max];
@@ -146,6 +155,8 @@ impl Listening {
             buffer,
             on_accept: None,
             accept_again: None,
+            waiting: None,
+            spare,
             control: Arc::new(control),
             started: Instant::now(),
         })
@@ -247,8 +258,9 @@ impl Listening {
         let now = self.now();
         self.take_events(now);
         self.obey(now);
-        self.accept(now);
+        // Before accepting, which may close an idle connection: it is not idle if it has sent something.
         self.read(now);
+        self.accept(now);
         self.engine.tick(now);
         self.act(now);
         Ok(self.wants_in(self.now()))
@@ -297,6 +309,11 @@ impl Listening {
             if event.is_readable() || event.is_read_closed() || event.is_error() {
                 self.list_readable(key);
             }
+            if event.is_read_closed()
+                && let Some(socket) = self.socket(key)
+            {
+                socket.ended = true;
+            }
         }
         self.events = events;
     }
@@ -322,6 +339,7 @@ impl Listening {
                 let _ = self.poll.registry().deregister(&mut listener.socket);
             }
             self.listeners.clear();
+            self.waiting = None;
             self.engine.shutdown(now, Duration::from_millis(ms));
         }
     }
@@ -331,28 +349,55 @@ impl Listening {
             return;
         }
         self.accept_again = None;
-        let mut left = ACCEPTS_PER_TURN;
-        while let Some(at) = self.listeners.iter().position(|listener| listener.pending) {
-            if left == 0 || !self.engine.has_room() {
-                self.accept_again = Some(if left == 0 { now.mono } else { now.mono + ACCEPT_RETRY });
-                return;
+        for accepted in 0..ACCEPTS_PER_TURN {
+            let Some((stream, peer)) = self.waiting.take().or_else(|| self.next_waiting(now)) else {
+                return self.take_spare();
+            };
+            self.take_spare();
+            // Who has just come may have sent something already: it is looked at before anybody has to make room.
+            let crowded = self.spare.is_none()
+                || self.engine.stats().connections >= self.engine.limits().connections_max;
+            let has_room = !(crowded && accepted > 0) && self.engine.has_room();
+            if has_room && self.spare.is_some() {
+                self.welcome(now, stream, peer);
+                continue;
             }
-            left -= 1;
-            let Some(listener) = self.listeners.get_mut(at) else { return };
+            if has_room {
+                self.engine.evict_idle();
+            }
+            self.waiting = Some((stream, peer));
+            self.accept_again = Some(if accepted > 0 { now.mono } else { now.mono + ACCEPT_RETRY });
+            return;
+        }
+        self.accept_again = Some(now.mono);
+    }
+
+    /// The next peer in a listener's backlog.
+    fn next_waiting(&mut self, now: Now) -> Option<(TcpStream, Peer)> {
+        while let Some(listener) = self.listeners.iter_mut().find(|listener| listener.pending) {
             match listener.socket.accept() {
                 Ok((stream, address)) => {
                     let peer = Peer { address: Some(address), loopback: listener.loopback, principal: None };
-                    self.welcome(now, stream, peer);
+                    return Some((stream, peer));
                 }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => listener.pending = false,
-                Err(error) if is_exhaustion(&error) => {
-                    self.engine.evict_idle();
-                    self.accept_again = Some(now.mono + ACCEPT_RETRY);
-                    return;
-                }
-                // The peer went away while it waited, or the network had a hiccup: the next one may be well.
-                Err(_) => {}
+                Err(error) => match error.kind() {
+                    ErrorKind::WouldBlock => listener.pending = false,
+                    // It went away while it waited; the next one may be well.
+                    ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset | ErrorKind::Interrupted => {}
+                    _ if is_exhaustion(&error) && self.spare.take().is_some() => {}
+                    _ => {
+                        self.accept_again = Some(now.mono + ACCEPT_RETRY);
+                        return None;
+                    }
+                },
             }
+        }
+        None
+    }
+
+    fn take_spare(&mut self) {
+        if self.spare.is_none() {
+            self.spare = self.poll.registry().try_clone().ok();
         }
     }
 
@@ -379,7 +424,7 @@ impl Listening {
             self.sockets.resize_with((key.index() + 1).min(CONNECTIONS_CAP), || None);
         }
         if let Some(slot) = self.sockets.get_mut(key.index()) {
-            *slot = Some(Socket { key, stream, listed: false, watches_writes: false });
+            *slot = Some(Socket { key, stream, listed: false, ended: false, watches_writes: false });
         }
     }
 
@@ -412,8 +457,10 @@ impl Listening {
             Ok(0) => self.engine.end_of_input(now, key),
             Ok(count) => {
                 self.engine.receive(now, key, self.buffer.get(..count).unwrap_or_default());
-                // A short read has emptied the socket; what comes later is an event of its own.
-                return count == self.buffer.len();
+                // A short read has emptied the socket, and what comes later is an event of its own; but the end of input
+                // may have come with an event that is spent.
+                let ended = self.socket(key).is_some_and(|socket| socket.ended);
+                return ended || count == self.buffer.len();
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => {}
             Err(error) if error.kind() == ErrorKind::Interrupted => return true,
@@ -440,7 +487,7 @@ impl Listening {
                         *slot = None;
                     }
                     self.shrink();
-                    if self.listeners.iter().any(|listener| listener.pending) {
+                    if self.waiting.is_some() || self.listeners.iter().any(|listener| listener.pending) {
                         self.accept_again = Some(now.mono);
                     }
                 }
