@@ -1,6 +1,8 @@
 //! The event loop on real sockets: what only a kernel can show. Everything else is tested in memory.
 #![cfg(feature = "net")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+// Real sockets go with real time.
+#![allow(clippy::disallowed_methods)]
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -122,7 +124,7 @@ impl Client {
     }
 
     /// Reads until the server ends the connection, in order or by a reset; gives what came before.
-    fn to_the_end(&mut self) -> Vec<u8> {
+    fn until_the_end(&mut self) -> Vec<u8> {
         let mut bytes = [0; 16384];
         loop {
             match self.socket.read(&mut bytes) {
@@ -329,8 +331,8 @@ fn shutdown_ends_run_with_streams_open() {
     assert_eq!(other.post(&endpoint, &ping(1)), "202");
     let start = Instant::now();
     handle.shutdown(Duration::from_secs(3600));
-    assert_eq!(stream.to_the_end(), pong(1).as_bytes(), "what is queued is still sent");
-    assert!(other.to_the_end().is_empty());
+    assert_eq!(stream.until_the_end(), pong(1).as_bytes(), "what is queued is still sent");
+    assert!(other.until_the_end().is_empty());
     drop((stream, other));
     thread.join().unwrap().unwrap();
     assert!(start.elapsed() < PATIENCE);
@@ -357,7 +359,7 @@ fn a_second_shutdown_shortens_the_grace() {
     let mut stream = Client::connect(running.addr);
     stream.open_stream();
     running.handle.shutdown(Duration::from_secs(3600));
-    assert!(stream.to_the_end().is_empty(), "the stream ends in order");
+    assert!(stream.until_the_end().is_empty(), "the stream ends in order");
     // The client keeps its half open, so the server waits for it, until it is told not to.
     assert_eq!(running.until("the stream to linger", |stats| stats.connections == 1).connections, 1);
     running.handle.shutdown(Duration::from_millis(1));
@@ -424,7 +426,7 @@ fn the_accept_hook_sees_the_socket_and_decides() {
     let mut nobody = Client::connect(running.addr);
     assert_eq!(nobody.post(&endpoint, &ping(3)), "400");
     let mut refused = Client::connect(running.addr);
-    assert!(refused.to_the_end().is_empty());
+    assert!(refused.until_the_end().is_empty());
     for _ in 0..5 {
         assert_eq!(
             told.recv().unwrap(),
@@ -500,7 +502,7 @@ fn a_client_that_does_not_read_is_cut_and_others_lose_nothing() {
     assert!(backlog > 256 << 10, "{backlog}");
     running.until("its session to end", |stats| stats.sessions == 1 && stats.buffered_bytes == 0);
     // What the kernel had is still there to read, then the end: the client can see that it lost something.
-    let got = slow.to_the_end();
+    let got = slow.until_the_end();
     assert!(got.len() < (id as usize + 2) * (41 << 10), "{}", got.len());
     assert_eq!(poster.post(&slow_endpoint, &ping(1)), "400");
     assert_eq!(poster.post(&good_endpoint, &ping(0)), "202");
@@ -523,7 +525,7 @@ fn at_connections_max_the_longest_idle_goes_and_streams_stay() {
     assert_eq!(newer.post(&first, &ping(4)), "202");
     let mut next = Client::connect(running.addr);
     assert_eq!(next.post(&first, &ping(5)), "202");
-    assert!(older.to_the_end().is_empty(), "the one that was idle longest made room");
+    assert!(older.until_the_end().is_empty(), "the one that was idle longest made room");
     assert_eq!(newer.post(&first, &ping(6)), "202");
     for id in 1..=6 {
         assert_eq!(one.through("\n\n"), pong(id));
