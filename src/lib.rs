@@ -1,6 +1,7 @@
 //! A Model Context Protocol server as a library: one event loop, no async runtime, eleven crates.
 //!
-//! ```no_run
+#![cfg_attr(feature = "net", doc = "```no_run")]
+#![cfg_attr(not(feature = "net"), doc = "```ignore")]
 //! use mcp_rill::{Server, schema};
 //!
 //! schema! { struct Add { /// First addend.

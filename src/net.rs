@@ -28,7 +28,7 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use mio::net::{TcpListener, TcpStream};
-use mio::{Events, Interest, Poll, Token, Waker};
+use mio::{Events, Interest, Poll, Registry, Token, Waker};
 
 use crate::engine::{Action, ConnKey, Engine, Event, Stats};
 use crate::mcp::{Peer, Principal, Server};
@@ -79,11 +79,21 @@ pub struct Listening {
     sockets: Vec<Option<Socket>>,
     /// Sockets that may have bytes to read.
     readable: Vec<ConnKey>,
+    /// The list of the turn before: two take turns, so that none is allocated anew.
+    spent: Vec<ConnKey>,
+    /// What the engine last said of when it wants to run.
+    deadline: Option<Duration>,
     /// The last events filled their buffer: there may be more, which nothing announces a second time.
     more_events: bool,
     buffer: Vec<u8>,
     on_accept: Option<AcceptHook>,
     accept_again: Option<Duration>,
+    /// Accepted, but there is no room yet: only with it in hand is it known that somebody waits, so that nobody has to
+    /// make room for nobody.
+    waiting: Option<(TcpStream, Peer)>,
+    /// A descriptor to give away when there is none left to accept with: without one it cannot be seen whether anybody
+    /// waits, because accepting takes a descriptor before it looks.
+    spare: Option<Registry>,
     started: Instant,
 }
 
@@ -98,7 +108,7 @@ struct Socket {
     stream: TcpStream,
     /// It is in `readable`.
     listed: bool,
-    /// The peer sends no more; what it sent before is still to be read, and so is the end.
+    /// The peer will send no more: what is there is read to its end, since no further event will tell of it.
     ended: bool,
     /// Its writable events are asked for.
     watches_writes: bool,
@@ -107,6 +117,7 @@ struct Socket {
 impl Listening {
     fn new(mut engine: Engine) -> io::Result<Listening> {
         let poll = Poll::new()?;
+        let spare = Some(poll.registry().try_clone()?);
         let waker = Waker::new(poll.registry(), WAKER)?;
         engine.set_waker(move || {
             // A full wake-up queue means that the loop is about to wake up.
@@ -120,10 +131,14 @@ impl Listening {
             listeners: Vec::new(),
             sockets: Vec::new(),
             readable: Vec::new(),
+            spent: Vec::new(),
+            deadline: None,
             more_events: false,
             buffer,
             on_accept: None,
             accept_again: None,
+            waiting: None,
+            spare,
             started: Instant::now(),
         })
     }
@@ -223,8 +238,9 @@ impl Listening {
         }
         let now = self.now();
         self.take_events(now);
-        self.accept(now);
+        // Before accepting, which may close an idle connection: it is not idle if it has sent something.
         self.read(now);
+        self.accept(now);
         self.engine.tick(now);
         self.staff();
         self.act(now);
@@ -239,16 +255,11 @@ impl Listening {
     }
 
     /// The time until something is due without any event.
-    fn wants_in(&mut self, now: Now) -> Option<Duration> {
+    fn wants_in(&self, now: Now) -> Option<Duration> {
         if self.more_events || !self.readable.is_empty() {
             return Some(Duration::ZERO);
         }
-        let deadline = match self.engine.poll() {
-            Action::Wait(deadline) => deadline,
-            // Drained before; only a mutation since then could have queued more.
-            _ => return Some(Duration::ZERO),
-        };
-        let deadline = deadline.into_iter().chain(self.accept_again).min();
+        let deadline = self.deadline.into_iter().chain(self.accept_again).min();
         deadline.map(|deadline| deadline.saturating_sub(now.mono))
     }
 
@@ -314,6 +325,7 @@ impl Listening {
                 let _ = self.poll.registry().deregister(&mut listener.socket);
             }
             self.listeners.clear();
+            self.waiting = None;
         }
     }
 
@@ -322,28 +334,55 @@ impl Listening {
             return;
         }
         self.accept_again = None;
-        let mut left = ACCEPTS_PER_TURN;
-        while let Some(at) = self.listeners.iter().position(|listener| listener.pending) {
-            if left == 0 || !self.engine.has_room() {
-                self.accept_again = Some(if left == 0 { now.mono } else { now.mono + ACCEPT_RETRY });
-                return;
+        for accepted in 0..ACCEPTS_PER_TURN {
+            let Some((stream, peer)) = self.waiting.take().or_else(|| self.next_waiting(now)) else {
+                return self.take_spare();
+            };
+            self.take_spare();
+            // Who has just come may have sent something already: it is looked at before anybody has to make room.
+            let crowded = self.spare.is_none()
+                || self.engine.stats().connections >= self.engine.limits().connections_max;
+            let has_room = !(crowded && accepted > 0) && self.engine.has_room();
+            if has_room && self.spare.is_some() {
+                self.welcome(now, stream, peer);
+                continue;
             }
-            left -= 1;
-            let Some(listener) = self.listeners.get_mut(at) else { return };
+            if has_room {
+                self.engine.evict_idle();
+            }
+            self.waiting = Some((stream, peer));
+            self.accept_again = Some(if accepted > 0 { now.mono } else { now.mono + ACCEPT_RETRY });
+            return;
+        }
+        self.accept_again = Some(now.mono);
+    }
+
+    /// The next peer in a listener's backlog.
+    fn next_waiting(&mut self, now: Now) -> Option<(TcpStream, Peer)> {
+        while let Some(listener) = self.listeners.iter_mut().find(|listener| listener.pending) {
             match listener.socket.accept() {
                 Ok((stream, address)) => {
                     let peer = Peer { address: Some(address), loopback: listener.loopback, principal: None };
-                    self.welcome(now, stream, peer);
+                    return Some((stream, peer));
                 }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => listener.pending = false,
-                Err(error) if is_exhaustion(&error) => {
-                    self.engine.evict_idle();
-                    self.accept_again = Some(now.mono + ACCEPT_RETRY);
-                    return;
-                }
-                // The peer went away while it waited, or the network had a hiccup: the next one may be well.
-                Err(_) => {}
+                Err(error) => match error.kind() {
+                    ErrorKind::WouldBlock => listener.pending = false,
+                    // It went away while it waited; the next one may be well.
+                    ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset | ErrorKind::Interrupted => {}
+                    _ if is_exhaustion(&error) && self.spare.take().is_some() => {}
+                    _ => {
+                        self.accept_again = Some(now.mono + ACCEPT_RETRY);
+                        return None;
+                    }
+                },
             }
+        }
+        None
+    }
+
+    fn take_spare(&mut self) {
+        if self.spare.is_none() {
+            self.spare = self.poll.registry().try_clone().ok();
         }
     }
 
@@ -376,18 +415,17 @@ impl Listening {
 
     /// Reads once from each socket that may have something.
     fn read(&mut self, now: Now) {
-        let mut still = Vec::new();
-        for key in std::mem::take(&mut self.readable) {
+        let spent = std::mem::take(&mut self.spent);
+        let mut readable = std::mem::replace(&mut self.readable, spent);
+        for key in readable.drain(..) {
             if let Some(socket) = self.socket(key) {
                 socket.listed = false;
             }
             if self.read_one(now, key) {
-                still.push(key);
+                self.list_readable(key);
             }
         }
-        for key in still {
-            self.list_readable(key);
-        }
+        self.spent = readable;
     }
 
     /// Says whether there may be more to read at once.
@@ -433,11 +471,14 @@ impl Listening {
                         *slot = None;
                     }
                     self.shrink();
-                    if self.listeners.iter().any(|listener| listener.pending) {
+                    if self.waiting.is_some() || self.listeners.iter().any(|listener| listener.pending) {
                         self.accept_again = Some(now.mono);
                     }
                 }
-                Action::Wait(_) => return,
+                Action::Wait(deadline) => {
+                    self.deadline = deadline;
+                    return;
+                }
             }
         }
     }
