@@ -248,6 +248,8 @@ impl Engine {
 
     /// Sends what a service has put into the outbox.
     pub(super) fn flush(&mut self, now: Now) {
+        // Also where nothing is to be sent: a call that was kept or cancelled without a word has changed it.
+        self.service_due = self.service.due();
         if self.outbox.is_empty() {
             return;
         }
@@ -281,7 +283,6 @@ impl Engine {
         }
         outbox.clear();
         self.outbox = outbox;
-        self.service_due = self.service.due();
     }
 
     /// The sessions that take part in operation, for what all of them are told.
@@ -406,6 +407,8 @@ impl Engine {
         self.held_bytes -= open.held.values().map(|text| text.len()).sum::<usize>();
         self.by_id.remove(&open.session.id);
         self.service.closed(SessionKey(key));
+        // What was said to it finds nobody, but its calls' deadlines are to be forgotten.
+        self.flush(self.now);
         self.observe(&Event::SessionClosed { peer });
     }
 }
