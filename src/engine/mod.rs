@@ -116,17 +116,18 @@ pub struct Stats {
     pub messages_queued: u64,
     /// HTTP requests that were refused.
     pub refused: u64,
-    /// Requests refused because `calls_max`, `output_bytes_max` or `buffered_bytes_max` was reached.
+    /// Requests refused because `calls_max`, `output_bytes_max` or `buffered_bytes_max` was reached, or because no worker
+    /// thread and no place in their queue was free.
     pub busy: u64,
     /// Streams closed because the client did not read.
     pub slow_readers: u64,
-    /// Results replaced by an error because of `message_bytes_max`.
+    /// Results replaced by an error, and notifications dropped, because of `message_bytes_max`.
     pub oversized: u64,
     /// Results that came for a call which was cancelled or answered before.
     pub late: u64,
     /// Answers to requests that were never sent, or not to that client.
     pub stray_answers: u64,
-    /// Log messages that slow clients did not get.
+    /// Log messages that slow clients did not get, or that the loop could not keep up with.
     pub logs_dropped: u64,
 }
 
@@ -188,7 +189,7 @@ pub struct Engine {
     service_due: Option<Duration>,
     mailbox: Arc<Mailbox>,
     jobs: Arc<Jobs>,
-    /// Bytes in all [`Open::held`].
+    /// Bytes in all [`Open::held`], and in the ids of all calls.
     held_bytes: usize,
     /// No room for another connection until there is a good deal of it.
     full: bool,
@@ -501,6 +502,8 @@ impl Engine {
             calls: self.calls.len(),
             workers_stuck: self.jobs.stuck(),
             buffered_bytes: self.spent_bytes(),
+            busy: self.stats.busy + self.jobs.refused(),
+            logs_dropped: self.stats.logs_dropped + self.mailbox.logs_dropped(),
             ..self.stats
         }
     }

@@ -44,6 +44,7 @@ pub(crate) struct Dispatch {
 struct Subscriptions {
     by_uri: BTreeMap<Box<str>, BTreeSet<SessionKey>>,
     by_session: BTreeMap<SessionKey, BTreeSet<Box<str>>>,
+    held_bytes: usize,
 }
 
 impl Dispatch {
@@ -100,7 +101,7 @@ impl Service for Dispatch {
     }
 
     fn held_bytes(&self) -> usize {
-        self.calls.held_bytes()
+        self.calls.held_bytes() + self.subscriptions.held_bytes
     }
 }
 
@@ -248,6 +249,7 @@ impl Dispatch {
             flags: None,
             time_left: None,
             progress: None,
+            runs: 0,
         };
         self.run(run, request.now, out);
         Ok(())
@@ -300,8 +302,8 @@ impl Dispatch {
                 None => write_log(Audience::All, &log, out),
             }
         }
-        for (call, finished) in mail.finished {
-            self.take_finished(call, finished, now, out);
+        for ended in mail.finished {
+            self.take_finished(ended, now, out);
         }
         mail.changes.into_iter().for_each(|change| change(&mut self.registry));
         for list in mail.changed {
@@ -312,16 +314,21 @@ impl Dispatch {
             };
             out.notify(Outgoing::Latest(Audience::All, Slot::Changed(list)), method, |_| {});
         }
-        for (uri, sessions) in &self.subscriptions.by_uri {
-            if mail.all_updated || mail.updated.contains(&**uri) {
-                for session in sessions {
-                    let kind = Outgoing::Latest(Audience::One(*session), Slot::Updated(uri.clone()));
-                    out.notify(kind, "notifications/resources/updated", |params| {
-                        params.str("uri", uri);
-                    });
-                }
-            }
+        if mail.all_updated {
+            self.subscriptions.by_uri.iter().for_each(|(uri, sessions)| tell_updated(uri, sessions, out));
+        } else {
+            let heard = mail.updated.iter().map(|uri| self.subscriptions.by_uri.get_key_value(&**uri));
+            heard.flatten().for_each(|(uri, sessions)| tell_updated(uri, sessions, out));
         }
+    }
+}
+
+fn tell_updated(uri: &str, sessions: &BTreeSet<SessionKey>, out: &mut Outbox) {
+    for session in sessions {
+        let kind = Outgoing::Latest(Audience::One(*session), Slot::Updated(uri.into()));
+        out.notify(kind, "notifications/resources/updated", |params| {
+            params.str("uri", uri);
+        });
     }
 }
 
@@ -332,14 +339,18 @@ impl Subscriptions {
         if own.len() >= max && !own.contains(uri) {
             return false;
         }
-        own.insert(uri.into());
+        if own.insert(uri.into()) {
+            self.held_bytes += held_by(uri);
+        }
         self.by_uri.entry(uri.into()).or_default().insert(session);
         true
     }
 
     fn remove(&mut self, session: SessionKey, uri: &str) {
         if let Some(own) = self.by_session.get_mut(&session) {
-            own.remove(uri);
+            if own.remove(uri) {
+                self.held_bytes -= held_by(uri);
+            }
             if own.is_empty() {
                 self.by_session.remove(&session);
             }
@@ -358,9 +369,15 @@ impl Subscriptions {
 
     fn forget(&mut self, session: SessionKey) {
         for uri in self.by_session.remove(&session).unwrap_or_default() {
+            self.held_bytes -= held_by(&uri);
             self.remove_from_uri(session, &uri);
         }
     }
+}
+
+/// Roughly the memory of one subscription: the URI is kept by session and by URI.
+fn held_by(uri: &str) -> usize {
+    2 * uri.len() + 128
 }
 
 fn read_uri<'a>(request: &Incoming<'a>) -> Result<Cow<'a, str>, Error> {
