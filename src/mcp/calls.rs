@@ -534,7 +534,7 @@ fn read_resource(registry: &mut Registry, uri: &str, call: &mut Call<'_>) -> Res
 }
 
 /// The one boundary where a panic of a user's handler is caught.
-fn guarded<T>(
+pub(crate) fn guarded<T>(
     kind: &str,
     name: &str,
     handler: impl FnOnce() -> Result<T, CallError>,

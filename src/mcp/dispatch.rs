@@ -112,7 +112,7 @@ impl Dispatch {
         session: &mut Session,
         out: &mut Outbox,
     ) -> Result<(), Error> {
-        let (tools, prompts) = (!self.registry.tools.is_empty(), !self.registry.prompts.is_empty());
+        let (tools, prompts) = (self.registry.tools.is_offered(), self.registry.prompts.is_offered());
         match request.method {
             "initialize" => self.initialize(request, session, out),
             "ping" => {
@@ -145,7 +145,7 @@ impl Dispatch {
     }
 
     fn has_resources(&self) -> bool {
-        !self.registry.resources.is_empty() || !self.registry.templates.is_empty()
+        self.registry.resources.is_offered() || self.registry.templates.is_offered()
     }
 
     fn has_completions(&self) -> bool {
@@ -176,13 +176,13 @@ impl Dispatch {
         if self.has_completions() {
             capabilities.raw("completions", "{}");
         }
-        if !self.registry.prompts.is_empty() {
+        if self.registry.prompts.is_offered() {
             capabilities.raw("prompts", r#"{"listChanged":true}"#);
         }
         if self.has_resources() {
             capabilities.raw("resources", r#"{"subscribe":true,"listChanged":true}"#);
         }
-        if !self.registry.tools.is_empty() {
+        if self.registry.tools.is_offered() {
             capabilities.raw("tools", r#"{"listChanged":true}"#);
         }
     }
@@ -191,12 +191,12 @@ impl Dispatch {
         let (registry, limits, params) = (&self.registry, &self.limits, request.params);
         let mut page = Vec::new();
         match request.method {
-            "tools/list" if !registry.tools.is_empty() => {
+            "tools/list" if registry.tools.is_offered() => {
                 registry
                     .tools
                     .write_page(&mut page, "tools", params, limits, |(tool, _), out| tool.write(out))?;
             }
-            "prompts/list" if !registry.prompts.is_empty() => {
+            "prompts/list" if registry.prompts.is_offered() => {
                 registry
                     .prompts
                     .write_page(&mut page, "prompts", params, limits, |(prompt, _), out| prompt.write(out))?;

@@ -90,14 +90,14 @@ impl Jobs {
     /// The thread that was counted could not be made.
     pub fn thread_failed(&self) {
         let mut state = self.lock();
-        state.threads -= 1;
-        state.starting -= 1;
+        state.threads = state.threads.saturating_sub(1);
+        state.starting = state.starting.saturating_sub(1);
     }
 
     /// Does jobs until there are too many threads or the queue is closed.
     pub fn work(&self) {
         let mut state = self.lock();
-        state.starting -= 1;
+        state.starting = state.starting.saturating_sub(1);
         loop {
             while state.queue.is_empty() && !state.closed {
                 state.idle += 1;
@@ -115,7 +115,7 @@ impl Jobs {
                 break;
             }
         }
-        state.threads -= 1;
+        state.threads = state.threads.saturating_sub(1);
     }
 
     /// Lets no more jobs in and the threads end when they are done.

@@ -394,7 +394,7 @@ impl Handle {
         self.change(List::Tools, move |registry| registry.tools.put(&tool.name.clone(), (tool, handler)))
     }
 
-    /// Removes a tool; calls that are open go on.
+    /// Removes a tool. Its calls that run on other threads go on; those that wait for an answer find it gone.
     ///
     /// # Errors
     /// [`Full`].
@@ -460,7 +460,11 @@ impl Handle {
         F: FnMut(A, &mut Call) -> R + Send + 'static,
     {
         let entry = server::prompt(prompt, handler)?;
-        self.change(List::Prompts, move |registry| registry.prompts.put(&entry.0.name.clone(), entry))
+        self.change(List::Prompts, move |registry| {
+            let name = entry.0.name.clone();
+            registry.complete_choices::<A>(&name);
+            registry.prompts.put(&name, entry);
+        })
     }
 
     /// Removes a prompt.
