@@ -29,6 +29,7 @@ use serde_json::value::RawValue;
 
 use crate::jsonrpc::{self, Array, Members, Object, string};
 use crate::mcp::call::{CallError, Failure};
+use crate::mcp::forms;
 use crate::mcp::types::write_strs;
 use crate::mcp::{Call, Content, Revision, Role, Tool};
 use crate::schema::{self, Schema, Subject};
@@ -190,13 +191,15 @@ impl Call<'_> {
             self.context.revision >= Revision::V2025_06_18 && self.may(|can| can.elicitation_form),
             "show forms (elicitation)",
         )?;
-        let modes = self.context.revision >= Revision::V2025_11_25;
+        let revision = self.context.revision;
+        let form = forms::in_words_of(revision, schema).map_err(|what| unable(&what))?;
+        let modes = revision >= Revision::V2025_11_25;
         let answer = self.asked.result(key, "elicitation/create", |out| {
             let mut params = Object::new(out);
             if modes {
                 params.str("mode", "form");
             }
-            params.str("message", message).raw("requestedSchema", schema);
+            params.str("message", message).raw("requestedSchema", &form);
         })?;
         let answer = read_action(key, answer)?;
         Ok(match answer {
@@ -293,10 +296,12 @@ impl Call<'_> {
     }
 
     fn needs(&self, able: bool, what: &str) -> Result<(), CallError> {
-        able.then_some(()).ok_or_else(|| {
-            CallError::told(format!("this needs a client that can {what}, and this one cannot"))
-        })
+        able.then_some(()).ok_or_else(|| unable(what))
     }
+}
+
+fn unable(what: &str) -> CallError {
+    CallError::told(format!("this needs a client that can {what}, and this one cannot"))
 }
 
 fn wrong_answer(key: &str, problem: &str) -> CallError {
