@@ -113,6 +113,21 @@ impl Asked {
         self.logs > self.logs_sent
     }
 
+    /// Whether the questions can be sent: schemas that were written by hand may be anything.
+    pub(crate) fn check_questions(&self, bytes_max: usize) -> Result<(), String> {
+        for Question { key, params, .. } in &self.pending {
+            let bytes = params.len();
+            if bytes > bytes_max {
+                let limit = format!("the limit message_bytes_max = {bytes_max}");
+                return Err(format!("the question `{key}` has {bytes} bytes, more than {limit}"));
+            }
+            if !params.is_empty() && serde_json::from_slice::<&RawValue>(params).is_err() {
+                return Err(format!("the question `{key}` is not JSON: is its schema?"));
+            }
+        }
+        Ok(())
+    }
+
     /// How much memory it holds, roughly: what peers can make large.
     pub(crate) fn held_bytes(&self) -> usize {
         let answers = self.answers.iter().map(|(key, answer)| {

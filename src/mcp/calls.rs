@@ -276,13 +276,8 @@ impl Dispatch {
             ));
             return self.answer_call(&run, Err(error), out);
         }
-        let max = self.limits.message_bytes_max;
-        if let Some(question) = run.asked.pending.iter().find(|question| question.params.len() > max) {
-            let (key, bytes) = (&question.key, question.params.len());
-            let message = format!(
-                "the question `{key}` has {bytes} bytes, more than the limit message_bytes_max = {max}"
-            );
-            return self.answer_call(&run, Err(CallError::told(message)), out);
+        if let Err(problem) = run.asked.check_questions(self.limits.message_bytes_max) {
+            return self.answer_call(&run, Err(CallError::told(problem)), out);
         }
         let mut asking = Vec::new();
         for question in std::mem::take(&mut run.asked.pending) {
