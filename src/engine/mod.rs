@@ -117,7 +117,7 @@ pub struct Engine {
     service_due: Option<Duration>,
     mailbox: Arc<Mailbox>,
     jobs: Arc<Jobs>,
-    /// Bytes in all [`Open::held`].
+    /// Bytes in all [`Open::held`], and in the ids of all calls.
     held_bytes: usize,
     /// No room for another connection until there is a good deal of it.
     full: bool,
@@ -437,6 +437,8 @@ impl Engine {
             calls: self.calls.len(),
             workers_stuck: self.jobs.stuck(),
             buffered_bytes: self.spent_bytes(),
+            busy: self.stats.busy + self.jobs.refused(),
+            logs_dropped: self.stats.logs_dropped + self.mailbox.logs_dropped(),
             ..self.stats
         }
     }

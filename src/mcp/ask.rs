@@ -29,6 +29,7 @@ use serde_json::value::RawValue;
 
 use crate::jsonrpc::{self, Array, Members, Object, string};
 use crate::mcp::call::{CallError, Failure};
+use crate::mcp::forms;
 use crate::mcp::types::write_strs;
 use crate::mcp::{Call, Content, Revision, Role, Tool};
 use crate::schema::{self, Schema, Subject};
@@ -112,6 +113,21 @@ impl Asked {
         self.logs > self.logs_sent
     }
 
+    /// Whether the questions can be sent: schemas that were written by hand may be anything.
+    pub(crate) fn check_questions(&self, bytes_max: usize) -> Result<(), String> {
+        for Question { key, params, .. } in &self.pending {
+            let bytes = params.len();
+            if bytes > bytes_max {
+                let limit = format!("the limit message_bytes_max = {bytes_max}");
+                return Err(format!("the question `{key}` has {bytes} bytes, more than {limit}"));
+            }
+            if !params.is_empty() && serde_json::from_slice::<&RawValue>(params).is_err() {
+                return Err(format!("the question `{key}` is not JSON: is its schema?"));
+            }
+        }
+        Ok(())
+    }
+
     /// How much memory it holds, roughly: what peers can make large.
     pub(crate) fn held_bytes(&self) -> usize {
         let answers = self.answers.iter().map(|(key, answer)| {
@@ -190,13 +206,15 @@ impl Call<'_> {
             self.context.revision >= Revision::V2025_06_18 && self.may(|can| can.elicitation_form),
             "show forms (elicitation)",
         )?;
-        let modes = self.context.revision >= Revision::V2025_11_25;
+        let revision = self.context.revision;
+        let form = forms::in_words_of(revision, schema).map_err(|what| unable(&what))?;
+        let modes = revision >= Revision::V2025_11_25;
         let answer = self.asked.result(key, "elicitation/create", |out| {
             let mut params = Object::new(out);
             if modes {
                 params.str("mode", "form");
             }
-            params.str("message", message).raw("requestedSchema", schema);
+            params.str("message", message).raw("requestedSchema", &form);
         })?;
         let answer = read_action(key, answer)?;
         Ok(match answer {
@@ -293,10 +311,12 @@ impl Call<'_> {
     }
 
     fn needs(&self, able: bool, what: &str) -> Result<(), CallError> {
-        able.then_some(()).ok_or_else(|| {
-            CallError::told(format!("this needs a client that can {what}, and this one cannot"))
-        })
+        able.then_some(()).ok_or_else(|| unable(what))
     }
+}
+
+fn unable(what: &str) -> CallError {
+    CallError::told(format!("this needs a client that can {what}, and this one cannot"))
 }
 
 fn wrong_answer(key: &str, problem: &str) -> CallError {

@@ -23,6 +23,7 @@ mod calls;
 mod complete;
 mod content;
 mod dispatch;
+mod forms;
 mod jobs;
 mod registry;
 mod reply;

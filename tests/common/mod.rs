@@ -7,6 +7,7 @@
 
 pub mod demo;
 pub mod http;
+pub mod questions;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
