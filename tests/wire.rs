@@ -177,7 +177,7 @@ impl Format {
         }
     }
 
-    fn to_bytes(&mut self, lines: &[String]) -> Vec<u8> {
+    fn bytes_of(&mut self, lines: &[String]) -> Vec<u8> {
         let mut bytes = Vec::new();
         for line in lines {
             bytes.extend_from_slice(line.as_bytes());
@@ -201,7 +201,7 @@ impl Format {
         bytes
     }
 
-    fn to_lines(&mut self, mut bytes: &[u8]) -> Vec<String> {
+    fn lines_of(&mut self, mut bytes: &[u8]) -> Vec<String> {
         let mut lines = Vec::new();
         while !bytes.is_empty() {
             let end: &[u8] = if self.part == Part::Head { b"\r\n" } else { b"\n" };
@@ -397,7 +397,7 @@ fn run(steps: &[Step], mut wire: Box<dyn Wire>, update: bool) -> Vec<Step> {
             Step::Reset(conn) => wire.reset(*conn),
             Step::Get(conn, lines) if update => {
                 let format = formats.entry(*conn).or_default();
-                let lines = format.to_lines(&wire.get(*conn, lines.len()));
+                let lines = format.lines_of(&wire.get(*conn, lines.len()));
                 came = Step::Get(*conn, lines.iter().map(|line| to_placeholders(line, &mut ids)).collect());
             }
             Step::Get(conn, lines) => {
@@ -415,7 +415,7 @@ fn run(steps: &[Step], mut wire: Box<dyn Wire>, update: bool) -> Vec<Step> {
 
 /// Gets what these lines stand for, and nothing else.
 fn get(wire: &mut dyn Wire, conn: u8, lines: &[String], format: &mut Format, ids: &mut Vec<String>) {
-    let expected = String::from_utf8(format.to_bytes(lines)).unwrap();
+    let expected = String::from_utf8(format.bytes_of(lines)).unwrap();
     let growth: usize = lines.iter().map(|line| placeholder_growth(line)).sum();
     let got = String::from_utf8(wire.get(conn, expected.len() + growth)).unwrap();
     learn_ids(&expected, &got, ids);
