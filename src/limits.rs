@@ -97,6 +97,25 @@ limits! {
     output_bytes_max: usize = 8 << 20;
     /// Requests of one session being worked on; one more is refused as busy (−32000).
     calls_max: usize = 32;
+    /// Rounds of questions that one call may ask its client; more are an error result.
+    rounds_max: usize = 8;
+    /// Resources that one session may subscribe to; one more is refused (−32602).
+    subscriptions_max: usize = 256;
+    /// Threads for blocking tools. They are made when the first such tool is called.
+    workers: usize = 4;
+    /// Calls that wait for a worker thread; one more is refused as busy (−32000).
+    worker_queue_max: usize = 256;
+    /// Worker threads that are stuck past their tool's timeout and are replaced; further ones are not, and when none is
+    /// left, calls of blocking tools are refused as busy (−32000).
+    workers_stuck_max: usize = 4;
+    /// Logs, changes and updated URIs that other threads may leave for the loop until it looks; more logs are dropped and
+    /// counted, changes are refused, and beyond that many URIs every subscription hears of an update.
+    mailbox_max: usize = 1024;
+    /// A tool's time on other threads, its waits for answers excluded, unless the tool has a timeout of its own; then an
+    /// error result.
+    tool_timeout: Duration = Duration::from_secs(60);
+    /// How long a client may take to answer the questions of one round; then its call sees an error.
+    question_timeout: Duration = Duration::from_secs(600);
     /// Items on one page of a list; the rest come with the next cursor.
     page_items_max: usize = 100;
     /// Bytes after which a page of a list ends although more items would fit by count: some clients cap one event at 1 MiB.

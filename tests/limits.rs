@@ -3,17 +3,18 @@
 
 mod common;
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use common::http::{self, call, get, ping, post_head, request};
-use common::{Seen, Sock, Stream, World};
+use common::{Seen, Sock, Stream, World, demo};
 use mcp_rill::{Limits, Server, Tool};
 use serde_json::{Value, json};
 
-/// A limit, and the tests that stand for it.
-type Tested = (&'static str, &'static [fn()]);
+type Tests = &'static [fn()];
 
-const TESTED: &[Tested] = &[
+/// Which tests stand for which limit.
+const TESTED: &[(&str, Tests)] = &[
     (
         "buffered_bytes_max",
         &[
@@ -46,6 +47,7 @@ const TESTED: &[Tested] = &[
         "output_bytes_max",
         &[over_half_of_the_output_requests_get_503, over_all_of_the_output_the_stream_is_closed],
     ),
+    ("calls_max", &[one_open_call_more_is_refused_as_busy]),
     ("page_items_max", &[more_items_come_with_the_next_cursor]),
     ("page_bytes_max", &[a_page_ends_by_bytes, a_full_page_is_never_too_long_a_message]),
     ("uri_bytes_max", &[a_longer_uri_is_refused]),
@@ -61,17 +63,26 @@ const TESTED: &[Tested] = &[
     ("shutdown_grace", &[after_the_grace_the_rest_is_reset, a_finished_shutdown_has_no_deadline]),
 ];
 
-/// Limits that have no test here, and why.
-const UNTESTED: &[(&str, &str)] = &[("calls_max", "a handler that answers at once never leaves a call open")];
+/// Limits whose tests need questions or threads: those are in `tests/calls.rs` and `tests/notices.rs`.
+const ELSEWHERE: &[&str] = &[
+    "rounds_max",
+    "subscriptions_max",
+    "workers",
+    "worker_queue_max",
+    "workers_stuck_max",
+    "mailbox_max",
+    "tool_timeout",
+    "question_timeout",
+];
 
 #[test]
 fn every_limit_has_a_test() {
     for name in Limits::NAMES {
         let tests = TESTED.iter().filter(|(tested, _)| tested == name).count();
-        let reasons = UNTESTED.iter().filter(|(untested, _)| untested == name).count();
-        assert_eq!(tests + reasons, 1, "{name} needs a test at the limit and one past it");
+        let elsewhere = ELSEWHERE.iter().filter(|other| *other == name).count();
+        assert_eq!(tests + elsewhere, 1, "{name} needs a test at the limit and one past it");
     }
-    assert_eq!(TESTED.len() + UNTESTED.len(), Limits::NAMES.len(), "a name here is no limit any more");
+    assert_eq!(TESTED.len() + ELSEWHERE.len(), Limits::NAMES.len(), "a name here is no limit any more");
 }
 
 const MS: Duration = Duration::from_millis(1);
@@ -559,6 +570,38 @@ fn over_all_of_the_output_the_stream_is_closed() {
         }
         world.quiesce();
     }
+}
+
+#[test]
+fn one_open_call_more_is_refused_as_busy() {
+    let replies = Arc::new(Mutex::new(Vec::new()));
+    let kept = replies.clone();
+    let server = demo::server().tool("later", "Answer later", move |(), call| {
+        let kept = kept.clone();
+        call.defer(move |reply| kept.lock().unwrap().push(reply))
+    });
+    let mut world = World::new(server.limits(Limits { calls_max: 3, ..small() }));
+    let (stream, other, sock) = (world.open_sse(), world.open_sse(), world.connect());
+    for id in 0..3 {
+        assert_eq!(world.post(sock, &stream.endpoint, &call(id, "later", "{}")).status, 202);
+    }
+    assert_eq!(world.stats().calls, 3);
+    // An id that is in flight is refused before its 202: two answers could not be told apart.
+    let twice = world.post(sock, &stream.endpoint, &ping(1));
+    assert_eq!((twice.status, twice.keeps_alive()), (400, true));
+    assert_eq!(world.frames(&stream), [] as [Value; 0]);
+    let frame = world.call(&stream, sock, &call(3, "later", "{}"));
+    assert_eq!((&frame["id"], &frame["error"]["code"]), (&json!(3), &json!(-32000)));
+    assert!(frame["error"]["message"].as_str().unwrap().contains("calls_max"), "{frame}");
+    // A ping always gets through, and another session has calls of its own.
+    assert_eq!(world.call(&stream, sock, &ping(4))["id"], 4);
+    assert_eq!(world.call(&other, sock, &call(1, "echo", r#"{"text":""}"#))["id"], 1);
+    // A cancelled call makes room.
+    let cancel = r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}"#;
+    assert_eq!(world.post(sock, &stream.endpoint, cancel).status, 202);
+    assert_eq!(world.stats().calls, 2);
+    assert_eq!(world.call(&stream, sock, &call(5, "echo", r#"{"text":""}"#))["id"], 5);
+    world.quiesce();
 }
 
 /// A server of so many tools.

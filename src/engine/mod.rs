@@ -45,16 +45,22 @@
 //! assert_eq!(engine.poll(), Action::Close(stream));
 //! ```
 
+mod observe;
 mod routes;
 mod sse;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
+
+pub use observe::{Event, Stats};
 
 use crate::http::conn::{After, Conn, Handler, Reply, Verdict};
 use crate::http::head::Head;
 use crate::http::response::Shared;
-use crate::mcp::{CallKey, Dispatch, Outbox, Peer, Server, Service, Session, Settings};
+use crate::mcp::{
+    CallKey, Dispatch, Handle, Jobs, Mailbox, Outbox, Peer, Server, Service, Session, Settings, Slot,
+};
 use crate::slab::{Key, Slab};
 use crate::timers::{Link, Linked, Timers};
 use crate::{Limits, Now, jsonrpc};
@@ -90,76 +96,6 @@ pub enum Action {
     Wait(Option<Duration>),
 }
 
-/// Counters since the start, and gauges. A copy is cheap.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Stats {
-    /// Connections that are open now.
-    pub connections: usize,
-    /// Sessions that are open now.
-    pub sessions: usize,
-    /// Calls that are open now.
-    pub calls: usize,
-    /// Bytes of peers' data that are held now: what `buffered_bytes_max` bounds.
-    pub buffered_bytes: usize,
-    /// Connections opened.
-    pub connections_opened: u64,
-    /// Sessions opened.
-    pub sessions_opened: u64,
-    /// JSON-RPC messages taken from clients.
-    pub messages_received: u64,
-    /// JSON-RPC messages queued to clients.
-    pub messages_queued: u64,
-    /// HTTP requests that were refused.
-    pub refused: u64,
-    /// Requests refused because `calls_max`, `output_bytes_max` or `buffered_bytes_max` was reached.
-    pub busy: u64,
-    /// Connections closed because the client did not read.
-    pub slow_readers: u64,
-    /// Results replaced by an error because of `message_bytes_max`.
-    pub oversized: u64,
-    /// Results that came for a call which was cancelled or answered before.
-    pub late: u64,
-    /// Answers to requests that were never sent.
-    pub stray_answers: u64,
-}
-
-/// Something worth a line in a log.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Event<'a> {
-    /// A session began.
-    SessionOpened {
-        /// Who opened it.
-        peer: &'a Peer,
-    },
-    /// A session ended.
-    SessionClosed {
-        /// Who had opened it.
-        peer: &'a Peer,
-    },
-    /// A request was refused.
-    Refused {
-        /// Who sent it.
-        peer: &'a Peer,
-        /// The status it got.
-        status: u16,
-        /// The text it got.
-        reason: &'a str,
-    },
-    /// A connection was closed because its client did not read.
-    SlowReader {
-        /// Whose it was.
-        peer: &'a Peer,
-        /// What had piled up.
-        backlog_bytes: usize,
-    },
-    /// A message is so large that clients are known to drop it: from 1 MiB on.
-    LargeMessage {
-        /// Its length.
-        bytes: usize,
-    },
-}
-
 type Observer = Box<dyn FnMut(&Event<'_>) + Send>;
 
 /// The server without sockets; see the [module](self) for how to drive it.
@@ -179,6 +115,10 @@ pub struct Engine {
     /// Connections that may have something to do; each is in it once.
     ready: VecDeque<Key>,
     service_due: Option<Duration>,
+    mailbox: Arc<Mailbox>,
+    jobs: Arc<Jobs>,
+    /// Bytes in all [`Open::held`].
+    held_bytes: usize,
     /// No room for another connection until there is a good deal of it.
     full: bool,
     stopping: Option<Duration>,
@@ -214,7 +154,13 @@ struct Open {
     /// The first of its open calls.
     calls: Option<CallKey>,
     calls_count: u32,
+    /// What a slow stream has not been told.
+    held: Option<Box<Held>>,
 }
+
+/// Notifications that wait until a stream takes more, the latest of each kind.
+#[derive(Default)]
+struct Held(BTreeMap<Slot, Box<[u8]>>);
 
 /// One request that waits for its result.
 struct OpenCall {
@@ -232,16 +178,10 @@ impl Engine {
     pub fn new(server: Server, new_id: impl FnMut() -> u128 + Send + 'static) -> Result<Engine, String> {
         let server = server.checked()?;
         let (settings, limits) = (server.settings.clone(), server.limits.clone());
-        Ok(Engine::with_service(Box::new(Dispatch::new(server)), settings, limits, new_id))
-    }
-
-    fn with_service(
-        service: Box<dyn Service>,
-        settings: Settings,
-        limits: Limits,
-        new_id: impl FnMut() -> u128 + Send + 'static,
-    ) -> Engine {
-        Engine {
+        let mailbox = Arc::new(Mailbox::new(limits.mailbox_max));
+        let jobs = Arc::new(Jobs::new(&limits));
+        let service = Box::new(Dispatch::new(server, mailbox.clone(), jobs.clone()));
+        Ok(Engine {
             now: Now::default(),
             shared: Shared::new(limits),
             settings,
@@ -256,10 +196,30 @@ impl Engine {
             outbox: Outbox::default(),
             ready: VecDeque::new(),
             service_due: None,
+            mailbox,
+            jobs,
+            held_bytes: 0,
             full: false,
             stopping: None,
             stats: Stats::default(),
-        }
+        })
+    }
+
+    /// A hold on the server for other threads. What they leave is taken up by the next [`tick`](Engine::tick).
+    pub fn handle(&self) -> Handle {
+        Handle(self.mailbox.clone())
+    }
+
+    /// Calls `waker` from whatever thread has left something for the engine, so that the driver wakes up and calls
+    /// [`tick`](Engine::tick). It must not block. Only the first one counts.
+    pub fn set_waker(&mut self, waker: impl Fn() + Send + Sync + 'static) {
+        self.mailbox.set_waker(Box::new(waker));
+    }
+
+    /// The queue of blocking tools' calls: after each turn the driver makes as many threads as
+    /// [`Jobs::wants_thread`] asks for.
+    pub fn jobs(&self) -> Arc<Jobs> {
+        self.jobs.clone()
     }
 
     /// Calls `observer` for every [`Event`]: the only logging there is.
@@ -342,6 +302,12 @@ impl Engine {
         if entry.http.sent(now, count, &mut self.shared) {
             self.with_http(now, conn.0, |http, turn| http.resume(now, turn));
         }
+        let session = self.conns.get(conn.0).and_then(|conn| conn.session);
+        if let Some(session) =
+            session.filter(|key| self.sessions.get(*key).is_some_and(|open| open.held.is_some()))
+        {
+            self.release_held(now, session);
+        }
         // What was sent may have begun another wait, with a nearer end than that of the write.
         self.schedule(conn.0);
         self.enqueue(conn.0);
@@ -355,9 +321,12 @@ impl Engine {
         for key in due {
             self.expire(now, key);
         }
-        if self.service_due.is_some_and(|due| due <= now.mono) {
-            self.service_due = self.service.tick(now, &mut self.outbox);
+        if self.mailbox.has_mail() || self.service_due.is_some_and(|due| due <= now.mono) {
+            self.service.tick(now, &mut self.outbox);
             self.flush(now);
+            if let Some(grace) = self.mailbox.take_shutdown() {
+                self.shutdown(now, grace);
+            }
         }
         if self.stopping.is_some_and(|deadline| deadline <= now.mono) {
             let left: Vec<Key> = self.conns.iter().map(|(key, _)| key).collect();
@@ -365,18 +334,28 @@ impl Engine {
         }
     }
 
-    /// Takes no more connections and requests, ends idle ones and streams once their output is taken, and closes what is
-    /// left after `grace`. A second call may only shorten the grace.
+    /// Takes no more connections and requests, ends what is idle, streams when their calls are answered and their output
+    /// is taken, and closes what is left after `grace`. A second call may only shorten the grace.
     pub fn shutdown(&mut self, now: Now, grace: Duration) {
         let deadline = now.mono.saturating_add(grace);
         self.stopping = Some(self.stopping.map_or(deadline, |before| before.min(deadline)));
         let all: Vec<Key> = self.conns.iter().map(|(key, _)| key).collect();
-        for key in all {
-            if let Some(conn) = self.conns.get_mut(key) {
-                conn.http.finish(&mut self.shared);
-                self.enqueue(key);
-            }
+        all.into_iter().for_each(|key| self.finish(key));
+    }
+
+    /// Ends a connection in good order, unless calls are open that will still be answered on it.
+    pub(super) fn finish(&mut self, key: Key) {
+        let Some(conn) = self.conns.get_mut(key) else { return };
+        let open = conn.session.and_then(|session| self.sessions.get(session));
+        if open.is_none_or(|open| open.calls.is_none()) {
+            conn.http.finish(&mut self.shared);
+            self.enqueue(key);
         }
+    }
+
+    /// Whether a shutdown has begun.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.is_some()
     }
 
     /// Whether a shutdown is complete.
@@ -456,9 +435,15 @@ impl Engine {
             connections: self.conns.len(),
             sessions: self.sessions.len(),
             calls: self.calls.len(),
-            buffered_bytes: self.shared.pool.used(),
+            workers_stuck: self.jobs.stuck(),
+            buffered_bytes: self.spent_bytes(),
             ..self.stats
         }
+    }
+
+    /// What `buffered_bytes_max` bounds.
+    fn spent_bytes(&self) -> usize {
+        self.shared.pool.used() + self.held_bytes + self.service.held_bytes()
     }
 
     /// Runs `act` on a connection's HTTP side with the rest of the engine at hand.
@@ -471,7 +456,7 @@ impl Engine {
         self.enqueue(key);
         let Some(conn) = self.conns.get_mut(key) else { return };
         let mut http = std::mem::replace(&mut conn.http, Conn::new(now));
-        act(&mut http, &mut Turn { engine: self, key, now });
+        act(&mut http, &mut Turn { engine: self, key, now, session: None });
         if let Some(conn) = self.conns.get_mut(key) {
             conn.http = http;
         }
@@ -538,7 +523,7 @@ impl Engine {
     /// Keeps what all connections hold within the budget: while it is over, the one that holds most gives it up.
     /// Everything counts, bodies and responses too: whoever fills the budget with them must not cost others their streams.
     fn relieve(&mut self) {
-        while self.shared.pool.used() > self.shared.limits.buffered_bytes_max {
+        while self.spent_bytes() > self.shared.limits.buffered_bytes_max {
             let open = self.conns.iter().filter(|(_, conn)| !conn.closing);
             let largest = open.map(|(key, conn)| (conn.http.held(), key)).max();
             let Some((1.., key)) = largest else { return };
@@ -550,6 +535,10 @@ impl Engine {
             self.report_refusals(key);
             self.schedule(key);
             self.enqueue(key);
+            // The rest is held for calls, and freed when their sessions are taken out: closing more would not help now.
+            if self.shared.pool.used() <= self.shared.limits.buffered_bytes_max {
+                return;
+            }
         }
     }
 
@@ -598,6 +587,8 @@ struct Turn<'e> {
     engine: &'e mut Engine,
     key: Key,
     now: Now,
+    /// Whose message the last head announced: most bodies follow in the same turn, and need not be routed again.
+    session: Option<Key>,
 }
 
 impl Handler for Turn<'_> {
@@ -608,23 +599,44 @@ impl Handler for Turn<'_> {
     fn head(&mut self, head: &Head<'_>) -> Verdict {
         let engine = &mut *self.engine;
         let Some(conn) = engine.conns.get(self.key) else { return Verdict::Read };
-        let refused = match routes::route(head, &engine.settings, &conn.peer) {
-            Ok(route) => engine.admit(self.key, head, route).err(),
-            Err(answer) => Some(answer),
-        };
-        match refused {
-            None => Verdict::Read,
-            Some(answer) => Verdict::Refuse(Box::new(answer)),
+        let admitted = routes::route(head, &engine.settings, &conn.peer)
+            .and_then(|route| engine.admit(self.key, head, route));
+        match admitted {
+            Ok(session) => {
+                self.session = session;
+                Verdict::Read
+            }
+            Err(answer) => Verdict::Refuse(Box::new(answer)),
         }
     }
 
     fn request(&mut self, head: &Head<'_>, body: &[u8], reply: &mut Reply<'_>) {
-        self.engine.serve(self.now, self.key, head, body, reply);
+        match self.session.take() {
+            Some(session) => self.engine.take_message(self.now, self.key, session, head, body, reply),
+            None => self.engine.serve(self.now, self.key, head, body, reply),
+        }
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.jobs.close();
     }
 }
 
 impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Engine").field("stats", &self.stats()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idle_session_is_small() {
+        assert!(size_of::<Connection>() <= 224, "{}", size_of::<Connection>());
+        assert!(size_of::<Open>() <= 96, "{}", size_of::<Open>());
     }
 }

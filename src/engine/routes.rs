@@ -88,13 +88,13 @@ fn message<'a>(head: &Head<'a>) -> Result<Route<'a>, Answer> {
 fn check_json(head: &Head<'_>) -> Result<(), Answer> {
     let mut fields = head.headers_named("content-type");
     let (first, second) = (fields.next(), fields.next());
-    let value = String::from_utf8_lossy(first.unwrap_or_default());
-    let essence = value.split(';').next().unwrap_or_default().trim_matches([' ', '\t']);
-    if second.is_some() || !essence.eq_ignore_ascii_case("application/json") {
+    let value = first.unwrap_or_default();
+    let essence = value.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+    if second.is_some() || !essence.eq_ignore_ascii_case(b"application/json") {
         let found = match (first, second) {
             (None, _) => "there is none".to_owned(),
             (_, Some(_)) => "there are several".to_owned(),
-            _ => format!("it is `{}`", printable(&value)),
+            _ => format!("it is `{}`", printable(&String::from_utf8_lossy(value))),
         };
         return Err(Answer::text(400, format!("Content-Type must be application/json, but {found}")));
     }

@@ -16,7 +16,7 @@ use crate::Now;
 use crate::http::conn::{Answer, Reply};
 use crate::http::head::{Framing, Head};
 use crate::jsonrpc::{self, Id, IdRef, Message};
-use crate::mcp::{CallKey, Incoming, Outgoing, Peer, Session, SessionKey};
+use crate::mcp::{Audience, CallKey, Incoming, Level, Outgoing, Peer, Session, SessionKey, Slot};
 use crate::slab::Key;
 use crate::sse;
 
@@ -24,10 +24,20 @@ use crate::sse;
 const LARGE_MESSAGE_BYTES: usize = 1 << 20;
 
 impl Engine {
-    /// Decides at the head whether there is room for what the request would need.
-    pub(super) fn admit(&mut self, conn: Key, head: &Head<'_>, route: Route<'_>) -> Result<(), Answer> {
+    /// Decides at the head whether there is room for what the request would need. Gives the session that a message is
+    /// for.
+    pub(super) fn admit(
+        &mut self,
+        conn: Key,
+        head: &Head<'_>,
+        route: Route<'_>,
+    ) -> Result<Option<Key>, Answer> {
+        let session = match route {
+            Route::Message { session } => Some(self.find_session(conn, session)?),
+            Route::Stream { .. } | Route::StreamHead => None,
+        };
         let limits = &self.shared.limits;
-        let spent = self.shared.pool.used();
+        let spent = self.spent_bytes();
         let refusal = match route {
             Route::StreamHead => None,
             Route::Stream { .. } if self.stopping.is_some() => Some("the server is shutting down".to_owned()),
@@ -36,9 +46,9 @@ impl Engine {
             }
             Route::Stream { .. } => (spent >= limits.buffered_bytes_max)
                 .then(|| format!("{spent} bytes are buffered (limit buffered_bytes_max)")),
-            Route::Message { session } => {
-                let open = self.find_session(conn, session)?;
-                let backlog = self.conns.get(open.conn).map_or(0, |stream| stream.http.outgoing().len());
+            Route::Message { .. } => {
+                let stream = session.and_then(|key| self.conns.get(self.sessions.get(key)?.conn));
+                let backlog = stream.map_or(0, |stream| stream.http.outgoing().len());
                 let body = match head.framing {
                     Framing::Length(length) => usize::try_from(length).unwrap_or(usize::MAX),
                     Framing::None | Framing::Chunked => 0,
@@ -53,24 +63,22 @@ impl Engine {
                 }
             }
         };
-        let Some(reason) = refusal else { return Ok(()) };
+        let Some(reason) = refusal else { return Ok(session) };
         self.stats.busy += 1;
         Err(Answer::text(503, format!("busy: {reason}; try again")).header("Retry-After", "1"))
     }
 
     /// The session of that id, if it belongs to the connection's principal: a stranger's looks like an unknown one. So
     /// does one whose stream has ended but is not yet taken out: a 202 now would be a promise that nobody can keep.
-    fn find_session(&self, conn: Key, id: &str) -> Result<&Open, Answer> {
+    fn find_session(&self, conn: Key, id: &str) -> Result<Key, Answer> {
         let principal = self.conns.get(conn).and_then(|conn| conn.peer.principal.as_ref());
-        let key = read_id(id).and_then(|id| self.by_id.get(&id));
-        let lives = |open: &&Open| {
-            let stream = self.conns.get(open.conn);
+        let lives = |key: &Key| {
+            let open = self.sessions.get(*key).filter(|open| open.session.principal() == principal);
+            let stream = open.and_then(|open| self.conns.get(open.conn));
             stream.is_some_and(|stream| !stream.closing && stream.http.is_stream())
         };
-        let open = key.and_then(|key| self.sessions.get(*key));
-        open.filter(|open| open.session.principal() == principal)
-            .filter(lives)
-            .ok_or_else(|| Answer::text(400, "No transport found for sessionId"))
+        let key = read_id(id).and_then(|id| self.by_id.get(&id)).copied();
+        key.filter(lives).ok_or_else(|| Answer::text(400, "No transport found for sessionId"))
     }
 
     pub(super) fn serve(&mut self, now: Now, conn: Key, head: &Head<'_>, body: &[u8], reply: &mut Reply<'_>) {
@@ -80,11 +88,10 @@ impl Engine {
             Ok(Route::StreamHead) => {
                 reply.stream(&mut self.shared, sse::MEDIA_TYPE, &STREAM_FIELDS, |_| {});
             }
-            Ok(Route::Message { session }) => {
-                if let Err(answer) = self.take_message(now, conn, session, head, body, reply) {
-                    reply.answer(&mut self.shared, &answer);
-                }
-            }
+            Ok(Route::Message { session }) => match self.find_session(conn, session) {
+                Ok(session) => self.take_message(now, conn, session, head, body, reply),
+                Err(answer) => reply.answer(&mut self.shared, &answer),
+            },
             Err(answer) => reply.answer(&mut self.shared, &answer),
         }
     }
@@ -95,7 +102,7 @@ impl Engine {
         let text: &str = id.hyphenated().encode_lower(&mut text);
         let Some(entry) = self.conns.get_mut(conn) else { return };
         let session = Session::new(id.as_u128(), entry.peer.principal.clone());
-        let key = self.sessions.insert(Open { session, conn, calls: None, calls_count: 0 });
+        let key = self.sessions.insert(Open { session, conn, calls: None, calls_count: 0, held: None });
         entry.session = Some(key);
         entry.last_output = now.mono;
         self.by_id.insert(id.as_u128(), key);
@@ -118,28 +125,34 @@ impl Engine {
         }
     }
 
-    fn take_message(
+    pub(super) fn take_message(
         &mut self,
         now: Now,
         conn: Key,
-        session: &str,
+        session: Key,
         head: &Head<'_>,
         body: &[u8],
         reply: &mut Reply<'_>,
-    ) -> Result<(), Answer> {
-        self.find_session(conn, session)?;
-        let Some(key) = read_id(session).and_then(|id| self.by_id.get(&id)).copied() else { return Ok(()) };
+    ) {
+        match self.read_message(session, body) {
+            Ok(message) => {
+                self.stats.messages_received += 1;
+                reply.accepted(&mut self.shared);
+                self.take(now, conn, session, head, &message);
+            }
+            Err(answer) => reply.answer(&mut self.shared, &answer),
+        }
+    }
+
+    fn read_message<'a>(&self, session: Key, body: &'a [u8]) -> Result<Message<'a>, Answer> {
         let message = jsonrpc::parse(body, &self.shared.limits)
             .map_err(|rejected| Answer::text(400, format!("Invalid message: {}", rejected.error.message)))?;
-        if let Message::Request(request) = &message
-            && self.is_in_flight(key, &request.id)
-        {
-            return Err(Answer::text(400, "Invalid message: a request with this id is in flight already"));
+        match &message {
+            Message::Request(request) if self.is_in_flight(session, &request.id) => {
+                Err(Answer::text(400, "Invalid message: a request with this id is in flight already"))
+            }
+            _ => Ok(message),
         }
-        self.stats.messages_received += 1;
-        reply.accepted(&mut self.shared);
-        self.take(now, conn, key, head, &message);
-        Ok(())
     }
 
     /// A message that is taken: from here on it is answered on the session's stream, or the stream ends.
@@ -173,8 +186,7 @@ impl Engine {
                 service.notification(session, &mut open.session, notification, outbox);
             }
             (Message::Response(answer), _) => {
-                self.stats.stray_answers +=
-                    u64::from(!service.answer(session, &mut open.session, answer, outbox));
+                self.stats.stray_answers += u64::from(!service.answer(session, answer, now, outbox));
             }
         }
         self.flush(now);
@@ -225,6 +237,9 @@ impl Engine {
         let ended = self.calls.remove(key.0)?;
         let open = self.sessions.get_mut(ended.session)?;
         open.calls_count -= 1;
+        // Nothing is said of progress after the end (MCP progress).
+        let unsaid = open.held.as_mut().and_then(|held| held.0.remove(&Slot::Progress(key)));
+        self.held_bytes -= unsaid.map_or(0, |text| text.len());
         if open.calls == Some(key) {
             open.calls = ended.next;
             return Some(ended);
@@ -244,7 +259,7 @@ impl Engine {
     fn cancel(&mut self, session: Key, id: &IdRef<'_>) {
         if let Some(call) = self.find_call(session, id) {
             self.end_call(call);
-            self.service.cancelled(call);
+            self.service.cancelled(call, &mut self.outbox);
         }
     }
 
@@ -257,17 +272,81 @@ impl Engine {
         for (kind, text) in outbox.iter() {
             match kind {
                 Outgoing::Message(session) => self.frame(now, session.0, |out| out.extend_from_slice(text)),
-                Outgoing::Result(call) | Outgoing::Error(call) => match self.end_call(call) {
-                    Some(OpenCall { session, id, .. }) => self.reply(now, session, &id, kind, text),
+                Outgoing::Result(call) | Outgoing::Error(call) => match self.end_call(*call) {
+                    Some(OpenCall { session, id, .. }) => {
+                        self.reply(now, session, &id, kind, text);
+                        if let Some(conn) = self
+                            .sessions
+                            .get(session)
+                            .filter(|_| self.stopping.is_some())
+                            .map(|open| open.conn)
+                        {
+                            self.finish(conn);
+                        }
+                    }
                     None => self.stats.late += 1,
                 },
+                Outgoing::Latest(Audience::One(session), slot) => self.latest(now, session.0, slot, text),
+                Outgoing::Log(Audience::One(session), level) => self.log(now, session.0, *level, text),
+                Outgoing::Latest(Audience::All, slot) => {
+                    self.operating().into_iter().for_each(|session| self.latest(now, session, slot, text));
+                }
+                Outgoing::Log(Audience::All, level) => {
+                    self.operating().into_iter().for_each(|session| self.log(now, session, *level, text));
+                }
             }
         }
         outbox.clear();
         self.outbox = outbox;
+        self.service_due = self.service.due();
     }
 
-    fn reply(&mut self, now: Now, session: Key, id: &Id, kind: Outgoing, text: &[u8]) {
+    /// The sessions that take part in operation, for what all of them are told.
+    fn operating(&self) -> Vec<Key> {
+        self.sessions.iter().filter(|(_, open)| open.session.is_operating()).map(|(key, _)| key).collect()
+    }
+
+    /// Whether a stream takes so little that only what must be said is said.
+    fn is_slow(&self, session: Key) -> bool {
+        let stream = self.sessions.get(session).and_then(|open| self.conns.get(open.conn));
+        stream.is_some_and(|stream| stream.http.outgoing().len() > self.shared.limits.output_bytes_max / 2)
+    }
+
+    /// A notification of which a slow stream gets the latest only, once it has room again.
+    fn latest(&mut self, now: Now, session: Key, slot: &Slot, text: &[u8]) {
+        if !self.is_slow(session) {
+            return self.frame(now, session, |out| out.extend_from_slice(text));
+        }
+        if let Some(open) = self.sessions.get_mut(session) {
+            let replaced = open.held.get_or_insert_default().0.insert(slot.clone(), text.into());
+            self.held_bytes += text.len();
+            self.held_bytes -= replaced.map_or(0, |text: Box<[u8]>| text.len());
+        }
+    }
+
+    fn log(&mut self, now: Now, session: Key, level: Level, text: &[u8]) {
+        let wanted = self.sessions.get(session).is_some_and(|open| level >= open.session.log_level);
+        if wanted && self.is_slow(session) {
+            self.stats.logs_dropped += 1;
+        } else if wanted {
+            self.frame(now, session, |out| out.extend_from_slice(text));
+        }
+    }
+
+    /// Sends what was held back, as far as the stream is not slow again.
+    pub(super) fn release_held(&mut self, now: Now, session: Key) {
+        while !self.is_slow(session) {
+            let Some(open) = self.sessions.get_mut(session) else { return };
+            let Some((_, text)) = open.held.as_mut().and_then(|held| held.0.pop_first()) else {
+                open.held = None;
+                return;
+            };
+            self.held_bytes -= text.len();
+            self.frame(now, session, |out| out.extend_from_slice(&text));
+        }
+    }
+
+    fn reply(&mut self, now: Now, session: Key, id: &Id, kind: &Outgoing, text: &[u8]) {
         let max = self.shared.limits.message_bytes_max;
         if text.len() > max {
             self.stats.oversized += 1;
@@ -325,9 +404,11 @@ impl Engine {
     pub(super) fn end_session(&mut self, key: Key, peer: &Peer) {
         while let Some(call) = self.sessions.get(key).and_then(|open| open.calls) {
             self.end_call(call);
-            self.service.cancelled(call);
+            self.service.cancelled(call, &mut self.outbox);
         }
         let Some(open) = self.sessions.remove(key) else { return };
+        self.held_bytes -=
+            open.held.iter().flat_map(|held| held.0.values()).map(|text| text.len()).sum::<usize>();
         self.by_id.remove(&open.session.id);
         self.service.closed(SessionKey(key));
         self.observe(&Event::SessionClosed { peer });

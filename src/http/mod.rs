@@ -53,11 +53,13 @@
 use std::borrow::Cow;
 use std::fmt;
 
+mod advance;
 pub mod body;
 #[doc(hidden)]
 pub mod conn;
 pub mod head;
 pub mod response;
+mod search;
 
 /// Why a message was not accepted, and the status that says so (RFC 9110 §15).
 ///

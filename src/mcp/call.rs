@@ -1,20 +1,29 @@
 //! What a handler is given besides its arguments, and how it fails.
 //!
-//! *Scope:* the context of one request, and [`CallError`]. *Not in scope:* arguments and results.
+//! *Scope:* the context of one request, and [`CallError`]. *Not in scope:* arguments and results; the questions that a
+//! handler can ask (that is `ask`), and work that goes on after it returned (that is `reply`).
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
 
+use serde_json::Value;
 use serde_json::value::RawValue;
 
+use crate::http::head::Head;
 use crate::jsonrpc;
-use crate::mcp::{Capabilities, ClientInfo, Incoming, Peer, Principal, Revision, Session};
+use crate::mcp::ask::Asked;
+use crate::mcp::reply::{Flags, Level, Mailbox, Note, Progress};
+use crate::mcp::{CallKey, Capabilities, ClientInfo, Incoming, Peer, Principal, Revision, Session};
 
 /// The code of a resource that is not there, up to 2025-11-25 (MCP resources, error handling).
 const RESOURCE_NOT_FOUND: i64 = -32002;
 
-/// One request as its handler sees it: who asks, in which session, with which revision and HTTP headers.
+/// One request as its handler sees it: who asks, in which session, with which revision and HTTP headers; and what the
+/// handler can do meanwhile: report progress, log, ask the client.
 ///
 /// ```
 /// use mcp_rill::Server;
@@ -24,54 +33,219 @@ const RESOURCE_NOT_FOUND: i64 = -32002;
 /// ```
 #[derive(Debug)]
 pub struct Call<'a> {
-    pub(crate) incoming: &'a Incoming<'a>,
-    pub(crate) session: &'a Session,
-    pub(crate) meta: Option<&'a RawValue>,
+    pub(crate) context: Context<'a>,
+    pub(crate) asked: Asked,
+    pub(crate) notes: Notes,
+    pub(crate) link: Link,
+    pub(crate) deferred: bool,
+}
+
+/// What ties a call to the loop, for whatever outlives the handler.
+#[derive(Clone, Debug)]
+pub(crate) struct Link {
+    pub(crate) call: CallKey,
+    pub(crate) flags: Option<Arc<Flags>>,
+    pub(crate) mailbox: Arc<Mailbox>,
+}
+
+/// Where progress and logs go: to the loop, which is this thread or another one.
+#[derive(Debug)]
+pub(crate) enum Notes {
+    /// On the loop's thread nothing can be sent before the handler returns.
+    Kept(Vec<Note>),
+    /// From another thread.
+    Mailed,
+}
+
+/// Where a request came from; borrowed while its bytes are at hand, owned when the call outlives them.
+#[derive(Clone, Debug)]
+pub(crate) struct Context<'a> {
+    pub(crate) session_id: u128,
+    pub(crate) revision: Revision,
+    pub(crate) client: Option<Arc<ClientInfo>>,
+    pub(crate) peer: Cow<'a, Peer>,
+    pub(crate) principal: Option<Principal>,
+    pub(crate) headers: Headers<'a>,
+    pub(crate) meta: Option<Cow<'a, RawValue>>,
+    /// When the call times out, as time on the loop's clock.
+    pub(crate) deadline: Option<Duration>,
+}
+
+/// The header fields of the HTTP request.
+#[derive(Clone, Debug)]
+pub(crate) enum Headers<'a> {
+    Live(&'a Head<'a>),
+    /// `name: value` lines.
+    Kept(Arc<[u8]>),
+}
+
+impl<'a> Context<'a> {
+    pub(crate) fn of(incoming: &Incoming<'a>, session: &Session, meta: Option<&'a RawValue>) -> Context<'a> {
+        Context {
+            session_id: session.id,
+            revision: session.revision(),
+            client: session.client_arc(),
+            peer: Cow::Borrowed(incoming.peer),
+            principal: session.principal().cloned(),
+            headers: Headers::Live(incoming.head),
+            meta: meta.map(Cow::Borrowed),
+            deadline: None,
+        }
+    }
+
+    pub(crate) fn into_owned(self) -> Context<'static> {
+        Context {
+            session_id: self.session_id,
+            revision: self.revision,
+            client: self.client,
+            peer: Cow::Owned(self.peer.into_owned()),
+            principal: self.principal,
+            headers: Headers::Kept(self.headers.into_lines()),
+            meta: self.meta.map(|meta| Cow::Owned(meta.into_owned())),
+            deadline: self.deadline,
+        }
+    }
+
+    /// What the client wants progress to be reported under: a string or an integer, as JSON text.
+    pub(crate) fn progress_token(&self) -> Option<&str> {
+        let token = jsonrpc::member(self.meta.as_deref()?, "progressToken").ok()??;
+        jsonrpc::IdRef::read(token).map(|_| token.get())
+    }
+}
+
+impl Headers<'_> {
+    fn into_lines(self) -> Arc<[u8]> {
+        match self {
+            Headers::Kept(lines) => lines,
+            Headers::Live(head) => {
+                let mut lines = Vec::new();
+                head.headers().for_each(|(name, value)| {
+                    [name.as_bytes(), b": ", value, b"\n"]
+                        .iter()
+                        .for_each(|part| lines.extend_from_slice(part));
+                });
+                lines.into()
+            }
+        }
+    }
+
+    fn get(&self, wanted: &str) -> Option<&[u8]> {
+        match self {
+            Headers::Live(head) => head.header(wanted),
+            Headers::Kept(lines) => lines.split(|byte| *byte == b'\n').find_map(|line| {
+                let (name, value) = line.split_at_checked(wanted.len())?;
+                name.eq_ignore_ascii_case(wanted.as_bytes()).then(|| value.strip_prefix(b": ")).flatten()
+            }),
+        }
+    }
 }
 
 impl Call<'_> {
     /// The session's id. It is what lets a client post into the session, so keep it out of logs.
     pub fn session_id(&self) -> String {
-        uuid::Uuid::from_u128(self.session.id).to_string()
+        uuid::Uuid::from_u128(self.context.session_id).to_string()
     }
 
     /// The revision that was negotiated.
     pub fn revision(&self) -> Revision {
-        self.session.revision()
+        self.context.revision
     }
 
     /// Who the client is; `None` if it has not initialized this session, as clients do not after a lost stream.
     pub fn client(&self) -> Option<&ClientInfo> {
-        self.session.client()
+        self.context.client.as_deref()
     }
 
     /// What the client can do; nothing if it has not said.
     pub fn capabilities(&self) -> Capabilities {
-        self.session.client().map(|client| client.capabilities).unwrap_or_default()
+        self.client().map(|client| client.capabilities).unwrap_or_default()
     }
 
     /// The other end of the connection that brought this request.
     pub fn peer(&self) -> &Peer {
-        self.incoming.peer
+        &self.context.peer
     }
 
     /// Who is asking, where peers are authenticated.
     pub fn principal(&self) -> Option<&Principal> {
-        self.session.principal()
+        self.context.principal.as_ref()
     }
 
     /// A header field of the HTTP request, by its name in any case: the first one, if it is text.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.incoming.head.header(name).and_then(|value| std::str::from_utf8(value).ok())
+        self.context.headers.get(name).and_then(|value| std::str::from_utf8(value).ok())
     }
 
     /// The request's `_meta` member as JSON text.
     pub fn meta(&self) -> Option<&RawValue> {
-        self.meta
+        self.context.meta.as_deref()
+    }
+
+    /// The token under which the client wants to hear of progress, as JSON text; `None` if it does not.
+    pub fn progress_token(&self) -> Option<&str> {
+        self.context.progress_token()
+    }
+
+    /// When the call times out, on the clock of [`Now::mono`](crate::Now::mono); `None` if it does not, because it runs
+    /// on the loop's thread.
+    pub fn deadline(&self) -> Option<Duration> {
+        self.context.deadline
+    }
+
+    /// Whether the call was cancelled or has timed out: nothing that it still returns will be sent. Only a blocking
+    /// tool can see this change while it runs.
+    pub fn is_cancelled(&self) -> bool {
+        self.link.flags.as_ref().is_some_and(|flags| flags.is_cancelled())
+    }
+
+    /// Tells the client how far the work is: `done` of `total`, in any unit. Nothing is sent if the client did not ask
+    /// for progress, or if `done` is not more than before (MCP progress).
+    ///
+    /// From a handler on the loop's thread it all arrives just before the result; use a blocking tool or
+    /// [`defer`](Call::defer) to show progress while it happens.
+    pub fn progress(&mut self, done: f64, total: Option<f64>, message: Option<&str>) {
+        if self.progress_token().is_some() {
+            let progress = Progress { done, total, message: message.map(str::to_owned) };
+            self.note(Note::Progress(progress));
+        }
+    }
+
+    /// Sends a log message of this server to the client, if the session's level lets it through (MCP logging). The data
+    /// is text or any JSON value.
+    ///
+    /// ```
+    /// use mcp_rill::{Level, Server};
+    /// let server = Server::new("backup", "1.0.0").tool("backup", "Back everything up", |(), call| {
+    ///     call.log(Level::Info, "starting");
+    ///     call.log_as(Level::Debug, "disk", serde_json::json!({ "free_mib": 512 }));
+    ///     "done"
+    /// });
+    /// ```
+    pub fn log(&mut self, level: Level, data: impl Into<Value>) {
+        self.write_log(level, None, data.into());
+    }
+
+    /// As [`log`](Call::log), with the name of the part of the server that logs.
+    pub fn log_as(&mut self, level: Level, logger: &str, data: impl Into<Value>) {
+        self.write_log(level, Some(logger), data.into());
+    }
+
+    fn write_log(&mut self, level: Level, logger: Option<&str>, data: Value) {
+        if self.asked.logs_again() {
+            self.note(Note::Log { level, logger: logger.map(str::to_owned), data });
+        }
+    }
+
+    fn note(&mut self, note: Note) {
+        match &mut self.notes {
+            Notes::Kept(notes) => notes.push(note),
+            Notes::Mailed => self.link.mailbox.note(self.link.call, note),
+        }
     }
 }
 
-/// A failure that is answered as a JSON-RPC error instead of a result that the model reads.
+/// A failure that is answered as a JSON-RPC error instead of a result that the model reads, or that a question to the
+/// client has met.
 ///
 /// ```
 /// use mcp_rill::{CallError, Server};
@@ -87,12 +261,18 @@ pub struct CallError(pub(crate) Failure);
 pub(crate) enum Failure {
     Protocol(jsonrpc::Error),
     NotFound,
+    /// For the model to read.
+    Told(String),
+    /// A question has no answer yet. What the handler makes of this does not matter.
+    Pending,
+    /// The result comes later.
+    Deferred,
 }
 
 impl CallError {
     /// The parameters are not right (−32602).
     pub fn invalid_params(message: impl Into<String>) -> CallError {
-        CallError::new(jsonrpc::Error::INVALID_PARAMS, message)
+        CallError(Failure::Protocol(jsonrpc::Error::invalid_params(message.into())))
     }
 
     /// There is no such resource: −32002 with its URI.
@@ -102,7 +282,7 @@ impl CallError {
 
     /// Something went wrong here (−32603).
     pub fn internal(message: impl Into<String>) -> CallError {
-        CallError::new(jsonrpc::Error::INTERNAL_ERROR, message)
+        CallError(Failure::Protocol(jsonrpc::Error::internal(message.into())))
     }
 
     /// An error with a code of your own; JSON-RPC keeps −32768 to −32000 for itself and MCP.
@@ -110,10 +290,17 @@ impl CallError {
         CallError(Failure::Protocol(jsonrpc::Error::new(code, message.into())))
     }
 
-    /// The text of any error with its causes, unless it is one of these, which stay what they are.
+    pub(crate) fn told(message: impl Into<String>) -> CallError {
+        CallError(Failure::Told(message.into()))
+    }
+
+    /// The text of any error with its causes, unless it is one of these that is no text for the model.
     pub(crate) fn from_any(error: Box<dyn Error + Send + Sync>) -> Result<String, CallError> {
         match error.downcast::<CallError>() {
-            Ok(own) => Err(*own),
+            Ok(own) => match own.0 {
+                Failure::Told(text) => Ok(text),
+                _ => Err(*own),
+            },
             Err(error) => {
                 let mut text = error.to_string();
                 let mut cause = error.source();
@@ -135,7 +322,7 @@ impl CallError {
         CallError::from_any(error).map_or_else(|own| own, CallError::internal)
     }
 
-    /// The JSON-RPC error for the revision; `uri` is what was asked for.
+    /// The JSON-RPC error; `uri` is what was asked for.
     pub(crate) fn into_error(self, uri: Option<&str>) -> jsonrpc::Error {
         match self.0 {
             Failure::Protocol(error) => error,
@@ -147,6 +334,8 @@ impl CallError {
                     Err(_) => error,
                 }
             }
+            Failure::Told(text) => jsonrpc::Error::internal(text),
+            failure @ (Failure::Pending | Failure::Deferred) => jsonrpc::Error::internal(CallError(failure)),
         }
     }
 }
@@ -156,6 +345,9 @@ impl fmt::Display for CallError {
         match &self.0 {
             Failure::Protocol(error) => error.fmt(f),
             Failure::NotFound => f.write_str("resource not found"),
+            Failure::Told(text) => f.write_str(text),
+            Failure::Pending => f.write_str("waiting for the client's answer"),
+            Failure::Deferred => f.write_str("the result comes later"),
         }
     }
 }

@@ -24,7 +24,7 @@ pub enum Role {
 }
 
 impl Role {
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Role::User => "user",
             Role::Assistant => "assistant",

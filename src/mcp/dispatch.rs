@@ -1,48 +1,63 @@
-//! From a method's name to its handler and back to a result.
+//! From a method's name to what answers it.
 //!
-//! *Scope:* the methods of the 2024-11-05 to 2025-11-25 revisions, answered from the registry of handlers.
-//! *Not in scope:* arguments' and results' types, envelopes.
+//! *Scope:* the methods of the 2024-11-05 to 2025-11-25 revisions, answered from the registry of handlers; what other
+//! threads have left in the mailbox. *Not in scope:* running handlers (that is `calls`), envelopes, streams.
 //!
 //! ```text
-//!  request ─▶ initialize, ping ────────────────────────────────▶ session state ─▶ result
-//!          └▶ */list ─▶ a page of the registry ─────────────────────────────────▶ result
-//!          └▶ tools/call, resources/read, prompts/get ─▶ handler ─┬ value ──────▶ result
-//!                                                                 ├ error ──────▶ isError result, or error
-//!                                                                 └ panic ──────▶ −32603
+//!  request ─▶ initialize, ping, logging/setLevel, resources/subscribe ─▶ session state ─▶ result
+//!          └▶ */list, completion/complete ─▶ registry ─────────────────────────────────▶ result
+//!          └▶ tools/call, resources/read, prompts/get ─▶ calls ─▶ handler ─▶ … ────────▶ result or error
+//!  mail ───▶ results, progress, logs, updates, changes ────────────────────────────────▶ streams
 //! ```
 
 use std::borrow::Cow;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
 
-use serde_json::value::RawValue;
-
-use crate::Limits;
-use crate::jsonrpc::{Array, Error, Members, Notification, Object, string};
-use crate::mcp::server::Registry;
+use crate::jsonrpc::{Error, Members, Notification, Object, Response, string};
+use crate::mcp::ask::Asked;
+use crate::mcp::call::Context;
+use crate::mcp::calls::{Calls, Run, Target, write_log};
+use crate::mcp::reply::Mailbox;
+use crate::mcp::server::{List, Registry};
 use crate::mcp::{
-    Call, CallError, Implementation, Incoming, Outbox, ResourceContents, Server, Service, Session, SessionKey,
+    Audience, CallKey, Implementation, Incoming, Jobs, Level, Outbox, Outgoing, Server, Service, Session,
+    SessionKey, Slot, complete,
 };
+use crate::{Limits, Now};
 
 /// The registry of handlers as a service.
 pub(crate) struct Dispatch {
     info: Implementation,
     instructions: Option<String>,
-    limits: Limits,
-    registry: Registry,
+    pub(crate) limits: Limits,
+    pub(crate) registry: Registry,
+    pub(crate) calls: Calls,
+    pub(crate) mailbox: Arc<Mailbox>,
+    pub(crate) jobs: Arc<Jobs>,
+    subscriptions: Subscriptions,
+}
+
+/// Who wants to hear of which resource.
+#[derive(Default)]
+struct Subscriptions {
+    by_uri: BTreeMap<Box<str>, BTreeSet<SessionKey>>,
+    by_session: BTreeMap<SessionKey, BTreeSet<Box<str>>>,
 }
 
 impl Dispatch {
-    pub(crate) fn new(server: Server) -> Dispatch {
+    pub(crate) fn new(server: Server, mailbox: Arc<Mailbox>, jobs: Arc<Jobs>) -> Dispatch {
         let Server { info, instructions, limits, registry, .. } = server;
-        Dispatch { info, instructions, limits, registry }
+        let (calls, subscriptions) = (Calls::default(), Subscriptions::default());
+        Dispatch { info, instructions, limits, registry, calls, mailbox, jobs, subscriptions }
     }
 }
 
 impl Service for Dispatch {
     fn request(&mut self, request: &Incoming<'_>, session: &mut Session, out: &mut Outbox) {
         if !matches!(request.method, "initialize" | "ping") {
-            let version = request.head.header("mcp-protocol-version");
-            session.operate(version.and_then(|version| std::str::from_utf8(version).ok()));
+            session.operate(request.head.header_str("mcp-protocol-version"));
         }
         if let Err(error) = self.answer_request(request, session, out) {
             out.error(request.call, &error);
@@ -60,6 +75,33 @@ impl Service for Dispatch {
             session.operate(None);
         }
     }
+
+    fn answer(&mut self, key: SessionKey, answer: &Response<'_>, now: Now, out: &mut Outbox) -> bool {
+        self.take_answer(key, answer, now, out)
+    }
+
+    fn cancelled(&mut self, call: CallKey, out: &mut Outbox) {
+        self.cancel_call(call, out);
+    }
+
+    fn closed(&mut self, key: SessionKey) {
+        self.subscriptions.forget(key);
+    }
+
+    fn tick(&mut self, now: Now, out: &mut Outbox) {
+        if self.mailbox.has_mail() {
+            self.take_mail(now, out);
+        }
+        self.expire_calls(now, out);
+    }
+
+    fn due(&self) -> Option<Duration> {
+        self.calls.due()
+    }
+
+    fn held_bytes(&self) -> usize {
+        self.calls.held_bytes()
+    }
 }
 
 impl Dispatch {
@@ -69,61 +111,44 @@ impl Dispatch {
         session: &mut Session,
         out: &mut Outbox,
     ) -> Result<(), Error> {
+        let (tools, prompts) = (!self.registry.tools.is_empty(), !self.registry.prompts.is_empty());
         match request.method {
             "initialize" => self.initialize(request, session, out),
             "ping" => {
-                out.result(request.call, |out| out.extend_from_slice(b"{}"));
+                out.empty_result(request.call);
                 Ok(())
             }
-            "tools/list" if !self.registry.tools.is_empty() => {
-                let tools = &self.registry.tools;
-                list(request, out, |out| {
-                    tools.write_page(out, "tools", request.params, &self.limits, |(tool, _), out| {
-                        tool.write(out)
-                    })
-                })
+            "tools/list" | "resources/list" | "resources/templates/list" | "prompts/list" => {
+                self.list(request, out)
             }
-            "resources/list" if self.has_resources() => {
-                let resources = &self.registry.resources;
-                list(request, out, |out| {
-                    resources.write_page(
-                        out,
-                        "resources",
-                        request.params,
-                        &self.limits,
-                        |(resource, _), out| resource.write(out),
-                    )
-                })
+            "tools/call" if tools => self.call(Target::Tool, "name", request, session, out),
+            "prompts/get" if prompts => self.call(Target::Prompt, "name", request, session, out),
+            "resources/read" if self.has_resources() => {
+                self.call(Target::Resource, "uri", request, session, out)
             }
-            "resources/templates/list" if self.has_resources() => {
-                let templates = &self.registry.templates;
-                list(request, out, |out| {
-                    templates.write_page(
-                        out,
-                        "resourceTemplates",
-                        request.params,
-                        &self.limits,
-                        |(template, ..), out| template.write(out),
-                    )
-                })
+            "resources/subscribe" if self.has_resources() => self.subscribe(request, out),
+            "resources/unsubscribe" if self.has_resources() => self.unsubscribe(request, out),
+            "completion/complete" if self.has_completions() => {
+                let mut result = Vec::new();
+                complete::complete(&mut self.registry, request.params, &mut result)?;
+                out.result(request.call, |out| out.append(&mut result));
+                Ok(())
             }
-            "prompts/list" if !self.registry.prompts.is_empty() => {
-                let prompts = &self.registry.prompts;
-                list(request, out, |out| {
-                    prompts.write_page(out, "prompts", request.params, &self.limits, |(prompt, _), out| {
-                        prompt.write(out)
-                    })
-                })
+            "logging/setLevel" => {
+                session.log_level = read_level(request)?;
+                out.empty_result(request.call);
+                Ok(())
             }
-            "tools/call" if !self.registry.tools.is_empty() => self.call_tool(request, session, out),
-            "resources/read" if self.has_resources() => self.read_resource(request, session, out),
-            "prompts/get" if !self.registry.prompts.is_empty() => self.get_prompt(request, session, out),
             other => Err(Error::method_not_found(&shorten(other))),
         }
     }
 
     fn has_resources(&self) -> bool {
         !self.registry.resources.is_empty() || !self.registry.templates.is_empty()
+    }
+
+    fn has_completions(&self) -> bool {
+        !self.registry.completions.is_empty()
     }
 
     fn initialize(
@@ -139,7 +164,6 @@ impl Dispatch {
             result.field("capabilities", |out| self.write_capabilities(out));
             result.field("serverInfo", |out| self.info.write(out));
             result.opt_str("instructions", self.instructions.as_deref());
-            result.end();
         });
         Ok(())
     }
@@ -147,162 +171,216 @@ impl Dispatch {
     /// Only what is there is advertised: a client may take a capability as a promise that the methods work.
     fn write_capabilities(&self, out: &mut Vec<u8>) {
         let mut capabilities = Object::new(out);
+        capabilities.raw("logging", "{}");
+        if self.has_completions() {
+            capabilities.raw("completions", "{}");
+        }
         if !self.registry.prompts.is_empty() {
-            capabilities.raw("prompts", "{}");
+            capabilities.raw("prompts", r#"{"listChanged":true}"#);
         }
         if self.has_resources() {
-            capabilities.raw("resources", "{}");
+            capabilities.raw("resources", r#"{"subscribe":true,"listChanged":true}"#);
         }
         if !self.registry.tools.is_empty() {
-            capabilities.raw("tools", "{}");
+            capabilities.raw("tools", r#"{"listChanged":true}"#);
         }
-        capabilities.end();
     }
 
-    fn call_tool(
-        &mut self,
-        request: &Incoming<'_>,
-        session: &Session,
-        out: &mut Outbox,
-    ) -> Result<(), Error> {
-        let params = Params::read(request, "name")?;
-        let name = params.subject;
-        let Some((tool, handler)) = self.registry.tools.find(&name) else {
-            return Err(Error::invalid_params(format_args!(
-                "unknown tool `{}`; `tools/list` lists the tools",
-                shorten(&name)
-            )));
-        };
-        let mut call = Call { incoming: request, session, meta: params.meta };
-        let result = guarded("tool", &name, || handler(params.arguments, &mut call))
-            .map_err(|error| error.into_error(None))?;
-        if tool.has_output_schema() && result.structured_text().is_none() && !result.is_error() {
-            return Err(Error::internal(format_args!(
-                "the tool `{name}` declares an output schema but returned no structured content"
-            )));
-        }
-        out.result(request.call, |out| result.write(out, session.revision()));
-        Ok(())
-    }
-
-    fn read_resource(
-        &mut self,
-        request: &Incoming<'_>,
-        session: &Session,
-        out: &mut Outbox,
-    ) -> Result<(), Error> {
-        let params = Params::read(request, "uri")?;
-        let uri = params.subject;
-        if uri.len() > self.limits.uri_bytes_max {
-            return Err(Error::invalid_params(format_args!(
-                "`uri` has {} bytes, more than the limit uri_bytes_max = {}",
-                uri.len(),
-                self.limits.uri_bytes_max
-            )));
-        }
-        let mut call = Call { incoming: request, session, meta: params.meta };
-        let (contents, mime_type) =
-            self.contents_of(&uri, &mut call).map_err(|error| error.into_error(Some(&uri)))?;
-        out.result(request.call, |out| {
-            let mut result = Object::new(out);
-            result.field("contents", |out| {
-                let mut items = Array::new(out);
-                contents.iter().for_each(|contents| {
-                    items.item(|out| contents.write(out, &uri, mime_type.as_deref()));
-                });
-                items.end();
-            });
-            result.end();
-        });
-        Ok(())
-    }
-
-    /// A resource of exactly that URI, else the first template that matches it.
-    fn contents_of(
-        &mut self,
-        uri: &str,
-        call: &mut Call<'_>,
-    ) -> Result<(Vec<ResourceContents>, Option<String>), CallError> {
-        if let Some((resource, handler)) = self.registry.resources.find(uri) {
-            let contents = guarded("resource", uri, || handler(call))?;
-            return Ok((contents, resource.mime().map(str::to_owned)));
-        }
-        for (template, pattern, handler) in self.registry.templates.iter_mut() {
-            if let Some(vars) = pattern.matches(uri) {
-                let contents = guarded("resource template", &template.uri_template, || handler(&vars, call))?;
-                return Ok((contents, template.mime().map(str::to_owned)));
+    fn list(&mut self, request: &Incoming<'_>, out: &mut Outbox) -> Result<(), Error> {
+        let (registry, limits, params) = (&self.registry, &self.limits, request.params);
+        let mut page = Vec::new();
+        match request.method {
+            "tools/list" if !registry.tools.is_empty() => {
+                registry
+                    .tools
+                    .write_page(&mut page, "tools", params, limits, |(tool, _), out| tool.write(out))?;
             }
+            "prompts/list" if !registry.prompts.is_empty() => {
+                registry
+                    .prompts
+                    .write_page(&mut page, "prompts", params, limits, |(prompt, _), out| prompt.write(out))?;
+            }
+            "resources/list" if self.has_resources() => {
+                let write =
+                    |(resource, _): &(crate::mcp::Resource, _), out: &mut Vec<u8>| resource.write(out);
+                registry.resources.write_page(&mut page, "resources", params, limits, write)?;
+            }
+            "resources/templates/list" if self.has_resources() => {
+                let write = |(template, ..): &(crate::mcp::ResourceTemplate, _, _), out: &mut Vec<u8>| {
+                    template.write(out)
+                };
+                registry.templates.write_page(&mut page, "resourceTemplates", params, limits, write)?;
+            }
+            other => return Err(Error::method_not_found(other)),
         }
-        Err(CallError::not_found())
+        out.result(request.call, |out| out.append(&mut page));
+        Ok(())
     }
 
-    fn get_prompt(
+    /// A request that reaches a handler. `member` names what is called.
+    fn call(
         &mut self,
+        target: Target,
+        member: &str,
         request: &Incoming<'_>,
         session: &Session,
         out: &mut Outbox,
     ) -> Result<(), Error> {
-        let params = Params::read(request, "name")?;
-        let name = params.subject;
-        let Some((prompt, handler)) = self.registry.prompts.find(&name) else {
-            return Err(Error::invalid_params(format_args!(
-                "unknown prompt `{}`; `prompts/list` lists the prompts",
-                shorten(&name)
-            )));
-        };
-        let mut call = Call { incoming: request, session, meta: params.meta };
-        let result = guarded("prompt", &name, || handler(params.arguments, &mut call))
-            .map_err(|error| error.into_error(None))?;
-        out.result(request.call, |out| result.write(out, prompt.description_text(), session.revision()));
-        Ok(())
-    }
-}
-
-/// Writes a page, or leaves nothing behind if the cursor is not right.
-fn list(
-    request: &Incoming<'_>,
-    out: &mut Outbox,
-    write: impl FnOnce(&mut Vec<u8>) -> Result<(), Error>,
-) -> Result<(), Error> {
-    let mut page = Vec::new();
-    write(&mut page)?;
-    out.result(request.call, |out| out.append(&mut page));
-    Ok(())
-}
-
-/// The parameters of the three methods that reach a handler.
-struct Params<'a> {
-    subject: Cow<'a, str>,
-    arguments: Option<&'a RawValue>,
-    meta: Option<&'a RawValue>,
-}
-
-impl<'a> Params<'a> {
-    fn read(request: &Incoming<'a>, subject: &str) -> Result<Params<'a>, Error> {
         let missing = || {
             Error::invalid_params(format_args!(
-                "`{subject}` is missing or not a string; `{}` needs it",
+                "`{member}` is missing or not a string; `{}` needs it",
                 request.method
             ))
         };
         let params = Members::of(request.params.ok_or_else(missing)?)?;
-        let subject = params.get(subject).and_then(string).ok_or_else(missing)?;
-        Ok(Params { subject, arguments: params.get("arguments"), meta: params.get("_meta") })
+        let subject = params.get(member).and_then(string).ok_or_else(missing)?;
+        if target == Target::Resource {
+            self.check_uri(&subject)?;
+        }
+        let run = Run {
+            key: request.call,
+            session: request.session,
+            target,
+            subject,
+            arguments: params.get("arguments").map(Cow::Borrowed),
+            context: Context::of(request, session, params.get("_meta")),
+            asked: Asked::default(),
+            flags: None,
+            time_left: None,
+            progress: None,
+        };
+        self.run(run, request.now, out);
+        Ok(())
+    }
+
+    fn check_uri(&self, uri: &str) -> Result<(), Error> {
+        let (bytes, max) = (uri.len(), self.limits.uri_bytes_max);
+        match bytes <= max {
+            true => Ok(()),
+            false => Err(Error::invalid_params(format_args!(
+                "`uri` has {bytes} bytes, more than the limit uri_bytes_max = {max}"
+            ))),
+        }
+    }
+
+    fn subscribe(&mut self, request: &Incoming<'_>, out: &mut Outbox) -> Result<(), Error> {
+        let uri = read_uri(request)?;
+        self.check_uri(&uri)?;
+        let by_template =
+            self.registry.templates.iter_mut().any(|(_, pattern, _)| pattern.matches(&uri).is_some());
+        if !by_template && self.registry.resources.find(&uri).is_none() {
+            return Err(crate::mcp::CallError::not_found().into_error(Some(&uri)));
+        }
+        let max = self.limits.subscriptions_max;
+        if !self.subscriptions.add(request.session, &uri, max) {
+            let message =
+                format_args!("this session has {max} subscriptions already (limit subscriptions_max)");
+            return Err(Error::invalid_params(message));
+        }
+        out.empty_result(request.call);
+        Ok(())
+    }
+
+    fn unsubscribe(&mut self, request: &Incoming<'_>, out: &mut Outbox) -> Result<(), Error> {
+        let uri = read_uri(request)?;
+        self.subscriptions.remove(request.session, &uri);
+        out.empty_result(request.call);
+        Ok(())
+    }
+
+    /// What other threads have left.
+    fn take_mail(&mut self, now: Now, out: &mut Outbox) {
+        let mail = self.mailbox.take();
+        for (call, progress) in mail.progress {
+            self.take_note(call, crate::mcp::reply::Note::Progress(progress), out);
+        }
+        for (call, log) in mail.logs {
+            match call {
+                Some(call) => self.take_note(call, log, out),
+                None => write_log(Audience::All, &log, out),
+            }
+        }
+        for (call, finished) in mail.finished {
+            self.take_finished(call, finished, now, out);
+        }
+        mail.changes.into_iter().for_each(|change| change(&mut self.registry));
+        for list in mail.changed {
+            let method = match list {
+                List::Tools => "notifications/tools/list_changed",
+                List::Resources => "notifications/resources/list_changed",
+                List::Prompts => "notifications/prompts/list_changed",
+            };
+            out.notify(Outgoing::Latest(Audience::All, Slot::Changed(list)), method, |_| {});
+        }
+        for (uri, sessions) in &self.subscriptions.by_uri {
+            if mail.all_updated || mail.updated.contains(&**uri) {
+                for session in sessions {
+                    let kind = Outgoing::Latest(Audience::One(*session), Slot::Updated(uri.clone()));
+                    out.notify(kind, "notifications/resources/updated", |params| {
+                        params.str("uri", uri);
+                    });
+                }
+            }
+        }
     }
 }
 
-/// The one boundary where a panic of a user's handler is caught.
-fn guarded<T>(
-    kind: &str,
-    name: &str,
-    handler: impl FnOnce() -> Result<T, CallError>,
-) -> Result<T, CallError> {
-    catch_unwind(AssertUnwindSafe(handler))
-        .unwrap_or_else(|_| Err(CallError::internal(format!("the handler of {kind} `{name}` panicked"))))
+impl Subscriptions {
+    /// Says whether there was room. Subscribing twice is once.
+    fn add(&mut self, session: SessionKey, uri: &str, max: usize) -> bool {
+        let own = self.by_session.entry(session).or_default();
+        if own.len() >= max && !own.contains(uri) {
+            return false;
+        }
+        own.insert(uri.into());
+        self.by_uri.entry(uri.into()).or_default().insert(session);
+        true
+    }
+
+    fn remove(&mut self, session: SessionKey, uri: &str) {
+        if let Some(own) = self.by_session.get_mut(&session) {
+            own.remove(uri);
+            if own.is_empty() {
+                self.by_session.remove(&session);
+            }
+        }
+        self.remove_from_uri(session, uri);
+    }
+
+    fn remove_from_uri(&mut self, session: SessionKey, uri: &str) {
+        if let Some(sessions) = self.by_uri.get_mut(uri) {
+            sessions.remove(&session);
+            if sessions.is_empty() {
+                self.by_uri.remove(uri);
+            }
+        }
+    }
+
+    fn forget(&mut self, session: SessionKey) {
+        for uri in self.by_session.remove(&session).unwrap_or_default() {
+            self.remove_from_uri(session, &uri);
+        }
+    }
+}
+
+fn read_uri<'a>(request: &Incoming<'a>) -> Result<Cow<'a, str>, Error> {
+    let uri = request.params.map(|params| crate::jsonrpc::member(params, "uri")).transpose()?.flatten();
+    uri.and_then(string).ok_or_else(|| {
+        Error::invalid_params(format_args!("`uri` is missing or not a string; `{}` needs it", request.method))
+    })
+}
+
+fn read_level(request: &Incoming<'_>) -> Result<Level, Error> {
+    let level = request.params.map(|params| crate::jsonrpc::member(params, "level")).transpose()?.flatten();
+    level.and_then(string).and_then(|name| Level::named(&name)).ok_or_else(|| {
+        Error::invalid_params(
+            "`level` must be debug, info, notice, warning, error, critical, alert or emergency",
+        )
+    })
 }
 
 /// The start of a peer's text, so that an error message stays one line of sane length.
-fn shorten(text: &str) -> Cow<'_, str> {
+pub(crate) fn shorten(text: &str) -> Cow<'_, str> {
     match text.char_indices().nth(80) {
         Some((end, _)) => Cow::Owned(format!("{}…", text.get(..end).unwrap_or_default())),
         None => Cow::Borrowed(text),

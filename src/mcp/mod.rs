@@ -17,25 +17,39 @@
 //! assert_eq!(Revision::negotiate("2031-01-01"), Revision::NEWEST);
 //! ```
 
+mod ask;
 mod call;
+mod calls;
+mod complete;
 mod content;
 mod dispatch;
+mod jobs;
 mod registry;
+mod reply;
 mod server;
 mod service;
 mod session;
+#[cfg(feature = "schemars")]
+mod typed;
 mod types;
 pub mod uri;
 
+pub use ask::{Elicited, Root, Sample, Sampled, ToolChoice, ToolUse};
 pub use call::{Call, CallError};
+pub use complete::{Completer, Partial};
 pub use content::{
     Annotations, Content, IntoPrompt, IntoResource, IntoToolResult, Json, PromptMessage, PromptResult,
     ResourceContents, Role, ToolResult,
 };
 pub(crate) use dispatch::Dispatch;
-pub use server::{Arguments, Server, Settings};
-pub use service::{CallKey, Incoming, Outbox, Outgoing, Service, SessionKey};
+pub use jobs::Jobs;
+pub(crate) use reply::Mailbox;
+pub use reply::{Deferred, Full, Handle, Level, Reply};
+pub use server::{Arguments, List, Server, Settings};
+pub use service::{Audience, CallKey, Incoming, Outbox, Outgoing, Service, SessionKey, Slot};
 pub use session::{Capabilities, ClientInfo, Peer, Principal, Session};
+#[cfg(feature = "schemars")]
+pub use typed::Typed;
 pub use types::{Icon, Implementation, Prompt, PromptArgument, Resource, ResourceTemplate, Tool};
 
 /// What a handler may return: any value of [`IntoToolResult`] and its kin, or any error.

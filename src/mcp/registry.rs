@@ -41,6 +41,18 @@ impl<T> Items<T> {
         free
     }
 
+    /// Puts a thing in the place of one with the same name, or adds it.
+    pub(crate) fn put(&mut self, name: &str, value: T) {
+        match self.find(name) {
+            Some(place) => *place = value,
+            None => drop(self.add(name, value)),
+        }
+    }
+
+    pub(crate) fn remove(&mut self, name: &str) {
+        self.items.retain(|item| item.name != name);
+    }
+
     pub(crate) fn find(&mut self, name: &str) -> Option<&mut T> {
         self.items.iter_mut().find(|item| item.name == name).map(|item| &mut item.value)
     }

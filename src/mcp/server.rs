@@ -3,10 +3,14 @@
 //! *Scope:* [`Server`], which collects handlers and settings, and [`Settings`] of the HTTP side.
 //! *Not in scope:* listening (that is `net`), and answering requests (that is `dispatch`).
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::Limits;
+use crate::mcp::complete::{Completed, Completer, choices};
 use crate::mcp::registry::Items;
 use crate::mcp::uri::{UriTemplate, Vars};
 use crate::mcp::{
@@ -129,8 +133,29 @@ macro_rules! any_json {
 any_json!(Value);
 any_json!(Box<RawValue>);
 
-pub(crate) type ToolHandler =
+/// A list that can change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum List {
+    /// `tools/list`.
+    Tools,
+    /// `resources/list` and `resources/templates/list`.
+    Resources,
+    /// `prompts/list`.
+    Prompts,
+}
+
+/// How a tool's handler runs.
+pub(crate) enum ToolHandler {
+    /// On the loop's thread.
+    Inline(InlineTool),
+    /// On a worker thread, several at a time.
+    Blocking(BlockingTool),
+}
+
+pub(crate) type InlineTool =
     Box<dyn FnMut(Option<&RawValue>, &mut Call) -> Result<ToolResult, CallError> + Send>;
+pub(crate) type BlockingTool =
+    Arc<dyn Fn(Option<&RawValue>, &mut Call) -> Result<ToolResult, CallError> + Send + Sync>;
 pub(crate) type ResourceHandler =
     Box<dyn FnMut(&mut Call) -> Result<Vec<ResourceContents>, CallError> + Send>;
 pub(crate) type TemplateHandler =
@@ -171,11 +196,18 @@ pub struct Server {
 /// The handlers.
 #[derive(Default)]
 pub(crate) struct Registry {
-    pub(crate) tools: Items<(Tool, ToolHandler)>,
-    pub(crate) resources: Items<(Resource, ResourceHandler)>,
-    pub(crate) templates: Items<(ResourceTemplate, UriTemplate, TemplateHandler)>,
-    pub(crate) prompts: Items<(Prompt, PromptHandler)>,
+    pub(crate) tools: Items<ToolEntry>,
+    pub(crate) resources: Items<ResourceEntry>,
+    pub(crate) templates: Items<TemplateEntry>,
+    pub(crate) prompts: Items<PromptEntry>,
+    /// What completes an argument: by prompt or template, and argument.
+    pub(crate) completions: BTreeMap<(Completed, String), Box<dyn Completer>>,
 }
+
+pub(crate) type ToolEntry = (Tool, ToolHandler);
+pub(crate) type ResourceEntry = (Resource, ResourceHandler);
+pub(crate) type TemplateEntry = (ResourceTemplate, UriTemplate, TemplateHandler);
+pub(crate) type PromptEntry = (Prompt, PromptHandler);
 
 impl Server {
     /// A server by its program's name and version.
@@ -263,23 +295,66 @@ impl Server {
 
     /// Adds a tool with all that a [`Tool`] can say. Arguments that do not fit are answered as an error result that
     /// names the argument, so that the model can mend its call.
-    pub fn add_tool<A, R, F>(mut self, tool: Tool, mut handler: F) -> Server
+    pub fn add_tool<A, R, F>(self, tool: Tool, handler: F) -> Server
     where
         A: Arguments,
         R: IntoToolResult,
         F: FnMut(A, &mut Call) -> R + Send + 'static,
     {
-        let tool = tool.with_schemas(A::schema, R::output_schema());
-        if let Err(problem) = check_tool(&tool) {
-            self.problems.push(problem);
-        }
-        let name = tool.name.clone();
-        let handler: ToolHandler = Box::new(move |arguments, call| match A::read(arguments) {
+        self.put_tool(inline_tool(tool, handler))
+    }
+
+    /// Adds a tool whose handler takes its time: it runs on a thread of its own (of a pool: limits `workers` and
+    /// `worker_queue_max`), several calls at a time, while the loop goes on serving. Its time is limited by
+    /// `tool_timeout`.
+    ///
+    /// ```
+    /// use mcp_rill::{Server, schema};
+    /// schema! { struct Wait { seconds: u64 { max 30 } } }
+    /// let server = Server::new("slow", "1.0.0").blocking_tool("wait", "Wait a while", |Wait { seconds }: Wait, call| {
+    ///     for done in 0..seconds {
+    ///         if call.is_cancelled() {
+    ///             break;
+    ///         }
+    ///         call.progress(done as f64, Some(seconds as f64), None);
+    ///         std::thread::sleep(std::time::Duration::from_secs(1));
+    ///     }
+    ///     "awake again"
+    /// });
+    /// ```
+    pub fn blocking_tool<A, R, F>(self, name: &str, description: &str, handler: F) -> Server
+    where
+        A: Arguments,
+        R: IntoToolResult,
+        F: Fn(A, &mut Call) -> R + Send + Sync + 'static,
+    {
+        self.add_blocking_tool(Tool::new(name, description), handler)
+    }
+
+    /// Adds a blocking tool with all that a [`Tool`] can say, such as a timeout of its own.
+    pub fn add_blocking_tool<A, R, F>(self, tool: Tool, handler: F) -> Server
+    where
+        A: Arguments,
+        R: IntoToolResult,
+        F: Fn(A, &mut Call) -> R + Send + Sync + 'static,
+    {
+        let run: BlockingTool = Arc::new(move |arguments, call| match A::read(arguments) {
             Ok(arguments) => handler(arguments, call).into_tool_result(),
             Err(error) => Ok(ToolResult::error(error)),
         });
-        let added = self.registry.tools.add(&name, (tool, handler));
-        self.note_twice(added, "tool", &name)
+        let tool = tool.with_schemas(A::schema, R::output_schema());
+        self.put_tool(check_tool(&tool).map(|()| (tool, ToolHandler::Blocking(run))))
+    }
+
+    fn put_tool(mut self, entry: Result<ToolEntry, String>) -> Server {
+        match entry {
+            Ok(entry) => {
+                let name = entry.0.name.clone();
+                let added = self.registry.tools.add(&name, entry);
+                self.note_twice(added, "tool", &name)
+            }
+            Err(problem) => self.note_problem(problem),
+        }
     }
 
     /// Adds a resource with a fixed URI; what the handler may return says [`IntoResource`].
@@ -292,14 +367,13 @@ impl Server {
     }
 
     /// Adds a resource with all that a [`Resource`] can say.
-    pub fn add_resource<R, F>(mut self, resource: Resource, mut handler: F) -> Server
+    pub fn add_resource<R, F>(mut self, description: Resource, handler: F) -> Server
     where
         R: IntoResource,
         F: FnMut(&mut Call) -> R + Send + 'static,
     {
-        let uri = resource.uri.clone();
-        let handler: ResourceHandler = Box::new(move |call| handler(call).into_resource());
-        let added = self.registry.resources.add(&uri, (resource, handler));
+        let uri = description.uri.clone();
+        let added = self.registry.resources.add(&uri, resource(description, handler));
         self.note_twice(added, "resource", &uri)
     }
 
@@ -313,22 +387,18 @@ impl Server {
     }
 
     /// Adds a family of resources with all that a [`ResourceTemplate`] can say.
-    pub fn add_template<R, F>(mut self, template: ResourceTemplate, mut handler: F) -> Server
+    pub fn add_template<R, F>(mut self, description: ResourceTemplate, handler: F) -> Server
     where
         R: IntoResource,
         F: FnMut(&Vars, &mut Call) -> R + Send + 'static,
     {
-        let text = template.uri_template.clone();
-        let handler: TemplateHandler = Box::new(move |vars, call| handler(vars, call).into_resource());
-        match UriTemplate::new(&text) {
-            Ok(pattern) => {
-                let added = self.registry.templates.add(&text, (template, pattern, handler));
+        let text = description.uri_template.clone();
+        match template(description, handler) {
+            Ok(entry) => {
+                let added = self.registry.templates.add(&text, entry);
                 self.note_twice(added, "resource template", &text)
             }
-            Err(error) => {
-                self.problems.push(format!("resource template `{text}`: {error}"));
-                self
-            }
+            Err(problem) => self.note_problem(problem),
         }
     }
 
@@ -344,29 +414,68 @@ impl Server {
     }
 
     /// Adds a prompt with all that a [`Prompt`] can say. Arguments that do not fit are refused (−32602).
-    pub fn add_prompt<A, R, F>(mut self, mut prompt: Prompt, mut handler: F) -> Server
+    pub fn add_prompt<A, R, F>(mut self, description: Prompt, handler: F) -> Server
     where
         A: Arguments,
         R: IntoPrompt,
         F: FnMut(A, &mut Call) -> R + Send + 'static,
     {
-        if prompt.arguments.is_empty() {
-            prompt.arguments = A::FIELDS.iter().map(PromptArgument::of_field).collect();
+        let name = description.name.clone();
+        match prompt(description, handler) {
+            Ok(entry) => {
+                for (argument, values) in
+                    A::FIELDS.iter().filter_map(|field| Some((field.name, choices(field)?)))
+                {
+                    let argument = (Completed::Prompt(name.clone()), argument.to_owned());
+                    self.registry.completions.entry(argument).or_insert_with(|| Box::new(values));
+                }
+                let added = self.registry.prompts.add(&name, entry);
+                self.note_twice(added, "prompt", &name)
+            }
+            Err(problem) => self.note_problem(problem),
         }
-        let name = prompt.name.clone();
-        for field in A::FIELDS.iter().filter(|field| !field.is_text()) {
-            let problem = format!(
-                "prompt `{name}`: argument `{}` must be text: clients send every argument as a string",
-                field.name
-            );
-            self.problems.push(problem);
-        }
-        let handler: PromptHandler = Box::new(move |arguments, call| match A::read(arguments) {
-            Ok(arguments) => handler(arguments, call).into_prompt(),
-            Err(error) => Err(CallError::invalid_params(error)),
-        });
-        let added = self.registry.prompts.add(&name, (prompt, handler));
-        self.note_twice(added, "prompt", &name)
+    }
+
+    /// Completes an argument of a prompt while the user types (MCP completion): from a list of values, or by a closure.
+    /// Arguments that are enums of `schema!` are completed from their values without this.
+    ///
+    /// ```
+    /// use mcp_rill::{Server, schema};
+    /// schema! { struct Review { language: String, file: String } }
+    /// let server = Server::new("review", "1.0.0")
+    ///     .prompt("review", "Review a file", |Review { language, file }: Review, _| format!("Review {file} ({language})."))
+    ///     .complete_prompt("review", "language", ["c", "python", "rust"])
+    ///     .complete_prompt("review", "file", |partial: &mcp_rill::Partial| match partial.other("language") {
+    ///         Some("rust") => vec![format!("{}.rs", partial.value())],
+    ///         _ => vec![],
+    ///     });
+    /// ```
+    pub fn complete_prompt(
+        mut self,
+        prompt: &str,
+        argument: &str,
+        completer: impl Completer + 'static,
+    ) -> Server {
+        let argument = (Completed::Prompt(prompt.to_owned()), argument.to_owned());
+        self.registry.completions.insert(argument, Box::new(completer));
+        self
+    }
+
+    /// Completes a variable of a resource template, as [`complete_prompt`](Server::complete_prompt).
+    pub fn complete_template(
+        mut self,
+        uri_template: &str,
+        variable: &str,
+        completer: impl Completer + 'static,
+    ) -> Server {
+        let argument = (Completed::Template(uri_template.to_owned()), variable.to_owned());
+        self.registry.completions.insert(argument, Box::new(completer));
+        self
+    }
+
+    fn note_problem(mut self, problem: String) -> Server {
+        self.problems.push(problem);
+        self
     }
 
     fn note_twice(mut self, added: bool, kind: &str, name: &str) -> Server {
@@ -390,6 +499,60 @@ impl Server {
         }
         if self.problems.is_empty() { Ok(self) } else { Err(self.problems.join("; ")) }
     }
+}
+
+pub(crate) fn inline_tool<A, R, F>(tool: Tool, mut handler: F) -> Result<ToolEntry, String>
+where
+    A: Arguments,
+    R: IntoToolResult,
+    F: FnMut(A, &mut Call) -> R + Send + 'static,
+{
+    let run: InlineTool = Box::new(move |arguments, call| match A::read(arguments) {
+        Ok(arguments) => handler(arguments, call).into_tool_result(),
+        Err(error) => Ok(ToolResult::error(error)),
+    });
+    let tool = tool.with_schemas(A::schema, R::output_schema());
+    check_tool(&tool).map(|()| (tool, ToolHandler::Inline(run)))
+}
+
+pub(crate) fn resource<R, F>(resource: Resource, mut handler: F) -> ResourceEntry
+where
+    R: IntoResource,
+    F: FnMut(&mut Call) -> R + Send + 'static,
+{
+    (resource, Box::new(move |call| handler(call).into_resource()))
+}
+
+pub(crate) fn template<R, F>(template: ResourceTemplate, mut handler: F) -> Result<TemplateEntry, String>
+where
+    R: IntoResource,
+    F: FnMut(&Vars, &mut Call) -> R + Send + 'static,
+{
+    let pattern = UriTemplate::new(&template.uri_template)
+        .map_err(|error| format!("resource template `{}`: {error}", template.uri_template))?;
+    Ok((template, pattern, Box::new(move |vars, call| handler(vars, call).into_resource())))
+}
+
+pub(crate) fn prompt<A, R, F>(mut prompt: Prompt, mut handler: F) -> Result<PromptEntry, String>
+where
+    A: Arguments,
+    R: IntoPrompt,
+    F: FnMut(A, &mut Call) -> R + Send + 'static,
+{
+    if let Some(field) = A::FIELDS.iter().find(|field| !field.is_text()) {
+        return Err(format!(
+            "prompt `{}`: argument `{}` must be text: clients send every argument as a string",
+            prompt.name, field.name
+        ));
+    }
+    if prompt.arguments.is_empty() {
+        prompt.arguments = A::FIELDS.iter().map(PromptArgument::of_field).collect();
+    }
+    let run: PromptHandler = Box::new(move |arguments, call| match A::read(arguments) {
+        Ok(arguments) => handler(arguments, call).into_prompt(),
+        Err(error) => Err(CallError::invalid_params(error)),
+    });
+    Ok((prompt, run))
 }
 
 impl std::fmt::Debug for Server {

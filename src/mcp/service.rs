@@ -16,8 +16,9 @@ use serde_json::value::RawValue;
 
 use crate::Now;
 use crate::http::head::Head;
-use crate::jsonrpc::{self, Notification, Object, Response};
-use crate::mcp::{Peer, Session};
+use crate::jsonrpc::{self, IdRef, Notification, Object, Response};
+use crate::mcp::server::List;
+use crate::mcp::{Level, Peer, Session};
 use crate::slab::Key;
 
 /// Names one session for ever.
@@ -69,20 +70,14 @@ pub trait Service: Send {
     }
 
     /// The answer to a request that the service sent. Says whether it was waited for.
-    fn answer(
-        &mut self,
-        key: SessionKey,
-        session: &mut Session,
-        answer: &Response<'_>,
-        out: &mut Outbox,
-    ) -> bool {
-        let _ = (key, session, answer, out);
+    fn answer(&mut self, key: SessionKey, answer: &Response<'_>, now: Now, out: &mut Outbox) -> bool {
+        let _ = (key, answer, now, out);
         false
     }
 
     /// An open call was cancelled, or its session ended: nothing that is still sent under its key will arrive.
-    fn cancelled(&mut self, call: CallKey) {
-        let _ = call;
+    fn cancelled(&mut self, call: CallKey, out: &mut Outbox) {
+        let _ = (call, out);
     }
 
     /// A session ended; its open calls were cancelled before.
@@ -90,22 +85,55 @@ pub trait Service: Send {
         let _ = key;
     }
 
-    /// Time has passed. Returns when to be called next, in [`Now::mono`] time.
-    fn tick(&mut self, now: Now, out: &mut Outbox) -> Option<Duration> {
+    /// Time has passed, or mail has come from another thread.
+    fn tick(&mut self, now: Now, out: &mut Outbox) {
         let _ = (now, out);
+    }
+
+    /// When [`tick`](Service::tick) wants to be called, in [`Now::mono`] time.
+    fn due(&self) -> Option<Duration> {
         None
+    }
+
+    /// Bytes of peers' data that the service holds: they count towards `buffered_bytes_max`.
+    fn held_bytes(&self) -> usize {
+        0
     }
 }
 
 /// What one message in an [`Outbox`] is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outgoing {
     /// The result of a call: one JSON value.
     Result(CallKey),
     /// The error of a call: one JSON-RPC error object.
     Error(CallKey),
-    /// A whole JSON-RPC message to a session.
+    /// A JSON-RPC message to a session.
     Message(SessionKey),
+    /// A notification of which only the latest matters: while the session's stream is slow, a newer one replaces it.
+    Latest(Audience, Slot),
+    /// A log message. It is dropped if the session's level is higher, or its stream is slow.
+    Log(Audience, Level),
+}
+
+/// Whom a notification is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Audience {
+    /// One session.
+    One(SessionKey),
+    /// Every session that takes part in operation.
+    All,
+}
+
+/// What a notification is about.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Slot {
+    /// How far a call is.
+    Progress(CallKey),
+    /// The resource of this URI.
+    Updated(Box<str>),
+    /// A list.
+    Changed(List),
 }
 
 /// Messages on their way out. Their text is kept end to end in one buffer, which the engine uses again and again.
@@ -121,14 +149,26 @@ impl Outbox {
         self.push(Outgoing::Result(call), write);
     }
 
+    /// Answers a call with `{}`: it was done, and there is nothing to say.
+    pub fn empty_result(&mut self, call: CallKey) {
+        self.result(call, |out| out.extend_from_slice(b"{}"));
+    }
+
     /// Answers a call with an error.
     pub fn error(&mut self, call: CallKey, error: &jsonrpc::Error) {
         self.push(Outgoing::Error(call), |out| error.write(out));
     }
 
-    /// Sends a notification to a session; `write` adds the members of its parameters.
-    pub fn notify(&mut self, session: SessionKey, method: &str, write: impl FnOnce(&mut Object<'_>)) {
+    /// Sends a request to a session; the service chooses the id. `params` is a JSON object, or nothing.
+    pub fn request(&mut self, session: SessionKey, id: i64, method: &str, params: &[u8]) {
         self.push(Outgoing::Message(session), |out| {
+            jsonrpc::write_request(out, IdRef::Int(id), method, |out| out.extend_from_slice(params));
+        });
+    }
+
+    /// Sends a notification; `write` adds the members of its parameters.
+    pub fn notify(&mut self, kind: Outgoing, method: &str, write: impl FnOnce(&mut Object<'_>)) {
+        self.push(kind, |out| {
             jsonrpc::write_notification(out, method, |out| {
                 let mut params = Object::new(out);
                 write(&mut params);
@@ -147,12 +187,12 @@ impl Outbox {
     }
 
     /// The messages in order, each with its JSON text.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (Outgoing, &[u8])> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&Outgoing, &[u8])> {
         let mut start = 0;
         self.messages.iter().map(move |(kind, end)| {
             let text = self.text.get(start..*end).unwrap_or_default();
             start = *end;
-            (*kind, text)
+            (kind, text)
         })
     }
 

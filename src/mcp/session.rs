@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde_json::value::RawValue;
 
 use crate::jsonrpc::{Error, Members, string};
-use crate::mcp::Revision;
+use crate::mcp::{Level, Revision};
 
 /// Who an authenticated peer is. Sessions belong to the principal that opened them.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -45,6 +45,8 @@ pub struct Capabilities {
     pub roots: bool,
     /// It can ask its model (`sampling/createMessage`).
     pub sampling: bool,
+    /// It can let its model use tools meanwhile.
+    pub sampling_tools: bool,
     /// It can show its user a form.
     pub elicitation_form: bool,
     /// It can show its user a URL.
@@ -55,10 +57,12 @@ impl Capabilities {
     fn read(raw: &RawValue) -> Result<Capabilities, Error> {
         let members = Members::of(raw)?;
         let elicitation = members.get("elicitation").map(Members::of).transpose()?;
+        let sampling = members.get("sampling").map(Members::of).transpose()?;
         let elicitation_url = elicitation.as_ref().is_some_and(|modes| modes.get("url").is_some());
         Ok(Capabilities {
             roots: members.get("roots").is_some(),
-            sampling: members.get("sampling").is_some(),
+            sampling: sampling.is_some(),
+            sampling_tools: sampling.is_some_and(|modes| modes.get("tools").is_some()),
             elicitation_url,
             // An empty object means forms: it is all that 2025-06-18 knew.
             elicitation_form: elicitation
@@ -83,14 +87,15 @@ pub struct ClientInfo {
 pub struct Session {
     pub(crate) id: u128,
     pub(crate) principal: Option<Principal>,
-    client: Option<Box<ClientInfo>>,
+    client: Option<Arc<ClientInfo>>,
     revision: Option<Revision>,
     operating: bool,
+    pub(crate) log_level: Level,
 }
 
 impl Session {
     pub(crate) fn new(id: u128, principal: Option<Principal>) -> Session {
-        Session { id, principal, client: None, revision: None, operating: false }
+        Session { id, principal, client: None, revision: None, operating: false, log_level: Level::Info }
     }
 
     /// The negotiated revision, or what stands in for it while the client has not initialized.
@@ -101,6 +106,10 @@ impl Session {
     /// Who the client is; `None` if it has not initialized this session.
     pub fn client(&self) -> Option<&ClientInfo> {
         self.client.as_deref()
+    }
+
+    pub(crate) fn client_arc(&self) -> Option<Arc<ClientInfo>> {
+        self.client.clone()
     }
 
     /// Who opened the session, where peers are authenticated.
@@ -132,7 +141,7 @@ impl Session {
             info.get(member).and_then(string).map(Box::<str>::from).ok_or_else(|| missing(path))
         };
         let (name, version_text) = (text("name", "clientInfo.name")?, text("version", "clientInfo.version")?);
-        self.client = Some(Box::new(ClientInfo { name, version: version_text, capabilities }));
+        self.client = Some(Arc::new(ClientInfo { name, version: version_text, capabilities }));
         let revision = Revision::negotiate(&version);
         self.revision = Some(revision);
         Ok(revision)

@@ -6,6 +6,8 @@
 //! Members that a revision does not know (a title before 2025-06-18, icons before 2025-11-25) are sent all the same:
 //! every revision's objects are open, and a client that knows the member can use it.
 
+use std::time::Duration;
+
 use crate::jsonrpc::{Array, Object};
 use crate::mcp::Annotations;
 use crate::schema::Field;
@@ -156,6 +158,7 @@ pub struct Tool {
     input_schema: Option<String>,
     output_schema: Option<String>,
     hints: [Option<bool>; 4],
+    pub(crate) timeout: Option<Duration>,
 }
 
 common!(Tool);
@@ -178,6 +181,13 @@ impl Tool {
     /// The JSON Schema of the structured result as text, instead of the one that [`Json`](crate::Json) gives.
     pub fn output_schema(mut self, json: impl Into<String>) -> Tool {
         self.output_schema = Some(json.into());
+        self
+    }
+
+    /// How long a call may take on other threads, as a blocking tool or deferred, instead of the limit `tool_timeout`.
+    /// The wait for a person's answer does not count.
+    pub fn timeout(mut self, timeout: Duration) -> Tool {
+        self.timeout = Some(timeout);
         self
     }
 
@@ -215,8 +225,8 @@ impl Tool {
         self
     }
 
-    pub(crate) fn has_output_schema(&self) -> bool {
-        self.output_schema.is_some()
+    pub(crate) fn output_schema_text(&self) -> Option<&str> {
+        self.output_schema.as_deref()
     }
 
     pub(crate) fn schemas(&self) -> impl Iterator<Item = &str> {

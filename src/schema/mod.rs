@@ -48,6 +48,7 @@
 //! assert_eq!(error.to_string(), "argument `days`: 60 is more than the maximum 14");
 //! ```
 
+mod conforms;
 mod macros;
 mod number;
 mod read;
@@ -55,6 +56,7 @@ mod shape;
 mod types;
 mod write;
 
+pub use conforms::conforms;
 pub use read::{Error, Place, Subject};
 pub use serde_json::value::RawValue;
 pub use shape::{Bound, Choice, Docs, Field, Kind, NoBound, Rules, Span};
@@ -183,10 +185,10 @@ pub fn read<T: Object>(subject: Subject, value: Option<&RawValue>) -> Result<T, 
     T::read(value.unwrap_or(RawValue::NULL), &Place::root(subject))
 }
 
-/// Reads arguments from JSON text; [`read`] is the same for a value that is known to be JSON.
+/// Reads arguments from JSON text; [`fn@read`] is the same for a value that is known to be JSON.
 ///
 /// # Errors
-/// As [`read`], and for text that is not JSON.
+/// As [`fn@read`], and for text that is not JSON.
 ///
 /// ```
 /// mcp_rill::schema! { struct Add { a: f64, b: f64 } }

@@ -1,0 +1,293 @@
+//! What bytes do to a connection.
+//!
+//! *Scope:* the part of [`Conn`] that takes requests out of the input and puts answers into the output. *Not in scope:*
+//! its interface, its states and their deadlines ([`conn`](super::conn)).
+//!
+//! A request that is whole within one read is parsed where it lies and nothing is copied. Otherwise the `input` buffer
+//! holds its head followed by the content so far, and the head is parsed a second time when the content is whole.
+//!
+//! ```text
+//!  feed ──▶ advance ──▶ Search ──head whole──▶ start ──▶ parse ──▶ Handler::head
+//!              ▲                                                     │
+//!              │                 body whole in this read: deliver ◀──┼──▶ answer, if refused
+//!              │                              │                      ▼
+//!              └── next request ◀── answered ─┴──◀── complete ◀── body, read by read
+//! ```
+
+use std::ops::Range;
+
+use super::body::{Decoder, Progress};
+use super::conn::{Answer, Conn, Handler, Nanos, Outcome, Pending, Reply, State, Verdict};
+use super::head::{Fields, Framing, Head, parse};
+use super::response::{Response, Shared, To};
+use super::{Refusal, shown};
+use crate::{Limits, Now};
+
+/// What a peer may send on a connection that carries a stream. Nothing is expected there; a pipelined request or two
+/// of a confused client is let pass, a flood is not.
+const STREAM_INPUT_BYTES_MAX: usize = 4 << 10;
+
+impl Conn {
+    /// Puts what `advance` left aside: the beginning of a head, or requests that wait.
+    pub(super) fn keep(&mut self, bytes: &[u8], shared: &mut Shared) {
+        if !bytes.is_empty() && !self.store(bytes, None, shared) {
+            self.refuse(shared, &budget_spent(), false);
+        }
+    }
+
+    pub(super) fn advance_buffered(&mut self, now: Now, handler: &mut impl Handler) {
+        let mut held = std::mem::take(&mut self.input);
+        let used = self.advance(now, held.as_slice(), handler);
+        held.consume(&mut handler.shared().pool, used);
+        if !held.is_empty() {
+            self.input = held;
+        }
+    }
+
+    /// Works through bytes that begin where the last call stopped. Returns how many are done with; what is left is
+    /// the beginning of a head, or whole requests for whose answers there is no room yet.
+    pub(super) fn advance<H: Handler>(&mut self, now: Now, bytes: &[u8], handler: &mut H) -> usize {
+        let mut used = 0;
+        loop {
+            let rest = bytes.get(used..).unwrap_or_default();
+            if rest.is_empty() {
+                return used;
+            }
+            match &mut self.state {
+                State::Head { search, began } => {
+                    let limits = &handler.shared().limits;
+                    if self.output.len() >= limits.turn_bytes_max {
+                        return used;
+                    }
+                    let found = search.find(rest, limits);
+                    let skipped = search.take_skipped();
+                    match found {
+                        Ok(Some(range)) => used += self.start(now, rest, range, handler),
+                        Ok(None) => {
+                            // A CR alone may become one more empty line, which begins nothing.
+                            let begun = rest.get(skipped..).is_some_and(|rest| !b"\r".starts_with(rest));
+                            if begun && !*began {
+                                *began = true;
+                                self.since = Nanos::of(now);
+                            }
+                            return used + skipped;
+                        }
+                        Err(refusal) => {
+                            let head_only = rest.get(skipped..).unwrap_or_default().starts_with(b"HEAD ");
+                            self.refuse(handler.shared(), &refusal, head_only);
+                        }
+                    }
+                }
+                State::Body(_) => used += self.body(now, rest, handler),
+                State::Stream | State::Closing | State::Linger | State::Closed => {
+                    self.drop_input(rest.len(), &handler.shared().limits);
+                    return bytes.len();
+                }
+            }
+        }
+    }
+
+    /// A whole head was found at `range` of `rest`. Returns how many bytes are done with.
+    fn start<H: Handler>(&mut self, now: Now, rest: &[u8], range: Range<usize>, handler: &mut H) -> usize {
+        let end = range.end;
+        let bytes = rest.get(range).unwrap_or_default();
+        let after = rest.get(end..).unwrap_or_default();
+        let mut fields = Fields::new();
+        let head = match parse(bytes, &mut fields, &handler.shared().limits) {
+            Ok(head) => head,
+            Err(refusal) => {
+                self.refuse(handler.shared(), &refusal, bytes.starts_with(b"HEAD "));
+                return end;
+            }
+        };
+        let to = To { head_only: head.method == "HEAD", keep_alive: head.keep_alive };
+        let length = match head.framing {
+            Framing::None => Some(0),
+            Framing::Length(length) => usize::try_from(length).ok(),
+            // Chunks have to be put together, so they take the way over the buffer.
+            Framing::Chunked => None,
+        };
+        let body = length.and_then(|length| after.get(..length));
+        match (handler.head(&head), body) {
+            (Verdict::Refuse(answer), _) if head.expect_continue => {
+                self.answer(now, &answer, To { keep_alive: false, ..to }, handler.shared());
+                end
+            }
+            (Verdict::Refuse(answer), Some(body)) => {
+                self.answer(now, &answer, to, handler.shared());
+                end + body.len()
+            }
+            (Verdict::Read, Some(body)) => {
+                self.deliver(now, &head, body, handler);
+                end + body.len()
+            }
+            (verdict, None) => {
+                let waits = head.expect_continue && after.is_empty();
+                let decoder = Decoder::new(head.framing);
+                let (head_len, total) =
+                    (bytes.len(), length.map(|length| length.saturating_add(bytes.len())));
+                let refused = match verdict {
+                    Verdict::Read => None,
+                    Verdict::Refuse(answer) => Some(answer),
+                };
+                let pending = Pending { decoder, head_len, to, total, received: 0, refused };
+                self.await_body(now, bytes, pending, waits, handler.shared());
+                end
+            }
+        }
+    }
+
+    fn await_body(&mut self, now: Now, head: &[u8], pending: Pending, waits: bool, shared: &mut Shared) {
+        self.since = Nanos::of(now);
+        if pending.refused.is_none() && !self.store(head, pending.total, shared) {
+            return self.refuse(shared, &budget_spent(), pending.to.head_only);
+        }
+        if waits {
+            self.output.append(&mut shared.pool, b"HTTP/1.1 100 Continue\r\n\r\n");
+        }
+        self.state = State::Body(Box::new(pending));
+    }
+
+    /// More of a body. Returns how many bytes belong to it.
+    fn body<H: Handler>(&mut self, now: Now, bytes: &[u8], handler: &mut H) -> usize {
+        let State::Body(pending) = &mut self.state else { return 0 };
+        let shared = handler.shared();
+        let Shared { pool, limits, .. } = shared;
+        pending.received = pending.received.saturating_add(bytes.len() as u64);
+        let (decoder, total) = (&mut pending.decoder, pending.total);
+        let mut room = Some(limits.buffered_bytes_max.saturating_sub(pool.used()));
+        let decoded = match pending.refused {
+            Some(_) => decoder.decode(bytes, limits, |_| {}),
+            None => self.input.write(pool, |out| {
+                decoder
+                    .decode(bytes, limits, |data| room = room.and_then(|room| append(out, data, total, room)))
+            }),
+        };
+        let decoded = decoded.and_then(|progress| room.map(|_| progress).ok_or_else(budget_spent));
+        match decoded {
+            Ok(Progress { used, done }) => {
+                if done {
+                    self.complete(now, handler);
+                }
+                used
+            }
+            Err(refusal) => {
+                let head_only = pending.to.head_only;
+                self.refuse(shared, &refusal, head_only);
+                bytes.len()
+            }
+        }
+    }
+
+    /// The body is whole.
+    fn complete<H: Handler>(&mut self, now: Now, handler: &mut H) {
+        let State::Body(pending) = std::mem::replace(&mut self.state, State::Closed) else { return };
+        if let Some(answer) = pending.refused {
+            return self.answer(now, &answer, pending.to, handler.shared());
+        }
+        let mut input = std::mem::take(&mut self.input);
+        let mut fields = Fields::new();
+        let (head, body) = input.as_slice().split_at_checked(pending.head_len).unwrap_or_default();
+        match parse(head, &mut fields, &handler.shared().limits) {
+            Ok(head) => self.deliver(now, &head, body, handler),
+            Err(refusal) => self.refuse(handler.shared(), &refusal, pending.to.head_only),
+        }
+        input.clear(&mut handler.shared().pool);
+    }
+
+    fn deliver<H: Handler>(&mut self, now: Now, head: &Head<'_>, body: &[u8], handler: &mut H) {
+        let to = To { head_only: head.method == "HEAD", keep_alive: head.keep_alive };
+        let mut reply = Reply { output: &mut self.output, to, outcome: Outcome::None };
+        handler.request(head, body, &mut reply);
+        if reply.outcome == Outcome::None {
+            // A request without an answer would hang its peer, and the next answer would be taken for this one's.
+            let target = shown(head.target.as_bytes());
+            let text = format!("the server gave no answer to {} {target}", head.method);
+            reply.send(handler.shared(), &Response::text(500, &text));
+        }
+        let Reply { to, outcome, .. } = reply;
+        self.answered(now, if outcome == Outcome::Stream { State::Stream } else { State::after(to) });
+    }
+
+    fn answer(&mut self, now: Now, answer: &Answer, to: To, shared: &mut Shared) {
+        answer.write(shared, &mut self.output, to);
+        self.answered(now, State::after(to));
+    }
+
+    fn answered(&mut self, now: Now, state: State) {
+        self.state = state;
+        self.since = Nanos::of(now);
+        self.fresh = false;
+    }
+
+    /// The last response of this connection: from here on the peer's bytes have no certain meaning.
+    pub(super) fn refuse(&mut self, shared: &mut Shared, refusal: &Refusal, head_only: bool) {
+        let retry: &[(&str, &str)] = if refusal.status == 503 { &[("Retry-After", "1")] } else { &[] };
+        let response = Response { headers: retry, ..Response::text(refusal.status, &refusal.reason) };
+        shared.refused(refusal.status, refusal.reason.as_bytes());
+        shared.respond(&mut self.output, &response, To { head_only, keep_alive: false });
+        self.state = State::Closing;
+    }
+
+    fn drop_input(&mut self, count: usize, limits: &Limits) {
+        self.dropped = self.dropped.saturating_add(u32::try_from(count).unwrap_or(u32::MAX));
+        let max = if self.is_stream() { STREAM_INPUT_BYTES_MAX } else { limits.linger_bytes_max };
+        if self.dropped as usize > max {
+            self.state = State::Closed;
+        }
+    }
+
+    /// Appends to `input`, unless that takes all peers together over the global budget.
+    fn store(&mut self, bytes: &[u8], total: Option<usize>, shared: &mut Shared) -> bool {
+        let room = shared.limits.buffered_bytes_max.saturating_sub(shared.pool.used());
+        self.input.write(&mut shared.pool, |out| append(out, bytes, total, room)).is_some()
+    }
+
+    /// Runs at the end of each call that may change the state.
+    pub(super) fn settle(&mut self, now: Now, quiet: bool, shared: &mut Shared) {
+        let is_head = matches!(self.state, State::Head { .. });
+        self.stalled = is_head && self.output.len() >= shared.limits.turn_bytes_max;
+        if self.eof && !self.stalled {
+            match self.state {
+                State::Head { began: false, .. } => self.state = State::Closing,
+                State::Head { began: true, .. } | State::Body(_) => {
+                    let reason = "the connection was half-closed within a request; send requests whole";
+                    self.refuse(shared, &Refusal::new(400, reason), false);
+                }
+                State::Stream => self.state = State::Closed,
+                State::Closing | State::Linger | State::Closed => {}
+            }
+        }
+        match self.state {
+            State::Head { .. } | State::Body(_) => {}
+            State::Stream | State::Closing | State::Linger => self.input.clear(&mut shared.pool),
+            State::Closed => self.release(shared),
+        }
+        if quiet && !self.output.is_empty() {
+            self.wrote = Nanos::of(now);
+        }
+    }
+}
+
+/// Appends `data` if the memory it takes is at most `room`; gives what is left of that.
+///
+/// A vector doubles when it grows; where the `total` is known it grows to no more than that, because a body of 4 MiB
+/// must not be charged as 8.
+fn append(out: &mut Vec<u8>, data: &[u8], total: Option<usize>, room: usize) -> Option<usize> {
+    let (len, capacity) = (out.len(), out.capacity());
+    let needed = len.saturating_add(data.len());
+    if needed > capacity {
+        let doubled = needed.max(capacity.saturating_mul(2));
+        let target = total.map_or(doubled, |total| doubled.min(total.max(needed)));
+        if target - capacity > room {
+            return None;
+        }
+        out.reserve_exact(target - len);
+    }
+    out.extend_from_slice(data);
+    Some(room.saturating_sub(out.capacity() - capacity))
+}
+
+pub(super) fn budget_spent() -> Refusal {
+    Refusal::new(503, "the server holds as much data as it may; try again in a moment")
+}

@@ -1,0 +1,509 @@
+//! Calls from their first run to their last: handlers on this thread and on others, questions, deadlines.
+//!
+//! *Scope:* running a tool's, resource's or prompt's handler, keeping what is not finished, and finishing it.
+//! *Not in scope:* methods (that is `dispatch`), threads and clocks.
+//!
+//! ```text
+//!              ┌────────────────────────── all answered, or question_timeout ◀──────────┐
+//!              ▼                                                                        │
+//!  request ─▶ run ─┬─ value, error, panic ─────────────────────────▶ answered           │
+//!              │   ├─ questions ─▶ requests to the client ─▶ Asking ────────────────────┘
+//!              │   └─ deferred ──▶ Elsewhere ─┬─ Reply::finish ────▶ answered
+//!              └─ blocking ─▶ Elsewhere       ├─ result ───────────▶ answered
+//!                                             ├─ questions ────────▶ Asking
+//!                                             └─ timeout ──────────▶ answered with an error
+//!  cancelled, or the session ends: forgotten from any state, and whoever works on it is told
+//! ```
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::value::RawValue;
+
+use crate::Now;
+use crate::jsonrpc::{Array, Error, Object, Response};
+use crate::mcp::ask::{Answer, Asked};
+use crate::mcp::call::{CallError, Context, Failure, Link, Notes};
+use crate::mcp::dispatch::{Dispatch, shorten};
+use crate::mcp::reply::{Finished, Flags, Note, Progress};
+use crate::mcp::server::{BlockingTool, Registry, ToolHandler};
+use crate::mcp::{
+    Audience, Call, CallKey, Outbox, Outgoing, PromptResult, ResourceContents, Revision, SessionKey, Slot,
+    ToolResult,
+};
+
+/// What is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    Tool,
+    Resource,
+    Prompt,
+}
+
+/// Everything that a run of a handler needs, and that is left after it.
+#[derive(Debug)]
+pub(crate) struct Run<'a> {
+    pub(crate) key: CallKey,
+    pub(crate) session: SessionKey,
+    pub(crate) target: Target,
+    /// The tool's or prompt's name, or the resource's URI.
+    pub(crate) subject: Cow<'a, str>,
+    pub(crate) arguments: Option<Cow<'a, RawValue>>,
+    pub(crate) context: Context<'a>,
+    pub(crate) asked: Asked,
+    pub(crate) flags: Option<Arc<Flags>>,
+    /// What is left of the tool's time on other threads.
+    pub(crate) time_left: Option<Duration>,
+    /// The progress that was reported last.
+    pub(crate) progress: Option<f64>,
+}
+
+impl Run<'_> {
+    fn into_owned(self) -> Run<'static> {
+        Run {
+            key: self.key,
+            session: self.session,
+            target: self.target,
+            subject: Cow::Owned(self.subject.into_owned()),
+            arguments: self.arguments.map(|arguments| Cow::Owned(arguments.into_owned())),
+            context: self.context.into_owned(),
+            asked: self.asked,
+            flags: self.flags,
+            time_left: self.time_left,
+            progress: self.progress,
+        }
+    }
+
+    fn revision(&self) -> Revision {
+        self.context.revision
+    }
+
+    /// Roughly the memory that a peer has made it hold.
+    fn held_bytes(&self) -> usize {
+        let arguments = self.arguments.as_ref().map_or(0, |arguments| arguments.get().len());
+        let meta = self.context.meta.as_ref().map_or(0, |meta| meta.get().len());
+        512 + self.subject.len() + arguments + meta + self.asked.held_bytes()
+    }
+}
+
+/// A call that is not finished.
+#[derive(Debug)]
+struct Kept {
+    run: Run<'static>,
+    /// Requests to the client that have no answer yet; none: it runs elsewhere.
+    asking: Vec<(i64, Box<str>)>,
+    since: Duration,
+    deadline: Duration,
+    held_bytes: usize,
+}
+
+/// The calls that are not finished.
+#[derive(Debug, Default)]
+pub(crate) struct Calls {
+    kept: BTreeMap<CallKey, Kept>,
+    /// By the id of the request to the client. Ids are never used twice.
+    questions: BTreeMap<i64, CallKey>,
+    last_question: i64,
+    deadlines: BTreeSet<(Duration, CallKey)>,
+    held_bytes: usize,
+}
+
+impl Calls {
+    fn keep(&mut self, kept: Kept) {
+        self.held_bytes += kept.held_bytes;
+        self.deadlines.insert((kept.deadline, kept.run.key));
+        kept.asking.iter().for_each(|(id, _)| {
+            self.questions.insert(*id, kept.run.key);
+        });
+        self.kept.insert(kept.run.key, kept);
+    }
+
+    fn take(&mut self, key: CallKey) -> Option<Kept> {
+        let kept = self.kept.remove(&key)?;
+        self.held_bytes -= kept.held_bytes;
+        self.deadlines.remove(&(kept.deadline, key));
+        kept.asking.iter().for_each(|(id, _)| {
+            self.questions.remove(id);
+        });
+        Some(kept)
+    }
+
+    pub(crate) fn due(&self) -> Option<Duration> {
+        self.deadlines.first().map(|(deadline, _)| *deadline)
+    }
+
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.held_bytes
+    }
+
+    pub(crate) fn session_of(&self, key: CallKey) -> Option<SessionKey> {
+        self.kept.get(&key).map(|kept| kept.run.session)
+    }
+}
+
+/// What a handler has made.
+enum Produced {
+    Tool(ToolResult),
+    Contents(Vec<ResourceContents>, Option<String>),
+    Prompt(PromptResult, Option<String>),
+}
+
+impl Dispatch {
+    /// Runs the handler, for the first time or again.
+    pub(crate) fn run(&mut self, mut run: Run<'_>, now: Now, out: &mut Outbox) {
+        if run.target == Target::Tool
+            && let Some((tool, ToolHandler::Blocking(handler))) = self.registry.tools.find(&run.subject)
+        {
+            let time = run.time_left.or(tool.timeout).unwrap_or(self.limits.tool_timeout);
+            let handler = handler.clone();
+            return self.run_elsewhere(run.into_owned(), handler, time, now, out);
+        }
+        let link = Link { call: run.key, flags: run.flags.take(), mailbox: self.mailbox.clone() };
+        let (context, asked) = (run.context, std::mem::take(&mut run.asked));
+        let mut call = Call { context, asked, notes: Notes::Kept(Vec::new()), link, deferred: false };
+        let produced =
+            produce(&mut self.registry, run.target, &run.subject, run.arguments.as_deref(), &mut call);
+        let notes = call.notes.take();
+        let Call { context, asked, link, deferred, .. } = call;
+        run = Run { context, asked, flags: link.flags, ..run };
+        notes.into_iter().for_each(|note| emit(&mut run, note, out));
+        if run.asked.pending.is_empty() && deferred && matches!(produced, Err(CallError(Failure::Deferred))) {
+            let time = run.time_left.unwrap_or_else(|| self.timeout_of(&run.subject));
+            self.keep(run.into_owned(), Vec::new(), now, time);
+        } else {
+            self.settle(run, produced, now, out);
+        }
+    }
+
+    fn timeout_of(&mut self, tool: &str) -> Duration {
+        let own = self.registry.tools.find(tool).and_then(|(tool, _)| tool.timeout);
+        own.unwrap_or(self.limits.tool_timeout)
+    }
+
+    fn run_elsewhere(
+        &mut self,
+        mut run: Run<'static>,
+        handler: BlockingTool,
+        time: Duration,
+        now: Now,
+        out: &mut Outbox,
+    ) {
+        let mut link = Link { call: run.key, flags: run.flags.take(), mailbox: self.mailbox.clone() };
+        run.flags = Some(link.flags().clone());
+        run.time_left = Some(time);
+        let mut context = run.context.clone();
+        context.deadline = Some(now.mono.saturating_add(time));
+        let asked = std::mem::take(&mut run.asked);
+        let (arguments, name) = (run.arguments.clone(), run.subject.clone());
+        let job = move || {
+            let (call, mailbox) = (link.call, link.mailbox.clone());
+            let mut call_at_hand = Call { context, asked, notes: Notes::Mailed, link, deferred: false };
+            let result = guarded("tool", &name, || handler(arguments.as_deref(), &mut call_at_hand));
+            // Whoever got a reply from a deferring handler finishes the call.
+            if !(call_at_hand.deferred
+                && call_at_hand.asked.pending.is_empty()
+                && matches!(result, Err(CallError(Failure::Deferred))))
+            {
+                mailbox.finish(call, Finished::Ran(result, call_at_hand.asked));
+            }
+        };
+        if self.jobs.push(run.key, Box::new(job)) {
+            self.keep(run, Vec::new(), now, time);
+        } else {
+            let message =
+                "busy: all worker threads are busy and the queue is full (limits workers, worker_queue_max)";
+            out.error(run.key, &Error::new(-32000, message));
+        }
+    }
+
+    fn keep(&mut self, mut run: Run<'static>, asking: Vec<(i64, Box<str>)>, now: Now, time: Duration) {
+        if asking.is_empty() {
+            run.time_left = Some(time);
+        }
+        let held_bytes = run.held_bytes();
+        self.calls.keep(Kept {
+            run,
+            asking,
+            since: now.mono,
+            deadline: now.mono.saturating_add(time),
+            held_bytes,
+        });
+    }
+
+    /// The handler came back: with questions, or with its last word. Questions win over whatever it returned.
+    fn settle(
+        &mut self,
+        mut run: Run<'_>,
+        produced: Result<Produced, CallError>,
+        now: Now,
+        out: &mut Outbox,
+    ) {
+        if run.asked.pending.is_empty() {
+            return self.answer_call(&run, produced, out);
+        }
+        run.asked.rounds += 1;
+        if run.asked.rounds > self.limits.rounds_max {
+            let rounds = self.limits.rounds_max;
+            let error = CallError::told(format!(
+                "the tool asked the client in more than {rounds} rounds (limit rounds_max)"
+            ));
+            return self.answer_call(&run, Err(error), out);
+        }
+        let mut asking = Vec::new();
+        for question in std::mem::take(&mut run.asked.pending) {
+            self.calls.last_question += 1;
+            let id = self.calls.last_question;
+            out.request(run.session, id, question.method, &question.params);
+            asking.push((id, question.key));
+        }
+        self.keep(run.into_owned(), asking, now, self.limits.question_timeout);
+    }
+
+    fn answer_call(&mut self, run: &Run<'_>, produced: Result<Produced, CallError>, out: &mut Outbox) {
+        let revision = run.revision();
+        let produced = match produced {
+            Err(CallError(Failure::Told(text))) if run.target == Target::Tool => {
+                Ok(Produced::Tool(ToolResult::error(text)))
+            }
+            other => other,
+        };
+        match produced {
+            Ok(Produced::Tool(result)) => match self.check_structured(&run.subject, &result) {
+                Ok(()) => out.result(run.key, |out| result.write(out, revision)),
+                Err(error) => out.error(run.key, &error),
+            },
+            Ok(Produced::Contents(contents, mime_type)) => out.result(run.key, |out| {
+                Object::new(out).field("contents", |out| {
+                    let mut items = Array::new(out);
+                    contents.iter().for_each(|contents| {
+                        items.item(|out| contents.write(out, &run.subject, mime_type.as_deref()));
+                    });
+                });
+            }),
+            Ok(Produced::Prompt(result, description)) => {
+                out.result(run.key, |out| result.write(out, description.as_deref(), revision));
+            }
+            Err(error) => {
+                let uri = (run.target == Target::Resource).then_some(&*run.subject);
+                out.error(run.key, &error.into_error(uri));
+            }
+        }
+    }
+
+    /// A tool that declares what it returns must return it (MCP tools, output schema).
+    fn check_structured(&mut self, name: &str, result: &ToolResult) -> Result<(), Error> {
+        let schema = self.registry.tools.find(name).and_then(|(tool, _)| tool.output_schema_text());
+        let Some(schema) = schema.filter(|_| !result.is_error()) else { return Ok(()) };
+        let Some(structured) = result.structured_text() else {
+            let message = format_args!(
+                "the tool `{name}` declares an output schema but returned no structured content"
+            );
+            return Err(Error::internal(message));
+        };
+        if cfg!(debug_assertions)
+            && let Err(problem) = crate::schema::conforms(schema, structured)
+        {
+            let message = format_args!(
+                "the tool `{name}` returned structured content that breaks its output schema: {problem}"
+            );
+            return Err(Error::internal(message));
+        }
+        Ok(())
+    }
+
+    /// An answer of the client. Says whether it was waited for, from this session.
+    pub(crate) fn take_answer(
+        &mut self,
+        session: SessionKey,
+        answer: &Response<'_>,
+        now: Now,
+        out: &mut Outbox,
+    ) -> bool {
+        let Some(crate::jsonrpc::IdRef::Int(id)) = answer.id else { return false };
+        let Some(key) = self.calls.questions.get(&id).copied() else { return false };
+        if self.calls.session_of(key) != Some(session) {
+            return false;
+        }
+        let Some(mut kept) = self.calls.take(key) else { return false };
+        let at = kept.asking.iter().position(|(asked, _)| *asked == id);
+        if let Some((_, question)) = at.map(|at| kept.asking.swap_remove(at)) {
+            let answer = match answer.outcome {
+                Ok(result) => Answer::Result(result.to_owned()),
+                Err(error) => Answer::Error(
+                    Error::read(error).unwrap_or_else(|_| Error::internal("an error of unknown form")),
+                ),
+            };
+            kept.run.asked.answer(question, answer);
+        }
+        if kept.asking.is_empty() {
+            self.run_again(kept.run, now, out);
+        } else {
+            kept.held_bytes = kept.run.held_bytes();
+            self.calls.keep(kept);
+        }
+        true
+    }
+
+    fn run_again(&mut self, mut run: Run<'static>, now: Now, out: &mut Outbox) {
+        run.asked.rewind();
+        self.run(run, now, out);
+    }
+
+    /// The client or the end of its session cancels a call: whoever works on it is told, and so is the client, of
+    /// questions that need no answer any more.
+    pub(crate) fn cancel_call(&mut self, key: CallKey, out: &mut Outbox) {
+        if let Some(kept) = self.calls.take(key) {
+            self.abandon(&kept, "the request was cancelled", out);
+        }
+    }
+
+    fn abandon(&mut self, kept: &Kept, reason: &str, out: &mut Outbox) {
+        if let Some(flags) = &kept.run.flags {
+            flags.cancel();
+        }
+        self.jobs.give_up(kept.run.key);
+        for (id, _) in &kept.asking {
+            out.notify(Outgoing::Message(kept.run.session), "notifications/cancelled", |params| {
+                params.int("requestId", *id).str("reason", reason);
+            });
+        }
+    }
+
+    /// Meets the deadlines that have passed.
+    pub(crate) fn expire_calls(&mut self, now: Now, out: &mut Outbox) {
+        while let Some((_, key)) =
+            self.calls.deadlines.first().copied().filter(|(deadline, _)| *deadline <= now.mono)
+        {
+            let Some(mut kept) = self.calls.take(key) else { return };
+            self.abandon(&kept, "it took too long", out);
+            if kept.asking.is_empty() {
+                let time = kept.deadline.saturating_sub(kept.since);
+                let text = format!(
+                    "the tool `{}` did not finish within {} s (its timeout)",
+                    kept.run.subject,
+                    time.as_secs_f64()
+                );
+                self.answer_call(&kept.run, Err(CallError::told(text)), out);
+            } else {
+                for (_, question) in kept.asking.drain(..) {
+                    kept.run.asked.answer(question, Answer::TimedOut);
+                }
+                // Asking is over; the time for working goes on.
+                kept.run.flags = None;
+                self.run_again(kept.run, now, out);
+            }
+        }
+    }
+
+    /// A call came back from another thread.
+    pub(crate) fn take_finished(&mut self, key: CallKey, finished: Finished, now: Now, out: &mut Outbox) {
+        let is_elsewhere = self.calls.kept.get(&key).is_some_and(|kept| kept.asking.is_empty());
+        let Some(kept) = is_elsewhere.then(|| self.calls.take(key)).flatten() else { return };
+        let mut run = kept.run;
+        run.time_left = Some(kept.deadline.saturating_sub(now.mono));
+        let result = match finished {
+            Finished::Deferred(result) => result,
+            Finished::Ran(result, asked) => {
+                run.asked = asked;
+                result
+            }
+        };
+        self.settle(run, result.map(Produced::Tool), now, out);
+    }
+
+    /// Progress or a log of a call that runs elsewhere.
+    pub(crate) fn take_note(&mut self, key: CallKey, note: Note, out: &mut Outbox) {
+        if let Some(kept) = self.calls.kept.get_mut(&key) {
+            emit(&mut kept.run, note, out);
+        }
+    }
+}
+
+/// Sends progress if it is any, and a log.
+fn emit(run: &mut Run<'_>, note: Note, out: &mut Outbox) {
+    match note {
+        Note::Progress(Progress { done, total, message }) => {
+            let grows = done.is_finite() && run.progress.is_none_or(|before| done > before);
+            let Some(token) = run.context.progress_token().filter(|_| grows) else { return };
+            let kind = Outgoing::Latest(Audience::One(run.session), Slot::Progress(run.key));
+            let revision = run.context.revision;
+            out.notify(kind, "notifications/progress", |params| {
+                params.raw("progressToken", token).f64("progress", done);
+                if let Some(total) = total {
+                    params.f64("total", total);
+                }
+                params.opt_str("message", message.as_deref().filter(|_| revision >= Revision::V2025_03_26));
+            });
+            run.progress = Some(done);
+        }
+        log => write_log(Audience::One(run.session), &log, out),
+    }
+}
+
+pub(crate) fn write_log(audience: Audience, log: &Note, out: &mut Outbox) {
+    let Note::Log { level, logger, data } = log else { return };
+    out.notify(Outgoing::Log(audience, *level), "notifications/message", |params| {
+        params.str("level", level.name()).opt_str("logger", logger.as_deref());
+        params.raw("data", &data.to_string());
+    });
+}
+
+/// Finds the handler and calls it.
+fn produce(
+    registry: &mut Registry,
+    target: Target,
+    subject: &str,
+    arguments: Option<&RawValue>,
+    call: &mut Call<'_>,
+) -> Result<Produced, CallError> {
+    match target {
+        Target::Tool => match registry.tools.find(subject) {
+            Some((_, ToolHandler::Inline(handler))) => {
+                guarded("tool", subject, || handler(arguments, call)).map(Produced::Tool)
+            }
+            _ => Err(CallError::invalid_params(format!(
+                "unknown tool `{}`; `tools/list` lists the tools",
+                shorten(subject)
+            ))),
+        },
+        Target::Prompt => match registry.prompts.find(subject) {
+            Some((prompt, handler)) => {
+                let result = guarded("prompt", subject, || handler(arguments, call))?;
+                Ok(Produced::Prompt(result, prompt.description_text().map(str::to_owned)))
+            }
+            None => Err(CallError::invalid_params(format!(
+                "unknown prompt `{}`; `prompts/list` lists the prompts",
+                shorten(subject)
+            ))),
+        },
+        Target::Resource => read_resource(registry, subject, call),
+    }
+}
+
+/// A resource of exactly that URI, else the first template that matches it.
+fn read_resource(registry: &mut Registry, uri: &str, call: &mut Call<'_>) -> Result<Produced, CallError> {
+    if let Some((resource, handler)) = registry.resources.find(uri) {
+        let contents = guarded("resource", uri, || handler(call))?;
+        return Ok(Produced::Contents(contents, resource.mime().map(str::to_owned)));
+    }
+    for (template, pattern, handler) in registry.templates.iter_mut() {
+        if let Some(vars) = pattern.matches(uri) {
+            let contents = guarded("resource template", &template.uri_template, || handler(&vars, call))?;
+            return Ok(Produced::Contents(contents, template.mime().map(str::to_owned)));
+        }
+    }
+    Err(CallError::not_found())
+}
+
+/// The one boundary where a panic of a user's handler is caught.
+fn guarded<T>(
+    kind: &str,
+    name: &str,
+    handler: impl FnOnce() -> Result<T, CallError>,
+) -> Result<T, CallError> {
+    catch_unwind(AssertUnwindSafe(handler))
+        .unwrap_or_else(|_| Err(CallError::internal(format!("the handler of {kind} `{name}` panicked"))))
+}

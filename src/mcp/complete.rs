@@ -1,0 +1,138 @@
+//! Completion of arguments while the user types (MCP completion).
+//!
+//! *Scope:* what completes an argument, and the result. *Not in scope:* which arguments there are.
+
+use serde_json::value::RawValue;
+
+use crate::jsonrpc::{Array, Error, Members, Object, string};
+use crate::mcp::server::Registry;
+use crate::schema::{Field, Kind};
+
+/// A client shows no more, and the schema allows no more.
+const VALUES_MAX: usize = 100;
+
+/// What an argument belongs to.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Completed {
+    Prompt(String),
+    Template(String),
+}
+
+/// What the user has typed so far.
+#[derive(Debug)]
+pub struct Partial<'a> {
+    value: &'a str,
+    others: &'a [(String, String)],
+}
+
+impl Partial<'_> {
+    /// The beginning of the argument's value.
+    pub fn value(&self) -> &str {
+        self.value
+    }
+
+    /// The value of another argument, if it is known already (since 2025-06-18).
+    pub fn other(&self, name: &str) -> Option<&str> {
+        self.others.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str())
+    }
+}
+
+/// What completes an argument: a list of values, of which those are offered that begin with what was typed, in any
+/// case of letters; or a closure, whose values are offered as they are.
+pub trait Completer: Send {
+    /// All values that fit; the client gets the first 100 and their number.
+    fn complete(&mut self, partial: &Partial<'_>) -> Vec<String>;
+}
+
+impl<F: FnMut(&Partial<'_>) -> Vec<String> + Send> Completer for F {
+    fn complete(&mut self, partial: &Partial<'_>) -> Vec<String> {
+        self(partial)
+    }
+}
+
+impl<const N: usize> Completer for [&'static str; N] {
+    fn complete(&mut self, partial: &Partial<'_>) -> Vec<String> {
+        beginning_with(self.iter().copied(), partial)
+    }
+}
+
+impl Completer for Vec<String> {
+    fn complete(&mut self, partial: &Partial<'_>) -> Vec<String> {
+        beginning_with(self.iter().map(String::as_str), partial)
+    }
+}
+
+fn beginning_with<'a>(values: impl Iterator<Item = &'a str>, partial: &Partial<'_>) -> Vec<String> {
+    let typed = partial.value;
+    let begins =
+        |value: &&str| value.get(..typed.len()).is_some_and(|start| start.eq_ignore_ascii_case(typed));
+    values.filter(begins).map(str::to_owned).collect()
+}
+
+/// The values of an enum of `schema!`.
+pub(crate) fn choices(field: &Field) -> Option<Vec<String>> {
+    match field.kind {
+        Kind::Choice { choices, .. } => Some(choices.iter().map(|choice| choice.value.to_owned()).collect()),
+        _ => None,
+    }
+}
+
+/// Answers `completion/complete`.
+///
+/// # Errors
+/// −32602 for parameters that are not right, and for a prompt or template that does not exist. An argument that nothing
+/// completes has no values.
+pub(crate) fn complete(
+    registry: &mut Registry,
+    params: Option<&RawValue>,
+    out: &mut Vec<u8>,
+) -> Result<(), Error> {
+    let missing =
+        |name: &str| Error::invalid_params(format_args!("`{name}` is missing or of the wrong type"));
+    let params = Members::of(params.ok_or_else(|| missing("ref"))?)?;
+    let completed = read_reference(registry, params.get("ref").ok_or_else(|| missing("ref"))?)?;
+    let argument = Members::of(params.get("argument").ok_or_else(|| missing("argument"))?)?;
+    let name = argument.get("name").and_then(string).ok_or_else(|| missing("argument.name"))?;
+    let value = argument.get("value").and_then(string).ok_or_else(|| missing("argument.value"))?;
+    let mut others = Vec::new();
+    if let Some(context) = params.get("context").map(Members::of).transpose()?
+        && let Some(known) = context.get("arguments").map(Members::of).transpose()?
+    {
+        others.extend(
+            known.iter().filter_map(|(name, value)| Some((name.to_owned(), string(value)?.into_owned()))),
+        );
+    }
+    let completer = registry.completions.get_mut(&(completed, name.into_owned()));
+    let values = completer.map(|completer| completer.complete(&Partial { value: &value, others: &others }));
+    write(out, &values.unwrap_or_default());
+    Ok(())
+}
+
+fn read_reference(registry: &mut Registry, reference: &RawValue) -> Result<Completed, Error> {
+    let members = Members::of(reference)?;
+    let text =
+        |name: &str| members.get(name).and_then(string).map(|text| text.into_owned()).unwrap_or_default();
+    let (completed, exists) = match text("type").as_str() {
+        "ref/prompt" => (Completed::Prompt(text("name")), registry.prompts.find(&text("name")).is_some()),
+        "ref/resource" => (Completed::Template(text("uri")), registry.templates.find(&text("uri")).is_some()),
+        _ => return Err(Error::invalid_params("`ref.type` must be ref/prompt or ref/resource")),
+    };
+    exists
+        .then_some(completed)
+        .ok_or_else(|| Error::invalid_params("`ref` names no prompt or resource template of this server"))
+}
+
+fn write(out: &mut Vec<u8>, values: &[String]) {
+    let mut result = Object::new(out);
+    result.field("completion", |out| {
+        let mut completion = Object::new(out);
+        completion.field("values", |out| {
+            let mut list = Array::new(out);
+            values.iter().take(VALUES_MAX).for_each(|value| {
+                list.str(value);
+            });
+        });
+        completion.int("total", i64::try_from(values.len()).unwrap_or(i64::MAX));
+        completion.bool("hasMore", values.len() > VALUES_MAX);
+    });
+}

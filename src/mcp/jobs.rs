@@ -1,0 +1,143 @@
+//! Work for a bounded number of threads.
+//!
+//! *Scope:* [`Jobs`], a queue that knows how many threads there should be. *Not in scope:* the threads: a driver makes
+//! one whenever [`Jobs::wants_thread`] says so, and lets it [`work`](Jobs::work).
+//!
+//! ```text
+//!  push ──▶ queued ──▶ running ──▶ done
+//!             │           └─ given up ──▶ stuck ──▶ done late: the thread ends, or is not replaced
+//!             └─ given up ──▶ gone
+//! ```
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+use crate::Limits;
+use crate::mcp::CallKey;
+
+/// A queue of jobs.
+#[derive(Debug)]
+pub struct Jobs {
+    state: Mutex<State>,
+    ready: Condvar,
+    workers: usize,
+    queue_max: usize,
+    stuck_max: usize,
+}
+
+type Job = Box<dyn FnOnce() + Send>;
+
+#[derive(Default)]
+struct State {
+    queue: VecDeque<(CallKey, Job)>,
+    running: BTreeSet<CallKey>,
+    /// Running jobs that nobody waits for any more.
+    stuck: BTreeSet<CallKey>,
+    threads: usize,
+    idle: usize,
+    closed: bool,
+}
+
+impl Jobs {
+    pub(crate) fn new(limits: &Limits) -> Jobs {
+        Jobs {
+            state: Mutex::default(),
+            ready: Condvar::new(),
+            workers: limits.workers,
+            queue_max: limits.worker_queue_max,
+            stuck_max: limits.workers_stuck_max,
+        }
+    }
+
+    /// Queues a job; says no if the queue is full or every thread is stuck.
+    pub(crate) fn push(&self, call: CallKey, job: Job) -> bool {
+        let mut state = self.lock();
+        let room = state.queue.len() < self.queue_max && self.live(&state) > 0 && !state.closed;
+        if room {
+            state.queue.push_back((call, job));
+            self.ready.notify_one();
+        }
+        room
+    }
+
+    /// Nobody waits for this call any more: it is taken out of the queue, or its thread counts as stuck.
+    pub(crate) fn give_up(&self, call: CallKey) {
+        let mut state = self.lock();
+        state.queue.retain(|(queued, _)| *queued != call);
+        if state.running.contains(&call) {
+            state.stuck.insert(call);
+        }
+    }
+
+    /// Whether another thread is to be made for the jobs that wait. If so it is counted, and must call
+    /// [`work`](Jobs::work).
+    pub fn wants_thread(&self) -> bool {
+        let mut state = self.lock();
+        let wants = state.queue.len() > state.idle && state.threads < self.allowed(&state) && !state.closed;
+        state.threads += usize::from(wants);
+        wants
+    }
+
+    /// The thread that was counted could not be made.
+    pub fn thread_failed(&self) {
+        self.lock().threads -= 1;
+    }
+
+    /// Does jobs until there are too many threads or the queue is closed.
+    pub fn work(&self) {
+        let mut state = self.lock();
+        loop {
+            while state.queue.is_empty() && !state.closed {
+                state.idle += 1;
+                state = self.ready.wait(state).unwrap_or_else(PoisonError::into_inner);
+                state.idle -= 1;
+            }
+            let Some((call, job)) = state.queue.pop_front() else { break };
+            state.running.insert(call);
+            drop(state);
+            job();
+            state = self.lock();
+            state.running.remove(&call);
+            state.stuck.remove(&call);
+            if state.threads > self.allowed(&state) {
+                break;
+            }
+        }
+        state.threads -= 1;
+    }
+
+    /// Lets no more jobs in and the threads end when they are done.
+    pub(crate) fn close(&self) {
+        let mut state = self.lock();
+        state.closed = true;
+        state.queue.clear();
+        self.ready.notify_all();
+    }
+
+    /// Threads that are written off, for a health check.
+    pub(crate) fn stuck(&self) -> usize {
+        self.lock().stuck.len()
+    }
+
+    /// Stuck threads are replaced, up to a limit.
+    fn allowed(&self, state: &State) -> usize {
+        self.workers + state.stuck.len().min(self.stuck_max)
+    }
+
+    fn live(&self, state: &State) -> usize {
+        self.allowed(state).saturating_sub(state.stuck.len())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("State")
+            .field("queued", &self.queue.len())
+            .field("threads", &self.threads)
+            .finish_non_exhaustive()
+    }
+}

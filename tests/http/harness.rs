@@ -1,0 +1,203 @@
+//! A handler that records, and a driver without a socket.
+
+use std::time::Duration;
+
+use mcp_rill::http::body::Decoder;
+use mcp_rill::http::conn::{After, Answer, Conn, Handler, Reply, Verdict};
+use mcp_rill::http::head::{Fields, Head, Search};
+use mcp_rill::http::response::{Response, Shared, parse_response};
+use mcp_rill::{Limits, Now};
+
+/// Bounds small enough to try every split of an input that reaches them.
+pub(crate) const SMALL: Limits = Limits {
+    target_bytes_max: 100,
+    head_bytes_max: 300,
+    headers_max: 8,
+    body_bytes_max: 64,
+    chunk_extension_bytes_max: 16,
+    trailer_bytes_max: 32,
+    ..Limits::DEFAULT
+};
+
+pub(crate) fn at(seconds: u64) -> Now {
+    Now { mono: Duration::from_secs(seconds), unix: Duration::from_secs(1_800_000_000 + seconds) }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Seen {
+    pub(crate) method: String,
+    pub(crate) target: String,
+    pub(crate) headers: Vec<(String, Vec<u8>)>,
+    pub(crate) body: Vec<u8>,
+}
+
+/// What it does is told by the path: `/refuse`, `/silent`, `/accepted`, `/close`, `/stream`; any other is echoed.
+pub(crate) struct Recorder {
+    pub(crate) shared: Shared,
+    pub(crate) heads: usize,
+    pub(crate) seen: Vec<Seen>,
+}
+
+impl Recorder {
+    pub(crate) fn new(limits: Limits) -> Recorder {
+        Recorder { shared: Shared::new(limits), heads: 0, seen: Vec::new() }
+    }
+}
+
+impl Handler for Recorder {
+    fn shared(&mut self) -> &mut Shared {
+        &mut self.shared
+    }
+
+    fn head(&mut self, head: &Head<'_>) -> Verdict {
+        self.heads += 1;
+        match head.path {
+            "/refuse" => Verdict::Refuse(Box::new(Answer::text(404, "refused"))),
+            _ => Verdict::Read,
+        }
+    }
+
+    fn request(&mut self, head: &Head<'_>, body: &[u8], reply: &mut Reply<'_>) {
+        assert_ne!(head.path, "/refuse", "a refused request reached the handler");
+        self.seen.push(Seen {
+            method: head.method.to_owned(),
+            target: head.target.to_owned(),
+            headers: head.headers().map(|(name, value)| (name.to_owned(), value.to_vec())).collect(),
+            body: body.to_vec(),
+        });
+        let shared = &mut self.shared;
+        match head.path {
+            "/silent" => {}
+            "/accepted" => reply.accepted(shared),
+            "/close" => {
+                reply.close();
+                reply.send(shared, &Response::text(200, "bye"));
+            }
+            "/stream" => {
+                let first = |out: &mut Vec<u8>| out.extend_from_slice(b": first\n\n");
+                reply.stream(shared, "text/event-stream", &[("X-Stream", "yes")], first);
+            }
+            "/big" => reply.send(shared, &Response { body: &[b'x'; 1000], ..Response::new(200) }),
+            _ => reply.send(shared, &Response { body, ..Response::new(200) }),
+        }
+    }
+}
+
+/// Everything that can be seen of a connection from outside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Outcome {
+    pub(crate) seen: Vec<Seen>,
+    pub(crate) heads: usize,
+    pub(crate) output: Vec<u8>,
+    /// Half-closed or closed by the server.
+    pub(crate) ended: bool,
+}
+
+/// Takes all output, as a driver with a fast peer would.
+pub(crate) fn drain(conn: &mut Conn, now: Now, handler: &mut Recorder, output: &mut Vec<u8>) {
+    while !conn.outgoing().is_empty() {
+        output.extend_from_slice(conn.outgoing());
+        if conn.sent(now, conn.outgoing().len(), &mut handler.shared) {
+            conn.resume(now, handler);
+        }
+    }
+    if conn.next() == After::HalfClose {
+        conn.half_closed(now);
+        assert_ne!(conn.next(), After::HalfClose);
+    }
+}
+
+/// Feeds the pieces to a new connection, then, if `eof`, the end of the input.
+pub(crate) fn run<'a>(limits: &Limits, pieces: impl IntoIterator<Item = &'a [u8]>, eof: bool) -> Outcome {
+    let mut handler = Recorder::new(limits.clone());
+    let (mut conn, now, mut output) = (Conn::new(at(0)), at(0), Vec::new());
+    let mut ended = false;
+    for piece in pieces {
+        conn.feed(now, piece, &mut handler);
+        ended |= conn.next() != After::Open;
+        drain(&mut conn, now, &mut handler, &mut output);
+        ended |= conn.next() != After::Open;
+    }
+    if eof {
+        conn.end_of_input(now, &mut handler);
+        drain(&mut conn, now, &mut handler, &mut output);
+        assert_eq!(conn.next(), After::Close, "after the end of the input");
+        ended = true;
+    }
+    if conn.idle_since().is_some() || conn.next() == After::Close {
+        assert_eq!(handler.shared.pool.used(), 0, "memory is held without a reason");
+    }
+    conn.release(&mut handler.shared);
+    assert_eq!(handler.shared.pool.used(), 0, "memory is lost");
+    Outcome { seen: handler.seen, heads: handler.heads, output: without_continue(&output), ended }
+}
+
+/// Runs the input whole, byte by byte, and cut in two at every place; all must come to the same.
+pub(crate) fn run_all_ways(name: &str, limits: &Limits, input: &[u8], eof: bool) -> Outcome {
+    let whole = run(limits, [input], eof);
+    assert_eq!(run(limits, input.chunks(1), eof), whole, "{name}: byte by byte");
+    for at in 1..input.len() {
+        let (left, right) = input.split_at(at);
+        let cut = run(limits, [left, right], eof);
+        assert_eq!(cut, whole, "{name}: cut at {at}");
+    }
+    whole
+}
+
+const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+/// Whether `100 Continue` is sent depends on whether the body came with the head, and may.
+fn without_continue(output: &[u8]) -> Vec<u8> {
+    let mut kept = Vec::new();
+    let mut rest = output;
+    while !rest.is_empty() {
+        match rest.strip_prefix(CONTINUE) {
+            Some(after) => rest = after,
+            None => {
+                kept.push(rest[0]);
+                rest = &rest[1..];
+            }
+        }
+    }
+    kept
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Parsed {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Parsed {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let mut found = self.headers.iter().filter(|(other, _)| other.eq_ignore_ascii_case(name));
+        let value = found.next().map(|(_, value)| value.as_str());
+        assert!(found.next().is_none(), "{name} is sent twice");
+        value
+    }
+
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8(self.body.clone()).unwrap()
+    }
+}
+
+/// Reads the output back with the client's reader.
+pub(crate) fn responses(mut output: &[u8], method: &str) -> Vec<Parsed> {
+    let limits = Limits::DEFAULT;
+    let mut all = Vec::new();
+    while !output.is_empty() {
+        let range = Search::in_response().find(output, &limits).unwrap().expect("a whole response head");
+        let mut fields = Fields::new();
+        let head = parse_response(&output[range.clone()], &mut fields, method, &limits).unwrap();
+        let mut body = Vec::new();
+        let mut decoder = head.framing.map_or(Decoder::until_close(), Decoder::new);
+        let rest = &output[range.end..];
+        let progress = decoder.decode(rest, &limits, |data| body.extend_from_slice(data)).unwrap();
+        assert!(progress.done || head.framing.is_none(), "the response is cut");
+        let headers = head.headers().map(|(n, v)| (n.to_owned(), String::from_utf8(v.to_vec()).unwrap()));
+        all.push(Parsed { status: head.status, headers: headers.collect(), body });
+        output = &rest[progress.used..];
+    }
+    all
+}

@@ -1,0 +1,122 @@
+"""Builds the server under test, starts it on a free loopback port, and checks that it ends well."""
+
+import collections
+import json
+import os
+import random
+import socket
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+import wire
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+BUILD_TIMEOUT = 1200
+START_TIMEOUT = 10
+SHUTDOWN_GRACE = 3
+
+
+def build(options: list[str], package: Path = REPOSITORY) -> Path:
+    """The executable that cargo says it made, so that every way to move the target directory works."""
+    command = ["cargo", "build", "--locked", "--message-format=json-render-diagnostics", *options]
+    done = subprocess.run(command, cwd=package, check=True, stdout=subprocess.PIPE, text=True, timeout=BUILD_TIMEOUT)
+    made = [json.loads(line).get("executable") for line in done.stdout.splitlines()]
+    return Path([path for path in made if path][-1])
+
+
+class Server:
+    """One server process. Its standard error is kept, so that a failure can show the end of it."""
+
+    def __init__(self, binary: Path, limits: dict[str, str] | None):
+        """Without `limits`, `binary` is an example: it takes just the address and promises nothing about signals."""
+        self.is_binary = limits is not None
+        self.port = _free_port()
+        address = f"127.0.0.1:{self.port}"
+        command = [str(binary), "--listen", address] if self.is_binary else [str(binary), address]
+        for name, value in (limits or {}).items():
+            command += ["--limit", f"{name}={value}"]
+        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        self.tail = collections.deque(maxlen=40)
+        threading.Thread(target=self._read_stderr, daemon=True).start()
+        try:
+            self._wait_until_ready()
+        except BaseException:
+            self.process.kill()
+            raise
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/sse"
+
+    def stop(self) -> str | None:
+        """Ends the server; the complaint if it does not end as it should, with a stream still open."""
+        if self.process.poll() is not None:
+            return f"the server ended by itself, exit code {self.process.returncode}"
+        if not self.is_binary:
+            self.process.terminate()
+            self._reap()
+            return None
+        try:
+            stream = wire.Stream(self.url)
+        except (OSError, wire.WireError) as error:
+            self.process.terminate()
+            self._reap()
+            return f"no stream just before the shutdown: {error}"
+        with stream:
+            self.process.terminate()
+            if not self._reap():
+                return f"still running {SHUTDOWN_GRACE + 2} s after SIGTERM"
+        if self.process.returncode != 0:
+            return f"exit code {self.process.returncode} after SIGTERM"
+        return None
+
+    def _reap(self) -> bool:
+        try:
+            self.process.wait(SHUTDOWN_GRACE + 2)
+            return True
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait(5)
+            return False
+
+    def _read_stderr(self) -> None:
+        for line in self.process.stderr:
+            self.tail.append(line.decode(errors="replace").rstrip())
+
+    def _wait_until_ready(self) -> None:
+        deadline = time.monotonic() + START_TIMEOUT
+        while time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                time.sleep(0.1)
+                raise RuntimeError("the server did not start:\n" + "\n".join(self.tail))
+            try:
+                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+                return
+            except OSError:
+                time.sleep(0.02)
+        raise RuntimeError("the server does not listen")
+
+
+def binary() -> Path:
+    given = os.environ.get("MCP_RILL_BIN")
+    return Path(given) if given else build(["--release", "--bin", "mcp-rill"])
+
+
+def example(name: str) -> Path:
+    return build(["--release", "--example", name])
+
+
+def _free_port() -> int:
+    # Below 32768, where the kernel never takes a port for an outgoing connection of another process.
+    start = random.randrange(21000, 31000)
+    for port in range(start, start + 1000):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
+    raise RuntimeError("no free port")

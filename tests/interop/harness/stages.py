@@ -1,0 +1,167 @@
+"""The stages: which client each one is, how it is started, and how its lines are counted."""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness import cache, server
+
+HERE = Path(__file__).resolve().parent.parent
+STAGE_TIMEOUT = 180
+PAGE_ITEMS = 2
+KEEP_ALIVE_MS = 1000
+
+# Small pages make every list span several; the short keep-alive lets a check wait for a comment.
+LIMITS = {"page_items_max": str(PAGE_ITEMS), "keep_alive": f"{KEEP_ALIVE_MS}ms",
+          "shutdown_grace": f"{server.SHUTDOWN_GRACE}s"}
+
+
+@dataclass(frozen=True)
+class Client:
+    command: list[str | Path]
+    # The npm packages that the client's scripts load.
+    packages: Path | None = None
+
+
+@dataclass(frozen=True)
+class Stage:
+    # Called when the stage runs, so that nothing is installed for stages that were not asked for.
+    client: Callable[[], Client]
+    # A second server with default limits, to compare the paged lists with whole ones.
+    wants_unpaged: bool = False
+
+
+def _schema() -> Client:
+    schemas = Path(os.environ.get("MCP_RILL_SCHEMAS", server.REPOSITORY.parent / "shared" / "schema"))
+    if not schemas.is_dir():
+        return Client(["echo", f"skip no official schemas at {os.path.relpath(schemas, server.REPOSITORY)}"])
+    checker = server.build(["--target-dir", str(cache.root() / "schema-check")], HERE / "schema-check")
+    return Client([sys.executable, HERE / "transcript.py", "--check", checker, schemas])
+
+
+STAGES = {
+    "curl": Stage(lambda: Client([sys.executable, HERE / "python" / "curl.py"])),
+    "fetch": Stage(lambda: Client([cache.node24(), HERE / "node" / "fetch.mjs"])),
+    # On the installed Node, which is older than the pinned one: two generations of its HTTP client get tested.
+    "ts1": Stage(lambda: Client(["node", HERE / "node" / "ts1.mjs"], cache.piece("ts1")), wants_unpaged=True),
+    "ts2": Stage(lambda: Client([cache.node24(), HERE / "node" / "ts2.mjs"], cache.piece("ts2")), wants_unpaged=True),
+    "py1": Stage(lambda: Client([cache.python("py1"), HERE / "python" / "py1.py"]), wants_unpaged=True),
+    "py2": Stage(lambda: Client([cache.python("py2"), HERE / "python" / "py2.py"]), wants_unpaged=True),
+    "inspector": Stage(lambda: Client([sys.executable, HERE / "python" / "inspector.py", cache.node24()],
+                                      cache.piece("inspector"))),
+    "schema": Stage(_schema),
+}
+
+
+@dataclass
+class Tally:
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+
+    def add(self, other: "Tally") -> None:
+        self.passed += other.passed
+        self.failed += other.failed
+        self.skipped += other.skipped
+
+    def __str__(self) -> str:
+        skipped = f", {self.skipped} skipped" if self.skipped else ""
+        return f"{self.passed} passed, {self.failed} failed{skipped}"
+
+
+def run_against(name: str, client: Client, urls: dict[str, str]) -> Tally:
+    """Runs one stage's client; its `ok`, `FAIL` and `skip` lines are passed on under the stage's name."""
+    tally = Tally()
+    with tempfile.TemporaryDirectory(prefix="mcp-rill-interop-") as home:
+        process = subprocess.Popen(client.command, env=_environment(urls | _packages(client), home), stdin=subprocess.DEVNULL,
+                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
+        late = threading.Timer(STAGE_TIMEOUT, _kill, [process])
+        late.start()
+        try:
+            for line in process.stdout:
+                _pass_on(line.rstrip(), name, tally)
+            code = process.wait()
+        finally:
+            late.cancel()
+            _kill(process)
+    if code == -signal.SIGKILL:
+        _fail(tally, name, f"not finished after {STAGE_TIMEOUT} s")
+    elif code != (1 if tally.failed else 0):
+        _fail(tally, name, f"the client ended with exit code {code}")
+    elif tally == Tally():
+        _fail(tally, name, "the client checked nothing")
+    return tally
+
+
+def run_started(name: str, client: Client, executable: Path, own: bool) -> Tally:
+    """Runs one stage against servers of its own and checks that these end well. An example takes no limits."""
+    servers = [server.Server(executable, LIMITS if own else None)]
+    try:
+        urls = {"INTEROP_URL": servers[0].url}
+        if own:
+            urls |= {"INTEROP_OWN": "1", "INTEROP_PAGE_ITEMS": str(PAGE_ITEMS), "INTEROP_KEEP_ALIVE_MS": str(KEEP_ALIVE_MS)}
+            if STAGES[name].wants_unpaged:
+                servers.append(server.Server(executable, {"shutdown_grace": LIMITS["shutdown_grace"]}))
+                urls["INTEROP_UNPAGED_URL"] = servers[1].url
+        tally = run_against(name, client, urls)
+    finally:
+        complaints = [complaint for one in servers if (complaint := one.stop())]
+    for complaint in complaints:
+        _fail(tally, name, f"shutdown: {complaint}")
+    if not complaints:
+        tally.passed += 1
+        print(f"ok {name}: the server ends well", flush=True)
+    if tally.failed:
+        print("     the end of the server's standard error:")
+        for line in [line for one in servers for line in one.tail]:
+            print(f"     | {line}", flush=True)
+    return tally
+
+
+def _pass_on(line: str, name: str, tally: Tally) -> None:
+    word, _, rest = line.partition(" ")
+    match word:
+        case "ok":
+            tally.passed += 1
+        case "FAIL":
+            tally.failed += 1
+        case "skip":
+            tally.skipped += 1
+        case _:
+            print(f"     {line}", flush=True)
+            return
+    print(f"{word} {name}: {rest}", flush=True)
+
+
+def _kill(process: subprocess.Popen) -> None:
+    """Ends a client with whatever it started. Once it was waited for, its id may be another process's."""
+    if process.returncode is None:
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def _packages(client: Client) -> dict[str, str]:
+    return {"INTEROP_PACKAGES": str(client.packages)} if client.packages else {}
+
+
+def _environment(urls: dict[str, str], home: str) -> dict[str, str]:
+    return {
+        **os.environ,
+        **urls,
+        # Clients keep settings and secrets in the home directory; they get an empty one.
+        "HOME": home,
+        "NO_PROXY": "127.0.0.1",
+        "NODE_OPTIONS": f"--require={HERE / 'loopback.cjs'}",
+        "PYTHONPATH": str(HERE / "python"),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+
+
+def _fail(tally: Tally, name: str, why: str) -> None:
+    tally.failed += 1
+    print(f"FAIL {name}: {why}", flush=True)

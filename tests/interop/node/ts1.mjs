@@ -1,0 +1,31 @@
+// The TypeScript SDK 1 (`@modelcontextprotocol/sdk`), as an adapter for the checks that both SDKs share.
+import { createRequire } from 'node:module';
+import { runChecks } from './checks.mjs';
+
+const require = createRequire(`${process.env.INTEROP_PACKAGES}/`);
+const { Client } = require('@modelcontextprotocol/sdk/client/index.js');
+const { SSEClientTransport } = require('@modelcontextprotocol/sdk/client/sse.js');
+const { UriTemplate } = require('@modelcontextprotocol/sdk/shared/uriTemplate.js');
+const types = require('@modelcontextprotocol/sdk/types.js');
+
+const results = {
+  'tools/list': types.ListToolsResultSchema,
+  'resources/list': types.ListResourcesResultSchema,
+  'resources/templates/list': types.ListResourceTemplatesResultSchema,
+  'prompts/list': types.ListPromptsResultSchema,
+};
+
+const questions = {
+  'sampling/createMessage': types.CreateMessageRequestSchema,
+  'elicitation/create': types.ElicitRequestSchema,
+  'roots/list': types.ListRootsRequestSchema,
+};
+
+await runChecks({
+  Client,
+  SSEClientTransport,
+  UriTemplate,
+  request: (client, method, params) => client.request({ method, params }, results[method] ?? types.ResultSchema),
+  isResourceNotFound: ({ code }) => code === -32002,
+  answer: (client, method, handler) => client.setRequestHandler(questions[method], handler),
+});

@@ -1,0 +1,79 @@
+"""The MCP Inspector's command line: each method in a process of its own, its output read as JSON."""
+
+import json
+import os
+import subprocess
+import sys
+
+import samples
+from report import check, equal, finish, true
+
+URL = os.environ["INTEROP_URL"]
+LAUNCHER = "node_modules/@modelcontextprotocol/inspector/clients/launcher/build/index.js"
+NODE = sys.argv[1]
+
+
+def inspect(method: str, *arguments: str) -> dict:
+    done = invoke(method, *arguments)
+    true(done.returncode == 0, f"exit code {done.returncode}: {done.stderr}")
+    return json.loads(done.stdout)["result"]
+
+
+def invoke(method: str, *arguments: str) -> subprocess.CompletedProcess:
+    command = [NODE, os.path.join(os.environ["INTEROP_PACKAGES"], LAUNCHER), "--cli", "--server-url", URL, "--transport", "sse",
+               "--format", "json", "--method", method, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=30)
+
+
+def listed(method: str, member: str) -> list[dict]:
+    items = []
+    with check(method) as notes:
+        items = inspect(method)[member]
+        true(items or member != "tools", "no tools")
+        notes.append(f"{len(items)} items")
+    return items
+
+
+def check_tools() -> None:
+    names = [tool["name"] for tool in listed("tools/list", "tools")]
+    with check("the pages are joined"):
+        true({"echo", "add"} <= set(names), names)
+        equal(len(set(names)), len(names), "the number of different names")
+    with check("tools/call echo"):
+        for text in ["hello", "é ✓ 𝄞"]:
+            result = inspect("tools/call", "--tool-name", "echo", "--tool-arg", f"text={text}")
+            equal(result["content"], [{"type": "text", "text": text}])
+    with check("tools/call add"):
+        result = inspect("tools/call", "--tool-name", "add", "--tool-args-json", '{"a": 2, "b": 3}')
+        equal(float(result["content"][0]["text"]), 5)
+    with check("tools/call with a wrong argument is an error"):
+        done = invoke("tools/call", "--tool-name", "echo", "--tool-args-json", '{"text": 5}')
+        true(done.returncode != 0, done.stdout)
+        true("text" in done.stdout + done.stderr, done.stdout + done.stderr)
+
+
+def check_resources() -> None:
+    uris = [resource["uri"] for resource in listed("resources/list", "resources")]
+    uris += [samples.expand(template["uriTemplate"]) for template in listed("resources/templates/list", "resourceTemplates")]
+    for uri in uris[:2] + uris[-1:]:
+        with check(f"resources/read {uri}"):
+            for one in inspect("resources/read", "--uri", uri)["contents"]:
+                true("text" in one or "blob" in one, one)
+    with check("resources/read of an unknown resource is an error"):
+        true(invoke("resources/read", "--uri", "no-such:resource").returncode != 0, "exit code 0")
+
+
+def check_prompts() -> None:
+    for prompt in listed("prompts/list", "prompts")[:2]:
+        with check(f"prompts/get {prompt['name']}"):
+            pairs = [f"{name}={value}" for name, value in samples.prompt_arguments(prompt).items()]
+            arguments = ["--prompt-args", *pairs] if pairs else []
+            true(inspect("prompts/get", "--prompt-name", prompt["name"], *arguments)["messages"], "no messages")
+    with check("prompts/get of an unknown prompt is an error"):
+        true(invoke("prompts/get", "--prompt-name", "no-such-prompt").returncode != 0, "exit code 0")
+
+
+check_tools()
+check_resources()
+check_prompts()
+finish()

@@ -1,0 +1,47 @@
+"""The Python SDK 1 (`mcp` 1.x), as an adapter for the checks that both SDKs share."""
+
+from datetime import timedelta
+
+from mcp import ClientSession, McpError, types
+from mcp.client.sse import sse_client
+
+import checks
+import samples
+
+
+class Sdk:
+    sse_client = staticmethod(sse_client)
+    Error = McpError
+    # This SDK leaves a call without an answer when its stream ends, up to the caller's own timeout.
+
+    @staticmethod
+    def session(read, write) -> ClientSession:
+        return ClientSession(read, write, read_timeout_seconds=timedelta(seconds=20), sampling_callback=_sample,
+                             elicitation_callback=_elicit, list_roots_callback=_roots)
+
+    @staticmethod
+    def page(cursor: str | None):
+        return types.PaginatedRequestParams(cursor=cursor) if cursor is not None else None
+
+    @staticmethod
+    def prompt_reference(name: str):
+        return types.PromptReference(type="ref/prompt", name=name)
+
+    @staticmethod
+    async def request(session: ClientSession, method: str):
+        return await session.send_request(types.Request(method=method, params={}), types.EmptyResult)
+
+
+async def _sample(_context, _params):
+    return types.CreateMessageResult(role="assistant", model="none", content=types.TextContent(type="text", text="sampled"))
+
+
+async def _elicit(_context, params):
+    return types.ElicitResult(action="accept", content=samples.arguments(getattr(params, "requestedSchema", {})))
+
+
+async def _roots(_context):
+    return types.ListRootsResult(roots=[types.Root(uri="file:///sample", name="sample")])
+
+
+checks.run_checks(Sdk)

@@ -1,0 +1,162 @@
+"""HTTP+SSE by hand over plain sockets: what the wire carries, without a client library's leniency."""
+
+import json
+import socket
+import time
+from urllib.parse import urljoin, urlsplit
+
+TIMEOUT = 10.0
+
+
+class WireError(Exception):
+    """The peer did something that this transport does not allow."""
+
+
+class Response:
+    def __init__(self, status: int, headers: dict[str, str], body: bytes):
+        self.status, self.headers, self.body = status, headers, body
+
+    @property
+    def text(self) -> str:
+        return self.body.decode()
+
+
+def _split(url: str) -> tuple[str, int, str]:
+    parts = urlsplit(url)
+    return parts.hostname, parts.port, parts.path + (f"?{parts.query}" if parts.query else "")
+
+
+def _head(raw: bytes) -> tuple[int, dict[str, str]]:
+    status_line, *fields = raw.decode("latin-1").split("\r\n")
+    pairs = (field.split(":", 1) for field in fields)
+    return int(status_line.split(" ", 2)[1]), {name.strip().lower(): value.strip() for name, value in pairs}
+
+
+def post(url: str, message: object, headers: dict[str, str] | None = None) -> Response:
+    """One POST on a connection of its own."""
+    host, port, target = _split(url)
+    body = message if isinstance(message, bytes) else json.dumps(message).encode()
+    fields = {"Host": f"{host}:{port}", "Content-Type": "application/json", "Content-Length": str(len(body)),
+              "Connection": "close", **(headers or {})}
+    head = f"POST {target} HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in fields.items()) + "\r\n"
+    with socket.create_connection((host, port), timeout=TIMEOUT) as connection:
+        connection.sendall(head.encode() + body)
+        raw = b""
+        while piece := connection.recv(65536):
+            raw += piece
+    head, separator, rest = raw.partition(b"\r\n\r\n")
+    if not separator:
+        raise WireError(f"no whole response head: {raw[:80]!r}")
+    status, found = _head(head)
+    if found.get("transfer-encoding", "").lower() == "chunked":
+        rest = b"".join(_whole_chunks(bytearray(rest)))
+    return Response(status, found, rest)
+
+
+def _whole_chunks(buffer: bytearray) -> list[bytes]:
+    """Takes the chunks out of `buffer` that are there entirely."""
+    chunks = []
+    while (line_end := buffer.find(b"\r\n")) >= 0:
+        size = int(buffer[:line_end].split(b";")[0], 16)
+        end = line_end + 2 + size
+        if len(buffer) < end + 2:
+            break
+        chunks.append(bytes(buffer[line_end + 2:end]))
+        del buffer[:end + 2]
+    return chunks
+
+
+class Stream:
+    """`GET /sse`, read up to the endpoint event. The messages after it are asked for one by one."""
+
+    def __init__(self, url: str, headers: dict[str, str] | None = None):
+        host, port, target = _split(url)
+        fields = {"Host": f"{host}:{port}", "Accept": "text/event-stream", **(headers or {})}
+        head = f"GET {target} HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in fields.items()) + "\r\n"
+        self._socket = socket.create_connection((host, port), timeout=TIMEOUT)
+        self._raw, self._text = bytearray(), ""
+        try:
+            self._socket.sendall(head.encode())
+            self._read_head()
+            name, data = self.next_event(TIMEOUT)
+        except BaseException:
+            self.close()
+            raise
+        if name != "endpoint":
+            self.close()
+            raise WireError(f"the first event is {name!r}")
+        self.endpoint = urljoin(url, data)
+
+    def __enter__(self) -> "Stream":
+        return self
+
+    def __exit__(self, *_error) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def next_event(self, timeout: float) -> tuple[str, str]:
+        """The next event's name and data; comments on the way are dropped."""
+        deadline = time.monotonic() + timeout
+        while True:
+            frame, separator, rest = self._text.partition("\n\n")
+            if not separator:
+                self._receive(deadline)
+                continue
+            self._text = rest
+            event = self._parse(frame)
+            if event:
+                return event
+
+    def next_message(self, timeout: float = TIMEOUT) -> dict:
+        name, data = self.next_event(timeout)
+        if name != "message":
+            raise WireError(f"an event named {name!r}")
+        return json.loads(data)
+
+    def _parse(self, frame: str) -> tuple[str, str] | None:
+        name, data = "message", []
+        for line in frame.split("\n"):
+            field, _, value = line.partition(":")
+            value = value.removeprefix(" ")
+            if field == "event":
+                name = value
+            elif field == "data":
+                data.append(value)
+        return (name, "\n".join(data)) if data else None
+
+    def _read_head(self) -> None:
+        deadline = time.monotonic() + TIMEOUT
+        while (end := self._raw.find(b"\r\n\r\n")) < 0:
+            self._fill(deadline)
+        self.status, self.headers = _head(bytes(self._raw[:end]))
+        del self._raw[:end + 4]
+        if self.status != 200:
+            raise WireError(f"status {self.status}: {bytes(self._raw)!r}")
+        self._chunked = self.headers.get("transfer-encoding", "").lower() == "chunked"
+        self._decode()
+
+    def _receive(self, deadline: float) -> None:
+        self._fill(deadline)
+        self._decode()
+
+    def _decode(self) -> None:
+        if self._chunked:
+            text = b"".join(_whole_chunks(self._raw))
+        else:
+            # A character may be torn between two reads; only whole lines are taken.
+            end = self._raw.rfind(b"\n") + 1
+            text = bytes(self._raw[:end])
+            del self._raw[:end]
+        self._text += text.decode().replace("\r\n", "\n")
+
+    def _fill(self, deadline: float) -> None:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("nothing more on the stream")
+        self._socket.settimeout(left)
+        piece = self._socket.recv(65536)
+        if not piece:
+            raise WireError("the stream ended")
+        self._raw += piece

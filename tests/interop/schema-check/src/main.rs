@@ -1,0 +1,85 @@
+//! Validates a transcript of JSON-RPC messages against the official schemas of their revisions.
+//!
+//! `schema-check SCHEMAS < TRANSCRIPT`: the directory holds `<revision>.json`; each line of the transcript is
+//! `{"revision": "2025-06-18", "direction": "server", "def": "ListToolsResult", "message": {…}}`. `def` names the
+//! definition of the result, of the notification or of the request; without it only the envelope is judged.
+
+mod envelope;
+mod schemas;
+
+use std::collections::BTreeMap;
+use std::io::BufRead;
+use std::process::ExitCode;
+
+use schemas::Schemas;
+use serde_json::Value;
+
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+#[derive(Default)]
+struct Count {
+    messages: usize,
+    failures: usize,
+}
+
+fn main() -> ExitCode {
+    let Some(directory) = std::env::args().nth(1) else {
+        eprintln!("usage: schema-check SCHEMAS < TRANSCRIPT");
+        return ExitCode::from(2);
+    };
+    match check_all(&directory) {
+        Ok(counts) if counts.values().all(|count| count.failures == 0) && !counts.is_empty() => {
+            ExitCode::SUCCESS
+        }
+        Ok(_) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("schema-check: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Prints a line for each failure, then the counts of each revision.
+fn check_all(directory: &str) -> Result<BTreeMap<String, Count>> {
+    let mut schemas: BTreeMap<String, Schemas> = BTreeMap::new();
+    let mut counts: BTreeMap<String, Count> = BTreeMap::new();
+    for (index, line) in std::io::stdin().lock().lines().enumerate() {
+        let entry: Value = serde_json::from_str(&line?)?;
+        let revision = entry["revision"].as_str().ok_or("a line without a revision")?;
+        if !schemas.contains_key(revision) {
+            schemas.insert(revision.to_owned(), Schemas::load(directory, revision)?);
+        }
+        let count = counts.entry(revision.to_owned()).or_default();
+        count.messages += 1;
+        if let Some(schemas) = schemas.get_mut(revision) {
+            let complaints = check_message(schemas, &entry["message"], entry["def"].as_str())?;
+            if !complaints.is_empty() {
+                count.failures += 1;
+                println!(
+                    "FAIL line {}, {revision}: {} in {}",
+                    index + 1,
+                    complaints.join("; "),
+                    entry["message"]
+                );
+            }
+        }
+    }
+    for (revision, count) in &counts {
+        if count.failures == 0 {
+            println!("ok {revision}: {} messages are valid", count.messages);
+        }
+    }
+    Ok(counts)
+}
+
+fn check_message(schemas: &mut Schemas, message: &Value, definition: Option<&str>) -> Result<Vec<String>> {
+    let mut complaints = envelope::surplus_members(message);
+    let kind = envelope::Kind::of(message).ok_or("neither request, notification nor response")?;
+    complaints.extend(schemas.validate(kind.definition(schemas), message)?);
+    if let Some(definition) = definition {
+        // The unions of all results accept nearly anything: only the definition that fits the request tells.
+        let judged = if kind == envelope::Kind::Result { &message["result"] } else { message };
+        complaints.extend(schemas.validate(definition, judged)?);
+    }
+    Ok(complaints)
+}
