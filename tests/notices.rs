@@ -461,6 +461,44 @@ fn changes_have_room_up_to_a_limit_and_again_after_the_loop_has_looked() {
 }
 
 #[test]
+fn a_blocking_tool_can_be_added_and_one_that_finds_no_room_is_dropped_without_a_lock() {
+    let (send, replies) = std::sync::mpsc::channel();
+    let server = server().tool("defer", "Defer", move |(), call| call.defer(|reply| send.send(reply)));
+    let mut world = World::new(server.limits(Limits { mailbox_max: 1, ..Limits::DEFAULT }));
+    let pool = Pool::new(&mut world);
+    let client = Client::new(&mut world, "2025-11-25", ALL);
+    let slow = |handle: Handle| handle.add_blocking_tool(Tool::new("slow", "Slow"), |(), _| "slow");
+    elsewhere(&world, move |handle| slow(handle).unwrap());
+    client.tell(&mut world, &call(7, "defer", "{}"));
+    let reply = replies.recv().unwrap();
+    // A second change is refused. Its handler owns a reply, and dropping that leaves something in the mailbox itself.
+    elsewhere(&world, move |handle| {
+        let mut owned = Some(reply);
+        let full = handle.add_tool(Tool::new("owner", "Owner"), move |(), _| owned.take().is_some());
+        assert!(full.unwrap_err().is::<Full>());
+    });
+    let heard = pool.heard(&mut world, &client, 2);
+    assert!(heard.iter().any(|frame| frame["id"] == 7 && frame["result"]["isError"] == true), "{heard:?}");
+    client.tell(&mut world, &call(8, "slow", "{}"));
+    assert_eq!(text(&one(pool.heard(&mut world, &client, 1))), "slow");
+}
+
+#[test]
+fn a_loop_that_was_woken_and_has_not_looked_is_not_woken_again() {
+    let mut world = World::new(server());
+    let (wake, woken) = std::sync::mpsc::channel();
+    world.engine.set_waker(move || wake.send(()).unwrap());
+    let handle = world.engine.handle();
+    for _ in 0..2 {
+        (0..100).for_each(|n| handle.log(Level::Error, n));
+        handle.shutdown(Duration::from_secs(1));
+        assert_eq!(woken.try_iter().count(), 1);
+        turn(&mut world);
+        assert!(world.engine.is_stopping());
+    }
+}
+
+#[test]
 fn many_threads_may_hold_a_handle_and_nothing_is_lost() {
     const THREADS: usize = 8;
     let mut world = World::new(server());

@@ -165,7 +165,7 @@ impl Mailbox {
 
     /// Empties it.
     pub(crate) fn take(&self) -> Mail {
-        self.has_mail.store(false, Ordering::Release);
+        self.has_mail.swap(false, Ordering::AcqRel);
         std::mem::take(&mut *self.lock())
     }
 
@@ -212,9 +212,12 @@ impl Mailbox {
         self.mail.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// To be called after something was left. A loop that was woken and has not looked yet is not woken again: it
+    /// clears the flag before it takes the lock, so what was left before this is either taken or wakes it.
     fn wake(&self) {
-        self.has_mail.store(true, Ordering::Release);
-        if let Some(waker) = self.waker.get() {
+        if !self.has_mail.swap(true, Ordering::AcqRel)
+            && let Some(waker) = self.waker.get()
+        {
             waker();
         }
     }
@@ -394,6 +397,20 @@ impl Handle {
         self.change(List::Tools, move |registry| registry.tools.put(&tool.name.clone(), (tool, handler)))
     }
 
+    /// Adds a blocking tool, in the place of one with the same name.
+    ///
+    /// # Errors
+    /// [`Full`]; and what is wrong with the tool.
+    pub fn add_blocking_tool<A, R, F>(&self, tool: Tool, handler: F) -> crate::Result<()>
+    where
+        A: Arguments,
+        R: IntoToolResult,
+        F: Fn(A, &mut Call) -> R + Send + Sync + 'static,
+    {
+        let (tool, handler) = server::blocking_tool(tool, handler)?;
+        self.change(List::Tools, move |registry| registry.tools.put(&tool.name.clone(), (tool, handler)))
+    }
+
     /// Removes a tool. Its calls that run on other threads go on; those that wait for an answer find it gone.
     ///
     /// # Errors
@@ -496,15 +513,15 @@ impl Handle {
         list: List,
         change: impl FnOnce(&mut Registry) -> X + Send + 'static,
     ) -> crate::Result<()> {
-        let mut full = false;
+        let mut change: Option<Change> = Some(Box::new(move |registry| drop(change(registry))));
         self.post(|mail, max| {
-            full = mail.changes.len() >= max;
-            if !full {
-                mail.changes.push(Box::new(move |registry| drop(change(registry))));
+            if mail.changes.len() < max {
+                mail.changes.extend(change.take());
                 mail.changed.insert(list);
             }
         });
-        if full { Err(Full.into()) } else { Ok(()) }
+        // One that found no room is dropped here, where the mailbox is not locked: a handler may own a `Reply`.
+        change.map_or(Ok(()), |_| Err(Full.into()))
     }
 
     fn post(&self, act: impl FnOnce(&mut Mail, usize)) {

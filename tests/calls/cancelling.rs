@@ -28,7 +28,8 @@ fn server() -> (Server, mpsc::Receiver<Reply>) {
         })
         .tool("ask", "Ask", |(), call| -> mcp_rill::Result<_> {
             let (name, roots) = (call.elicit::<Name>("name", "Who?"), call.roots("roots"));
-            (name?, roots?);
+            name?;
+            roots?;
             Ok("asked")
         })
         .tool("work", "Work", move |(), call| call.defer(|reply| jobs.send(reply)));
