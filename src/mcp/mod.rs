@@ -24,16 +24,19 @@ mod complete;
 mod content;
 mod dispatch;
 mod forms;
+mod handle;
+mod handlers;
 mod jobs;
 mod registry;
 mod reply;
+mod sample;
 mod server;
 mod service;
 mod session;
 mod types;
 pub mod uri;
 
-pub use ask::{Elicited, Root, Sample, Sampled, ToolChoice, ToolUse};
+pub use ask::{Elicited, Root};
 pub use call::{Call, CallError};
 pub use complete::{Completer, Partial};
 pub use content::{
@@ -41,9 +44,11 @@ pub use content::{
     ResourceContents, Role, ToolResult,
 };
 pub(crate) use dispatch::Dispatch;
+pub use handle::{Full, Handle};
 pub use jobs::Jobs;
 pub(crate) use reply::Mailbox;
-pub use reply::{Deferred, Full, Handle, Level, Reply};
+pub use reply::{Deferred, Level, Reply};
+pub use sample::{Sample, Sampled, ToolChoice, ToolUse};
 pub use server::{Arguments, List, Server, Settings};
 pub use service::{Audience, CallKey, Incoming, Outbox, Outgoing, Service, SessionKey, Slot};
 pub use session::{Capabilities, ClientInfo, Peer, Principal, Session};
