@@ -33,6 +33,8 @@ mod sample;
 mod server;
 mod service;
 mod session;
+#[cfg(feature = "schemars")]
+mod typed;
 mod types;
 pub mod uri;
 
@@ -52,6 +54,8 @@ pub use sample::{Sample, Sampled, ToolChoice, ToolUse};
 pub use server::{Arguments, List, Server, Settings};
 pub use service::{Audience, CallKey, Incoming, Outbox, Outgoing, Service, SessionKey, Slot};
 pub use session::{Capabilities, ClientInfo, Peer, Principal, Session};
+#[cfg(feature = "schemars")]
+pub use typed::Typed;
 pub use types::{Icon, Implementation, Prompt, PromptArgument, Resource, ResourceTemplate, Tool};
 
 /// What a handler may return: any value of [`IntoToolResult`] and its kin, or any error.

@@ -1,6 +1,7 @@
-//! What the client's model is asked, and what it answers (MCP sampling).
+//! What a client's model is asked, and what it answers (MCP sampling).
 //!
-//! *Scope:* [`Sample`] and [`Sampled`] and their JSON. *Not in scope:* asking (that is `ask`).
+//! *Scope:* [`Sample`] and [`Sampled`] and their JSON. *Not in scope:* sending the one and waiting for the other (that is
+//! `ask`).
 
 use serde_json::value::RawValue;
 

@@ -72,6 +72,8 @@ struct Side {
     window: Option<usize>,
     /// The engine was told of a short write and waits for `writable`.
     blocked: bool,
+    /// `wants_read` said no: the driver does not ask again until `Action::Read`.
+    paused: bool,
     first_write: bool,
     first_read: bool,
     half_closed: bool,
@@ -207,6 +209,7 @@ impl World {
             seen: 0,
             window: None,
             blocked: false,
+            paused: false,
             first_write: true,
             first_read: true,
             half_closed: false,
@@ -342,7 +345,11 @@ impl World {
         loop {
             match self.engine.poll() {
                 Action::Write(key) => self.write(key),
-                Action::Read(key) => assert!(!self.side(key).closed),
+                Action::Read(key) => {
+                    let side = self.side(key);
+                    assert!(side.paused && !side.closed, "reading never stopped");
+                    side.paused = false;
+                }
                 Action::HalfClose(key) => {
                     let side = self.side(key);
                     assert!(!side.half_closed && !side.closed);
@@ -404,7 +411,11 @@ impl World {
     fn read(&mut self, at: usize) -> bool {
         let side = &mut self.sides[at];
         let (key, eof_due) = (side.key, side.eof && !side.eof_told);
-        if side.closed || (side.inbound.is_empty() && !eof_due) || !self.engine.wants_read(key) {
+        if side.closed || side.paused || (side.inbound.is_empty() && !eof_due) {
+            return false;
+        }
+        if !self.engine.wants_read(key) {
+            side.paused = true;
             return false;
         }
         if side.inbound.is_empty() {
@@ -479,6 +490,11 @@ impl World {
         let mut frames = self.frames(stream);
         assert_eq!(frames.len(), 1, "{body} got {frames:?}");
         frames.remove(0)
+    }
+
+    /// Posts a ping whose reply is not looked at; gives the status.
+    pub fn call_unread(&mut self, stream: &Stream, sock: Sock) -> u16 {
+        self.post(sock, &stream.endpoint, &http::ping(1)).status
     }
 
     /// Breaks every connection that is left; then the engine holds nothing.
