@@ -320,3 +320,23 @@ fn a_blocking_handler_may_defer_and_show_progress_while_it_works() {
     assert_eq!(world.stats().late, 0);
     world.quiesce();
 }
+
+#[test]
+fn a_handler_that_goes_on_after_nobody_answered_is_not_cancelled() {
+    let server = Server::new("patient", "1").blocking_tool("ask", "Ask", |(), call| -> mcp_rill::Result<_> {
+        match call.elicit::<Name>("name", "Who?") {
+            Err(error) if error.to_string().contains("in time") => Ok(format!("{}", call.is_cancelled())),
+            other => Ok(format!("{:?}", other?.accepted().map(|Name { name }| name))),
+        }
+    });
+    let mut world = World::new(server);
+    let pool = Pool::new(&mut world);
+    let client = Client::new(&mut world, "2025-11-25", ALL);
+    client.tell(&mut world, &call(1, "ask", "{}"));
+    one(pool.heard(&mut world, &client, 1));
+    world.advance(Limits::DEFAULT.question_timeout);
+    let [cancelled, reply] = pool.heard(&mut world, &client, 2).try_into().unwrap();
+    assert_eq!(cancelled["method"], "notifications/cancelled");
+    assert_eq!(text(&reply), "false");
+    assert_eq!(world.stats().workers_stuck, 0);
+}
