@@ -396,6 +396,7 @@ impl Engine {
                 return Action::Read(ConnKey(key));
             }
         }
+        // With nothing left to reset, the end of the grace is no reason to wake up.
         let stopping = self.stopping.filter(|_| !self.conns.is_empty());
         let deadlines = [self.timers.next(), self.service_due, stopping];
         Action::Wait(deadlines.into_iter().flatten().min())
