@@ -159,13 +159,20 @@ impl Asked {
 /// ```
 impl Call<'_> {
     /// Shows the user a form made from `T`, a flat struct of `schema!`, and gives what was filled in (MCP elicitation).
+    /// Clients of 2025-06-18 get titles of choices in their own form, and cannot be shown lists.
     ///
     /// # Errors
     /// Without an answer yet, an error to be passed on with `?`. An error for the model if the client cannot show forms,
     /// refused, did not answer within `question_timeout`, or answered what `T` does not take.
     pub fn elicit<T: schema::Object>(&mut self, key: &str, message: &str) -> Result<Elicited<T>, CallError> {
         const { assert!(T::KIND.is_flat(), "a form has only strings, numbers, booleans, enums and lists of enums") }
-        let answer = self.elicit_raw(key, message, &schema::schema_text::<T>())?;
+        self.needs_forms()?;
+        let form = match self.context.revision >= Revision::V2025_11_25 {
+            true => Some(schema::schema_text::<T>()),
+            false => schema::old_form_text::<T>(),
+        };
+        self.needs(form.is_some(), "show lists of choices in a form (MCP 2025-11-25)")?;
+        let answer = self.elicit_raw(key, message, &form.unwrap_or_default())?;
         Ok(match answer {
             Elicited::Accepted(content) => Elicited::Accepted(
                 schema::read(Subject::Answer, Some(&content))
@@ -186,10 +193,7 @@ impl Call<'_> {
         message: &str,
         schema: &str,
     ) -> Result<Elicited<Box<RawValue>>, CallError> {
-        self.needs(
-            self.context.revision >= Revision::V2025_06_18 && self.may(|can| can.elicitation_form),
-            "show forms (elicitation)",
-        )?;
+        self.needs_forms()?;
         let modes = self.context.revision >= Revision::V2025_11_25;
         let answer = self.asked.result(key, "elicitation/create", |out| {
             let mut params = Object::new(out);
@@ -285,6 +289,11 @@ impl Call<'_> {
             RawValue::from_string(schema::to_json(&value)).map_err(|error| unreadable(error.to_string()))?;
         self.asked.once.push((key.into(), kept));
         Ok(value)
+    }
+
+    fn needs_forms(&self) -> Result<(), CallError> {
+        let able = self.context.revision >= Revision::V2025_06_18 && self.may(|can| can.elicitation_form);
+        self.needs(able, "show forms (elicitation)")
     }
 
     /// A client that has not initialized this session may be able to do anything: asking it will tell.
