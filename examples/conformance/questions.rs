@@ -3,9 +3,9 @@
 //! A question that has no answer yet ends the handler with `?`; the handler runs again when the answer is there. So
 //! everything here is written as if the answer came at once.
 
-use mcp_rill::mcp::{Revision, Root};
+use mcp_rill::mcp::{Revision, Root, ToolChoice};
 use mcp_rill::schema::Object;
-use mcp_rill::{Elicited, Level, Result, Sample, Server, schema};
+use mcp_rill::{Elicited, Level, Result, Sample, Server, Tool, schema};
 
 schema! { struct Prompt {
     /// What to ask the model.
@@ -39,6 +39,21 @@ schema! { struct Defaults {
     verified: bool = true,
 } }
 
+schema! { enum Size { Small = "s" "Small", Large = "l" "Large" } }
+schema! { enum Topping { Cheese = "cheese", Olives = "olives", Onions = "onions" } }
+
+schema! { struct Order {
+    /// How large it should be
+    size: Size = Size::Large,
+    /// What should be on it
+    toppings: Vec<Topping> { items 1..=2 },
+    email: String { format "email", title "Your address" },
+    day: Option<String> { format "date" },
+    count: i64 { min 1, max 9 } = 1,
+    note: String { length 0..=80 } = "",
+} }
+
+schema! { struct Weather { city: String } }
 schema! { struct UserName { name: String } }
 schema! { struct Color { color: String } }
 schema! { struct Confirm { ok: bool } }
@@ -69,6 +84,33 @@ fn add_sampling(server: Server) -> Server {
             let answer = call.sample("answer", Sample::new(100).user(prompt))?;
             Ok(format!("LLM response: {}", answer.text()))
         })
+        .tool(
+            "test_sampling_tools",
+            "Let the client's model use a tool, and tell it the result",
+            |(), call| -> Result<_> {
+                let weather = Tool::new("weather", "The weather in a city")
+                    .input_schema(schema::schema_text::<Weather>());
+                let question = Sample::new(200)
+                    .system("You are terse.")
+                    .user("What is the weather in Ulm?")
+                    .temperature(0.5)
+                    .priorities(0.2, 0.3, 0.5)
+                    .model_hint("small")
+                    .stop("END")
+                    .tool(weather)
+                    .tool_choice(ToolChoice::Auto);
+                let mut answer = call.sample("question", question.clone())?;
+                let uses = answer.tool_uses();
+                if !uses.is_empty() {
+                    let told = question.answered(&answer);
+                    let told = uses
+                        .into_iter()
+                        .fold(told, |told, one| told.tool_result(one.id, format!("rain: {}", one.input)));
+                    answer = call.sample("told", told)?;
+                }
+                Ok(format!("{}: {}", answer.model, answer.text()))
+            },
+        )
         .tool("test_missing_capability", "Need a client that can sample", |(), call| {
             match call.capabilities().sampling {
                 true => Ok("The client can sample"),
@@ -122,6 +164,15 @@ fn add_elicitations(server: Server) -> Server {
                 ))
             },
         )
+        .tool(
+            "test_elicitation_order",
+            "Show a form with every rule that a field can have",
+            |(), call| -> Result<_> { Ok(told(&call.elicit::<Order>("order", "What may we bring you?")?)) },
+        )
+        .tool("test_elicitation_url", "Ask the user to open a page", |(), call| -> Result<_> {
+            let answer = call.elicit_url("page", "Please sign in", "https://example.com/sign-in")?;
+            Ok(told_json(&answer, |()| "{}".to_owned()))
+        })
         .tool(
             "test_streaming_elicitation",
             "Log, report progress, then ask the user",

@@ -12,7 +12,7 @@ const STEP: Duration = Duration::from_millis(50);
 
 schema! { struct Wait {
     /// For how long, unless the call is cancelled.
-    seconds: f64 { min 0.0, max 30.0 } = 10.0,
+    seconds: f64 { min 0.0, max 30.0 } = 0.1,
 } }
 
 pub fn add(server: Server) -> Server {
