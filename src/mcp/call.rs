@@ -272,7 +272,7 @@ pub(crate) enum Failure {
 impl CallError {
     /// The parameters are not right (−32602).
     pub fn invalid_params(message: impl Into<String>) -> CallError {
-        CallError::new(jsonrpc::Error::INVALID_PARAMS, message)
+        CallError(Failure::Protocol(jsonrpc::Error::invalid_params(message.into())))
     }
 
     /// There is no such resource: −32002 with its URI.
@@ -282,7 +282,7 @@ impl CallError {
 
     /// Something went wrong here (−32603).
     pub fn internal(message: impl Into<String>) -> CallError {
-        CallError::new(jsonrpc::Error::INTERNAL_ERROR, message)
+        CallError(Failure::Protocol(jsonrpc::Error::internal(message.into())))
     }
 
     /// An error with a code of your own; JSON-RPC keeps −32768 to −32000 for itself and MCP.

@@ -29,6 +29,8 @@ mod reply;
 mod server;
 mod service;
 mod session;
+#[cfg(feature = "schemars")]
+mod typed;
 mod types;
 pub mod uri;
 
@@ -46,6 +48,8 @@ pub use reply::{Deferred, Full, Handle, Level, Reply};
 pub use server::{Arguments, List, Server, Settings};
 pub use service::{Audience, CallKey, Incoming, Outbox, Outgoing, Service, SessionKey, Slot};
 pub use session::{Capabilities, ClientInfo, Peer, Principal, Session};
+#[cfg(feature = "schemars")]
+pub use typed::Typed;
 pub use types::{Icon, Implementation, Prompt, PromptArgument, Resource, ResourceTemplate, Tool};
 
 /// What a handler may return: any value of [`IntoToolResult`] and its kin, or any error.
