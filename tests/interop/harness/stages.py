@@ -58,6 +58,8 @@ STAGES = {
     "questions-ts1": Stage(lambda: Client(["node", HERE / "node" / "ts1.mjs", "questions"], cache.piece("ts1")), on="fixture"),
     "questions-ts2": Stage(lambda: Client([cache.node24(), HERE / "node" / "ts2.mjs", "questions"], cache.piece("ts2")),
                            on="fixture"),
+    "questions-py1": Stage(lambda: Client([cache.python("py1"), HERE / "python" / "py1.py", "questions"]), on="fixture"),
+    "questions-py2": Stage(lambda: Client([cache.python("py2"), HERE / "python" / "py2.py", "questions"]), on="fixture"),
     "inspector": Stage(lambda: Client([sys.executable, HERE / "python" / "inspector.py", cache.node24()],
                                       cache.piece("inspector"))),
     "conformance": Stage(lambda: Client([sys.executable, HERE / "python" / "conformance.py", cache.node24()],
