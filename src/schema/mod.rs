@@ -165,19 +165,8 @@ pub trait Object: Schema {
 /// ```
 pub fn schema_text<T: Schema>() -> String {
     let mut out = Vec::new();
-    write::kind_schema(&mut out, T::KIND, write::Titles::Constants);
+    write::kind_schema(&mut out, T::KIND);
     text(out)
-}
-
-/// As [`schema_text`], for a form on a client of MCP 2025-06-18: it knows titles of choices as `enumNames` only, and no
-/// lists. `None` if there is a list.
-pub(crate) fn old_form_text<T: Object>() -> Option<String> {
-    if T::FIELDS.iter().any(|field| matches!(field.kind, Kind::List(_))) {
-        return None;
-    }
-    let mut out = Vec::new();
-    write::kind_schema(&mut out, T::KIND, write::Titles::EnumNames);
-    Some(text(out))
 }
 
 /// Reads an object; `None` is an object without members, because clients may leave `arguments` out.

@@ -43,22 +43,13 @@ pub fn write_choice(out: &mut Vec<u8>, value: &'static str) {
     put(out, value);
 }
 
-/// How the titles of choices are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Titles {
-    /// As `oneOf` constants with titles: JSON Schema.
-    Constants,
-    /// As `enumNames` beside `enum`: all that forms of MCP 2025-06-18 know.
-    EnumNames,
-}
-
 /// Writes the schema of a type that stands alone.
-pub(super) fn kind_schema(out: &mut Vec<u8>, kind: &Kind, titles: Titles) {
-    schema(out, kind, &Rules::NONE, String::new(), None, titles);
+pub(super) fn kind_schema(out: &mut Vec<u8>, kind: &Kind) {
+    schema(out, kind, &Rules::NONE, String::new(), None);
 }
 
-fn field_schema(out: &mut Vec<u8>, field: &Field, titles: Titles) {
-    schema(out, field.kind, &field.rules, field.description().unwrap_or_default(), field.default, titles);
+fn field_schema(out: &mut Vec<u8>, field: &Field) {
+    schema(out, field.kind, &field.rules, field.description().unwrap_or_default(), field.default);
 }
 
 fn schema(
@@ -67,7 +58,6 @@ fn schema(
     rules: &Rules,
     description: String,
     default: Option<fn(&mut Vec<u8>)>,
-    titles: Titles,
 ) {
     let mut json = JsonObject::new(out);
     if let Some(name) = type_name(kind) {
@@ -79,7 +69,7 @@ fn schema(
     if !description.is_empty() {
         put(json.key("description"), &description);
     }
-    keywords(&mut json, kind, rules, titles);
+    keywords(&mut json, kind, rules);
     if let Some(write_default) = default {
         write_default(json.key("default"));
     }
@@ -101,7 +91,7 @@ fn type_name(kind: &Kind) -> Option<&'static str> {
     }
 }
 
-fn keywords(json: &mut JsonObject<'_>, kind: &Kind, rules: &Rules, titles: Titles) {
+fn keywords(json: &mut JsonObject<'_>, kind: &Kind, rules: &Rules) {
     match kind {
         Kind::Any | Kind::Boolean => {}
         Kind::Integer { min, max } => integer_range(json, rules.range(*min, *max)),
@@ -121,34 +111,28 @@ fn keywords(json: &mut JsonObject<'_>, kind: &Kind, rules: &Rules, titles: Title
                 put(json.key("format"), format);
             }
         }
-        Kind::Choice { choices, .. } if titled(choices) => match titles {
-            Titles::Constants => constants(json.key("oneOf"), choices),
-            Titles::EnumNames => {
-                values(json.key("enum"), choices);
-                list(json.key("enumNames"), choices.iter(), |out, choice| put(out, title(choice)));
-            }
-        },
+        Kind::Choice { choices, .. } if titled(choices) => titles(json.key("oneOf"), choices),
         Kind::Choice { choices, .. } => values(json.key("enum"), choices),
         Kind::List(item) => {
-            item_schema(json.key("items"), item, rules, titles);
+            item_schema(json.key("items"), item, rules);
             if let Some(span) = rules.items {
                 limits(json, ["minItems", "maxItems"], span.min, span.max);
             }
         }
-        Kind::Object { fields, .. } => members(json, fields, titles),
+        Kind::Object { fields, .. } => members(json, fields),
     }
 }
 
 /// The forms of a multiple choice are prescribed: without titles `type` and `enum`, with titles `anyOf` alone.
-fn item_schema(out: &mut Vec<u8>, item: &Kind, rules: &Rules, titles: Titles) {
+fn item_schema(out: &mut Vec<u8>, item: &Kind, rules: &Rules) {
     match item {
         Kind::Choice { choices, .. } if titled(choices) => {
             let mut json = JsonObject::new(out);
-            constants(json.key("anyOf"), choices);
+            titles(json.key("anyOf"), choices);
             json.end();
         }
-        Kind::Choice { .. } => kind_schema(out, item, titles),
-        _ => schema(out, item, &rules.of_items(), joined(type_docs(item)), None, titles),
+        Kind::Choice { .. } => kind_schema(out, item),
+        _ => schema(out, item, &rules.of_items(), joined(type_docs(item)), None),
     }
 }
 
@@ -171,11 +155,11 @@ fn limits(json: &mut JsonObject<'_>, [least, most]: [&str; 2], min: usize, max: 
     }
 }
 
-fn members(json: &mut JsonObject<'_>, fields: &[Field], titles: Titles) {
+fn members(json: &mut JsonObject<'_>, fields: &[Field]) {
     // Forms must have `properties` and some model APIs refuse an object without it, so an empty one is written too.
     let mut properties = JsonObject::new(json.key("properties"));
     for field in fields {
-        field_schema(properties.key(field.name), field, titles);
+        field_schema(properties.key(field.name), field);
     }
     properties.end();
     if fields.iter().any(Field::required) {
@@ -190,15 +174,11 @@ fn titled(choices: &[Choice]) -> bool {
     choices.iter().any(|choice| choice.title.is_some())
 }
 
-fn title(choice: &Choice) -> &'static str {
-    choice.title.unwrap_or(choice.value)
-}
-
-fn constants(out: &mut Vec<u8>, choices: &[Choice]) {
+fn titles(out: &mut Vec<u8>, choices: &[Choice]) {
     list(out, choices.iter(), |out, choice| {
         let mut json = JsonObject::new(out);
         put(json.key("const"), choice.value);
-        put(json.key("title"), title(choice));
+        put(json.key("title"), choice.title.unwrap_or(choice.value));
         json.end();
     });
 }
