@@ -3,7 +3,7 @@
 //! A question that has no answer yet ends the handler with `?`; the handler runs again when the answer is there. So
 //! everything here is written as if the answer came at once.
 
-use mcp_rill::mcp::{Revision, Root, ToolChoice};
+use mcp_rill::mcp::{Root, ToolChoice};
 use mcp_rill::schema::Object;
 use mcp_rill::{Elicited, Level, Result, Sample, Server, Tool, schema};
 
@@ -154,9 +154,6 @@ fn add_elicitations(server: Server) -> Server {
             "test_elicitation_sep1330_enums",
             "Show a form with every form of enum",
             |(), call| -> Result<_> {
-                if call.revision() < Revision::V2025_11_25 {
-                    return Err("lists and titles in forms need a client of 2025-11-25 or later".into());
-                }
                 let answer = call.elicit_raw("form", "Please select options from the enum fields", ENUMS)?;
                 Ok(format!(
                     "Elicitation completed: {}",
