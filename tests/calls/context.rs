@@ -141,7 +141,8 @@ fn a_long_name_of_a_client_is_cut() {
 fn what_an_open_call_holds_counts_towards_the_budget() {
     let (jobs, queue) = mpsc::channel::<Reply>();
     let server = Server::new("hold", "1")
-        .tool("hold", "Hold", move |_: Value, call| call.defer(|reply| jobs.send(reply)));
+        .tool("hold", "Hold", move |_: Value, call| call.defer(|reply| jobs.send(reply)))
+        .limits(Limits { id_bytes_max: 64 << 10, ..Limits::DEFAULT });
     let mut world = World::new(server);
     let client = Client::new(&mut world, "2025-11-25", ALL);
     let long = "x".repeat(50_000);
