@@ -310,8 +310,6 @@ impl Engine {
         {
             self.release_held(now, session);
         }
-        // What was sent may have begun another wait, with a nearer end than that of the write.
-        self.schedule(conn.0);
         self.enqueue(conn.0);
     }
 
@@ -378,13 +376,13 @@ impl Engine {
                 if !conn.blocked {
                     return Action::Write(ConnKey(key));
                 }
+                self.schedule(key);
                 continue;
             }
             match conn.http.next() {
                 After::Open => {}
                 After::HalfClose => {
                     conn.http.half_closed(self.now);
-                    self.schedule(key);
                     self.enqueue(key);
                     return Action::HalfClose(ConnKey(key));
                 }
@@ -393,8 +391,10 @@ impl Engine {
                     return Action::Close(ConnKey(key));
                 }
             }
-            if conn.paused && conn.http.wants_read() {
-                conn.paused = false;
+            let reads_again = conn.paused && conn.http.wants_read();
+            conn.paused &= !reads_again;
+            self.schedule(key);
+            if reads_again {
                 return Action::Read(ConnKey(key));
             }
         }
@@ -464,7 +464,6 @@ impl Engine {
         }
         self.report_refusals(key);
         self.relieve();
-        self.schedule(key);
     }
 
     fn at(&mut self, now: Now) {
@@ -494,7 +493,8 @@ impl Engine {
         }
     }
 
-    /// Sees to it that the connection is looked at when its next deadline comes.
+    /// Sees to it that the connection is looked at when its next deadline comes. `poll` does this for every connection
+    /// that was enqueued, once in a turn, unless it is to be written to, since `sent` enqueues it again.
     fn schedule(&mut self, key: Key) {
         let Some(conn) = self.conns.get(key) else { return };
         let silent = conn.session.map(|_| conn.last_output.after(self.shared.limits.keep_alive));
@@ -515,11 +515,10 @@ impl Engine {
             if lost {
                 self.tell_slow_reader(key, backlog_bytes);
             }
-            self.enqueue(key);
         } else if conn.session.is_some() && conn.last_output.after(keep_alive) <= now.mono {
             self.comment(now, key);
         }
-        self.schedule(key);
+        self.enqueue(key);
     }
 
     /// Keeps what all connections hold within the budget: while it is over, the one that holds most gives it up.
@@ -535,7 +534,6 @@ impl Engine {
                 self.tell_slow_reader(key, backlog_bytes);
             }
             self.report_refusals(key);
-            self.schedule(key);
             self.enqueue(key);
         }
     }

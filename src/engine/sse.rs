@@ -389,7 +389,6 @@ impl Engine {
         }
         self.relieve();
         self.enqueue(conn);
-        self.schedule(conn);
     }
 
     /// A comment on a silent stream, so that proxies and clients keep it.
