@@ -253,7 +253,11 @@ pub fn parse<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Message<'a>, Reject
 /// The members' order is `jsonrpc`, `id`, `result`, here and below; nothing else is ever added, since some clients
 /// refuse unknown members.
 pub fn write_result<'i>(out: &mut Vec<u8>, id: impl Into<IdRef<'i>>, result: impl FnOnce(&mut Vec<u8>)) {
-    begin(out).field("id", |out| id.into().write(out)).field("result", result);
+    out.extend_from_slice(br#"{"jsonrpc":"2.0","id":"#);
+    id.into().write(out);
+    out.extend_from_slice(br#","result":"#);
+    result(out);
+    out.push(b'}');
 }
 
 /// Appends an error response. Without an id the member is left out, as MCP 2025-11-25 wants it.
