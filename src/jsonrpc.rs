@@ -379,7 +379,8 @@ impl<'a> Envelope<'a> {
         if let Some(name) = self.twice {
             return Err(Error::invalid_request(format_args!("member `{name}` occurs twice")));
         }
-        if text("jsonrpc", self.jsonrpc)? != "2.0" {
+        let is_usual = self.jsonrpc.is_some_and(|raw| raw.get() == r#""2.0""#);
+        if !is_usual && text("jsonrpc", self.jsonrpc)? != "2.0" {
             return Err(Error::invalid_request("`jsonrpc` must be \"2.0\""));
         }
         match (self.method, self.result, self.error) {
