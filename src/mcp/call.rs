@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use serde_json::value::RawValue;
+use uuid::Uuid;
 
 use crate::http::head::Head;
 use crate::jsonrpc;
@@ -62,7 +63,7 @@ pub(crate) enum Notes {
 /// Where a request came from; borrowed while its bytes are at hand, owned when the call outlives them.
 #[derive(Clone, Debug)]
 pub(crate) struct Context<'a> {
-    pub(crate) session_id: u128,
+    pub(crate) session_id: Uuid,
     pub(crate) revision: Revision,
     pub(crate) client: Option<Arc<ClientInfo>>,
     pub(crate) peer: Cow<'a, Peer>,
@@ -153,7 +154,7 @@ impl Headers<'_> {
 impl Call<'_> {
     /// The session's id. It is what lets a client post into the session, so keep it out of logs.
     pub fn session_id(&self) -> String {
-        uuid::Uuid::from_u128(self.context.session_id).to_string()
+        self.context.session_id.to_string()
     }
 
     /// The revision that was negotiated.
