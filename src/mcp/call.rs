@@ -18,7 +18,7 @@ use crate::http::head::Head;
 use crate::jsonrpc;
 use crate::mcp::ask::Asked;
 use crate::mcp::reply::{Flags, Level, Mailbox, Note, Progress};
-use crate::mcp::{CallKey, Capabilities, ClientInfo, Incoming, Peer, Principal, Revision, Session};
+use crate::mcp::{CallKey, Capabilities, ClientInfo, Handle, Incoming, Peer, Principal, Revision, Session};
 
 /// The code of a resource that is not there, up to 2025-11-25 (MCP resources, error handling).
 const RESOURCE_NOT_FOUND: i64 = -32002;
@@ -207,6 +207,23 @@ impl Call<'_> {
     /// tool can see this change while it runs.
     pub fn is_cancelled(&self) -> bool {
         self.link.flags.as_ref().is_some_and(|flags| flags.is_cancelled())
+    }
+
+    /// A hold on the server, to announce what the handler has changed.
+    ///
+    /// ```
+    /// use mcp_rill::Server;
+    /// let mut level = 0;
+    /// let server = Server::new("tank", "1.0.0")
+    ///     .resource("tank:///level", "level", |_| "full")
+    ///     .tool("drain", "Drain the tank", move |(), call| {
+    ///         level -= 1;
+    ///         call.handle().resource_updated("tank:///level");
+    ///         level
+    ///     });
+    /// ```
+    pub fn handle(&self) -> Handle {
+        Handle(self.link.mailbox.clone())
     }
 
     /// Tells the client how far the work is: `done` of `total`, in any unit. Nothing is sent if the client did not ask
