@@ -36,7 +36,8 @@ impl Role {
 ///
 /// ```
 /// use mcp_rill::{Annotations, Content, Role};
-/// let content = Content::text("internal").annotate(Annotations::default().audience(Role::Assistant).priority(0.2));
+/// let hint = Annotations::default().audience(Role::Assistant).priority(0.2).last_modified("2026-01-31T09:00:00Z");
+/// let content = Content::text("internal").annotate(hint);
 /// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Annotations {
@@ -78,7 +79,12 @@ impl Annotations {
     }
 }
 
-/// A block of content in a tool's result or a prompt's message.
+/// A block of content in a tool's result or a prompt's message: [all kinds](crate::mcp#what-handlers-take-and-return).
+///
+/// ```
+/// use mcp_rill::Content;
+/// let answer = vec![Content::text("a tree"), Content::image([0x89, 0x50, 0x4E, 0x47], "image/png")];
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Content {
     kind: Kind,
@@ -235,7 +241,7 @@ impl ResourceContents {
 
 /// What a call of a tool gives: content for the model, perhaps a structured value, and whether it is an error.
 ///
-/// Handlers rarely name this type: they return text, numbers, [`Content`], a `Vec` of it, [`Json`], or a `Result` of one.
+/// Handlers rarely [name this type](crate::mcp#what-handlers-take-and-return): they return what [`IntoToolResult`] takes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ToolResult {
     content: Blocks,
@@ -330,8 +336,8 @@ pub struct Json<T>(pub T);
 /// What a tool's handler may return.
 ///
 /// Implemented for text, numbers, `bool`, `()` (no content), [`Content`], `Vec<Content>`, [`Json`], [`ToolResult`], and
-/// `Result` of any of them: an error becomes a result with `isError` that the model reads, except a [`CallError`], which
-/// becomes a protocol error.
+/// `Result` of any of them: an error becomes a result with `isError` that the model reads, except a [`CallError`] of its
+/// constructors, which becomes a protocol error.
 #[diagnostic::on_unimplemented(
     message = "a tool cannot return `{Self}`",
     note = "return text, a number, `Content`, `Vec<Content>`, `Json<T>`, `ToolResult`, or a `Result` of one of them"
@@ -434,7 +440,7 @@ impl<T: IntoResource, E: Into<Box<dyn Error + Send + Sync>>> IntoResource for st
     }
 }
 
-/// One message of a prompt.
+/// One message of a [prompt](crate::mcp#what-handlers-take-and-return).
 #[derive(Clone, Debug, PartialEq)]
 pub struct PromptMessage {
     role: Role,

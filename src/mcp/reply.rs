@@ -29,6 +29,12 @@ use crate::mcp::{
 };
 
 /// How much a log message matters (MCP logging; RFC 5424, section 6.2.1).
+///
+/// ```
+/// use mcp_rill::Level;
+/// assert!(Level::Debug < Level::Info && Level::Error < Level::Emergency);
+/// assert_eq!(Level::named("warning").map(Level::name), Some("warning"));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Level {
     /// For whoever debugs.
@@ -61,7 +67,7 @@ impl Level {
         (Level::Emergency, "emergency"),
     ];
 
-    /// The level of that name on the wire.
+    /// The level of that name on the wire, such as `warning`; `None` if there is none.
     pub fn named(name: &str) -> Option<Level> {
         Level::ALL.into_iter().find(|(_, known)| *known == name).map(|(level, _)| level)
     }
@@ -227,6 +233,13 @@ impl fmt::Debug for Mailbox {
 }
 
 /// What a handler returns when a [`Reply`] will bring the result: only [`Call::defer`] makes one.
+///
+/// ```
+/// use mcp_rill::{Call, Deferred, Reply};
+/// fn start(call: &mut Call, jobs: &std::sync::mpsc::Sender<Reply>) -> Deferred {
+///     call.defer(|reply| jobs.send(reply))
+/// }
+/// ```
 #[derive(Debug)]
 pub struct Deferred(());
 
@@ -238,7 +251,7 @@ impl IntoToolResult for Deferred {
 
 impl Call<'_> {
     /// Hands the call to somebody else: `hand_over` gets a [`Reply`] to send to a thread, queue or callback of your own,
-    /// and the handler returns at once. The tool's timeout counts from here.
+    /// and the handler returns at once what this returns. The tool's timeout counts from here.
     ///
     /// ```
     /// use mcp_rill::{Server, Reply};
@@ -259,6 +272,20 @@ impl Call<'_> {
 }
 
 /// The result of a call, to be given from any thread. Dropping it answers with an error, so no client waits in vain.
+///
+/// ```
+/// use mcp_rill::{Level, Reply};
+/// fn index(files: &[String], reply: Reply) {
+///     for (done, file) in files.iter().enumerate() {
+///         if reply.is_cancelled() {
+///             return reply.log(Level::Notice, "nobody wants it any more");
+///         }
+///         reply.progress(done as f64, Some(files.len() as f64), Some(file));
+///         reply.log_as(Level::Debug, "index", file.as_str());
+///     }
+///     reply.finish(format!("{} files", files.len()));
+/// }
+/// ```
 #[derive(Debug)]
 #[must_use = "dropping a reply answers the call with an error"]
 pub struct Reply {
@@ -311,7 +338,16 @@ impl Drop for Reply {
     }
 }
 
-/// The loop has not kept up with what a [`Handle`] wants of it (limit `mailbox_max`).
+/// The loop has not kept up with what a [`Handle`] wants of it (limit `mailbox_max`). What was wanted is not done.
+///
+/// ```
+/// use mcp_rill::{Full, Handle};
+/// fn remove(handle: &Handle, tool: &str) {
+///     while handle.remove_tool(tool).is_err_and(|error| error.is::<Full>()) {
+///         std::thread::sleep(std::time::Duration::from_millis(50));
+///     }
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Full;
 
@@ -323,27 +359,33 @@ impl fmt::Display for Full {
 
 impl std::error::Error for Full {}
 
-/// A hold on a running server for any thread. Nothing here blocks.
+/// A hold on a running server for any thread, from `Listening::handle` or [`Engine::handle`](crate::engine::Engine::handle).
+/// Nothing here blocks; what is asked for is done in the loop's next turn, and not at all once the server has ended.
+/// The [module](crate::mcp#what-changes-while-it-runs) shows the rest of it.
 ///
 /// ```
-/// # fn main() -> std::io::Result<()> {
-/// use mcp_rill::{Level, Server, Tool};
-/// let listening = Server::new("demo", "1.0.0").resource("demo:///n", "n", |_| "1").listen("127.0.0.1:0")?;
-/// let handle = listening.handle();
-/// std::thread::spawn(move || {
+/// use mcp_rill::{Level, Now, Server, Tool, engine::Engine};
+/// # fn main() -> mcp_rill::Result<()> {
+/// let mut engine = Engine::new(Server::new("demo", "1.0.0").resource("demo:///n", "n", |_| "1"), || 1)?;
+/// let handle = engine.handle();
+/// std::thread::spawn(move || -> mcp_rill::Result<()> {
 ///     handle.resource_updated("demo:///n");
 ///     handle.log(Level::Warning, "low battery");
-///     handle.add_tool(Tool::new("hello", "Say hello"), |(), _| "hello").expect("there is room");
+///     handle.log_as(Level::Info, "power", "charging");
+///     handle.add_tool(Tool::new("hello", "Say hello"), |(), _| "hello")?;
+///     handle.remove_resource("demo:///n")?;
 ///     handle.shutdown(std::time::Duration::from_secs(1));
-/// });
-/// listening.run()
-/// # }
+///     Ok(())
+/// }).join().expect("it did not panic")?;
+/// engine.tick(Now::default()); // a turn of the loop
+/// assert!(engine.is_stopping());
+/// # Ok(()) }
 /// ```
 #[derive(Clone, Debug)]
 pub struct Handle(pub(crate) Arc<Mailbox>);
 
 impl Handle {
-    /// Tells every client that subscribed to this URI that the resource has changed.
+    /// Tells every client that subscribed to this URI that the resource has changed (MCP resources, subscriptions).
     pub fn resource_updated(&self, uri: &str) {
         self.post(|mail, max| match mail.updated.len() < max || mail.updated.contains(uri) {
             true => {
@@ -368,7 +410,8 @@ impl Handle {
         self.changed(List::Prompts);
     }
 
-    /// Sends a log message to every client whose level lets it through.
+    /// Sends a log message to every client whose level lets it through. It is dropped and counted in
+    /// [`Stats::logs_dropped`](crate::engine::Stats::logs_dropped) while `mailbox_max` messages wait for the loop.
     pub fn log(&self, level: Level, data: impl Into<Value>) {
         self.0.log(None, Note::Log { level, logger: None, data: data.into() });
         self.0.wake();
@@ -394,7 +437,7 @@ impl Handle {
         self.change(List::Tools, move |registry| registry.tools.put(&tool.name.clone(), (tool, handler)))
     }
 
-    /// Removes a tool. Its calls that run on other threads go on; those that wait for an answer find it gone.
+    /// Removes a tool, if there is one. Its calls on other threads go on; those that wait for an answer find it gone.
     ///
     /// # Errors
     /// [`Full`].
@@ -416,7 +459,7 @@ impl Handle {
         self.change(List::Resources, move |registry| registry.resources.put(&entry.0.uri.clone(), entry))
     }
 
-    /// Removes a resource.
+    /// Removes a resource, if it is there.
     ///
     /// # Errors
     /// [`Full`].
@@ -440,7 +483,7 @@ impl Handle {
         })
     }
 
-    /// Removes a resource template.
+    /// Removes a resource template, if it is there.
     ///
     /// # Errors
     /// [`Full`].
@@ -467,7 +510,7 @@ impl Handle {
         })
     }
 
-    /// Removes a prompt.
+    /// Removes a prompt, if it is there.
     ///
     /// # Errors
     /// [`Full`].
@@ -477,7 +520,7 @@ impl Handle {
     }
 
     /// Ends the server: no new connections and requests; what is queued is still sent and open calls may finish, for at
-    /// most `grace`.
+    /// most `grace`. Of several graces the shortest counts.
     pub fn shutdown(&self, grace: Duration) {
         let mut shutdown = self.0.shutdown.lock().unwrap_or_else(PoisonError::into_inner);
         *shutdown = Some(shutdown.map_or(grace, |before| before.min(grace)));
