@@ -14,13 +14,16 @@
 
 /// Memory blocks up to this size are kept for the next buffer; larger ones go back to the allocator.
 const RECYCLED_BYTES_MAX: usize = 16 << 10;
-/// How many blocks wait in the pool: enough for the sockets of one turn, at most 1 MiB.
-const RECYCLED_COUNT_MAX: usize = 64;
+/// New blocks have room for a 202, or for a small frame, without growing.
+const BLOCK_BYTES_MIN: usize = 256;
+/// Bytes of memory that wait in the pool: some hundred blocks as a rule, one for each socket of a busy turn.
+const POOLED_BYTES_MAX: usize = 1 << 20;
 
 /// Lends memory to [`Buffer`]s and counts what they hold.
 #[derive(Debug, Default)]
 pub struct Pool {
     free: Vec<Vec<u8>>,
+    free_bytes: usize,
     used: usize,
 }
 
@@ -35,15 +38,16 @@ impl Pool {
     }
 
     fn take(&mut self) -> Vec<u8> {
-        self.free.pop().unwrap_or_default()
+        let Some(bytes) = self.free.pop() else { return Vec::with_capacity(BLOCK_BYTES_MIN) };
+        self.free_bytes -= bytes.capacity();
+        bytes
     }
 
     fn give(&mut self, mut bytes: Vec<u8>) {
-        if bytes.capacity() <= RECYCLED_BYTES_MAX
-            && self.free.len() < RECYCLED_COUNT_MAX
-            && bytes.capacity() > 0
-        {
+        let size = bytes.capacity();
+        if size > 0 && size <= RECYCLED_BYTES_MAX && self.free_bytes + size <= POOLED_BYTES_MAX {
             bytes.clear();
+            self.free_bytes += size;
             self.free.push(bytes);
         }
     }
@@ -161,8 +165,9 @@ mod tests {
     fn the_pool_is_bounded() {
         let mut pool = Pool::default();
         let mut buffers: Vec<Buffer> = (0..200).map(|_| Buffer::default()).collect();
-        buffers.iter_mut().for_each(|buffer| buffer.append(&mut pool, b"x"));
+        buffers.iter_mut().for_each(|buffer| buffer.append(&mut pool, &[1; RECYCLED_BYTES_MAX]));
         buffers.iter_mut().for_each(|buffer| buffer.clear(&mut pool));
-        assert_eq!((pool.free.len(), pool.used()), (RECYCLED_COUNT_MAX, 0));
+        assert_eq!((pool.free.len(), pool.used()), (POOLED_BYTES_MAX / RECYCLED_BYTES_MAX, 0));
+        assert_eq!(pool.free_bytes, POOLED_BYTES_MAX);
     }
 }

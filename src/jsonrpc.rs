@@ -334,9 +334,7 @@ pub fn write_notification(out: &mut Vec<u8>, method: &str, params: impl FnOnce(&
 }
 
 fn begin(out: &mut Vec<u8>) -> Object<'_> {
-    let mut message = Object::new(out);
-    message.raw("jsonrpc", r#""2.0""#);
-    message
+    Object::begun(out, br#"{"jsonrpc":"2.0""#)
 }
 
 /// The members as they are present. All are read before any is judged, so that broken JSON is a parse error wherever

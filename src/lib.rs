@@ -1,6 +1,7 @@
 //! A Model Context Protocol server as a library: one event loop, no async runtime, eleven crates.
 //!
-//! ```no_run
+#![cfg_attr(feature = "net", doc = "```no_run")]
+#![cfg_attr(not(feature = "net"), doc = "```ignore")]
 //! use mcp_rill::{Server, schema};
 //!
 //! schema! { struct Add { /// First addend.
@@ -30,7 +31,7 @@
 //!
 //! | layer | modules |
 //! |---|---|
-//! | 0 | limits, buffer, slab, timers, [`schema`] |
+//! | 0 | limits, buffer, slab, timers, [`mod@schema`] |
 //! | 1 | [`http`], [`sse`], [`jsonrpc`] |
 //! | 2 | [`mcp`] |
 //! | 3 | [`engine`] |
@@ -62,6 +63,10 @@ pub mod engine;
 pub mod client;
 #[cfg(feature = "net")]
 pub mod net;
+
+#[cfg(all(doctest, feature = "net"))]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 pub use limits::{CONNECTIONS_CAP, HEADERS_CAP, Limits};
 #[cfg(feature = "schemars")]

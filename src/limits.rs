@@ -67,8 +67,8 @@ macro_rules! limits {
 
 limits! {
     /// Bytes of all peers together: bodies being received, output not yet taken, kept calls. When spent, new bodies
-    /// and sessions get 503 with `Retry-After`; if queued output alone exceeds it, the stream with the largest
-    /// backlog is closed. This is the worst case for peers' data.
+    /// and sessions get 503 with `Retry-After`; if output takes it further, the connection that holds most is closed, or
+    /// its unfinished request gets 503. This is the worst case for peers' data.
     buffered_bytes_max: usize = 64 << 20;
     /// Open connections. At the cap the connection idle longest between two requests is closed; if none is idle,
     /// new ones wait in the kernel's backlog. About 0.3 KiB each. At most [`CONNECTIONS_CAP`].
@@ -159,7 +159,7 @@ const _: () = {
     assert!(limits.connections_max <= CONNECTIONS_CAP && limits.headers_max <= HEADERS_CAP);
     assert!(limits.target_bytes_max < limits.head_bytes_max);
     assert!(limits.message_bytes_max < limits.output_bytes_max);
-    assert!(limits.page_bytes_max <= limits.message_bytes_max);
+    assert!(limits.page_bytes_max + 128 <= limits.message_bytes_max);
     assert!(limits.output_bytes_max <= limits.buffered_bytes_max);
     assert!(limits.body_bytes_max + limits.head_bytes_max <= limits.buffered_bytes_max);
 };
@@ -194,7 +194,9 @@ impl Limits {
             self.message_bytes_max.saturating_add(64),
         )?;
         least("message_bytes_max", self.message_bytes_max, "an error message", 1024)?;
-        least("message_bytes_max", self.message_bytes_max, "page_bytes_max", self.page_bytes_max)?;
+        // A page has a cursor besides its items.
+        let page = self.page_bytes_max.saturating_add(128);
+        least("message_bytes_max", self.message_bytes_max, "page_bytes_max + 128", page)?;
         least("page_items_max", self.page_items_max, "one item", 1)?;
         least("turn_bytes_max", self.turn_bytes_max, "one packet", 1024)?;
         least("json_depth_max", self.json_depth_max, "an envelope with params and _meta", 4)?;
@@ -309,6 +311,7 @@ mod tests {
             Limits { body_bytes_max: 64 << 20, ..Limits::DEFAULT },
             Limits { message_bytes_max: 8 << 20, ..Limits::DEFAULT },
             Limits { page_items_max: 0, ..Limits::DEFAULT },
+            Limits { page_bytes_max: 4 << 20, ..Limits::DEFAULT },
         ];
         for limits in broken {
             assert!(limits.check().is_err(), "{limits:?}");

@@ -28,11 +28,13 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use mio::net::{TcpListener, TcpStream};
-use mio::{Events, Interest, Poll, Token, Waker};
+use mio::{Events, Interest, Poll, Registry, Token, Waker};
 
 use crate::engine::{Action, ConnKey, Engine, Event, Stats};
-use crate::mcp::{Handle, Peer, Principal, Server};
+use crate::mcp::{Peer, Principal, Server};
 use crate::{CONNECTIONS_CAP, Now};
+
+pub use crate::mcp::Handle;
 
 /// Fewer cost a system call more often: with 64 the loop is 9 % slower under load.
 const EVENTS_PER_POLL: usize = 1024;
@@ -77,9 +79,21 @@ pub struct Listening {
     sockets: Vec<Option<Socket>>,
     /// Sockets that may have bytes to read.
     readable: Vec<ConnKey>,
+    /// The list of the turn before: two take turns, so that none is allocated anew.
+    spent: Vec<ConnKey>,
+    /// What the engine last said of when it wants to run.
+    deadline: Option<Duration>,
+    /// The last events filled their buffer: there may be more, which nothing announces a second time.
+    more_events: bool,
     buffer: Vec<u8>,
     on_accept: Option<AcceptHook>,
     accept_again: Option<Duration>,
+    /// Accepted, but there is no room yet: only with it in hand is it known that somebody waits, so that nobody has to
+    /// make room for nobody.
+    waiting: Option<(TcpStream, Peer)>,
+    /// A descriptor to give away when there is none left to accept with: without one it cannot be seen whether anybody
+    /// waits, because accepting takes a descriptor before it looks.
+    spare: Option<Registry>,
     started: Instant,
 }
 
@@ -94,6 +108,8 @@ struct Socket {
     stream: TcpStream,
     /// It is in `readable`.
     listed: bool,
+    /// The peer will send no more: what is there is read to its end, since no further event will tell of it.
+    ended: bool,
     /// Its writable events are asked for.
     watches_writes: bool,
 }
@@ -101,6 +117,7 @@ struct Socket {
 impl Listening {
     fn new(mut engine: Engine) -> io::Result<Listening> {
         let poll = Poll::new()?;
+        let spare = Some(poll.registry().try_clone()?);
         let waker = Waker::new(poll.registry(), WAKER)?;
         engine.set_waker(move || {
             // A full wake-up queue means that the loop is about to wake up.
@@ -114,9 +131,14 @@ impl Listening {
             listeners: Vec::new(),
             sockets: Vec::new(),
             readable: Vec::new(),
+            spent: Vec::new(),
+            deadline: None,
+            more_events: false,
             buffer,
             on_accept: None,
             accept_again: None,
+            waiting: None,
+            spare,
             started: Instant::now(),
         })
     }
@@ -216,8 +238,9 @@ impl Listening {
         }
         let now = self.now();
         self.take_events(now);
-        self.accept(now);
+        // Before accepting, which may close an idle connection: it is not idle if it has sent something.
         self.read(now);
+        self.accept(now);
         self.engine.tick(now);
         self.staff();
         self.act(now);
@@ -232,22 +255,19 @@ impl Listening {
     }
 
     /// The time until something is due without any event.
-    fn wants_in(&mut self, now: Now) -> Option<Duration> {
-        if !self.readable.is_empty() {
+    fn wants_in(&self, now: Now) -> Option<Duration> {
+        if self.more_events || !self.readable.is_empty() {
             return Some(Duration::ZERO);
         }
-        let deadline = match self.engine.poll() {
-            Action::Wait(deadline) => deadline,
-            // Drained before; only a mutation since then could have queued more.
-            _ => return Some(Duration::ZERO),
-        };
-        let deadline = deadline.into_iter().chain(self.accept_again).min();
+        let deadline = self.deadline.into_iter().chain(self.accept_again).min();
         deadline.map(|deadline| deadline.saturating_sub(now.mono))
     }
 
     fn take_events(&mut self, now: Now) {
         let events = std::mem::replace(&mut self.events, Events::with_capacity(0));
+        let mut count = 0;
         for event in &events {
+            count += 1;
             let token = event.token();
             if token == WAKER {
                 continue;
@@ -264,10 +284,16 @@ impl Listening {
             if event.is_writable() {
                 self.engine.writable(now, key);
             }
+            if event.is_read_closed()
+                && let Some(socket) = self.socket(key)
+            {
+                socket.ended = true;
+            }
             if event.is_readable() || event.is_read_closed() || event.is_error() {
                 self.list_readable(key);
             }
         }
+        self.more_events = count >= events.capacity();
         self.events = events;
     }
 
@@ -299,6 +325,7 @@ impl Listening {
                 let _ = self.poll.registry().deregister(&mut listener.socket);
             }
             self.listeners.clear();
+            self.waiting = None;
         }
     }
 
@@ -307,28 +334,55 @@ impl Listening {
             return;
         }
         self.accept_again = None;
-        let mut left = ACCEPTS_PER_TURN;
-        while let Some(at) = self.listeners.iter().position(|listener| listener.pending) {
-            if left == 0 || !self.engine.has_room() {
-                self.accept_again = Some(if left == 0 { now.mono } else { now.mono + ACCEPT_RETRY });
-                return;
+        for accepted in 0..ACCEPTS_PER_TURN {
+            let Some((stream, peer)) = self.waiting.take().or_else(|| self.next_waiting(now)) else {
+                return self.take_spare();
+            };
+            self.take_spare();
+            // Who has just come may have sent something already: it is looked at before anybody has to make room.
+            let crowded = self.spare.is_none()
+                || self.engine.stats().connections >= self.engine.limits().connections_max;
+            let has_room = !(crowded && accepted > 0) && self.engine.has_room();
+            if has_room && self.spare.is_some() {
+                self.welcome(now, stream, peer);
+                continue;
             }
-            left -= 1;
-            let Some(listener) = self.listeners.get_mut(at) else { return };
+            if has_room {
+                self.engine.evict_idle();
+            }
+            self.waiting = Some((stream, peer));
+            self.accept_again = Some(if accepted > 0 { now.mono } else { now.mono + ACCEPT_RETRY });
+            return;
+        }
+        self.accept_again = Some(now.mono);
+    }
+
+    /// The next peer in a listener's backlog.
+    fn next_waiting(&mut self, now: Now) -> Option<(TcpStream, Peer)> {
+        while let Some(listener) = self.listeners.iter_mut().find(|listener| listener.pending) {
             match listener.socket.accept() {
                 Ok((stream, address)) => {
                     let peer = Peer { address: Some(address), loopback: listener.loopback, principal: None };
-                    self.welcome(now, stream, peer);
+                    return Some((stream, peer));
                 }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => listener.pending = false,
-                Err(error) if is_exhaustion(&error) => {
-                    self.engine.evict_idle();
-                    self.accept_again = Some(now.mono + ACCEPT_RETRY);
-                    return;
-                }
-                // The peer went away while it waited, or the network had a hiccup: the next one may be well.
-                Err(_) => {}
+                Err(error) => match error.kind() {
+                    ErrorKind::WouldBlock => listener.pending = false,
+                    // It went away while it waited; the next one may be well.
+                    ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset | ErrorKind::Interrupted => {}
+                    _ if is_exhaustion(&error) && self.spare.take().is_some() => {}
+                    _ => {
+                        self.accept_again = Some(now.mono + ACCEPT_RETRY);
+                        return None;
+                    }
+                },
             }
+        }
+        None
+    }
+
+    fn take_spare(&mut self) {
+        if self.spare.is_none() {
+            self.spare = self.poll.registry().try_clone().ok();
         }
     }
 
@@ -355,24 +409,23 @@ impl Listening {
             self.sockets.resize_with((key.index() + 1).min(CONNECTIONS_CAP), || None);
         }
         if let Some(slot) = self.sockets.get_mut(key.index()) {
-            *slot = Some(Socket { key, stream, listed: false, watches_writes: false });
+            *slot = Some(Socket { key, stream, listed: false, ended: false, watches_writes: false });
         }
     }
 
     /// Reads once from each socket that may have something.
     fn read(&mut self, now: Now) {
-        let mut still = Vec::new();
-        for key in std::mem::take(&mut self.readable) {
+        let spent = std::mem::take(&mut self.spent);
+        let mut readable = std::mem::replace(&mut self.readable, spent);
+        for key in readable.drain(..) {
             if let Some(socket) = self.socket(key) {
                 socket.listed = false;
             }
             if self.read_one(now, key) {
-                still.push(key);
+                self.list_readable(key);
             }
         }
-        for key in still {
-            self.list_readable(key);
-        }
+        self.spent = readable;
     }
 
     /// Says whether there may be more to read at once.
@@ -384,12 +437,14 @@ impl Listening {
         if socket.key != key {
             return false;
         }
+        let ended = socket.ended;
         match socket.stream.read(&mut self.buffer) {
             Ok(0) => self.engine.end_of_input(now, key),
             Ok(count) => {
                 self.engine.receive(now, key, self.buffer.get(..count).unwrap_or_default());
-                // A short read has emptied the socket; what comes later is an event of its own.
-                return count == self.buffer.len();
+                // A short read has emptied the socket; what comes later is an event of its own, but an end that came
+                // together with these bytes is not.
+                return ended || count == self.buffer.len();
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => {}
             Err(error) if error.kind() == ErrorKind::Interrupted => return true,
@@ -416,11 +471,14 @@ impl Listening {
                         *slot = None;
                     }
                     self.shrink();
-                    if self.listeners.iter().any(|listener| listener.pending) {
+                    if self.waiting.is_some() || self.listeners.iter().any(|listener| listener.pending) {
                         self.accept_again = Some(now.mono);
                     }
                 }
-                Action::Wait(_) => return,
+                Action::Wait(deadline) => {
+                    self.deadline = deadline;
+                    return;
+                }
             }
         }
     }
@@ -480,5 +538,48 @@ impl std::os::fd::AsRawFd for Listening {
 impl std::fmt::Debug for Listening {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Listening").field("engine", &self.engine).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpStream as Client;
+
+    fn listening() -> (Listening, SocketAddr) {
+        let listening = Server::new("test", "1").listen("127.0.0.1:0").unwrap();
+        let address = listening.local_addrs().next().unwrap();
+        (listening, address)
+    }
+
+    #[test]
+    fn an_end_that_came_with_the_last_bytes_is_seen() {
+        let (mut listening, address) = listening();
+        // All of it is there before the server looks: there is one event for the bytes and the end.
+        let mut client = Client::connect(address).unwrap();
+        write!(client, "GET /sse HTTP/1.1\r\nHost: {address}\r\n\r\n").unwrap();
+        client.shutdown(Shutdown::Write).unwrap();
+        for _ in 0..20 {
+            listening.poll(Some(Duration::from_millis(10))).unwrap();
+        }
+        let stats = listening.stats();
+        assert_eq!((stats.connections_opened, stats.sessions_opened, stats.connections), (1, 1, 0));
+    }
+
+    #[test]
+    fn events_that_did_not_fit_make_it_want_to_run_again() {
+        let (mut listening, address) = listening();
+        listening.events = Events::with_capacity(1);
+        let clients: Vec<Client> = (0..4).map(|_| Client::connect(address).unwrap()).collect();
+        while listening.stats().connections < clients.len() {
+            listening.poll(Some(Duration::ZERO)).unwrap();
+        }
+        for mut client in &clients {
+            client.write_all(b"GET").unwrap();
+        }
+        for _ in &clients {
+            assert_eq!(listening.poll(Some(Duration::ZERO)).unwrap(), Some(Duration::ZERO));
+        }
+        assert_ne!(listening.poll(Some(Duration::ZERO)).unwrap(), Some(Duration::ZERO));
     }
 }

@@ -5,11 +5,13 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::num::NonZeroU64;
 
 /// Names one entry of one slab for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
-    serial: u64,
+    /// Never zero, so that an optional key takes no more room.
+    serial: NonZeroU64,
     index: u32,
 }
 
@@ -24,30 +26,31 @@ impl Key {
 
     /// The slot number and the low bits of the serial in 32 bits, for event queues that carry one word.
     pub fn token(self) -> u32 {
-        (self.serial as u32) << TOKEN_INDEX_BITS | self.index
+        (self.serial.get() as u32) << TOKEN_INDEX_BITS | self.index
     }
 }
 
 /// Entries under generational keys. It gives memory back when most entries are gone.
 #[derive(Debug)]
 pub struct Slab<T> {
-    entries: Vec<Option<(u64, T)>>,
+    entries: Vec<Option<(NonZeroU64, T)>>,
     /// Free slots, lowest first so that the tail empties; may name slots that were cut off or taken since.
     free: BinaryHeap<Reverse<u32>>,
     len: usize,
-    serial: u64,
+    serial: NonZeroU64,
 }
 
 impl<T> Default for Slab<T> {
     fn default() -> Slab<T> {
-        Slab { entries: Vec::new(), free: BinaryHeap::new(), len: 0, serial: 0 }
+        Slab { entries: Vec::new(), free: BinaryHeap::new(), len: 0, serial: NonZeroU64::MIN }
     }
 }
 
 impl<T> Slab<T> {
     /// Stores `value` in the lowest free slot, under a key that was never used before.
     pub fn insert(&mut self, value: T) -> Key {
-        self.serial += 1;
+        // 2⁶⁴ entries are more than any process will see.
+        self.serial = self.serial.saturating_add(1);
         self.len += 1;
         let mut entry = Some((self.serial, value));
         while let Some(Reverse(index)) = self.free.pop() {

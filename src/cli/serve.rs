@@ -37,17 +37,22 @@ pub(super) fn serve(options: Serve) -> Result<(), Failure> {
 }
 
 fn explain(address: &str, error: &io::Error) -> Failure {
+    // Either the server or the address was put together wrongly, and only the second one wants this hint.
+    let is_address = address.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
     Failure(match error.kind() {
         io::ErrorKind::AddrInUse => {
             format!(
                 "cannot listen on {address}: the port is in use; choose another one with --listen HOST:PORT"
             )
         }
-        io::ErrorKind::InvalidInput if address.parse::<SocketAddr>().is_err() => {
+        io::ErrorKind::InvalidInput if !is_address => {
             format!("cannot listen on {address}: {error}; write HOST:PORT, such as 127.0.0.1:3001")
         }
         io::ErrorKind::PermissionDenied | io::ErrorKind::InvalidInput => error.to_string(),
-        _ => format!("cannot listen on {address}: {error}"),
+        _ => match error.to_string() {
+            text if text.starts_with(address) => format!("cannot listen on {text}"),
+            text => format!("cannot listen on {address}: {text}"),
+        },
     })
 }
 

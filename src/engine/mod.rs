@@ -45,12 +45,15 @@
 //! assert_eq!(engine.poll(), Action::Close(stream));
 //! ```
 
+mod observe;
 mod routes;
 mod sse;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
+
+pub use observe::{Event, Stats};
 
 use crate::http::conn::{After, Conn, Handler, Reply, Verdict};
 use crate::http::head::Head;
@@ -93,80 +96,6 @@ pub enum Action {
     Wait(Option<Duration>),
 }
 
-/// Counters since the start, and gauges. A copy is cheap.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Stats {
-    /// Connections that are open now.
-    pub connections: usize,
-    /// Sessions that are open now.
-    pub sessions: usize,
-    /// Calls that are open now.
-    pub calls: usize,
-    /// Worker threads that are stuck past their tool's timeout now.
-    pub workers_stuck: usize,
-    /// Bytes of peers' data that are held now: what `buffered_bytes_max` bounds.
-    pub buffered_bytes: usize,
-    /// Connections opened.
-    pub connections_opened: u64,
-    /// Sessions opened.
-    pub sessions_opened: u64,
-    /// JSON-RPC messages taken from clients.
-    pub messages_received: u64,
-    /// JSON-RPC messages queued to clients.
-    pub messages_queued: u64,
-    /// HTTP requests that were refused.
-    pub refused: u64,
-    /// Requests refused because `calls_max`, `output_bytes_max` or `buffered_bytes_max` was reached.
-    pub busy: u64,
-    /// Streams closed because the client did not read.
-    pub slow_readers: u64,
-    /// Results replaced by an error because of `message_bytes_max`.
-    pub oversized: u64,
-    /// Results that came for a call which was cancelled or answered before.
-    pub late: u64,
-    /// Answers to requests that were never sent, or not to that client.
-    pub stray_answers: u64,
-    /// Log messages that slow clients did not get.
-    pub logs_dropped: u64,
-}
-
-/// Something worth a line in a log.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Event<'a> {
-    /// A session began.
-    SessionOpened {
-        /// Who opened it.
-        peer: &'a Peer,
-    },
-    /// A session ended.
-    SessionClosed {
-        /// Who had opened it.
-        peer: &'a Peer,
-    },
-    /// A request was refused.
-    Refused {
-        /// Who sent it.
-        peer: &'a Peer,
-        /// The status it got.
-        status: u16,
-        /// The text it got.
-        reason: &'a str,
-    },
-    /// A stream was closed because its client did not read.
-    SlowReader {
-        /// Whose stream it was.
-        peer: &'a Peer,
-        /// What had piled up.
-        backlog_bytes: usize,
-    },
-    /// A message is so large that clients are known to drop it: from 1 MiB on.
-    LargeMessage {
-        /// Its length.
-        bytes: usize,
-    },
-}
-
 type Observer = Box<dyn FnMut(&Event<'_>) + Send>;
 
 /// The server without sockets; see the [module](self) for how to drive it.
@@ -188,7 +117,7 @@ pub struct Engine {
     service_due: Option<Duration>,
     mailbox: Arc<Mailbox>,
     jobs: Arc<Jobs>,
-    /// Bytes in all [`Open::held`].
+    /// Bytes in all [`Open::held`], and in the ids of all calls.
     held_bytes: usize,
     /// No room for another connection until there is a good deal of it.
     full: bool,
@@ -225,9 +154,13 @@ struct Open {
     /// The first of its open calls.
     calls: Option<CallKey>,
     calls_count: u32,
-    /// Notifications that wait until the stream takes more, the latest of each kind.
-    held: BTreeMap<Slot, Box<[u8]>>,
+    /// What a slow stream has not been told.
+    held: Option<Box<Held>>,
 }
+
+/// Notifications that wait until a stream takes more, the latest of each kind.
+#[derive(Default)]
+struct Held(BTreeMap<Slot, Box<[u8]>>);
 
 /// One request that waits for its result.
 struct OpenCall {
@@ -371,10 +304,12 @@ impl Engine {
         }
         let session = self.conns.get(conn.0).and_then(|conn| conn.session);
         if let Some(session) =
-            session.filter(|key| self.sessions.get(*key).is_some_and(|open| !open.held.is_empty()))
+            session.filter(|key| self.sessions.get(*key).is_some_and(|open| open.held.is_some()))
         {
             self.release_held(now, session);
         }
+        // What was sent may have begun another wait, with a nearer end than that of the write.
+        self.schedule(conn.0);
         self.enqueue(conn.0);
     }
 
@@ -461,7 +396,8 @@ impl Engine {
                 return Action::Read(ConnKey(key));
             }
         }
-        let deadlines = [self.timers.next(), self.service_due, self.stopping];
+        let stopping = self.stopping.filter(|_| !self.conns.is_empty());
+        let deadlines = [self.timers.next(), self.service_due, stopping];
         Action::Wait(deadlines.into_iter().flatten().min())
     }
 
@@ -501,6 +437,8 @@ impl Engine {
             calls: self.calls.len(),
             workers_stuck: self.jobs.stuck(),
             buffered_bytes: self.spent_bytes(),
+            busy: self.stats.busy + self.jobs.refused(),
+            logs_dropped: self.stats.logs_dropped + self.mailbox.logs_dropped(),
             ..self.stats
         }
     }
@@ -513,18 +451,20 @@ impl Engine {
     /// Runs `act` on a connection's HTTP side with the rest of the engine at hand.
     fn with_http(&mut self, now: Now, key: Key, act: impl FnOnce(&mut Conn, &mut Turn<'_>)) {
         self.at(now);
-        let Some(conn) = self.conns.get_mut(key) else { return };
-        if conn.closing {
+        if self.conns.get(key).is_none_or(|conn| conn.closing) {
             return;
         }
+        // Before its replies are: a 202 then leaves before the frame on the stream.
+        self.enqueue(key);
+        let Some(conn) = self.conns.get_mut(key) else { return };
         let mut http = std::mem::replace(&mut conn.http, Conn::new(now));
-        act(&mut http, &mut Turn { engine: self, key, now });
+        act(&mut http, &mut Turn { engine: self, key, now, session: None });
         if let Some(conn) = self.conns.get_mut(key) {
             conn.http = http;
         }
         self.report_refusals(key);
+        self.relieve();
         self.schedule(key);
-        self.enqueue(key);
     }
 
     fn at(&mut self, now: Now) {
@@ -557,7 +497,7 @@ impl Engine {
     /// Sees to it that the connection is looked at when its next deadline comes.
     fn schedule(&mut self, key: Key) {
         let Some(conn) = self.conns.get(key) else { return };
-        let silent = conn.session.map(|_| conn.last_output + self.shared.limits.keep_alive);
+        let silent = conn.session.map(|_| conn.last_output.saturating_add(self.shared.limits.keep_alive));
         let deadline = conn.http.deadline(&self.shared.limits).into_iter().chain(silent).min();
         if let Some(deadline) = deadline {
             self.timers.wake_by(&mut self.conns, key, deadline);
@@ -565,15 +505,59 @@ impl Engine {
     }
 
     fn expire(&mut self, now: Now, key: Key) {
+        let keep_alive = self.shared.limits.keep_alive;
         let Some(conn) = self.conns.get_mut(key) else { return };
         if conn.http.deadline(&self.shared.limits).is_some_and(|deadline| deadline <= now.mono) {
+            let backlog_bytes = conn.http.outgoing().len();
             conn.http.expire(now, &mut self.shared);
+            let lost = backlog_bytes > 0 && conn.http.outgoing().is_empty();
             self.report_refusals(key);
+            if lost {
+                self.tell_slow_reader(key, backlog_bytes);
+            }
             self.enqueue(key);
-        } else if conn.session.is_some() && conn.last_output + self.shared.limits.keep_alive <= now.mono {
+        } else if conn.session.is_some() && conn.last_output.saturating_add(keep_alive) <= now.mono {
             self.comment(now, key);
         }
         self.schedule(key);
+    }
+
+    /// Keeps what all connections hold within the budget: while it is over, the one that holds most gives it up.
+    /// Everything counts, bodies and responses too: whoever fills the budget with them must not cost others their streams.
+    fn relieve(&mut self) {
+        while self.spent_bytes() > self.shared.limits.buffered_bytes_max {
+            let open = self.conns.iter().filter(|(_, conn)| !conn.closing);
+            let largest = open.map(|(key, conn)| (conn.http.held(), key)).max();
+            let Some((1.., key)) = largest else { return };
+            let Some(conn) = self.conns.get_mut(key) else { return };
+            let backlog_bytes = conn.http.outgoing().len();
+            if conn.http.shed(self.now, &mut self.shared) {
+                self.tell_slow_reader(key, backlog_bytes);
+            }
+            self.report_refusals(key);
+            self.schedule(key);
+            self.enqueue(key);
+            // The rest is held for calls, and freed when their sessions are taken out: closing more would not help now.
+            if self.shared.pool.used() <= self.shared.limits.buffered_bytes_max {
+                return;
+            }
+        }
+    }
+
+    /// Closes a connection whose client does not read; its memory is free at once.
+    fn drop_slow_reader(&mut self, key: Key) {
+        let Some(conn) = self.conns.get_mut(key) else { return };
+        let backlog_bytes = conn.http.outgoing().len();
+        conn.http.abort(&mut self.shared);
+        self.tell_slow_reader(key, backlog_bytes);
+        self.enqueue(key);
+    }
+
+    fn tell_slow_reader(&mut self, key: Key, backlog_bytes: usize) {
+        self.stats.slow_readers += 1;
+        if let (Some(observer), Some(conn)) = (&mut self.observer, self.conns.get(key)) {
+            observer(&Event::SlowReader { peer: &conn.peer, backlog_bytes });
+        }
     }
 
     /// Marks a connection for closing. It is taken out by `poll`, never in the middle of something.
@@ -605,6 +589,8 @@ struct Turn<'e> {
     engine: &'e mut Engine,
     key: Key,
     now: Now,
+    /// Whose message the last head announced: most bodies follow in the same turn, and need not be routed again.
+    session: Option<Key>,
 }
 
 impl Handler for Turn<'_> {
@@ -615,18 +601,22 @@ impl Handler for Turn<'_> {
     fn head(&mut self, head: &Head<'_>) -> Verdict {
         let engine = &mut *self.engine;
         let Some(conn) = engine.conns.get(self.key) else { return Verdict::Read };
-        let refused = match routes::route(head, &engine.settings, &conn.peer) {
-            Ok(route) => engine.admit(self.key, head, route).err(),
-            Err(answer) => Some(answer),
-        };
-        match refused {
-            None => Verdict::Read,
-            Some(answer) => Verdict::Refuse(Box::new(answer)),
+        let admitted = routes::route(head, &engine.settings, &conn.peer)
+            .and_then(|route| engine.admit(self.key, head, route));
+        match admitted {
+            Ok(session) => {
+                self.session = session;
+                Verdict::Read
+            }
+            Err(answer) => Verdict::Refuse(Box::new(answer)),
         }
     }
 
     fn request(&mut self, head: &Head<'_>, body: &[u8], reply: &mut Reply<'_>) {
-        self.engine.serve(self.now, self.key, head, body, reply);
+        match self.session.take() {
+            Some(session) => self.engine.take_message(self.now, self.key, session, head, body, reply),
+            None => self.engine.serve(self.now, self.key, head, body, reply),
+        }
     }
 }
 
@@ -639,5 +629,16 @@ impl Drop for Engine {
 impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Engine").field("stats", &self.stats()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idle_session_is_small() {
+        assert!(size_of::<Connection>() <= 224, "{}", size_of::<Connection>());
+        assert!(size_of::<Open>() <= 96, "{}", size_of::<Open>());
     }
 }

@@ -11,10 +11,10 @@
 //! Host and Origin come first and on every path, so that a web page which reached this server by DNS rebinding learns
 //! nothing, not even from errors.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 use crate::http::conn::Answer;
-use crate::http::head::Head;
+use crate::http::head::{Head, Single};
 use crate::mcp::{Peer, Settings};
 
 /// A query that is copied into the endpoint may have this many bytes.
@@ -76,10 +76,11 @@ fn not_allowed(method: &str, path: &str, allow: &'static str) -> Answer {
 
 fn message<'a>(head: &Head<'a>) -> Result<Route<'a>, Answer> {
     check_json(head)?;
-    let mut sessions = parameters(head.query.unwrap_or_default()).filter(|(name, _)| *name == "sessionId");
+    let query = head.query.unwrap_or_default();
+    let mut sessions = parameters(query).filter_map(|parameter| value_of(parameter, "sessionId"));
     match (sessions.next(), sessions.next()) {
         (None, _) => Err(Answer::text(400, "Missing sessionId parameter")),
-        (Some((_, session)), None) => Ok(Route::Message { session }),
+        (Some(session), None) => Ok(Route::Message { session }),
         (Some(_), Some(_)) => Err(Answer::text(400, "the query has more than one sessionId parameter")),
     }
 }
@@ -87,13 +88,13 @@ fn message<'a>(head: &Head<'a>) -> Result<Route<'a>, Answer> {
 fn check_json(head: &Head<'_>) -> Result<(), Answer> {
     let mut fields = head.headers_named("content-type");
     let (first, second) = (fields.next(), fields.next());
-    let value = String::from_utf8_lossy(first.unwrap_or_default());
-    let essence = value.split(';').next().unwrap_or_default().trim_matches([' ', '\t']);
-    if second.is_some() || !essence.eq_ignore_ascii_case("application/json") {
+    let value = first.unwrap_or_default();
+    let essence = value.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+    if second.is_some() || !essence.eq_ignore_ascii_case(b"application/json") {
         let found = match (first, second) {
             (None, _) => "there is none".to_owned(),
             (_, Some(_)) => "there are several".to_owned(),
-            _ => format!("it is `{}`", printable(&value)),
+            _ => format!("it is `{}`", printable(&String::from_utf8_lossy(value))),
         };
         return Err(Answer::text(400, format!("Content-Type must be application/json, but {found}")));
     }
@@ -109,10 +110,15 @@ fn check_json(head: &Head<'_>) -> Result<(), Answer> {
     }
 }
 
-/// The name and value of each parameter, as they stand in the query.
-pub(crate) fn parameters(query: &str) -> impl Iterator<Item = (&str, &str)> {
-    let parts = query.split('&').filter(|part| !part.is_empty());
-    parts.map(|part| part.split_once('=').unwrap_or((part, "")))
+/// Each parameter as it stands in the query.
+pub(crate) fn parameters(query: &str) -> impl Iterator<Item = &str> {
+    query.split('&').filter(|parameter| !parameter.is_empty())
+}
+
+/// The value of a parameter, if that is its name; names are compared as they stand, not decoded.
+pub(crate) fn value_of<'a>(parameter: &'a str, name: &str) -> Option<&'a str> {
+    let (found, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+    (found == name).then_some(value)
 }
 
 fn check_host(head: &Head<'_>, settings: &Settings, peer: &Peer) -> Result<(), Answer> {
@@ -130,18 +136,24 @@ fn check_host(head: &Head<'_>, settings: &Settings, peer: &Peer) -> Result<(), A
     ))
 }
 
-/// An IP address cannot be rebound to another one, so it needs no list.
+/// An IP address cannot be rebound to another one, so it needs no list. The head has taken an IPv6 address out of its
+/// brackets.
 fn is_address(host: &str) -> bool {
-    let v6 = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
-    v6.is_some_and(|address| address.parse::<Ipv6Addr>().is_ok()) || host.parse::<Ipv4Addr>().is_ok()
+    host.parse::<IpAddr>().is_ok()
 }
 
 fn check_origin(head: &Head<'_>, settings: &Settings, peer: &Peer) -> Result<(), Answer> {
-    let mut origins = head.headers_named("origin");
-    let Some(origin) = origins.next() else { return Ok(()) };
-    let origin = String::from_utf8_lossy(origin);
+    let origin = match head.single("origin") {
+        Single::Absent => return Ok(()),
+        Single::One(origin) => String::from_utf8_lossy(origin),
+        Single::Several => return Err(Answer::text(403, "Origin is sent more than once; send it once")),
+    };
+    if origin == "null" {
+        let reason = "Origin `null` is never allowed: any page can send it, from a sandboxed frame";
+        return Err(Answer::text(403, reason));
+    }
     let listed = settings.origins.iter().any(|allowed| allowed.eq_ignore_ascii_case(&origin));
-    if origins.next().is_none() && (listed || (peer.loopback && is_loopback_origin(&origin))) {
+    if listed || (peer.loopback && is_loopback_origin(&origin)) {
         return Ok(());
     }
     Err(Answer::text(
@@ -180,10 +192,10 @@ mod tests {
 
     #[test]
     fn hosts_that_are_addresses() {
-        for host in ["127.0.0.1", "10.1.2.3", "[::1]", "[2001:db8::1]"] {
+        for host in ["127.0.0.1", "10.1.2.3", "::1", "2001:db8::1"] {
             assert!(is_address(host), "{host}");
         }
-        for host in ["localhost", "127.0.0.1.example.com", "::1", "[::1", "0x7f.1", "127.1", ""] {
+        for host in ["localhost", "127.0.0.1.example.com", "0x7f.1", "127.1", "127.0.0.01", ""] {
             assert!(!is_address(host), "{host}");
         }
     }
@@ -219,8 +231,10 @@ mod tests {
     #[test]
     fn parameters_of_a_query() {
         let all = |query| parameters(query).collect::<Vec<_>>();
-        assert_eq!(all("a=1&b&=c&&d=x=y"), [("a", "1"), ("b", ""), ("", "c"), ("d", "x=y")]);
-        assert_eq!(all(""), []);
+        assert_eq!(all("a=1&b&=c&&d=x=y"), ["a=1", "b", "=c", "d=x=y"]);
+        assert_eq!(all(""), [""; 0]);
+        let values = ["a=1", "a", "a=", "b=1", "aa=1", "a=x=y"].map(|parameter| value_of(parameter, "a"));
+        assert_eq!(values, [Some("1"), Some(""), Some(""), None, None, Some("x=y")]);
     }
 
     #[test]

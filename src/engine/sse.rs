@@ -10,8 +10,6 @@
 //!                  └ 202 Accepted, then ───────┘ the reply
 //! ```
 
-use std::collections::BTreeMap;
-
 use super::routes::{self, Route};
 use super::{Engine, Event, Open, OpenCall};
 use crate::Now;
@@ -26,8 +24,18 @@ use crate::sse;
 const LARGE_MESSAGE_BYTES: usize = 1 << 20;
 
 impl Engine {
-    /// Decides at the head whether there is room for what the request would need.
-    pub(super) fn admit(&mut self, conn: Key, head: &Head<'_>, route: Route<'_>) -> Result<(), Answer> {
+    /// Decides at the head whether there is room for what the request would need. Gives the session that a message is
+    /// for.
+    pub(super) fn admit(
+        &mut self,
+        conn: Key,
+        head: &Head<'_>,
+        route: Route<'_>,
+    ) -> Result<Option<Key>, Answer> {
+        let session = match route {
+            Route::Message { session } => Some(self.find_session(conn, session)?),
+            Route::Stream { .. } | Route::StreamHead => None,
+        };
         let limits = &self.shared.limits;
         let spent = self.spent_bytes();
         let refusal = match route {
@@ -38,9 +46,9 @@ impl Engine {
             }
             Route::Stream { .. } => (spent >= limits.buffered_bytes_max)
                 .then(|| format!("{spent} bytes are buffered (limit buffered_bytes_max)")),
-            Route::Message { session } => {
-                let open = self.find_session(conn, session)?;
-                let backlog = self.conns.get(open.conn).map_or(0, |stream| stream.http.outgoing().len());
+            Route::Message { .. } => {
+                let stream = session.and_then(|key| self.conns.get(self.sessions.get(key)?.conn));
+                let backlog = stream.map_or(0, |stream| stream.http.outgoing().len());
                 let body = match head.framing {
                     Framing::Length(length) => usize::try_from(length).unwrap_or(usize::MAX),
                     Framing::None | Framing::Chunked => 0,
@@ -55,18 +63,22 @@ impl Engine {
                 }
             }
         };
-        let Some(reason) = refusal else { return Ok(()) };
+        let Some(reason) = refusal else { return Ok(session) };
         self.stats.busy += 1;
         Err(Answer::text(503, format!("busy: {reason}; try again")).header("Retry-After", "1"))
     }
 
-    /// The session of that id, if it belongs to the connection's principal: a stranger's looks like an unknown one.
-    fn find_session(&self, conn: Key, id: &str) -> Result<&Open, Answer> {
+    /// The session of that id, if it belongs to the connection's principal: a stranger's looks like an unknown one. So
+    /// does one whose stream has ended but is not yet taken out: a 202 now would be a promise that nobody can keep.
+    fn find_session(&self, conn: Key, id: &str) -> Result<Key, Answer> {
         let principal = self.conns.get(conn).and_then(|conn| conn.peer.principal.as_ref());
-        let key = read_id(id).and_then(|id| self.by_id.get(&id));
-        let open =
-            key.and_then(|key| self.sessions.get(*key)).filter(|open| open.session.principal() == principal);
-        open.ok_or_else(|| Answer::text(400, "No transport found for sessionId"))
+        let lives = |key: &Key| {
+            let open = self.sessions.get(*key).filter(|open| open.session.principal() == principal);
+            let stream = open.and_then(|open| self.conns.get(open.conn));
+            stream.is_some_and(|stream| !stream.closing && stream.http.is_stream())
+        };
+        let key = read_id(id).and_then(|id| self.by_id.get(&id)).copied();
+        key.filter(lives).ok_or_else(|| Answer::text(400, "No transport found for sessionId"))
     }
 
     pub(super) fn serve(&mut self, now: Now, conn: Key, head: &Head<'_>, body: &[u8], reply: &mut Reply<'_>) {
@@ -76,11 +88,10 @@ impl Engine {
             Ok(Route::StreamHead) => {
                 reply.stream(&mut self.shared, sse::MEDIA_TYPE, &STREAM_FIELDS, |_| {});
             }
-            Ok(Route::Message { session }) => {
-                if let Err(answer) = self.take_message(now, conn, session, head, body, reply) {
-                    reply.answer(&mut self.shared, &answer);
-                }
-            }
+            Ok(Route::Message { session }) => match self.find_session(conn, session) {
+                Ok(session) => self.take_message(now, conn, session, head, body, reply),
+                Err(answer) => reply.answer(&mut self.shared, &answer),
+            },
             Err(answer) => reply.answer(&mut self.shared, &answer),
         }
     }
@@ -91,15 +102,15 @@ impl Engine {
         let text: &str = id.hyphenated().encode_lower(&mut text);
         let Some(entry) = self.conns.get_mut(conn) else { return };
         let session = Session::new(id.as_u128(), entry.peer.principal.clone());
-        let key =
-            self.sessions.insert(Open { session, conn, calls: None, calls_count: 0, held: BTreeMap::new() });
+        let key = self.sessions.insert(Open { session, conn, calls: None, calls_count: 0, held: None });
         entry.session = Some(key);
         entry.last_output = now.mono;
         self.by_id.insert(id.as_u128(), key);
         self.stats.sessions_opened += 1;
         let mut endpoint = format!("{}{}?", self.settings.base_path, self.settings.message_path);
-        for (name, value) in routes::parameters(query).filter(|(name, _)| *name != "sessionId") {
-            endpoint.extend([name, "=", value, "&"]);
+        let theirs = |parameter: &&str| routes::value_of(parameter, "sessionId").is_none();
+        for parameter in routes::parameters(query).filter(theirs) {
+            endpoint.extend([parameter, "&"]);
         }
         endpoint.extend(["sessionId=", text]);
         let [cache, buffering] = STREAM_FIELDS;
@@ -114,28 +125,34 @@ impl Engine {
         }
     }
 
-    fn take_message(
+    pub(super) fn take_message(
         &mut self,
         now: Now,
         conn: Key,
-        session: &str,
+        session: Key,
         head: &Head<'_>,
         body: &[u8],
         reply: &mut Reply<'_>,
-    ) -> Result<(), Answer> {
-        self.find_session(conn, session)?;
-        let Some(key) = read_id(session).and_then(|id| self.by_id.get(&id)).copied() else { return Ok(()) };
+    ) {
+        match self.read_message(session, body) {
+            Ok(message) => {
+                self.stats.messages_received += 1;
+                reply.accepted(&mut self.shared);
+                self.take(now, conn, session, head, &message);
+            }
+            Err(answer) => reply.answer(&mut self.shared, &answer),
+        }
+    }
+
+    fn read_message<'a>(&self, session: Key, body: &'a [u8]) -> Result<Message<'a>, Answer> {
         let message = jsonrpc::parse(body, &self.shared.limits)
             .map_err(|rejected| Answer::text(400, format!("Invalid message: {}", rejected.error.message)))?;
-        if let Message::Request(request) = &message
-            && self.is_in_flight(key, &request.id)
-        {
-            return Err(Answer::text(400, "Invalid message: a request with this id is in flight already"));
+        match &message {
+            Message::Request(request) if self.is_in_flight(session, &request.id) => {
+                Err(Answer::text(400, "Invalid message: a request with this id is in flight already"))
+            }
+            _ => Ok(message),
         }
-        self.stats.messages_received += 1;
-        reply.accepted(&mut self.shared);
-        self.take(now, conn, key, head, &message);
-        Ok(())
     }
 
     /// A message that is taken: from here on it is answered on the session's stream, or the stream ends.
@@ -198,8 +215,9 @@ impl Engine {
         if open.calls_count as usize >= self.shared.limits.calls_max && method != "ping" {
             return None;
         }
-        let key =
-            CallKey(self.calls.insert(OpenCall { session, id: id.clone().into_owned(), next: open.calls }));
+        let id = id.clone().into_owned();
+        self.held_bytes += id_bytes(&id);
+        let key = CallKey(self.calls.insert(OpenCall { session, id, next: open.calls }));
         open.calls = Some(key);
         open.calls_count += 1;
         Some(key)
@@ -218,10 +236,11 @@ impl Engine {
     /// Takes a call out of its session and the table; `None` if it is not open.
     fn end_call(&mut self, key: CallKey) -> Option<OpenCall> {
         let ended = self.calls.remove(key.0)?;
+        self.held_bytes -= id_bytes(&ended.id);
         let open = self.sessions.get_mut(ended.session)?;
         open.calls_count -= 1;
         // Nothing is said of progress after the end (MCP progress).
-        let unsaid = open.held.remove(&Slot::Progress(key));
+        let unsaid = open.held.as_mut().and_then(|held| held.0.remove(&Slot::Progress(key)));
         self.held_bytes -= unsaid.map_or(0, |text| text.len());
         if open.calls == Some(key) {
             open.calls = ended.next;
@@ -243,29 +262,38 @@ impl Engine {
         if let Some(call) = self.find_call(session, id) {
             self.end_call(call);
             self.service.cancelled(call, &mut self.outbox);
+            self.finish_if_stopping(session);
+        }
+    }
+
+    /// In a shutdown a stream ends with the last of its calls.
+    fn finish_if_stopping(&mut self, session: Key) {
+        if let Some(conn) =
+            self.sessions.get(session).filter(|_| self.stopping.is_some()).map(|open| open.conn)
+        {
+            self.finish(conn);
         }
     }
 
     /// Sends what a service has put into the outbox.
     pub(super) fn flush(&mut self, now: Now) {
+        // Also where nothing is to be sent: a call that was kept or cancelled without a word has changed it.
+        self.service_due = self.service.due();
+        self.stats.late += self.outbox.take_late();
         if self.outbox.is_empty() {
             return;
         }
         let mut outbox = std::mem::take(&mut self.outbox);
+        let max = self.shared.limits.message_bytes_max;
         for (kind, text) in outbox.iter() {
             match kind {
+                // A notification that clients would choke on; results and questions are seen to where they are made.
+                Outgoing::Latest(..) | Outgoing::Log(..) if text.len() > max => self.stats.oversized += 1,
                 Outgoing::Message(session) => self.frame(now, session.0, |out| out.extend_from_slice(text)),
                 Outgoing::Result(call) | Outgoing::Error(call) => match self.end_call(*call) {
                     Some(OpenCall { session, id, .. }) => {
                         self.reply(now, session, &id, kind, text);
-                        if let Some(conn) = self
-                            .sessions
-                            .get(session)
-                            .filter(|_| self.stopping.is_some())
-                            .map(|open| open.conn)
-                        {
-                            self.finish(conn);
-                        }
+                        self.finish_if_stopping(session);
                     }
                     None => self.stats.late += 1,
                 },
@@ -281,7 +309,6 @@ impl Engine {
         }
         outbox.clear();
         self.outbox = outbox;
-        self.service_due = self.service.due();
     }
 
     /// The sessions that take part in operation, for what all of them are told.
@@ -301,7 +328,7 @@ impl Engine {
             return self.frame(now, session, |out| out.extend_from_slice(text));
         }
         if let Some(open) = self.sessions.get_mut(session) {
-            let replaced = open.held.insert(slot.clone(), text.into());
+            let replaced = open.held.get_or_insert_default().0.insert(slot.clone(), text.into());
             self.held_bytes += text.len();
             self.held_bytes -= replaced.map_or(0, |text: Box<[u8]>| text.len());
         }
@@ -320,7 +347,10 @@ impl Engine {
     pub(super) fn release_held(&mut self, now: Now, session: Key) {
         while !self.is_slow(session) {
             let Some(open) = self.sessions.get_mut(session) else { return };
-            let Some((_, text)) = open.held.pop_first() else { return };
+            let Some((_, text)) = open.held.as_mut().and_then(|held| held.0.pop_first()) else {
+                open.held = None;
+                return;
+            };
             self.held_bytes -= text.len();
             self.frame(now, session, |out| out.extend_from_slice(&text));
         }
@@ -363,26 +393,10 @@ impl Engine {
         self.stats.messages_queued += 1;
         if backlog > self.shared.limits.output_bytes_max {
             self.drop_slow_reader(conn);
-        } else if self.spent_bytes() > self.shared.limits.buffered_bytes_max {
-            let largest = self.conns.iter().filter(|(_, conn)| !conn.closing && conn.session.is_some());
-            if let Some((_, key)) = largest.map(|(key, conn)| (conn.http.outgoing().len(), key)).max() {
-                self.drop_slow_reader(key);
-            }
         }
+        self.relieve();
         self.enqueue(conn);
         self.schedule(conn);
-    }
-
-    /// Closes a stream whose client does not read; its memory is free at once.
-    fn drop_slow_reader(&mut self, conn: Key) {
-        let Some(entry) = self.conns.get_mut(conn) else { return };
-        let backlog_bytes = entry.http.outgoing().len();
-        entry.http.abort(&mut self.shared);
-        self.stats.slow_readers += 1;
-        if let Some(observer) = &mut self.observer {
-            observer(&Event::SlowReader { peer: &entry.peer, backlog_bytes });
-        }
-        self.close(conn);
     }
 
     /// A comment on a silent stream, so that proxies and clients keep it.
@@ -403,9 +417,12 @@ impl Engine {
             self.service.cancelled(call, &mut self.outbox);
         }
         let Some(open) = self.sessions.remove(key) else { return };
-        self.held_bytes -= open.held.values().map(|text| text.len()).sum::<usize>();
+        self.held_bytes -=
+            open.held.iter().flat_map(|held| held.0.values()).map(|text| text.len()).sum::<usize>();
         self.by_id.remove(&open.session.id);
         self.service.closed(SessionKey(key));
+        // What was said to it finds nobody, but its calls' deadlines are to be forgotten.
+        self.flush(self.now);
         self.observe(&Event::SessionClosed { peer });
     }
 }
@@ -413,6 +430,14 @@ impl Engine {
 /// The fields of every stream's head. `X-Accel-Buffering` is what makes nginx pass events on at once.
 const STREAM_FIELDS: [(&str, &str); 2] =
     [("Cache-Control", "no-cache, no-transform"), ("X-Accel-Buffering", "no")];
+
+/// What an open call's id holds: a peer can make it as long as a message.
+fn id_bytes(id: &Id) -> usize {
+    match id {
+        Id::Int(_) => 0,
+        Id::Str(text) => text.len(),
+    }
+}
 
 /// A session id as it was sent out: 36 characters, lower case.
 fn read_id(text: &str) -> Option<u128> {

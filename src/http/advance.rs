@@ -288,6 +288,6 @@ fn append(out: &mut Vec<u8>, data: &[u8], total: Option<usize>, room: usize) -> 
     Some(room.saturating_sub(out.capacity() - capacity))
 }
 
-fn budget_spent() -> Refusal {
+pub(super) fn budget_spent() -> Refusal {
     Refusal::new(503, "the server holds as much data as it may; try again in a moment")
 }

@@ -25,6 +25,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use super::Refusal;
+use super::advance::budget_spent;
 use super::body::Decoder;
 use super::head::{Head, Search};
 use super::response::{Response, Shared, TEXT, To};
@@ -346,6 +347,25 @@ impl Conn {
     pub fn abort(&mut self, shared: &mut Shared) {
         self.state = State::Closed;
         self.release(shared);
+    }
+
+    /// Bytes that are kept for this connection: what came and is not yet answered, and what is not yet sent.
+    pub fn held(&self) -> usize {
+        self.input.len() + self.output.len()
+    }
+
+    /// Gives up what is held, because all connections together hold too much: half a request is refused with 503;
+    /// where output is what is held, the connection is closed at once. Says which: true if output was lost.
+    pub fn shed(&mut self, now: Now, shared: &mut Shared) -> bool {
+        if self.input.is_empty() {
+            let lost = !self.output.is_empty();
+            self.abort(shared);
+            return lost;
+        }
+        let quiet = self.output.is_empty();
+        self.refuse(shared, &budget_spent(), false);
+        self.settle(now, quiet, shared);
+        false
     }
 
     /// Whether the socket is to be read. While it is not, the bytes stay in the kernel and slow the peer down.

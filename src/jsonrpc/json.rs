@@ -212,6 +212,12 @@ impl<'o> Object<'o> {
         Object(Sequence::new(out, b'{', b'}'))
     }
 
+    /// An object whose first members are there already: `start` is its text up to here.
+    pub(super) fn begun(out: &'o mut Vec<u8>, start: &[u8]) -> Object<'o> {
+        out.extend_from_slice(start);
+        Object(Sequence { out, close: b'}', empty: false })
+    }
+
     /// A member whose value is what `write` appends: exactly one JSON value.
     pub fn field(&mut self, name: &str, write: impl FnOnce(&mut Vec<u8>)) -> &mut Self {
         let out = self.0.next();

@@ -44,6 +44,8 @@ pub struct Call<'a> {
 #[derive(Clone, Debug)]
 pub(crate) struct Link {
     pub(crate) call: CallKey,
+    /// Which run of the handler this is: a [`Reply`](crate::Reply) of an earlier one answers nothing.
+    pub(crate) run: u32,
     pub(crate) flags: Option<Arc<Flags>>,
     pub(crate) mailbox: Arc<Mailbox>,
 }
@@ -114,6 +116,14 @@ impl<'a> Context<'a> {
 }
 
 impl Headers<'_> {
+    /// The memory that kept ones take.
+    pub(crate) fn held_bytes(&self) -> usize {
+        match self {
+            Headers::Kept(lines) => lines.len(),
+            Headers::Live(_) => 0,
+        }
+    }
+
     fn into_lines(self) -> Arc<[u8]> {
         match self {
             Headers::Kept(lines) => lines,
@@ -272,7 +282,7 @@ pub(crate) enum Failure {
 impl CallError {
     /// The parameters are not right (−32602).
     pub fn invalid_params(message: impl Into<String>) -> CallError {
-        CallError::new(jsonrpc::Error::INVALID_PARAMS, message)
+        CallError(Failure::Protocol(jsonrpc::Error::invalid_params(message.into())))
     }
 
     /// There is no such resource: −32002 with its URI.
@@ -282,7 +292,7 @@ impl CallError {
 
     /// Something went wrong here (−32603).
     pub fn internal(message: impl Into<String>) -> CallError {
-        CallError::new(jsonrpc::Error::INTERNAL_ERROR, message)
+        CallError(Failure::Protocol(jsonrpc::Error::internal(message.into())))
     }
 
     /// An error with a code of your own; JSON-RPC keeps −32768 to −32000 for itself and MCP.

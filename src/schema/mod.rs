@@ -185,10 +185,10 @@ pub fn read<T: Object>(subject: Subject, value: Option<&RawValue>) -> Result<T, 
     T::read(value.unwrap_or(RawValue::NULL), &Place::root(subject))
 }
 
-/// Reads arguments from JSON text; [`read`] is the same for a value that is known to be JSON.
+/// Reads arguments from JSON text; [`fn@read`] is the same for a value that is known to be JSON.
 ///
 /// # Errors
-/// As [`read`], and for text that is not JSON.
+/// As [`fn@read`], and for text that is not JSON.
 ///
 /// ```
 /// mcp_rill::schema! { struct Add { a: f64, b: f64 } }

@@ -1,0 +1,73 @@
+//! What can go wrong between a client and its server.
+
+use std::fmt;
+use std::io;
+
+use crate::http::response::reason_phrase;
+use crate::http::shown;
+use crate::jsonrpc;
+
+/// Why something did not work. Its text is a sentence for a person.
+///
+/// ```
+/// use mcp_rill::client::{Client, Error};
+/// let error = Client::connect("https://localhost/sse").unwrap_err();
+/// assert!(matches!(&error, Error::Invalid(text) if text.contains("https is not supported")));
+/// ```
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// What the caller gave cannot be sent: a URL, a header field, params that are not an object.
+    Invalid(String),
+    /// The system's word on a socket.
+    Io(io::Error),
+    /// The server answered a request of HTTP with another status than success (RFC 9110 §15).
+    Http {
+        /// The status code.
+        status: u16,
+        /// What the response said, cut at 64 KiB.
+        body: String,
+    },
+    /// The server broke the rules of HTTP, event streams, JSON-RPC or MCP.
+    Protocol(String),
+    /// The server answered the request with an error (JSON-RPC 2.0, section 5.1).
+    Rpc(jsonrpc::Error),
+    /// The server did not connect, take a message or answer in time.
+    Timeout,
+    /// The stream has ended, and the session with it.
+    Closed,
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Invalid(text) | Error::Protocol(text) => f.write_str(text),
+            Error::Io(error) => error.fmt(f),
+            Error::Http { status, body } => {
+                write!(f, "the server refused with {status} {}", reason_phrase(*status))?;
+                // A body can be a page of HTML; its beginning is what fits a sentence.
+                let text = shown(body.trim().as_bytes());
+                if text.is_empty() { Ok(()) } else { write!(f, ": {text}") }
+            }
+            Error::Rpc(error) => write!(f, "the server answered with an error: {error}"),
+            Error::Timeout => f.write_str("the server did not answer in time"),
+            Error::Closed => f.write_str("the session is closed"),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Error::Io(error) => Some(error),
+            Error::Rpc(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<io::Error> for Error {
+    fn from(error: io::Error) -> Error {
+        Error::Io(error)
+    }
+}

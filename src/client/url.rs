@@ -1,0 +1,189 @@
+//! `http://` URLs, and the address that a server gives for its messages.
+//!
+//! *Scope:* as much of RFC 3986 as a client needs that never follows a link to another place.
+//! *Not in scope:* https, user names, relative references other than absolute paths.
+
+use super::Error;
+use crate::http::head::Host;
+use crate::http::shown;
+
+/// A server and a place on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Url {
+    /// Name or address, without brackets.
+    pub(super) host: String,
+    pub(super) port: u16,
+    /// Path and query, as they go on the wire: visible ASCII only.
+    pub(super) target: String,
+}
+
+impl Url {
+    /// Reads `http://host[:port][/path][?query]`; a fragment is dropped (RFC 9110 §4.2.1, §7.1).
+    pub(super) fn read(text: &str) -> Result<Url, Error> {
+        let shown = shown(text.as_bytes());
+        let wrong = |why: &str| Err(Error::Invalid(format!("`{shown}` is not a URL for this client: {why}")));
+        let (scheme, rest) = match text.split_once("://") {
+            Some((scheme, rest)) => (scheme.to_ascii_lowercase(), rest),
+            None => return wrong("it does not begin with http://"),
+        };
+        match &*scheme {
+            "http" => {}
+            "https" => {
+                return wrong(
+                    "https is not supported; put something in between that ends TLS, and use http://",
+                );
+            }
+            _ => return wrong("only http:// is supported"),
+        }
+        let rest = rest.split('#').next().unwrap_or_default();
+        let (authority, target) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+        if authority.contains('@') {
+            return wrong("it has a user name in it; send credentials in a header field");
+        }
+        let Some(host) = Host::read(authority) else { return wrong("its host is not `name` or `name:port`") };
+        if host.port == Some(0) {
+            return wrong("there is no port 0");
+        }
+        if !is_target(target) {
+            return wrong("it has a space or other characters that must be percent-encoded");
+        }
+        let slash = if target.starts_with('/') { "" } else { "/" };
+        Ok(Url {
+            host: host.name.to_owned(),
+            port: host.port.unwrap_or(80),
+            target: format!("{slash}{target}"),
+        })
+    }
+
+    /// Where the `data` of an `endpoint` event leads: an absolute path on this server, or a URL with the same origin
+    /// (RFC 6454 §5). Everything else could send the messages, and what authorizes them, to a stranger.
+    pub(super) fn resolve(&self, endpoint: &str) -> Result<Url, Error> {
+        let path = endpoint.split('#').next().unwrap_or_default();
+        if path.starts_with('/') && !path.starts_with("//") && is_target(path) {
+            return Ok(Url { target: path.to_owned(), ..self.clone() });
+        }
+        let same = |url: &Url| url.host.eq_ignore_ascii_case(&self.host) && url.port == self.port;
+        let found = Url::read(endpoint).ok().filter(same);
+        found.map(|url| Url { target: url.target, ..self.clone() }).ok_or_else(|| {
+            Error::Protocol(format!(
+                "the server wants messages at `{}`, which is not a path on `http://{}`, where the stream is",
+                shown(endpoint.as_bytes()),
+                self.authority()
+            ))
+        })
+    }
+
+    /// The value of a `Host` field (RFC 9110 §7.2).
+    pub(super) fn authority(&self) -> String {
+        let host = &self.host;
+        let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
+        if self.port == 80 { host } else { format!("{host}:{}", self.port) }
+    }
+
+    /// The session's id, under any of the names that servers give the parameter.
+    pub(super) fn session_id(&self) -> Option<&str> {
+        let (_, query) = self.target.split_once('?')?;
+        let named = |name: &str| ["sessionId", "session_id", "sessionid"].contains(&name);
+        query
+            .split('&')
+            .filter_map(|pair| pair.split_once('='))
+            .find(|(name, _)| named(name))
+            .map(|(_, id)| id)
+    }
+}
+
+/// No byte of a target may end the request line early: it would begin a request of the server's making.
+fn is_target(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn url(host: &str, port: u16, target: &str) -> Url {
+        Url { host: host.to_owned(), port, target: target.to_owned() }
+    }
+
+    #[test]
+    fn urls_that_are_read() {
+        for (text, expected, authority) in [
+            ("http://localhost:3001/sse", url("localhost", 3001, "/sse"), "localhost:3001"),
+            ("HTTP://Example.com", url("Example.com", 80, "/"), "Example.com"),
+            ("http://h:80/a?b=c#d", url("h", 80, "/a?b=c"), "h"),
+            ("http://h?b", url("h", 80, "/?b"), "h"),
+            ("http://[::1]:3001/sse", url("::1", 3001, "/sse"), "[::1]:3001"),
+            ("http://h/a#http://x", url("h", 80, "/a"), "h"),
+        ] {
+            let read = Url::read(text).unwrap();
+            assert_eq!(read, expected, "{text}");
+            assert_eq!(read.authority(), authority, "{text}");
+        }
+    }
+
+    #[test]
+    fn urls_that_are_refused_say_why() {
+        for (text, why) in [
+            ("https://localhost:3001/sse", "https is not supported"),
+            ("ws://localhost", "only http://"),
+            ("localhost:3001/sse", "does not begin with http://"),
+            ("", "does not begin with http://"),
+            ("http://", "its host"),
+            ("http://:80/", "its host"),
+            ("http://a b/", "its host"),
+            ("http://h:99999/", "its host"),
+            ("http://h:0/", "port 0"),
+            ("http://user:secret@h/", "user name"),
+            ("http://h/a b", "percent-encoded"),
+            ("http://h/a\r\nX: y", "percent-encoded"),
+            ("http://h/é", "percent-encoded"),
+        ] {
+            let error = Url::read(text).unwrap_err();
+            assert!(matches!(&error, Error::Invalid(text) if text.contains(why)), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn endpoints_stay_on_the_server() {
+        let stream = url("Localhost", 3001, "/sse");
+        for (endpoint, target) in [
+            ("/messages?sessionId=7", "/messages?sessionId=7"),
+            ("http://localhost:3001/m", "/m"),
+            ("HTTP://LOCALHOST:3001?x", "/?x"),
+            ("/m#part", "/m"),
+        ] {
+            assert_eq!(stream.resolve(endpoint).unwrap(), url("Localhost", 3001, target));
+        }
+        for endpoint in [
+            "",
+            "messages",
+            "?sessionId=7",
+            "//evil.example/m",
+            "http://evil.example:3001/m",
+            "http://localhost:3002/m",
+            "http://localhost/m",
+            "https://localhost:3001/m",
+            "/m HTTP/1.1",
+            "/m\nX: y",
+        ] {
+            let error = stream.resolve(endpoint).unwrap_err().to_string();
+            assert!(
+                error.contains("http://Localhost:3001") && error.contains("wants messages at"),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn session_ids_have_several_names() {
+        for (target, id) in [
+            ("/m?sessionId=a", Some("a")),
+            ("/m?x=1&session_id=b", Some("b")),
+            ("/m?sessionid=c&y", Some("c")),
+            ("/m?x=1", None),
+            ("/m", None),
+        ] {
+            assert_eq!(url("h", 80, target).session_id(), id, "{target}");
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! What can be seen of a running engine from outside: counters, gauges and events.
+//!
+//! *Scope:* [`Stats`] and [`Event`]. *Not in scope:* logs and metrics formats; an observer of yours writes those.
+
+use crate::mcp::Peer;
+
+/// Counters since the start, and gauges. A copy is cheap.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Connections that are open now.
+    pub connections: usize,
+    /// Sessions that are open now.
+    pub sessions: usize,
+    /// Calls that are open now.
+    pub calls: usize,
+    /// Worker threads that are stuck past their tool's timeout now.
+    pub workers_stuck: usize,
+    /// Bytes of peers' data that are held now: what `buffered_bytes_max` bounds.
+    pub buffered_bytes: usize,
+    /// Connections opened.
+    pub connections_opened: u64,
+    /// Sessions opened.
+    pub sessions_opened: u64,
+    /// JSON-RPC messages taken from clients.
+    pub messages_received: u64,
+    /// JSON-RPC messages queued to clients.
+    pub messages_queued: u64,
+    /// HTTP requests that were refused.
+    pub refused: u64,
+    /// Requests refused because `calls_max`, `output_bytes_max` or `buffered_bytes_max` was reached, or because no worker
+    /// thread and no place in their queue was free.
+    pub busy: u64,
+    /// Streams closed because the client did not read.
+    pub slow_readers: u64,
+    /// Results replaced by an error, and notifications dropped, because of `message_bytes_max`.
+    pub oversized: u64,
+    /// Results that came for a call which was cancelled or answered before.
+    pub late: u64,
+    /// Answers to requests that were never sent, or not to that client.
+    pub stray_answers: u64,
+    /// Log messages that slow clients did not get, or that the loop could not keep up with.
+    pub logs_dropped: u64,
+}
+
+/// Something worth a line in a log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// A session began.
+    SessionOpened {
+        /// Who opened it.
+        peer: &'a Peer,
+    },
+    /// A session ended.
+    SessionClosed {
+        /// Who had opened it.
+        peer: &'a Peer,
+    },
+    /// A request was refused.
+    Refused {
+        /// Who sent it.
+        peer: &'a Peer,
+        /// The status it got.
+        status: u16,
+        /// The text it got.
+        reason: &'a str,
+    },
+    /// A stream was closed because its client did not read.
+    SlowReader {
+        /// Whose stream it was.
+        peer: &'a Peer,
+        /// What had piled up.
+        backlog_bytes: usize,
+    },
+    /// A message is so large that clients are known to drop it: from 1 MiB on.
+    LargeMessage {
+        /// Its length.
+        bytes: usize,
+    },
+}

@@ -1,0 +1,406 @@
+//! The binary as people and service managers meet it: its words, exit codes and signals.
+#![cfg(all(feature = "cli", unix))]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+// Real sockets go with real time.
+#![allow(clippy::disallowed_methods)]
+
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use mcp_rill::Limits;
+
+/// How long a test waits for what must happen; nothing is decided by it except failure.
+const PATIENCE: Duration = Duration::from_secs(20);
+const ANY: [&str; 2] = ["--listen", "127.0.0.1:0"];
+
+/// Runs the program to its end, which must come by itself.
+fn output(arguments: &[&str]) -> Output {
+    let child = Command::new(env!("CARGO_BIN_EXE_mcp-rill"))
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut guard = Guard(child);
+    guard.exit_code();
+    let mut output = Output { status: guard.0.wait().unwrap(), stdout: Vec::new(), stderr: Vec::new() };
+    guard.0.stdout.take().unwrap().read_to_end(&mut output.stdout).unwrap();
+    guard.0.stderr.take().unwrap().read_to_end(&mut output.stderr).unwrap();
+    output
+}
+
+/// A child that does not outlive its test.
+struct Guard(Child);
+
+impl Guard {
+    fn exit_code(&mut self) -> Option<i32> {
+        let start = Instant::now();
+        loop {
+            if let Some(status) = self.0.try_wait().unwrap() {
+                return status.code();
+            }
+            assert!(start.elapsed() < PATIENCE, "the program did not end");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn signal(&self, name: &str) {
+        let sent =
+            Command::new("sh").args(["-c", &format!("kill -{name} {}", self.0.id())]).status().unwrap();
+        assert!(sent.success());
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A serving program, and what it said about itself.
+struct Running {
+    guard: Guard,
+    /// `http://HOST:PORT/PATH` as announced.
+    urls: Vec<String>,
+    said: String,
+}
+
+impl Running {
+    fn start(arguments: &[&str]) -> Running {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mcp-rill"));
+        command.args(arguments);
+        Running::of(command)
+    }
+
+    fn of(mut command: Command) -> Running {
+        let child =
+            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
+        let mut guard = Guard(child);
+        let mut said = String::new();
+        let mut lines = BufReader::new(guard.0.stdout.take().unwrap());
+        while !said.contains("Ctrl-C") {
+            assert_ne!(lines.read_line(&mut said).unwrap(), 0, "it ended after saying {said:?}");
+        }
+        // The announced addresses come first, then an example that repeats one of them.
+        let listed = said.split("Try it").next().unwrap();
+        let urls = listed.split_whitespace().filter(|word| word.starts_with("http://")).map(str::to_owned);
+        Running { urls: urls.collect(), said, guard }
+    }
+
+    fn addr(&self) -> SocketAddr {
+        let rest = self.urls[0].strip_prefix("http://").unwrap();
+        rest.split('/').next().unwrap().parse().unwrap()
+    }
+
+    /// The status of one request on a connection of its own.
+    fn status(&self, request: &str) -> String {
+        let mut socket = connect(self.addr());
+        socket.write_all(request.as_bytes()).unwrap();
+        read_through(&mut socket, "\r\n").split(' ').nth(1).unwrap().to_owned()
+    }
+
+    fn open(&self) -> Stream {
+        Stream::open(self.addr(), "/sse")
+    }
+
+    fn post(&self, endpoint: &str, body: &str) -> String {
+        self.status(&post(endpoint, body))
+    }
+}
+
+/// A session.
+struct Stream {
+    socket: TcpStream,
+    endpoint: String,
+}
+
+impl Stream {
+    fn open(addr: SocketAddr, path: &str) -> Stream {
+        let mut socket = connect(addr);
+        write!(socket, "GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n").unwrap();
+        read_through(&mut socket, "event: endpoint\ndata: ");
+        let endpoint = read_through(&mut socket, "\n\n").trim_end().to_owned();
+        Stream { socket, endpoint }
+    }
+
+    fn next(&mut self) -> String {
+        read_through(&mut self.socket, "\n\n")
+    }
+
+    fn until_the_end(&mut self) {
+        self.socket.read_to_end(&mut Vec::new()).unwrap();
+    }
+}
+
+fn connect(addr: SocketAddr) -> TcpStream {
+    let socket = TcpStream::connect(addr).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket
+}
+
+/// One byte at a time, so that nothing behind the end is taken.
+fn read_through(socket: &mut TcpStream, end: &str) -> String {
+    let (mut text, mut byte) = (Vec::new(), [0]);
+    while !text.ends_with(end.as_bytes()) {
+        if let Err(error) = socket.read_exact(&mut byte) {
+            panic!("{error} before {end:?}, after {:?}", String::from_utf8_lossy(&text));
+        }
+        text.push(byte[0]);
+    }
+    String::from_utf8(text).unwrap()
+}
+
+fn post(endpoint: &str, body: &str) -> String {
+    let length = body.len();
+    format!(
+        "POST {endpoint} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+    )
+}
+
+const PING: &str = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
+const PONG: &str = "event: message\ndata: {\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}}\n\n";
+
+#[test]
+fn help_and_version() {
+    let version = output(&["--version"]);
+    assert_eq!(version.status.code(), Some(0));
+    assert_eq!(
+        String::from_utf8(version.stdout).unwrap(),
+        format!("mcp-rill {}\n", env!("CARGO_PKG_VERSION"))
+    );
+    assert_eq!(output(&["-V"]).status.code(), Some(0));
+    for flag in ["--help", "-h"] {
+        let help = output(&[flag]);
+        assert_eq!((help.status.code(), &*help.stderr), (Some(0), &b""[..]));
+        let text = String::from_utf8(help.stdout).unwrap();
+        for name in Limits::NAMES {
+            let value = Limits::DEFAULT.get(name).unwrap();
+            assert!(
+                text.lines().any(|line| line.split_whitespace().eq([*name, &value])),
+                "{name} {value} is missing:\n{text}"
+            );
+        }
+        assert!(text.lines().all(|line| line.len() <= 110), "too wide:\n{text}");
+    }
+}
+
+#[test]
+fn it_says_where_it_listens_and_what_to_type() {
+    for arguments in [&["--listen", "127.0.0.1:0"][..], &["serve", "--listen", "127.0.0.1:0"]] {
+        let running = Running::start(arguments);
+        assert_ne!(running.addr().port(), 0, "{}", running.said);
+        assert!(running.said.contains(&format!("curl -N {}\n", running.urls[0])), "{}", running.said);
+        let mut stream = running.open();
+        assert_eq!(running.post(&stream.endpoint, PING), "202");
+        assert_eq!(stream.next(), PONG);
+    }
+}
+
+#[test]
+fn it_listens_on_several_addresses() {
+    let running = Running::start(&["--listen", "127.0.0.1:0", "--listen", "127.0.0.1:0"]);
+    assert_eq!(running.urls.len(), 2, "{}", running.said);
+    for url in &running.urls {
+        Stream::open(url.trim_start_matches("http://").split('/').next().unwrap().parse().unwrap(), "/sse");
+    }
+}
+
+#[test]
+fn a_signal_ends_it_in_good_order() {
+    for signal in ["TERM", "INT"] {
+        let mut idle = Running::start(&ANY);
+        idle.guard.signal(signal);
+        assert_eq!(idle.guard.exit_code(), Some(0), "SIG{signal}");
+
+        let mut busy = Running::start(&ANY);
+        let mut stream = busy.open();
+        assert_eq!(busy.post(&stream.endpoint, PING), "202");
+        busy.guard.signal(signal);
+        assert_eq!(stream.next(), PONG);
+        stream.until_the_end();
+        drop(stream);
+        assert_eq!(busy.guard.exit_code(), Some(0), "SIG{signal} with a stream open");
+    }
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let mut running = Running::start(
+        &[&ANY[..], &["--limit", "linger_timeout=1h", "--limit", "shutdown_grace=1h"]].concat(),
+    );
+    let mut stream = running.open();
+    running.guard.signal("TERM");
+    // The stream has ended, but the client keeps its half open, so the server would wait for it.
+    stream.until_the_end();
+    running.guard.signal("TERM");
+    assert_eq!(running.guard.exit_code(), Some(143));
+}
+
+#[test]
+fn what_is_wrong_is_said_in_one_line() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().to_string();
+    let cases: [(&[&str], &[&str]); 15] = [
+        (&["--listen", &taken], &[&taken, "in use", "--listen"]),
+        (&["--listen", "127.0.0.1"], &["127.0.0.1", "HOST:PORT"]),
+        (&["--listen", "localhost:http"], &["localhost:http", "HOST:PORT"]),
+        (&["--listen", "0.0.0.0:0"], &["0.0.0.0:0", "--insecure-public"]),
+        (&["--listen"], &["--listen"]),
+        (&["--frobnicate"], &["--frobnicate", "--help"]),
+        (&["frobnicate"], &["frobnicate", "--help"]),
+        (&["serve", "serve"], &["serve", "--help"]),
+        (&["--limit", "body_bytes_max"], &["body_bytes_max", "NAME=VALUE"]),
+        (&["--limit", "body_bytes_max=1KB"], &["body_bytes_max", "1KB", "64KiB"]),
+        (&["--limit", "body_byte_max=1"], &["body_byte_max", "body_bytes_max"]),
+        (&["--listen", "127.0.0.1:0", "--limit", "connections_max=1"], &["connections_max", "sessions_max"]),
+        (&["--listen", "localhost:0", "--limit", "connections_max=1"], &["connections_max", "sessions_max"]),
+        (&["--listen", "127.0.0.1:0", "--sse-path", "sse"], &["SSE path", "`sse`"]),
+        (&["--listen", "127.0.0.1:0", "--sse-path", "/messages"], &["/messages"]),
+    ];
+    for (arguments, words) in cases {
+        let output = output(arguments);
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {text}");
+        assert!(text.starts_with("mcp-rill: ") && text.ends_with('\n'), "{arguments:?}: {text}");
+        assert_eq!(text.lines().count(), 1, "{arguments:?}: {text}");
+        assert!(output.stdout.is_empty(), "{arguments:?}: nothing is served, so nothing is announced");
+        for word in words {
+            assert!(text.contains(word), "{arguments:?}: no {word:?} in {text}");
+        }
+        let hint = text.contains("HOST:PORT, such as");
+        assert_eq!(hint, words.contains(&"HOST:PORT"), "{arguments:?}: {text}");
+    }
+}
+
+#[test]
+fn limits_are_applied() {
+    let running = Running::start(&[&ANY[..], &["--limit", "body_bytes_max=64"]].concat());
+    let mut stream = running.open();
+    let long = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"ping","params":{{"_":"{}"}}}}"#, "x".repeat(64));
+    assert_eq!(running.post(&stream.endpoint, &long), "413");
+    assert_eq!(running.post(&stream.endpoint, PING), "202");
+    assert_eq!(stream.next(), PONG, "the session lives on");
+}
+
+#[test]
+fn paths_and_hosts_are_applied() {
+    let paths = ["--sse-path", "/events", "--message-path", "/in/box", "--base-path", "/tools"];
+    let hosts = ["--allow-host", "mcp.example", "--allow-origin", "https://app.example"];
+    let running = Running::start(&[&ANY[..], &paths, &hosts].concat());
+    assert!(running.urls[0].ends_with("/tools/events"), "{}", running.said);
+    // With and without what a proxy may have stripped.
+    for path in ["/tools/events", "/events"] {
+        let mut stream = Stream::open(running.addr(), path);
+        assert!(stream.endpoint.starts_with("/tools/in/box?sessionId="), "{}", stream.endpoint);
+        assert_eq!(running.post(&stream.endpoint, PING), "202");
+        assert_eq!(stream.next(), PONG);
+    }
+    let get = |path: &str, field: &str| running.status(&format!("GET {path} HTTP/1.1\r\n{field}\r\n\r\n"));
+    assert_eq!(get("/sse", "Host: 127.0.0.1"), "404");
+    assert_eq!(get("/events", "Host: mcp.example"), "200");
+    assert_eq!(get("/events", "Host: other.example"), "403");
+    assert_eq!(get("/events", "Host: 127.0.0.1\r\nOrigin: https://app.example"), "200");
+    assert_eq!(get("/events", "Host: 127.0.0.1\r\nOrigin: https://other.example"), "403");
+}
+
+#[test]
+fn a_closed_standard_output_is_no_failure() {
+    let run = |arguments: &str| {
+        let program = env!("CARGO_BIN_EXE_mcp-rill");
+        Command::new("sh").args(["-c", &format!("exec '{program}' {arguments}")]).status().unwrap().code()
+    };
+    assert_eq!(run("--help >&-"), Some(0));
+    assert_eq!(run("--frobnicate 2>&- >&-"), Some(2));
+    // A reader that goes away while the server runs.
+    // It cannot tell its port then; those from here on are not given out by the system.
+    let first = 20_000 + std::process::id() as u16 % 10_000;
+    let (mut guard, address) = (first..first + 50).find_map(serve_unheard).unwrap();
+    Stream::open(address, "/sse");
+    guard.signal("TERM");
+    assert_eq!(guard.exit_code(), Some(0));
+}
+
+/// Serves on that port with nobody reading what it says; `None` if the port is taken.
+fn serve_unheard(port: u16) -> Option<(Guard, SocketAddr)> {
+    let address = SocketAddr::from(([127, 0, 0, 1], port));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mcp-rill"));
+    command.args(["--listen", &address.to_string()]).stdin(Stdio::null()).stdout(Stdio::piped());
+    let mut guard = Guard(command.stderr(Stdio::null()).spawn().unwrap());
+    drop(guard.0.stdout.take());
+    let start = Instant::now();
+    loop {
+        if guard.0.try_wait().unwrap().is_some() {
+            return None;
+        }
+        match TcpStream::connect(address) {
+            Ok(_) => return Some((guard, address)),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionRefused),
+        }
+        assert!(start.elapsed() < PATIENCE);
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Seconds of processor time that a process has used.
+#[cfg(target_os = "linux")]
+fn cpu_seconds(pid: u32) -> f64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+    // The 14th and 15th field of the whole line, in hundredths.
+    (fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap()) / 100.0
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn out_of_descriptors_streams_live_on() {
+    let mut command = Command::new("sh");
+    let program = env!("CARGO_BIN_EXE_mcp-rill");
+    command.args(["-c", &format!("ulimit -n 32; exec '{program}' --listen 127.0.0.1:0")]);
+    let running = Running::of(command);
+    let mut streams: Vec<Stream> = (0..10).map(|_| running.open()).collect();
+
+    // More than there are descriptors for, and they stay: those that are idle make room for those that come.
+    let idle: Vec<TcpStream> = (0..40).map(|_| connect(running.addr())).collect();
+    for stream in &mut streams {
+        assert_eq!(running.post(&stream.endpoint, PING), "202");
+        assert_eq!(stream.next(), PONG);
+    }
+    drop(idle);
+
+    // Now nothing but streams, as many as there is room for; the last one asks in vain.
+    let mut waiting = loop {
+        assert!(streams.len() < 32, "the limit on descriptors has no effect");
+        let mut socket = connect(running.addr());
+        socket.write_all(b"GET /sse HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n").unwrap();
+        socket.set_read_timeout(Some(Duration::from_millis(700))).unwrap();
+        let mut byte = [0];
+        match socket.read(&mut byte) {
+            Ok(count) => {
+                assert_eq!(count, 1, "a stream was refused");
+                socket.set_read_timeout(Some(PATIENCE)).unwrap();
+                read_through(&mut socket, "event: endpoint\ndata: ");
+                let endpoint = read_through(&mut socket, "\n\n").trim_end().to_owned();
+                streams.push(Stream { socket, endpoint });
+            }
+            Err(_) => break socket,
+        }
+    };
+    assert!(streams.len() >= 18, "only {} streams with 32 descriptors", streams.len());
+    let (pid, before) = (running.guard.0.id(), cpu_seconds(running.guard.0.id()));
+    std::thread::sleep(Duration::from_secs(1));
+    let used = cpu_seconds(pid) - before;
+    assert!(used < 0.5, "{used} s of processor time in one second of waiting for descriptors");
+
+    // Room again: first for the one that waited, then for requests.
+    drop(streams.drain(..3));
+    waiting.set_read_timeout(Some(PATIENCE)).unwrap();
+    read_through(&mut waiting, "event: endpoint\ndata: ");
+    for stream in &mut streams {
+        assert_eq!(running.post(&stream.endpoint, PING), "202");
+        assert_eq!(stream.next(), PONG);
+    }
+}
