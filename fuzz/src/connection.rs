@@ -83,7 +83,7 @@ impl Handler for Recorder {
                 reply.send(shared, &Response::text(200, "bye"));
             }
             "/stream" => {
-                drop(reply.stream(shared, "text/event-stream", &[], |out| out.extend(b": first\n\n")))
+                let _ = reply.stream(shared, "text/event-stream", &[], |out| out.extend(b": first\n\n"));
             }
             "/big" => reply.send(shared, &Response { body: &[b'x'; 600], ..Response::new(200) }),
             _ => reply.send(shared, &Response { body, ..Response::new(200) }),
