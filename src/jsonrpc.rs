@@ -236,7 +236,8 @@ pub fn is_batch(bytes: &[u8]) -> bool {
 /// −32700 for what is not one JSON text in UTF-8 without a byte order mark, or is over a limit (see [`scan`]).
 /// −32600 for what is no message: an array, a member twice (escapes do not hide it), a `jsonrpc` other than `"2.0"`,
 /// an id that is not an integer of 64 bits or a string, a method that is not a string, `params` that are not an
-/// object (MCP has no positional ones, and null is not absent), members of both a request and a response.
+/// object (MCP has no positional ones, and null is not absent), members of both a request and a response; a request's
+/// id that is longer than `id_bytes_max`.
 pub fn parse<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Message<'a>, Rejected> {
     let text = scan(bytes, limits)?;
     if !text.trim_ascii_start().starts_with('{') {
@@ -245,7 +246,17 @@ pub fn parse<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Message<'a>, Reject
         return Err(Error::invalid_request(what).into());
     }
     let envelope = Envelope::read(text).map_err(Error::parse_error)?;
-    envelope.message().map_err(|error| Rejected { error, id: envelope.id_to_answer() })
+    let message = envelope.message().map_err(|error| Rejected { error, id: envelope.id_to_answer() })?;
+    match &message {
+        Message::Request(Request { id: IdRef::Str(id), .. }) if id.len() > limits.id_bytes_max => {
+            let (bytes, max) = (id.len(), limits.id_bytes_max);
+            Err(Error::invalid_request(format_args!(
+                "`id` has {bytes} bytes, more than id_bytes_max ({max})"
+            ))
+            .into())
+        }
+        _ => Ok(message),
+    }
 }
 
 /// Appends a response with a result: what `result` appends, which must be one JSON value in one line.

@@ -91,7 +91,10 @@ limits! {
     json_depth_max: usize = 64;
     /// Values in one JSON text, counting members and elements; more are a parse error (−32700).
     json_values_max: usize = 100_000;
-    /// One outgoing message. A longer result is replaced by an error (−32603) that names this limit.
+    /// A request's id, which is kept while the call is open and repeated in its answer; a longer one is refused (−32600).
+    id_bytes_max: usize = 1 << 10;
+    /// The result or error in one outgoing message, or a whole notification. A longer result is replaced by an error
+    /// (−32603) that names this limit.
     message_bytes_max: usize = 4 << 20;
     /// Output queued for one stream. Over half of it new requests get 503; over it the stream is closed.
     output_bytes_max: usize = 8 << 20;
@@ -190,8 +193,8 @@ impl Limits {
         least(
             "output_bytes_max",
             self.output_bytes_max,
-            "message_bytes_max + 64",
-            self.message_bytes_max.saturating_add(64),
+            "message_bytes_max + 8 × id_bytes_max",
+            self.message_bytes_max.saturating_add(self.id_bytes_max.saturating_mul(8)),
         )?;
         least("message_bytes_max", self.message_bytes_max, "an error message", 1024)?;
         // A page has a cursor besides its items.

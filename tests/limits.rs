@@ -42,6 +42,7 @@ const TESTED: &[(&str, Tests)] = &[
     ("trailer_bytes_max", &[a_longer_trailer_section_gets_400]),
     ("json_depth_max", &[deeper_json_is_a_parse_error]),
     ("json_values_max", &[more_json_values_are_a_parse_error]),
+    ("id_bytes_max", &[a_longer_id_is_refused]),
     ("message_bytes_max", &[a_longer_result_is_replaced, a_large_message_is_told]),
     (
         "output_bytes_max",
@@ -680,6 +681,21 @@ fn a_longer_uri_is_refused() {
     let frame = read(101);
     assert_eq!(frame["error"]["code"], -32602);
     assert!(frame["error"]["message"].as_str().unwrap().contains("uri_bytes_max"), "{frame}");
+    world.quiesce();
+}
+
+#[test]
+fn a_longer_id_is_refused() {
+    let mut world = world(|limits| limits.id_bytes_max = 20);
+    let (stream, sock) = (world.open_sse(), world.connect());
+    let mut ping = |bytes: usize| {
+        let body = format!(r#"{{"jsonrpc":"2.0","id":"{}","method":"ping"}}"#, "x".repeat(bytes));
+        world.post(sock, &stream.endpoint, &body)
+    };
+    assert_eq!(ping(20).status, 202);
+    let refused = ping(21);
+    assert_eq!(refused.status, 400);
+    assert!(String::from_utf8_lossy(&refused.body).contains("id_bytes_max"), "{refused:?}");
     world.quiesce();
 }
 

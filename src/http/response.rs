@@ -93,7 +93,7 @@ impl Shared {
 
     /// Remembers a refusal until someone asks: a log wants to know, and a connection has no log.
     pub(crate) fn refused(&mut self, status: u16, reason: &[u8]) {
-        self.refusals.push(Refusal::new(status, String::from_utf8_lossy(reason).into_owned()));
+        self.refusals.push(Refusal::new(status, without_session(&String::from_utf8_lossy(reason))));
     }
 
     /// What was refused since the last call.
@@ -290,6 +290,22 @@ fn write_response(out: &mut Vec<u8>, date: &[u8], limits: &Limits, response: &Re
     }
 }
 
+/// A session's id lets whoever reads it post into the session, so no log gets a whole one.
+fn without_session(reason: &str) -> String {
+    const NAME: &str = "sessionId=";
+    const SHOWN_BYTES: usize = 8;
+    let mut parts = reason.split(NAME);
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let end = part.bytes().take_while(|byte| byte.is_ascii_alphanumeric() || *byte == b'-').count();
+        text.push_str(NAME);
+        text.push_str(part.get(..end.min(SHOWN_BYTES)).unwrap_or_default());
+        text.push_str(if end > SHOWN_BYTES { "..." } else { "" });
+        text.push_str(part.get(end..).unwrap_or_default());
+    }
+    text
+}
+
 fn begin(out: &mut Vec<u8>, date: &[u8], status: u16) {
     out.extend_from_slice(b"HTTP/1.1 ");
     number(out, status.into());
@@ -441,5 +457,13 @@ mod tests {
         let mut out = Vec::new();
         field(&mut out, "X", "a\r\nSet-Cookie: b\0");
         assert_eq!(out, b"X: a  Set-Cookie: b \r\n");
+    }
+
+    #[test]
+    fn no_log_gets_a_whole_session_id() {
+        let reason =
+            "bad line `GET /messages?sessionId=70228fad-ceea-4b35-8826-7a15b68f0204&x=1`; sessionId=short";
+        let told = without_session(reason);
+        assert_eq!(told, "bad line `GET /messages?sessionId=70228fad...&x=1`; sessionId=short");
     }
 }
