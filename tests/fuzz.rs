@@ -32,16 +32,16 @@ macro_rules! targets {
     };
 }
 
-// How many inputs are made: what each can do in about a second without optimization.
+// How many inputs are made: what each can do in about half a second without optimization.
 targets! {
-    head: 6000,
-    chunked: 12000,
-    sse: 12000,
-    jsonrpc: 30000,
-    uri_template: 60000,
-    query: 6000,
-    connection: 3000,
-    engine: 2500,
+    head: 4000,
+    chunked: 8000,
+    sse: 8000,
+    jsonrpc: 20000,
+    uri_template: 40000,
+    query: 4000,
+    connection: 2000,
+    engine: 1800,
 }
 
 fn run(target: &str, count: u64, check: fn(&[u8])) {

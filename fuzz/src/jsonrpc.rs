@@ -6,7 +6,7 @@ use mcp_rill::Limits;
 use mcp_rill::jsonrpc::{self, Error, IdRef, Members, Message};
 use serde_json::value::RawValue;
 
-const LIMITS: Limits = Limits { json_depth_max: 8, json_values_max: 64, ..Limits::DEFAULT };
+const LIMITS: Limits = Limits { json_depth_max: 8, json_values_max: 64, id_bytes_max: 16, ..Limits::DEFAULT };
 
 pub fn check(data: &[u8]) {
     let naive = Reader::read(data);
@@ -112,6 +112,9 @@ fn verdict<'a>(naive: Option<&(Json<'a>, Reader<'a>)>) -> Verdict<'a> {
             let method = method.clone();
             match (one("id"), id_value) {
                 (None, _) => Ok(Kind::Notification { method, params }),
+                (Some(_), Some(IdRef::Str(id))) if id.len() > LIMITS.id_bytes_max => {
+                    Err((Error::INVALID_REQUEST, None))
+                }
                 (Some(_), Some(id)) => Ok(Kind::Request { id, method, params }),
                 (half, None) if has_half(half) => fail(Error::PARSE_ERROR),
                 (Some(_), None) => fail(Error::INVALID_REQUEST),

@@ -29,6 +29,7 @@ const LIMITS: Limits = Limits {
     rounds_max: 2,
     subscriptions_max: 1,
     mailbox_max: 4,
+    id_bytes_max: 100,
     turn_bytes_max: 1 << 10,
     ..Limits::DEFAULT
 };
@@ -434,8 +435,7 @@ impl World {
         assert_eq!(connections, self.conns.iter().filter(|conn| conn.open).count());
         assert!(connections <= LIMITS.connections_max && sessions <= LIMITS.sessions_max);
         assert!(calls <= sessions * LIMITS.calls_max, "{calls} calls in {sessions} sessions");
-        // Responses of known size are not refused for lack of room: their connections are what bounds them.
-        let max = LIMITS.buffered_bytes_max + connections * (2 * LIMITS.turn_bytes_max + 1024);
+        let max = LIMITS.buffered_bytes_max;
         assert!(buffered_bytes <= max, "{buffered_bytes} bytes are held, {max} may be");
         assert!(self.any_raw || (self.accepted <= messages_received && messages_received <= self.posts));
         for conn in self.conns.iter().filter(|conn| conn.open) {
