@@ -99,6 +99,16 @@ impl Buffer {
         }
     }
 
+    /// Gives back what is more than twice what is queued: a block from the pool may have been made for much more.
+    pub fn shrink(&mut self, pool: &mut Pool) {
+        let capacity = self.bytes.capacity();
+        if self.len() < capacity / 2 {
+            self.bytes = self.as_slice().to_vec();
+            self.start = 0;
+            pool.recount(capacity, self.bytes.capacity());
+        }
+    }
+
     /// Empties the buffer and returns its memory to the pool.
     pub fn clear(&mut self, pool: &mut Pool) {
         let bytes = std::mem::take(&mut self.bytes);
@@ -159,6 +169,20 @@ mod tests {
         buffer.append(&mut pool, &[2; RECYCLED_BYTES_MAX * 8]);
         buffer.clear(&mut pool);
         assert_eq!((pool.used(), pool.free.len()), (0, 0));
+    }
+
+    #[test]
+    fn a_large_block_for_little_can_be_given_back() {
+        let mut pool = Pool::default();
+        let mut buffer = Buffer::default();
+        buffer.append(&mut pool, &[1; 4000]);
+        buffer.clear(&mut pool);
+        buffer.append(&mut pool, &[2; 100]);
+        assert!(pool.used() >= 4000);
+        buffer.shrink(&mut pool);
+        assert_eq!((buffer.as_slice(), pool.used()), (&[2; 100][..], 100));
+        buffer.consume(&mut pool, 100);
+        assert_eq!(pool.used(), 0);
     }
 
     #[test]
