@@ -109,6 +109,8 @@ struct Session {
     conn: usize,
     questions: Vec<String>,
     counts: BTreeMap<i64, Counts>,
+    /// The last reply was a result.
+    last_is_result: bool,
 }
 
 /// What happened under one id.
@@ -418,6 +420,7 @@ impl World {
                 Message::Notification(_) => {}
                 Message::Response(reply) => match reply.id.map(Id::from) {
                     Some(Id::Int(id)) => {
+                        session.last_is_result = reply.outcome.is_ok();
                         let counts = session.counts.entry(id).or_default();
                         counts.replies += 1;
                         let asked = counts.accepted + counts.unknown;
@@ -458,6 +461,8 @@ impl World {
             self.settle();
         }
         self.check_replies();
+        assert_eq!(self.engine.stats().calls, 0, "a call is open although all its timeouts have passed");
+        self.check_service();
         if self.stopping {
             assert!(self.engine.is_finished(), "the grace is over");
         }
@@ -472,6 +477,23 @@ impl World {
         }
         for reply in self.replies.lock().expect("a lock").drain(..) {
             assert!(reply.is_cancelled(), "work goes on for nobody");
+        }
+    }
+
+    /// After all that, every client that is still there is served: no slot, count or byte was lost.
+    fn check_service(&mut self) {
+        let open = |session: &Session| self.conns[session.conn].open && !self.stopping;
+        let left: Vec<usize> = (0..self.sessions.len()).filter(|at| open(&self.sessions[*at])).collect();
+        for session in left {
+            let before = self.conns.len();
+            self.connect();
+            assert!(self.conns.len() > before, "no room although all are idle");
+            let newest = self.conns.iter().filter(|conn| conn.open).count() - 1;
+            self.post(newest, session, 3, 9999);
+            self.settle();
+            let session = &self.sessions[session];
+            let counts = &session.counts[&9999];
+            assert!(counts.replies == 1 && session.last_is_result, "no service: {counts:?}");
         }
     }
 
