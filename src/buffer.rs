@@ -22,9 +22,17 @@ const POOLED_BYTES_MAX: usize = 1 << 20;
 /// Lends memory to [`Buffer`]s and counts what they hold.
 #[derive(Debug, Default)]
 pub struct Pool {
-    free: Vec<Vec<u8>>,
+    #[expect(clippy::vec_box, reason = "a block moves between here and a buffer as one word")]
+    free: Vec<Box<Block>>,
     free_bytes: usize,
     used: usize,
+}
+
+/// Memory that is lent: the queued bytes are those from `start` on.
+#[derive(Debug)]
+struct Block {
+    bytes: Vec<u8>,
+    start: usize,
 }
 
 impl Pool {
@@ -37,44 +45,48 @@ impl Pool {
         self.used = self.used - before + after;
     }
 
-    fn take(&mut self) -> Vec<u8> {
-        let Some(bytes) = self.free.pop() else { return Vec::with_capacity(BLOCK_BYTES_MIN) };
-        self.free_bytes -= bytes.capacity();
-        bytes
+    fn take(&mut self) -> Box<Block> {
+        let block = match self.free.pop() {
+            Some(block) => {
+                self.free_bytes -= block.bytes.capacity();
+                block
+            }
+            None => Box::new(Block { bytes: Vec::with_capacity(BLOCK_BYTES_MIN), start: 0 }),
+        };
+        self.recount(0, block.bytes.capacity());
+        block
     }
 
-    fn give(&mut self, mut bytes: Vec<u8>) {
-        let size = bytes.capacity();
-        if size > 0 && size <= RECYCLED_BYTES_MAX && self.free_bytes + size <= POOLED_BYTES_MAX {
-            bytes.clear();
+    fn give(&mut self, mut block: Box<Block>) {
+        let size = block.bytes.capacity();
+        self.recount(size, 0);
+        if size <= RECYCLED_BYTES_MAX && self.free_bytes + size <= POOLED_BYTES_MAX {
+            block.bytes.clear();
+            block.start = 0;
             self.free_bytes += size;
-            self.free.push(bytes);
+            self.free.push(block);
         }
     }
 }
 
-/// A queue of bytes. It owns no memory while it is empty.
+/// A queue of bytes: one word, and no memory besides, while it is empty.
 ///
 /// Every method that may change the memory takes the [`Pool`]; a buffer that is dropped without [`Buffer::clear`]
 /// stays counted, so each owner clears its buffers in one place.
 #[derive(Debug, Default)]
-pub struct Buffer {
-    bytes: Vec<u8>,
-    start: usize,
-}
+pub struct Buffer(Option<Box<Block>>);
 
 impl Buffer {
     /// Appends what `write` puts at the end of the vector it is given.
     pub fn write<R>(&mut self, pool: &mut Pool, write: impl FnOnce(&mut Vec<u8>) -> R) -> R {
-        let before = self.bytes.capacity();
-        if before == 0 {
-            self.bytes = pool.take();
-        } else if self.start > self.bytes.len() / 2 {
-            self.bytes.drain(..self.start);
-            self.start = 0;
+        let Block { bytes, start } = &mut **self.0.get_or_insert_with(|| pool.take());
+        if *start > bytes.len() / 2 {
+            bytes.drain(..*start);
+            *start = 0;
         }
-        let result = write(&mut self.bytes);
-        pool.recount(before, self.bytes.capacity());
+        let before = bytes.capacity();
+        let result = write(bytes);
+        pool.recount(before, bytes.capacity());
         result
     }
 
@@ -87,15 +99,16 @@ impl Buffer {
 
     /// Removes `count` bytes from the front (all, if there are fewer) and gives memory back that is no longer needed.
     pub fn consume(&mut self, pool: &mut Pool, count: usize) {
-        self.start = self.start.saturating_add(count);
-        if self.start >= self.bytes.len() {
+        let Some(block) = &mut self.0 else { return };
+        block.start = block.start.saturating_add(count);
+        let Some(rest) = block.bytes.get(block.start..).filter(|rest| !rest.is_empty()) else {
             return self.clear(pool);
-        }
-        let capacity = self.bytes.capacity();
-        if capacity > RECYCLED_BYTES_MAX && self.len() < capacity / 4 {
-            self.bytes = self.as_slice().to_vec();
-            self.start = 0;
-            pool.recount(capacity, self.bytes.capacity());
+        };
+        let capacity = block.bytes.capacity();
+        if capacity > RECYCLED_BYTES_MAX && rest.len() < capacity / 4 {
+            block.bytes = rest.to_vec();
+            block.start = 0;
+            pool.recount(capacity, block.bytes.capacity());
         }
     }
 
@@ -111,20 +124,19 @@ impl Buffer {
 
     /// Empties the buffer and returns its memory to the pool.
     pub fn clear(&mut self, pool: &mut Pool) {
-        let bytes = std::mem::take(&mut self.bytes);
-        self.start = 0;
-        pool.recount(bytes.capacity(), 0);
-        pool.give(bytes);
+        if let Some(block) = self.0.take() {
+            pool.give(block);
+        }
     }
 
     /// What is queued, oldest byte first.
     pub fn as_slice(&self) -> &[u8] {
-        self.bytes.get(self.start..).unwrap_or_default()
+        self.0.as_ref().and_then(|block| block.bytes.get(block.start..)).unwrap_or_default()
     }
 
     /// How many bytes are queued.
     pub fn len(&self) -> usize {
-        self.bytes.len() - self.start
+        self.as_slice().len()
     }
 
     /// Whether nothing is queued.
@@ -148,10 +160,11 @@ mod tests {
         buffer.append(&mut pool, b"!");
         buffer.consume(&mut pool, 5);
         assert_eq!((buffer.as_slice(), buffer.len()), (&b"rld!"[..], 4));
-        assert_eq!(pool.used(), buffer.bytes.capacity());
+        assert_eq!(pool.used(), BLOCK_BYTES_MIN);
         buffer.consume(&mut pool, 100);
         assert!(buffer.is_empty());
-        assert_eq!((pool.used(), buffer.bytes.capacity()), (0, 0));
+        assert_eq!((pool.used(), pool.free.len()), (0, 1));
+        assert_eq!(size_of::<Buffer>(), size_of::<usize>());
     }
 
     #[test]

@@ -264,7 +264,11 @@ pub fn parse<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Message<'a>, Reject
 /// The members' order is `jsonrpc`, `id`, `result`, here and below; nothing else is ever added, since some clients
 /// refuse unknown members.
 pub fn write_result<'i>(out: &mut Vec<u8>, id: impl Into<IdRef<'i>>, result: impl FnOnce(&mut Vec<u8>)) {
-    begin(out).field("id", |out| id.into().write(out)).field("result", result);
+    out.extend_from_slice(br#"{"jsonrpc":"2.0","id":"#);
+    id.into().write(out);
+    out.extend_from_slice(br#","result":"#);
+    result(out);
+    out.push(b'}');
 }
 
 /// Appends an error response. Without an id the member is left out, as MCP 2025-11-25 wants it.
@@ -386,7 +390,8 @@ impl<'a> Envelope<'a> {
         if let Some(name) = self.twice {
             return Err(Error::invalid_request(format_args!("member `{name}` occurs twice")));
         }
-        if text("jsonrpc", self.jsonrpc)? != "2.0" {
+        let is_usual = self.jsonrpc.is_some_and(|raw| raw.get() == r#""2.0""#);
+        if !is_usual && text("jsonrpc", self.jsonrpc)? != "2.0" {
             return Err(Error::invalid_request("`jsonrpc` must be \"2.0\""));
         }
         match (self.method, self.result, self.error) {

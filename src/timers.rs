@@ -27,6 +27,25 @@ pub struct Now {
     pub unix: Duration,
 }
 
+/// A moment of [`Now::mono`] in half the room of a [`Duration`]: 584 years of it, and a connection keeps three.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Nanos(u64);
+
+impl Nanos {
+    pub(crate) fn of(now: Now) -> Nanos {
+        Nanos(u64::try_from(now.mono.as_nanos()).unwrap_or(u64::MAX))
+    }
+
+    pub(crate) fn duration(self) -> Duration {
+        Duration::from_nanos(self.0)
+    }
+
+    /// The end of a wait that began at this moment.
+    pub(crate) fn after(self, wait: Duration) -> Duration {
+        self.duration().saturating_add(wait)
+    }
+}
+
 /// How fine the wheel is. A deadline is met up to this much late, never early.
 const TICK_MS: u64 = 10;
 /// Slots of the wheel: one turn is about 10 s, so that most deadlines are looked at once or twice before they are due.

@@ -466,7 +466,7 @@ fn events_report_sessions_and_refusals() {
 #[test]
 fn a_client_that_does_not_read_is_cut_and_others_lose_nothing() {
     let limits = Limits {
-        output_bytes_max: 256 << 10,
+        output_bytes_max: 260 << 10,
         message_bytes_max: 250 << 10,
         page_bytes_max: 64 << 10,
         write_timeout: Duration::from_secs(3600),

@@ -54,6 +54,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use observe::{Event, Stats};
+use uuid::Uuid;
 
 use crate::http::conn::{After, Conn, Handler, Reply, Verdict};
 use crate::http::head::Head;
@@ -62,7 +63,7 @@ use crate::mcp::{
     CallKey, Dispatch, Handle, Jobs, Mailbox, Outbox, Peer, Server, Service, Session, Settings, Slot,
 };
 use crate::slab::{Key, Slab};
-use crate::timers::{Link, Linked, Timers};
+use crate::timers::{Link, Linked, Nanos, Timers};
 use crate::{Limits, Now, jsonrpc};
 
 /// Names one connection for ever.
@@ -109,7 +110,8 @@ pub struct Engine {
     conns: Slab<Connection>,
     timers: Timers,
     sessions: Slab<Open>,
-    by_id: HashMap<u128, Key>,
+    /// The slot of each session; its entry repeats the id.
+    by_id: HashMap<Uuid, u32>,
     calls: Slab<OpenCall>,
     outbox: Outbox,
     /// Connections that may have something to do; each is in it once.
@@ -132,7 +134,7 @@ struct Connection {
     session: Option<Key>,
     timer: Link,
     /// When the stream last got output, for keep-alive comments.
-    last_output: Duration,
+    last_output: Nanos,
     queued: bool,
     /// The last write was short, and no writable event has come since.
     blocked: bool,
@@ -262,7 +264,7 @@ impl Engine {
             peer,
             session: None,
             timer: Link::default(),
-            last_output: now.mono,
+            last_output: Nanos::of(now),
             queued: false,
             blocked: false,
             paused: false,
@@ -308,8 +310,6 @@ impl Engine {
         {
             self.release_held(now, session);
         }
-        // What was sent may have begun another wait, with a nearer end than that of the write.
-        self.schedule(conn.0);
         self.enqueue(conn.0);
     }
 
@@ -376,13 +376,13 @@ impl Engine {
                 if !conn.blocked {
                     return Action::Write(ConnKey(key));
                 }
+                self.schedule(key);
                 continue;
             }
             match conn.http.next() {
                 After::Open => {}
                 After::HalfClose => {
                     conn.http.half_closed(self.now);
-                    self.schedule(key);
                     self.enqueue(key);
                     return Action::HalfClose(ConnKey(key));
                 }
@@ -391,11 +391,14 @@ impl Engine {
                     return Action::Close(ConnKey(key));
                 }
             }
-            if conn.paused && conn.http.wants_read() {
-                conn.paused = false;
+            let reads_again = conn.paused && conn.http.wants_read();
+            conn.paused &= !reads_again;
+            self.schedule(key);
+            if reads_again {
                 return Action::Read(ConnKey(key));
             }
         }
+        // With nothing left to reset, the end of the grace is no reason to wake up.
         let stopping = self.stopping.filter(|_| !self.conns.is_empty());
         let deadlines = [self.timers.next(), self.service_due, stopping];
         Action::Wait(deadlines.into_iter().flatten().min())
@@ -464,7 +467,6 @@ impl Engine {
         }
         self.report_refusals(key);
         self.relieve();
-        self.schedule(key);
     }
 
     fn at(&mut self, now: Now) {
@@ -494,10 +496,11 @@ impl Engine {
         }
     }
 
-    /// Sees to it that the connection is looked at when its next deadline comes.
+    /// Sees to it that the connection is looked at when its next deadline comes. `poll` does this for every connection
+    /// that was enqueued, once in a turn, unless it is to be written to, since `sent` enqueues it again.
     fn schedule(&mut self, key: Key) {
         let Some(conn) = self.conns.get(key) else { return };
-        let silent = conn.session.map(|_| conn.last_output.saturating_add(self.shared.limits.keep_alive));
+        let silent = conn.session.map(|_| conn.last_output.after(self.shared.limits.keep_alive));
         let deadline = conn.http.deadline(&self.shared.limits).into_iter().chain(silent).min();
         if let Some(deadline) = deadline {
             self.timers.wake_by(&mut self.conns, key, deadline);
@@ -515,11 +518,10 @@ impl Engine {
             if lost {
                 self.tell_slow_reader(key, backlog_bytes);
             }
-            self.enqueue(key);
-        } else if conn.session.is_some() && conn.last_output.saturating_add(keep_alive) <= now.mono {
+        } else if conn.session.is_some() && conn.last_output.after(keep_alive) <= now.mono {
             self.comment(now, key);
         }
-        self.schedule(key);
+        self.enqueue(key);
     }
 
     /// Keeps what all connections hold within the budget: while it is over, the one that holds most gives it up.
@@ -539,7 +541,6 @@ impl Engine {
                 self.tell_slow_reader(key, backlog_bytes);
             }
             self.report_refusals(key);
-            self.schedule(key);
             self.enqueue(key);
             // The rest is held for calls, and freed when their sessions are taken out: closing more would not help now.
             if self.shared.pool.used() <= self.shared.limits.buffered_bytes_max {
@@ -642,7 +643,7 @@ mod tests {
 
     #[test]
     fn an_idle_session_is_small() {
-        assert!(size_of::<Connection>() <= 224, "{}", size_of::<Connection>());
-        assert!(size_of::<Open>() <= 96, "{}", size_of::<Open>());
+        assert!(size_of::<Connection>() <= 160, "{}", size_of::<Connection>());
+        assert!(size_of::<Open>() <= 88, "{}", size_of::<Open>());
     }
 }

@@ -117,8 +117,10 @@ pub(crate) fn parameters(query: &str) -> impl Iterator<Item = &str> {
 
 /// The value of a parameter, if that is its name; names are compared as they stand, not decoded.
 pub(crate) fn value_of<'a>(parameter: &'a str, name: &str) -> Option<&'a str> {
-    let (found, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-    (found == name).then_some(value)
+    match parameter.strip_prefix(name)? {
+        "" => Some(""),
+        rest => rest.strip_prefix('='),
+    }
 }
 
 fn check_host(head: &Head<'_>, settings: &Settings, peer: &Peer) -> Result<(), Answer> {

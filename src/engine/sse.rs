@@ -10,6 +10,8 @@
 //!                  └ 202 Accepted, then ───────┘ the reply
 //! ```
 
+use uuid::Uuid;
+
 use super::routes::{self, Route};
 use super::{Engine, Event, Open, OpenCall};
 use crate::Now;
@@ -19,6 +21,7 @@ use crate::jsonrpc::{self, Id, IdRef, Message};
 use crate::mcp::{Audience, CallKey, Incoming, Level, Outgoing, Peer, Session, SessionKey, Slot};
 use crate::slab::Key;
 use crate::sse;
+use crate::timers::Nanos;
 
 /// From this size on clients are known to drop an event silently.
 const LARGE_MESSAGE_BYTES: usize = 1 << 20;
@@ -72,13 +75,13 @@ impl Engine {
     /// does one whose stream has ended but is not yet taken out: a 202 now would be a promise that nobody can keep.
     fn find_session(&self, conn: Key, id: &str) -> Result<Key, Answer> {
         let principal = self.conns.get(conn).and_then(|conn| conn.peer.principal.as_ref());
-        let lives = |key: &Key| {
-            let open = self.sessions.get(*key).filter(|open| open.session.principal() == principal);
-            let stream = open.and_then(|open| self.conns.get(open.conn));
-            stream.is_some_and(|stream| !stream.closing && stream.http.is_stream())
+        let find = |id: Uuid| {
+            let (key, open) = self.sessions.at(*self.by_id.get(&id)?)?;
+            let stream = self.conns.get(open.conn)?;
+            let lives = !stream.closing && stream.http.is_stream();
+            (lives && open.session.id == id && open.session.principal() == principal).then_some(key)
         };
-        let key = read_id(id).and_then(|id| self.by_id.get(&id)).copied();
-        key.filter(lives).ok_or_else(|| Answer::text(400, "No transport found for sessionId"))
+        read_id(id).and_then(find).ok_or_else(|| Answer::text(400, "No transport found for sessionId"))
     }
 
     pub(super) fn serve(&mut self, now: Now, conn: Key, head: &Head<'_>, body: &[u8], reply: &mut Reply<'_>) {
@@ -98,14 +101,14 @@ impl Engine {
 
     fn open_session(&mut self, now: Now, conn: Key, query: &str, reply: &mut Reply<'_>) {
         let id = uuid::Builder::from_random_bytes((self.new_id)().to_be_bytes()).into_uuid();
-        let mut text = uuid::Uuid::encode_buffer();
+        let mut text = Uuid::encode_buffer();
         let text: &str = id.hyphenated().encode_lower(&mut text);
         let Some(entry) = self.conns.get_mut(conn) else { return };
-        let session = Session::new(id.as_u128(), entry.peer.principal.clone());
+        let session = Session::new(id, entry.peer.principal.clone());
         let key = self.sessions.insert(Open { session, conn, calls: None, calls_count: 0, held: None });
         entry.session = Some(key);
-        entry.last_output = now.mono;
-        self.by_id.insert(id.as_u128(), key);
+        entry.last_output = Nanos::of(now);
+        self.by_id.insert(id, key.index());
         self.stats.sessions_opened += 1;
         let mut endpoint = format!("{}{}?", self.settings.base_path, self.settings.message_path);
         let theirs = |parameter: &&str| routes::value_of(parameter, "sessionId").is_none();
@@ -389,20 +392,19 @@ impl Engine {
             return;
         }
         let backlog = entry.http.outgoing().len();
-        entry.last_output = now.mono;
+        entry.last_output = Nanos::of(now);
         self.stats.messages_queued += 1;
         if backlog > self.shared.limits.output_bytes_max {
             self.drop_slow_reader(conn);
         }
         self.relieve();
         self.enqueue(conn);
-        self.schedule(conn);
     }
 
     /// A comment on a silent stream, so that proxies and clients keep it.
     pub(super) fn comment(&mut self, now: Now, conn: Key) {
         let Some(entry) = self.conns.get_mut(conn) else { return };
-        entry.last_output = now.mono;
+        entry.last_output = Nanos::of(now);
         if entry.http.outgoing().is_empty()
             && entry.http.push(now, &mut self.shared, |out| sse::comment(out, "ping")).is_some()
         {
@@ -440,9 +442,9 @@ fn id_bytes(id: &Id) -> usize {
 }
 
 /// A session id as it was sent out: 36 characters, lower case.
-fn read_id(text: &str) -> Option<u128> {
+fn read_id(text: &str) -> Option<Uuid> {
     let lawful = text.len() == 36 && !text.bytes().any(|byte| byte.is_ascii_uppercase());
-    lawful.then(|| uuid::Uuid::try_parse(text).ok()).flatten().map(|id| id.as_u128())
+    lawful.then(|| Uuid::try_parse(text).ok()).flatten()
 }
 
 /// A line break between two JSON tokens would end the `data:` line; within a string there can be none.

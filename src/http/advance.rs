@@ -17,10 +17,11 @@
 use std::ops::Range;
 
 use super::body::{Decoder, Progress};
-use super::conn::{Answer, Conn, Handler, Nanos, Outcome, Pending, Reply, State, Verdict};
+use super::conn::{Answer, Conn, Handler, Outcome, Pending, Reply, State, Verdict};
 use super::head::{Fields, Framing, Head, parse};
 use super::response::{Response, Shared, To};
 use super::{Refusal, shown};
+use crate::timers::Nanos;
 use crate::{Limits, Now};
 
 /// What a peer may send on a connection that carries a stream. Nothing is expected there; a pipelined request or two

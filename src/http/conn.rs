@@ -30,6 +30,7 @@ use super::body::Decoder;
 use super::head::{Head, Search};
 use super::response::{Response, Shared, TEXT, To};
 use crate::buffer::Buffer;
+use crate::timers::Nanos;
 use crate::{Limits, Now};
 
 /// Answers requests. Implemented by the engine, and by tests.
@@ -463,12 +464,12 @@ impl Conn {
             State::Linger => limits.linger_timeout,
             State::Stream | State::Closing | State::Closed => return None,
         };
-        Some(self.since.duration().saturating_add(wait))
+        Some(self.since.after(wait))
     }
 
     fn write_deadline(&self, limits: &Limits) -> Option<Duration> {
         let waits = !self.output.is_empty();
-        waits.then(|| self.wrote.duration().saturating_add(limits.write_timeout))
+        waits.then(|| self.wrote.after(limits.write_timeout))
     }
 }
 
@@ -482,26 +483,12 @@ impl State {
     }
 }
 
-/// Time on the `mono` clock in half the room of a [`Duration`]: 584 years of it, and a connection keeps two.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Nanos(u64);
-
-impl Nanos {
-    pub(super) fn of(now: Now) -> Nanos {
-        Nanos(u64::try_from(now.mono.as_nanos()).unwrap_or(u64::MAX))
-    }
-
-    fn duration(self) -> Duration {
-        Duration::from_nanos(self.0)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_connection_is_small() {
-        assert!(size_of::<Conn>() <= 112, "{}", size_of::<Conn>());
+        assert!(size_of::<Conn>() <= 64, "{}", size_of::<Conn>());
     }
 }

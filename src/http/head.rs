@@ -97,7 +97,8 @@ impl<'a> Host<'a> {
                 (address, after)
             }
             None => {
-                let (name, after) = text.split_at_checked(text.find(':').unwrap_or(text.len()))?;
+                let colon = memchr::memchr(b':', text.as_bytes());
+                let (name, after) = text.split_at_checked(colon.unwrap_or(text.len()))?;
                 let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
                 (!name.is_empty() && name.bytes().all(plain)).then_some((name, after))?
             }
@@ -419,9 +420,11 @@ impl<'a> Known<'a> {
 
 /// RFC 9112 §6.2 and RFC 9110 §8.6: digits only. A list of equal lengths could be repaired; it is refused.
 pub(crate) fn content_length(value: &[u8]) -> Result<u64, Refusal> {
-    let digits = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
-    let text = std::str::from_utf8(value).ok().filter(|_| digits);
-    text.and_then(|text| text.parse().ok()).ok_or_else(|| {
+    let append = |number: u64, byte: &u8| {
+        let digit = byte.is_ascii_digit().then(|| byte - b'0')?;
+        number.checked_mul(10)?.checked_add(digit.into())
+    };
+    value.iter().try_fold(0, append).filter(|_| !value.is_empty()).ok_or_else(|| {
         let value = shown(value);
         Refusal::new(400, format!("Content-Length is `{value}`, which is not a number of bytes; send digits"))
     })

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use serde_json::value::RawValue;
+use uuid::Uuid;
 
 use crate::http::head::Head;
 use crate::jsonrpc;
@@ -62,7 +63,7 @@ pub(crate) enum Notes {
 /// Where a request came from; borrowed while its bytes are at hand, owned when the call outlives them.
 #[derive(Clone, Debug)]
 pub(crate) struct Context<'a> {
-    pub(crate) session_id: u128,
+    pub(crate) session_id: Uuid,
     pub(crate) revision: Revision,
     pub(crate) client: Option<Arc<ClientInfo>>,
     pub(crate) peer: Cow<'a, Peer>,
@@ -153,7 +154,7 @@ impl Headers<'_> {
 impl Call<'_> {
     /// The session's id. It is what lets a client post into the session, so keep it out of logs.
     pub fn session_id(&self) -> String {
-        uuid::Uuid::from_u128(self.context.session_id).to_string()
+        self.context.session_id.to_string()
     }
 
     /// The revision that was negotiated.
@@ -211,8 +212,8 @@ impl Call<'_> {
     /// Tells the client how far the work is: `done` of `total`, in any unit. Nothing is sent if the client did not ask
     /// for progress, or if `done` is not more than before (MCP progress).
     ///
-    /// From a handler on the loop's thread it all arrives just before the result; use a blocking tool or
-    /// [`defer`](Call::defer) to show progress while it happens.
+    /// From a handler on the loop's thread it all arrives just before the result, where the TypeScript SDKs do not notice
+    /// it any more; use a blocking tool or [`defer`](Call::defer) to show progress while it happens.
     pub fn progress(&mut self, done: f64, total: Option<f64>, message: Option<&str>) {
         if self.progress_token().is_some() {
             let progress = Progress { done, total, message: message.map(str::to_owned) };

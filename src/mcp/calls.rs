@@ -17,7 +17,6 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,13 +26,11 @@ use crate::Now;
 use crate::jsonrpc::{Array, Error, Object, Response};
 use crate::mcp::ask::{Answer, Asked};
 use crate::mcp::call::{CallError, Context, Failure, Link, Notes};
-use crate::mcp::dispatch::{Dispatch, shorten};
+use crate::mcp::dispatch::Dispatch;
+use crate::mcp::handlers::{Produced, guarded, produce};
 use crate::mcp::reply::{Ended, Finished, Flags, Note, Progress};
-use crate::mcp::server::{BlockingTool, Registry, ToolHandler};
-use crate::mcp::{
-    Audience, Call, CallKey, Outbox, Outgoing, PromptResult, ResourceContents, Revision, SessionKey, Slot,
-    ToolResult,
-};
+use crate::mcp::server::{BlockingTool, ToolHandler};
+use crate::mcp::{Audience, Call, CallKey, Outbox, Outgoing, Revision, SessionKey, Slot, ToolResult};
 
 /// What is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -157,13 +154,6 @@ impl Drop for Calls {
     fn drop(&mut self) {
         self.kept.values().filter_map(|kept| kept.run.flags.as_ref()).for_each(|flags| flags.cancel());
     }
-}
-
-/// What a handler has made.
-enum Produced {
-    Tool(ToolResult),
-    Contents(Vec<ResourceContents>, Option<String>),
-    Prompt(PromptResult, Option<String>),
 }
 
 impl Dispatch {
@@ -479,61 +469,4 @@ pub(crate) fn write_log(audience: Audience, log: &Note, out: &mut Outbox) {
         params.str("level", level.name()).opt_str("logger", logger.as_deref());
         params.raw("data", &data.to_string());
     });
-}
-
-/// Finds the handler and calls it.
-fn produce(
-    registry: &mut Registry,
-    target: Target,
-    subject: &str,
-    arguments: Option<&RawValue>,
-    call: &mut Call<'_>,
-) -> Result<Produced, CallError> {
-    match target {
-        Target::Tool => match registry.tools.find(subject) {
-            Some((_, ToolHandler::Inline(handler))) => {
-                guarded("tool", subject, || handler(arguments, call)).map(Produced::Tool)
-            }
-            _ => Err(CallError::invalid_params(format!(
-                "unknown tool `{}`; `tools/list` lists the tools",
-                shorten(subject)
-            ))),
-        },
-        Target::Prompt => match registry.prompts.find(subject) {
-            Some((prompt, handler)) => {
-                let result = guarded("prompt", subject, || handler(arguments, call))?;
-                Ok(Produced::Prompt(result, prompt.description_text().map(str::to_owned)))
-            }
-            None => Err(CallError::invalid_params(format!(
-                "unknown prompt `{}`; `prompts/list` lists the prompts",
-                shorten(subject)
-            ))),
-        },
-        Target::Resource => read_resource(registry, subject, call),
-    }
-}
-
-/// A resource of exactly that URI, else the first template that matches it.
-fn read_resource(registry: &mut Registry, uri: &str, call: &mut Call<'_>) -> Result<Produced, CallError> {
-    if let Some((resource, handler)) = registry.resources.find(uri) {
-        let contents = guarded("resource", uri, || handler(call))?;
-        return Ok(Produced::Contents(contents, resource.mime().map(str::to_owned)));
-    }
-    for (template, pattern, handler) in registry.templates.iter_mut() {
-        if let Some(vars) = pattern.matches(uri) {
-            let contents = guarded("resource template", &template.uri_template, || handler(&vars, call))?;
-            return Ok(Produced::Contents(contents, template.mime().map(str::to_owned)));
-        }
-    }
-    Err(CallError::not_found())
-}
-
-/// The one boundary where a panic of a user's handler is caught.
-pub(crate) fn guarded<T>(
-    kind: &str,
-    name: &str,
-    handler: impl FnOnce() -> Result<T, CallError>,
-) -> Result<T, CallError> {
-    catch_unwind(AssertUnwindSafe(handler))
-        .unwrap_or_else(|_| Err(CallError::internal(format!("the handler of {kind} `{name}` panicked"))))
 }

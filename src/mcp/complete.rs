@@ -5,7 +5,7 @@
 use serde_json::value::RawValue;
 
 use crate::jsonrpc::{Array, Error, Members, Object, string};
-use crate::mcp::calls::guarded;
+use crate::mcp::handlers::guarded;
 use crate::mcp::server::Registry;
 use crate::schema::{Field, Kind};
 

@@ -24,6 +24,8 @@ mod complete;
 mod content;
 mod dispatch;
 mod forms;
+mod handle;
+mod handlers;
 mod jobs;
 mod registry;
 mod reply;
@@ -44,9 +46,10 @@ pub use content::{
     ResourceContents, Role, ToolResult,
 };
 pub(crate) use dispatch::Dispatch;
+pub use handle::{Full, Handle};
 pub use jobs::Jobs;
 pub(crate) use reply::Mailbox;
-pub use reply::{Deferred, Full, Handle, Level, Reply};
+pub use reply::{Deferred, Level, Reply};
 pub use sample::{Sample, Sampled, ToolChoice, ToolUse};
 pub use server::{Arguments, List, Server, Settings};
 pub use service::{Audience, CallKey, Incoming, Outbox, Outgoing, Service, SessionKey, Slot};

@@ -1,6 +1,6 @@
-//! What reaches the loop from other threads: late results, progress, logs, and the wishes of a [`Handle`].
+//! What reaches the loop from other threads: late results, progress, logs, and the wishes of a `Handle`.
 //!
-//! *Scope:* [`Reply`] for a call that is finished elsewhere, [`Handle`] for everything else, and the mailbox both write to.
+//! *Scope:* [`Reply`] for a call that is finished elsewhere, and the mailbox that it and `Handle` write to.
 //! *Not in scope:* threads (a pool of them is in `net`), and what becomes of the mail (that is `calls`).
 //!
 //! ```text
@@ -22,11 +22,8 @@ use serde_json::Value;
 
 use crate::mcp::ask::Asked;
 use crate::mcp::call::{CallError, Failure, Link, Notes};
-use crate::mcp::server::{self, List, Registry};
-use crate::mcp::{
-    Arguments, Call, CallKey, IntoPrompt, IntoResource, IntoToolResult, Prompt, Resource, ResourceTemplate,
-    Tool, ToolResult,
-};
+use crate::mcp::server::{List, Registry};
+use crate::mcp::{Call, CallKey, IntoToolResult, ToolResult};
 
 /// How much a log message matters (MCP logging; RFC 5424, section 6.2.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -114,7 +111,7 @@ pub(crate) enum Finished {
     Ran(Result<ToolResult, CallError>, Asked),
 }
 
-type Change = Box<dyn FnOnce(&mut Registry) + Send>;
+pub(crate) type Change = Box<dyn FnOnce(&mut Registry) + Send>;
 
 /// What other threads have left for the loop.
 #[derive(Default)]
@@ -165,7 +162,7 @@ impl Mailbox {
 
     /// Empties it.
     pub(crate) fn take(&self) -> Mail {
-        self.has_mail.store(false, Ordering::Release);
+        self.has_mail.swap(false, Ordering::AcqRel);
         std::mem::take(&mut *self.lock())
     }
 
@@ -194,6 +191,26 @@ impl Mailbox {
         self.wake();
     }
 
+    /// Leaves something; `act` gets the mail and how much of a kind may wait.
+    pub(crate) fn post(&self, act: impl FnOnce(&mut Mail, usize)) {
+        act(&mut self.lock(), self.queue_max);
+        self.wake();
+    }
+
+    /// Asks for a shutdown; of several the shortest grace counts.
+    pub(crate) fn ask_shutdown(&self, grace: Duration) {
+        let mut shutdown = self.shutdown.lock().unwrap_or_else(PoisonError::into_inner);
+        *shutdown = Some(shutdown.map_or(grace, |before| before.min(grace)));
+        drop(shutdown);
+        self.wake();
+    }
+
+    /// A log of the server itself.
+    pub(crate) fn log_to_all(&self, level: Level, logger: Option<&str>, data: Value) {
+        self.log(None, Note::Log { level, logger: logger.map(str::to_owned), data });
+        self.wake();
+    }
+
     fn log(&self, call: Option<CallKey>, log: Note) {
         let mut mail = self.lock();
         if mail.logs.len() < self.queue_max {
@@ -212,9 +229,12 @@ impl Mailbox {
         self.mail.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// To be called after something was left. A loop that was woken and has not looked yet is not woken again: it
+    /// clears the flag before it takes the lock, so what was left before this is either taken or wakes it.
     fn wake(&self) {
-        self.has_mail.store(true, Ordering::Release);
-        if let Some(waker) = self.waker.get() {
+        if !self.has_mail.swap(true, Ordering::AcqRel)
+            && let Some(waker) = self.waker.get()
+        {
             waker();
         }
     }
@@ -308,208 +328,6 @@ impl Drop for Reply {
         if self.open {
             self.send(Err(CallError::told("the tool gave up without a result")));
         }
-    }
-}
-
-/// The loop has not kept up with what a [`Handle`] wants of it (limit `mailbox_max`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Full;
-
-impl fmt::Display for Full {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("too many changes are waiting (limit mailbox_max); try again")
-    }
-}
-
-impl std::error::Error for Full {}
-
-/// A hold on a running server for any thread. Nothing here blocks.
-///
-/// ```
-/// # fn main() -> std::io::Result<()> {
-/// use mcp_rill::{Level, Server, Tool};
-/// let listening = Server::new("demo", "1.0.0").resource("demo:///n", "n", |_| "1").listen("127.0.0.1:0")?;
-/// let handle = listening.handle();
-/// std::thread::spawn(move || {
-///     handle.resource_updated("demo:///n");
-///     handle.log(Level::Warning, "low battery");
-///     handle.add_tool(Tool::new("hello", "Say hello"), |(), _| "hello").expect("there is room");
-///     handle.shutdown(std::time::Duration::from_secs(1));
-/// });
-/// listening.run()
-/// # }
-/// ```
-#[derive(Clone, Debug)]
-pub struct Handle(pub(crate) Arc<Mailbox>);
-
-impl Handle {
-    /// Tells every client that subscribed to this URI that the resource has changed.
-    pub fn resource_updated(&self, uri: &str) {
-        self.post(|mail, max| match mail.updated.len() < max || mail.updated.contains(uri) {
-            true => {
-                mail.updated.insert(uri.to_owned());
-            }
-            false => mail.all_updated = true,
-        });
-    }
-
-    /// Tells every client that the list of tools has changed, as adding and removing does by itself.
-    pub fn tools_changed(&self) {
-        self.changed(List::Tools);
-    }
-
-    /// Tells every client that the list of resources has changed, as adding and removing does by itself.
-    pub fn resources_changed(&self) {
-        self.changed(List::Resources);
-    }
-
-    /// Tells every client that the list of prompts has changed, as adding and removing does by itself.
-    pub fn prompts_changed(&self) {
-        self.changed(List::Prompts);
-    }
-
-    /// Sends a log message to every client whose level lets it through.
-    pub fn log(&self, level: Level, data: impl Into<Value>) {
-        self.0.log(None, Note::Log { level, logger: None, data: data.into() });
-        self.0.wake();
-    }
-
-    /// As [`log`](Handle::log), with the name of the part of the server that logs.
-    pub fn log_as(&self, level: Level, logger: &str, data: impl Into<Value>) {
-        self.0.log(None, Note::Log { level, logger: Some(logger.to_owned()), data: data.into() });
-        self.0.wake();
-    }
-
-    /// Adds a tool, in the place of one with the same name.
-    ///
-    /// # Errors
-    /// [`Full`]; and what is wrong with the tool.
-    pub fn add_tool<A, R, F>(&self, tool: Tool, handler: F) -> crate::Result<()>
-    where
-        A: Arguments,
-        R: IntoToolResult,
-        F: FnMut(A, &mut Call) -> R + Send + 'static,
-    {
-        let (tool, handler) = server::inline_tool(tool, handler)?;
-        self.change(List::Tools, move |registry| registry.tools.put(&tool.name.clone(), (tool, handler)))
-    }
-
-    /// Removes a tool. Its calls that run on other threads go on; those that wait for an answer find it gone.
-    ///
-    /// # Errors
-    /// [`Full`].
-    pub fn remove_tool(&self, name: &str) -> crate::Result<()> {
-        let name = name.to_owned();
-        self.change(List::Tools, move |registry| registry.tools.remove(&name))
-    }
-
-    /// Adds a resource, in the place of one with the same URI.
-    ///
-    /// # Errors
-    /// [`Full`].
-    pub fn add_resource<R, F>(&self, resource: Resource, handler: F) -> crate::Result<()>
-    where
-        R: IntoResource,
-        F: FnMut(&mut Call) -> R + Send + 'static,
-    {
-        let entry = server::resource(resource, handler);
-        self.change(List::Resources, move |registry| registry.resources.put(&entry.0.uri.clone(), entry))
-    }
-
-    /// Removes a resource.
-    ///
-    /// # Errors
-    /// [`Full`].
-    pub fn remove_resource(&self, uri: &str) -> crate::Result<()> {
-        let uri = uri.to_owned();
-        self.change(List::Resources, move |registry| registry.resources.remove(&uri))
-    }
-
-    /// Adds a resource template, in the place of one with the same text.
-    ///
-    /// # Errors
-    /// [`Full`]; and what is wrong with the template.
-    pub fn add_template<R, F>(&self, template: ResourceTemplate, handler: F) -> crate::Result<()>
-    where
-        R: IntoResource,
-        F: FnMut(&crate::mcp::uri::Vars, &mut Call) -> R + Send + 'static,
-    {
-        let entry = server::template(template, handler)?;
-        self.change(List::Resources, move |registry| {
-            registry.templates.put(&entry.0.uri_template.clone(), entry)
-        })
-    }
-
-    /// Removes a resource template.
-    ///
-    /// # Errors
-    /// [`Full`].
-    pub fn remove_template(&self, uri_template: &str) -> crate::Result<()> {
-        let text = uri_template.to_owned();
-        self.change(List::Resources, move |registry| registry.templates.remove(&text))
-    }
-
-    /// Adds a prompt, in the place of one with the same name.
-    ///
-    /// # Errors
-    /// [`Full`]; and what is wrong with the prompt.
-    pub fn add_prompt<A, R, F>(&self, prompt: Prompt, handler: F) -> crate::Result<()>
-    where
-        A: Arguments,
-        R: IntoPrompt,
-        F: FnMut(A, &mut Call) -> R + Send + 'static,
-    {
-        let entry = server::prompt(prompt, handler)?;
-        self.change(List::Prompts, move |registry| {
-            let name = entry.0.name.clone();
-            registry.complete_choices::<A>(&name);
-            registry.prompts.put(&name, entry);
-        })
-    }
-
-    /// Removes a prompt.
-    ///
-    /// # Errors
-    /// [`Full`].
-    pub fn remove_prompt(&self, name: &str) -> crate::Result<()> {
-        let name = name.to_owned();
-        self.change(List::Prompts, move |registry| registry.prompts.remove(&name))
-    }
-
-    /// Ends the server: no new connections and requests; what is queued is still sent and open calls may finish, for at
-    /// most `grace`.
-    pub fn shutdown(&self, grace: Duration) {
-        let mut shutdown = self.0.shutdown.lock().unwrap_or_else(PoisonError::into_inner);
-        *shutdown = Some(shutdown.map_or(grace, |before| before.min(grace)));
-        drop(shutdown);
-        self.0.wake();
-    }
-
-    fn changed(&self, list: List) {
-        self.post(|mail, _| {
-            mail.changed.insert(list);
-        });
-    }
-
-    fn change<X>(
-        &self,
-        list: List,
-        change: impl FnOnce(&mut Registry) -> X + Send + 'static,
-    ) -> crate::Result<()> {
-        let mut full = false;
-        self.post(|mail, max| {
-            full = mail.changes.len() >= max;
-            if !full {
-                mail.changes.push(Box::new(move |registry| drop(change(registry))));
-                mail.changed.insert(list);
-            }
-        });
-        if full { Err(Full.into()) } else { Ok(()) }
-    }
-
-    fn post(&self, act: impl FnOnce(&mut Mail, usize)) {
-        act(&mut self.0.lock(), self.0.queue_max);
-        self.0.wake();
     }
 }
 

@@ -348,12 +348,7 @@ impl Server {
         R: IntoToolResult,
         F: Fn(A, &mut Call) -> R + Send + Sync + 'static,
     {
-        let run: BlockingTool = Arc::new(move |arguments, call| match A::read(arguments) {
-            Ok(arguments) => handler(arguments, call).into_tool_result(),
-            Err(error) => Ok(ToolResult::error(error)),
-        });
-        let tool = tool.with_schemas(A::schema, R::output_schema());
-        self.put_tool(check_tool(&tool).map(|()| (tool, ToolHandler::Blocking(run))))
+        self.put_tool(blocking_tool(tool, handler))
     }
 
     fn put_tool(mut self, entry: Result<ToolEntry, String>) -> Server {
@@ -518,6 +513,20 @@ where
     });
     let tool = tool.with_schemas(A::schema, R::output_schema());
     check_tool(&tool).map(|()| (tool, ToolHandler::Inline(run)))
+}
+
+pub(crate) fn blocking_tool<A, R, F>(tool: Tool, handler: F) -> Result<ToolEntry, String>
+where
+    A: Arguments,
+    R: IntoToolResult,
+    F: Fn(A, &mut Call) -> R + Send + Sync + 'static,
+{
+    let run: BlockingTool = Arc::new(move |arguments, call| match A::read(arguments) {
+        Ok(arguments) => handler(arguments, call).into_tool_result(),
+        Err(error) => Ok(ToolResult::error(error)),
+    });
+    let tool = tool.with_schemas(A::schema, R::output_schema());
+    check_tool(&tool).map(|()| (tool, ToolHandler::Blocking(run)))
 }
 
 pub(crate) fn resource<R, F>(resource: Resource, mut handler: F) -> ResourceEntry

@@ -167,13 +167,17 @@ impl Outbox {
         });
     }
 
-    /// Sends a notification; `write` adds the members of its parameters.
+    /// Sends a notification; `write` adds the members of its parameters. Without any there are no parameters.
     pub fn notify(&mut self, kind: Outgoing, method: &str, write: impl FnOnce(&mut Object<'_>)) {
         self.push(kind, |out| {
             jsonrpc::write_notification(out, method, |out| {
+                let start = out.len();
                 let mut params = Object::new(out);
                 write(&mut params);
                 params.end();
+                if out.ends_with(b"{}") && out.len() == start + 2 {
+                    out.truncate(start);
+                }
             });
         });
     }

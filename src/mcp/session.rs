@@ -7,18 +7,21 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use serde_json::value::RawValue;
+use uuid::Uuid;
 
 use crate::jsonrpc::{Error, Members, string};
 use crate::mcp::{Level, Revision};
 
 /// Who an authenticated peer is. Sessions belong to the principal that opened them.
+///
+/// One word, because every connection and every session has room for one.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Principal(Arc<str>);
+pub struct Principal(Arc<Box<str>>);
 
 impl Principal {
     /// A principal of that name.
-    pub fn new(name: impl Into<Arc<str>>) -> Principal {
-        Principal(name.into())
+    pub fn new(name: impl Into<Box<str>>) -> Principal {
+        Principal(Arc::new(name.into()))
     }
 
     /// The name.
@@ -91,7 +94,7 @@ fn cut(text: &str) -> &str {
 /// The state of one client.
 #[derive(Debug)]
 pub struct Session {
-    pub(crate) id: u128,
+    pub(crate) id: Uuid,
     pub(crate) principal: Option<Principal>,
     client: Option<Arc<ClientInfo>>,
     revision: Option<Revision>,
@@ -100,7 +103,7 @@ pub struct Session {
 }
 
 impl Session {
-    pub(crate) fn new(id: u128, principal: Option<Principal>) -> Session {
+    pub(crate) fn new(id: Uuid, principal: Option<Principal>) -> Session {
         Session { id, principal, client: None, revision: None, operating: false, log_level: Level::Info }
     }
 

@@ -26,6 +26,11 @@ impl Client {
         Client { stream: world.open_sse(), post: Cell::new(world.connect()) }
     }
 
+    /// One on these, which has said nothing yet.
+    pub fn on(stream: Stream, post: Sock) -> Client {
+        Client { stream, post: Cell::new(post) }
+    }
+
     /// One that has initialized.
     pub fn new(world: &mut World, revision: &str, capabilities: &str) -> Client {
         let client = Client::silent(world);

@@ -1,0 +1,223 @@
+//! A hold on the running server for other threads.
+//!
+//! *Scope:* [`Handle`]: what changed, logs, tools, resources and prompts that come and go, the end.
+//! *Not in scope:* what becomes of it: the mailbox carries it to the loop, and `dispatch` acts on it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::mcp::reply::{Change, Mailbox};
+use crate::mcp::server::{self, List, Registry};
+use crate::mcp::{
+    Arguments, Call, IntoPrompt, IntoResource, IntoToolResult, Level, Prompt, Resource, ResourceTemplate,
+    Tool,
+};
+
+/// The loop has not kept up with what a [`Handle`] wants of it (limit `mailbox_max`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Full;
+
+impl fmt::Display for Full {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("too many changes are waiting (limit mailbox_max); try again")
+    }
+}
+
+impl std::error::Error for Full {}
+
+/// A hold on a running server for any thread. Nothing here blocks.
+///
+/// ```
+/// # fn main() -> std::io::Result<()> {
+/// use mcp_rill::{Level, Server, Tool};
+/// let listening = Server::new("demo", "1.0.0").resource("demo:///n", "n", |_| "1").listen("127.0.0.1:0")?;
+/// let handle = listening.handle();
+/// std::thread::spawn(move || {
+///     handle.resource_updated("demo:///n");
+///     handle.log(Level::Warning, "low battery");
+///     handle.add_tool(Tool::new("hello", "Say hello"), |(), _| "hello").expect("there is room");
+///     handle.shutdown(std::time::Duration::from_secs(1));
+/// });
+/// listening.run()
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Handle(pub(crate) Arc<Mailbox>);
+
+impl Handle {
+    /// Tells every client that subscribed to this URI that the resource has changed.
+    pub fn resource_updated(&self, uri: &str) {
+        self.0.post(|mail, max| match mail.updated.len() < max || mail.updated.contains(uri) {
+            true => {
+                mail.updated.insert(uri.to_owned());
+            }
+            false => mail.all_updated = true,
+        });
+    }
+
+    /// Tells every client that the list of tools has changed, as adding and removing does by itself.
+    pub fn tools_changed(&self) {
+        self.changed(List::Tools);
+    }
+
+    /// Tells every client that the list of resources has changed, as adding and removing does by itself.
+    pub fn resources_changed(&self) {
+        self.changed(List::Resources);
+    }
+
+    /// Tells every client that the list of prompts has changed, as adding and removing does by itself.
+    pub fn prompts_changed(&self) {
+        self.changed(List::Prompts);
+    }
+
+    /// Sends a log message to every client whose level lets it through.
+    pub fn log(&self, level: Level, data: impl Into<Value>) {
+        self.0.log_to_all(level, None, data.into());
+    }
+
+    /// As [`log`](Handle::log), with the name of the part of the server that logs.
+    pub fn log_as(&self, level: Level, logger: &str, data: impl Into<Value>) {
+        self.0.log_to_all(level, Some(logger), data.into());
+    }
+
+    /// Adds a tool, in the place of one with the same name.
+    ///
+    /// # Errors
+    /// [`Full`]; and what is wrong with the tool.
+    pub fn add_tool<A, R, F>(&self, tool: Tool, handler: F) -> crate::Result<()>
+    where
+        A: Arguments,
+        R: IntoToolResult,
+        F: FnMut(A, &mut Call) -> R + Send + 'static,
+    {
+        let (tool, handler) = server::inline_tool(tool, handler)?;
+        self.change(List::Tools, move |registry| registry.tools.put(&tool.name.clone(), (tool, handler)))
+    }
+
+    /// Adds a blocking tool, in the place of one with the same name.
+    ///
+    /// # Errors
+    /// [`Full`]; and what is wrong with the tool.
+    pub fn add_blocking_tool<A, R, F>(&self, tool: Tool, handler: F) -> crate::Result<()>
+    where
+        A: Arguments,
+        R: IntoToolResult,
+        F: Fn(A, &mut Call) -> R + Send + Sync + 'static,
+    {
+        let (tool, handler) = server::blocking_tool(tool, handler)?;
+        self.change(List::Tools, move |registry| registry.tools.put(&tool.name.clone(), (tool, handler)))
+    }
+
+    /// Removes a tool. Its calls that run on other threads go on; those that wait for an answer find it gone.
+    ///
+    /// # Errors
+    /// [`Full`].
+    pub fn remove_tool(&self, name: &str) -> crate::Result<()> {
+        let name = name.to_owned();
+        self.change(List::Tools, move |registry| registry.tools.remove(&name))
+    }
+
+    /// Adds a resource, in the place of one with the same URI.
+    ///
+    /// # Errors
+    /// [`Full`].
+    pub fn add_resource<R, F>(&self, resource: Resource, handler: F) -> crate::Result<()>
+    where
+        R: IntoResource,
+        F: FnMut(&mut Call) -> R + Send + 'static,
+    {
+        let entry = server::resource(resource, handler);
+        self.change(List::Resources, move |registry| registry.resources.put(&entry.0.uri.clone(), entry))
+    }
+
+    /// Removes a resource.
+    ///
+    /// # Errors
+    /// [`Full`].
+    pub fn remove_resource(&self, uri: &str) -> crate::Result<()> {
+        let uri = uri.to_owned();
+        self.change(List::Resources, move |registry| registry.resources.remove(&uri))
+    }
+
+    /// Adds a resource template, in the place of one with the same text.
+    ///
+    /// # Errors
+    /// [`Full`]; and what is wrong with the template.
+    pub fn add_template<R, F>(&self, template: ResourceTemplate, handler: F) -> crate::Result<()>
+    where
+        R: IntoResource,
+        F: FnMut(&crate::mcp::uri::Vars, &mut Call) -> R + Send + 'static,
+    {
+        let entry = server::template(template, handler)?;
+        self.change(List::Resources, move |registry| {
+            registry.templates.put(&entry.0.uri_template.clone(), entry)
+        })
+    }
+
+    /// Removes a resource template.
+    ///
+    /// # Errors
+    /// [`Full`].
+    pub fn remove_template(&self, uri_template: &str) -> crate::Result<()> {
+        let text = uri_template.to_owned();
+        self.change(List::Resources, move |registry| registry.templates.remove(&text))
+    }
+
+    /// Adds a prompt, in the place of one with the same name.
+    ///
+    /// # Errors
+    /// [`Full`]; and what is wrong with the prompt.
+    pub fn add_prompt<A, R, F>(&self, prompt: Prompt, handler: F) -> crate::Result<()>
+    where
+        A: Arguments,
+        R: IntoPrompt,
+        F: FnMut(A, &mut Call) -> R + Send + 'static,
+    {
+        let entry = server::prompt(prompt, handler)?;
+        self.change(List::Prompts, move |registry| {
+            let name = entry.0.name.clone();
+            registry.complete_choices::<A>(&name);
+            registry.prompts.put(&name, entry);
+        })
+    }
+
+    /// Removes a prompt.
+    ///
+    /// # Errors
+    /// [`Full`].
+    pub fn remove_prompt(&self, name: &str) -> crate::Result<()> {
+        let name = name.to_owned();
+        self.change(List::Prompts, move |registry| registry.prompts.remove(&name))
+    }
+
+    /// Ends the server: no new connections and requests; what is queued is still sent and open calls may finish, for at
+    /// most `grace`.
+    pub fn shutdown(&self, grace: Duration) {
+        self.0.ask_shutdown(grace);
+    }
+
+    fn changed(&self, list: List) {
+        self.0.post(|mail, _| {
+            mail.changed.insert(list);
+        });
+    }
+
+    fn change<X>(
+        &self,
+        list: List,
+        change: impl FnOnce(&mut Registry) -> X + Send + 'static,
+    ) -> crate::Result<()> {
+        let mut change: Option<Change> = Some(Box::new(move |registry| drop(change(registry))));
+        self.0.post(|mail, max| {
+            if mail.changes.len() < max {
+                mail.changes.extend(change.take());
+                mail.changed.insert(list);
+            }
+        });
+        // One that found no room is dropped here, where the mailbox is not locked: a handler may own a `Reply`.
+        change.map_or(Ok(()), |_| Err(Full.into()))
+    }
+}
