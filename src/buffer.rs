@@ -114,11 +114,13 @@ impl Buffer {
 
     /// Gives back what is more than twice what is queued: a block from the pool may have been made for much more.
     pub fn shrink(&mut self, pool: &mut Pool) {
-        let capacity = self.bytes.capacity();
-        if self.len() < capacity / 2 {
-            self.bytes = self.as_slice().to_vec();
-            self.start = 0;
-            pool.recount(capacity, self.bytes.capacity());
+        let Some(block) = &mut self.0 else { return };
+        let rest = block.bytes.get(block.start..).unwrap_or_default();
+        let capacity = block.bytes.capacity();
+        if rest.len() < capacity / 2 {
+            block.bytes = rest.to_vec();
+            block.start = 0;
+            pool.recount(capacity, block.bytes.capacity());
         }
     }
 
