@@ -112,6 +112,18 @@ impl Buffer {
         }
     }
 
+    /// Gives back what is more than twice what is queued: a block from the pool may have been made for much more.
+    pub fn shrink(&mut self, pool: &mut Pool) {
+        let Some(block) = &mut self.0 else { return };
+        let rest = block.bytes.get(block.start..).unwrap_or_default();
+        let capacity = block.bytes.capacity();
+        if rest.len() < capacity / 2 {
+            block.bytes = rest.to_vec();
+            block.start = 0;
+            pool.recount(capacity, block.bytes.capacity());
+        }
+    }
+
     /// Empties the buffer and returns its memory to the pool.
     pub fn clear(&mut self, pool: &mut Pool) {
         if let Some(block) = self.0.take() {
@@ -172,6 +184,20 @@ mod tests {
         buffer.append(&mut pool, &[2; RECYCLED_BYTES_MAX * 8]);
         buffer.clear(&mut pool);
         assert_eq!((pool.used(), pool.free.len()), (0, 0));
+    }
+
+    #[test]
+    fn a_large_block_for_little_can_be_given_back() {
+        let mut pool = Pool::default();
+        let mut buffer = Buffer::default();
+        buffer.append(&mut pool, &[1; 4000]);
+        buffer.clear(&mut pool);
+        buffer.append(&mut pool, &[2; 100]);
+        assert!(pool.used() >= 4000);
+        buffer.shrink(&mut pool);
+        assert_eq!((buffer.as_slice(), pool.used()), (&[2; 100][..], 100));
+        buffer.consume(&mut pool, 100);
+        assert_eq!(pool.used(), 0);
     }
 
     #[test]

@@ -135,6 +135,11 @@ impl<T> Slab<T> {
         })
     }
 
+    /// All entries, by slot.
+    pub fn values_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.entries.iter_mut().flatten().map(|(_, value)| value)
+    }
+
     /// How many entries there are.
     pub fn len(&self) -> usize {
         self.len

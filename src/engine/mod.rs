@@ -544,6 +544,10 @@ impl Engine {
     /// Keeps what all connections hold within the budget: while it is over, the one that holds most gives it up.
     /// Everything counts, bodies and responses too: whoever fills the budget with them must not cost others their streams.
     fn relieve(&mut self) {
+        if self.spent_bytes() > self.shared.limits.buffered_bytes_max {
+            // Nobody loses a stream for memory that is merely spare.
+            self.conns.values_mut().for_each(|conn| conn.http.shrink(&mut self.shared));
+        }
         while self.spent_bytes() > self.shared.limits.buffered_bytes_max {
             let open = self.conns.iter().filter(|(_, conn)| !conn.closing);
             let largest = open.map(|(key, conn)| (conn.http.held(), key)).max();

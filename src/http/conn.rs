@@ -355,6 +355,12 @@ impl Conn {
         self.input.len() + self.output.len()
     }
 
+    /// Gives back memory that is held for nothing.
+    pub fn shrink(&mut self, shared: &mut Shared) {
+        self.input.shrink(&mut shared.pool);
+        self.output.shrink(&mut shared.pool);
+    }
+
     /// Gives up what is held, because all connections together hold too much: half a request is refused with 503;
     /// where output is what is held, the connection is closed at once. Says which: true if output was lost.
     pub fn shed(&mut self, now: Now, shared: &mut Shared) -> bool {

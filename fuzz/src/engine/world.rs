@@ -1,0 +1,509 @@
+//! The engine, its peers, and what must be true between two operations.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use mcp_rill::engine::{Action, ConnKey, Engine, Stats};
+use mcp_rill::jsonrpc::{self, Id, Message};
+use mcp_rill::mcp::Peer;
+use mcp_rill::sse::Decoder;
+use mcp_rill::{Elicited, Handle, Level, Limits, Now, Reply, ResourceTemplate, Server, schema};
+
+use super::super::client;
+use super::messages::{ANSWERS, MESSAGES};
+
+/// Bounds that a short script reaches.
+const LIMITS: Limits = Limits {
+    buffered_bytes_max: 12 << 10,
+    connections_max: 8,
+    sessions_max: 3,
+    target_bytes_max: 256,
+    head_bytes_max: 1 << 10,
+    headers_max: 16,
+    body_bytes_max: 2 << 10,
+    message_bytes_max: 2 << 10,
+    page_bytes_max: 1 << 10,
+    output_bytes_max: 4 << 10,
+    calls_max: 3,
+    rounds_max: 2,
+    subscriptions_max: 1,
+    mailbox_max: 4,
+    id_bytes_max: 100,
+    turn_bytes_max: 1 << 10,
+    ..Limits::DEFAULT
+};
+
+schema! { struct Text { text: String } }
+schema! { struct Size { bytes: usize } }
+schema! { struct Again { again: Option<bool> } }
+schema! { #[derive(Debug, PartialEq)] struct Sure { sure: bool } }
+
+type Replies = Arc<Mutex<Vec<Reply>>>;
+
+fn server(replies: &Replies) -> Server {
+    let replies = replies.clone();
+    Server::new("fuzz", "1")
+        .limits(LIMITS)
+        .tool("echo", "", |Text { text }: Text, _| text)
+        .tool("big", "", |Size { bytes }: Size, call| {
+            call.progress(1.0, None, Some("half"));
+            call.log(Level::Info, "big");
+            "x".repeat(bytes.min(4000))
+        })
+        .tool("later", "", move |(), call| call.defer(|reply| replies.lock().expect("a lock").push(reply)))
+        .tool("ask", "", |Again { again }: Again, call| -> mcp_rill::Result<_> {
+            let mut round = 0;
+            loop {
+                let sure = call.elicit::<Sure>(&format!("sure{round}"), "Really?")?;
+                if again != Some(true) || sure == Elicited::Declined {
+                    return Ok(format!("{sure:?}"));
+                }
+                round += 1;
+            }
+        })
+        .tool("both", "", |(), call| -> mcp_rill::Result<_> {
+            let (sure, roots) = (call.elicit::<Sure>("sure", "Really?"), call.roots("roots"));
+            Ok(format!("{:?} {:?}", sure?, roots?.len()))
+        })
+        .resource("fuzz:///a", "a", |_| "a")
+        .add_template(ResourceTemplate::new("fuzz:///t/{x}", "t"), |vars, _| {
+            vars.get("x").map(str::to_owned).unwrap_or_default()
+        })
+        .prompt("say", "", |Text { text }: Text, _| text)
+}
+
+/// One connection as its peer sees it.
+struct Conn {
+    key: ConnKey,
+    open: bool,
+    /// How much more the peer takes.
+    window: usize,
+    /// The last write was short.
+    blocked: bool,
+    half_closed: bool,
+    /// Bytes of the script were sent here: what the requests on it are is not known.
+    raw: bool,
+    /// The methods and messages of requests without a response yet, oldest first.
+    waiting: Vec<Asked>,
+    input: Vec<u8>,
+    stream: Option<Stream>,
+}
+
+#[derive(Clone, Copy)]
+enum Asked {
+    Stream,
+    /// Into this session, under this id if it is a request.
+    Post(usize, Option<i64>),
+}
+
+/// A session as its client sees it.
+struct Stream {
+    decoder: Decoder,
+    session: usize,
+}
+
+#[derive(Default)]
+struct Session {
+    endpoint: String,
+    conn: usize,
+    questions: Vec<String>,
+    counts: BTreeMap<i64, Counts>,
+    /// The last reply was a result.
+    last_is_result: bool,
+}
+
+/// What happened under one id.
+#[derive(Debug, Default)]
+struct Counts {
+    /// Requests of which it is not known whether they were taken.
+    unknown: usize,
+    accepted: usize,
+    replies: usize,
+    cancels: usize,
+}
+
+pub struct World {
+    engine: Engine,
+    handle: Handle,
+    now: Now,
+    replies: Replies,
+    conns: Vec<Conn>,
+    sessions: Vec<Session>,
+    posts: u64,
+    accepted: u64,
+    any_raw: bool,
+    stopping: bool,
+}
+
+impl World {
+    pub fn new() -> World {
+        let replies = Replies::default();
+        let mut ids = 0;
+        let engine = Engine::new(server(&replies), move || {
+            ids += 1;
+            ids
+        })
+        .expect("a server");
+        World {
+            handle: engine.handle(),
+            engine,
+            now: Now { mono: Duration::from_secs(1), unix: Duration::from_secs(1_800_000_000) },
+            replies,
+            conns: Vec::new(),
+            sessions: Vec::new(),
+            posts: 0,
+            accepted: 0,
+            any_raw: false,
+            stopping: false,
+        }
+    }
+
+    pub fn connect(&mut self) {
+        if !self.engine.has_room() {
+            return;
+        }
+        let key = self.engine.open(self.now, Peer { loopback: true, ..Peer::default() });
+        self.conns.push(Conn {
+            key,
+            open: true,
+            window: usize::MAX,
+            blocked: false,
+            half_closed: false,
+            raw: false,
+            waiting: Vec::new(),
+            input: Vec::new(),
+            stream: None,
+        });
+    }
+
+    /// Picks among the connections that are open.
+    fn pick(&self, n: usize) -> Option<usize> {
+        let open: Vec<usize> = (0..self.conns.len()).filter(|at| self.conns[*at].open).collect();
+        open.get(n % open.len().max(1)).copied()
+    }
+
+    fn send(&mut self, at: usize, bytes: &[u8]) -> bool {
+        let conn = &self.conns[at];
+        let takes = !conn.half_closed && self.engine.wants_read(conn.key);
+        if takes {
+            bytes
+                .chunks(LIMITS.turn_bytes_max)
+                .for_each(|piece| self.engine.receive(self.now, conn.key, piece));
+        }
+        takes
+    }
+
+    pub fn ask_for_stream(&mut self, n: usize) {
+        let Some(at) = self.pick(n) else { return };
+        if self.send(at, b"GET /sse?a=1 HTTP/1.1\r\nHost: localhost\r\n\r\n") {
+            self.conns[at].waiting.push(Asked::Stream);
+        }
+    }
+
+    pub fn post(&mut self, n: usize, session: usize, message: usize, id: usize) {
+        let text = MESSAGES[message % MESSAGES.len()];
+        let body = text.replace('@', &id.to_string());
+        let is_request = text.contains(r#""id":@,"method""#) && text.ends_with('}');
+        let Some((at, session)) = self.post_text(n, session, &body) else { return };
+        let id = is_request.then_some(id as i64);
+        if is_request {
+            self.sessions[session].counts.entry(id.unwrap_or_default()).or_default().unknown += 1;
+        } else if text.contains("cancelled") {
+            let id = body.rsplit_once("requestId\":").and_then(|(_, id)| id.trim_matches('}').parse().ok());
+            self.sessions[session].counts.entry(id.expect("an id")).or_default().cancels += 1;
+        }
+        self.conns[at].waiting.push(Asked::Post(session, id));
+    }
+
+    fn post_text(&mut self, n: usize, session: usize, body: &str) -> Option<(usize, usize)> {
+        let (at, session) = (self.pick(n)?, session % self.sessions.len().max(1));
+        let endpoint = &self.sessions.get(session)?.endpoint;
+        let request = format!(
+            "POST {endpoint} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let sent = self.send(at, request.as_bytes());
+        self.posts += u64::from(sent);
+        sent.then_some((at, session))
+    }
+
+    pub fn raw(&mut self, n: usize, bytes: &[u8]) {
+        let Some(at) = self.pick(n).filter(|_| !bytes.is_empty()) else { return };
+        if self.send(at, bytes) {
+            self.conns[at].raw = true;
+            self.any_raw = true;
+        }
+    }
+
+    pub fn window(&mut self, n: usize, size: usize) {
+        let Some(at) = self.pick(n) else { return };
+        self.conns[at].window = if size == 9 { usize::MAX } else { 64 * size };
+        self.wake(at);
+    }
+
+    /// A short write is over when the peer takes something again.
+    fn wake(&mut self, at: usize) {
+        let conn = &mut self.conns[at];
+        if conn.window > 0 && std::mem::take(&mut conn.blocked) {
+            self.engine.writable(self.now, conn.key);
+        }
+    }
+
+    pub fn pass(&mut self, n: usize) {
+        const STEPS_MS: [u64; 10] = [1, 100, 1000, 2000, 10_000, 15_000, 30_000, 60_000, 600_000, 900_000];
+        self.advance(Duration::from_millis(STEPS_MS[n % STEPS_MS.len()]));
+    }
+
+    fn advance(&mut self, time: Duration) {
+        self.now.mono += time;
+        self.now.unix += time;
+        self.engine.tick(self.now);
+    }
+
+    pub fn work(&mut self, n: usize, what: usize) {
+        let mut replies = self.replies.lock().expect("a lock");
+        if replies.is_empty() {
+            return;
+        }
+        let at = n % replies.len();
+        match what % 4 {
+            0 => replies.swap_remove(at).finish("done"),
+            1 => replies[at].progress(what as f64, Some(300.0), Some("on it")),
+            2 => replies[at].log(Level::Warning, "hm"),
+            _ => drop(replies.swap_remove(at)),
+        }
+        drop(replies);
+        self.engine.tick(self.now);
+    }
+
+    pub fn answer(&mut self, n: usize, session: usize, what: usize) {
+        let count = self.sessions.len().max(1);
+        let Some(question) =
+            self.sessions.get_mut(session % count).and_then(|session| session.questions.pop())
+        else {
+            return;
+        };
+        let body = format!(r#"{{"jsonrpc":"2.0","id":{question},{}}}"#, ANSWERS[what % ANSWERS.len()]);
+        if let Some((at, session)) = self.post_text(n, session, &body) {
+            self.conns[at].waiting.push(Asked::Post(session, None));
+        }
+    }
+
+    pub fn announce(&mut self, n: usize) {
+        match n % 5 {
+            0 => self.handle.resource_updated("fuzz:///a"),
+            1 => self.handle.tools_changed(),
+            2 => self.handle.log(Level::Error, "y".repeat(300)),
+            3 => self.handle.resource_updated("fuzz:///t/1"),
+            _ => drop(self.handle.remove_tool("none")),
+        }
+        self.engine.tick(self.now);
+    }
+
+    pub fn half_close(&mut self, n: usize) {
+        let Some(at) = self.pick(n) else { return };
+        self.conns[at].half_closed = true;
+        self.engine.end_of_input(self.now, self.conns[at].key);
+    }
+
+    pub fn hang_up(&mut self, n: usize) {
+        let Some(at) = self.pick(n) else { return };
+        self.engine.hang_up(self.now, self.conns[at].key);
+    }
+
+    pub fn shut_down(&mut self, n: usize) {
+        self.stopping = true;
+        self.engine.shutdown(self.now, Duration::from_secs(n as u64 % 20));
+    }
+
+    /// A turn of the loop: does what the engine says until it waits, and looks at everything.
+    pub fn settle(&mut self) {
+        self.drain();
+        self.check();
+        self.engine.tick(self.now);
+        let deadline = self.drain();
+        self.check();
+        let now = self.now.mono;
+        assert!(deadline.is_none_or(|deadline| deadline > now), "{deadline:?} at {now:?}: it spins");
+    }
+
+    fn drain(&mut self) -> Option<Duration> {
+        for _ in 0..2000 {
+            match self.engine.poll() {
+                Action::Write(key) => self.write(key),
+                Action::Read(key) => assert!(self.engine.wants_read(key)),
+                Action::HalfClose(key) => assert!(self.engine.outgoing(key).is_empty()),
+                Action::Close(key) => self.closed(key),
+                Action::Wait(deadline) => return deadline,
+            }
+        }
+        panic!("the engine never waits");
+    }
+
+    fn write(&mut self, key: ConnKey) {
+        let at = self.conns.iter().position(|conn| conn.open && conn.key == key).expect("a connection");
+        let conn = &mut self.conns[at];
+        assert!(!conn.blocked, "asked to write although the last write was short");
+        let bytes = self.engine.outgoing(key);
+        assert!(!bytes.is_empty(), "nothing to write");
+        let count = bytes.len().min(conn.window);
+        conn.blocked = count < bytes.len();
+        conn.window = if conn.window == usize::MAX { usize::MAX } else { conn.window - count };
+        conn.input.extend_from_slice(&bytes[..count]);
+        self.engine.sent(self.now, key, count);
+        self.read(at);
+    }
+
+    fn closed(&mut self, key: ConnKey) {
+        let conn = self.conns.iter_mut().find(|conn| conn.open && conn.key == key).expect("a connection");
+        conn.open = false;
+        assert!(self.engine.outgoing(key).is_empty() && !self.engine.wants_read(key), "a dead key is alive");
+    }
+
+    /// The peer looks at what it was sent.
+    fn read(&mut self, at: usize) {
+        let conn = &mut self.conns[at];
+        while conn.stream.is_none() && !conn.input.is_empty() {
+            if conn.raw {
+                return;
+            }
+            let method = if matches!(conn.waiting.first(), Some(Asked::Stream)) { "GET" } else { "POST" };
+            let Some((response, used)) = client::response(&conn.input, method) else { return };
+            conn.input.drain(..used);
+            match (conn.waiting.is_empty(), response.status) {
+                // Nothing was asked: only a connection that is given up is told so.
+                (true, status) => assert_eq!(status, 408, "a response to no request"),
+                (false, status) => {
+                    let asked = conn.waiting.remove(0);
+                    if response.is_stream {
+                        assert!(matches!(asked, Asked::Stream), "a stream that was not asked for");
+                        conn.stream = Some(Stream { decoder: Decoder::new(1 << 16), session: usize::MAX });
+                        conn.waiting.clear();
+                        conn.input = response.body;
+                        break;
+                    }
+                    if let Asked::Post(session, id) = asked {
+                        self.accepted += u64::from(status == 202);
+                        if let Some(id) = id {
+                            let counts = self.sessions[session].counts.entry(id).or_default();
+                            counts.unknown -= 1;
+                            counts.accepted += usize::from(status == 202);
+                        }
+                    }
+                }
+            }
+        }
+        self.read_events(at);
+    }
+
+    fn read_events(&mut self, at: usize) {
+        let conn = &mut self.conns[at];
+        let Some(stream) = &mut conn.stream else { return };
+        let bytes = std::mem::take(&mut conn.input);
+        let mut rest = &bytes[..];
+        while let Some(event) = stream.decoder.next(&mut rest).expect("a short event") {
+            if event.name == "endpoint" {
+                assert_eq!(stream.session, usize::MAX, "a second endpoint");
+                stream.session = self.sessions.len();
+                self.sessions.push(Session { endpoint: event.data, conn: at, ..Session::default() });
+                continue;
+            }
+            assert_eq!(event.name, "message");
+            let session = &mut self.sessions[stream.session];
+            match jsonrpc::parse(event.data.as_bytes(), &Limits::DEFAULT).expect("a message") {
+                Message::Request(question) => {
+                    let mut id = Vec::new();
+                    question.id.write(&mut id);
+                    session.questions.push(String::from_utf8(id).expect("an id"));
+                }
+                Message::Notification(_) => {}
+                Message::Response(reply) => match reply.id.map(Id::from) {
+                    Some(Id::Int(id)) => {
+                        session.last_is_result = reply.outcome.is_ok();
+                        let counts = session.counts.entry(id).or_default();
+                        counts.replies += 1;
+                        let asked = counts.accepted + counts.unknown;
+                        assert!(self.any_raw || counts.replies <= asked, "{id}: {counts:?}");
+                    }
+                    other => assert!(self.any_raw, "a reply to {other:?}"),
+                },
+            }
+        }
+    }
+
+    fn check(&self) {
+        let Stats { connections, sessions, calls, buffered_bytes, messages_received, .. } =
+            self.engine.stats();
+        assert_eq!(connections, self.conns.iter().filter(|conn| conn.open).count());
+        assert!(connections <= LIMITS.connections_max && sessions <= LIMITS.sessions_max);
+        assert!(calls <= sessions * LIMITS.calls_max, "{calls} calls in {sessions} sessions");
+        let max = LIMITS.buffered_bytes_max;
+        assert!(buffered_bytes <= max, "{buffered_bytes} bytes are held, {max} may be");
+        assert!(self.any_raw || (self.accepted <= messages_received && messages_received <= self.posts));
+        for conn in self.conns.iter().filter(|conn| conn.open) {
+            let left = self.engine.outgoing(conn.key).len();
+            assert!(left == 0 || conn.blocked, "{left} bytes are left although the peer takes them");
+            assert!(left <= LIMITS.output_bytes_max + 64, "{left} bytes wait for one peer");
+        }
+    }
+
+    /// Everybody reads, workers sleep, all timeouts pass: every request has its reply. Then everything ends, and
+    /// nothing is left.
+    pub fn end(mut self) {
+        for at in 0..self.conns.len() {
+            self.conns[at].window = usize::MAX;
+            self.wake(at);
+        }
+        self.settle();
+        for _ in 0..=LIMITS.rounds_max {
+            self.advance(LIMITS.question_timeout);
+            self.settle();
+        }
+        self.check_replies();
+        assert_eq!(self.engine.stats().calls, 0, "a call is open although all its timeouts have passed");
+        self.check_service();
+        if self.stopping {
+            assert!(self.engine.is_finished(), "the grace is over");
+        }
+        for conn in self.conns.iter().filter(|conn| conn.open) {
+            self.engine.hang_up(self.now, conn.key);
+        }
+        self.settle();
+        let Stats { connections, sessions, calls, buffered_bytes, workers_stuck, .. } = self.engine.stats();
+        assert_eq!((connections, sessions, calls, buffered_bytes, workers_stuck), (0, 0, 0, 0, 0));
+        if !self.stopping {
+            assert_eq!(self.engine.poll(), Action::Wait(None), "something is still to come");
+        }
+        for reply in self.replies.lock().expect("a lock").drain(..) {
+            assert!(reply.is_cancelled(), "work goes on for nobody");
+        }
+    }
+
+    /// After all that, every client that is still there is served: no slot, count or byte was lost.
+    fn check_service(&mut self) {
+        let open = |session: &Session| self.conns[session.conn].open && !self.stopping;
+        let left: Vec<usize> = (0..self.sessions.len()).filter(|at| open(&self.sessions[*at])).collect();
+        for session in left {
+            let before = self.conns.len();
+            self.connect();
+            assert!(self.conns.len() > before, "no room although all are idle");
+            let newest = self.conns.iter().filter(|conn| conn.open).count() - 1;
+            self.post(newest, session, 3, 9999);
+            self.settle();
+            let session = &self.sessions[session];
+            let counts = &session.counts[&9999];
+            assert!(counts.replies == 1 && session.last_is_result, "no service: {counts:?}");
+        }
+    }
+
+    fn check_replies(&self) {
+        for session in self.sessions.iter().filter(|session| self.conns[session.conn].open && !self.any_raw) {
+            for (id, counts) in &session.counts {
+                let Counts { unknown, accepted, replies, cancels } = counts;
+                let answered = replies + cancels >= *accepted && *replies <= accepted + unknown;
+                assert!(answered, "{id}: {counts:?}");
+            }
+        }
+    }
+}
