@@ -58,6 +58,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use observe::{Event, Stats};
+
 use uuid::Uuid;
 
 use crate::http::conn::{After, Conn, Handler, Reply, Verdict};
