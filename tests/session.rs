@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use common::http::{self, call, ping, post, request};
 use common::{Cut, Sock, Stream, World, demo, principal};
+use mcp_rill::{Server, Tool, ToolResult};
 use serde_json::{Value, json};
 
 const NO_SESSION: &str = "No transport found for sessionId";
@@ -359,6 +360,28 @@ fn notifications_are_never_answered() {
         assert_eq!(world.post(sock, &stream.endpoint, body).status, 400, "{body}");
     }
     assert_eq!(world.frames(&stream), [] as [Value; 0]);
+    world.quiesce();
+}
+
+#[test]
+fn every_frame_is_one_line_whatever_handlers_give() {
+    let lines = "{\r\n\"a\":\n1}";
+    let tool = Tool::new("raw", "Two\r\nlines").input_schema(lines).output_schema(lines);
+    let server = Server::new("lines", "1\n2")
+        .instructions("a\nb\rc\u{2028}d")
+        .add_tool(tool, move |value: Value, _| ToolResult::text(value.to_string()).structured(lines));
+    let mut world = World::new(server);
+    let (stream, sock) = (world.open_sse(), world.connect());
+    let hello =
+        r#"{"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"a","version":"1"}}"#;
+    // That a frame is two lines is checked wherever frames are read; here there is something to get wrong.
+    let frame = world.call(&stream, sock, &request(0, "initialize", hello));
+    assert_eq!(frame["result"]["instructions"], "a\nb\rc\u{2028}d");
+    let frame = world.call(&stream, sock, &request(1, "tools/list", "{}"));
+    assert_eq!(frame["result"]["tools"][0]["inputSchema"], json!({"a": 1}));
+    assert_eq!(frame["result"]["tools"][0]["description"], "Two\r\nlines");
+    let frame = world.call(&stream, sock, &call(2, "raw", "{\n\"b\":\r\n[]}"));
+    assert_eq!((text_of(&frame), &frame["result"]["structuredContent"]), ("{\"b\":[]}", &json!({"a": 1})));
     world.quiesce();
 }
 

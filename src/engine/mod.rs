@@ -117,7 +117,7 @@ pub struct Engine {
     service_due: Option<Duration>,
     mailbox: Arc<Mailbox>,
     jobs: Arc<Jobs>,
-    /// Bytes in all [`Open::held`].
+    /// Bytes in all [`Open::held`], and in the ids of all calls.
     held_bytes: usize,
     /// No room for another connection until there is a good deal of it.
     full: bool,
@@ -437,6 +437,8 @@ impl Engine {
             calls: self.calls.len(),
             workers_stuck: self.jobs.stuck(),
             buffered_bytes: self.spent_bytes(),
+            busy: self.stats.busy + self.jobs.refused(),
+            logs_dropped: self.stats.logs_dropped + self.mailbox.logs_dropped(),
             ..self.stats
         }
     }
@@ -523,7 +525,7 @@ impl Engine {
     /// Keeps what all connections hold within the budget: while it is over, the one that holds most gives it up.
     /// Everything counts, bodies and responses too: whoever fills the budget with them must not cost others their streams.
     fn relieve(&mut self) {
-        while self.shared.pool.used() > self.shared.limits.buffered_bytes_max {
+        while self.spent_bytes() > self.shared.limits.buffered_bytes_max {
             let open = self.conns.iter().filter(|(_, conn)| !conn.closing);
             let largest = open.map(|(key, conn)| (conn.http.held(), key)).max();
             let Some((1.., key)) = largest else { return };
@@ -535,6 +537,10 @@ impl Engine {
             self.report_refusals(key);
             self.schedule(key);
             self.enqueue(key);
+            // The rest is held for calls, and freed when their sessions are taken out: closing more would not help now.
+            if self.shared.pool.used() <= self.shared.limits.buffered_bytes_max {
+                return;
+            }
         }
     }
 

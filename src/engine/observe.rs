@@ -27,17 +27,18 @@ pub struct Stats {
     pub messages_queued: u64,
     /// HTTP requests that were refused.
     pub refused: u64,
-    /// Requests refused because `calls_max`, `output_bytes_max` or `buffered_bytes_max` was reached.
+    /// Requests refused because `calls_max`, `output_bytes_max` or `buffered_bytes_max` was reached, or because no worker
+    /// thread and no place in their queue was free.
     pub busy: u64,
-    /// Connections closed because the client did not read.
+    /// Streams closed because the client did not read.
     pub slow_readers: u64,
-    /// Results replaced by an error because of `message_bytes_max`.
+    /// Results replaced by an error, and notifications dropped, because of `message_bytes_max`.
     pub oversized: u64,
     /// Results that came for a call which was cancelled or answered before.
     pub late: u64,
     /// Answers to requests that were never sent, or not to that client.
     pub stray_answers: u64,
-    /// Log messages that slow clients did not get.
+    /// Log messages that slow clients did not get, or that the loop could not keep up with.
     pub logs_dropped: u64,
 }
 
@@ -64,9 +65,9 @@ pub enum Event<'a> {
         /// The text it got.
         reason: &'a str,
     },
-    /// A connection was closed because its client did not read.
+    /// A stream was closed because its client did not read.
     SlowReader {
-        /// Whose it was.
+        /// Whose stream it was.
         peer: &'a Peer,
         /// What had piled up.
         backlog_bytes: usize,

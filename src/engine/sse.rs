@@ -215,8 +215,9 @@ impl Engine {
         if open.calls_count as usize >= self.shared.limits.calls_max && method != "ping" {
             return None;
         }
-        let key =
-            CallKey(self.calls.insert(OpenCall { session, id: id.clone().into_owned(), next: open.calls }));
+        let id = id.clone().into_owned();
+        self.held_bytes += id_bytes(&id);
+        let key = CallKey(self.calls.insert(OpenCall { session, id, next: open.calls }));
         open.calls = Some(key);
         open.calls_count += 1;
         Some(key)
@@ -235,6 +236,7 @@ impl Engine {
     /// Takes a call out of its session and the table; `None` if it is not open.
     fn end_call(&mut self, key: CallKey) -> Option<OpenCall> {
         let ended = self.calls.remove(key.0)?;
+        self.held_bytes -= id_bytes(&ended.id);
         let open = self.sessions.get_mut(ended.session)?;
         open.calls_count -= 1;
         // Nothing is said of progress after the end (MCP progress).
@@ -260,29 +262,38 @@ impl Engine {
         if let Some(call) = self.find_call(session, id) {
             self.end_call(call);
             self.service.cancelled(call, &mut self.outbox);
+            self.finish_if_stopping(session);
+        }
+    }
+
+    /// In a shutdown a stream ends with the last of its calls.
+    fn finish_if_stopping(&mut self, session: Key) {
+        if let Some(conn) =
+            self.sessions.get(session).filter(|_| self.stopping.is_some()).map(|open| open.conn)
+        {
+            self.finish(conn);
         }
     }
 
     /// Sends what a service has put into the outbox.
     pub(super) fn flush(&mut self, now: Now) {
+        // Also where nothing is to be sent: a call that was kept or cancelled without a word has changed it.
+        self.service_due = self.service.due();
+        self.stats.late += self.outbox.take_late();
         if self.outbox.is_empty() {
             return;
         }
         let mut outbox = std::mem::take(&mut self.outbox);
+        let max = self.shared.limits.message_bytes_max;
         for (kind, text) in outbox.iter() {
             match kind {
+                // A notification that clients would choke on; results and questions are seen to where they are made.
+                Outgoing::Latest(..) | Outgoing::Log(..) if text.len() > max => self.stats.oversized += 1,
                 Outgoing::Message(session) => self.frame(now, session.0, |out| out.extend_from_slice(text)),
                 Outgoing::Result(call) | Outgoing::Error(call) => match self.end_call(*call) {
                     Some(OpenCall { session, id, .. }) => {
                         self.reply(now, session, &id, kind, text);
-                        if let Some(conn) = self
-                            .sessions
-                            .get(session)
-                            .filter(|_| self.stopping.is_some())
-                            .map(|open| open.conn)
-                        {
-                            self.finish(conn);
-                        }
+                        self.finish_if_stopping(session);
                     }
                     None => self.stats.late += 1,
                 },
@@ -298,7 +309,6 @@ impl Engine {
         }
         outbox.clear();
         self.outbox = outbox;
-        self.service_due = self.service.due();
     }
 
     /// The sessions that take part in operation, for what all of them are told.
@@ -411,6 +421,8 @@ impl Engine {
             open.held.iter().flat_map(|held| held.0.values()).map(|text| text.len()).sum::<usize>();
         self.by_id.remove(&open.session.id);
         self.service.closed(SessionKey(key));
+        // What was said to it finds nobody, but its calls' deadlines are to be forgotten.
+        self.flush(self.now);
         self.observe(&Event::SessionClosed { peer });
     }
 }
@@ -418,6 +430,14 @@ impl Engine {
 /// The fields of every stream's head. `X-Accel-Buffering` is what makes nginx pass events on at once.
 const STREAM_FIELDS: [(&str, &str); 2] =
     [("Cache-Control", "no-cache, no-transform"), ("X-Accel-Buffering", "no")];
+
+/// What an open call's id holds: a peer can make it as long as a message.
+fn id_bytes(id: &Id) -> usize {
+    match id {
+        Id::Int(_) => 0,
+        Id::Str(text) => text.len(),
+    }
+}
 
 /// A session id as it was sent out: 36 characters, lower case.
 fn read_id(text: &str) -> Option<u128> {

@@ -44,6 +44,8 @@ pub struct Call<'a> {
 #[derive(Clone, Debug)]
 pub(crate) struct Link {
     pub(crate) call: CallKey,
+    /// Which run of the handler this is: a [`Reply`](crate::Reply) of an earlier one answers nothing.
+    pub(crate) run: u32,
     pub(crate) flags: Option<Arc<Flags>>,
     pub(crate) mailbox: Arc<Mailbox>,
 }
@@ -114,6 +116,14 @@ impl<'a> Context<'a> {
 }
 
 impl Headers<'_> {
+    /// The memory that kept ones take.
+    pub(crate) fn held_bytes(&self) -> usize {
+        match self {
+            Headers::Kept(lines) => lines.len(),
+            Headers::Live(_) => 0,
+        }
+    }
+
     fn into_lines(self) -> Arc<[u8]> {
         match self {
             Headers::Kept(lines) => lines,

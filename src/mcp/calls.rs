@@ -28,7 +28,7 @@ use crate::jsonrpc::{Array, Error, Object, Response};
 use crate::mcp::ask::{Answer, Asked};
 use crate::mcp::call::{CallError, Context, Failure, Link, Notes};
 use crate::mcp::dispatch::{Dispatch, shorten};
-use crate::mcp::reply::{Finished, Flags, Note, Progress};
+use crate::mcp::reply::{Ended, Finished, Flags, Note, Progress};
 use crate::mcp::server::{BlockingTool, Registry, ToolHandler};
 use crate::mcp::{
     Audience, Call, CallKey, Outbox, Outgoing, PromptResult, ResourceContents, Revision, SessionKey, Slot,
@@ -59,6 +59,8 @@ pub(crate) struct Run<'a> {
     pub(crate) time_left: Option<Duration>,
     /// The progress that was reported last.
     pub(crate) progress: Option<f64>,
+    /// How often the handler was run.
+    pub(crate) runs: u32,
 }
 
 impl Run<'_> {
@@ -74,6 +76,7 @@ impl Run<'_> {
             flags: self.flags,
             time_left: self.time_left,
             progress: self.progress,
+            runs: self.runs,
         }
     }
 
@@ -85,7 +88,8 @@ impl Run<'_> {
     fn held_bytes(&self) -> usize {
         let arguments = self.arguments.as_ref().map_or(0, |arguments| arguments.get().len());
         let meta = self.context.meta.as_ref().map_or(0, |meta| meta.get().len());
-        512 + self.subject.len() + arguments + meta + self.asked.held_bytes()
+        let headers = self.context.headers.held_bytes();
+        512 + self.subject.len() + arguments + meta + headers + self.asked.held_bytes()
     }
 }
 
@@ -95,7 +99,6 @@ struct Kept {
     run: Run<'static>,
     /// Requests to the client that have no answer yet; none: it runs elsewhere.
     asking: Vec<(i64, Box<str>)>,
-    since: Duration,
     deadline: Duration,
     held_bytes: usize,
 }
@@ -131,6 +134,11 @@ impl Calls {
         Some(kept)
     }
 
+    /// Whether that run of the call is going on on another thread.
+    fn is_elsewhere(&self, key: CallKey, run: u32) -> bool {
+        self.kept.get(&key).is_some_and(|kept| kept.asking.is_empty() && kept.run.runs == run)
+    }
+
     pub(crate) fn due(&self) -> Option<Duration> {
         self.deadlines.first().map(|(deadline, _)| *deadline)
     }
@@ -144,6 +152,13 @@ impl Calls {
     }
 }
 
+/// The loop ends with work going on elsewhere: whoever does it can stop.
+impl Drop for Calls {
+    fn drop(&mut self) {
+        self.kept.values().filter_map(|kept| kept.run.flags.as_ref()).for_each(|flags| flags.cancel());
+    }
+}
+
 /// What a handler has made.
 enum Produced {
     Tool(ToolResult),
@@ -154,6 +169,7 @@ enum Produced {
 impl Dispatch {
     /// Runs the handler, for the first time or again.
     pub(crate) fn run(&mut self, mut run: Run<'_>, now: Now, out: &mut Outbox) {
+        run.runs += 1;
         if run.target == Target::Tool
             && let Some((tool, ToolHandler::Blocking(handler))) = self.registry.tools.find(&run.subject)
         {
@@ -161,7 +177,7 @@ impl Dispatch {
             let handler = handler.clone();
             return self.run_elsewhere(run.into_owned(), handler, time, now, out);
         }
-        let link = Link { call: run.key, flags: run.flags.take(), mailbox: self.mailbox.clone() };
+        let link = self.link(&mut run);
         let (context, asked) = (run.context, std::mem::take(&mut run.asked));
         let mut call = Call { context, asked, notes: Notes::Kept(Vec::new()), link, deferred: false };
         let produced =
@@ -172,10 +188,14 @@ impl Dispatch {
         notes.into_iter().for_each(|note| emit(&mut run, note, out));
         if run.asked.pending.is_empty() && deferred && matches!(produced, Err(CallError(Failure::Deferred))) {
             let time = run.time_left.unwrap_or_else(|| self.timeout_of(&run.subject));
-            self.keep(run.into_owned(), Vec::new(), now, time);
+            self.keep(run.into_owned(), Vec::new(), 0, now, time);
         } else {
             self.settle(run, produced, now, out);
         }
+    }
+
+    fn link(&self, run: &mut Run<'_>) -> Link {
+        Link { call: run.key, run: run.runs, flags: run.flags.take(), mailbox: self.mailbox.clone() }
     }
 
     fn timeout_of(&mut self, tool: &str) -> Duration {
@@ -191,7 +211,9 @@ impl Dispatch {
         now: Now,
         out: &mut Outbox,
     ) {
-        let mut link = Link { call: run.key, flags: run.flags.take(), mailbox: self.mailbox.clone() };
+        let mut link = self.link(&mut run);
+        // The thread has its own copy.
+        let held_bytes = run.held_bytes();
         run.flags = Some(link.flags().clone());
         run.time_left = Some(time);
         let mut context = run.context.clone();
@@ -199,7 +221,7 @@ impl Dispatch {
         let asked = std::mem::take(&mut run.asked);
         let (arguments, name) = (run.arguments.clone(), run.subject.clone());
         let job = move || {
-            let (call, mailbox) = (link.call, link.mailbox.clone());
+            let (call, mailbox) = ((link.call, link.run), link.mailbox.clone());
             let mut call_at_hand = Call { context, asked, notes: Notes::Mailed, link, deferred: false };
             let result = guarded("tool", &name, || handler(arguments.as_deref(), &mut call_at_hand));
             // Whoever got a reply from a deferring handler finishes the call.
@@ -211,7 +233,7 @@ impl Dispatch {
             }
         };
         if self.jobs.push(run.key, Box::new(job)) {
-            self.keep(run, Vec::new(), now, time);
+            self.keep(run, Vec::new(), held_bytes, now, time);
         } else {
             let message =
                 "busy: all worker threads are busy and the queue is full (limits workers, worker_queue_max)";
@@ -219,18 +241,20 @@ impl Dispatch {
         }
     }
 
-    fn keep(&mut self, mut run: Run<'static>, asking: Vec<(i64, Box<str>)>, now: Now, time: Duration) {
+    /// `elsewhere` are the bytes that another thread holds for the call.
+    fn keep(
+        &mut self,
+        mut run: Run<'static>,
+        asking: Vec<(i64, Box<str>)>,
+        elsewhere: usize,
+        now: Now,
+        time: Duration,
+    ) {
         if asking.is_empty() {
             run.time_left = Some(time);
         }
-        let held_bytes = run.held_bytes();
-        self.calls.keep(Kept {
-            run,
-            asking,
-            since: now.mono,
-            deadline: now.mono.saturating_add(time),
-            held_bytes,
-        });
+        let held_bytes = run.held_bytes() + elsewhere;
+        self.calls.keep(Kept { run, asking, deadline: now.mono.saturating_add(time), held_bytes });
     }
 
     /// The handler came back: with questions, or with its last word. Questions win over whatever it returned.
@@ -252,6 +276,9 @@ impl Dispatch {
             ));
             return self.answer_call(&run, Err(error), out);
         }
+        if let Err(problem) = run.asked.check_questions(self.limits.message_bytes_max) {
+            return self.answer_call(&run, Err(CallError::told(problem)), out);
+        }
         let mut asking = Vec::new();
         for question in std::mem::take(&mut run.asked.pending) {
             self.calls.last_question += 1;
@@ -259,7 +286,7 @@ impl Dispatch {
             out.request(run.session, id, question.method, &question.params);
             asking.push((id, question.key));
         }
-        self.keep(run.into_owned(), asking, now, self.limits.question_timeout);
+        self.keep(run.into_owned(), asking, 0, now, self.limits.question_timeout);
     }
 
     fn answer_call(&mut self, run: &Run<'_>, produced: Result<Produced, CallError>, out: &mut Outbox) {
@@ -380,7 +407,7 @@ impl Dispatch {
             let Some(mut kept) = self.calls.take(key) else { return };
             self.abandon(&kept, "it took too long", out);
             if kept.asking.is_empty() {
-                let time = kept.deadline.saturating_sub(kept.since);
+                let time = self.timeout_of(&kept.run.subject);
                 let text = format!(
                     "the tool `{}` did not finish within {} s (its timeout)",
                     kept.run.subject,
@@ -399,9 +426,12 @@ impl Dispatch {
     }
 
     /// A call came back from another thread.
-    pub(crate) fn take_finished(&mut self, key: CallKey, finished: Finished, now: Now, out: &mut Outbox) {
-        let is_elsewhere = self.calls.kept.get(&key).is_some_and(|kept| kept.asking.is_empty());
-        let Some(kept) = is_elsewhere.then(|| self.calls.take(key)).flatten() else { return };
+    pub(crate) fn take_finished(&mut self, (key, run, finished): Ended, now: Now, out: &mut Outbox) {
+        let is_elsewhere = self.calls.is_elsewhere(key, run);
+        let Some(kept) = is_elsewhere.then(|| self.calls.take(key)).flatten() else {
+            out.late();
+            return;
+        };
         let mut run = kept.run;
         run.time_left = Some(kept.deadline.saturating_sub(now.mono));
         let result = match finished {
@@ -499,7 +529,7 @@ fn read_resource(registry: &mut Registry, uri: &str, call: &mut Call<'_>) -> Res
 }
 
 /// The one boundary where a panic of a user's handler is caught.
-fn guarded<T>(
+pub(crate) fn guarded<T>(
     kind: &str,
     name: &str,
     handler: impl FnOnce() -> Result<T, CallError>,

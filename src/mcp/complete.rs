@@ -5,6 +5,7 @@
 use serde_json::value::RawValue;
 
 use crate::jsonrpc::{Array, Error, Members, Object, string};
+use crate::mcp::calls::guarded;
 use crate::mcp::server::Registry;
 use crate::schema::{Field, Kind};
 
@@ -80,8 +81,8 @@ pub(crate) fn choices(field: &Field) -> Option<Vec<String>> {
 /// Answers `completion/complete`.
 ///
 /// # Errors
-/// −32602 for parameters that are not right, and for a prompt or template that does not exist. An argument that nothing
-/// completes has no values.
+/// −32602 for parameters that are not right, and for a prompt, resource or template that does not exist; −32603 if the
+/// completer panics. An argument that nothing completes has no values.
 pub(crate) fn complete(
     registry: &mut Registry,
     params: Option<&RawValue>,
@@ -102,9 +103,15 @@ pub(crate) fn complete(
             known.iter().filter_map(|(name, value)| Some((name.to_owned(), string(value)?.into_owned()))),
         );
     }
-    let completer = registry.completions.get_mut(&(completed, name.into_owned()));
-    let values = completer.map(|completer| completer.complete(&Partial { value: &value, others: &others }));
-    write(out, &values.unwrap_or_default());
+    let values = match registry.completions.get_mut(&(completed, name.clone().into_owned())) {
+        Some(completer) => {
+            let partial = Partial { value: &value, others: &others };
+            guarded("completion of", &name, || Ok(completer.complete(&partial)))
+                .map_err(|error| error.into_error(None))?
+        }
+        None => Vec::new(),
+    };
+    write(out, &values);
     Ok(())
 }
 
@@ -114,12 +121,17 @@ fn read_reference(registry: &mut Registry, reference: &RawValue) -> Result<Compl
         |name: &str| members.get(name).and_then(string).map(|text| text.into_owned()).unwrap_or_default();
     let (completed, exists) = match text("type").as_str() {
         "ref/prompt" => (Completed::Prompt(text("name")), registry.prompts.find(&text("name")).is_some()),
-        "ref/resource" => (Completed::Template(text("uri")), registry.templates.find(&text("uri")).is_some()),
+        // A resource has nothing to complete, but it is no mistake to ask.
+        "ref/resource" => {
+            let uri = text("uri");
+            let exists = registry.templates.find(&uri).is_some() || registry.resources.find(&uri).is_some();
+            (Completed::Template(uri), exists)
+        }
         _ => return Err(Error::invalid_params("`ref.type` must be ref/prompt or ref/resource")),
     };
-    exists
-        .then_some(completed)
-        .ok_or_else(|| Error::invalid_params("`ref` names no prompt or resource template of this server"))
+    exists.then_some(completed).ok_or_else(|| {
+        Error::invalid_params("`ref` names no prompt, resource or resource template of this server")
+    })
 }
 
 fn write(out: &mut Vec<u8>, values: &[String]) {

@@ -44,6 +44,7 @@ pub(crate) struct Dispatch {
 struct Subscriptions {
     by_uri: BTreeMap<Box<str>, BTreeSet<SessionKey>>,
     by_session: BTreeMap<SessionKey, BTreeSet<Box<str>>>,
+    held_bytes: usize,
 }
 
 impl Dispatch {
@@ -100,7 +101,7 @@ impl Service for Dispatch {
     }
 
     fn held_bytes(&self) -> usize {
-        self.calls.held_bytes()
+        self.calls.held_bytes() + self.subscriptions.held_bytes
     }
 }
 
@@ -111,7 +112,7 @@ impl Dispatch {
         session: &mut Session,
         out: &mut Outbox,
     ) -> Result<(), Error> {
-        let (tools, prompts) = (!self.registry.tools.is_empty(), !self.registry.prompts.is_empty());
+        let (tools, prompts) = (self.registry.tools.is_offered(), self.registry.prompts.is_offered());
         match request.method {
             "initialize" => self.initialize(request, session, out),
             "ping" => {
@@ -144,7 +145,7 @@ impl Dispatch {
     }
 
     fn has_resources(&self) -> bool {
-        !self.registry.resources.is_empty() || !self.registry.templates.is_empty()
+        self.registry.resources.is_offered() || self.registry.templates.is_offered()
     }
 
     fn has_completions(&self) -> bool {
@@ -175,13 +176,13 @@ impl Dispatch {
         if self.has_completions() {
             capabilities.raw("completions", "{}");
         }
-        if !self.registry.prompts.is_empty() {
+        if self.registry.prompts.is_offered() {
             capabilities.raw("prompts", r#"{"listChanged":true}"#);
         }
         if self.has_resources() {
             capabilities.raw("resources", r#"{"subscribe":true,"listChanged":true}"#);
         }
-        if !self.registry.tools.is_empty() {
+        if self.registry.tools.is_offered() {
             capabilities.raw("tools", r#"{"listChanged":true}"#);
         }
     }
@@ -190,12 +191,12 @@ impl Dispatch {
         let (registry, limits, params) = (&self.registry, &self.limits, request.params);
         let mut page = Vec::new();
         match request.method {
-            "tools/list" if !registry.tools.is_empty() => {
+            "tools/list" if registry.tools.is_offered() => {
                 registry
                     .tools
                     .write_page(&mut page, "tools", params, limits, |(tool, _), out| tool.write(out))?;
             }
-            "prompts/list" if !registry.prompts.is_empty() => {
+            "prompts/list" if registry.prompts.is_offered() => {
                 registry
                     .prompts
                     .write_page(&mut page, "prompts", params, limits, |(prompt, _), out| prompt.write(out))?;
@@ -248,6 +249,7 @@ impl Dispatch {
             flags: None,
             time_left: None,
             progress: None,
+            runs: 0,
         };
         self.run(run, request.now, out);
         Ok(())
@@ -300,8 +302,8 @@ impl Dispatch {
                 None => write_log(Audience::All, &log, out),
             }
         }
-        for (call, finished) in mail.finished {
-            self.take_finished(call, finished, now, out);
+        for ended in mail.finished {
+            self.take_finished(ended, now, out);
         }
         mail.changes.into_iter().for_each(|change| change(&mut self.registry));
         for list in mail.changed {
@@ -312,16 +314,21 @@ impl Dispatch {
             };
             out.notify(Outgoing::Latest(Audience::All, Slot::Changed(list)), method, |_| {});
         }
-        for (uri, sessions) in &self.subscriptions.by_uri {
-            if mail.all_updated || mail.updated.contains(&**uri) {
-                for session in sessions {
-                    let kind = Outgoing::Latest(Audience::One(*session), Slot::Updated(uri.clone()));
-                    out.notify(kind, "notifications/resources/updated", |params| {
-                        params.str("uri", uri);
-                    });
-                }
-            }
+        if mail.all_updated {
+            self.subscriptions.by_uri.iter().for_each(|(uri, sessions)| tell_updated(uri, sessions, out));
+        } else {
+            let heard = mail.updated.iter().map(|uri| self.subscriptions.by_uri.get_key_value(&**uri));
+            heard.flatten().for_each(|(uri, sessions)| tell_updated(uri, sessions, out));
         }
+    }
+}
+
+fn tell_updated(uri: &str, sessions: &BTreeSet<SessionKey>, out: &mut Outbox) {
+    for session in sessions {
+        let kind = Outgoing::Latest(Audience::One(*session), Slot::Updated(uri.into()));
+        out.notify(kind, "notifications/resources/updated", |params| {
+            params.str("uri", uri);
+        });
     }
 }
 
@@ -332,14 +339,18 @@ impl Subscriptions {
         if own.len() >= max && !own.contains(uri) {
             return false;
         }
-        own.insert(uri.into());
+        if own.insert(uri.into()) {
+            self.held_bytes += held_by(uri);
+        }
         self.by_uri.entry(uri.into()).or_default().insert(session);
         true
     }
 
     fn remove(&mut self, session: SessionKey, uri: &str) {
         if let Some(own) = self.by_session.get_mut(&session) {
-            own.remove(uri);
+            if own.remove(uri) {
+                self.held_bytes -= held_by(uri);
+            }
             if own.is_empty() {
                 self.by_session.remove(&session);
             }
@@ -358,9 +369,15 @@ impl Subscriptions {
 
     fn forget(&mut self, session: SessionKey) {
         for uri in self.by_session.remove(&session).unwrap_or_default() {
+            self.held_bytes -= held_by(&uri);
             self.remove_from_uri(session, &uri);
         }
     }
+}
+
+/// Roughly the memory of one subscription: the URI is kept by session and by URI.
+fn held_by(uri: &str) -> usize {
+    2 * uri.len() + 128
 }
 
 fn read_uri<'a>(request: &Incoming<'a>) -> Result<Cow<'a, str>, Error> {

@@ -34,7 +34,10 @@ struct State {
     /// Running jobs that nobody waits for any more.
     stuck: BTreeSet<CallKey>,
     threads: usize,
+    /// Threads that were counted and do not work yet.
+    starting: usize,
     idle: usize,
+    refused: u64,
     closed: bool,
 }
 
@@ -49,10 +52,14 @@ impl Jobs {
         }
     }
 
-    /// Queues a job; says no if the queue is full or every thread is stuck.
+    /// Queues a job; says no if the queue is full or every thread is stuck. Jobs that a thread is free for do not count
+    /// as waiting, whether or not that thread has got to it yet.
     pub(crate) fn push(&self, call: CallKey, job: Job) -> bool {
         let mut state = self.lock();
-        let room = state.queue.len() < self.queue_max && self.live(&state) > 0 && !state.closed;
+        let live = self.live(&state);
+        let unfinished = state.queue.len() + state.running.len() - state.stuck.len();
+        let room = unfinished < live.saturating_add(self.queue_max) && live > 0 && !state.closed;
+        state.refused += u64::from(!room);
         if room {
             state.queue.push_back((call, job));
             self.ready.notify_one();
@@ -73,19 +80,24 @@ impl Jobs {
     /// [`work`](Jobs::work).
     pub fn wants_thread(&self) -> bool {
         let mut state = self.lock();
-        let wants = state.queue.len() > state.idle && state.threads < self.allowed(&state) && !state.closed;
+        let coming = state.idle + state.starting;
+        let wants = state.queue.len() > coming && state.threads < self.allowed(&state) && !state.closed;
         state.threads += usize::from(wants);
+        state.starting += usize::from(wants);
         wants
     }
 
     /// The thread that was counted could not be made.
     pub fn thread_failed(&self) {
-        self.lock().threads -= 1;
+        let mut state = self.lock();
+        state.threads = state.threads.saturating_sub(1);
+        state.starting = state.starting.saturating_sub(1);
     }
 
     /// Does jobs until there are too many threads or the queue is closed.
     pub fn work(&self) {
         let mut state = self.lock();
+        state.starting = state.starting.saturating_sub(1);
         loop {
             while state.queue.is_empty() && !state.closed {
                 state.idle += 1;
@@ -103,7 +115,7 @@ impl Jobs {
                 break;
             }
         }
-        state.threads -= 1;
+        state.threads = state.threads.saturating_sub(1);
     }
 
     /// Lets no more jobs in and the threads end when they are done.
@@ -117,6 +129,11 @@ impl Jobs {
     /// Threads that are written off, for a health check.
     pub(crate) fn stuck(&self) -> usize {
         self.lock().stuck.len()
+    }
+
+    /// Jobs that there was no room for.
+    pub(crate) fn refused(&self) -> u64 {
+        self.lock().refused
     }
 
     /// Stuck threads are replaced, up to a limit.

@@ -23,9 +23,11 @@ mod calls;
 mod complete;
 mod content;
 mod dispatch;
+mod forms;
 mod jobs;
 mod registry;
 mod reply;
+mod sample;
 mod server;
 mod service;
 mod session;
@@ -34,7 +36,7 @@ mod typed;
 mod types;
 pub mod uri;
 
-pub use ask::{Elicited, Root, Sample, Sampled, ToolChoice, ToolUse};
+pub use ask::{Elicited, Root};
 pub use call::{Call, CallError};
 pub use complete::{Completer, Partial};
 pub use content::{
@@ -45,6 +47,7 @@ pub(crate) use dispatch::Dispatch;
 pub use jobs::Jobs;
 pub(crate) use reply::Mailbox;
 pub use reply::{Deferred, Full, Handle, Level, Reply};
+pub use sample::{Sample, Sampled, ToolChoice, ToolUse};
 pub use server::{Arguments, List, Server, Settings};
 pub use service::{Audience, CallKey, Incoming, Outbox, Outgoing, Service, SessionKey, Slot};
 pub use session::{Capabilities, ClientInfo, Peer, Principal, Session};

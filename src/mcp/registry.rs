@@ -61,8 +61,10 @@ impl<T> Items<T> {
         self.items.iter_mut().map(|item| &mut item.value)
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.items.is_empty()
+    /// Whether there ever was one: clients were told then that the methods for them work, and they go on working when
+    /// the last one is removed.
+    pub(crate) fn is_offered(&self) -> bool {
+        self.serial > 0
     }
 
     /// Writes one page as the result of a list method: `{"<member>":[…],"nextCursor":"…"}` (MCP pagination).

@@ -14,7 +14,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -102,7 +102,10 @@ impl Flags {
     }
 }
 
-/// How a call ended on another thread.
+/// How a call ended on another thread, and in which of its runs that thread was set to work.
+pub(crate) type Ended = (CallKey, u32, Finished);
+
+/// How a run of a call ended on another thread.
 #[derive(Debug)]
 pub(crate) enum Finished {
     /// Through a [`Reply`].
@@ -116,11 +119,10 @@ type Change = Box<dyn FnOnce(&mut Registry) + Send>;
 /// What other threads have left for the loop.
 #[derive(Default)]
 pub(crate) struct Mail {
-    pub(crate) finished: Vec<(CallKey, Finished)>,
+    pub(crate) finished: Vec<Ended>,
     pub(crate) progress: BTreeMap<CallKey, Progress>,
     /// Of one call, or of the server.
     pub(crate) logs: Vec<(Option<CallKey>, Note)>,
-    pub(crate) logs_dropped: u64,
     pub(crate) updated: BTreeSet<String>,
     /// So many URIs were updated that it is not known which.
     pub(crate) all_updated: bool,
@@ -137,6 +139,7 @@ pub(crate) struct Mailbox {
     shutdown: Mutex<Option<Duration>>,
     waker: OnceLock<Box<dyn Fn() + Send + Sync>>,
     queue_max: usize,
+    logs_dropped: AtomicU64,
 }
 
 impl Mailbox {
@@ -147,6 +150,7 @@ impl Mailbox {
             shutdown: Mutex::default(),
             waker: OnceLock::new(),
             queue_max,
+            logs_dropped: AtomicU64::new(0),
         }
     }
 
@@ -170,16 +174,21 @@ impl Mailbox {
         self.shutdown.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    pub(crate) fn finish(&self, call: CallKey, finished: Finished) {
-        self.lock().finished.push((call, finished));
+    pub(crate) fn finish(&self, (call, run): (CallKey, u32), finished: Finished) {
+        self.lock().finished.push((call, run, finished));
         self.wake();
     }
 
     pub(crate) fn note(&self, call: CallKey, note: Note) {
         match note {
-            Note::Progress(progress) => {
-                self.lock().progress.insert(call, progress);
+            // Compared here, since the loop only sees the last one: less than before is not the latest.
+            Note::Progress(progress) if progress.done.is_finite() => {
+                let mut mail = self.lock();
+                if mail.progress.get(&call).is_none_or(|before| progress.done > before.done) {
+                    mail.progress.insert(call, progress);
+                }
             }
+            Note::Progress(_) => return,
             log => self.log(Some(call), log),
         }
         self.wake();
@@ -190,8 +199,13 @@ impl Mailbox {
         if mail.logs.len() < self.queue_max {
             mail.logs.push((call, log));
         } else {
-            mail.logs_dropped += 1;
+            self.logs_dropped.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// Logs that found no room here.
+    pub(crate) fn logs_dropped(&self) -> u64 {
+        self.logs_dropped.load(Ordering::Relaxed)
     }
 
     fn lock(&self) -> MutexGuard<'_, Mail> {
@@ -285,7 +299,7 @@ impl Reply {
 
     fn send(&mut self, result: Result<ToolResult, CallError>) {
         self.open = false;
-        self.link.mailbox.finish(self.link.call, Finished::Deferred(result));
+        self.link.mailbox.finish((self.link.call, self.link.run), Finished::Deferred(result));
     }
 }
 
@@ -380,7 +394,7 @@ impl Handle {
         self.change(List::Tools, move |registry| registry.tools.put(&tool.name.clone(), (tool, handler)))
     }
 
-    /// Removes a tool; calls that are open go on.
+    /// Removes a tool. Its calls that run on other threads go on; those that wait for an answer find it gone.
     ///
     /// # Errors
     /// [`Full`].
@@ -446,7 +460,11 @@ impl Handle {
         F: FnMut(A, &mut Call) -> R + Send + 'static,
     {
         let entry = server::prompt(prompt, handler)?;
-        self.change(List::Prompts, move |registry| registry.prompts.put(&entry.0.name.clone(), entry))
+        self.change(List::Prompts, move |registry| {
+            let name = entry.0.name.clone();
+            registry.complete_choices::<A>(&name);
+            registry.prompts.put(&name, entry);
+        })
     }
 
     /// Removes a prompt.

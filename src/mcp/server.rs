@@ -204,6 +204,16 @@ pub(crate) struct Registry {
     pub(crate) completions: BTreeMap<(Completed, String), Box<dyn Completer>>,
 }
 
+impl Registry {
+    /// A prompt's arguments that are enums are completed from their values, unless something else completes them.
+    pub(crate) fn complete_choices<A: Arguments>(&mut self, prompt: &str) {
+        for (argument, values) in A::FIELDS.iter().filter_map(|field| Some((field.name, choices(field)?))) {
+            let argument = (Completed::Prompt(prompt.to_owned()), argument.to_owned());
+            self.completions.entry(argument).or_insert_with(|| Box::new(values));
+        }
+    }
+}
+
 pub(crate) type ToolEntry = (Tool, ToolHandler);
 pub(crate) type ResourceEntry = (Resource, ResourceHandler);
 pub(crate) type TemplateEntry = (ResourceTemplate, UriTemplate, TemplateHandler);
@@ -423,12 +433,7 @@ impl Server {
         let name = description.name.clone();
         match prompt(description, handler) {
             Ok(entry) => {
-                for (argument, values) in
-                    A::FIELDS.iter().filter_map(|field| Some((field.name, choices(field)?)))
-                {
-                    let argument = (Completed::Prompt(name.clone()), argument.to_owned());
-                    self.registry.completions.entry(argument).or_insert_with(|| Box::new(values));
-                }
+                self.registry.complete_choices::<A>(&name);
                 let added = self.registry.prompts.add(&name, entry);
                 self.note_twice(added, "prompt", &name)
             }

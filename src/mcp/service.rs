@@ -141,6 +141,7 @@ pub enum Slot {
 pub struct Outbox {
     text: Vec<u8>,
     messages: Vec<(Outgoing, usize)>,
+    late: u64,
 }
 
 impl Outbox {
@@ -175,6 +176,15 @@ impl Outbox {
                 params.end();
             });
         });
+    }
+
+    /// A result came for a call that is over: it is counted.
+    pub fn late(&mut self) {
+        self.late += 1;
+    }
+
+    pub(crate) fn take_late(&mut self) -> u64 {
+        std::mem::take(&mut self.late)
     }
 
     fn push(&mut self, kind: Outgoing, write: impl FnOnce(&mut Vec<u8>)) {

@@ -74,12 +74,18 @@ impl Capabilities {
 /// Who a client said it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClientInfo {
-    /// Its name.
+    /// Its name: at most its first 256 characters.
     pub name: Box<str>,
-    /// Its version.
+    /// Its version: at most its first 256 characters.
     pub version: Box<str>,
     /// What it can do.
     pub capabilities: Capabilities,
+}
+
+/// A client's name is kept as long as its session, and only shown: of a long one the start will do.
+fn cut(text: &str) -> &str {
+    const CHARACTERS_MAX: usize = 256;
+    text.char_indices().nth(CHARACTERS_MAX).and_then(|(end, _)| text.get(..end)).unwrap_or(text)
 }
 
 /// The state of one client.
@@ -138,7 +144,7 @@ impl Session {
             Capabilities::read(params.get("capabilities").ok_or_else(|| missing("capabilities"))?)?;
         let info = Members::of(params.get("clientInfo").ok_or_else(|| missing("clientInfo"))?)?;
         let text = |member: &str, path: &str| {
-            info.get(member).and_then(string).map(Box::<str>::from).ok_or_else(|| missing(path))
+            info.get(member).and_then(string).map(|text| cut(&text).into()).ok_or_else(|| missing(path))
         };
         let (name, version_text) = (text("name", "clientInfo.name")?, text("version", "clientInfo.version")?);
         self.client = Some(Arc::new(ClientInfo { name, version: version_text, capabilities }));

@@ -7,6 +7,7 @@
 
 pub mod demo;
 pub mod http;
+pub mod questions;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -71,6 +72,8 @@ struct Side {
     window: Option<usize>,
     /// The engine was told of a short write and waits for `writable`.
     blocked: bool,
+    /// `wants_read` said no: the driver does not ask again until `Action::Read`.
+    paused: bool,
     first_write: bool,
     first_read: bool,
     half_closed: bool,
@@ -206,6 +209,7 @@ impl World {
             seen: 0,
             window: None,
             blocked: false,
+            paused: false,
             first_write: true,
             first_read: true,
             half_closed: false,
@@ -341,7 +345,11 @@ impl World {
         loop {
             match self.engine.poll() {
                 Action::Write(key) => self.write(key),
-                Action::Read(key) => assert!(!self.side(key).closed),
+                Action::Read(key) => {
+                    let side = self.side(key);
+                    assert!(side.paused && !side.closed, "reading never stopped");
+                    side.paused = false;
+                }
                 Action::HalfClose(key) => {
                     let side = self.side(key);
                     assert!(!side.half_closed && !side.closed);
@@ -403,7 +411,11 @@ impl World {
     fn read(&mut self, at: usize) -> bool {
         let side = &mut self.sides[at];
         let (key, eof_due) = (side.key, side.eof && !side.eof_told);
-        if side.closed || (side.inbound.is_empty() && !eof_due) || !self.engine.wants_read(key) {
+        if side.closed || side.paused || (side.inbound.is_empty() && !eof_due) {
+            return false;
+        }
+        if !self.engine.wants_read(key) {
+            side.paused = true;
             return false;
         }
         if side.inbound.is_empty() {
