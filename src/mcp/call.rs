@@ -211,8 +211,8 @@ impl Call<'_> {
     /// Tells the client how far the work is: `done` of `total`, in any unit. Nothing is sent if the client did not ask
     /// for progress, or if `done` is not more than before (MCP progress).
     ///
-    /// From a handler on the loop's thread it all arrives just before the result; use a blocking tool or
-    /// [`defer`](Call::defer) to show progress while it happens.
+    /// From a handler on the loop's thread it all arrives just before the result, where the TypeScript SDKs do not notice
+    /// it any more; use a blocking tool or [`defer`](Call::defer) to show progress while it happens.
     pub fn progress(&mut self, done: f64, total: Option<f64>, message: Option<&str>) {
         if self.progress_token().is_some() {
             let progress = Progress { done, total, message: message.map(str::to_owned) };

@@ -1,9 +1,10 @@
-"""Drives a server through every legacy revision over HTTP+SSE and writes down each message that it sends.
+"""Drives servers through every legacy revision over HTTP+SSE and writes down each message that they send.
 
-`transcript.py` prints the transcript of the server at $INTEROP_URL, a line of JSON per message;
-`transcript.py --check CHECKER SCHEMAS` hands it to the checker instead.
+`transcript.py` prints the transcript of the server at $INTEROP_URL, a line of JSON per message, and that of the fixture
+at $INTEROP_FIXTURE_URL, if there is one; `transcript.py --check CHECKER SCHEMAS` hands them to the checker instead.
 """
 
+import functools
 import json
 import os
 import subprocess
@@ -13,8 +14,12 @@ import samples
 import wire
 
 URL = os.environ["INTEROP_URL"]
+FIXTURE_URL = os.environ.get("INTEROP_FIXTURE_URL")
 REVISIONS = ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"]
 CHECK_TIMEOUT = 60
+
+# Before 2025-06-18 no client can show one.
+ASKS_WITH_A_FORM = {"test_input_required_result_prompt"}
 
 RESULTS = {
     "initialize": "InitializeResult",
@@ -51,10 +56,14 @@ SENT_BY_THE_SERVER = {
 class Session:
     """One session in one revision; everything that the server says in it goes into the transcript."""
 
-    def __init__(self, revision: str, transcript: list[dict]):
-        self._revision, self._transcript = revision, transcript
-        self._stream = wire.Stream(URL)
+    def __init__(self, url: str, revision: str, transcript: list[dict]):
+        self.revision, self._transcript = revision, transcript
+        self._stream = wire.Stream(url)
         self._last_id = 0
+        # The methods of the requests and notifications that came, for those who wait for one.
+        self._came: list[str] = []
+        # How the next questions of the server are answered; afterwards by what fits.
+        self.answers: list[dict] = []
 
     def __enter__(self) -> "Session":
         return self
@@ -74,25 +83,44 @@ class Session:
 
     def ask(self, method: str, params: dict | None = None) -> dict:
         """The answer, whichever it is."""
+        request_id = self.send(method, params)
+        while (answer := self._next()) is None:
+            pass
+        self._note(answer, RESULTS.get(method) if "result" in answer else None)
+        if answer.get("id") != request_id:
+            raise wire.WireError(f"an answer to {answer.get('id')!r}, not {request_id!r}")
+        return answer
+
+    def send(self, method: str, params: dict | None = None) -> int | str:
+        """Posts a request and gives its id."""
         self._last_id += 1
         # Both kinds of id have to come back as they were sent.
         request_id = self._last_id if self._last_id % 2 else f"request-{self._last_id}"
         message = {"jsonrpc": "2.0", "id": request_id, "method": method}
         self._post(message if params is None else {**message, "params": params})
-        while True:
-            answer = self._stream.next_message()
-            if "method" in answer:
-                self._note(answer, SENT_BY_THE_SERVER.get(answer["method"]))
-                if "id" in answer:
-                    self._reply(answer)
-                continue
-            self._note(answer, RESULTS.get(method) if "result" in answer else None)
-            if answer.get("id") != request_id:
-                raise wire.WireError(f"an answer to {answer.get('id')!r}, not {request_id!r}")
-            return answer
+        return request_id
 
-    def notify(self, method: str) -> None:
-        self._post({"jsonrpc": "2.0", "method": method})
+    def notify(self, method: str, params: dict | None = None) -> None:
+        message = {"jsonrpc": "2.0", "method": method}
+        self._post(message if params is None else {**message, "params": params})
+
+    def await_method(self, method: str) -> None:
+        """Waits for a request or notification of the server, unless one came already that nobody waited for."""
+        while method not in self._came:
+            if (answer := self._next()) is not None:
+                raise wire.WireError(f"{answer} instead of {method}")
+        self._came = [one for one in self._came if one != method]
+
+    def _next(self) -> dict | None:
+        """Takes the next message; it is given back if it is an answer."""
+        message = self._stream.next_message()
+        if "method" not in message:
+            return message
+        self._came.append(message["method"])
+        self._note(message, SENT_BY_THE_SERVER.get(message["method"]))
+        if "id" in message:
+            self._reply(message)
+        return None
 
     def listed(self, method: str, member: str) -> list[dict]:
         items, params = [], {}
@@ -104,34 +132,49 @@ class Session:
             params = {"cursor": page["nextCursor"]}
 
     def _reply(self, question: dict) -> None:
-        match question["method"]:
-            case "ping":
-                result = {}
-            case "sampling/createMessage":
-                result = {"role": "assistant", "model": "none", "content": {"type": "text", "text": "sampled"}}
-            case "elicitation/create":
-                result = {"action": "accept", "content": samples.arguments(question["params"]["requestedSchema"])}
-            case "roots/list":
-                result = {"roots": [{"uri": "file:///sample"}]}
-            case unknown:
-                raise wire.WireError(f"the server asks {unknown}")
-        self._post({"jsonrpc": "2.0", "id": question["id"], "result": result})
+        answer = self.answers.pop(0) if self.answers else {"result": fitting_answer(question)}
+        if answer:
+            self._post({"jsonrpc": "2.0", "id": question["id"], **answer})
 
     def _post(self, message: dict) -> None:
-        response = wire.post(self._stream.endpoint, message, {"MCP-Protocol-Version": self._revision})
+        response = wire.post(self._stream.endpoint, message, {"MCP-Protocol-Version": self.revision})
         if response.status != 202:
             raise wire.WireError(f"status {response.status} to {message}: {response.text}")
 
     def _note(self, message: dict, definition: str | None) -> None:
-        entry = {"revision": self._revision, "direction": "server", "message": message}
+        entry = {"revision": self.revision, "direction": "server", "message": message}
         self._transcript.append({**entry, "def": definition} if definition else entry)
 
 
-def drive(revision: str) -> list[dict]:
+def fitting_answer(question: dict) -> dict:
+    match question["method"]:
+        case "ping":
+            return {}
+        case "sampling/createMessage":
+            return {"role": "assistant", "model": "none", "content": {"type": "text", "text": "sampled"}}
+        case "elicitation/create" if question["params"].get("mode") == "url":
+            return {"action": "accept"}
+        case "elicitation/create":
+            return {"action": "accept", "content": samples.arguments(question["params"]["requestedSchema"])}
+        case "roots/list":
+            return {"roots": [{"uri": "file:///sample"}]}
+        case unknown:
+            raise wire.WireError(f"the server asks {unknown}")
+
+
+def capabilities(revision: str) -> dict:
+    found: dict = {"roots": {}, "sampling": {}}
+    if revision >= "2025-06-18":
+        found["elicitation"] = {}
+    if revision >= "2025-11-25":
+        found |= {"elicitation": {"form": {}, "url": {}}, "sampling": {"tools": {}}}
+    return found
+
+
+def drive(url: str, revision: str) -> list[dict]:
     transcript: list[dict] = []
-    with Session(revision, transcript) as session:
-        asked = {"roots": {}, "sampling": {}} | ({"elicitation": {}} if revision >= "2025-06-18" else {})
-        found = session.request("initialize", {"protocolVersion": revision, "capabilities": asked,
+    with Session(url, revision, transcript) as session:
+        found = session.request("initialize", {"protocolVersion": revision, "capabilities": capabilities(revision),
                                                "clientInfo": {"name": "transcript", "version": "0"}})
         if found["protocolVersion"] != revision:
             raise wire.WireError(f"{revision} negotiated {found['protocolVersion']}")
@@ -140,15 +183,20 @@ def drive(revision: str) -> list[dict]:
         if "logging" in found["capabilities"]:
             session.request("logging/setLevel", {"level": "debug"})
         drive_tools(session)
-        drive_resources(session, found["capabilities"].get("resources", {}))
+        drive_resources(session, found["capabilities"])
         drive_prompts(session, found["capabilities"])
         session.refused("no/such/method")
         session.refused("tools/list", {"cursor": "no-such-cursor"})
+        if url == FIXTURE_URL:
+            drive_fixture(session)
     return transcript
 
 
 def drive_tools(session: Session) -> None:
     for tool in session.listed("tools/list", "tools"):
+        # These change the list that is walked through here; they get a turn of their own.
+        if tool["name"].startswith("test_trigger"):
+            continue
         call = {"name": tool["name"], "arguments": samples.arguments(tool["inputSchema"])}
         session.request("tools/call", {**call, "_meta": {"progressToken": f"progress of {tool['name']}"}})
         # A refused call is a result with `isError` or an error: servers differ, and both forms are judged.
@@ -156,12 +204,16 @@ def drive_tools(session: Session) -> None:
     session.ask("tools/call", {"name": "no-such-tool", "arguments": {}})
 
 
-def drive_resources(session: Session, capability: dict) -> None:
+def drive_resources(session: Session, capabilities: dict) -> None:
     resources = [resource["uri"] for resource in session.listed("resources/list", "resources")]
     templates = session.listed("resources/templates/list", "resourceTemplates")
     for uri in resources + [samples.expand(template["uriTemplate"]) for template in templates]:
         session.request("resources/read", {"uri": uri})
-    if capability.get("subscribe") and resources:
+    if "completions" in capabilities:
+        for template in templates:
+            session.request("completion/complete", {"ref": {"type": "ref/resource", "uri": template["uriTemplate"]},
+                                                    "argument": {"name": "id", "value": "1"}})
+    if capabilities["resources"].get("subscribe") and resources:
         session.request("resources/subscribe", {"uri": resources[0]})
         session.request("resources/unsubscribe", {"uri": resources[0]})
     session.refused("resources/read", {"uri": "no-such:resource"})
@@ -170,6 +222,9 @@ def drive_resources(session: Session, capability: dict) -> None:
 def drive_prompts(session: Session, capabilities: dict) -> None:
     for prompt in session.listed("prompts/list", "prompts"):
         arguments = samples.prompt_arguments(prompt)
+        if prompt["name"] in ASKS_WITH_A_FORM and session.revision < "2025-06-18":
+            session.refused("prompts/get", {"name": prompt["name"]})
+            continue
         session.request("prompts/get", {"name": prompt["name"], "arguments": arguments})
         if "completions" in capabilities and arguments:
             session.request("completion/complete", {"ref": {"type": "ref/prompt", "name": prompt["name"]},
@@ -177,8 +232,66 @@ def drive_prompts(session: Session, capabilities: dict) -> None:
     session.refused("prompts/get", {"name": "no-such-prompt"})
 
 
+def drive_fixture(session: Session) -> None:
+    """What no listing leads to: answers of every kind, calls that are cancelled, changes while the session is open."""
+    call = functools.partial(_call, session)
+    drive_answers(session, call)
+
+    # A cancelled call takes its question back.
+    session.answers = [{}]
+    request_id = session.send("tools/call", {"name": "test_sampling", "arguments": {"prompt": "never mind"}})
+    session.await_method("sampling/createMessage")
+    session.notify("notifications/cancelled", {"requestId": request_id, "reason": "changed my mind"})
+    session.await_method("notifications/cancelled")
+
+    session.request("resources/subscribe", {"uri": "test://watched-resource"})
+    call("test_update_watched_resource")
+    session.await_method("notifications/resources/updated")
+    session.request("resources/read", {"uri": "test://watched-resource"})
+    session.request("resources/unsubscribe", {"uri": "test://watched-resource"})
+    # Twice: what the first one adds the second one removes.
+    for _ in range(2):
+        call("test_trigger_tool_change")
+        session.await_method("notifications/tools/list_changed")
+        session.listed("tools/list", "tools")
+        call("test_trigger_prompt_change")
+        session.await_method("notifications/prompts/list_changed")
+        session.listed("prompts/list", "prompts")
+
+    call("test_tool_with_progress", _meta={"progressToken": 7})
+    session.await_method("notifications/progress")
+    call("test_logging_tool")
+    session.await_method("notifications/message")
+
+
+def drive_answers(session: Session, call) -> None:
+    sampling = {"prompt": "sample"}
+    session.answers = [{"error": {"code": -1, "message": "User rejected sampling request"}}]
+    call("test_sampling", sampling, refused=True)
+    session.answers = [{"result": {"surplus": "no message at all"}}]
+    call("test_sampling", sampling, refused=True)
+    call("test_input_required_result_multiple_inputs", refused=session.revision < "2025-06-18")
+    if session.revision >= "2025-06-18":
+        for action in ["decline", "cancel"]:
+            session.answers = [{"result": {"action": action}}]
+            call("test_elicitation", {"message": "sample"})
+        call("test_input_required_result_multi_round")
+    if session.revision >= "2025-11-25":
+        use = {"type": "tool_use", "id": "use-1", "name": "weather", "input": {"city": "Ulm"}}
+        session.answers = [{"result": {"role": "assistant", "model": "none", "content": [use], "stopReason": "toolUse"}}]
+        call("test_sampling_tools")
+        call("test_elicitation_url")
+
+
+def _call(session: Session, tool: str, arguments: dict | None = None, refused: bool = False, **more) -> None:
+    result = session.request("tools/call", {"name": tool, "arguments": arguments or {}, **more})
+    if result.get("isError", False) != refused:
+        raise wire.WireError(f"{tool} in {session.revision}: {result}")
+
+
 def main() -> int:
-    entries = [entry for revision in REVISIONS for entry in drive(revision)]
+    urls = list(dict.fromkeys(url for url in [URL, FIXTURE_URL] if url))
+    entries = [entry for url in urls for revision in REVISIONS for entry in drive(url, revision)]
     text = "".join(json.dumps(entry) + "\n" for entry in entries)
     if sys.argv[1:2] != ["--check"]:
         print(text, end="")

@@ -3,7 +3,6 @@
 import collections
 import json
 import os
-import random
 import socket
 import subprocess
 import threading
@@ -32,7 +31,7 @@ class Server:
     def __init__(self, binary: Path, limits: dict[str, str] | None):
         """Without `limits`, `binary` is an example: it takes just the address and promises nothing about signals."""
         self.is_binary = limits is not None
-        self.port = _free_port()
+        self.port = wire.free_port()
         address = f"127.0.0.1:{self.port}"
         command = [str(binary), "--listen", address] if self.is_binary else [str(binary), address]
         for name, value in (limits or {}).items():
@@ -108,15 +107,7 @@ def example(name: str) -> Path:
     return build(["--release", "--example", name])
 
 
-def _free_port() -> int:
-    # Below 32768, where the kernel never takes a port for an outgoing connection of another process.
-    start = random.randrange(21000, 31000)
-    for port in range(start, start + 1000):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-                return port
-            except OSError:
-                continue
-    raise RuntimeError("no free port")
+def fixture() -> Path:
+    """The server that the official suite expects: an example, too."""
+    given = os.environ.get("MCP_RILL_FIXTURE")
+    return Path(given) if given else example("conformance")

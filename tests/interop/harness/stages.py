@@ -33,6 +33,8 @@ class Client:
 class Stage:
     # Called when the stage runs, so that nothing is installed for stages that were not asked for.
     client: Callable[[], Client]
+    # Which server it talks to: the demo of the binary, the fixture of the official suite, or both.
+    on: str = "demo"
     # A second server with default limits, to compare the paged lists with whole ones.
     wants_unpaged: bool = False
 
@@ -53,9 +55,16 @@ STAGES = {
     "ts2": Stage(lambda: Client([cache.node24(), HERE / "node" / "ts2.mjs"], cache.piece("ts2")), wants_unpaged=True),
     "py1": Stage(lambda: Client([cache.python("py1"), HERE / "python" / "py1.py"]), wants_unpaged=True),
     "py2": Stage(lambda: Client([cache.python("py2"), HERE / "python" / "py2.py"]), wants_unpaged=True),
+    "questions-ts1": Stage(lambda: Client(["node", HERE / "node" / "ts1.mjs", "questions"], cache.piece("ts1")), on="fixture"),
+    "questions-ts2": Stage(lambda: Client([cache.node24(), HERE / "node" / "ts2.mjs", "questions"], cache.piece("ts2")),
+                           on="fixture"),
+    "questions-py1": Stage(lambda: Client([cache.python("py1"), HERE / "python" / "py1.py", "questions"]), on="fixture"),
+    "questions-py2": Stage(lambda: Client([cache.python("py2"), HERE / "python" / "py2.py", "questions"]), on="fixture"),
     "inspector": Stage(lambda: Client([sys.executable, HERE / "python" / "inspector.py", cache.node24()],
                                       cache.piece("inspector"))),
-    "schema": Stage(_schema),
+    "conformance": Stage(lambda: Client([sys.executable, HERE / "python" / "conformance.py", cache.node24()],
+                                        cache.piece("conformance")), on="fixture"),
+    "schema": Stage(_schema, on="both"),
 }
 
 
@@ -99,16 +108,24 @@ def run_against(name: str, client: Client, urls: dict[str, str]) -> Tally:
     return tally
 
 
-def run_started(name: str, client: Client, executable: Path, own: bool) -> Tally:
+def run_started(name: str, client: Client, demo: Callable[[], Path], own: bool) -> Tally:
     """Runs one stage against servers of its own and checks that these end well. An example takes no limits."""
-    servers = [server.Server(executable, LIMITS if own else None)]
+    stage, servers, urls = STAGES[name], [], {}
+
+    def start(executable: Path, limits: dict[str, str] | None) -> str:
+        servers.append(server.Server(executable, limits))
+        return servers[-1].url
+
     try:
-        urls = {"INTEROP_URL": servers[0].url}
-        if own:
+        if stage.on != "fixture":
+            urls["INTEROP_URL"] = start(demo(), LIMITS if own else None)
+        if stage.on != "demo":
+            urls["INTEROP_FIXTURE_URL"] = start(server.fixture(), None)
+            urls.setdefault("INTEROP_URL", urls["INTEROP_FIXTURE_URL"])
+        if own and stage.on != "fixture":
             urls |= {"INTEROP_OWN": "1", "INTEROP_PAGE_ITEMS": str(PAGE_ITEMS), "INTEROP_KEEP_ALIVE_MS": str(KEEP_ALIVE_MS)}
-            if STAGES[name].wants_unpaged:
-                servers.append(server.Server(executable, {"shutdown_grace": LIMITS["shutdown_grace"]}))
-                urls["INTEROP_UNPAGED_URL"] = servers[1].url
+            if stage.wants_unpaged:
+                urls["INTEROP_UNPAGED_URL"] = start(demo(), {"shutdown_grace": LIMITS["shutdown_grace"]})
         tally = run_against(name, client, urls)
     finally:
         complaints = [complaint for one in servers if (complaint := one.stop())]

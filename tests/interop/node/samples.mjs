@@ -22,7 +22,8 @@ export function toolArguments(schema) {
 
 /** The required ones only: a prompt lists no schema, and an optional argument may take a few words only. */
 export function promptArguments(prompt) {
-  return Object.fromEntries((prompt.arguments ?? []).filter((one) => one.required).map(({ name }) => [name, 'sample']));
+  const names = (prompt.arguments ?? []).filter((one) => one.required).map(({ name }) => name);
+  return Object.fromEntries(names.map((name) => [name, /uri$/i.test(name) ? 'sample:uri' : 'sample']));
 }
 
 function number(schema) {

@@ -1,6 +1,7 @@
-// The TypeScript SDK 1 (`@modelcontextprotocol/sdk`), as an adapter for the checks that both SDKs share.
+// The TypeScript SDK 1 (`@modelcontextprotocol/sdk`), as an adapter for the checks and questions that both SDKs share.
 import { createRequire } from 'node:module';
 import { runChecks } from './checks.mjs';
+import { runQuestions } from './questions.mjs';
 
 const require = createRequire(`${process.env.INTEROP_PACKAGES}/`);
 const { Client } = require('@modelcontextprotocol/sdk/client/index.js');
@@ -21,11 +22,15 @@ const questions = {
   'roots/list': types.ListRootsRequestSchema,
 };
 
-await runChecks({
+const sdk = {
   Client,
   SSEClientTransport,
   UriTemplate,
   request: (client, method, params) => client.request({ method, params }, results[method] ?? types.ResultSchema),
   isResourceNotFound: ({ code }) => code === -32002,
   answer: (client, method, handler) => client.setRequestHandler(questions[method], handler),
-});
+  signal: (context) => context.signal,
+  call: (client, params, options) => client.callTool(params, undefined, options),
+};
+
+await (process.argv[2] === 'questions' ? runQuestions(sdk) : runChecks(sdk));

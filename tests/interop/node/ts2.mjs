@@ -1,7 +1,8 @@
-// The TypeScript SDK 2 (`@modelcontextprotocol/client`), as an adapter for the checks that both SDKs share.
+// The TypeScript SDK 2 (`@modelcontextprotocol/client`), as an adapter for the checks and questions that both SDKs share.
 import { createRequire } from 'node:module';
 import { assert, check } from './report.mjs';
 import { runChecks } from './checks.mjs';
+import { runQuestions } from './questions.mjs';
 
 const require = createRequire(`${process.env.INTEROP_PACKAGES}/`);
 const { Client, ResourceNotFoundError, SSEClientTransport, UriTemplate } = require('@modelcontextprotocol/client');
@@ -10,21 +11,24 @@ const { z } = require('zod');
 const anyResult = z.looseObject({});
 const known = new Set(['tools/list', 'resources/list', 'resources/templates/list', 'prompts/list']);
 
-await runChecks(
-  {
-    Client,
-    SSEClientTransport,
-    UriTemplate,
-    request: (client, method, params) =>
-      known.has(method) ? client.request({ method, params }) : client.request({ method, params }, anyResult),
-    // This SDK turns the code -32002 into an error class of its own and shows -32602.
-    isResourceNotFound: (error) => error instanceof ResourceNotFoundError,
-    answer: (client, method, handler) => client.setRequestHandler(method, handler),
-  },
-  async (client, lists) => {
-    await check('the client joins the pages of a list by itself', async () => {
-      const { tools } = await client.listTools();
-      assert.deepEqual(tools.map(({ name }) => name), lists.tools.map(({ name }) => name));
-    });
-  },
-);
+const sdk = {
+  Client,
+  SSEClientTransport,
+  UriTemplate,
+  request: (client, method, params) =>
+    known.has(method) ? client.request({ method, params }) : client.request({ method, params }, anyResult),
+  // This SDK turns the code -32002 into an error class of its own and shows -32602.
+  isResourceNotFound: (error) => error instanceof ResourceNotFoundError,
+  answer: (client, method, handler) => client.setRequestHandler(method, handler),
+  signal: (context) => context.mcpReq.signal,
+  call: (client, params, options) => client.callTool(params, options),
+};
+
+const more = async (client, lists) => {
+  await check('the client joins the pages of a list by itself', async () => {
+    const { tools } = await client.listTools();
+    assert.deepEqual(tools.map(({ name }) => name), lists.tools.map(({ name }) => name));
+  });
+};
+
+await (process.argv[2] === 'questions' ? runQuestions(sdk) : runChecks(sdk, more));

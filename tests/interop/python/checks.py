@@ -28,15 +28,15 @@ LISTS = [("list_tools", "tools", "name"), ("list_resources", "resources", "uri")
 class Connection:
     """A session on an event stream of its own, and what the transport said its session id is."""
 
-    def __init__(self, sdk, url: str):
-        self._sdk, self._url, self.session_ids = sdk, url, []
+    def __init__(self, sdk, url: str, **callbacks):
+        self._sdk, self._url, self._callbacks, self.session_ids = sdk, url, callbacks, []
 
     async def __aenter__(self) -> "Connection":
         self._stack = contextlib.AsyncExitStack()
         async with contextlib.AsyncExitStack() as stack:
             streams = await stack.enter_async_context(
                 self._sdk.sse_client(self._url, on_session_created=self.session_ids.append))
-            self.session = await stack.enter_async_context(self._sdk.session(*streams))
+            self.session = await stack.enter_async_context(self._sdk.session(*streams, **self._callbacks))
             self.initialized = plain(await self.session.initialize())
             self._stack = stack.pop_all()
         return self

@@ -1,11 +1,13 @@
-"""The Python SDK 1 (`mcp` 1.x), as an adapter for the checks that both SDKs share."""
+"""The Python SDK 1 (`mcp` 1.x), as an adapter for the checks and questions that both SDKs share."""
 
+import sys
 from datetime import timedelta
 
 from mcp import ClientSession, McpError, types
 from mcp.client.sse import sse_client
 
 import checks
+import questions
 import samples
 
 
@@ -15,9 +17,9 @@ class Sdk:
     # This SDK leaves a call without an answer when its stream ends, up to the caller's own timeout.
 
     @staticmethod
-    def session(read, write) -> ClientSession:
-        return ClientSession(read, write, read_timeout_seconds=timedelta(seconds=20), sampling_callback=_sample,
-                             elicitation_callback=_elicit, list_roots_callback=_roots)
+    def session(read, write, **callbacks) -> ClientSession:
+        usual = {"sampling_callback": _sample, "elicitation_callback": _elicit, "list_roots_callback": _roots}
+        return ClientSession(read, write, read_timeout_seconds=timedelta(seconds=20), **(usual | callbacks))
 
     @staticmethod
     def page(cursor: str | None):
@@ -30,6 +32,12 @@ class Sdk:
     @staticmethod
     async def request(session: ClientSession, method: str):
         return await session.send_request(types.Request(method=method, params={}), types.EmptyResult)
+
+    @staticmethod
+    async def tell_cancelled(session: ClientSession) -> None:
+        """This SDK does not tell the server that the last request was given up."""
+        params = types.CancelledNotificationParams(requestId=session._request_id - 1)
+        await session.send_notification(types.ClientNotification(types.CancelledNotification(params=params)))
 
 
 async def _sample(_context, _params):
@@ -44,4 +52,4 @@ async def _roots(_context):
     return types.ListRootsResult(roots=[types.Root(uri="file:///sample", name="sample")])
 
 
-checks.run_checks(Sdk)
+questions.run_questions(Sdk) if sys.argv[1:] == ["questions"] else checks.run_checks(Sdk)

@@ -1,11 +1,13 @@
-"""The Python SDK 2 (`mcp` 2.x), as an adapter for the checks that both SDKs share."""
+"""The Python SDK 2 (`mcp` 2.x), as an adapter for the checks and questions that both SDKs share."""
 
+import sys
 import warnings
 
 from mcp import ClientSession, MCPDeprecationWarning, MCPError, types
 from mcp.client.sse import sse_client
 
 import checks
+import questions
 import samples
 
 # The methods that only older revisions have are what is tested here.
@@ -17,9 +19,9 @@ class Sdk:
     Error = MCPError
 
     @staticmethod
-    def session(read, write) -> ClientSession:
-        return ClientSession(read, write, read_timeout_seconds=20, sampling_callback=_sample,
-                             elicitation_callback=_elicit, list_roots_callback=_roots)
+    def session(read, write, **callbacks) -> ClientSession:
+        usual = {"sampling_callback": _sample, "elicitation_callback": _elicit, "list_roots_callback": _roots}
+        return ClientSession(read, write, read_timeout_seconds=20, **(usual | callbacks))
 
     @staticmethod
     def page(cursor: str | None):
@@ -32,6 +34,10 @@ class Sdk:
     @staticmethod
     async def request(session: ClientSession, method: str):
         return await session.send_request(types.Request(method=method, params={}), types.EmptyResult)
+
+    @staticmethod
+    async def tell_cancelled(_session: ClientSession) -> None:
+        """This SDK has told the server by itself."""
 
 
 async def _sample(_context, _params):
@@ -46,4 +52,4 @@ async def _roots(_context):
     return types.ListRootsResult(roots=[types.Root(uri="file:///sample", name="sample")])
 
 
-checks.run_checks(Sdk)
+questions.run_questions(Sdk) if sys.argv[1:] == ["questions"] else checks.run_checks(Sdk)

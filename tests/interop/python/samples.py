@@ -52,7 +52,8 @@ def expand(template: str) -> str:
 
 def prompt_arguments(prompt: dict) -> dict[str, str]:
     """The required ones only: a prompt lists no schema, and an optional argument may take a few words only."""
-    return {argument["name"]: "sample" for argument in prompt.get("arguments") or [] if argument.get("required")}
+    names = [argument["name"] for argument in prompt.get("arguments") or [] if argument.get("required")]
+    return {name: "sample:uri" if name.lower().endswith("uri") else "sample" for name in names}
 
 
 def _number(schema: dict) -> float | int:

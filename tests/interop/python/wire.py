@@ -1,6 +1,7 @@
 """HTTP+SSE by hand over plain sockets: what the wire carries, without a client library's leniency."""
 
 import json
+import random
 import socket
 import time
 from urllib.parse import urljoin, urlsplit
@@ -19,6 +20,20 @@ class Response:
     @property
     def text(self) -> str:
         return self.body.decode()
+
+
+def free_port() -> int:
+    """A port to listen on, below 32768, where the kernel never takes one for an outgoing connection of another process."""
+    start = random.randrange(21000, 31000)
+    for port in range(start, start + 1000):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
+    raise WireError("no free port")
 
 
 def _split(url: str) -> tuple[str, int, str]:

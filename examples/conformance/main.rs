@@ -1,0 +1,39 @@
+//! The server that the official conformance suite tests: something of everything that a server can do.
+//!
+//! `cargo run --example conformance [ADDRESS]` listens on 127.0.0.1:3001, or on ADDRESS. The names and texts are the
+//! suite's; `tests/interop` runs the suite, and clients of other makers, against this server.
+//!
+//! | file | what it shows |
+//! |---|---|
+//! | `content` | the types of content; resources, a template, prompts, completion |
+//! | `work` | slow tools: progress, logs, cancelling, replies from other threads |
+//! | `questions` | asking the client in the middle of a call: forms, its model, its roots |
+//! | `changes` | lists and resources that change while the server runs |
+
+mod changes;
+mod content;
+mod questions;
+mod work;
+
+use std::io;
+
+use mcp_rill::Server;
+
+fn main() -> io::Result<()> {
+    let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:3001".to_owned());
+    let changes = changes::Changes::default();
+    let server = Server::new("mcp-rill-conformance", env!("CARGO_PKG_VERSION"))
+        .title("mcp-rill's conformance fixture")
+        .instructions("Every tool, resource and prompt here exists to be tested.");
+    let server = content::add(server);
+    let server = work::add(server);
+    let server = questions::add(server);
+    let server = changes::add(server, &changes);
+
+    let listening = server.listen(&address)?;
+    changes.begin(listening.handle());
+    for address in listening.local_addrs() {
+        eprintln!("listening on http://{address}/sse");
+    }
+    listening.run()
+}
