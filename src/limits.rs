@@ -91,6 +91,8 @@ limits! {
     json_depth_max: usize = 64;
     /// Values in one JSON text, counting members and elements; more are a parse error (−32700).
     json_values_max: usize = 100_000;
+    /// Messages of one batch, which revision 2025-03-26 has over Streamable HTTP; more are refused with 400 (−32600).
+    batch_max: usize = 100;
     /// One outgoing message. A longer result is replaced by an error (−32603) that names this limit.
     message_bytes_max: usize = 4 << 20;
     /// Output queued for one stream. Over half of it new requests get 503; over it the stream is closed.
@@ -138,6 +140,11 @@ limits! {
     linger_timeout: Duration = Duration::from_secs(2);
     /// After a refusal: how much the peer may go on sending before the connection is closed.
     linger_bytes_max: usize = 256 << 10;
+    /// How long a session of Streamable HTTP may be unused: without a request, an open call, an open stream. Then it ends,
+    /// and its id gets 404.
+    session_idle_timeout: Duration = Duration::from_secs(30 * 60);
+    /// The same for one whose client has sent neither `notifications/initialized` nor a request after `initialize`.
+    initialize_timeout: Duration = Duration::from_secs(60);
     /// A stream without output for this long gets a comment, so that proxies keep it open.
     keep_alive: Duration = Duration::from_secs(15);
     /// After a shutdown began: how long queued output and running calls may take before the rest is reset.

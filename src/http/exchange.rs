@@ -13,7 +13,7 @@
 
 use super::conn::{Conn, Nanos, State};
 use super::response::{Response, Shared};
-use crate::Now;
+use crate::{Limits, Now};
 
 /// The place of a chunk's size before the chunk is written. Leading zeros are lawful (RFC 9112 §7.1).
 const SIZE_PLACE: &[u8] = b"00000000\r\n";
@@ -75,7 +75,20 @@ impl Conn {
         self.state = State::after(to);
         self.since = Nanos::of(now);
         self.fresh = false;
-        self.settle(now, quiet, shared);
+        if self.input.is_empty() || !matches!(self.state, State::Head { .. }) {
+            return self.settle(now, quiet, shared);
+        }
+        // Requests came meanwhile: they wait for `resume`, also where the peer has sent all it had to say.
+        self.stalled = true;
+        if quiet {
+            self.wrote = Nanos::of(now);
+        }
+    }
+
+    /// Whether requests wait for [`resume`](Conn::resume) and there is room for their answers.
+    pub fn wants_resume(&self, limits: &Limits) -> bool {
+        let waits = self.stalled && matches!(self.state, State::Head { .. });
+        waits && self.output.len() < limits.turn_bytes_max
     }
 }
 
