@@ -259,6 +259,22 @@ pub fn is_batch(bytes: &[u8]) -> bool {
     bytes.trim_ascii_start().starts_with(b"[")
 }
 
+/// The messages of a batch as they stand (JSON-RPC 2.0, section 6), each for [`parse`]. Only revision 2025-03-26 has
+/// them.
+///
+/// # Errors
+/// −32700 if the text is not JSON, not UTF-8, or over a limit.
+///
+/// ```
+/// use mcp_rill::{Limits, jsonrpc::split_batch};
+/// let items = split_batch(br#"[ {"a":1}, 2 ]"#, &Limits::DEFAULT)?;
+/// assert_eq!(items.iter().map(|item| item.get()).collect::<Vec<_>>(), [r#"{"a":1}"#, "2"]);
+/// # Ok::<(), mcp_rill::jsonrpc::Error>(())
+/// ```
+pub fn split_batch<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Vec<&'a RawValue>, Error> {
+    serde_json::from_str(scan(bytes, limits)?).map_err(Error::parse_error)
+}
+
 /// Reads one message.
 ///
 /// Members besides `jsonrpc`, `id`, `method`, `params`, `result` and `error` are ignored. Inside `params`, `result`

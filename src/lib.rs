@@ -16,7 +16,7 @@
 //! }
 //! ```
 //!
-//! Clients connect to `http://127.0.0.1:3001/sse`. From here: [`Server`] is the builder, [`schema!`] makes argument
+//! Clients connect to `http://127.0.0.1:3001/mcp` (Streamable HTTP) or to `http://127.0.0.1:3001/sse` (HTTP+SSE). From here: [`Server`] is the builder, [`schema!`] makes argument
 //! types, [`Content`] and its kin are what handlers return, [`Limits`] bounds everything.
 //!
 //! # Three depths

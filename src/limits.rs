@@ -99,6 +99,8 @@ limits! {
     json_values_max: usize = 100_000;
     /// A request's id, which is kept while the call is open and repeated in its answer; a longer one is refused (−32600).
     id_bytes_max: usize = 1 << 10;
+    /// Messages of one batch, which revision 2025-03-26 has over Streamable HTTP; more are refused with 400 (−32600).
+    batch_max: usize = 100;
     /// The result or error in one outgoing message, or a whole notification. A longer result is replaced by an error
     /// (−32603) that names this limit.
     message_bytes_max: usize = 4 << 20;
@@ -147,6 +149,11 @@ limits! {
     linger_timeout: Duration = Duration::from_secs(2);
     /// After a refusal: how much the peer may go on sending before the connection is closed.
     linger_bytes_max: usize = 256 << 10;
+    /// How long a session of Streamable HTTP may be unused: without a request, an open call, an open stream. Then it ends,
+    /// and its id gets 404.
+    session_idle_timeout: Duration = Duration::from_secs(30 * 60);
+    /// The same for one whose client has sent neither `notifications/initialized` nor a request after `initialize`.
+    initialize_timeout: Duration = Duration::from_secs(60);
     /// A stream without output for this long gets a comment, so that proxies keep it open.
     keep_alive: Duration = Duration::from_secs(15);
     /// After a shutdown began: how long queued output and running calls may take before the rest is reset. The library

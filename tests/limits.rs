@@ -64,8 +64,12 @@ const TESTED: &[(&str, Tests)] = &[
     ("shutdown_grace", &[after_the_grace_the_rest_is_reset, a_finished_shutdown_has_no_deadline]),
 ];
 
-/// Limits whose tests need questions or threads: those are in `tests/calls.rs` and `tests/notices.rs`.
+/// Limits whose tests need questions or threads: those are in `tests/calls.rs` and `tests/notices.rs`; or Streamable HTTP:
+/// those are in `tests/streamable.rs`.
 const ELSEWHERE: &[&str] = &[
+    "batch_max",
+    "session_idle_timeout",
+    "initialize_timeout",
     "rounds_max",
     "subscriptions_max",
     "workers",

@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! # Why it is so.
-//! set page_items_max=2 base_path=/mcp      limits, paths, allow_host=…, allow_origin=…
+//! set page_items_max=2 base_path=/mcp      limits, paths, allow_host=…, allow_origin=…, tools=streaming
 //! session 1                                connection 1 opens a stream (in full: sse.txt)
 //! 2> GET /x HTTP/1.1                       connection 2 sends: a head's lines and chunks end in CR LF, other bodies have
 //!                                          LF between lines
@@ -13,6 +13,8 @@
 //! 2< HTTP/1.1 404 Not Found                and gets exactly this: a body ends where its length says,
 //! 2< Date: {date}                          every line of a stream in LF
 //! 1< data: … {id}                          the id of the first session; {id2} of the second
+//! 1< 00000027                              the size of a chunk, whose lines end in LF again; the empty line after it is its
+//!                                          end
 //! post 2: {"jsonrpc":…}                    connection 2 posts this into the first session and gets 202 (in full: post.txt)
 //! 2> (half-close)   2> (reset)             the client's side ends
 //! 2< (end)                                 the server's side ends
@@ -91,6 +93,7 @@ fn parse(text: &str) -> Vec<Step> {
 
 fn server(steps: &[Step]) -> Server {
     let (mut limits, mut settings) = (Limits::DEFAULT, Settings::default());
+    let mut streams = false;
     let sets = steps.iter().filter_map(|step| match step {
         Step::Set(text) => Some(text),
         _ => None,
@@ -101,12 +104,15 @@ fn server(steps: &[Step]) -> Server {
             "base_path" => settings.base_path = value,
             "sse_path" => settings.sse_path = value,
             "message_path" => settings.message_path = value,
+            "mcp_path" => settings.mcp_path = value,
+            "tools" => streams = value == "streaming",
             "allow_host" => settings.hosts.push(value),
             "allow_origin" => settings.origins.push(value),
             limit => limits.set(limit, &value).unwrap(),
         }
     }
-    demo::server().limits(limits).settings(settings)
+    let server = if streams { demo::streaming(demo::server()) } else { demo::server() };
+    server.limits(limits).settings(settings)
 }
 
 /// Lines of requests as bytes.
@@ -149,6 +155,21 @@ enum Part {
     Head,
     Length(usize),
     Stream,
+    /// The size of a chunk, its bytes, the line end after it, and the one after the last.
+    ChunkSize,
+    Chunk(usize),
+    ChunkEnd,
+    LastChunk,
+}
+
+impl Part {
+    /// What ends a line here.
+    fn line_end(self) -> &'static [u8] {
+        match self {
+            Part::Length(_) | Part::Stream | Part::Chunk(_) => b"\n",
+            Part::Head | Part::ChunkSize | Part::ChunkEnd | Part::LastChunk => b"\r\n",
+        }
+    }
 }
 
 /// Cuts what the server sends into lines as transcripts have them, and puts them together again.
@@ -156,6 +177,7 @@ enum Part {
 struct Format {
     part: Part,
     length: Option<usize>,
+    chunked: bool,
 }
 
 impl Format {
@@ -168,8 +190,10 @@ impl Format {
         if line == "HTTP/1.1 100 Continue" {
             self.length = Some(0);
         }
+        self.chunked |= line == "Transfer-Encoding: chunked";
         if line.is_empty() {
             self.part = match self.length.take() {
+                _ if std::mem::take(&mut self.chunked) => Part::ChunkSize,
                 Some(0) => Part::Head,
                 Some(length) => Part::Length(length),
                 None => Part::Stream,
@@ -177,26 +201,38 @@ impl Format {
         }
     }
 
+    /// A line was passed that took this many bytes, its end included.
+    fn pass(&mut self, line: &str, bytes: usize) {
+        match self.part {
+            Part::Head => self.head_line(line),
+            Part::Length(left) => {
+                self.part = if left <= bytes { Part::Head } else { Part::Length(left - bytes) };
+            }
+            Part::Stream => {}
+            Part::ChunkSize => {
+                self.part = match usize::from_str_radix(line, 16).unwrap() {
+                    0 => Part::LastChunk,
+                    size => Part::Chunk(size),
+                }
+            }
+            Part::Chunk(left) => {
+                self.part = if left <= bytes { Part::ChunkEnd } else { Part::Chunk(left - bytes) };
+            }
+            Part::ChunkEnd => self.part = Part::ChunkSize,
+            Part::LastChunk => self.part = Part::Head,
+        }
+    }
+
     fn bytes_of(&mut self, lines: &[String]) -> Vec<u8> {
         let mut bytes = Vec::new();
         for line in lines {
             bytes.extend_from_slice(line.as_bytes());
-            match &mut self.part {
-                Part::Head => {
-                    bytes.extend_from_slice(b"\r\n");
-                    self.head_line(line);
-                }
-                Part::Length(left) => {
-                    *left = left.saturating_sub(line.len());
-                    if *left == 0 {
-                        self.part = Part::Head;
-                    } else {
-                        *left -= 1;
-                        bytes.push(b'\n');
-                    }
-                }
-                Part::Stream => bytes.push(b'\n'),
-            }
+            // A body ends where its length says, without a line end.
+            let size = line.len() + placeholder_growth(line);
+            let ends = matches!(self.part, Part::Length(left) if left <= size);
+            let end = if ends { b"" } else { self.part.line_end() };
+            bytes.extend_from_slice(end);
+            self.pass(line, size + end.len());
         }
         bytes
     }
@@ -204,7 +240,7 @@ impl Format {
     fn lines_of(&mut self, mut bytes: &[u8]) -> Vec<String> {
         let mut lines = Vec::new();
         while !bytes.is_empty() {
-            let end: &[u8] = if self.part == Part::Head { b"\r\n" } else { b"\n" };
+            let end = self.part.line_end();
             let most = match self.part {
                 Part::Length(left) => left.min(bytes.len()),
                 _ => bytes.len(),
@@ -213,16 +249,7 @@ impl Format {
             let line = String::from_utf8(bytes[..found.unwrap_or(most)].to_vec()).unwrap();
             let used = found.map_or(most, |at| at + end.len());
             bytes = &bytes[used..];
-            match &mut self.part {
-                Part::Head => self.head_line(&line),
-                Part::Length(left) => {
-                    *left -= used;
-                    if *left == 0 {
-                        self.part = Part::Head;
-                    }
-                }
-                Part::Stream => {}
-            }
+            self.pass(&line, used);
             lines.push(line);
         }
         lines
@@ -477,7 +504,9 @@ fn fill(expected: &str, got: &str, ids: &[String]) -> String {
 }
 
 fn to_placeholders(line: &str, ids: &mut Vec<String>) -> String {
-    if let Some(id) = line.strip_prefix("Mcp-Session-Id: ") {
+    if let Some(id) = line.strip_prefix("Mcp-Session-Id: ")
+        && !ids.iter().any(|known| known == id)
+    {
         ids.push(id.to_owned());
     }
     let mut line = match line.strip_prefix("Date: ") {

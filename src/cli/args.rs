@@ -30,12 +30,13 @@ mcp-rill serves the Model Context Protocol over HTTP.
 
 Usage: mcp-rill [serve] [OPTIONS]
 
-With no options it serves a demo on http://127.0.0.1:3001/sse.
+With no options it serves a demo on http://127.0.0.1:3001/mcp, and to older clients on /sse.
 
 Options:
   --listen ADDR         Listen on HOST:PORT; may be given several times [127.0.0.1:3001]
-  --sse-path PATH       Where clients open their stream [/sse]
-  --message-path PATH   Where clients post their messages [/messages]
+  --mcp-path PATH       Where clients of Streamable HTTP connect to [/mcp]
+  --sse-path PATH       Where clients of HTTP+SSE open their stream [/sse]
+  --message-path PATH   Where clients of HTTP+SSE post their messages [/messages]
   --base-path PATH      What a reverse proxy puts in front of all paths
   --allow-host NAME     Allow requests to this host name; may be given several times
   --allow-origin ORIGIN Allow web pages of this origin (https://app.example); may be given several times
@@ -68,6 +69,7 @@ pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Com
             Arg::Short('V') | Arg::Long("version") => return Ok(Command::Version),
             Arg::Value(command) if first && command == "serve" => {}
             Arg::Long("listen") => serve.listen.push(text(&mut parser)?),
+            Arg::Long("mcp-path") => serve.settings.mcp_path = text(&mut parser)?,
             Arg::Long("sse-path") => serve.settings.sse_path = text(&mut parser)?,
             Arg::Long("message-path") => serve.settings.message_path = text(&mut parser)?,
             Arg::Long("base-path") => serve.settings.base_path = text(&mut parser)?,

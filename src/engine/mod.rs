@@ -23,6 +23,8 @@
 //!                │        ▲
 //!     GET /sse   ▼        │ frames
 //!             session ────┘◀── POST /messages on other connections
+//!
+//!     POST /mcp ──▶ session ──▶ the answer to that POST; GET /mcp for what belongs to none
 //! ```
 //!
 //! ```
@@ -49,11 +51,19 @@
 //! assert!(engine.is_stopping() && engine.is_finished());
 //! ```
 
+mod admit;
+mod budget;
+mod calls;
+mod deliver;
+mod lives;
+mod negotiate;
 mod observe;
+mod post;
 mod routes;
 mod sse;
+mod streamable;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -65,11 +75,15 @@ use crate::http::conn::{After, Conn, Handler, Reply, Verdict};
 use crate::http::head::Head;
 use crate::http::response::Shared;
 use crate::mcp::{
-    CallKey, Dispatch, Handle, Jobs, Mailbox, Outbox, Peer, Server, Service, Session, Settings, Slot,
+    CallKey, Dispatch, Handle, Jobs, Mailbox, Outbox, Peer, Server, Service, Session, Settings,
 };
 use crate::slab::{Key, Slab};
 use crate::timers::{Link, Linked, Nanos, Timers};
-use crate::{Limits, Now, jsonrpc};
+use crate::{Limits, Now};
+use calls::OpenCall;
+use deliver::Held;
+use lives::Life;
+use post::Post;
 
 /// Names one connection for ever.
 ///
@@ -121,16 +135,20 @@ pub struct Engine {
     conns: Slab<Connection>,
     timers: Timers,
     sessions: Slab<Open>,
+    /// When sessions that have no stream to end with are looked at.
+    session_timers: Timers,
     /// The slot of each session; its entry repeats the id.
     by_id: HashMap<Uuid, u32>,
     calls: Slab<OpenCall>,
     outbox: Outbox,
+    /// What is in the outbox may be for the connection whose turn it is: it stays there until that turn is over.
+    deferring: bool,
     /// Connections that may have something to do; each is in it once.
     ready: VecDeque<Key>,
     service_due: Option<Duration>,
     mailbox: Arc<Mailbox>,
     jobs: Arc<Jobs>,
-    /// Bytes in all [`Open::held`], and in the ids of all calls.
+    /// Bytes in all [`Connection::held`], in the replies of all [`Post`]s, and in the ids of all calls.
     held_bytes: usize,
     /// No room for another connection until there is a good deal of it.
     full: bool,
@@ -142,7 +160,12 @@ pub struct Engine {
 struct Connection {
     http: Conn,
     peer: Peer,
+    /// The session whose stream this is.
     session: Option<Key>,
+    /// The requests of which the answer is awaited on this connection.
+    post: Option<Box<Post>>,
+    /// What a slow stream has not been told.
+    held: Option<Box<Held>>,
     timer: Link,
     /// When the stream last got output, for keep-alive comments.
     last_output: Nanos,
@@ -154,6 +177,13 @@ struct Connection {
     closing: bool,
 }
 
+impl Connection {
+    /// Whether it carries a stream, or an answer that may become one.
+    fn is_streaming(&self) -> bool {
+        self.session.is_some() || self.post.as_ref().is_some_and(|post| post.sse)
+    }
+}
+
 impl Linked for Connection {
     fn link(&mut self) -> &mut Link {
         &mut self.timer
@@ -163,23 +193,20 @@ impl Linked for Connection {
 /// One session, and where its messages go.
 struct Open {
     session: Session,
-    conn: Key,
+    /// Its stream: over HTTP+SSE what it lives and dies with, over Streamable HTTP the one of a GET, if there is one.
+    conn: Option<Key>,
     /// The first of its open calls.
     calls: Option<CallKey>,
     calls_count: u32,
-    /// What a slow stream has not been told.
-    held: Option<Box<Held>>,
+    /// How long it lives, if it is one of Streamable HTTP.
+    life: Option<Box<Life>>,
+    timer: Link,
 }
 
-/// Notifications that wait until a stream takes more, the latest of each kind.
-#[derive(Default)]
-struct Held(BTreeMap<Slot, Box<[u8]>>);
-
-/// One request that waits for its result.
-struct OpenCall {
-    session: Key,
-    id: jsonrpc::Id,
-    next: Option<CallKey>,
+impl Linked for Open {
+    fn link(&mut self) -> &mut Link {
+        &mut self.timer
+    }
 }
 
 impl Engine {
@@ -205,9 +232,11 @@ impl Engine {
             conns: Slab::default(),
             timers: Timers::default(),
             sessions: Slab::default(),
+            session_timers: Timers::default(),
             by_id: HashMap::new(),
             calls: Slab::default(),
             outbox: Outbox::default(),
+            deferring: false,
             ready: VecDeque::new(),
             service_due: None,
             mailbox,
@@ -247,32 +276,6 @@ impl Engine {
         self.observer = Some(Box::new(observer));
     }
 
-    /// Whether [`open`](Engine::open) may be called. At `connections_max` this closes the connection that has been idle
-    /// longest between two requests, and says no until that is done; if none is idle it says no until a tenth is free.
-    pub fn has_room(&mut self) -> bool {
-        let max = self.shared.limits.connections_max;
-        if self.stopping.is_some() {
-            return false;
-        }
-        if self.conns.len() < max && !(self.full && self.conns.len() > max - max / 10) {
-            self.full = false;
-            return true;
-        }
-        self.full = !self.evict_idle();
-        false
-    }
-
-    /// Closes the connection that has been idle longest between two requests; says whether there was one. For drivers
-    /// that run out of descriptors.
-    pub fn evict_idle(&mut self) -> bool {
-        let idle = self.conns.iter().filter(|(_, conn)| !conn.closing);
-        let longest = idle.filter_map(|(key, conn)| Some((conn.http.idle_since()?, key))).min();
-        longest.is_some_and(|(_, key)| {
-            self.close(key);
-            true
-        })
-    }
-
     /// A peer connected.
     pub fn open(&mut self, now: Now, peer: Peer) -> ConnKey {
         self.at(now);
@@ -281,6 +284,8 @@ impl Engine {
             http: Conn::new(now),
             peer,
             session: None,
+            post: None,
+            held: None,
             timer: Link::default(),
             last_output: Nanos::of(now),
             queued: false,
@@ -322,11 +327,8 @@ impl Engine {
         if entry.http.sent(now, count, &mut self.shared) {
             self.with_http(now, conn.0, |http, turn| http.resume(now, turn));
         }
-        let session = self.conns.get(conn.0).and_then(|conn| conn.session);
-        if let Some(session) =
-            session.filter(|key| self.sessions.get(*key).is_some_and(|open| open.held.is_some()))
-        {
-            self.release_held(now, session);
+        if self.conns.get(conn.0).is_some_and(|conn| conn.held.is_some()) {
+            self.release_held(now, conn.0);
         }
         self.enqueue(conn.0);
     }
@@ -339,6 +341,7 @@ impl Engine {
         for key in due {
             self.expire(now, key);
         }
+        self.expire_sessions(now);
         if self.mailbox.has_mail() || self.service_due.is_some_and(|due| due <= now.mono) {
             self.service.tick(now, &mut self.outbox);
             self.flush(now);
@@ -359,13 +362,17 @@ impl Engine {
         self.stopping = Some(self.stopping.map_or(deadline, |before| before.min(deadline)));
         let all: Vec<Key> = self.conns.iter().map(|(key, _)| key).collect();
         all.into_iter().for_each(|key| self.finish(key));
+        self.end_sessions_if_over();
     }
 
     /// Ends a connection in good order, unless calls are open that will still be answered on it.
     pub(super) fn finish(&mut self, key: Key) {
         let Some(conn) = self.conns.get_mut(key) else { return };
         let open = conn.session.and_then(|session| self.sessions.get(session));
-        if open.is_none_or(|open| open.calls.is_none()) {
+        let answers = open.is_some_and(|open| open.life.is_none() && open.calls.is_some());
+        // A streamed answer to HTTP/1.0 looks like a stream, and ends by itself.
+        let ends = conn.post.is_some() && conn.http.is_stream();
+        if !(answers || ends) {
             conn.http.finish(&mut self.shared);
             self.enqueue(key);
         }
@@ -389,6 +396,11 @@ impl Engine {
             if conn.closing {
                 self.remove(key);
                 return Action::Close(ConnKey(key));
+            }
+            if conn.http.wants_resume(&self.shared.limits) {
+                // Before writing: what is answered now leaves in the same write.
+                self.with_http(self.now, key, |http, turn| http.resume(turn.now, turn));
+                continue;
             }
             if !conn.http.outgoing().is_empty() {
                 if !conn.blocked {
@@ -418,7 +430,7 @@ impl Engine {
         }
         // With nothing left to reset, the end of the grace is no reason to wake up.
         let stopping = self.stopping.filter(|_| !self.conns.is_empty());
-        let deadlines = [self.timers.next(), self.service_due, stopping];
+        let deadlines = [self.timers.next(), self.session_timers.next(), self.service_due, stopping];
         Action::Wait(deadlines.into_iter().flatten().min())
     }
 
@@ -464,11 +476,6 @@ impl Engine {
         }
     }
 
-    /// What `buffered_bytes_max` bounds.
-    fn spent_bytes(&self) -> usize {
-        self.shared.pool.used() + self.held_bytes + self.service.held_bytes()
-    }
-
     /// Runs `act` on a connection's HTTP side with the rest of the engine at hand.
     fn with_http(&mut self, now: Now, key: Key, act: impl FnOnce(&mut Conn, &mut Turn<'_>)) {
         self.at(now);
@@ -482,6 +489,10 @@ impl Engine {
         act(&mut http, &mut Turn { engine: self, key, now, session: None });
         if let Some(conn) = self.conns.get_mut(key) {
             conn.http = http;
+        }
+        if std::mem::take(&mut self.deferring) {
+            self.flush(now);
+            self.complete_post(now, key);
         }
         self.report_refusals(key);
         self.relieve();
@@ -518,7 +529,7 @@ impl Engine {
     /// that was enqueued, once in a turn, unless it is to be written to, since `sent` enqueues it again.
     fn schedule(&mut self, key: Key) {
         let Some(conn) = self.conns.get(key) else { return };
-        let silent = conn.session.map(|_| conn.last_output.after(self.shared.limits.keep_alive));
+        let silent = conn.is_streaming().then(|| conn.last_output.after(self.shared.limits.keep_alive));
         let deadline = conn.http.deadline(&self.shared.limits).into_iter().chain(silent).min();
         if let Some(deadline) = deadline {
             self.timers.wake_by(&mut self.conns, key, deadline);
@@ -536,51 +547,10 @@ impl Engine {
             if lost {
                 self.tell_slow_reader(key, backlog_bytes);
             }
-        } else if conn.session.is_some() && conn.last_output.after(keep_alive) <= now.mono {
+        } else if conn.is_streaming() && conn.last_output.after(keep_alive) <= now.mono {
             self.comment(now, key);
         }
         self.enqueue(key);
-    }
-
-    /// Keeps what all connections hold within the budget: while it is over, the one that holds most gives it up.
-    /// Everything counts, bodies and responses too: whoever fills the budget with them must not cost others their streams.
-    fn relieve(&mut self) {
-        if self.spent_bytes() > self.shared.limits.buffered_bytes_max {
-            // Nobody loses a stream for memory that is merely spare.
-            self.conns.values_mut().for_each(|conn| conn.http.shrink(&mut self.shared));
-        }
-        while self.spent_bytes() > self.shared.limits.buffered_bytes_max {
-            let open = self.conns.iter().filter(|(_, conn)| !conn.closing);
-            let largest = open.map(|(key, conn)| (conn.http.held(), key)).max();
-            let Some((1.., key)) = largest else { return };
-            let Some(conn) = self.conns.get_mut(key) else { return };
-            let backlog_bytes = conn.http.outgoing().len();
-            if conn.http.shed(self.now, &mut self.shared) {
-                self.tell_slow_reader(key, backlog_bytes);
-            }
-            self.report_refusals(key);
-            self.enqueue(key);
-            // The rest is held for calls, and freed when their sessions are taken out: closing more would not help now.
-            if self.shared.pool.used() <= self.shared.limits.buffered_bytes_max {
-                return;
-            }
-        }
-    }
-
-    /// Closes a connection whose client does not read; its memory is free at once.
-    fn drop_slow_reader(&mut self, key: Key) {
-        let Some(conn) = self.conns.get_mut(key) else { return };
-        let backlog_bytes = conn.http.outgoing().len();
-        conn.http.abort(&mut self.shared);
-        self.tell_slow_reader(key, backlog_bytes);
-        self.enqueue(key);
-    }
-
-    fn tell_slow_reader(&mut self, key: Key, backlog_bytes: usize) {
-        self.stats.slow_readers += 1;
-        if let (Some(observer), Some(conn)) = (&mut self.observer, self.conns.get(key)) {
-            observer(&Event::SlowReader { peer: &conn.peer, backlog_bytes });
-        }
     }
 
     /// Marks a connection for closing. It is taken out by `poll`, never in the middle of something.
@@ -595,9 +565,12 @@ impl Engine {
         self.timers.clear(&mut self.conns, key);
         let Some(mut conn) = self.conns.remove(key) else { return };
         conn.http.release(&mut self.shared);
+        self.held_bytes -= conn.held.map_or(0, |held| held.bytes());
+        self.held_bytes -= conn.post.map_or(0, |post| post.held_bytes());
         if let Some(session) = conn.session {
-            self.end_session(session, &conn.peer);
+            self.stream_ended(session, key, &conn.peer);
         }
+        self.end_sessions_if_over();
     }
 
     fn observe(&mut self, event: &Event<'_>) {
@@ -661,7 +634,7 @@ mod tests {
 
     #[test]
     fn an_idle_session_is_small() {
-        assert!(size_of::<Connection>() <= 160, "{}", size_of::<Connection>());
-        assert!(size_of::<Open>() <= 88, "{}", size_of::<Open>());
+        assert!(size_of::<Connection>() <= 184, "{}", size_of::<Connection>());
+        assert!(size_of::<Open>() <= 112, "{}", size_of::<Open>());
     }
 }

@@ -11,14 +11,20 @@
 //! Host and Origin come first and on every path, so that a web page which reached this server by DNS rebinding learns
 //! nothing, not even from errors.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
+use super::negotiate::Accepted;
 use crate::http::conn::Answer;
 use crate::http::head::{Head, Single};
+use crate::jsonrpc::{Error, write_error_body};
 use crate::mcp::{Peer, Settings};
 
 /// A query that is copied into the endpoint may have this many bytes.
 const QUERY_BYTES_MAX: usize = 1 << 10;
+
+/// The media type of JSON-RPC messages over Streamable HTTP.
+pub(super) const JSON: &str = "application/json";
 
 /// What a lawful request asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,13 +35,22 @@ pub(crate) enum Route<'a> {
     StreamHead,
     /// `POST /messages`: a message into the session of this id.
     Message { session: &'a str },
+    /// `POST /mcp`: messages of Streamable HTTP.
+    McpPost,
+    /// `GET /mcp`: a session's stream.
+    McpGet,
+    /// `DELETE /mcp`: the end of a session.
+    McpDelete,
 }
 
 /// Decides what serves the request.
 pub(crate) fn route<'a>(head: &Head<'a>, settings: &Settings, peer: &Peer) -> Result<Route<'a>, Answer> {
-    check_host(head, settings, peer)?;
-    check_origin(head, settings, peer)?;
     let path = relative(head.path, settings);
+    let checked = check_host(head, settings, peer).and_then(|()| check_origin(head, settings, peer));
+    if path == settings.mcp_path {
+        return checked.and_then(|()| mcp(head, path)).map_err(as_error);
+    }
+    checked?;
     if path == settings.sse_path {
         let query = head.query.unwrap_or_default();
         return match head.method {
@@ -56,7 +71,10 @@ pub(crate) fn route<'a>(head: &Head<'a>, settings: &Settings, peer: &Peer) -> Re
     }
     Err(Answer::text(
         404,
-        format!("nothing is served at `{}`; MCP clients connect to `{}`", head.path, settings.sse_path),
+        format!(
+            "nothing is served at `{}`; MCP clients connect to `{}` or, for HTTP+SSE, to `{}`",
+            head.path, settings.mcp_path, settings.sse_path
+        ),
     ))
 }
 
@@ -74,8 +92,38 @@ fn not_allowed(method: &str, path: &str, allow: &'static str) -> Answer {
     Answer::text(405, format!("`{path}` takes {allow}, not {method}")).header("Allow", allow)
 }
 
+fn mcp<'a>(head: &Head<'_>, path: &str) -> Result<Route<'a>, Answer> {
+    match head.method {
+        "POST" => {
+            let accepted = Accepted::of(head);
+            if !accepted.json && !accepted.events {
+                let text = "Not acceptable: answers are application/json or text/event-stream; accept both";
+                return Err(Answer::text(406, text));
+            }
+            check_json(head, 415).map(|()| Route::McpPost)
+        }
+        "GET" => Ok(Route::McpGet),
+        "DELETE" => Ok(Route::McpDelete),
+        method => Err(not_allowed(method, path, "GET, POST, DELETE")),
+    }
+}
+
+/// A refusal as Streamable HTTP has it: its body is a JSON-RPC error response (MCP 2025-11-25, transports: "the HTTP
+/// response body MAY comprise a JSON-RPC error response that has no id").
+pub(crate) fn refusal(status: u16, code: i64, text: impl Into<Cow<'static, str>>) -> Answer {
+    let mut body = Vec::new();
+    write_error_body(&mut body, None, &Error::new(code, text));
+    Answer { status, content_type: Some(JSON.into()), body, ..Answer::default() }
+}
+
+/// The same refusal with its sentence in a JSON-RPC error.
+pub(crate) fn as_error(answer: Answer) -> Answer {
+    let text = String::from_utf8_lossy(&answer.body).into_owned();
+    Answer { headers: answer.headers, ..refusal(answer.status, -32000, text) }
+}
+
 fn message<'a>(head: &Head<'a>) -> Result<Route<'a>, Answer> {
-    check_json(head)?;
+    check_json(head, 400)?;
     let query = head.query.unwrap_or_default();
     let mut sessions = parameters(query).filter_map(|parameter| value_of(parameter, "sessionId"));
     match (sessions.next(), sessions.next()) {
@@ -85,7 +133,8 @@ fn message<'a>(head: &Head<'a>) -> Result<Route<'a>, Answer> {
     }
 }
 
-fn check_json(head: &Head<'_>) -> Result<(), Answer> {
+/// `status` is what a wrong Content-Type gets.
+fn check_json(head: &Head<'_>, status: u16) -> Result<(), Answer> {
     let mut fields = head.headers_named("content-type");
     let (first, second) = (fields.next(), fields.next());
     let value = first.unwrap_or_default();
@@ -96,7 +145,7 @@ fn check_json(head: &Head<'_>) -> Result<(), Answer> {
             (_, Some(_)) => "there are several".to_owned(),
             _ => format!("it is `{}`", printable(&String::from_utf8_lossy(value))),
         };
-        return Err(Answer::text(400, format!("Content-Type must be application/json, but {found}")));
+        return Err(Answer::text(status, format!("Content-Type must be application/json, but {found}")));
     }
     match head.header("content-encoding") {
         None | Some(b"identity") => Ok(()),

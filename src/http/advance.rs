@@ -80,6 +80,7 @@ impl Conn {
                     }
                 }
                 State::Body(_) => used += self.body(now, rest, handler),
+                State::Waiting(_) | State::Chunks(_) => return used,
                 State::Stream | State::Closing | State::Linger | State::Closed => {
                     self.drop_input(rest.len(), &handler.shared().limits);
                     return bytes.len();
@@ -101,7 +102,7 @@ impl Conn {
                 return end;
             }
         };
-        let to = To { head_only: head.method == "HEAD", keep_alive: head.keep_alive };
+        let to = To::of(&head);
         let length = match head.framing {
             Framing::None => Some(0),
             Framing::Length(length) => usize::try_from(length).ok(),
@@ -197,7 +198,7 @@ impl Conn {
     }
 
     fn deliver<H: Handler>(&mut self, now: Now, head: &Head<'_>, body: &[u8], handler: &mut H) {
-        let to = To { head_only: head.method == "HEAD", keep_alive: head.keep_alive };
+        let to = To::of(head);
         let mut reply = Reply { output: &mut self.output, to, outcome: Outcome::None };
         handler.request(head, body, &mut reply);
         if reply.outcome == Outcome::None {
@@ -207,7 +208,12 @@ impl Conn {
             reply.send(handler.shared(), &Response::text(500, &text));
         }
         let Reply { to, outcome, .. } = reply;
-        self.answered(now, if outcome == Outcome::Stream { State::Stream } else { State::after(to) });
+        let state = match outcome {
+            Outcome::Stream => State::Stream,
+            Outcome::Wait => State::Waiting(to),
+            Outcome::None | Outcome::Sent => State::after(to),
+        };
+        self.answered(now, state);
     }
 
     fn answer(&mut self, now: Now, answer: &Answer, to: To, shared: &mut Shared) {
@@ -226,7 +232,7 @@ impl Conn {
         let retry: &[(&str, &str)] = if refusal.status == 503 { &[("Retry-After", "1")] } else { &[] };
         let response = Response { headers: retry, ..Response::text(refusal.status, &refusal.reason) };
         shared.refused(refusal.status, refusal.reason.as_bytes());
-        shared.respond(&mut self.output, &response, To { head_only, keep_alive: false });
+        shared.respond(&mut self.output, &response, To { head_only, keep_alive: false, chunks: false });
         self.state = State::Closing;
     }
 
@@ -247,7 +253,8 @@ impl Conn {
     /// Runs at the end of each call that may change the state.
     pub(super) fn settle(&mut self, now: Now, quiet: bool, shared: &mut Shared) {
         let is_head = matches!(self.state, State::Head { .. });
-        self.stalled = is_head && self.output.len() >= shared.limits.turn_bytes_max;
+        let max = shared.limits.turn_bytes_max;
+        self.stalled = is_head && self.output.len() >= max || self.is_waiting() && self.input.len() >= max;
         if self.eof && !self.stalled {
             match self.state {
                 State::Head { began: false, .. } => self.state = State::Closing,
@@ -256,11 +263,11 @@ impl Conn {
                     self.refuse(shared, &Refusal::new(400, reason), false);
                 }
                 State::Stream => self.state = State::Closed,
-                State::Closing | State::Linger | State::Closed => {}
+                State::Waiting(_) | State::Chunks(_) | State::Closing | State::Linger | State::Closed => {}
             }
         }
         match self.state {
-            State::Head { .. } | State::Body(_) => {}
+            State::Head { .. } | State::Body(_) | State::Waiting(_) | State::Chunks(_) => {}
             State::Stream | State::Closing | State::Linger => self.input.clear(&mut shared.pool),
             State::Closed => self.release(shared),
         }

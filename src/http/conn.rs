@@ -10,6 +10,8 @@
 //!  Head      parsed     head_timeout (no byte yet: also, or     408 (no byte: just  closed after the output
 //!                       idle_timeout after the first request)   closed)             (amid a head: 400)
 //!  Body      decoded    body_timeout, stretched by the rate     408                 400
+//!  Waiting   kept       none                                    –                   answered all the same
+//!  Chunks    kept       none                                    –                   answered all the same
 //!  Stream    dropped    none                                    –                   closed at once
 //!  Closing   dropped    none: the driver half-closes            –                   closed after the output
 //!  Linger    dropped    linger_timeout                          closed              closed
@@ -27,6 +29,7 @@ use std::time::Duration;
 use super::Refusal;
 use super::advance::budget_spent;
 use super::body::Decoder;
+use super::exchange::write_chunk;
 use super::head::{Head, Search};
 use super::response::{Response, Shared, TEXT, To};
 use crate::buffer::Buffer;
@@ -112,6 +115,7 @@ pub(super) enum Outcome {
     None,
     Sent,
     Stream,
+    Wait,
 }
 
 impl Reply<'_> {
@@ -157,6 +161,11 @@ impl Reply<'_> {
             }
         });
         opens
+    }
+
+    /// Says that the answer comes later, by [`Conn::respond`] or [`Conn::begin_chunks`].
+    pub fn wait(&mut self) {
+        self.begin(Outcome::Wait);
     }
 
     /// Makes this response the last one of the connection. To be called before the answer is given.
@@ -207,8 +216,15 @@ pub struct Conn {
 
 #[derive(Debug)]
 pub(super) enum State {
-    Head { search: Search, began: bool },
+    Head {
+        search: Search,
+        began: bool,
+    },
     Body(Box<Pending>),
+    /// A request was taken and is not yet answered.
+    Waiting(To),
+    /// An answer is being sent in chunks.
+    Chunks(To),
     Stream,
     Closing,
     Linger,
@@ -301,18 +317,24 @@ impl Conn {
         self.output.as_slice()
     }
 
-    /// Writes on in the stream; `None` if this connection carries none (any more).
+    /// Writes on in the stream, or one more chunk; `None` if this connection carries none (any more).
     pub fn push<R>(
         &mut self,
         now: Now,
         shared: &mut Shared,
         write: impl FnOnce(&mut Vec<u8>) -> R,
     ) -> Option<R> {
-        let State::Stream = self.state else { return None };
+        let chunks = self.is_chunking();
+        if !chunks && !self.is_stream() {
+            return None;
+        }
         if self.output.is_empty() {
             self.wrote = Nanos::of(now);
         }
-        let result = self.output.write(&mut shared.pool, write);
+        let result = self.output.write(&mut shared.pool, |out| match chunks {
+            true => write_chunk(out, write),
+            false => write(out),
+        });
         if self.output.is_empty() {
             self.output.clear(&mut shared.pool);
         }
@@ -334,6 +356,9 @@ impl Conn {
 
     /// No further request is read: what is queued is sent, then the connection is closed. For a shutdown.
     pub fn finish(&mut self, shared: &mut Shared) {
+        if let State::Waiting(to) | State::Chunks(to) = &mut self.state {
+            to.keep_alive = false;
+        }
         if matches!(self.state, State::Head { .. } | State::Body(_) | State::Stream) {
             // Between two requests there is nothing that a close could cut off.
             let idle = matches!(self.state, State::Head { began: false, .. }) && self.output.is_empty();
@@ -364,7 +389,7 @@ impl Conn {
     /// Gives up what is held, because all connections together hold too much: half a request is refused with 503;
     /// where output is what is held, the connection is closed at once. Says which: true if output was lost.
     pub fn shed(&mut self, now: Now, shared: &mut Shared) -> bool {
-        if self.input.is_empty() {
+        if self.input.is_empty() || self.is_waiting() {
             let lost = !self.output.is_empty();
             self.abort(shared);
             return lost;
@@ -405,6 +430,8 @@ impl Conn {
                 self.refuse(shared, &late("body"), head_only);
             }
             State::Head { began: false, .. }
+            | State::Waiting(_)
+            | State::Chunks(_)
             | State::Stream
             | State::Closing
             | State::Linger
@@ -416,7 +443,12 @@ impl Conn {
     /// What to do with the socket once everything is sent.
     pub fn next(&self) -> After {
         match self.state {
-            State::Head { .. } | State::Body(_) | State::Stream | State::Linger => After::Open,
+            State::Head { .. }
+            | State::Body(_)
+            | State::Waiting(_)
+            | State::Chunks(_)
+            | State::Stream
+            | State::Linger => After::Open,
             State::Closing if self.eof => After::Close,
             State::Closing => After::HalfClose,
             State::Closed => After::Close,
@@ -462,7 +494,9 @@ impl Conn {
                 limits.body_timeout.saturating_add(Duration::from_secs(seconds))
             }
             State::Linger => limits.linger_timeout,
-            State::Stream | State::Closing | State::Closed => return None,
+            State::Waiting(_) | State::Chunks(_) | State::Stream | State::Closing | State::Closed => {
+                return None;
+            }
         };
         Some(self.since.after(wait))
     }

@@ -57,6 +57,7 @@ mod advance;
 pub mod body;
 #[doc(hidden)]
 pub mod conn;
+mod exchange;
 pub mod head;
 pub mod response;
 mod search;

@@ -16,7 +16,7 @@
 //! shared.at(Now { mono: Duration::ZERO, unix: Duration::from_secs(784_111_777) });
 //! let mut out = Vec::new();
 //! let response = Response { headers: &[("Allow", "GET")], ..Response::text(405, "Use GET.") };
-//! shared.write(&mut out, &response, To { head_only: false, keep_alive: true });
+//! shared.write(&mut out, &response, To { head_only: false, keep_alive: true, chunks: true });
 //!
 //! let limits = Limits::DEFAULT;
 //! let range = Search::in_response().find(&out, &limits)?.unwrap();
@@ -32,7 +32,7 @@
 use std::io::Write;
 
 use super::Refusal;
-use super::head::{Fields, Framing, Single, content_length, fault_of_field, transfer_coding};
+use super::head::{Fields, Framing, Head, Single, Version, content_length, fault_of_field, transfer_coding};
 use super::shown;
 use crate::buffer::{Buffer, Pool};
 use crate::limits::HEADERS_CAP;
@@ -135,10 +135,28 @@ impl Shared {
         });
     }
 
+    /// Appends the head of a response whose body comes in chunks.
+    pub(super) fn respond_chunks(
+        &mut self,
+        output: &mut Buffer,
+        content_type: &str,
+        headers: &[(&str, &str)],
+        to: To,
+    ) {
+        let Shared { pool, date, limits, .. } = self;
+        output.write(pool, |out| {
+            begin(out, date, 200);
+            field(out, "Content-Type", content_type);
+            headers.iter().for_each(|(name, value)| field(out, name, value));
+            out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
+            write_connection(out, limits, to);
+        });
+    }
+
     fn render(&mut self) {
         let mut accepted = std::mem::take(&mut self.accepted);
         accepted.clear();
-        self.write(&mut accepted, &ACCEPTED, To { head_only: false, keep_alive: true });
+        self.write(&mut accepted, &ACCEPTED, To { head_only: false, keep_alive: true, chunks: true });
         self.accepted = accepted;
     }
 }
@@ -153,6 +171,18 @@ pub struct To {
     pub head_only: bool,
     /// The connection stays open after the response (RFC 9112 §9.3).
     pub keep_alive: bool,
+    /// The peer knows chunks: HTTP/1.1.
+    pub chunks: bool,
+}
+
+impl To {
+    pub(super) fn of(head: &Head<'_>) -> To {
+        To {
+            head_only: head.method == "HEAD",
+            keep_alive: head.keep_alive,
+            chunks: head.version == Version::Http11,
+        }
+    }
 }
 
 /// A response with a body of known length.
@@ -275,6 +305,14 @@ fn write_response(out: &mut Vec<u8>, date: &[u8], limits: &Limits, response: &Re
         out.extend_from_slice(b"\r\n");
     }
     headers.iter().for_each(|(name, value)| field(out, name, value));
+    write_connection(out, limits, to);
+    if has_body && !to.head_only {
+        out.extend_from_slice(body);
+    }
+}
+
+/// Ends a head: whether the connection stays open, and the empty line.
+fn write_connection(out: &mut Vec<u8>, limits: &Limits, to: To) {
     if to.keep_alive {
         // Announced a tenth shorter than it is, so that a client's pool lets a connection go before the server does:
         // a request that crosses a close is lost.
@@ -284,9 +322,6 @@ fn write_response(out: &mut Vec<u8>, date: &[u8], limits: &Limits, response: &Re
         out.extend_from_slice(b"\r\n\r\n");
     } else {
         out.extend_from_slice(b"Connection: close\r\n\r\n");
-    }
-    if has_body && !to.head_only {
-        out.extend_from_slice(body);
     }
 }
 

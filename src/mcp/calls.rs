@@ -81,6 +81,11 @@ impl Run<'_> {
         self.context.revision
     }
 
+    /// Whom the call's own messages are for.
+    fn audience(&self) -> Audience {
+        Audience::Call(self.key, self.session)
+    }
+
     /// Roughly the memory that a peer has made it hold.
     fn held_bytes(&self) -> usize {
         let arguments = self.arguments.as_ref().map_or(0, |arguments| arguments.get().len());
@@ -273,7 +278,7 @@ impl Dispatch {
         for question in std::mem::take(&mut run.asked.pending) {
             self.calls.last_question += 1;
             let id = self.calls.last_question;
-            out.request(run.session, id, question.method, &question.params);
+            out.request(run.audience(), id, question.method, &question.params);
             asking.push((id, question.key));
         }
         self.keep(run.into_owned(), asking, 0, now, self.limits.question_timeout);
@@ -383,7 +388,7 @@ impl Dispatch {
         }
         self.jobs.give_up(kept.run.key);
         for (id, _) in &kept.asking {
-            out.notify(Outgoing::Message(kept.run.session), "notifications/cancelled", |params| {
+            out.notify(Outgoing::Message(kept.run.audience()), "notifications/cancelled", |params| {
                 params.int("requestId", *id).str("reason", reason);
             });
         }
@@ -448,7 +453,7 @@ fn emit(run: &mut Run<'_>, note: Note, out: &mut Outbox) {
         Note::Progress(Progress { done, total, message }) => {
             let grows = done.is_finite() && run.progress.is_none_or(|before| done > before);
             let Some(token) = run.context.progress_token().filter(|_| grows) else { return };
-            let kind = Outgoing::Latest(Audience::One(run.session), Slot::Progress(run.key));
+            let kind = Outgoing::Latest(run.audience(), Slot::Progress(run.key));
             let revision = run.context.revision;
             out.notify(kind, "notifications/progress", |params| {
                 params.raw("progressToken", token).f64("progress", done);
@@ -459,7 +464,7 @@ fn emit(run: &mut Run<'_>, note: Note, out: &mut Outbox) {
             });
             run.progress = Some(done);
         }
-        log => write_log(Audience::One(run.session), &log, out),
+        log => write_log(run.audience(), &log, out),
     }
 }
 

@@ -29,6 +29,8 @@ pub struct Settings {
     pub sse_path: String,
     /// Where a client posts its messages: another such path.
     pub message_path: String,
+    /// Where clients of Streamable HTTP send everything.
+    pub mcp_path: String,
     /// Host names that requests may name besides IP addresses, and besides `localhost` on loopback listeners.
     pub hosts: Vec<String>,
     /// Origins of web pages that may send requests, such as `https://app.example`, besides pages from loopback names
@@ -44,6 +46,7 @@ impl Default for Settings {
             base_path: String::new(),
             sse_path: "/sse".to_owned(),
             message_path: "/messages".to_owned(),
+            mcp_path: "/mcp".to_owned(),
             hosts: Vec::new(),
             origins: Vec::new(),
             insecure_public: false,
@@ -61,6 +64,7 @@ impl Settings {
             ("base path", &mut self.base_path),
             ("SSE path", &mut self.sse_path),
             ("message path", &mut self.message_path),
+            ("MCP path", &mut self.mcp_path),
         ] {
             let trimmed = path.trim_end_matches('/').len();
             path.truncate(trimmed);
@@ -75,8 +79,14 @@ impl Settings {
                 ));
             }
         }
-        if self.sse_path == self.message_path {
-            return Err(format!("the SSE path and the message path are both `{}`", self.sse_path));
+        for (one, a, other, b) in [
+            ("SSE path", &self.sse_path, "message path", &self.message_path),
+            ("SSE path", &self.sse_path, "MCP path", &self.mcp_path),
+            ("message path", &self.message_path, "MCP path", &self.mcp_path),
+        ] {
+            if a == b {
+                return Err(format!("the {one} and the {other} are both `{a}`"));
+            }
         }
         Ok(self)
     }

@@ -127,17 +127,20 @@ pub enum Outgoing {
     Result(CallKey),
     /// The error of a call: one JSON-RPC error object.
     Error(CallKey),
-    /// A JSON-RPC message to a session.
-    Message(SessionKey),
+    /// A JSON-RPC message that has to arrive: a question, or word that it needs no answer any more.
+    Message(Audience),
     /// A notification of which only the latest matters: while the session's stream is slow, a newer one replaces it.
     Latest(Audience, Slot),
     /// A log message. It is dropped if the session's level is higher, or its stream is slow.
     Log(Audience, Level),
 }
 
-/// Whom a notification is for.
+/// Whom a message is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Audience {
+    /// The client that waits for this call of that session: it goes where the result will go (MCP transports, Streamable
+    /// HTTP: what relates to a request is sent on its stream).
+    Call(CallKey, SessionKey),
     /// One session.
     One(SessionKey),
     /// Every session that takes part in operation.
@@ -193,9 +196,9 @@ impl Outbox {
         self.push(Outgoing::Error(call), |out| error.write(out));
     }
 
-    /// Sends a request to a session; the service chooses the id. `params` is a JSON object, or nothing.
-    pub fn request(&mut self, session: SessionKey, id: i64, method: &str, params: &[u8]) {
-        self.push(Outgoing::Message(session), |out| {
+    /// Sends a request; the service chooses the id. `params` is a JSON object, or nothing.
+    pub fn request(&mut self, audience: Audience, id: i64, method: &str, params: &[u8]) {
+        self.push(Outgoing::Message(audience), |out| {
             jsonrpc::write_request(out, IdRef::Int(id), method, |out| out.extend_from_slice(params));
         });
     }

@@ -1,8 +1,8 @@
 //! The server under test: something of everything that handlers can do, good and bad.
 
 use mcp_rill::{
-    Annotations, CallError, Content, Json, PromptMessage, Resource, ResourceContents, ResourceTemplate, Role,
-    Server, Tool, schema,
+    Annotations, CallError, Content, Json, Level, PromptMessage, Resource, ResourceContents,
+    ResourceTemplate, Role, Server, Tool, schema,
 };
 use serde_json::Value;
 
@@ -71,6 +71,28 @@ fn tools(server: Server) -> Server {
         .tool("who", "Say what is known of the caller", |(), call| {
             let client = call.client().map_or("nobody", |client| &client.name);
             format!("{client} {} {}", call.revision(), call.session_id())
+        })
+}
+
+schema! { struct Person {
+    name: String,
+} }
+
+/// Adds tools that say something before their result, or have none yet.
+pub fn streaming(server: Server) -> Server {
+    let mut replies = Vec::new();
+    server
+        .tool("steps", "Report progress and log", |(), call| {
+            call.progress(1.0, Some(2.0), Some("half"));
+            call.log(Level::Info, "working");
+            "done"
+        })
+        .tool("ask", "Ask for a name", |(), call| -> mcp_rill::Result<String> {
+            let person = call.elicit::<Person>("name", "Who are you?")?;
+            Ok(person.accepted().map_or("nobody".to_owned(), |person| person.name))
+        })
+        .tool("later", "Finish when its time is over", move |(), call| {
+            call.defer(|reply| replies.push(reply))
         })
 }
 

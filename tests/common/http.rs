@@ -1,6 +1,6 @@
 //! Requests as a client writes them, and a reader of responses that shares no code with the library.
 
-/// One response with a `Content-Length`.
+/// One response with a `Content-Length`, or in chunks, which are put together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Response {
     pub status: u16,
@@ -23,6 +23,20 @@ impl Response {
             Some("keep-alive") => true,
             Some("close") => false,
             other => panic!("every response says what becomes of the connection, not {other:?}"),
+        }
+    }
+}
+
+impl Response {
+    /// The messages in it, whether it is JSON or a stream.
+    pub fn messages(&self) -> Vec<serde_json::Value> {
+        match self.header("Content-Type") {
+            Some("application/json") => match serde_json::from_slice(&self.body).unwrap() {
+                serde_json::Value::Array(messages) => messages,
+                one => vec![one],
+            },
+            Some("text/event-stream") => super::frames(&self.body),
+            other => panic!("a message is not in {other:?}"),
         }
     }
 }
@@ -50,6 +64,19 @@ fn response(bytes: &[u8]) -> (Response, usize) {
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect();
     let mut response = Response { status, headers, body: Vec::new() };
+    if response.header("Transfer-Encoding") == Some("chunked") {
+        let mut at = end + 4;
+        loop {
+            let size = shown[at..].split("\r\n").next().unwrap();
+            let (start, length) = (at + size.len() + 2, usize::from_str_radix(size, 16).unwrap());
+            response.body.extend_from_slice(&bytes[start..start + length]);
+            at = start + length + 2;
+            assert_eq!(&bytes[at - 2..at], b"\r\n");
+            if length == 0 {
+                return (response, at);
+            }
+        }
+    }
     let length = match status {
         100 => 0,
         _ => response.header("Content-Length").expect("a length").parse().unwrap(),
@@ -66,6 +93,15 @@ pub fn post(target: &str, body: &str) -> String {
 pub fn post_head(target: &str, length: usize) -> String {
     format!(
         "POST {target} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
+    )
+}
+
+/// A whole POST of JSON to `/mcp`, into that session.
+pub fn mcp_post(session: Option<&str>, body: &str) -> String {
+    let session = session.map_or(String::new(), |id| format!("Mcp-Session-Id: {id}\r\n"));
+    let length = body.len();
+    format!(
+        "POST /mcp HTTP/1.1\r\nHost: localhost\r\n{session}Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
     )
 }
 

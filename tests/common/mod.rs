@@ -505,6 +505,11 @@ impl World {
             }
             assert!(self.sides[at].closed);
         }
+        // Sessions of Streamable HTTP outlive their connections, for a time.
+        if self.stats().sessions > 0 {
+            let limits = self.engine.limits();
+            self.advance(limits.question_timeout + limits.session_idle_timeout + Duration::from_secs(1));
+        }
         self.assert_empty();
     }
 

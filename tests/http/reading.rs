@@ -48,7 +48,7 @@ fn responses_are_written() {
     let shared = Shared::new(Limits::DEFAULT);
     let write = |response: &Response<'_>, head_only, keep_alive| {
         let mut out = Vec::new();
-        shared.write(&mut out, response, To { head_only, keep_alive });
+        shared.write(&mut out, response, To { head_only, keep_alive, chunks: true });
         String::from_utf8(out).unwrap()
     };
     let response = Response { headers: &[("A", "b\r\nC: d")], ..Response::text(404, "no") };
@@ -75,7 +75,11 @@ fn keep_alive_is_announced_a_tenth_shorter() {
         let mut limits = Limits::DEFAULT;
         limits.set("idle_timeout", idle).unwrap();
         let mut out = Vec::new();
-        Shared::new(limits).write(&mut out, &Response::new(200), To { head_only: false, keep_alive: true });
+        Shared::new(limits).write(
+            &mut out,
+            &Response::new(200),
+            To { head_only: false, keep_alive: true, chunks: true },
+        );
         let text = String::from_utf8(out).unwrap();
         assert!(text.contains(&format!("Keep-Alive: timeout={announced}\r\n")), "{idle}: {text}");
     }

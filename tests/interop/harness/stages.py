@@ -35,6 +35,8 @@ class Stage:
     client: Callable[[], Client]
     # Which server it talks to: the demo of the binary, the fixture of the official suite, or both.
     on: str = "demo"
+    # Over Streamable HTTP: "legacy", or "auto" for clients that ask for the newest era first.
+    http: str | None = None
     # A second server with default limits, to compare the paged lists with whole ones.
     wants_unpaged: bool = False
 
@@ -60,10 +62,30 @@ STAGES = {
                            on="fixture"),
     "questions-py1": Stage(lambda: Client([cache.python("py1"), HERE / "python" / "py1.py", "questions"]), on="fixture"),
     "questions-py2": Stage(lambda: Client([cache.python("py2"), HERE / "python" / "py2.py", "questions"]), on="fixture"),
+    "http-ts1": Stage(lambda: Client(["node", HERE / "node" / "ts1.mjs"], cache.piece("ts1")), wants_unpaged=True, http="legacy"),
+    "http-ts2": Stage(lambda: Client([cache.node24(), HERE / "node" / "ts2.mjs"], cache.piece("ts2")), wants_unpaged=True,
+                      http="legacy"),
+    "http-ts2-auto": Stage(lambda: Client([cache.node24(), HERE / "node" / "ts2.mjs"], cache.piece("ts2")), wants_unpaged=True,
+                           http="auto"),
+    "http-py1": Stage(lambda: Client([cache.python("py1"), HERE / "python" / "py1.py"]), wants_unpaged=True, http="legacy"),
+    "http-py2": Stage(lambda: Client([cache.python("py2"), HERE / "python" / "py2.py"]), wants_unpaged=True, http="legacy"),
+    "http-questions-ts1": Stage(lambda: Client(["node", HERE / "node" / "ts1.mjs", "questions"], cache.piece("ts1")),
+                                on="fixture", http="legacy"),
+    "http-questions-ts2": Stage(lambda: Client([cache.node24(), HERE / "node" / "ts2.mjs", "questions"], cache.piece("ts2")),
+                                on="fixture", http="legacy"),
+    "http-questions-py1": Stage(lambda: Client([cache.python("py1"), HERE / "python" / "py1.py", "questions"]), on="fixture",
+                                http="legacy"),
+    "http-questions-py2": Stage(lambda: Client([cache.python("py2"), HERE / "python" / "py2.py", "questions"]), on="fixture",
+                                http="legacy"),
     "inspector": Stage(lambda: Client([sys.executable, HERE / "python" / "inspector.py", cache.node24()],
                                       cache.piece("inspector"))),
-    "conformance": Stage(lambda: Client([sys.executable, HERE / "python" / "conformance.py", cache.node24()],
+    "conformance": Stage(lambda: Client([sys.executable, HERE / "python" / "conformance.py", cache.node24(), "--suite", "active", "30", "40"],
                                         cache.piece("conformance")), on="fixture"),
+    "http-conformance": Stage(lambda: Client([sys.executable, HERE / "python" / "conformance.py", cache.node24(), "--suite",
+                                              "active", "30", "39"], cache.piece("conformance")), on="fixture", http="legacy"),
+    "http-conformance-next": Stage(lambda: Client([sys.executable, HERE / "python" / "conformance.py", cache.node24(),
+                                                   "--requirements", "2025-11-25", "33", "80"],
+                                                  cache.piece("conformance-next")), on="fixture", http="legacy"),
     "schema": Stage(_schema, on="both"),
 }
 
@@ -126,6 +148,8 @@ def run_started(name: str, client: Client, demo: Callable[[], Path], own: bool) 
             urls |= {"INTEROP_OWN": "1", "INTEROP_PAGE_ITEMS": str(PAGE_ITEMS), "INTEROP_KEEP_ALIVE_MS": str(KEEP_ALIVE_MS)}
             if stage.wants_unpaged:
                 urls["INTEROP_UNPAGED_URL"] = start(demo(), {"shutdown_grace": LIMITS["shutdown_grace"]})
+        if stage.http:
+            urls["INTEROP_HTTP"] = stage.http
         tally = run_against(name, client, urls)
     finally:
         complaints = [complaint for one in servers if (complaint := one.stop())]

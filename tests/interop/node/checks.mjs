@@ -4,8 +4,11 @@ import { promptArguments, toolArguments } from './samples.mjs';
 import { LEGACY_REVISIONS, postToDeadSession } from './wire.mjs';
 import { Proxy } from './proxy.mjs';
 
-const url = new URL(process.env.INTEROP_URL);
-const unpagedUrl = process.env.INTEROP_UNPAGED_URL;
+const http = Boolean(process.env.INTEROP_HTTP);
+/** Over Streamable HTTP the same server is elsewhere. */
+const at = (base) => new URL(http ? '/mcp' : base, base);
+const url = at(process.env.INTEROP_URL);
+const unpagedUrl = process.env.INTEROP_UNPAGED_URL && at(process.env.INTEROP_UNPAGED_URL);
 const own = Boolean(process.env.INTEROP_OWN);
 const pageItems = Number(process.env.INTEROP_PAGE_ITEMS ?? 0);
 const keepAliveMs = Number(process.env.INTEROP_KEEP_ALIVE_MS ?? 0);
@@ -43,7 +46,7 @@ export async function runChecks(sdk, more = async () => {}) {
   await checkErrors(sdk, client);
   await checkManySessions(sdk);
   if (keepAliveMs) await checkIdle(client);
-  await checkReconnect(sdk);
+  if (!http) await checkReconnect(sdk);
   await checkClose(connection);
   finish();
 }
@@ -53,14 +56,16 @@ async function connect(sdk, to) {
   const posts = [];
   const recording = (target, init) => {
     if (init?.method === 'POST') {
-      const revision = new Headers(init.headers).get('mcp-protocol-version');
-      posts.push({ endpoint: String(target), method: JSON.parse(init.body).method, revision });
+      const headers = new Headers(init.headers);
+      const revision = headers.get('mcp-protocol-version');
+      const endpoint = http ? headers.get('mcp-session-id') : String(target);
+      posts.push({ endpoint, method: JSON.parse(init.body).method, revision });
     }
     return fetch(target, init);
   };
   const client = new sdk.Client(
     { name: 'interop', version: '0' },
-    { capabilities: { sampling: {}, elicitation: {}, roots: {} } },
+    { capabilities: { sampling: {}, elicitation: {}, roots: {} }, ...sdk.options },
   );
   sdk.answer(client, 'sampling/createMessage', () => ({
     role: 'assistant',
@@ -72,7 +77,8 @@ async function connect(sdk, to) {
     content: toolArguments(params.requestedSchema ?? {}),
   }));
   sdk.answer(client, 'roots/list', () => ({ roots: [{ uri: 'file:///sample', name: 'sample' }] }));
-  await client.connect(new sdk.SSEClientTransport(to, { fetch: recording }));
+  const Transport = http ? sdk.StreamableHTTPClientTransport : sdk.SSEClientTransport;
+  await client.connect(new Transport(to, { fetch: recording }));
   return { client, posts };
 }
 
@@ -91,7 +97,7 @@ async function checkLists(sdk, client) {
   }
   if (unpagedUrl) {
     await check('the pages together are the whole lists', async () => {
-      const { client: unpaged } = await connect(sdk, new URL(unpagedUrl));
+      const { client: unpaged } = await connect(sdk, unpagedUrl);
       for (const [method, member] of LISTS) {
         const { items, pages } = await walk(sdk, unpaged, method, member);
         assert.equal(pages, 1);
@@ -248,7 +254,7 @@ async function checkErrors(sdk, client) {
 async function checkManySessions(sdk) {
   await check(`${SESSIONS} sessions of ${CALLS} calls at once get their own replies`, async () => {
     const connections = await Promise.all(Array.from({ length: SESSIONS }, () => connect(sdk, url)));
-    const endpoints = new Set(connections.map(({ posts }) => posts[0].endpoint));
+    const endpoints = new Set(connections.map(({ posts }) => posts.at(-1).endpoint));
     assert.equal(endpoints.size, SESSIONS, 'sessions share an endpoint');
     const calls = Array.from({ length: CALLS }, (_, call) =>
       connections.map(async ({ client }, session) => {
@@ -294,6 +300,14 @@ async function checkReconnect(sdk) {
 
 async function checkClose({ client, posts }) {
   await check('close ends the session', async () => {
+    if (http) {
+      const headers = { 'mcp-session-id': posts.at(-1).endpoint, 'content-type': 'application/json' };
+      await client.transport.terminateSession();
+      await client.close();
+      const response = await fetch(url, { method: 'POST', headers, body: '{"jsonrpc":"2.0","id":1,"method":"ping"}' });
+      assert.equal(response.status, 404, await response.text());
+      return;
+    }
     await client.close();
     const { status, body } = await postToDeadSession(posts.at(-1).endpoint);
     if (own) assert.deepEqual({ status, body }, { status: 400, body: 'No transport found for sessionId' });

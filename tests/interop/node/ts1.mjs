@@ -6,6 +6,7 @@ import { runQuestions } from './questions.mjs';
 const require = createRequire(`${process.env.INTEROP_PACKAGES}/`);
 const { Client } = require('@modelcontextprotocol/sdk/client/index.js');
 const { SSEClientTransport } = require('@modelcontextprotocol/sdk/client/sse.js');
+const { StreamableHTTPClientTransport } = require('@modelcontextprotocol/sdk/client/streamableHttp.js');
 const { UriTemplate } = require('@modelcontextprotocol/sdk/shared/uriTemplate.js');
 const types = require('@modelcontextprotocol/sdk/types.js');
 
@@ -25,6 +26,7 @@ const questions = {
 const sdk = {
   Client,
   SSEClientTransport,
+  StreamableHTTPClientTransport,
   UriTemplate,
   request: (client, method, params) => client.request({ method, params }, results[method] ?? types.ResultSchema),
   isResourceNotFound: ({ code }) => code === -32002,

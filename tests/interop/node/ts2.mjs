@@ -5,7 +5,8 @@ import { runChecks } from './checks.mjs';
 import { runQuestions } from './questions.mjs';
 
 const require = createRequire(`${process.env.INTEROP_PACKAGES}/`);
-const { Client, ResourceNotFoundError, SSEClientTransport, UriTemplate } = require('@modelcontextprotocol/client');
+const { Client, ResourceNotFoundError, SSEClientTransport, StreamableHTTPClientTransport, UriTemplate } =
+  require('@modelcontextprotocol/client');
 const { z } = require('zod');
 
 const anyResult = z.looseObject({});
@@ -14,7 +15,10 @@ const known = new Set(['tools/list', 'resources/list', 'resources/templates/list
 const sdk = {
   Client,
   SSEClientTransport,
+  StreamableHTTPClientTransport,
   UriTemplate,
+  // This SDK can ask for the newest era first and fall back.
+  options: process.env.INTEROP_HTTP === 'auto' ? { versionNegotiation: { mode: 'auto' } } : {},
   request: (client, method, params) =>
     known.has(method) ? client.request({ method, params }) : client.request({ method, params }, anyResult),
   // This SDK turns the code -32002 into an error class of its own and shows -32602.

@@ -11,8 +11,16 @@ import samples
 import wire
 from report import check, equal, finish, true
 
-URL = os.environ["INTEROP_URL"]
-UNPAGED_URL = os.environ.get("INTEROP_UNPAGED_URL")
+HTTP = "INTEROP_HTTP" in os.environ
+
+
+def _at(url: str | None) -> str | None:
+    """Over Streamable HTTP the same server is elsewhere."""
+    return url.removesuffix("/sse") + "/mcp" if url and HTTP else url
+
+
+URL = _at(os.environ["INTEROP_URL"])
+UNPAGED_URL = _at(os.environ.get("INTEROP_UNPAGED_URL"))
 OWN = "INTEROP_OWN" in os.environ
 PAGE_ITEMS = int(os.environ.get("INTEROP_PAGE_ITEMS", 0))
 KEEP_ALIVE_MS = int(os.environ.get("INTEROP_KEEP_ALIVE_MS", 0))
@@ -34,8 +42,9 @@ class Connection:
     async def __aenter__(self) -> "Connection":
         self._stack = contextlib.AsyncExitStack()
         async with contextlib.AsyncExitStack() as stack:
+            open_streams = self._sdk.http_client if HTTP else self._sdk.sse_client
             streams = await stack.enter_async_context(
-                self._sdk.sse_client(self._url, on_session_created=self.session_ids.append))
+                open_streams(self._url, on_session_created=self.session_ids.append))
             self.session = await stack.enter_async_context(self._sdk.session(*streams, **self._callbacks))
             self.initialized = plain(await self.session.initialize())
             self._stack = stack.pop_all()
@@ -81,7 +90,8 @@ async def _run(sdk) -> None:
                 await asyncio.sleep(3 * KEEP_ALIVE_MS / 1000)
                 equal(await connection.echo("awake"), "awake")
     _check_close(connection)
-    await _check_cut(sdk)
+    if not HTTP:
+        await _check_cut(sdk)
 
 
 async def _check_lists(sdk, connection: Connection) -> dict[str, list[dict]]:
@@ -233,12 +243,18 @@ def _check_close(connection: Connection) -> None:
     if not OWN:
         return
     with check("close ends the session"):
+        ping, headers = {"jsonrpc": "2.0", "id": 1, "method": "ping"}, {}
         endpoint = URL.removesuffix("/sse") + f"/messages?sessionId={connection.session_ids[0]}"
+        if HTTP:
+            endpoint, headers = URL, {"Mcp-Session-Id": connection.session_ids[0]}
         deadline = time.monotonic() + 2
-        while (response := wire.post(endpoint, {"jsonrpc": "2.0", "id": 1, "method": "ping"})).status < 400:
+        while (response := wire.post(endpoint, ping, headers)).status < 400:
             true(time.monotonic() < deadline, "the session still takes messages after 2 s")
             time.sleep(0.05)
-        equal((response.status, response.text), (400, "No transport found for sessionId"))
+        if HTTP:
+            equal(response.status, 404)
+        else:
+            equal((response.status, response.text), (400, "No transport found for sessionId"))
 
 
 async def _check_cut(sdk) -> None:

@@ -1,10 +1,13 @@
 """The Python SDK 1 (`mcp` 1.x), as an adapter for the checks and questions that both SDKs share."""
 
+import contextlib
 import sys
 from datetime import timedelta
 
+import httpx
 from mcp import ClientSession, McpError, types
 from mcp.client.sse import sse_client
+from mcp.client.streamable_http import streamable_http_client
 
 import checks
 import questions
@@ -13,6 +16,18 @@ import samples
 
 class Sdk:
     sse_client = staticmethod(sse_client)
+
+    @staticmethod
+    @contextlib.asynccontextmanager
+    async def http_client(url: str, on_session_created):
+        async def hear(response) -> None:
+            if "mcp-session-id" in response.headers:
+                on_session_created(response.headers["mcp-session-id"])
+
+        async with httpx.AsyncClient(timeout=httpx.Timeout(30, read=300), event_hooks={"response": [hear]}) as client:
+            async with streamable_http_client(url, http_client=client) as streams:
+                yield streams[:2]
+
     Error = McpError
     # This SDK leaves a call without an answer when its stream ends, up to the caller's own timeout.
 

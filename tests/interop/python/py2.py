@@ -1,10 +1,13 @@
 """The Python SDK 2 (`mcp` 2.x), as an adapter for the checks and questions that both SDKs share."""
 
+import contextlib
 import sys
 import warnings
 
+import httpx2
 from mcp import ClientSession, MCPDeprecationWarning, MCPError, types
 from mcp.client.sse import sse_client
+from mcp.client.streamable_http import streamable_http_client
 
 import checks
 import questions
@@ -16,6 +19,18 @@ warnings.simplefilter("ignore", MCPDeprecationWarning)
 
 class Sdk:
     sse_client = staticmethod(sse_client)
+
+    @staticmethod
+    @contextlib.asynccontextmanager
+    async def http_client(url: str, on_session_created):
+        async def hear(response) -> None:
+            if "mcp-session-id" in response.headers:
+                on_session_created(response.headers["mcp-session-id"])
+
+        async with httpx2.AsyncClient(timeout=httpx2.Timeout(30, read=300), event_hooks={"response": [hear]}) as client:
+            async with streamable_http_client(url, http_client=client) as streams:
+                yield streams[:2]
+
     Error = MCPError
 
     @staticmethod

@@ -1,0 +1,132 @@
+//! What is decided before a request's body is read, and which transport serves it then.
+//!
+//! *Scope:* room for what a request would need; sessions by their id. *Not in scope:* paths and fields (`routes`).
+
+use uuid::Uuid;
+
+use super::routes::{self, Route};
+use super::sse::STREAM_FIELDS;
+use super::{Engine, Open};
+use crate::Now;
+use crate::http::conn::{Answer, Reply};
+use crate::http::head::{Framing, Head};
+use crate::slab::Key;
+use crate::sse;
+
+impl Engine {
+    /// Decides at the head whether there is room for what the request would need. Gives the session that a message is
+    /// for.
+    pub(super) fn admit(
+        &mut self,
+        conn: Key,
+        head: &Head<'_>,
+        route: Route<'_>,
+    ) -> Result<Option<Key>, Answer> {
+        let session = match route {
+            Route::Message { session } => Some(self.find_stream_session(conn, session)?),
+            _ => None,
+        };
+        let limits = &self.shared.limits;
+        let refusal = match route {
+            Route::StreamHead | Route::McpGet | Route::McpDelete => None,
+            Route::Stream { .. } => self.no_room_for_session(),
+            Route::McpPost => self.no_room_for_body(head),
+            Route::Message { .. } => {
+                let stream = session.and_then(|key| self.conns.get(self.sessions.get(key)?.conn?));
+                let backlog = stream.map_or(0, |stream| stream.http.outgoing().len());
+                if backlog > limits.output_bytes_max / 2 {
+                    Some(format!(
+                        "{backlog} bytes are waiting on the session's stream (limit output_bytes_max)"
+                    ))
+                } else {
+                    self.no_room_for_body(head)
+                }
+            }
+        };
+        let Some(reason) = refusal else { return Ok(session) };
+        let answer = self.busy(&reason);
+        Err(if route == Route::McpPost { routes::as_error(answer) } else { answer })
+    }
+
+    /// What is said where there is no room, and counted.
+    pub(super) fn busy(&mut self, reason: &str) -> Answer {
+        self.stats.busy += 1;
+        Answer::text(503, format!("busy: {reason}; try again")).header("Retry-After", "1")
+    }
+
+    /// Why no other session can be opened now, if that is so.
+    pub(super) fn no_room_for_session(&self) -> Option<String> {
+        let (limits, spent) = (&self.shared.limits, self.spent_bytes());
+        if self.stopping.is_some() {
+            Some("the server is shutting down".to_owned())
+        } else if self.sessions.len() >= limits.sessions_max {
+            Some(format!("all {} sessions are in use (limit sessions_max)", limits.sessions_max))
+        } else {
+            (spent >= limits.buffered_bytes_max)
+                .then(|| format!("{spent} bytes are buffered (limit buffered_bytes_max)"))
+        }
+    }
+
+    fn no_room_for_body(&self, head: &Head<'_>) -> Option<String> {
+        let spent = self.spent_bytes();
+        let body = match head.framing {
+            Framing::Length(length) => usize::try_from(length).unwrap_or(usize::MAX),
+            Framing::None | Framing::Chunked => 0,
+        };
+        (spent.saturating_add(body) > self.shared.limits.buffered_bytes_max)
+            .then(|| format!("{spent} bytes are buffered (limit buffered_bytes_max)"))
+    }
+
+    /// The session of that id, if it belongs to the connection's principal: a stranger's looks like an unknown one.
+    pub(super) fn find_session(&self, conn: Key, id: &str) -> Option<(Key, &Open)> {
+        let principal = self.conns.get(conn).and_then(|conn| conn.peer.principal.as_ref());
+        let id = read_id(id)?;
+        let (key, open) = self.sessions.at(*self.by_id.get(&id)?)?;
+        (open.session.id == id && open.session.principal() == principal).then_some((key, open))
+    }
+
+    /// The session of HTTP+SSE of that id. One whose stream has ended but is not yet taken out is none any more: a 202
+    /// now would be a promise that nobody can keep.
+    fn find_stream_session(&self, conn: Key, id: &str) -> Result<Key, Answer> {
+        let lives = |open: &Open| {
+            let stream = open.conn.filter(|_| open.life.is_none()).and_then(|conn| self.conns.get(conn));
+            stream.is_some_and(|stream| !stream.closing && stream.http.is_stream())
+        };
+        let found = self.find_session(conn, id).filter(|(_, open)| lives(open));
+        found.map(|(key, _)| key).ok_or_else(|| Answer::text(400, "No transport found for sessionId"))
+    }
+
+    pub(super) fn serve(&mut self, now: Now, conn: Key, head: &Head<'_>, body: &[u8], reply: &mut Reply<'_>) {
+        let Some(peer) = self.conns.get(conn).map(|conn| &conn.peer) else { return };
+        match routes::route(head, &self.settings, peer) {
+            Ok(Route::Stream { query }) => self.open_session(now, conn, query, reply),
+            Ok(Route::StreamHead) => {
+                reply.stream(&mut self.shared, sse::MEDIA_TYPE, &STREAM_FIELDS, |_| {});
+            }
+            Ok(Route::Message { session }) => match self.find_stream_session(conn, session) {
+                Ok(session) => self.take_message(now, conn, session, head, body, reply),
+                Err(answer) => reply.answer(&mut self.shared, &answer),
+            },
+            Ok(Route::McpPost) => self.mcp_post(now, conn, head, body, reply),
+            Ok(Route::McpGet) => self.mcp_get(now, conn, head, reply),
+            Ok(Route::McpDelete) => self.mcp_delete(conn, head, reply),
+            Err(answer) => reply.answer(&mut self.shared, &answer),
+        }
+    }
+
+    /// The id of a new session: a v4 UUID (RFC 9562 §5.4).
+    pub(super) fn next_id(&mut self) -> Uuid {
+        uuid::Builder::from_random_bytes((self.new_id)().to_be_bytes()).into_uuid()
+    }
+}
+
+/// A session id as it is sent out.
+pub(super) fn id_text(id: Uuid, room: &mut [u8; 45]) -> &str {
+    id.hyphenated().encode_lower(room)
+}
+
+/// A session id as it was sent out: 36 characters, lower case.
+fn read_id(text: &str) -> Option<Uuid> {
+    let lawful = text.len() == 36 && !text.bytes().any(|byte| byte.is_ascii_uppercase());
+    lawful.then(|| Uuid::try_parse(text).ok()).flatten()
+}

@@ -1,0 +1,87 @@
+//! What happens when there is too much: of connections, of bytes of all peers together, of one peer's output.
+//!
+//! *Scope:* room for connections, the budget of [`Limits::buffered_bytes_max`](crate::Limits::buffered_bytes_max), clients
+//! that do not read. *Not in scope:* refusing single requests; whoever takes them does.
+//!
+//! ```text
+//!  connections at the cap ──▶ the one idle longest is closed
+//!  bytes over the budget ───▶ the connection that holds most gives it up ─┬─▶ half a request: 503
+//!  one output over its cap ─▶ that connection is closed                   └─▶ output: closed
+//! ```
+
+use super::{Engine, Event};
+use crate::slab::Key;
+
+impl Engine {
+    /// Whether [`open`](Engine::open) may be called. At `connections_max` this closes the connection that has been idle
+    /// longest between two requests, and says no until that is done; if none is idle it says no until a tenth is free.
+    pub fn has_room(&mut self) -> bool {
+        let max = self.shared.limits.connections_max;
+        if self.stopping.is_some() {
+            return false;
+        }
+        if self.conns.len() < max && !(self.full && self.conns.len() > max - max / 10) {
+            self.full = false;
+            return true;
+        }
+        self.full = !self.evict_idle();
+        false
+    }
+
+    /// Closes the connection that has been idle longest between two requests; says whether there was one. For drivers
+    /// that run out of descriptors.
+    pub fn evict_idle(&mut self) -> bool {
+        let idle = self.conns.iter().filter(|(_, conn)| !conn.closing);
+        let longest = idle.filter_map(|(key, conn)| Some((conn.http.idle_since()?, key))).min();
+        longest.is_some_and(|(_, key)| {
+            self.close(key);
+            true
+        })
+    }
+
+    /// What `buffered_bytes_max` bounds.
+    pub(super) fn spent_bytes(&self) -> usize {
+        self.shared.pool.used() + self.held_bytes + self.service.held_bytes()
+    }
+
+    /// Keeps what all connections hold within the budget: while it is over, the one that holds most gives it up.
+    /// Everything counts, bodies and responses too: whoever fills the budget with them must not cost others their streams.
+    pub(super) fn relieve(&mut self) {
+        if self.spent_bytes() > self.shared.limits.buffered_bytes_max {
+            // Nobody loses a stream for memory that is merely spare.
+            self.conns.values_mut().for_each(|conn| conn.http.shrink(&mut self.shared));
+        }
+        while self.spent_bytes() > self.shared.limits.buffered_bytes_max {
+            let open = self.conns.iter().filter(|(_, conn)| !conn.closing);
+            let largest = open.map(|(key, conn)| (conn.http.held(), key)).max();
+            let Some((1.., key)) = largest else { return };
+            let Some(conn) = self.conns.get_mut(key) else { return };
+            let backlog_bytes = conn.http.outgoing().len();
+            if conn.http.shed(self.now, &mut self.shared) {
+                self.tell_slow_reader(key, backlog_bytes);
+            }
+            self.report_refusals(key);
+            self.enqueue(key);
+            // The rest is held for calls, and freed when their sessions are taken out: closing more would not help now.
+            if self.shared.pool.used() <= self.shared.limits.buffered_bytes_max {
+                return;
+            }
+        }
+    }
+
+    /// Closes a connection whose client does not read; its memory is free at once.
+    pub(super) fn drop_slow_reader(&mut self, key: Key) {
+        let Some(conn) = self.conns.get_mut(key) else { return };
+        let backlog_bytes = conn.http.outgoing().len();
+        conn.http.abort(&mut self.shared);
+        self.tell_slow_reader(key, backlog_bytes);
+        self.enqueue(key);
+    }
+
+    pub(super) fn tell_slow_reader(&mut self, key: Key, backlog_bytes: usize) {
+        self.stats.slow_readers += 1;
+        if let (Some(observer), Some(conn)) = (&mut self.observer, self.conns.get(key)) {
+            observer(&Event::SlowReader { peer: &conn.peer, backlog_bytes });
+        }
+    }
+}

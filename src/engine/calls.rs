@@ -1,0 +1,184 @@
+//! Messages from clients on their way to the service, and the requests among them until they are answered.
+//!
+//! *Scope:* the table of open calls, cancelling, the end of a session. *Not in scope:* which transport a message came by,
+//! beyond the one thing that a call remembers of it: where its result goes.
+//!
+//! ```text
+//!  request ──▶ begin_call ──▶ service ─┬─ result, error ──▶ end_call ──▶ its stream, or the POST that waits for it
+//!                                      └─ cancelled, session over ──▶ end_call, and no response
+//! ```
+
+use super::{Engine, Event};
+use crate::Now;
+use crate::http::head::Head;
+use crate::jsonrpc::{self, Id, IdRef, Message};
+use crate::mcp::{CallKey, Incoming, Peer, SessionKey, Slot};
+use crate::slab::Key;
+
+/// One request that waits for its result.
+pub(super) struct OpenCall {
+    pub(super) session: Key,
+    pub(super) id: Id,
+    /// The connection whose POST waits for the result, over Streamable HTTP.
+    pub(super) post: Option<Key>,
+    /// It is being cancelled: a result that comes now comes too late.
+    pub(super) cancelled: bool,
+    next: Option<CallKey>,
+}
+
+impl Engine {
+    /// Gives a message to the service. What that answers is in the outbox afterwards.
+    pub(super) fn hand_over(
+        &mut self,
+        now: Now,
+        conn: Key,
+        key: Key,
+        head: &Head<'_>,
+        message: &Message<'_>,
+        call: Option<CallKey>,
+    ) {
+        let Engine { sessions, conns, service, outbox, .. } = self;
+        let (Some(open), Some(entry)) = (sessions.get_mut(key), conns.get(conn)) else { return };
+        let session = SessionKey(key);
+        match (message, call) {
+            (Message::Request(request), Some(call)) => {
+                let (method, params) = (&*request.method, request.params);
+                let incoming = Incoming { call, session, method, params, head, peer: &entry.peer, now };
+                service.request(&incoming, &mut open.session, outbox);
+            }
+            (Message::Request(_), None) => {}
+            (Message::Notification(notification), _) if notification.method == "notifications/cancelled" => {
+                let id = notification
+                    .params
+                    .and_then(|params| jsonrpc::member(params, "requestId").ok().flatten());
+                if let Some(call) = id.and_then(IdRef::read).and_then(|id| self.find_call(key, &id)) {
+                    self.cancel(now, call, false);
+                }
+            }
+            (Message::Notification(notification), _) => {
+                service.notification(session, &mut open.session, notification, outbox);
+            }
+            (Message::Response(answer), _) => {
+                self.stats.stray_answers += u64::from(!service.answer(session, answer, now, outbox));
+            }
+        }
+    }
+
+    pub(super) fn find_call(&self, session: Key, id: &IdRef<'_>) -> Option<CallKey> {
+        let mut next = self.sessions.get(session)?.calls;
+        while let Some(key) = next {
+            let call = self.calls.get(key.0)?;
+            if call.id == *id {
+                return Some(key);
+            }
+            next = call.next;
+        }
+        None
+    }
+
+    /// Reserves the place of a request's answer; `None` if the session has too many open. A ping always finds room: it
+    /// is answered at once.
+    pub(super) fn begin_call(
+        &mut self,
+        session: Key,
+        post: Option<Key>,
+        id: &IdRef<'_>,
+        method: &str,
+    ) -> Option<CallKey> {
+        let open = self.sessions.get_mut(session)?;
+        if open.calls_count as usize >= self.shared.limits.calls_max && method != "ping" {
+            return None;
+        }
+        let id = id.clone().into_owned();
+        self.held_bytes += id_bytes(&id);
+        let call = OpenCall { session, id, post, cancelled: false, next: open.calls };
+        let key = CallKey(self.calls.insert(call));
+        open.calls = Some(key);
+        open.calls_count += 1;
+        Some(key)
+    }
+
+    /// What is said to a request for which there is no room, and counted.
+    pub(super) fn busy_with_calls(&mut self) -> jsonrpc::Error {
+        self.stats.busy += 1;
+        let max = self.shared.limits.calls_max;
+        let text = format!("busy: {max} requests of this session are open (limit calls_max)");
+        jsonrpc::Error::new(-32000, text)
+    }
+
+    /// Takes a call out of its session and the table; `None` if it is not open.
+    pub(super) fn end_call(&mut self, key: CallKey) -> Option<OpenCall> {
+        let ended = self.calls.remove(key.0)?;
+        self.held_bytes -= id_bytes(&ended.id);
+        // Nothing is said of progress after the end (MCP progress).
+        let stream = self.stream_of_call(&ended);
+        let held = stream.and_then(|conn| self.conns.get_mut(conn)).and_then(|conn| conn.held.as_mut());
+        self.held_bytes -= held.map_or(0, |held| held.remove(&Slot::Progress(key)));
+        self.touch(ended.session);
+        let open = self.sessions.get_mut(ended.session)?;
+        open.calls_count -= 1;
+        if open.calls == Some(key) {
+            open.calls = ended.next;
+            return Some(ended);
+        }
+        let mut at = open.calls;
+        while let Some(call) = at.and_then(|key| self.calls.get_mut(key.0)) {
+            if call.next == Some(key) {
+                call.next = ended.next;
+                break;
+            }
+            at = call.next;
+        }
+        Some(ended)
+    }
+
+    /// A cancelled request gets no response (MCP cancellation), but a POST does that waits for nothing else.
+    fn cancel(&mut self, now: Now, call: CallKey, session_over: bool) {
+        let Some(open) = self.calls.get_mut(call.0) else { return };
+        // It is still there while the service is told, so that word to its client finds the way.
+        open.cancelled = true;
+        self.service.cancelled(call, &mut self.outbox);
+        self.flush(now);
+        let Some(ended) = self.end_call(call) else { return };
+        if let Some(conn) = ended.post {
+            self.call_cancelled(now, conn, &ended.id, session_over);
+        }
+        self.finish_if_stopping(ended.session);
+    }
+
+    /// In a shutdown a stream ends with the last of its calls.
+    pub(super) fn finish_if_stopping(&mut self, session: Key) {
+        let open = self.sessions.get(session).filter(|_| self.stopping.is_some());
+        if let Some(conn) = open.and_then(|open| open.conn) {
+            self.finish(conn);
+        }
+    }
+
+    /// A session is over, and with it everything it held.
+    pub(super) fn end_session(&mut self, key: Key, peer: &Peer) {
+        while let Some(call) = self.sessions.get(key).and_then(|open| open.calls) {
+            self.cancel(self.now, call, true);
+        }
+        self.session_timers.clear(&mut self.sessions, key);
+        let Some(open) = self.sessions.remove(key) else { return };
+        self.by_id.remove(&open.session.id);
+        self.service.closed(SessionKey(key));
+        // What was said to it finds nobody, but its calls' deadlines are to be forgotten.
+        self.flush(self.now);
+        if let Some(stream) = open.conn
+            && let Some(entry) = self.conns.get_mut(stream)
+        {
+            entry.session = None;
+            self.finish(stream);
+        }
+        self.observe(&Event::SessionClosed { peer });
+    }
+}
+
+/// What an open call's id holds: a peer can make it as long as a message.
+fn id_bytes(id: &Id) -> usize {
+    match id {
+        Id::Int(_) => 0,
+        Id::Str(text) => text.len(),
+    }
+}

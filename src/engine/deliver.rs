@@ -1,0 +1,235 @@
+//! From the service's outbox to the streams.
+//!
+//! *Scope:* which connection carries a message, frames, what slow streams are spared, keep-alive comments.
+//! *Not in scope:* the answer to a POST that waits for one (that is `streamable`).
+//!
+//! ```text
+//!  outbox ─┬─ result, error ──▶ the call's POST; over HTTP+SSE its session's stream
+//!          ├─ for a call ─────▶ the same, or the session's stream if that POST is gone or takes no events
+//!          └─ for sessions ───▶ their streams; where there is none, nothing is sent
+//! ```
+
+use std::collections::BTreeMap;
+
+use super::calls::OpenCall;
+use super::{Engine, Event};
+use crate::Now;
+use crate::jsonrpc;
+use crate::mcp::{Audience, Level, Outgoing, Slot};
+use crate::slab::Key;
+use crate::sse;
+use crate::timers::Nanos;
+
+/// From this size on clients are known to drop an event silently.
+const LARGE_MESSAGE_BYTES: usize = 1 << 20;
+
+/// Notifications that wait until a stream takes more, the latest of each kind.
+#[derive(Default)]
+pub(super) struct Held(BTreeMap<Slot, Box<[u8]>>);
+
+impl Held {
+    pub(super) fn bytes(&self) -> usize {
+        self.0.values().map(|text| text.len()).sum()
+    }
+
+    /// Gives the bytes that are free now.
+    pub(super) fn remove(&mut self, slot: &Slot) -> usize {
+        self.0.remove(slot).map_or(0, |text| text.len())
+    }
+}
+
+impl Engine {
+    /// Sends what a service has put into the outbox.
+    pub(super) fn flush(&mut self, now: Now) {
+        if self.deferring {
+            return;
+        }
+        // Also where nothing is to be sent: a call that was kept or cancelled without a word has changed it.
+        self.service_due = self.service.due();
+        self.stats.late += self.outbox.take_late();
+        if self.outbox.is_empty() {
+            return;
+        }
+        let mut outbox = std::mem::take(&mut self.outbox);
+        let max = self.shared.limits.message_bytes_max;
+        for (kind, text) in outbox.iter() {
+            match kind {
+                // A notification that clients would choke on; results and questions are seen to where they are made.
+                Outgoing::Latest(..) | Outgoing::Log(..) if text.len() > max => self.stats.oversized += 1,
+                Outgoing::Message(audience) => {
+                    for (_, conn) in self.streams_of(*audience) {
+                        self.frame(now, conn, |out| out.extend_from_slice(text));
+                    }
+                }
+                Outgoing::Result(call) | Outgoing::Error(call) => {
+                    // A cancelled one is ended by whoever cancels it.
+                    let cancelled = self.calls.get(call.0).is_some_and(|call| call.cancelled);
+                    match (!cancelled).then(|| self.end_call(*call)).flatten() {
+                        Some(ended) => {
+                            self.reply(now, &ended, kind, text);
+                            self.finish_if_stopping(ended.session);
+                        }
+                        None => self.stats.late += 1,
+                    }
+                }
+                Outgoing::Latest(audience, slot) => {
+                    for (_, conn) in self.streams_of(*audience) {
+                        self.latest(now, conn, slot, text);
+                    }
+                }
+                Outgoing::Log(audience, level) => {
+                    for (session, conn) in self.streams_of(*audience) {
+                        self.log(now, session, conn, *level, text);
+                    }
+                }
+            }
+        }
+        outbox.clear();
+        self.outbox = outbox;
+    }
+
+    /// The sessions that a message is for and that can get it now, each with its connection.
+    fn streams_of(&self, audience: Audience) -> Vec<(Key, Key)> {
+        let one = |session: Key, conn: Option<Key>| conn.map(|conn| (session, conn)).into_iter().collect();
+        match audience {
+            Audience::All => {
+                let operating = self.sessions.iter().filter(|(_, open)| open.session.is_operating());
+                operating.filter_map(|(key, open)| Some((key, open.conn?))).collect()
+            }
+            Audience::One(session) => one(session.0, self.sessions.get(session.0).and_then(|open| open.conn)),
+            Audience::Call(call, session) => {
+                let stream = match self.calls.get(call.0) {
+                    Some(call) => self.stream_of_call(call),
+                    None => self.sessions.get(session.0).and_then(|open| open.conn),
+                };
+                one(session.0, stream)
+            }
+        }
+    }
+
+    /// What carries the messages of a call: the answer to its POST if that can be a stream, else its session's stream.
+    pub(super) fn stream_of_call(&self, call: &OpenCall) -> Option<Key> {
+        let takes_events = |conn: &Key| {
+            let post = self.conns.get(*conn).filter(|conn| !conn.closing).and_then(|conn| conn.post.as_ref());
+            post.is_some_and(|post| post.sse)
+        };
+        call.post.filter(takes_events).or_else(|| self.sessions.get(call.session).and_then(|open| open.conn))
+    }
+
+    /// Whether a stream takes so little that only what must be said is said.
+    fn is_slow(&self, conn: Key) -> bool {
+        let stream = self.conns.get(conn);
+        stream.is_some_and(|stream| stream.http.outgoing().len() > self.shared.limits.output_bytes_max / 2)
+    }
+
+    /// A notification of which a slow stream gets the latest only, once it has room again.
+    fn latest(&mut self, now: Now, conn: Key, slot: &Slot, text: &[u8]) {
+        if !self.is_slow(conn) {
+            return self.frame(now, conn, |out| out.extend_from_slice(text));
+        }
+        if let Some(entry) = self.conns.get_mut(conn) {
+            let replaced = entry.held.get_or_insert_default().0.insert(slot.clone(), text.into());
+            self.held_bytes += text.len();
+            self.held_bytes -= replaced.map_or(0, |text: Box<[u8]>| text.len());
+        }
+    }
+
+    fn log(&mut self, now: Now, session: Key, conn: Key, level: Level, text: &[u8]) {
+        let wanted = self.sessions.get(session).is_some_and(|open| level >= open.session.log_level);
+        if wanted && self.is_slow(conn) {
+            self.stats.logs_dropped += 1;
+        } else if wanted {
+            self.frame(now, conn, |out| out.extend_from_slice(text));
+        }
+    }
+
+    /// Sends what was held back, as far as the stream is not slow again.
+    pub(super) fn release_held(&mut self, now: Now, conn: Key) {
+        while !self.is_slow(conn) {
+            let Some(entry) = self.conns.get_mut(conn) else { return };
+            let Some((_, text)) = entry.held.as_mut().and_then(|held| held.0.pop_first()) else {
+                entry.held = None;
+                return;
+            };
+            self.held_bytes -= text.len();
+            self.frame(now, conn, |out| out.extend_from_slice(&text));
+        }
+    }
+
+    fn reply(&mut self, now: Now, call: &OpenCall, kind: &Outgoing, text: &[u8]) {
+        let max = self.shared.limits.message_bytes_max;
+        let is_error = matches!(kind, Outgoing::Error(_));
+        if text.len() > max {
+            self.stats.oversized += 1;
+            let message =
+                format!("the result has {} bytes, more than the limit message_bytes_max = {max}", text.len());
+            let error = jsonrpc::Error::internal(message);
+            let id = Some((&call.id).into());
+            return self.deliver(now, call, true, |out| jsonrpc::write_error(out, id, &error));
+        }
+        if text.len() >= LARGE_MESSAGE_BYTES {
+            self.observe(&Event::LargeMessage { bytes: text.len() });
+        }
+        self.deliver(now, call, is_error, |out| match is_error {
+            true => jsonrpc::write_error_text(out, &call.id, text),
+            false => jsonrpc::write_result(out, &call.id, |out| out.extend_from_slice(text)),
+        });
+    }
+
+    /// Sends the response to a request where it is waited for.
+    fn deliver(&mut self, now: Now, call: &OpenCall, is_error: bool, write: impl FnOnce(&mut Vec<u8>)) {
+        match call.post {
+            Some(conn) => self.answer_post(now, conn, is_error, write),
+            None => {
+                if let Some(conn) = self.sessions.get(call.session).and_then(|open| open.conn) {
+                    self.frame(now, conn, write);
+                }
+            }
+        }
+    }
+
+    /// Puts one message on a stream.
+    pub(super) fn frame(&mut self, now: Now, conn: Key, write: impl FnOnce(&mut Vec<u8>)) {
+        self.upgrade(now, conn);
+        let Some(entry) = self.conns.get_mut(conn) else { return };
+        let written = entry.http.push(now, &mut self.shared, |out| {
+            out.extend_from_slice(sse::MESSAGE_START);
+            let start = out.len();
+            write(out);
+            keep_on_one_line(out.get_mut(start..).unwrap_or_default());
+            out.extend_from_slice(sse::MESSAGE_END);
+        });
+        if written.is_none() {
+            return;
+        }
+        let backlog = entry.http.outgoing().len();
+        entry.last_output = Nanos::of(now);
+        self.stats.messages_queued += 1;
+        if backlog > self.shared.limits.output_bytes_max {
+            self.drop_slow_reader(conn);
+        }
+        self.relieve();
+        self.enqueue(conn);
+        self.schedule(conn);
+    }
+
+    /// A comment on a silent stream, so that proxies and clients keep it.
+    pub(super) fn comment(&mut self, now: Now, conn: Key) {
+        // An answer that becomes a stream just now has its head in the output, and no more.
+        let begins = self.upgrade(now, conn);
+        let Some(entry) = self.conns.get_mut(conn) else { return };
+        entry.last_output = Nanos::of(now);
+        if (begins || entry.http.outgoing().is_empty())
+            && entry.http.push(now, &mut self.shared, |out| sse::comment(out, "ping")).is_some()
+        {
+            self.enqueue(conn);
+        }
+    }
+}
+
+/// A line break between two JSON tokens would end the `data:` line; within a string there can be none.
+pub(super) fn keep_on_one_line(json: &mut [u8]) {
+    if memchr::memchr2(b'\n', b'\r', json).is_some() {
+        json.iter_mut().filter(|byte| matches!(byte, b'\n' | b'\r')).for_each(|byte| *byte = b' ');
+    }
+}

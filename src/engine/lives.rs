@@ -1,0 +1,90 @@
+//! How long sessions live that have no stream to end with.
+//!
+//! *Scope:* deadlines of sessions of Streamable HTTP, and their end. *Not in scope:* the end of a session as such
+//! (`calls`).
+//!
+//! ```text
+//!  initialize ──▶ initialize_timeout ── initialized, or any request ──▶ session_idle_timeout ──▶ over
+//!                      └──▶ over            anything from the client, an open call, an open stream: from the beginning
+//! ```
+
+use std::time::Duration;
+
+use super::Engine;
+use crate::Now;
+use crate::mcp::Peer;
+use crate::slab::Key;
+
+/// How long a session lives that has no stream to end with.
+pub(super) struct Life {
+    /// Who opened it.
+    pub(super) peer: Peer,
+    /// When it was last heard of.
+    pub(super) used: Duration,
+}
+
+impl Engine {
+    pub(super) fn end_streamable(&mut self, session: Key) {
+        let life = self.sessions.get(session).and_then(|open| open.life.as_ref());
+        if let Some(peer) = life.map(|life| life.peer.clone()) {
+            self.end_session(session, &peer);
+        }
+    }
+
+    /// A stream's connection is gone: over HTTP+SSE the session is, too.
+    pub(super) fn stream_ended(&mut self, session: Key, conn: Key, peer: &Peer) {
+        let Some(open) = self.sessions.get_mut(session) else { return };
+        if open.life.is_none() {
+            return self.end_session(session, peer);
+        }
+        // Another one may have taken its place.
+        open.conn = open.conn.filter(|stream| *stream != conn);
+        self.touch(session);
+    }
+
+    /// The session was heard of.
+    pub(super) fn touch(&mut self, session: Key) {
+        let now = self.now.mono;
+        let Some(open) = self.sessions.get_mut(session) else { return };
+        let limits = &self.shared.limits;
+        let timeout = match open.session.is_operating() {
+            true => limits.session_idle_timeout,
+            false => limits.initialize_timeout,
+        };
+        let Some(life) = &mut open.life else { return };
+        life.used = now;
+        self.session_timers.wake_by(&mut self.sessions, session, now.saturating_add(timeout));
+    }
+
+    /// Ends sessions that nobody has used for too long. Open calls and an open stream are use.
+    pub(super) fn expire_sessions(&mut self, now: Now) {
+        let mut due = Vec::new();
+        self.session_timers.due(&mut self.sessions, now.mono, &mut due);
+        for key in due {
+            let limits = &self.shared.limits;
+            let Some(open) = self.sessions.get_mut(key) else { continue };
+            let Some(life) = &mut open.life else { continue };
+            if open.calls.is_some() || open.conn.is_some() {
+                life.used = now.mono;
+            }
+            let timeout = match open.session.is_operating() {
+                true => limits.session_idle_timeout,
+                false => limits.initialize_timeout,
+            };
+            let deadline = life.used.saturating_add(timeout);
+            if deadline <= now.mono {
+                self.end_streamable(key);
+            } else {
+                self.session_timers.wake_by(&mut self.sessions, key, deadline);
+            }
+        }
+    }
+
+    /// With its last connection a server that is shutting down loses the sessions that have none.
+    pub(super) fn end_sessions_if_over(&mut self) {
+        if self.stopping.is_some() && self.conns.is_empty() {
+            let left: Vec<Key> = self.sessions.iter().map(|(key, _)| key).collect();
+            left.into_iter().for_each(|key| self.end_streamable(key));
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! What header fields say of a Streamable HTTP request: which media types are wanted, which revision is spoken.
+//!
+//! *Scope:* `Accept` (RFC 9110 §12.5.1) as far as two media types go, `MCP-Protocol-Version`.
+//! *Not in scope:* what follows from them.
+
+use crate::http::head::{Head, Single};
+use crate::http::shown;
+use crate::mcp::Revision;
+
+/// Which forms of an answer a client takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Accepted {
+    pub(super) json: bool,
+    pub(super) events: bool,
+}
+
+impl Accepted {
+    /// Without the field, or with an empty one, everything is acceptable.
+    pub(super) fn of(head: &Head<'_>) -> Accepted {
+        let fields =
+            || head.headers_named("accept").map(<[u8]>::trim_ascii).filter(|value| !value.is_empty());
+        if fields().next().is_none() {
+            return Accepted { json: true, events: true };
+        }
+        let takes = |kind: &str, subtype: &str| {
+            let ranges = fields().flat_map(|value| value.split(|byte| *byte == b','));
+            // The most specific range that matches decides, wherever it stands.
+            ranges.filter_map(|range| judge(range, kind, subtype)).max().is_some_and(|(_, wanted)| wanted)
+        };
+        Accepted { json: takes("application", "json"), events: takes("text", "event-stream") }
+    }
+}
+
+/// How specifically a media range names the type, and whether it wants it; `None` if it does not name it.
+fn judge(range: &[u8], kind: &str, subtype: &str) -> Option<(u8, bool)> {
+    let mut parts = range.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
+    let (range_kind, range_subtype) = split(parts.next()?)?;
+    let named = |found: &[u8], name: &str| found.eq_ignore_ascii_case(name.as_bytes());
+    let specific = match (range_kind, range_subtype) {
+        (b"*", b"*") => 0,
+        (found, b"*") if named(found, kind) => 1,
+        (found, sub) if named(found, kind) && named(sub, subtype) => 2,
+        _ => return None,
+    };
+    let weight = parts.find_map(|part| part.strip_prefix(b"q=").or_else(|| part.strip_prefix(b"Q=")));
+    // Only a weight of zero is a refusal, whatever number of digits it is written with.
+    let refused = weight.is_some_and(|weight| {
+        weight.starts_with(b"0") && weight.iter().all(|byte| matches!(byte, b'0' | b'.'))
+    });
+    Some((specific, !refused))
+}
+
+fn split(range: &[u8]) -> Option<(&[u8], &[u8])> {
+    let slash = range.iter().position(|byte| *byte == b'/')?;
+    Some((range.get(..slash)?, range.get(slash + 1..)?))
+}
+
+/// What `MCP-Protocol-Version` says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Version {
+    /// Nothing, which 2025-03-26 and `initialize` do.
+    Absent,
+    /// A revision with sessions.
+    Served,
+    /// 2026-07-28 or a later one: without sessions, and not served.
+    Modern(String),
+    /// Anything else, made visible; also several fields at once.
+    Unknown(String),
+}
+
+/// The first revision without sessions.
+const MODERN: &str = "2026-07-28";
+
+impl Version {
+    pub(super) fn of(head: &Head<'_>) -> Version {
+        let value = match head.single("mcp-protocol-version") {
+            Single::Absent => return Version::Absent,
+            Single::Several => return Version::Unknown("sent more than once".to_owned()),
+            Single::One(value) => value,
+        };
+        let text = shown(value);
+        match std::str::from_utf8(value) {
+            Ok(name) if Revision::named(name).is_some() => Version::Served,
+            // Names are dates, so they compare as text.
+            Ok(name) if is_date(name) && name >= MODERN => Version::Modern(text),
+            _ => Version::Unknown(text),
+        }
+    }
+}
+
+fn is_date(name: &str) -> bool {
+    let shape =
+        |(at, byte): (usize, u8)| if matches!(at, 4 | 7) { byte == b'-' } else { byte.is_ascii_digit() };
+    name.len() == MODERN.len() && name.bytes().enumerate().all(shape)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::Limits;
+    use crate::http::head::{Fields, Search, parse};
+
+    fn with<T>(fields: &str, read: impl FnOnce(&Head<'_>) -> T) -> T {
+        let text = format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
+        let range = Search::default().find(text.as_bytes(), &Limits::DEFAULT).unwrap().unwrap();
+        let mut room = Fields::new();
+        let head = parse(&text.as_bytes()[range], &mut room, &Limits::DEFAULT).unwrap();
+        read(&head)
+    }
+
+    #[test]
+    fn media_ranges() {
+        for (fields, json, events) in [
+            ("", true, true),
+            ("Accept:\r\n", true, true),
+            ("Accept: */*\r\n", true, true),
+            ("Accept: application/json, text/event-stream\r\n", true, true),
+            ("Accept: application/json\r\nAccept: text/event-stream\r\n", true, true),
+            ("Accept: Application/JSON;charset=utf-8\r\n", true, false),
+            ("Accept: text/*;q=0.5\r\n", false, true),
+            ("Accept: application/*\r\n", true, false),
+            ("Accept: text/html\r\n", false, false),
+            ("Accept: json\r\n", false, false),
+            ("Accept: */*, text/event-stream;q=0\r\n", true, false),
+            ("Accept: application/json; q=0.000, */*\r\n", false, true),
+            ("Accept: application/json;q=0.001\r\n", true, false),
+            ("Accept: application/jsonx\r\n", false, false),
+        ] {
+            assert_eq!(with(fields, Accepted::of), Accepted { json, events }, "{fields}");
+        }
+    }
+
+    #[test]
+    fn versions() {
+        let version = |value: &str| with(&format!("MCP-Protocol-Version: {value}\r\n"), Version::of);
+        assert_eq!(with("", Version::of), Version::Absent);
+        for revision in Revision::ALL {
+            assert_eq!(version(revision.name()), Version::Served);
+        }
+        for name in ["2026-07-28", "2027-01-01"] {
+            assert_eq!(version(name), Version::Modern(name.to_owned()));
+        }
+        for name in ["2026-07-27", "2024-10-07", "DRAFT-2026-v1", "2026-07-28x", "9", "2026-07-2\u{e9}"] {
+            assert!(matches!(version(name), Version::Unknown(_)), "{name}");
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! The answer to a POST of Streamable HTTP: JSON for as long as it can be, a stream as soon as it has to be.
+//!
+//! *Scope:* [`Post`], from the requests that were taken to the end of their answer. *Not in scope:* taking them
+//! (`streamable`), and where else messages go (`deliver`).
+//!
+//! ```text
+//!            ┌─ another message, or keep_alive passed ──▶ SSE ─── all answered ──▶ end of the stream
+//!  waiting ──┤
+//!            └─ all answered ──▶ JSON
+//! ```
+
+use super::Engine;
+use super::admit::id_text;
+use super::deliver::keep_on_one_line;
+use super::negotiate::Accepted;
+use super::routes::{JSON, refusal};
+use super::sse::STREAM_FIELDS;
+use super::streamable::{NO_SESSION, Parcel, REFUSED};
+use crate::Now;
+use crate::http::response::Response;
+use crate::jsonrpc::{self, Error, Id};
+use crate::slab::Key;
+use crate::sse;
+use crate::timers::Nanos;
+
+/// The requests of one POST, which are answered together.
+pub(super) struct Post {
+    pub(super) session: Key,
+    /// Requests that are not answered.
+    pub(super) open: usize,
+    /// Responses that wait for the others, or for the end, because the answer is JSON so far.
+    pub(super) replies: Vec<Vec<u8>>,
+    json: bool,
+    /// The client takes events: the answer can become a stream.
+    pub(super) sse: bool,
+    batch: bool,
+    initializes: bool,
+    failed: bool,
+    session_over: bool,
+}
+
+impl Post {
+    /// Before its requests are counted.
+    pub(super) fn new(session: Key, parcel: &Parcel<'_>, accepted: Accepted) -> Post {
+        Post {
+            session,
+            open: 0,
+            replies: Vec::new(),
+            json: accepted.json,
+            sse: accepted.events,
+            batch: parcel.batch,
+            initializes: parcel.session.is_none(),
+            failed: false,
+            session_over: false,
+        }
+    }
+
+    pub(super) fn held_bytes(&self) -> usize {
+        self.replies.iter().map(Vec::len).sum()
+    }
+}
+
+impl Engine {
+    /// One of the requests is answered.
+    pub(super) fn answer_post(
+        &mut self,
+        now: Now,
+        conn: Key,
+        is_error: bool,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) {
+        let entry = self.conns.get_mut(conn).filter(|entry| !entry.closing);
+        let Some(post) = entry.and_then(|entry| entry.post.as_mut()) else {
+            // Whoever asked is gone (a lost connection is no cancellation before 2026-07-28).
+            self.stats.late += 1;
+            return;
+        };
+        post.failed |= is_error;
+        self.add_reply(now, conn, write);
+        self.post_settled(now, conn);
+    }
+
+    /// One of the requests was cancelled, or its session is over.
+    pub(super) fn call_cancelled(&mut self, now: Now, conn: Key, id: &Id, session_over: bool) {
+        let Some(post) = self.conns.get_mut(conn).and_then(|entry| entry.post.as_mut()) else { return };
+        post.session_over |= session_over;
+        // A stream can end without a response; JSON has to say something.
+        if !post.sse && !session_over {
+            let error = Error::new(REFUSED, "the request was cancelled");
+            self.add_reply(now, conn, |out| jsonrpc::write_error(out, Some(id.into()), &error));
+        }
+        self.post_settled(now, conn);
+    }
+
+    /// Adds a response to the stream, or keeps it while the answer is JSON.
+    fn add_reply(&mut self, now: Now, conn: Key, write: impl FnOnce(&mut Vec<u8>)) {
+        let Some(entry) = self.conns.get_mut(conn) else { return };
+        let Some(post) = entry.post.as_mut().filter(|_| !entry.http.is_chunking() && !entry.http.is_stream())
+        else {
+            return self.frame(now, conn, write);
+        };
+        let mut text = Vec::new();
+        write(&mut text);
+        keep_on_one_line(&mut text);
+        self.held_bytes += text.len();
+        self.stats.messages_queued += 1;
+        post.replies.push(text);
+        // A batch whose responses are many and large is better sent piece by piece; a client that cannot have it so gets
+        // no more than a stream would.
+        let (held, streams, limits) = (post.held_bytes(), post.sse, &self.shared.limits);
+        if held > limits.output_bytes_max || self.spent_bytes() > limits.buffered_bytes_max {
+            self.drop_slow_reader(conn);
+        } else if streams && held > limits.message_bytes_max {
+            self.upgrade(now, conn);
+        }
+    }
+
+    fn post_settled(&mut self, now: Now, conn: Key) {
+        let Some(post) = self.conns.get_mut(conn).and_then(|entry| entry.post.as_mut()) else { return };
+        post.open = post.open.saturating_sub(1);
+        self.complete_post(now, conn);
+    }
+
+    /// Makes the answer a stream, if it waits and is none yet. Says whether it did.
+    pub(super) fn upgrade(&mut self, now: Now, conn: Key) -> bool {
+        let Some(entry) = self.conns.get_mut(conn) else { return false };
+        let waits = entry.http.is_waiting() && !entry.http.is_chunking();
+        let Some(post) = entry.post.as_mut().filter(|_| waits) else { return false };
+        let replies = std::mem::take(&mut post.replies);
+        self.held_bytes -= replies.iter().map(Vec::len).sum::<usize>();
+        let mut room = uuid::Uuid::encode_buffer();
+        let open = self.sessions.get(post.session).filter(|_| !(post.initializes && post.failed));
+        let id = open.map(|open| id_text(open.session.id, &mut room));
+        let [cache, buffering] = STREAM_FIELDS;
+        let fields = [cache, buffering, ("Mcp-Session-Id", id.unwrap_or_default())];
+        let fields = fields.get(..if id.is_some() { 3 } else { 2 }).unwrap_or_default();
+        entry.last_output = Nanos::of(now);
+        entry.http.begin_chunks(now, &mut self.shared, sse::MEDIA_TYPE, fields);
+        for text in replies {
+            entry.http.push(now, &mut self.shared, |out| {
+                [sse::MESSAGE_START, &text, sse::MESSAGE_END]
+                    .iter()
+                    .for_each(|part| out.extend_from_slice(part));
+            });
+        }
+        self.enqueue(conn);
+        self.schedule(conn);
+        true
+    }
+
+    /// Sends the answer, or ends it, once all of its requests are answered.
+    pub(super) fn complete_post(&mut self, now: Now, conn: Key) {
+        // While it is that connection's turn its state is not at hand; it is looked at when the turn is over.
+        let done = |post: &Post| post.open == 0 && !self.deferring;
+        let Some(entry) = self.conns.get_mut(conn) else { return };
+        if !entry.post.as_ref().is_some_and(|post| done(post)) {
+            return;
+        }
+        let json =
+            entry.post.as_ref().is_some_and(|post| post.json && !(post.sse && post.replies.is_empty()));
+        let over = entry.post.as_ref().is_some_and(|post| post.session_over && post.replies.is_empty());
+        if !json && !over {
+            self.upgrade(now, conn);
+        }
+        let Some(entry) = self.conns.get_mut(conn) else { return };
+        let Some(post) = entry.post.take() else { return };
+        self.held_bytes -= post.held_bytes();
+        if entry.http.is_chunking() || entry.http.is_stream() {
+            entry.http.end_chunks(now, &mut self.shared);
+        } else {
+            self.respond(now, conn, &post);
+        }
+        if let Some(unsaid) = self.conns.get_mut(conn).and_then(|entry| entry.held.take()) {
+            self.held_bytes -= unsaid.bytes();
+        }
+        self.relieve();
+        self.enqueue(conn);
+        self.schedule(conn);
+        if post.initializes && post.failed {
+            self.end_streamable(post.session);
+        }
+    }
+
+    fn respond(&mut self, now: Now, conn: Key, post: &Post) {
+        let mut room = uuid::Uuid::encode_buffer();
+        let id = self.sessions.get(post.session).map(|open| id_text(open.session.id, &mut room));
+        let id = id.filter(|_| !(post.initializes && post.failed));
+        let Some(entry) = self.conns.get_mut(conn) else { return };
+        let mut body = Vec::new();
+        let (status, id) = match post.replies.as_slice() {
+            [] => {
+                body = refusal(404, NO_SESSION, "Session not found").body;
+                (404, None)
+            }
+            [one] if !post.batch => {
+                let headers = id.map(|id| [("Mcp-Session-Id", id)]);
+                let headers = headers.as_ref().map_or(&[][..], |headers| headers);
+                let response = Response { status: 200, headers, content_type: Some(JSON), body: one };
+                return entry.http.respond(now, &mut self.shared, &response);
+            }
+            several => {
+                let mut array = jsonrpc::Array::new(&mut body);
+                several.iter().for_each(|text| {
+                    array.item(|out| out.extend_from_slice(text));
+                });
+                array.end();
+                (200, id)
+            }
+        };
+        let headers = id.map(|id| [("Mcp-Session-Id", id)]);
+        let headers = headers.as_ref().map_or(&[][..], |headers| headers);
+        let response = Response { status, headers, content_type: Some(JSON), body: &body };
+        entry.http.respond(now, &mut self.shared, &response);
+    }
+}

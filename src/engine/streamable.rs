@@ -1,0 +1,335 @@
+//! The Streamable HTTP transport with sessions: POST, GET and DELETE on one path (MCP 2025-03-26, 2025-06-18 and
+//! 2025-11-25, basic/transports).
+//!
+//! *Scope:* sessions without a stream of their own, messages into them, and the answer to each POST, which is JSON for as
+//! long as it can be and a stream as soon as it has to be. *Not in scope:* resuming streams, revisions without sessions.
+//!
+//! ```text
+//!  POST ─┬ not acceptable, not JSON-RPC, no session ──▶ 4xx with a JSON-RPC error: nothing happens
+//!        ├ notifications, answers ──▶ 202
+//!        └ requests ──▶ Post ─┬─ all answered, and nothing else was said ──▶ JSON
+//!                             └─ a message before that, or keep_alive ──▶ SSE ── all answered ──▶ end
+//!  GET ──▶ what belongs to no request: list changes, updates, logs
+//!  the POST's client gone ──▶ its calls go on, their results are dropped    DELETE, idle ──▶ session gone, calls cancelled
+//! ```
+
+use serde_json::value::RawValue;
+
+use super::admit::id_text;
+use super::lives::Life;
+use super::negotiate::{Accepted, Version};
+use super::post::Post;
+use super::routes::{self, refusal};
+use super::sse::STREAM_FIELDS;
+use super::{Engine, Event, Open};
+use crate::Now;
+use crate::http::conn::{Answer, Reply};
+use crate::http::head::{Head, Single};
+use crate::http::response::Response;
+use crate::jsonrpc::{self, Error, Message};
+use crate::mcp::{CallKey, Revision, Session, SessionKey};
+use crate::slab::Key;
+use crate::sse;
+use crate::timers::{Link, Nanos};
+
+/// What transports say where JSON-RPC has no code of its own: `-32000` as all SDKs have it.
+pub(super) const REFUSED: i64 = -32000;
+/// The session is unknown or over.
+pub(super) const NO_SESSION: i64 = -32001;
+/// A header field and the body contradict each other (MCP 2026-07-28).
+const HEADER_MISMATCH: i64 = -32020;
+
+/// What a POST carries.
+pub(super) struct Parcel<'a> {
+    /// `None`: it opens one.
+    pub(super) session: Option<Key>,
+    messages: Vec<Message<'a>>,
+    pub(super) batch: bool,
+}
+
+/// POST.
+impl Engine {
+    pub(super) fn mcp_post(
+        &mut self,
+        now: Now,
+        conn: Key,
+        head: &Head<'_>,
+        body: &[u8],
+        reply: &mut Reply<'_>,
+    ) {
+        let read = match jsonrpc::is_batch(body) {
+            true => self.read_batch(conn, head, body),
+            false => self.read_one(conn, head, body),
+        };
+        let opened = read.and_then(|parcel| match parcel.session {
+            Some(session) => Ok((session, parcel)),
+            None => self.begin_session(now, conn).map(|session| (session, parcel)),
+        });
+        match opened {
+            Ok((session, parcel)) => self.take_parcel(now, conn, session, head, &parcel, reply),
+            Err(answer) => reply.answer(&mut self.shared, &answer),
+        }
+    }
+
+    fn read_one<'a>(&self, conn: Key, head: &Head<'_>, body: &'a [u8]) -> Result<Parcel<'a>, Answer> {
+        let message = jsonrpc::parse(body, &self.shared.limits)
+            .map_err(|rejected| refusal(400, rejected.error.code, rejected.error.message))?;
+        let version = Version::of(head);
+        let session = match (&message, &version) {
+            (Message::Response(_), Version::Modern(name)) => {
+                let text = format!("Invalid request: clients of {name} post no responses");
+                return Err(refusal(400, Error::INVALID_REQUEST, text));
+            }
+            (Message::Request(request), _) if request.method == "initialize" => {
+                self.check_initialize(conn, head, &version)?;
+                None
+            }
+            _ => Some(self.session_of(conn, head, &version)?),
+        };
+        let messages = vec![message];
+        self.check_ids(session, &messages)?;
+        Ok(Parcel { session, messages, batch: false })
+    }
+
+    fn check_initialize(&self, conn: Key, head: &Head<'_>, version: &Version) -> Result<(), Answer> {
+        if let Version::Modern(name) = version {
+            let text = format!("MCP-Protocol-Version is `{name}`, a revision without `initialize`");
+            return Err(refusal(400, HEADER_MISMATCH, text));
+        }
+        if head.header("mcp-session-id").is_none() {
+            return Ok(());
+        }
+        self.session_of(conn, head, &Version::Absent)?;
+        let text = "Invalid request: this session is initialized already; to open another one, leave out Mcp-Session-Id";
+        Err(refusal(400, Error::INVALID_REQUEST, text))
+    }
+
+    /// A batch (JSON-RPC 2.0, section 6; MCP 2025-03-26 only). It is taken as a whole or not at all.
+    fn read_batch<'a>(&self, conn: Key, head: &Head<'_>, body: &'a [u8]) -> Result<Parcel<'a>, Answer> {
+        let limits = &self.shared.limits;
+        let invalid = |what: String| refusal(400, Error::INVALID_REQUEST, format!("Invalid request: {what}"));
+        let items =
+            jsonrpc::split_batch(body, limits).map_err(|error| refusal(400, error.code, error.message))?;
+        let version = Version::of(head);
+        let modern =
+            matches!(version, Version::Modern(_)) || items.iter().any(|item| names_revision(item).is_some());
+        if modern {
+            return Err(invalid("revisions without sessions have no batches".to_owned()));
+        }
+        let session = self.session_of(conn, head, &version)?;
+        let revision = self.sessions.get(session).map(|open| open.session.revision());
+        if revision != Some(Revision::V2025_03_26) {
+            let revision = revision.map_or("another", Revision::name);
+            return Err(invalid(format!(
+                "batches are of revision 2025-03-26; this session speaks {revision}"
+            )));
+        }
+        if items.is_empty() || items.len() > limits.batch_max {
+            let (count, max) = (items.len(), limits.batch_max);
+            return Err(invalid(format!(
+                "a batch has 1 to {max} messages (limit batch_max), this one {count}"
+            )));
+        }
+        let mut messages = Vec::with_capacity(items.len());
+        for (at, item) in items.iter().enumerate() {
+            let message = jsonrpc::parse(item.get().as_bytes(), limits).map_err(|rejected| {
+                refusal(400, rejected.error.code, format!("message {at}: {}", rejected.error.message))
+            })?;
+            if matches!(&message, Message::Request(request) if request.method == "initialize") {
+                return Err(invalid("`initialize` cannot be part of a batch".to_owned()));
+            }
+            messages.push(message);
+        }
+        self.check_ids(Some(session), &messages)?;
+        Ok(Parcel { session: Some(session), messages, batch: true })
+    }
+
+    /// An id that is in flight cannot be told from another one of the same.
+    fn check_ids(&self, session: Option<Key>, messages: &[Message<'_>]) -> Result<(), Answer> {
+        let ids = || {
+            messages.iter().filter_map(|message| match message {
+                Message::Request(request) => Some(&request.id),
+                _ => None,
+            })
+        };
+        let open = ids().any(|id| session.is_some_and(|session| self.find_call(session, id).is_some()));
+        // At most batch_max of them.
+        let twice = ids().enumerate().any(|(at, id)| ids().skip(at + 1).any(|other| other == id));
+        match open || twice {
+            true => {
+                let text = "Invalid request: a request with this id is in flight already";
+                Err(refusal(400, Error::INVALID_REQUEST, text))
+            }
+            false => Ok(()),
+        }
+    }
+
+    /// The session that the header fields name.
+    fn session_of(&self, conn: Key, head: &Head<'_>, version: &Version) -> Result<Key, Answer> {
+        let id = match head.single("mcp-session-id") {
+            Single::One(id) => std::str::from_utf8(id).unwrap_or_default(),
+            Single::Absent => {
+                let text = "Bad request: the Mcp-Session-Id header is required; `initialize` gives it";
+                return Err(refusal(400, REFUSED, text));
+            }
+            Single::Several => {
+                return Err(refusal(400, REFUSED, "Bad request: Mcp-Session-Id is sent more than once"));
+            }
+        };
+        let found = self.find_session(conn, id).filter(|(_, open)| open.life.is_some());
+        let (key, _) = found.ok_or_else(|| refusal(404, NO_SESSION, "Session not found"))?;
+        if let Version::Modern(name) | Version::Unknown(name) = version {
+            let served: Vec<&str> = Revision::ALL.iter().rev().map(|revision| revision.name()).collect();
+            let text = format!(
+                "Bad request: unsupported MCP-Protocol-Version `{name}`; supported are {}",
+                served.join(", ")
+            );
+            return Err(refusal(400, REFUSED, text));
+        }
+        Ok(key)
+    }
+
+    fn begin_session(&mut self, now: Now, conn: Key) -> Result<Key, Answer> {
+        if let Some(reason) = self.no_room_for_session() {
+            return Err(routes::as_error(self.busy(&reason)));
+        }
+        let id = self.next_id();
+        let peer = self.conns.get(conn).map(|conn| conn.peer.clone()).unwrap_or_default();
+        let session = Session::new(id, peer.principal.clone());
+        let key = self.sessions.insert(Open {
+            session,
+            conn: None,
+            calls: None,
+            calls_count: 0,
+            life: Some(Box::new(Life { peer, used: now.mono })),
+            timer: Link::default(),
+        });
+        self.by_id.insert(id, key.index());
+        self.stats.sessions_opened += 1;
+        if let Some(open) = self.sessions.get_mut(key) {
+            self.service.opened(SessionKey(key), &mut open.session);
+            if let (Some(observer), Some(life)) = (&mut self.observer, &open.life) {
+                observer(&Event::SessionOpened { peer: &life.peer });
+            }
+        }
+        Ok(key)
+    }
+
+    fn take_parcel(
+        &mut self,
+        now: Now,
+        conn: Key,
+        session: Key,
+        head: &Head<'_>,
+        parcel: &Parcel<'_>,
+        reply: &mut Reply<'_>,
+    ) {
+        self.stats.messages_received += parcel.messages.len() as u64;
+        self.touch(session);
+        let is_request = |message: &Message<'_>| matches!(message, Message::Request(_));
+        if !parcel.messages.iter().any(is_request) {
+            reply.send(&mut self.shared, &Response::new(202));
+            for message in &parcel.messages {
+                self.hand_over(now, conn, session, head, message, None);
+            }
+            return self.flush(now);
+        }
+        reply.wait();
+        self.deferring = true;
+        let mut post = Post::new(session, parcel, Accepted::of(head));
+        // All calls are open before the first one can be answered, or cancelled by a notification further on.
+        let calls: Vec<Option<CallKey>> =
+            parcel.messages.iter().map(|message| self.post_call(conn, &mut post, message)).collect();
+        if let Some(entry) = self.conns.get_mut(conn) {
+            entry.last_output = Nanos::of(now);
+            entry.post = Some(Box::new(post));
+        }
+        for (message, call) in parcel.messages.iter().zip(calls) {
+            self.hand_over(now, conn, session, head, message, call);
+        }
+    }
+
+    fn post_call(&mut self, conn: Key, post: &mut Post, message: &Message<'_>) -> Option<CallKey> {
+        let Message::Request(request) = message else { return None };
+        let call = self.begin_call(post.session, Some(conn), &request.id, &request.method);
+        match call {
+            Some(_) => post.open += 1,
+            None => {
+                let (error, mut text) = (self.busy_with_calls(), Vec::new());
+                jsonrpc::write_error(&mut text, Some(request.id.clone()), &error);
+                self.held_bytes += text.len();
+                post.replies.push(text);
+            }
+        }
+        call
+    }
+}
+
+/// The revision that a message names itself, as those without sessions do (MCP 2026-07-28, basic).
+fn names_revision(message: &RawValue) -> Option<&RawValue> {
+    let inside = |raw, name| jsonrpc::member(raw, name).ok().flatten();
+    inside(inside(inside(message, "params")?, "_meta")?, "io.modelcontextprotocol/protocolVersion")
+}
+
+/// GET, DELETE, and the end of sessions.
+impl Engine {
+    pub(super) fn mcp_get(&mut self, now: Now, conn: Key, head: &Head<'_>, reply: &mut Reply<'_>) {
+        match self.check_get(conn, head) {
+            Ok(session) => {
+                let mut room = uuid::Uuid::encode_buffer();
+                let Some(open) = self.sessions.get_mut(session) else { return };
+                let id = id_text(open.session.id, &mut room);
+                open.conn = Some(conn);
+                let [cache, buffering] = STREAM_FIELDS;
+                let fields = [cache, buffering, ("Mcp-Session-Id", id)];
+                reply.stream(&mut self.shared, sse::MEDIA_TYPE, &fields, |_| {});
+                if let Some(entry) = self.conns.get_mut(conn) {
+                    entry.session = Some(session);
+                    entry.last_output = Nanos::of(now);
+                }
+                self.touch(session);
+            }
+            Err(answer) => reply.answer(&mut self.shared, &answer),
+        }
+    }
+
+    fn check_get(&mut self, conn: Key, head: &Head<'_>) -> Result<Key, Answer> {
+        let version = Version::of(head);
+        if matches!(version, Version::Modern(_)) || head.header("mcp-session-id").is_none() {
+            // Clients take exactly this for "there is no such stream", and go on without.
+            let text = "Method not allowed: a stream belongs to a session; send its Mcp-Session-Id";
+            return Err(refusal(405, REFUSED, text).header("Allow", "POST, DELETE"));
+        }
+        let session = self.session_of(conn, head, &version)?;
+        if !Accepted::of(head).events {
+            return Err(refusal(406, REFUSED, "Not acceptable: a stream is text/event-stream; accept that"));
+        }
+        let stream = self.sessions.get(session).and_then(|open| self.conns.get(open.conn?));
+        if stream.is_some_and(|stream| !stream.closing && stream.http.is_stream()) {
+            return Err(refusal(
+                409,
+                REFUSED,
+                "Conflict: this session has a stream already; it can have one",
+            ));
+        }
+        let spent = self.spent_bytes();
+        let reason = if self.stopping.is_some() {
+            "the server is shutting down".to_owned()
+        } else if spent >= self.shared.limits.buffered_bytes_max {
+            format!("{spent} bytes are buffered (limit buffered_bytes_max)")
+        } else {
+            return Ok(session);
+        };
+        Err(routes::as_error(self.busy(&reason)))
+    }
+
+    pub(super) fn mcp_delete(&mut self, conn: Key, head: &Head<'_>, reply: &mut Reply<'_>) {
+        match self.session_of(conn, head, &Version::of(head)) {
+            Ok(session) => {
+                self.end_streamable(session);
+                reply.send(&mut self.shared, &Response::new(200));
+            }
+            Err(answer) => reply.answer(&mut self.shared, &answer),
+        }
+    }
+}
