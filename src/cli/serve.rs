@@ -16,7 +16,8 @@ use super::{Failure, demo, print};
 /// Serves until SIGINT or SIGTERM.
 pub(super) fn serve(options: Serve) -> Result<(), Failure> {
     let Serve { listen, settings, limits } = options;
-    let (sse_path, base_path) = (settings.sse_path.clone(), settings.base_path.clone());
+    let paths = [&settings.sse_path, &settings.mcp_path]
+        .map(|path| format!("{}{path}", settings.base_path.trim_end_matches('/')));
     let grace = limits.shutdown_grace;
     let mut listening: Option<Listening> = None;
     let mut server = Some(demo::server().settings(settings).limits(limits));
@@ -32,7 +33,7 @@ pub(super) fn serve(options: Serve) -> Result<(), Failure> {
         return Err(Failure("there is no address to listen on".to_owned()));
     };
     end_on_signals(listening.handle(), grace)?;
-    announce(listening.local_addrs(), base_path.trim_end_matches('/'), &sse_path);
+    announce(listening.local_addrs(), &paths);
     Ok(listening.run()?)
 }
 
@@ -70,20 +71,20 @@ fn end_on_signals(handle: Handle, grace: Duration) -> io::Result<()> {
     Ok(())
 }
 
-fn announce(addresses: impl Iterator<Item = SocketAddr>, base_path: &str, sse_path: &str) {
-    let mut urls: Vec<String> = Vec::new();
-    for address in addresses {
-        urls.push(format!("http://{address}{base_path}{sse_path}"));
-    }
+fn announce(addresses: impl Iterator<Item = SocketAddr>, [sse_path, mcp_path]: &[String; 2]) {
+    let bases: Vec<String> = addresses.map(|address| format!("http://{address}")).collect();
     let mut text = String::from("mcp-rill serves a demo on\n");
-    for url in &urls {
-        text.push_str(&format!("  {url}\n"));
+    for base in &bases {
+        text.push_str(&format!("  {base}{sse_path}\n"));
     }
-    if let Some(url) = urls.first() {
-        text.push_str(&format!("Try it:\n  curl -N {url}\n"));
-        text.push_str(&format!(
-            "  npx @modelcontextprotocol/inspector --cli {url} --transport sse --method tools/list\n"
-        ));
+    if let Some(base) = bases.first() {
+        text.push_str(&format!("Try it:\n  curl -N {base}{sse_path}\n"));
+        for (path, transport) in [(sse_path, "sse"), (mcp_path, "http")] {
+            text.push_str(&format!(
+                "  npx @modelcontextprotocol/inspector --cli {base}{path} --transport {transport} --method tools/list\n"
+            ));
+        }
+        text.push_str(&format!("Clients of Streamable HTTP connect to {base}{mcp_path}.\n"));
     }
     text.push_str("Ctrl-C ends it.\n");
     print(&text);
