@@ -62,6 +62,7 @@ mod post;
 mod routes;
 mod sse;
 mod streamable;
+mod turn;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -71,8 +72,7 @@ pub use observe::{Event, Stats};
 
 use uuid::Uuid;
 
-use crate::http::conn::{After, Conn, Handler, Reply, Verdict};
-use crate::http::head::Head;
+use crate::http::conn::{After, Conn};
 use crate::http::response::Shared;
 use crate::mcp::{
     CallKey, Dispatch, Handle, Jobs, Mailbox, Outbox, Peer, Server, Service, Session, Settings,
@@ -84,6 +84,7 @@ use calls::OpenCall;
 use deliver::Held;
 use lives::Life;
 use post::Post;
+use turn::Turn;
 
 /// Names one connection for ever.
 ///
@@ -576,42 +577,6 @@ impl Engine {
     fn observe(&mut self, event: &Event<'_>) {
         if let Some(observer) = &mut self.observer {
             observer(event);
-        }
-    }
-}
-
-/// One connection's turn: the engine as the HTTP side sees it.
-struct Turn<'e> {
-    engine: &'e mut Engine,
-    key: Key,
-    now: Now,
-    /// Whose message the last head announced: most bodies follow in the same turn, and need not be routed again.
-    session: Option<Key>,
-}
-
-impl Handler for Turn<'_> {
-    fn shared(&mut self) -> &mut Shared {
-        &mut self.engine.shared
-    }
-
-    fn head(&mut self, head: &Head<'_>) -> Verdict {
-        let engine = &mut *self.engine;
-        let Some(conn) = engine.conns.get(self.key) else { return Verdict::Read };
-        let admitted = routes::route(head, &engine.settings, &conn.peer)
-            .and_then(|route| engine.admit(self.key, head, route));
-        match admitted {
-            Ok(session) => {
-                self.session = session;
-                Verdict::Read
-            }
-            Err(answer) => Verdict::Refuse(Box::new(answer)),
-        }
-    }
-
-    fn request(&mut self, head: &Head<'_>, body: &[u8], reply: &mut Reply<'_>) {
-        match self.session.take() {
-            Some(session) => self.engine.take_message(self.now, self.key, session, head, body, reply),
-            None => self.engine.serve(self.now, self.key, head, body, reply),
         }
     }
 }

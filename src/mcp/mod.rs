@@ -187,6 +187,7 @@ mod sample;
 mod server;
 mod service;
 mod session;
+mod settings;
 #[cfg(feature = "schemars")]
 mod typed;
 mod types;
@@ -205,9 +206,10 @@ pub use prompt::{IntoPrompt, PromptMessage, PromptResult};
 pub(crate) use reply::Mailbox;
 pub use reply::{Deferred, Level, Reply};
 pub use sample::{Sample, Sampled, ToolChoice, ToolUse};
-pub use server::{Arguments, List, Server, Settings};
+pub use server::{Arguments, List, Server};
 pub use service::{Audience, CallKey, Incoming, Outbox, Outgoing, Service, SessionKey, Slot};
 pub use session::{Capabilities, ClientInfo, Peer, Principal, Session};
+pub use settings::Settings;
 #[cfg(feature = "schemars")]
 pub use typed::Typed;
 pub use types::{Icon, Implementation, Prompt, PromptArgument, Resource, ResourceTemplate, Tool};

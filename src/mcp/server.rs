@@ -1,6 +1,6 @@
 //! The builder: what a server is, offers, and allows.
 //!
-//! *Scope:* [`Server`], which collects handlers and settings, and [`Settings`] of the HTTP side.
+//! *Scope:* [`Server`], which collects handlers and settings.
 //! *Not in scope:* listening (that is `net`), and answering requests (that is `dispatch`).
 
 use std::collections::BTreeMap;
@@ -15,82 +15,9 @@ use crate::mcp::registry::Items;
 use crate::mcp::uri::{UriTemplate, Vars};
 use crate::mcp::{
     Call, CallError, Icon, Implementation, IntoPrompt, IntoResource, IntoToolResult, Prompt, PromptArgument,
-    PromptResult, Resource, ResourceContents, ResourceTemplate, Tool, ToolResult,
+    PromptResult, Resource, ResourceContents, ResourceTemplate, Settings, Tool, ToolResult,
 };
 use crate::schema::{self, Field, Object, Subject};
-
-/// What HTTP requests the server takes, and under which paths ([example](crate::mcp#what-a-server-can-say-of-itself)).
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// What a reverse proxy puts in front of all paths: `""`, or a path such as `/tools`. The endpoint event names it;
-    /// requests are taken with and without it, so it does not matter whether the proxy strips it.
-    pub base_path: String,
-    /// Where a client opens its stream (MCP 2024-11-05, transports): a path that begins with `/`.
-    pub sse_path: String,
-    /// Where a client posts its messages: another such path.
-    pub message_path: String,
-    /// Where clients of Streamable HTTP send everything.
-    pub mcp_path: String,
-    /// Host names that requests may name besides IP addresses, and besides `localhost` on loopback listeners.
-    pub hosts: Vec<String>,
-    /// Origins of web pages that may send requests, such as `https://app.example`, besides pages from loopback names
-    /// on loopback listeners. Scheme, host and port are compared, in any case of letters; `null` is never allowed.
-    pub origins: Vec<String>,
-    /// Allows listening on addresses that others can reach although peers are not authenticated.
-    pub insecure_public: bool,
-}
-
-impl Default for Settings {
-    fn default() -> Settings {
-        Settings {
-            base_path: String::new(),
-            sse_path: "/sse".to_owned(),
-            message_path: "/messages".to_owned(),
-            mcp_path: "/mcp".to_owned(),
-            hosts: Vec::new(),
-            origins: Vec::new(),
-            insecure_public: false,
-        }
-    }
-}
-
-impl Settings {
-    /// Brings paths into the form `/a/b` and checks them.
-    ///
-    /// # Errors
-    /// A sentence that names the path and what is wrong with it.
-    pub(crate) fn checked(mut self) -> Result<Settings, String> {
-        for (name, path) in [
-            ("base path", &mut self.base_path),
-            ("SSE path", &mut self.sse_path),
-            ("message path", &mut self.message_path),
-            ("MCP path", &mut self.mcp_path),
-        ] {
-            let trimmed = path.trim_end_matches('/').len();
-            path.truncate(trimmed);
-            let lawful =
-                path.bytes().all(|byte| byte.is_ascii_graphic() && !b"?#%\"<>\\^`{|}".contains(&byte));
-            if !lawful
-                || !(path.starts_with('/') || (path.is_empty() && name == "base path"))
-                || path.starts_with("//")
-            {
-                return Err(format!(
-                    "the {name} `{path}` must start with one `/` and have only characters of a URL's path"
-                ));
-            }
-        }
-        for (one, a, other, b) in [
-            ("SSE path", &self.sse_path, "message path", &self.message_path),
-            ("SSE path", &self.sse_path, "MCP path", &self.mcp_path),
-            ("message path", &self.message_path, "MCP path", &self.mcp_path),
-        ] {
-            if a == b {
-                return Err(format!("the {one} and the {other} are both `{a}`"));
-            }
-        }
-        Ok(self)
-    }
-}
 
 /// What a handler may take: a struct made by [`schema!`](crate::schema!), `()` for no arguments, or any JSON as a
 /// [`Value`] or `Box<RawValue>`, together with a schema written by hand

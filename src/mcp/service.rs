@@ -164,7 +164,7 @@ pub enum Slot {
 /// use mcp_rill::Level;
 /// use mcp_rill::mcp::{Audience, List, Outbox, Outgoing, SessionKey, Slot};
 /// fn told(out: &mut Outbox, session: SessionKey) {
-///     out.request(session, 1, "roots/list", b"");
+///     out.request(Audience::One(session), 1, "roots/list", b"");
 ///     let log = Outgoing::Log(Audience::All, Level::Info);
 ///     out.notify(log, "notifications/message", |params| {
 ///         params.str("level", "info").str("data", "there are new tools");

@@ -1,0 +1,46 @@
+//! The engine as one connection's HTTP side sees it.
+//!
+//! *Scope:* what [`Conn`](crate::http::conn::Conn) asks of its [`Handler`]. *Not in scope:* what the requests do.
+
+use super::{Engine, routes};
+use crate::Now;
+use crate::http::conn::{Handler, Reply, Verdict};
+use crate::http::head::Head;
+use crate::http::response::Shared;
+use crate::slab::Key;
+
+/// One connection's turn: the engine as the HTTP side sees it.
+pub(super) struct Turn<'e> {
+    pub(super) engine: &'e mut Engine,
+    pub(super) key: Key,
+    pub(super) now: Now,
+    /// Whose message the last head announced: most bodies follow in the same turn, and need not be routed again.
+    pub(super) session: Option<Key>,
+}
+
+impl Handler for Turn<'_> {
+    fn shared(&mut self) -> &mut Shared {
+        &mut self.engine.shared
+    }
+
+    fn head(&mut self, head: &Head<'_>) -> Verdict {
+        let engine = &mut *self.engine;
+        let Some(conn) = engine.conns.get(self.key) else { return Verdict::Read };
+        let admitted = routes::route(head, &engine.settings, &conn.peer)
+            .and_then(|route| engine.admit(self.key, head, route));
+        match admitted {
+            Ok(session) => {
+                self.session = session;
+                Verdict::Read
+            }
+            Err(answer) => Verdict::Refuse(Box::new(answer)),
+        }
+    }
+
+    fn request(&mut self, head: &Head<'_>, body: &[u8], reply: &mut Reply<'_>) {
+        match self.session.take() {
+            Some(session) => self.engine.take_message(self.now, self.key, session, head, body, reply),
+            None => self.engine.serve(self.now, self.key, head, body, reply),
+        }
+    }
+}
