@@ -1,6 +1,7 @@
 """Builds the server under test, starts it on a free loopback port, and checks that it ends well."""
 
 import collections
+import functools
 import json
 import os
 import socket
@@ -107,6 +108,7 @@ def example(name: str) -> Path:
     return build(["--release", "--example", name])
 
 
+@functools.cache
 def fixture() -> Path:
     """The server that the official suite expects: an example, too."""
     given = os.environ.get("MCP_RILL_FIXTURE")
