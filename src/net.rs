@@ -284,8 +284,9 @@ impl Listening {
         self.read(now);
         self.accept(now);
         self.engine.tick(now);
-        self.staff();
         self.act(now);
+        // After acting: what a close gives up may want a thread in its place, and a write may have let a call in.
+        self.staff();
         Ok(self.wants_in(self.now()))
     }
 

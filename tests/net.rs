@@ -654,3 +654,39 @@ fn storms_of_connections_leave_nothing_behind() {
     drop((stream, poster));
     running.until("all to have come and gone", |stats| stats.connections_opened == 2002 && is_empty(stats));
 }
+
+#[test]
+fn a_thread_that_hangs_is_replaced_at_once_when_its_client_goes() {
+    let limits = Limits { workers: 1, workers_stuck_max: 1, ..Limits::DEFAULT };
+    let (leave, gate) = mpsc::channel::<()>();
+    let gate = Mutex::new(gate);
+    let server = server()
+        .limits(limits)
+        .blocking_tool("hang", "Hang", move |(), _| gate.lock().unwrap().recv().is_err())
+        .blocking_tool("quick", "Be quick", |(), _| "quick");
+    let mut listening = server.listen(ANY).unwrap();
+    let addr = listening.local_addrs().next().unwrap();
+    let call = |tool| {
+        format!(
+            r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"{tool}","arguments":{{}}}}}}"#
+        )
+    };
+    let mut clients = Vec::new();
+    for (tool, calls) in [("hang", 1), ("quick", 2)] {
+        let (mut stream, mut other) = (Client::connect(addr), Client::connect(addr));
+        stream.send("GET /sse HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n");
+        turn_until(&mut listening, |listening| listening.stats().sessions == calls);
+        stream.through("event: endpoint\ndata: ");
+        let endpoint = stream.through("\n\n").trim_end().to_owned();
+        other.send(&request(&endpoint, &call(tool)));
+        turn_until(&mut listening, |listening| listening.stats().calls == calls);
+        clients.push((stream, other));
+    }
+    let running = Running::start(listening);
+    drop(clients.remove(0));
+    // Nothing else happens for 10 seconds: the turn that ended the session has to make the thread.
+    clients[0].0.socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    assert!(clients[0].0.through("\n\n").contains("quick"));
+    drop(leave);
+    running.stop();
+}
