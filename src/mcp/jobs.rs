@@ -86,10 +86,14 @@ impl Jobs {
     /// Nobody waits for this call any more: it is taken out of the queue, or its thread counts as stuck.
     pub(crate) fn give_up(&self, call: CallKey) {
         let mut state = self.lock();
-        state.queue.retain(|(queued, _)| *queued != call);
+        let at = state.queue.iter().position(|(queued, _)| *queued == call);
+        // Dropped when the lock is free again: it may own the last of a handler, and that anything.
+        let given_up = at.and_then(|at| state.queue.remove(at));
         if state.running.contains(&call) {
             state.stuck.insert(call);
         }
+        drop(state);
+        drop(given_up);
     }
 
     /// Whether another thread is to be made for the jobs that wait. If so it is counted, and must call
@@ -139,8 +143,10 @@ impl Jobs {
     pub(crate) fn close(&self) {
         let mut state = self.lock();
         state.closed = true;
-        state.queue.clear();
+        let given_up = std::mem::take(&mut state.queue);
         self.ready.notify_all();
+        drop(state);
+        drop(given_up);
     }
 
     /// Threads that are written off, for a health check.
@@ -173,5 +179,38 @@ impl std::fmt::Debug for State {
             .field("queued", &self.queue.len())
             .field("threads", &self.threads)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::slab::Slab;
+
+    /// What a job may own: something that looks at the queue when it goes.
+    struct Looks(Arc<Jobs>);
+
+    impl Drop for Looks {
+        fn drop(&mut self) {
+            assert!(self.0.state.try_lock().is_ok(), "dropped under the lock");
+        }
+    }
+
+    #[test]
+    fn what_a_job_owns_is_dropped_without_the_lock() {
+        let jobs = Arc::new(Jobs::new(&Limits::DEFAULT));
+        let mut keys = Slab::default();
+        let mut push = || {
+            let (looks, key) = (Looks(jobs.clone()), CallKey(keys.insert(())));
+            assert!(jobs.push(key, Box::new(move || drop(looks))));
+            key
+        };
+        let first = push();
+        push();
+        jobs.give_up(first);
+        jobs.close();
+        assert!(!jobs.wants_thread());
     }
 }
