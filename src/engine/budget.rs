@@ -5,8 +5,9 @@
 //!
 //! ```text
 //!  connections at the cap ──▶ the one idle longest is closed
-//!  bytes over the budget ───▶ the connection that holds most gives it up ─┬─▶ half a request: 503
-//!  one output over its cap ─▶ that connection is closed                   └─▶ output: closed
+//!  bytes over the budget ─┬─▶ the connection that holds most gives it up: half a request with 503, output by closing
+//!                         └─▶ a session's calls hold more than that: the session is ended
+//!  one output over its cap ─▶ that connection is closed
 //! ```
 
 use super::{Engine, Event};
@@ -45,7 +46,8 @@ impl Engine {
     }
 
     /// Keeps what all connections hold within the budget: while it is over, the one that holds most gives it up.
-    /// Everything counts, bodies and responses too: whoever fills the budget with them must not cost others their streams.
+    /// Everything counts, bodies and responses and what is kept for a session's calls too: whoever fills the budget with
+    /// them must not cost others their streams.
     pub(super) fn relieve(&mut self) {
         if self.spent_bytes() > self.shared.limits.buffered_bytes_max {
             // Nobody loses a stream for memory that is merely spare.
@@ -54,6 +56,13 @@ impl Engine {
         while self.spent_bytes() > self.shared.limits.buffered_bytes_max {
             let open = self.conns.iter().filter(|(_, conn)| !conn.closing);
             let largest = open.map(|(key, conn)| (conn.http.held(), key)).max();
+            let kept = self.service.largest();
+            if kept.is_some_and(|(bytes, _)| largest.is_none_or(|(held, _)| bytes > held)) {
+                if kept.is_some_and(|(_, session)| self.shed_session(session.0)) {
+                    continue;
+                }
+                return;
+            }
             let Some((1.., key)) = largest else { return };
             let Some(conn) = self.conns.get_mut(key) else { return };
             let backlog_bytes = conn.http.outgoing().len();
@@ -67,6 +76,23 @@ impl Engine {
                 return;
             }
         }
+    }
+
+    /// Ends the session for which most is kept, and its stream; its memory is free at once. Says whether there was one.
+    fn shed_session(&mut self, session: Key) -> bool {
+        let Some(open) = self.sessions.get(session) else { return false };
+        let stream = open.conn.filter(|_| open.life.is_none());
+        self.stats.sessions_shed += 1;
+        let Some(conn) = stream.and_then(|key| self.conns.get_mut(key)) else {
+            self.end_streamable(session);
+            return self.sessions.get(session).is_none();
+        };
+        conn.http.abort(&mut self.shared);
+        conn.session = None;
+        let peer = conn.peer.clone();
+        stream.into_iter().for_each(|key| self.enqueue(key));
+        self.end_session(session, &peer);
+        true
     }
 
     /// Closes a connection whose client does not read; its memory is free at once.

@@ -42,6 +42,9 @@ pub struct Stats {
     pub busy: u64,
     /// Streams closed because the client did not read.
     pub slow_readers: u64,
+    /// Sessions ended because more was kept for their calls and subscriptions than for anybody else when
+    /// `buffered_bytes_max` was passed.
+    pub sessions_shed: u64,
     /// Results replaced by an error, and notifications dropped, because of `message_bytes_max`.
     pub oversized: u64,
     /// Results that came for a call which was cancelled or answered before.

@@ -149,6 +149,10 @@ impl Calls {
         self.held_bytes
     }
 
+    pub(crate) fn held_by_session(&self) -> impl Iterator<Item = (SessionKey, usize)> {
+        self.kept.values().map(|kept| (kept.run.session, kept.held_bytes))
+    }
+
     pub(crate) fn session_of(&self, key: CallKey) -> Option<SessionKey> {
         self.kept.get(&key).map(|kept| kept.run.session)
     }

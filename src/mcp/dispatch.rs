@@ -103,6 +103,14 @@ impl Service for Dispatch {
     fn held_bytes(&self) -> usize {
         self.calls.held_bytes() + self.subscriptions.held_bytes
     }
+
+    fn largest(&self) -> Option<(usize, SessionKey)> {
+        let mut sums: BTreeMap<SessionKey, usize> = BTreeMap::new();
+        for (session, bytes) in self.calls.held_by_session().chain(self.subscriptions.held_by_session()) {
+            *sums.entry(session).or_default() += bytes;
+        }
+        sums.into_iter().map(|(session, bytes)| (bytes, session)).max()
+    }
 }
 
 impl Dispatch {
@@ -365,6 +373,10 @@ impl Subscriptions {
                 self.by_uri.remove(uri);
             }
         }
+    }
+
+    fn held_by_session(&self) -> impl Iterator<Item = (SessionKey, usize)> {
+        self.by_session.iter().map(|(session, own)| (*session, own.iter().map(|uri| held_by(uri)).sum()))
     }
 
     fn forget(&mut self, session: SessionKey) {

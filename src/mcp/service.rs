@@ -118,6 +118,12 @@ pub trait Service: Send {
     fn held_bytes(&self) -> usize {
         0
     }
+
+    /// For which session it holds most of them, and how many: that one is ended first if they take the server over
+    /// `buffered_bytes_max`. Asked only then.
+    fn largest(&self) -> Option<(usize, SessionKey)> {
+        None
+    }
 }
 
 /// What one message in an [`Outbox`] is.

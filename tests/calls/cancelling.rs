@@ -233,3 +233,38 @@ fn ten_thousand_cancelled_or_abandoned_calls_leave_nothing() {
     assert_eq!(world.deadline().map(|due| due > world.now.mono), Some(true), "nothing is due");
     world.quiesce();
 }
+
+#[test]
+fn who_holds_the_budget_with_open_calls_pays_for_it() {
+    let (server, queue) = server();
+    let limits = Limits {
+        buffered_bytes_max: 256 << 10,
+        body_bytes_max: 64 << 10,
+        message_bytes_max: 64 << 10,
+        output_bytes_max: 128 << 10,
+        page_bytes_max: 32 << 10,
+        keep_alive: Duration::from_secs(3600),
+        ..Limits::DEFAULT
+    };
+    let mut world = World::new(server.limits(limits));
+    let [greedy, modest] = [(); 2].map(|()| Client::new(&mut world, "2025-11-25", ALL));
+    let work = |id, bytes| {
+        let padding = "x".repeat(bytes);
+        request(id, "tools/call", &format!(r#"{{"name":"work","_meta":{{"x":"{padding}"}}}}"#))
+    };
+    for id in 1..=4 {
+        greedy.tell(&mut world, &work(id, 60_000));
+    }
+    // The last one fits while it is a message, and no more once it is kept with its headers.
+    let room = world.engine.limits().buffered_bytes_max - world.stats().buffered_bytes;
+    assert_eq!(greedy.post(&mut world, &work(5, room - work(5, 0).len())).status, 202);
+    // The others lose nothing, not even an answer.
+    for id in 10..15 {
+        assert_eq!(modest.ask(&mut world, &ping(id))["id"], id);
+    }
+    assert!(world.ended(greedy.stream.sock) && !world.ended(modest.stream.sock));
+    let stats = world.stats();
+    assert_eq!((stats.sessions, stats.sessions_shed, stats.slow_readers, stats.calls), (1, 1, 0, 0));
+    assert!(queue.try_iter().all(|reply| reply.is_cancelled()));
+    world.quiesce();
+}
