@@ -332,6 +332,8 @@ impl Engine {
             let left: Vec<Key> = self.conns.iter().map(|(key, _)| key).collect();
             left.into_iter().for_each(|key| self.close(key));
         }
+        // Comments, refusals and what is held back for slow streams grow without a request that would look at this.
+        self.relieve();
     }
 
     /// Takes no more connections and requests, ends what is idle, streams when their calls are answered and their output

@@ -335,7 +335,6 @@ impl Engine {
             self.held_bytes += text.len();
             self.held_bytes -= replaced.map_or(0, |text: Box<[u8]>| text.len());
         }
-        self.relieve();
     }
 
     fn log(&mut self, now: Now, session: Key, level: Level, text: &[u8]) {
