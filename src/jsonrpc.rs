@@ -50,6 +50,10 @@ pub use json::{Array, Members, Object, member, scan, string, write_raw, write_st
 /// use mcp_rill::jsonrpc::Error;
 /// let error = Error::method_not_found("tools/fly");
 /// assert_eq!((error.code, &*error.message), (-32601, "Method not found: tools/fly"));
+/// assert_eq!(Error::parse_error("no text").to_string(), "Parse error: no text (-32700)");
+/// assert_eq!(Error::invalid_request("no method").to_string(), "Invalid request: no method (-32600)");
+/// assert_eq!(Error::invalid_params("no name").to_string(), "Invalid params: no name (-32602)");
+/// assert_eq!(Error::internal("no disk").to_string(), "Internal error: no disk (-32603)");
 /// ```
 #[derive(Clone, Debug)]
 pub struct Error {
@@ -103,7 +107,15 @@ impl Error {
         Error::new(Error::INTERNAL_ERROR, format!("Internal error: {detail}"))
     }
 
-    /// Adds details.
+    /// Adds details for programs: any JSON value.
+    ///
+    /// ```
+    /// use mcp_rill::jsonrpc::Error;
+    /// let mut out = Vec::new();
+    /// Error::new(-32000, "busy").with_data(serde_json::from_str("[5]")?).write(&mut out);
+    /// assert_eq!(out, br#"{"code":-32000,"message":"busy","data":[5]}"#);
+    /// # Ok::<(), serde_json::Error>(())
+    /// ```
     pub fn with_data(self, data: Box<RawValue>) -> Error {
         Error { data: Some(data), ..self }
     }
@@ -152,6 +164,18 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {}
 
 /// One message, borrowed from its bytes.
+///
+/// ```
+/// use mcp_rill::{Limits, jsonrpc::{self, Message}};
+/// let seen = |text: &str| match jsonrpc::parse(text.as_bytes(), &Limits::DEFAULT).unwrap() {
+///     Message::Request(request) => format!("{} wants an answer", request.method),
+///     Message::Notification(notification) => format!("{} was told", notification.method),
+///     Message::Response(response) => format!("answered well: {}", response.outcome.is_ok()),
+/// };
+/// assert_eq!(seen(r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#), "ping wants an answer");
+/// assert_eq!(seen(r#"{"jsonrpc":"2.0","method":"hello"}"#), "hello was told");
+/// assert_eq!(seen(r#"{"jsonrpc":"2.0","id":1,"result":{}}"#), "answered well: true");
+/// ```
 #[derive(Clone, Debug)]
 pub enum Message<'a> {
     /// Wants an answer.
@@ -192,6 +216,14 @@ pub struct Response<'a> {
 }
 
 /// Why bytes are not a [`Message`].
+///
+/// ```
+/// use mcp_rill::{Limits, jsonrpc::{parse, write_error}};
+/// let rejected = parse(br#"{"jsonrpc":"2.0","id":7,"method":1}"#, &Limits::DEFAULT).unwrap_err();
+/// let mut out = Vec::new();
+/// write_error(&mut out, rejected.id.as_ref().map(Into::into), &rejected.error);
+/// assert!(out.starts_with(br#"{"jsonrpc":"2.0","id":7,"error":{"code":-32600,"#));
+/// ```
 #[derive(Clone, Debug)]
 pub struct Rejected {
     /// What to answer.
@@ -238,6 +270,13 @@ pub fn is_batch(bytes: &[u8]) -> bool {
 /// an id that is not an integer of 64 bits or a string, a method that is not a string, `params` that are not an
 /// object (MCP has no positional ones, and null is not absent), members of both a request and a response; a request's
 /// id that is longer than `id_bytes_max`.
+///
+/// ```
+/// use mcp_rill::{Limits, jsonrpc::{Error, parse}};
+/// let error = |text: &str| parse(text.as_bytes(), &Limits::DEFAULT).unwrap_err().error.code;
+/// assert_eq!(error("{"), Error::PARSE_ERROR);
+/// assert_eq!(error("[]"), Error::INVALID_REQUEST);
+/// ```
 pub fn parse<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Message<'a>, Rejected> {
     let text = scan(bytes, limits)?;
     if !text.trim_ascii_start().starts_with('{') {
@@ -263,6 +302,13 @@ pub fn parse<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Message<'a>, Reject
 ///
 /// The members' order is `jsonrpc`, `id`, `result`, here and below; nothing else is ever added, since some clients
 /// refuse unknown members.
+///
+/// ```
+/// use mcp_rill::jsonrpc::{Id, write_result};
+/// let mut out = Vec::new();
+/// write_result(&mut out, &Id::Int(1), |out| out.extend_from_slice(b"{}"));
+/// assert_eq!(out, br#"{"jsonrpc":"2.0","id":1,"result":{}}"#);
+/// ```
 pub fn write_result<'i>(out: &mut Vec<u8>, id: impl Into<IdRef<'i>>, result: impl FnOnce(&mut Vec<u8>)) {
     out.extend_from_slice(br#"{"jsonrpc":"2.0","id":"#);
     id.into().write(out);

@@ -71,9 +71,12 @@ struct Readme;
 pub use limits::{CONNECTIONS_CAP, HEADERS_CAP, Limits};
 #[cfg(feature = "schemars")]
 pub use mcp::Typed;
+pub use mcp::uri::Vars;
 pub use mcp::{
-    Annotations, Call, CallError, Content, Deferred, Elicited, Handle, Icon, Json, Level, Partial, Prompt,
-    PromptArgument, PromptMessage, PromptResult, Reply, Resource, ResourceContents, ResourceTemplate, Result,
-    Role, Sample, Sampled, Server, Settings, Tool, ToolResult,
+    Annotations, Arguments, Call, CallError, Capabilities, ClientInfo, Completer, Content, Deferred,
+    Elicited, Full, Handle, Icon, IntoPrompt, IntoResource, IntoToolResult, Json, Level, Partial, Peer,
+    Principal, Prompt, PromptArgument, PromptMessage, PromptResult, Reply, Resource, ResourceContents,
+    ResourceTemplate, Result, Revision, Role, Root, Sample, Sampled, Server, Settings, Tool, ToolChoice,
+    ToolResult, ToolUse,
 };
 pub use timers::Now;

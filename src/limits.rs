@@ -55,6 +55,12 @@ macro_rules! limits {
             }
 
             /// One limit as text that [`set`](Limits::set) reads back, for help texts; `None` for an unknown name.
+            ///
+            /// ```
+            /// use mcp_rill::Limits;
+            /// assert!(Limits::NAMES.iter().all(|name| Limits::DEFAULT.get(name).is_some()));
+            /// assert_eq!(Limits::DEFAULT.get("shutdown_grace").as_deref(), Some("10s"));
+            /// ```
             pub fn get(&self, name: &str) -> Option<String> {
                 match name {
                     $( stringify!($name) => Some(self.$name.show()), )+
@@ -143,7 +149,8 @@ limits! {
     linger_bytes_max: usize = 256 << 10;
     /// A stream without output for this long gets a comment, so that proxies keep it open.
     keep_alive: Duration = Duration::from_secs(15);
-    /// After a shutdown began: how long queued output and running calls may take before the rest is reset.
+    /// After a shutdown began: how long queued output and running calls may take before the rest is reset. The library
+    /// does not apply it by itself: give it to `Handle::shutdown`, as the binary does on a signal.
     shutdown_grace: Duration = Duration::from_secs(10);
 }
 
@@ -171,7 +178,13 @@ impl Limits {
     /// Checks the relations between the fields; [`Engine::new`](crate::engine::Engine::new) refuses limits that break one.
     ///
     /// # Errors
-    /// A sentence that names the two limits and their values.
+    /// A sentence that names the limit, its value, and the other limit or the least value that it must reach.
+    ///
+    /// ```
+    /// use mcp_rill::Limits;
+    /// let error = Limits { sessions_max: 8, connections_max: 8, ..Limits::DEFAULT }.check().unwrap_err();
+    /// assert_eq!(error, "limit connections_max is 8, but must be at least 16 (2 × sessions_max)");
+    /// ```
     pub fn check(&self) -> Result<(), String> {
         let least = |name: &str, value: usize, floor_name: &str, floor: usize| match value >= floor {
             true => Ok(()),

@@ -16,7 +16,7 @@
 //! use mcp_rill::Server;
 //! let server = Server::new("demo", "1.0.0").tool("hello", "Say hello", |(), _| "hello");
 //! let mut listening = server.listen("127.0.0.1:3001")?;
-//! let handle = listening.handle(); // for another thread: handle.shutdown()
+//! let handle = listening.handle(); // for another thread: handle.shutdown(grace)
 //! listening.run()
 //! # }
 //! ```
@@ -48,12 +48,22 @@ const WAKER: Token = Token(usize::MAX);
 const LISTENER_TOKENS: usize = usize::MAX - 1024;
 
 impl Server {
-    /// Binds `address` and gets ready to serve; [`Listening::run`] serves.
+    /// Binds `address`, the first of its socket addresses that can be bound, and gets ready to serve; [`Listening::run`]
+    /// serves.
     ///
     /// # Errors
     /// What [`TcpListener::bind`](std::net::TcpListener::bind) says, with the address in the message; `InvalidInput` if
     /// the server was put together wrongly; `PermissionDenied` if others could reach the address, since peers are not
     /// authenticated and [`Server::insecure_public`] was not called.
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let listening = mcp_rill::Server::new("demo", "1.0.0").listen("127.0.0.1:0")?; // a port that the system chooses
+    /// assert_ne!(listening.local_addrs().next().map(|address| address.port()), Some(0));
+    /// let refused = mcp_rill::Server::new("demo", "1.0.0").listen("0.0.0.0:0").unwrap_err();
+    /// assert_eq!(refused.kind(), std::io::ErrorKind::PermissionDenied);
+    /// # Ok(()) }
+    /// ```
     pub fn listen(self, address: impl ToSocketAddrs) -> io::Result<Listening> {
         let engine = Engine::new(self, || uuid::Uuid::new_v4().as_u128());
         let engine = engine.map_err(|problem| io::Error::new(ErrorKind::InvalidInput, problem))?;
@@ -70,6 +80,27 @@ type AcceptHook = Box<dyn FnMut(std::os::fd::BorrowedFd<'_>, &Peer) -> io::Resul
 type AcceptHook = Box<dyn FnMut((), &Peer) -> io::Result<Option<Principal>> + Send>;
 
 /// A server with its sockets, ready to run on this thread.
+///
+/// In a loop of your own:
+///
+/// ```
+/// # fn main() -> std::io::Result<()> {
+/// use mcp_rill::Server;
+/// use std::time::Duration;
+/// let mut listening = Server::new("demo", "1.0.0").listen("127.0.0.1:0")?;
+/// listening.also_listen("127.0.0.1:0")?;
+/// listening.on_event(|event| eprintln!("{event:?}"));
+/// for address in listening.local_addrs() {
+///     println!("http://{address}/sse");
+/// }
+/// let handle = listening.handle();
+/// while !listening.is_finished() {
+///     listening.poll(Some(Duration::from_millis(10)))?;
+///     handle.shutdown(Duration::from_secs(1)); // or whatever your loop does
+/// }
+/// assert_eq!(listening.stats().connections, 0);
+/// # Ok(()) }
+/// ```
 pub struct Listening {
     engine: Engine,
     poll: Poll,
@@ -198,7 +229,18 @@ impl Listening {
     }
 
     /// Calls `hook` with every new connection's socket, to set options of the socket, to say who the peer is, or to
-    /// refuse it with an error.
+    /// refuse it with an error: it is then closed without a word. The hook runs on the loop's thread and must not block.
+    /// Only on Unix.
+    ///
+    /// ```
+    /// # fn f(listening: &mut mcp_rill::net::Listening) {
+    /// use mcp_rill::Principal;
+    /// listening.on_accept(|_socket, peer| match peer.address {
+    ///     Some(address) if address.ip().is_loopback() => Ok(Some(Principal::new("this machine"))),
+    ///     _ => Err(std::io::ErrorKind::PermissionDenied.into()),
+    /// });
+    /// # }
+    /// ```
     #[cfg(unix)]
     pub fn on_accept(
         &mut self,
@@ -207,7 +249,7 @@ impl Listening {
         self.on_accept = Some(Box::new(hook));
     }
 
-    /// Serves until [`Handle::shutdown`].
+    /// Serves on this thread until [`Handle::shutdown`].
     ///
     /// # Errors
     /// Only if the system's event queue fails; trouble with one connection ends that connection.

@@ -166,6 +166,13 @@ impl Frame<'_> {
 }
 
 /// An event that a [`Decoder`] dispatched; its id is [`Decoder::last_id`] until the next one.
+///
+/// ```
+/// use mcp_rill::sse::{Decoder, Event};
+/// let event = Decoder::new(64).next(&mut &b"data: one\ndata: two\n\n"[..])?;
+/// assert_eq!(event, Some(Event { name: "message".into(), data: "one\ntwo".into() }));
+/// # Ok::<(), mcp_rill::sse::TooLong>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
     /// The `event` field; `message` when it was absent or empty.
@@ -175,6 +182,12 @@ pub struct Event {
 }
 
 /// An event's lines held more bytes than the decoder allows; the decoder reads no further.
+///
+/// ```
+/// use mcp_rill::sse::{Decoder, TooLong};
+/// let error = Decoder::new(8).next(&mut &b"data: more than that\n\n"[..]).unwrap_err();
+/// assert_eq!(error, TooLong { event_bytes_max: 8 });
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooLong {
     /// The `event_bytes_max` of the decoder.
@@ -193,6 +206,15 @@ impl std::error::Error for TooLong {}
 ///
 /// Lines end with CR, LF or CRLF; one byte order mark at the start is skipped; bytes that are not UTF-8 become
 /// U+FFFD; an event that the stream's end cuts off is never seen. Work is linear in the input however it is cut.
+///
+/// What a client needs when it connects again is kept:
+///
+/// ```
+/// let mut decoder = mcp_rill::sse::Decoder::new(1024);
+/// let event = decoder.next(&mut &b"id: 7\nretry: 500\ndata: {}\n\n"[..])?;
+/// assert_eq!((decoder.last_id(), decoder.retry_ms()), ("7", Some(500)));
+/// # Ok::<(), mcp_rill::sse::TooLong>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Decoder {
     event_bytes_max: usize,

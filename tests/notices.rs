@@ -572,3 +572,23 @@ fn a_shutdown_from_a_handle_is_taken_up_in_the_next_turn() {
     world.advance(Duration::from_secs(5));
     assert!(world.engine.is_finished());
 }
+
+#[test]
+fn a_handler_announces_what_it_has_changed() {
+    let server = Server::new("tank", "1").resource("tank:///level", "level", |_| "full").tool(
+        "drain",
+        "Drain the tank",
+        |(), call| {
+            call.handle().resource_updated("tank:///level");
+            "drained"
+        },
+    );
+    let mut world = World::new(server);
+    let client = Client::new(&mut world, "2025-11-25", "{}");
+    client.ask(&mut world, &request(1, "resources/subscribe", r#"{"uri":"tank:///level"}"#));
+    assert_eq!(text(&client.ask(&mut world, &call(2, "drain", "{}"))), "drained");
+    world.advance(Duration::from_millis(1));
+    let told = one(client.hear(&mut world));
+    assert_eq!(told["method"], "notifications/resources/updated");
+    assert_eq!(told["params"]["uri"], "tank:///level");
+}

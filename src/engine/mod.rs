@@ -34,7 +34,9 @@
 //! let mut ids = 0;
 //! let mut engine = Engine::new(server, move || { ids += 1; ids }).unwrap();
 //! let now = Now::default();
+//! assert!(engine.has_room());
 //! let stream = engine.open(now, Peer { loopback: true, ..Peer::default() });
+//! assert!(engine.wants_read(stream));
 //! engine.receive(now, stream, b"GET /sse HTTP/1.1\r\nHost: localhost\r\n\r\n");
 //! assert_eq!(engine.poll(), Action::Write(stream));
 //! let text = String::from_utf8(engine.outgoing(stream).to_vec()).unwrap();
@@ -43,6 +45,8 @@
 //! assert!(matches!(engine.poll(), Action::Wait(Some(_))));
 //! engine.hang_up(now, stream);
 //! assert_eq!(engine.poll(), Action::Close(stream));
+//! engine.shutdown(now, engine.limits().shutdown_grace);
+//! assert!(engine.is_stopping() && engine.is_finished());
 //! ```
 
 mod observe;
@@ -54,6 +58,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use observe::{Event, Stats};
+
 use uuid::Uuid;
 
 use crate::http::conn::{After, Conn, Handler, Reply, Verdict};
@@ -67,6 +72,12 @@ use crate::timers::{Link, Linked, Nanos, Timers};
 use crate::{Limits, Now, jsonrpc};
 
 /// Names one connection for ever.
+///
+/// ```
+/// # let mut engine = mcp_rill::engine::Engine::new(mcp_rill::Server::new("demo", "1.0.0"), || 1).unwrap();
+/// let conn = engine.open(Default::default(), Default::default());
+/// assert_eq!((conn.index(), engine.find(conn.token())), (0, Some(conn)));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnKey(Key);
 
@@ -82,7 +93,7 @@ impl ConnKey {
     }
 }
 
-/// What the driver is to do next.
+/// What the driver is to do next; see the [contract](self#driving-contract).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Write [`Engine::outgoing`] to the socket, once, and report to [`Engine::sent`].
@@ -176,7 +187,8 @@ impl Engine {
     /// operating system, except in tests. (Version and variant bits of RFC 9562 are set here.)
     ///
     /// # Errors
-    /// What is wrong with the server: a name used twice, a schema that is not JSON, limits that contradict each other.
+    /// What is wrong with the server: a name used twice, a schema that is not JSON, paths that cannot be, limits that
+    /// contradict each other.
     pub fn new(server: Server, new_id: impl FnMut() -> u128 + Send + 'static) -> Result<Engine, String> {
         let server = server.checked()?;
         let (settings, limits) = (server.settings.clone(), server.limits.clone());
@@ -214,6 +226,12 @@ impl Engine {
 
     /// Calls `waker` from whatever thread has left something for the engine, so that the driver wakes up and calls
     /// [`tick`](Engine::tick). It must not block. Only the first one counts.
+    ///
+    /// ```
+    /// # let mut engine = mcp_rill::engine::Engine::new(mcp_rill::Server::new("demo", "1.0.0"), || 1).unwrap();
+    /// let driver = std::thread::current();
+    /// engine.set_waker(move || driver.unpark());
+    /// ```
     pub fn set_waker(&mut self, waker: impl Fn() + Send + Sync + 'static) {
         self.mailbox.set_waker(Box::new(waker));
     }

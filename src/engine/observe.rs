@@ -5,6 +5,16 @@
 use crate::mcp::Peer;
 
 /// Counters since the start, and gauges. A copy is cheap.
+///
+/// ```
+/// # use mcp_rill::{Now, Peer, Server, engine::Engine};
+/// let mut engine = Engine::new(Server::new("demo", "1.0.0"), || 1)?;
+/// let stream = engine.open(Now::default(), Peer { loopback: true, ..Peer::default() });
+/// engine.receive(Now::default(), stream, b"GET /sse HTTP/1.1\r\nHost: localhost\r\n\r\n");
+/// let stats = engine.stats();
+/// assert_eq!((stats.connections, stats.sessions, stats.refused), (1, 1, 0));
+/// # Ok::<(), String>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
     /// Connections that are open now.
@@ -43,6 +53,21 @@ pub struct Stats {
 }
 
 /// Something worth a line in a log.
+///
+/// ```
+/// # use mcp_rill::{Now, Peer, Server, engine::{Engine, Event}};
+/// let mut engine = Engine::new(Server::new("demo", "1.0.0"), || 1)?;
+/// let (log, lines) = std::sync::mpsc::channel();
+/// engine.on_event(move |event| {
+///     if let Event::Refused { status, reason, .. } = event {
+///         let _ = log.send(format!("{status} {reason}"));
+///     }
+/// });
+/// let conn = engine.open(Now::default(), Peer::default());
+/// engine.receive(Now::default(), conn, b"GET /sse HTTP/1.1\r\nHost: evil.example\r\n\r\n");
+/// assert!(lines.recv().unwrap().starts_with("403 Host `evil.example` is not allowed"));
+/// # Ok::<(), String>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event<'a> {
@@ -56,11 +81,11 @@ pub enum Event<'a> {
         /// Who had opened it.
         peer: &'a Peer,
     },
-    /// A request was refused.
+    /// An HTTP request was refused.
     Refused {
         /// Who sent it.
         peer: &'a Peer,
-        /// The status it got.
+        /// The HTTP status it got (RFC 9110, section 15).
         status: u16,
         /// The text it got.
         reason: &'a str,
@@ -69,12 +94,12 @@ pub enum Event<'a> {
     SlowReader {
         /// Whose stream it was.
         peer: &'a Peer,
-        /// What had piled up.
+        /// How many bytes of output it had left untaken.
         backlog_bytes: usize,
     },
     /// A message is so large that clients are known to drop it: from 1 MiB on.
     LargeMessage {
-        /// Its length.
+        /// Its length in bytes.
         bytes: usize,
     },
 }

@@ -26,6 +26,13 @@ pub enum Id {
 ///
 /// Reading an integer or an id without escapes allocates nothing. `&Id` and `&IdRef` both convert into it, which is
 /// what the writers below take.
+///
+/// ```
+/// use mcp_rill::jsonrpc::{Id, IdRef};
+/// let mut out = Vec::new();
+/// IdRef::Str("a".into()).write(&mut out);
+/// assert_eq!((&out[..], IdRef::Int(1).into_owned()), (&b"\"a\""[..], Id::Int(1)));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum IdRef<'a> {
     /// An integer that fits 64 bits.

@@ -202,6 +202,9 @@ pub fn write_raw(out: &mut Vec<u8>, json: &str) {
 ///     Array::new(out).str("math").item(|out| out.extend_from_slice(b"2"));
 /// });
 /// assert_eq!(out, br#"{"name":"add","tags":["math",2]}"#);
+/// out.clear();
+/// Object::new(&mut out).bool("ok", true).int("n", -3).f64("half", 0.5).raw("any", "[ ]").opt_field("none", |_| {});
+/// assert_eq!(out, br#"{"ok":true,"n":-3,"half":0.5,"any":[ ]}"#);
 /// ```
 #[derive(Debug)]
 pub struct Object<'o>(Sequence<'o>);

@@ -34,6 +34,17 @@ use crate::mcp::{Call, Revision, Sample, Sampled};
 use crate::schema::{self, Schema, Subject};
 
 /// What a person did with a form or a URL. Declining is an answer, not an error.
+///
+/// ```
+/// use mcp_rill::Elicited;
+/// let answer = Elicited::Accepted(3);
+/// assert_eq!(answer.clone().accepted(), Some(3));
+/// let text = match answer {
+///     Elicited::Accepted(copies) => format!("printing {copies} copies"),
+///     Elicited::Declined => "not printing".to_owned(),
+///     Elicited::Cancelled => "ask me again later".to_owned(),
+/// };
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Elicited<T> {
     /// It was filled in, or agreed to.
@@ -45,7 +56,7 @@ pub enum Elicited<T> {
 }
 
 impl<T> Elicited<T> {
-    /// The value, if there is one.
+    /// The value, if there is one: for handlers to which declining and closing are the same.
     pub fn accepted(self) -> Option<T> {
         match self {
             Elicited::Accepted(value) => Some(value),
@@ -54,7 +65,13 @@ impl<T> Elicited<T> {
     }
 }
 
-/// One of the client's roots: a place that the user works in.
+/// One of the client's roots: a place that the user works in (MCP roots).
+///
+/// ```
+/// use mcp_rill::Root;
+/// let root = Root { uri: "file:///home/ada/rill".into(), name: Some("rill".into()) };
+/// assert_eq!(root.uri.strip_prefix("file://"), Some("/home/ada/rill"));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Root {
     /// A `file:` URI.
@@ -173,7 +190,21 @@ impl Asked {
 /// # Ok(()) }
 /// ```
 impl Call<'_> {
-    /// Shows the user a form made from `T`, a flat struct of `schema!`, and gives what was filled in (MCP elicitation).
+    /// Shows the user a form made from `T`, a flat struct of `schema!`, and gives what was filled in (MCP elicitation,
+    /// since 2025-06-18). `T` with a nested struct or a list of anything but an enum does not compile. `key` names the
+    /// question within its handler; `message` is what the user reads above the form.
+    ///
+    /// ```
+    /// # use mcp_rill::{Elicited, Server, schema};
+    /// schema! { struct Trip { /// Where to?
+    ///     town: String, nights: u8 { min 1 } = 1 } }
+    /// let server = Server::new("travel", "1.0.0").tool("book", "Book a room", |(), call| -> mcp_rill::Result<_> {
+    ///     Ok(match call.elicit::<Trip>("trip", "Which room may it be?")? {
+    ///         Elicited::Accepted(Trip { town, nights }) => format!("booked {nights} nights in {town}"),
+    ///         Elicited::Declined | Elicited::Cancelled => "nothing is booked".to_owned(),
+    ///     })
+    /// });
+    /// ```
     ///
     /// # Errors
     /// Without an answer yet, an error to be passed on with `?`. An error for the model if the client cannot show forms,
@@ -191,10 +222,21 @@ impl Call<'_> {
         })
     }
 
-    /// As [`elicit`](Call::elicit), with the form's JSON Schema as text and the content as JSON.
+    /// As [`elicit`](Call::elicit), with the form's JSON Schema as text and the content as JSON, which is not checked
+    /// against it: for forms that are only known at run time.
     ///
     /// # Errors
-    /// As [`elicit`](Call::elicit).
+    /// As [`elicit`](Call::elicit), and an error for the model if the schema is not JSON.
+    ///
+    /// ```
+    /// # fn f(call: &mut mcp_rill::Call) -> mcp_rill::Result<()> {
+    /// let form = r#"{"type":"object","properties":{"seats":{"type":"integer"}}}"#;
+    /// if let Some(content) = call.elicit_raw("seats", "How many seats?", form)?.accepted() {
+    ///     let content: serde_json::Value = serde_json::from_str(content.get())?;
+    ///     let seats = content["seats"].as_i64();
+    /// }
+    /// # Ok(()) }
+    /// ```
     pub fn elicit_raw(
         &mut self,
         key: &str,
@@ -231,6 +273,15 @@ impl Call<'_> {
     ///
     /// # Errors
     /// As [`elicit`](Call::elicit).
+    ///
+    /// ```
+    /// # fn f(call: &mut mcp_rill::Call) -> mcp_rill::Result<&'static str> {
+    /// match call.elicit_url("login", "Sign in to the archive", "https://archive.example/login?state=7")? {
+    ///     mcp_rill::Elicited::Accepted(()) => Ok("call again when you have signed in"),
+    ///     _ => Ok("not signed in"),
+    /// }
+    /// # }
+    /// ```
     pub fn elicit_url(&mut self, key: &str, message: &str, url: &str) -> Result<Elicited<()>, CallError> {
         self.needs(
             self.context.revision >= Revision::V2025_11_25 && self.may(|can| can.elicitation_url),
@@ -252,11 +303,19 @@ impl Call<'_> {
     }
 
     /// Asks the client's model (MCP sampling). A text is a prompt of the user with at most 1,000 tokens of answer;
-    /// [`Sample`] says more.
+    /// [`Sample`] says more. `key` names the question within its handler.
     ///
     /// # Errors
     /// Without an answer yet, an error to be passed on with `?`. An error for the model if the client cannot sample,
     /// refused, did not answer within `question_timeout`, or answered something else than a message.
+    ///
+    /// ```
+    /// # fn f(call: &mut mcp_rill::Call, article: &str) -> mcp_rill::Result<String> {
+    /// use mcp_rill::Sample;
+    /// let short = call.sample("short", format!("Summarize in one sentence: {article}"))?.text();
+    /// let german = call.sample("german", Sample::new(200).system("Translate into German.").user(short))?.text();
+    /// # Ok(german) }
+    /// ```
     pub fn sample(&mut self, key: &str, sample: impl Into<Sample>) -> Result<Sampled, CallError> {
         let sample = sample.into();
         self.needs(self.may(|can| can.sampling), "ask its model (sampling)")?;
@@ -273,6 +332,13 @@ impl Call<'_> {
     ///
     /// # Errors
     /// As [`sample`](Call::sample).
+    ///
+    /// ```
+    /// # fn f(call: &mut mcp_rill::Call) -> mcp_rill::Result<bool> {
+    /// let folders = call.roots("folders")?;
+    /// let allowed = folders.iter().any(|root| root.uri == "file:///home/ada/rill");
+    /// # Ok(allowed) }
+    /// ```
     pub fn roots(&mut self, key: &str) -> Result<Vec<Root>, CallError> {
         self.needs(self.may(|can| can.roots), "list its roots")?;
         let answer = self.asked.result(key, "roots/list", |_| {})?;

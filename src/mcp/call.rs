@@ -18,7 +18,7 @@ use crate::http::head::Head;
 use crate::jsonrpc;
 use crate::mcp::ask::Asked;
 use crate::mcp::reply::{Flags, Level, Mailbox, Note, Progress};
-use crate::mcp::{CallKey, Capabilities, ClientInfo, Incoming, Peer, Principal, Revision, Session};
+use crate::mcp::{CallKey, Capabilities, ClientInfo, Handle, Incoming, Peer, Principal, Revision, Session};
 
 /// The code of a resource that is not there, up to 2025-11-25 (MCP resources, error handling).
 const RESOURCE_NOT_FOUND: i64 = -32002;
@@ -29,7 +29,11 @@ const RESOURCE_NOT_FOUND: i64 = -32002;
 /// ```
 /// use mcp_rill::Server;
 /// let server = Server::new("whoami", "1.0.0").tool("whoami", "Say who is asking", |(), call| {
-///     call.client().map_or("somebody".to_owned(), |client| format!("{} {}", client.name, client.version))
+///     let client = call.client().map_or("somebody", |client| &client.name);
+///     let user = call.principal().map_or("nobody in particular", |principal| principal.name());
+///     let address = call.peer().address.map_or("nowhere".to_owned(), |address| address.to_string());
+///     let agent = call.header("user-agent").unwrap_or("no browser");
+///     format!("{client} for {user}, from {address} with {agent}, in the words of {}", call.revision())
 /// });
 /// ```
 #[derive(Debug)]
@@ -152,12 +156,25 @@ impl Headers<'_> {
 }
 
 impl Call<'_> {
-    /// The session's id. It is what lets a client post into the session, so keep it out of logs.
+    /// The session's id: a UUID in lower case, by which a handler can keep something for each client. It is what lets a
+    /// client post into the session, so keep it out of logs.
+    ///
+    /// ```
+    /// # use mcp_rill::{Server, schema};
+    /// # use std::collections::HashMap;
+    /// schema! { struct Add { item: String } }
+    /// let mut baskets: HashMap<String, Vec<String>> = HashMap::new();
+    /// let server = Server::new("shop", "1.0.0").tool("add", "Put an item into the basket", move |Add { item }: Add, call| {
+    ///     let basket = baskets.entry(call.session_id()).or_default();
+    ///     basket.push(item);
+    ///     format!("{} items", basket.len())
+    /// });
+    /// ```
     pub fn session_id(&self) -> String {
         self.context.session_id.to_string()
     }
 
-    /// The revision that was negotiated.
+    /// The revision of MCP that was negotiated. Results are written in its form without your help.
     pub fn revision(&self) -> Revision {
         self.context.revision
     }
@@ -167,7 +184,17 @@ impl Call<'_> {
         self.context.client.as_deref()
     }
 
-    /// What the client can do; nothing if it has not said.
+    /// What the client can do, as it said when it initialized (MCP lifecycle, capability negotiation); nothing if it has
+    /// not said. Asking does not need a look at this: a question that the client cannot take is an error for the model.
+    ///
+    /// ```
+    /// # fn f(call: &mut mcp_rill::Call) -> mcp_rill::Result<String> {
+    /// if !call.capabilities().sampling {
+    ///     return Ok("Read it yourself: …".to_owned());
+    /// }
+    /// Ok(call.sample("summary", "Summarize: …")?.text())
+    /// # }
+    /// ```
     pub fn capabilities(&self) -> Capabilities {
         self.client().map(|client| client.capabilities).unwrap_or_default()
     }
@@ -182,38 +209,93 @@ impl Call<'_> {
         self.context.principal.as_ref()
     }
 
-    /// A header field of the HTTP request, by its name in any case: the first one, if it is text.
+    /// The value of a header field of the HTTP request that brought this call, by its name in any case: the first one,
+    /// if it is text (UTF-8).
     pub fn header(&self, name: &str) -> Option<&str> {
         self.context.headers.get(name).and_then(|value| std::str::from_utf8(value).ok())
     }
 
     /// The request's `_meta` member as JSON text.
+    ///
+    /// ```
+    /// # fn f(call: &mut mcp_rill::Call) -> mcp_rill::Result<()> {
+    /// let meta: serde_json::Value = call.meta().map_or(Ok(serde_json::Value::Null), |meta| serde_json::from_str(meta.get()))?;
+    /// let trace = meta["example.com/trace"].as_str().unwrap_or("untraced");
+    /// # Ok(()) }
+    /// ```
     pub fn meta(&self) -> Option<&RawValue> {
         self.context.meta.as_deref()
     }
 
-    /// The token under which the client wants to hear of progress, as JSON text; `None` if it does not.
+    /// The token under which the client wants to hear of progress, as JSON text; `None` if it does not (MCP progress).
+    /// [`progress`](Call::progress) looks by itself; this is for work that is done for the sake of progress only.
+    ///
+    /// ```
+    /// # fn f(call: &mut mcp_rill::Call, count_files: impl Fn() -> u32) {
+    /// let total = call.progress_token().is_some().then(|| f64::from(count_files()));
+    /// call.progress(0.0, total, Some("looking"));
+    /// # }
+    /// ```
     pub fn progress_token(&self) -> Option<&str> {
         self.context.progress_token()
     }
 
     /// When the call times out, on the clock of [`Now::mono`](crate::Now::mono); `None` if it does not, because it runs
     /// on the loop's thread.
+    ///
+    /// ```
+    /// # fn f(call: &mut mcp_rill::Call, now: mcp_rill::Now) {
+    /// // `now` is what a driver of your own gives the engine.
+    /// let time_left = call.deadline().map(|deadline| deadline.saturating_sub(now.mono));
+    /// # }
+    /// ```
     pub fn deadline(&self) -> Option<Duration> {
         self.context.deadline
     }
 
     /// Whether the call was cancelled or has timed out: nothing that it still returns will be sent. Only a blocking
     /// tool can see this change while it runs.
+    ///
+    /// ```
+    /// # fn f(call: &mut mcp_rill::Call, files: Vec<String>, index: impl Fn(&String)) -> usize {
+    /// files.iter().take_while(|_| !call.is_cancelled()).map(index).count()
+    /// # }
+    /// ```
     pub fn is_cancelled(&self) -> bool {
         self.link.flags.as_ref().is_some_and(|flags| flags.is_cancelled())
     }
 
+    /// A hold on the server, to announce what the handler has changed.
+    ///
+    /// ```
+    /// use mcp_rill::Server;
+    /// let mut level = 0;
+    /// let server = Server::new("tank", "1.0.0")
+    ///     .resource("tank:///level", "level", |_| "full")
+    ///     .tool("drain", "Drain the tank", move |(), call| {
+    ///         level -= 1;
+    ///         call.handle().resource_updated("tank:///level");
+    ///         level
+    ///     });
+    /// ```
+    pub fn handle(&self) -> Handle {
+        Handle(self.link.mailbox.clone())
+    }
+
     /// Tells the client how far the work is: `done` of `total`, in any unit. Nothing is sent if the client did not ask
-    /// for progress, or if `done` is not more than before (MCP progress).
+    /// for progress, or if `done` is not finite or not more than before (MCP progress). The message is for people; clients
+    /// get it since 2025-03-26.
     ///
     /// From a handler on the loop's thread it all arrives just before the result, where the TypeScript SDKs do not notice
     /// it any more; use a blocking tool or [`defer`](Call::defer) to show progress while it happens.
+    ///
+    /// ```
+    /// # fn f(call: &mut mcp_rill::Call, pages: &[&str]) {
+    /// for (page, name) in pages.iter().enumerate() {
+    ///     call.progress(page as f64, Some(pages.len() as f64), Some(name));
+    /// }
+    /// # }
+    /// ```
     pub fn progress(&mut self, done: f64, total: Option<f64>, message: Option<&str>) {
         if self.progress_token().is_some() {
             let progress = Progress { done, total, message: message.map(str::to_owned) };
@@ -221,8 +303,9 @@ impl Call<'_> {
         }
     }
 
-    /// Sends a log message of this server to the client, if the session's level lets it through (MCP logging). The data
-    /// is text or any JSON value.
+    /// Sends a log message of this server to the client, if the session's level lets it through: [`Level::Info`] until the
+    /// client sets another one (MCP logging). The data is text or any JSON value. A handler that runs again after a
+    /// question does not send again what it has logged before.
     ///
     /// ```
     /// use mcp_rill::{Level, Server};
@@ -255,15 +338,18 @@ impl Call<'_> {
     }
 }
 
-/// A failure that is answered as a JSON-RPC error instead of a result that the model reads, or that a question to the
-/// client has met.
+/// A failure that is answered as a JSON-RPC error instead of a result that the model reads; also what a question to the
+/// client comes back with, which is to be passed on with `?`.
 ///
 /// ```
 /// use mcp_rill::{CallError, Server};
 /// let server = Server::new("notes", "1.0.0").template("note:///{id}", "note", |vars, _| match vars.get("id") {
 ///     Some("1") => Ok("the first note"),
+///     Some(id) if id.parse::<u32>().is_err() => Err(CallError::invalid_params(format!("`{id}` is no number"))),
 ///     _ => Err(CallError::not_found()),
 /// });
+/// assert_eq!(CallError::internal("no disk").to_string(), "Internal error: no disk (-32603)");
+/// assert_eq!(CallError::new(4001, "quota used up").to_string(), "quota used up (4001)");
 /// ```
 #[derive(Clone, Debug)]
 pub struct CallError(pub(crate) Failure);
@@ -281,17 +367,17 @@ pub(crate) enum Failure {
 }
 
 impl CallError {
-    /// The parameters are not right (−32602).
+    /// The parameters are not right (−32602; JSON-RPC 2.0, section 5.1).
     pub fn invalid_params(message: impl Into<String>) -> CallError {
         CallError(Failure::Protocol(jsonrpc::Error::invalid_params(message.into())))
     }
 
-    /// There is no such resource: −32002 with its URI.
+    /// There is no such resource: −32002 with the URI that was asked for (MCP resources, error handling).
     pub fn not_found() -> CallError {
         CallError(Failure::NotFound)
     }
 
-    /// Something went wrong here (−32603).
+    /// Something went wrong in this server (−32603; JSON-RPC 2.0, section 5.1).
     pub fn internal(message: impl Into<String>) -> CallError {
         CallError(Failure::Protocol(jsonrpc::Error::internal(message.into())))
     }

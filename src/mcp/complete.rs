@@ -19,7 +19,17 @@ pub(crate) enum Completed {
     Template(String),
 }
 
-/// What the user has typed so far.
+/// What the user has typed so far: what a [`Completer`] works from.
+///
+/// ```
+/// let by_country = |partial: &mcp_rill::Partial| match partial.other("country") {
+///     Some("de") => vec![format!("{}burg", partial.value())],
+///     _ => vec![],
+/// };
+/// let server = mcp_rill::Server::new("maps", "1.0.0")
+///     .template("map:///{country}/{town}", "map", |_, _| "a map")
+///     .complete_template("map:///{country}/{town}", "town", by_country);
+/// ```
 #[derive(Debug)]
 pub struct Partial<'a> {
     value: &'a str,
@@ -39,7 +49,20 @@ impl Partial<'_> {
 }
 
 /// What completes an argument: a list of values, of which those are offered that begin with what was typed, in any
-/// case of letters; or a closure, whose values are offered as they are.
+/// case of ASCII letters; or a closure, whose values are offered as they are.
+///
+/// ```
+/// use mcp_rill::{Completer, Partial, Server};
+/// struct Words(Vec<String>);
+/// impl Completer for Words {
+///     fn complete(&mut self, partial: &Partial<'_>) -> Vec<String> {
+///         self.0.iter().filter(|word| word.contains(partial.value())).cloned().collect()
+///     }
+/// }
+/// let server = Server::new("dictionary", "1.0.0")
+///     .template("word:///{word}", "word", |_, _| "its meaning")
+///     .complete_template("word:///{word}", "word", Words(vec!["brook".into(), "rill".into()]));
+/// ```
 pub trait Completer: Send {
     /// All values that fit; the client gets the first 100 and their number.
     fn complete(&mut self, partial: &Partial<'_>) -> Vec<String>;

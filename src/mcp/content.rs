@@ -11,7 +11,7 @@ use std::error::Error;
 
 use crate::jsonrpc::{Array, Object};
 use crate::mcp::types::write_strs;
-use crate::mcp::{CallError, Resource, Revision};
+use crate::mcp::{CallError, IntoPrompt, PromptMessage, PromptResult, Resource, Revision};
 use crate::schema;
 
 /// Who speaks a message, or whom something is for.
@@ -36,7 +36,8 @@ impl Role {
 ///
 /// ```
 /// use mcp_rill::{Annotations, Content, Role};
-/// let content = Content::text("internal").annotate(Annotations::default().audience(Role::Assistant).priority(0.2));
+/// let hint = Annotations::default().audience(Role::Assistant).priority(0.2).last_modified("2026-01-31T09:00:00Z");
+/// let content = Content::text("internal").annotate(hint);
 /// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Annotations {
@@ -78,7 +79,12 @@ impl Annotations {
     }
 }
 
-/// A block of content in a tool's result or a prompt's message.
+/// A block of content in a tool's result or a prompt's message: [all kinds](crate::mcp#what-handlers-take-and-return).
+///
+/// ```
+/// use mcp_rill::Content;
+/// let answer = vec![Content::text("a tree"), Content::image([0x89, 0x50, 0x4E, 0x47], "image/png")];
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Content {
     kind: Kind,
@@ -235,7 +241,7 @@ impl ResourceContents {
 
 /// What a call of a tool gives: content for the model, perhaps a structured value, and whether it is an error.
 ///
-/// Handlers rarely name this type: they return text, numbers, [`Content`], a `Vec` of it, [`Json`], or a `Result` of one.
+/// Handlers rarely [name this type](crate::mcp#what-handlers-take-and-return): they return what [`IntoToolResult`] takes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ToolResult {
     content: Blocks,
@@ -330,8 +336,8 @@ pub struct Json<T>(pub T);
 /// What a tool's handler may return.
 ///
 /// Implemented for text, numbers, `bool`, `()` (no content), [`Content`], `Vec<Content>`, [`Json`], [`ToolResult`], and
-/// `Result` of any of them: an error becomes a result with `isError` that the model reads, except a [`CallError`], which
-/// becomes a protocol error.
+/// `Result` of any of them: an error becomes a result with `isError` that the model reads, except a [`CallError`] of its
+/// constructors, which becomes a protocol error.
 #[diagnostic::on_unimplemented(
     message = "a tool cannot return `{Self}`",
     note = "return text, a number, `Content`, `Vec<Content>`, `Json<T>`, `ToolResult`, or a `Result` of one of them"
@@ -431,102 +437,6 @@ impl IntoResource for Vec<u8> {
 impl<T: IntoResource, E: Into<Box<dyn Error + Send + Sync>>> IntoResource for std::result::Result<T, E> {
     fn into_resource(self) -> std::result::Result<Vec<ResourceContents>, CallError> {
         self.map_err(|error| CallError::internal_unless_own(error.into()))?.into_resource()
-    }
-}
-
-/// One message of a prompt.
-#[derive(Clone, Debug, PartialEq)]
-pub struct PromptMessage {
-    role: Role,
-    content: Content,
-}
-
-impl PromptMessage {
-    /// Something that the person says.
-    pub fn user(content: impl Into<Content>) -> PromptMessage {
-        PromptMessage { role: Role::User, content: content.into() }
-    }
-
-    /// Something that the model says.
-    pub fn assistant(content: impl Into<Content>) -> PromptMessage {
-        PromptMessage { role: Role::Assistant, content: content.into() }
-    }
-
-    fn write(&self, out: &mut Vec<u8>, revision: Revision) {
-        let mut message = Object::new(out);
-        message.str("role", self.role.name()).field("content", |out| self.content.write(out, revision));
-        message.end();
-    }
-}
-
-/// What a prompt gives: its messages, and perhaps a description of its own.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct PromptResult {
-    description: Option<String>,
-    messages: Vec<PromptMessage>,
-}
-
-impl PromptResult {
-    /// A prompt of these messages.
-    pub fn new(messages: Vec<PromptMessage>) -> PromptResult {
-        PromptResult { description: None, messages }
-    }
-
-    /// A description of this result, instead of the prompt's own.
-    pub fn description(mut self, description: impl Into<String>) -> PromptResult {
-        self.description = Some(description.into());
-        self
-    }
-
-    pub(crate) fn write(&self, out: &mut Vec<u8>, description: Option<&str>, revision: Revision) {
-        let mut result = Object::new(out);
-        result.opt_str("description", self.description.as_deref().or(description));
-        result.field("messages", |out| {
-            let mut messages = Array::new(out);
-            self.messages.iter().for_each(|message| {
-                messages.item(|out| message.write(out, revision));
-            });
-            messages.end();
-        });
-        result.end();
-    }
-}
-
-/// What a prompt's handler may return: text (one message of the person), [`PromptMessage`], a `Vec` of it,
-/// [`PromptResult`], or a `Result` of one of them.
-#[diagnostic::on_unimplemented(
-    message = "a prompt cannot return `{Self}`",
-    note = "return text, `PromptMessage`, `Vec<PromptMessage>`, `PromptResult`, or a `Result` of one of them"
-)]
-pub trait IntoPrompt {
-    /// The prompt.
-    ///
-    /// # Errors
-    /// Any error is answered as a JSON-RPC error: a [`CallError`] with its own code, others as internal errors.
-    fn into_prompt(self) -> std::result::Result<PromptResult, CallError>;
-}
-
-impl IntoPrompt for PromptResult {
-    fn into_prompt(self) -> std::result::Result<PromptResult, CallError> {
-        Ok(self)
-    }
-}
-
-impl IntoPrompt for PromptMessage {
-    fn into_prompt(self) -> std::result::Result<PromptResult, CallError> {
-        Ok(PromptResult::new(vec![self]))
-    }
-}
-
-impl IntoPrompt for Vec<PromptMessage> {
-    fn into_prompt(self) -> std::result::Result<PromptResult, CallError> {
-        Ok(PromptResult::new(self))
-    }
-}
-
-impl<T: IntoPrompt, E: Into<Box<dyn Error + Send + Sync>>> IntoPrompt for std::result::Result<T, E> {
-    fn into_prompt(self) -> std::result::Result<PromptResult, CallError> {
-        self.map_err(|error| CallError::internal_unless_own(error.into()))?.into_prompt()
     }
 }
 

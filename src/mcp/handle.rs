@@ -16,7 +16,16 @@ use crate::mcp::{
     Tool,
 };
 
-/// The loop has not kept up with what a [`Handle`] wants of it (limit `mailbox_max`).
+/// The loop has not kept up with what a [`Handle`] wants of it (limit `mailbox_max`). What was wanted is not done.
+///
+/// ```
+/// use mcp_rill::{Full, Handle};
+/// fn remove(handle: &Handle, tool: &str) {
+///     while handle.remove_tool(tool).is_err_and(|error| error.is::<Full>()) {
+///         std::thread::sleep(std::time::Duration::from_millis(50));
+///     }
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Full;
 
@@ -28,27 +37,33 @@ impl fmt::Display for Full {
 
 impl std::error::Error for Full {}
 
-/// A hold on a running server for any thread. Nothing here blocks.
+/// A hold on a running server for any thread, from `Listening::handle` or [`Engine::handle`](crate::engine::Engine::handle).
+/// Nothing here blocks; what is asked for is done in the loop's next turn, and not at all once the server has ended.
+/// The [module](crate::mcp#what-changes-while-it-runs) shows the rest of it.
 ///
 /// ```
-/// # fn main() -> std::io::Result<()> {
-/// use mcp_rill::{Level, Server, Tool};
-/// let listening = Server::new("demo", "1.0.0").resource("demo:///n", "n", |_| "1").listen("127.0.0.1:0")?;
-/// let handle = listening.handle();
-/// std::thread::spawn(move || {
+/// use mcp_rill::{Level, Now, Server, Tool, engine::Engine};
+/// # fn main() -> mcp_rill::Result<()> {
+/// let mut engine = Engine::new(Server::new("demo", "1.0.0").resource("demo:///n", "n", |_| "1"), || 1)?;
+/// let handle = engine.handle();
+/// std::thread::spawn(move || -> mcp_rill::Result<()> {
 ///     handle.resource_updated("demo:///n");
 ///     handle.log(Level::Warning, "low battery");
-///     handle.add_tool(Tool::new("hello", "Say hello"), |(), _| "hello").expect("there is room");
+///     handle.log_as(Level::Info, "power", "charging");
+///     handle.add_tool(Tool::new("hello", "Say hello"), |(), _| "hello")?;
+///     handle.remove_resource("demo:///n")?;
 ///     handle.shutdown(std::time::Duration::from_secs(1));
-/// });
-/// listening.run()
-/// # }
+///     Ok(())
+/// }).join().expect("it did not panic")?;
+/// engine.tick(Now::default()); // a turn of the loop
+/// assert!(engine.is_stopping());
+/// # Ok(()) }
 /// ```
 #[derive(Clone, Debug)]
 pub struct Handle(pub(crate) Arc<Mailbox>);
 
 impl Handle {
-    /// Tells every client that subscribed to this URI that the resource has changed.
+    /// Tells every client that subscribed to this URI that the resource has changed (MCP resources, subscriptions).
     pub fn resource_updated(&self, uri: &str) {
         self.0.post(|mail, max| match mail.updated.len() < max || mail.updated.contains(uri) {
             true => {
@@ -73,7 +88,8 @@ impl Handle {
         self.changed(List::Prompts);
     }
 
-    /// Sends a log message to every client whose level lets it through.
+    /// Sends a log message to every client whose level lets it through. It is dropped and counted in
+    /// [`Stats::logs_dropped`](crate::engine::Stats::logs_dropped) while `mailbox_max` messages wait for the loop.
     pub fn log(&self, level: Level, data: impl Into<Value>) {
         self.0.log_to_all(level, None, data.into());
     }
@@ -111,7 +127,7 @@ impl Handle {
         self.change(List::Tools, move |registry| registry.tools.put(&tool.name.clone(), (tool, handler)))
     }
 
-    /// Removes a tool. Its calls that run on other threads go on; those that wait for an answer find it gone.
+    /// Removes a tool, if there is one. Its calls that run on other threads go on; those that wait for an answer find it gone.
     ///
     /// # Errors
     /// [`Full`].
@@ -133,7 +149,7 @@ impl Handle {
         self.change(List::Resources, move |registry| registry.resources.put(&entry.0.uri.clone(), entry))
     }
 
-    /// Removes a resource.
+    /// Removes a resource, if it is there.
     ///
     /// # Errors
     /// [`Full`].
@@ -157,7 +173,7 @@ impl Handle {
         })
     }
 
-    /// Removes a resource template.
+    /// Removes a resource template, if it is there.
     ///
     /// # Errors
     /// [`Full`].
@@ -184,7 +200,7 @@ impl Handle {
         })
     }
 
-    /// Removes a prompt.
+    /// Removes a prompt, if it is there.
     ///
     /// # Errors
     /// [`Full`].
@@ -194,7 +210,7 @@ impl Handle {
     }
 
     /// Ends the server: no new connections and requests; what is queued is still sent and open calls may finish, for at
-    /// most `grace`.
+    /// most `grace`. Of several graces the shortest counts.
     pub fn shutdown(&self, grace: Duration) {
         self.0.ask_shutdown(grace);
     }

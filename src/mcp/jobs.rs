@@ -15,7 +15,23 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use crate::Limits;
 use crate::mcp::CallKey;
 
-/// A queue of jobs.
+/// The queue of blocking tools' calls (limits `workers`, `worker_queue_max`, `workers_stuck_max`).
+///
+/// What a driver of your own does after each turn, so that blocking tools run:
+///
+/// ```
+/// # use mcp_rill::{Server, engine::Engine};
+/// let engine = Engine::new(Server::new("slow", "1.0.0").blocking_tool("nap", "Sleep", |(), _| "awake"), || 1)?;
+/// let jobs = engine.jobs();
+/// while jobs.wants_thread() {
+///     let worker = jobs.clone();
+///     if std::thread::Builder::new().spawn(move || worker.work()).is_err() {
+///         jobs.thread_failed();
+///         break;
+///     }
+/// }
+/// # Ok::<(), String>(())
+/// ```
 #[derive(Debug)]
 pub struct Jobs {
     state: Mutex<State>,
@@ -94,7 +110,8 @@ impl Jobs {
         state.starting = state.starting.saturating_sub(1);
     }
 
-    /// Does jobs until there are too many threads or the queue is closed.
+    /// Does jobs until there are too many threads or the queue is closed: all that a worker thread has to call. It blocks
+    /// while there is nothing to do.
     pub fn work(&self) {
         let mut state = self.lock();
         state.starting = state.starting.saturating_sub(1);

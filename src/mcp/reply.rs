@@ -26,6 +26,12 @@ use crate::mcp::server::{List, Registry};
 use crate::mcp::{Call, CallKey, IntoToolResult, ToolResult};
 
 /// How much a log message matters (MCP logging; RFC 5424, section 6.2.1).
+///
+/// ```
+/// use mcp_rill::Level;
+/// assert!(Level::Debug < Level::Info && Level::Error < Level::Emergency);
+/// assert_eq!(Level::named("warning").map(Level::name), Some("warning"));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Level {
     /// For whoever debugs.
@@ -58,7 +64,7 @@ impl Level {
         (Level::Emergency, "emergency"),
     ];
 
-    /// The level of that name on the wire.
+    /// The level of that name on the wire, such as `warning`; `None` if there is none.
     pub fn named(name: &str) -> Option<Level> {
         Level::ALL.into_iter().find(|(_, known)| *known == name).map(|(level, _)| level)
     }
@@ -247,6 +253,13 @@ impl fmt::Debug for Mailbox {
 }
 
 /// What a handler returns when a [`Reply`] will bring the result: only [`Call::defer`] makes one.
+///
+/// ```
+/// use mcp_rill::{Call, Deferred, Reply};
+/// fn start(call: &mut Call, jobs: &std::sync::mpsc::Sender<Reply>) -> Deferred {
+///     call.defer(|reply| jobs.send(reply))
+/// }
+/// ```
 #[derive(Debug)]
 pub struct Deferred(());
 
@@ -258,7 +271,7 @@ impl IntoToolResult for Deferred {
 
 impl Call<'_> {
     /// Hands the call to somebody else: `hand_over` gets a [`Reply`] to send to a thread, queue or callback of your own,
-    /// and the handler returns at once. The tool's timeout counts from here.
+    /// and the handler returns at once what this returns. The tool's timeout counts from here.
     ///
     /// ```
     /// use mcp_rill::{Server, Reply};
@@ -279,6 +292,20 @@ impl Call<'_> {
 }
 
 /// The result of a call, to be given from any thread. Dropping it answers with an error, so no client waits in vain.
+///
+/// ```
+/// use mcp_rill::{Level, Reply};
+/// fn index(files: &[String], reply: Reply) {
+///     for (done, file) in files.iter().enumerate() {
+///         if reply.is_cancelled() {
+///             return reply.log(Level::Notice, "nobody wants it any more");
+///         }
+///         reply.progress(done as f64, Some(files.len() as f64), Some(file));
+///         reply.log_as(Level::Debug, "index", file.as_str());
+///     }
+///     reply.finish(format!("{} files", files.len()));
+/// }
+/// ```
 #[derive(Debug)]
 #[must_use = "dropping a reply answers the call with an error"]
 pub struct Reply {

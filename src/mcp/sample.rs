@@ -12,8 +12,19 @@ use crate::mcp::{Content, Revision, Role, Tool};
 /// What the client's model is asked (MCP sampling, `CreateMessageRequest`).
 ///
 /// ```
-/// use mcp_rill::Sample;
-/// let sample = Sample::new(500).system("You are terse.").user("What is MCP?").temperature(0.2).stop("\n\n");
+/// use mcp_rill::{Sample, Tool, ToolChoice};
+/// let sample = Sample::new(500)
+///     .system("You are terse.")
+///     .user("What is MCP?")
+///     .assistant("A protocol.")
+///     .user("And what does it do?")
+///     .temperature(0.2)
+///     .stop("\n\n")
+///     .model_hint("haiku")
+///     .priorities(0.9, 0.8, 0.2)
+///     .tool(Tool::new("search", "Search the specification"))
+///     .tool_choice(ToolChoice::Auto);
+/// let short: Sample = "What is MCP?".into(); // the same as Sample::new(1000).user("What is MCP?")
 /// ```
 #[derive(Clone, Debug)]
 pub struct Sample {
@@ -36,7 +47,13 @@ enum Turn {
     Results(Vec<(String, Content)>),
 }
 
-/// Whether the model has to use a tool.
+/// Whether the model has to use a tool (MCP 2025-11-25, sampling with tools).
+///
+/// ```
+/// use mcp_rill::{Sample, Tool, ToolChoice};
+/// let lookup = Tool::new("lookup", "Look up an order").input_schema(r#"{"type":"object"}"#);
+/// let sample = Sample::new(300).user("Where is order 7?").tool(lookup).tool_choice(ToolChoice::Required);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ToolChoice {
     /// It decides.
@@ -77,7 +94,7 @@ impl Sample {
         self
     }
 
-    /// Adds the model's answer to an earlier question, with its wish to use tools.
+    /// Adds the model's answer to an earlier question, with its wish to use tools; see [`Sampled::tool_uses`].
     pub fn answered(mut self, answer: &Sampled) -> Sample {
         self.messages.push(Turn::Model(answer.content.clone()));
         self
@@ -99,7 +116,7 @@ impl Sample {
         self
     }
 
-    /// How freely the model chooses its words.
+    /// How freely the model chooses its words, from 0 on; what the numbers mean is up to the model.
     pub fn temperature(mut self, temperature: f64) -> Sample {
         self.temperature = Some(temperature);
         self
@@ -117,7 +134,7 @@ impl Sample {
         self
     }
 
-    /// How much cost, speed and intelligence count, each from 0 to 1.
+    /// How much low cost, speed and intelligence count, each from 0 to 1; other values are brought into that range.
     pub fn priorities(mut self, cost: f64, speed: f64, intelligence: f64) -> Sample {
         self.priorities = [Some(cost), Some(speed), Some(intelligence)];
         self
@@ -229,6 +246,14 @@ impl<T: Into<Content>> From<T> for Sample {
 }
 
 /// What the client's model answered (MCP sampling, `CreateMessageResult`).
+///
+/// ```
+/// # use mcp_rill::Sampled;
+/// # let content = serde_json::value::RawValue::from_string(r#"{"type":"text","text":"42"}"#.to_owned()).unwrap();
+/// let answer = Sampled { model: "deep-thought".into(), stop_reason: Some("endTurn".into()), content };
+/// assert_eq!(answer.text(), "42");
+/// assert!(answer.tool_uses().is_empty());
+/// ```
 #[derive(Clone, Debug)]
 pub struct Sampled {
     /// The model that answered.
@@ -240,6 +265,15 @@ pub struct Sampled {
 }
 
 /// A tool that the model wants to use.
+///
+/// ```
+/// # fn f(call: &mut mcp_rill::Call, answer: mcp_rill::Sampled) -> mcp_rill::Result<()> {
+/// for mcp_rill::ToolUse { id, name, input } in answer.tool_uses() {
+///     let input: serde_json::Value = serde_json::from_str(input.get())?;
+///     println!("{id}: {name}({input})");
+/// }
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug)]
 pub struct ToolUse {
     /// What its result is given back under.
@@ -268,14 +302,26 @@ impl Sampled {
         well.then_some(sampled).ok_or_else(|| "`content` must be a block or an array of blocks".to_owned())
     }
 
-    /// All its text, in order.
+    /// All its text blocks, in order and with nothing between them.
     pub fn text(&self) -> String {
         let blocks = self.blocks();
         let texts = blocks.iter().filter_map(|block| jsonrpc::member(block, "text").ok().flatten());
         texts.filter_map(string).collect()
     }
 
-    /// The tools it wants to use.
+    /// The tools it wants to use. It goes on when their results are given back in the next question:
+    ///
+    /// ```
+    /// # use mcp_rill::{Sample, Sampled};
+    /// # let json = r#"[{"type":"tool_use","id":"t1","name":"weather","input":{"town":"Ulm"}}]"#.to_owned();
+    /// # let content = serde_json::value::RawValue::from_string(json).unwrap();
+    /// # let answer = Sampled { model: "m".into(), stop_reason: Some("toolUse".into()), content };
+    /// let mut next = Sample::new(500).user("Do I need an umbrella in Ulm?").answered(&answer);
+    /// for used in answer.tool_uses() {
+    ///     assert_eq!((&*used.name, used.input.get()), ("weather", r#"{"town":"Ulm"}"#));
+    ///     next = next.tool_result(used.id, "rain until noon");
+    /// }
+    /// ```
     pub fn tool_uses(&self) -> Vec<ToolUse> {
         let read = |block: &&RawValue| {
             let members = Members::of(block).ok()?;

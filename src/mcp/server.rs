@@ -19,20 +19,20 @@ use crate::mcp::{
 };
 use crate::schema::{self, Field, Object, Subject};
 
-/// What HTTP requests the server takes, and under which paths.
+/// What HTTP requests the server takes, and under which paths ([example](crate::mcp#what-a-server-can-say-of-itself)).
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// What a reverse proxy puts in front of all paths: `""`, or a path such as `/tools`. The endpoint event names it;
     /// requests are taken with and without it, so it does not matter whether the proxy strips it.
     pub base_path: String,
-    /// Where a client opens its stream.
+    /// Where a client opens its stream (MCP 2024-11-05, transports): a path that begins with `/`.
     pub sse_path: String,
-    /// Where a client posts its messages.
+    /// Where a client posts its messages: another such path.
     pub message_path: String,
     /// Host names that requests may name besides IP addresses, and besides `localhost` on loopback listeners.
     pub hosts: Vec<String>,
     /// Origins of web pages that may send requests, such as `https://app.example`, besides pages from loopback names
-    /// on loopback listeners.
+    /// on loopback listeners. Scheme, host and port are compared, in any case of letters; `null` is never allowed.
     pub origins: Vec<String>,
     /// Allows listening on addresses that others can reach although peers are not authenticated.
     pub insecure_public: bool,
@@ -83,7 +83,8 @@ impl Settings {
 }
 
 /// What a handler may take: a struct made by [`schema!`](crate::schema!), `()` for no arguments, or any JSON as a
-/// [`Value`] or `Box<RawValue>`, together with a schema written by hand.
+/// [`Value`] or `Box<RawValue>`, together with a schema written by hand
+/// ([example](crate::mcp#what-handlers-take-and-return)).
 #[diagnostic::on_unimplemented(
     message = "a handler cannot take `{Self}` as its arguments",
     note = "take a struct made by `schema!`, `()` for no arguments, `serde_json::Value` or `Box<RawValue>`"
@@ -133,7 +134,7 @@ macro_rules! any_json {
 any_json!(Value);
 any_json!(Box<RawValue>);
 
-/// A list that can change.
+/// A list that can change, for [`Slot::Changed`](crate::mcp::Slot::Changed).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum List {
     /// `tools/list`.
@@ -165,7 +166,8 @@ pub(crate) type PromptHandler =
 
 /// A server: who it is, what it offers, and what it allows.
 ///
-/// Handlers run one at a time on the thread that runs the server, so what one closure owns needs no lock.
+/// Handlers run one at a time on the thread that runs the server, so what one closure owns needs no lock. The
+/// [module](crate::mcp#what-a-server-can-say-of-itself) shows every setter.
 ///
 /// ```
 /// use mcp_rill::{Server, schema};
@@ -182,7 +184,8 @@ pub(crate) type PromptHandler =
 ///         let n: f64 = vars.get("n").unwrap_or_default().parse()?;
 ///         Ok((n * n).to_string())
 ///     })
-///     .prompt("explain", "Explain a term", |Explain { term }: Explain, _| format!("Explain what `{term}` means."));
+///     .prompt("explain", "Explain a term", |Explain { term }: Explain, _| format!("Explain what `{term}` means."))
+///     .limits(mcp_rill::Limits { sessions_max: 8, ..Default::default() });
 /// ```
 pub struct Server {
     pub(crate) info: Implementation,
@@ -461,7 +464,7 @@ impl Server {
         self
     }
 
-    /// Completes a variable of a resource template, as [`complete_prompt`](Server::complete_prompt).
+    /// Completes a variable of a resource template, as [`complete_prompt`](Server::complete_prompt); see [`Completer`].
     pub fn complete_template(
         mut self,
         uri_template: &str,

@@ -29,7 +29,7 @@ pub struct SessionKey(pub(crate) Key);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CallKey(pub(crate) Key);
 
-/// A request, and where it came from.
+/// A request, and where it came from: what [`Service::request`] is given.
 #[derive(Clone, Copy, Debug)]
 pub struct Incoming<'a> {
     /// What the result is sent under.
@@ -48,7 +48,26 @@ pub struct Incoming<'a> {
     pub now: Now,
 }
 
-/// What answers sessions. All methods run on the engine's thread and must not block.
+/// What answers sessions. All methods run on the engine's thread and must not block; what takes time is answered later.
+///
+/// ```
+/// use mcp_rill::jsonrpc::Error;
+/// use mcp_rill::mcp::{Audience, Incoming, Outbox, Outgoing, Service, Session, Slot};
+/// struct Echo;
+/// impl Service for Echo {
+///     fn request(&mut self, request: &Incoming<'_>, _: &mut Session, out: &mut Outbox) {
+///         match (request.method, request.params) {
+///             ("ping", _) => out.empty_result(request.call),
+///             ("echo", Some(params)) => out.result(request.call, |out| out.extend_from_slice(params.get().as_bytes())),
+///             (other, _) => out.error(request.call, &Error::method_not_found(other)),
+///         }
+///         let latest = Outgoing::Latest(Audience::One(request.session), Slot::Updated("echo:///last".into()));
+///         out.notify(latest, "notifications/resources/updated", |params| {
+///             params.str("uri", "echo:///last");
+///         });
+///     }
+/// }
+/// ```
 pub trait Service: Send {
     /// A session began.
     fn opened(&mut self, key: SessionKey, session: &mut Session) {
@@ -136,7 +155,21 @@ pub enum Slot {
     Changed(List),
 }
 
-/// Messages on their way out. Their text is kept end to end in one buffer, which the engine uses again and again.
+/// Messages of a [`Service`] on their way out. Their text is kept end to end in one buffer, which the engine uses again and again.
+///
+/// ```
+/// use mcp_rill::Level;
+/// use mcp_rill::mcp::{Audience, List, Outbox, Outgoing, SessionKey, Slot};
+/// fn told(out: &mut Outbox, session: SessionKey) {
+///     out.request(session, 1, "roots/list", b"");
+///     let log = Outgoing::Log(Audience::All, Level::Info);
+///     out.notify(log, "notifications/message", |params| {
+///         params.str("level", "info").str("data", "there are new tools");
+///     });
+///     let changed = Outgoing::Latest(Audience::All, Slot::Changed(List::Tools));
+///     out.notify(changed, "notifications/tools/list_changed", |_| {});
+/// }
+/// ```
 #[derive(Debug, Default)]
 pub struct Outbox {
     text: Vec<u8>,

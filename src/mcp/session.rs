@@ -15,6 +15,11 @@ use crate::mcp::{Level, Revision};
 /// Who an authenticated peer is. Sessions belong to the principal that opened them.
 ///
 /// One word, because every connection and every session has room for one.
+///
+/// ```
+/// let ada = mcp_rill::Principal::new("ada");
+/// assert_eq!(ada.name(), "ada");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Principal(Arc<Box<str>>);
 
@@ -30,7 +35,14 @@ impl Principal {
     }
 }
 
-/// The other end of a connection.
+/// The other end of a connection, as the transport knows it. Handlers see it in [`Call::peer`](crate::mcp::Call::peer); a
+/// driver of your own says it when it opens a connection.
+///
+/// ```
+/// use mcp_rill::{Peer, Principal};
+/// let over_tls = Peer { principal: Some(Principal::new("CN=ada")), ..Peer::default() };
+/// assert_eq!((over_tls.address, over_tls.loopback), (None, false));
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Peer {
     /// Its address; `None` on a transport that has none.
@@ -42,6 +54,13 @@ pub struct Peer {
 }
 
 /// What a client said it can do (MCP lifecycle, capability negotiation).
+///
+/// ```
+/// use mcp_rill::Capabilities;
+/// let client = Capabilities { elicitation_form: true, ..Capabilities::default() };
+/// let can_ask_its_user = client.elicitation_form || client.elicitation_url;
+/// assert!(can_ask_its_user && !client.sampling);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Capabilities {
     /// It can list its roots.
@@ -74,7 +93,14 @@ impl Capabilities {
     }
 }
 
-/// Who a client said it is.
+/// Who a client said it is: the `clientInfo` and `capabilities` of its `initialize` request (MCP lifecycle).
+///
+/// ```
+/// let server = mcp_rill::Server::new("news", "1.0.0").tool("news", "What is new", |(), call| match call.client() {
+///     Some(client) if client.capabilities.sampling => format!("{} {} can sum it up", client.name, client.version),
+///     _ => "all of it, unabridged".to_owned(),
+/// });
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClientInfo {
     /// Its name: at most its first 256 characters.
@@ -91,7 +117,17 @@ fn cut(text: &str) -> &str {
     text.char_indices().nth(CHARACTERS_MAX).and_then(|(end, _)| text.get(..end)).unwrap_or(text)
 }
 
-/// The state of one client.
+/// The state of one client, as a [`Service`](crate::mcp::Service) sees it.
+///
+/// ```
+/// use mcp_rill::mcp::Session;
+/// fn label(session: &Session) -> String {
+///     let client = session.client().map_or("unknown", |client| &client.name);
+///     let principal = session.principal().map_or("anyone", |principal| principal.name());
+///     let state = if session.is_operating() { "at work" } else { "not ready" };
+///     format!("{client} for {principal}, {}, {state}", session.revision())
+/// }
+/// ```
 #[derive(Debug)]
 pub struct Session {
     pub(crate) id: Uuid,

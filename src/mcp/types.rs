@@ -15,7 +15,8 @@ use crate::schema::Field;
 /// A picture for a tool, resource, prompt or server (MCP 2025-11-25, `Icon`).
 ///
 /// ```
-/// let icon = mcp_rill::Icon::new("https://example.com/sum.png").mime_type("image/png").size("48x48");
+/// let icon = mcp_rill::Icon::new("https://example.com/sum.png").mime_type("image/png").size("48x48").size("96x96");
+/// let server = mcp_rill::Server::new("calc", "1.0.0").icon(icon);
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Icon {
@@ -107,7 +108,18 @@ macro_rules! common {
     };
 }
 
-/// Who the server is: the `serverInfo` of an `initialize` result.
+/// Who the server is: the `serverInfo` of an `initialize` result (MCP lifecycle). [`Server`](crate::mcp::Server) makes it
+/// from setters of the same names.
+///
+/// ```
+/// use mcp_rill::Icon;
+/// use mcp_rill::mcp::Implementation;
+/// let calc = Implementation::new("calc", "1.0.0")
+///     .title("Calculator")
+///     .description("Adds numbers.")
+///     .website_url("https://calc.example")
+///     .icon(Icon::new("https://calc.example/icon.png"));
+/// ```
 #[derive(Clone, Debug)]
 pub struct Implementation {
     name: String,
@@ -144,12 +156,22 @@ impl Implementation {
     }
 }
 
-/// A tool's description.
+/// A tool's description (MCP tools), for `Server::add_tool` and its kin.
 ///
 /// ```
-/// use mcp_rill::{Server, Tool};
-/// let remove = Tool::new("remove", "Remove a note").title("Remove a note").destructive(true).idempotent(true);
-/// let server = Server::new("notes", "1.0.0").add_tool(remove, |(), _| "removed");
+/// use mcp_rill::{Icon, Server, Tool};
+/// let remove = Tool::new("remove", "Remove a note")
+///     .title("Remove a note")
+///     .icon(Icon::new("https://notes.example/bin.png"))
+///     .destructive(true)
+///     .idempotent(true)
+///     .open_world(false);
+/// let count = Tool::new("count", "Count the notes")
+///     .read_only(true)
+///     .timeout(std::time::Duration::from_secs(5));
+/// let server = Server::new("notes", "1.0.0")
+///     .add_tool(remove, |(), _| "removed")
+///     .add_blocking_tool(count, |(), _| 2);
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Tool {
@@ -166,26 +188,43 @@ common!(Tool);
 const HINTS: [&str; 4] = ["readOnlyHint", "destructiveHint", "idempotentHint", "openWorldHint"];
 
 impl Tool {
-    /// A tool by its name (1 to 128 characters of `A-Z a-z 0-9 _ . -`) and what it does.
+    /// A tool by its name (1 to 128 characters of `A-Z a-z 0-9 _ . - /`) and what it does.
     pub fn new(name: impl Into<String>, description: impl Into<String>) -> Tool {
         Tool { name: name.into(), ..Tool::default() }.description(description)
     }
 
     /// The JSON Schema of the arguments as text, instead of the one that the handler's argument type gives. The root
-    /// must be an object with `"type": "object"`. The text is sent as it is, so it must be one JSON value.
+    /// must be an object with `"type": "object"`. The text is sent as it is; text that is not a JSON object is a problem
+    /// that the server reports before it serves. Arguments are not checked against it, so the handler does that.
+    ///
+    /// ```
+    /// use mcp_rill::{Server, Tool};
+    /// let schema = r#"{"type":"object","properties":{"point":{"type":"array","items":{"type":"number"}}}}"#;
+    /// let tool = Tool::new("plot", "Draw a point").input_schema(schema);
+    /// let server = Server::new("plot", "1.0.0")
+    ///     .add_tool(tool, |arguments: serde_json::Value, _| format!("a point at {}", arguments["point"]));
+    /// ```
     pub fn input_schema(mut self, json: impl Into<String>) -> Tool {
         self.input_schema = Some(json.into());
         self
     }
 
-    /// The JSON Schema of the structured result as text, instead of the one that [`Json`](crate::Json) gives.
+    /// The JSON Schema of the structured result as text, instead of the one that [`Json`](crate::Json) gives: for a handler
+    /// that returns a [`ToolResult`](crate::ToolResult). Every result but an error must then have structured content.
+    ///
+    /// ```
+    /// use mcp_rill::{Server, Tool, ToolResult};
+    /// let tool = Tool::new("dice", "Roll a die")
+    ///     .output_schema(r#"{"type":"object","properties":{"eyes":{"type":"integer"}},"required":["eyes"]}"#);
+    /// let server = Server::new("dice", "1.0.0").add_tool(tool, |(), _| ToolResult::text("4").structured(r#"{"eyes":4}"#));
+    /// ```
     pub fn output_schema(mut self, json: impl Into<String>) -> Tool {
         self.output_schema = Some(json.into());
         self
     }
 
     /// How long a call may take on other threads, as a blocking tool or deferred, instead of the limit `tool_timeout`.
-    /// The wait for a person's answer does not count.
+    /// The wait for a person's answer does not count. Handlers on the loop's thread have no timeout.
     pub fn timeout(mut self, timeout: Duration) -> Tool {
         self.timeout = Some(timeout);
         self
@@ -294,11 +333,17 @@ macro_rules! about {
     };
 }
 
-/// A resource's description; also what a resource link in a tool's result carries.
+/// A resource's description (MCP resources); also what a resource link in a tool's result carries.
 ///
 /// ```
-/// use mcp_rill::{Resource, Server};
-/// let readme = Resource::new("file:///README.md", "readme").mime_type("text/markdown").size(1024);
+/// use mcp_rill::{Annotations, Icon, Resource, Role, Server};
+/// let readme = Resource::new("file:///README.md", "readme")
+///     .title("Read me")
+///     .description("What this is and how to begin.")
+///     .mime_type("text/markdown")
+///     .size(1024)
+///     .icon(Icon::new("https://files.example/page.png"))
+///     .annotations(Annotations::default().audience(Role::User).priority(1.0));
 /// let server = Server::new("files", "1.0.0").add_resource(readme, |_| "# Read me");
 /// ```
 #[derive(Clone, Debug, Default)]
@@ -347,6 +392,18 @@ impl Resource {
 }
 
 /// The description of a family of resources: a URI template (RFC 6570, level 1) such as `note:///{id}`.
+///
+/// ```
+/// use mcp_rill::{Annotations, Icon, ResourceTemplate, Role, Server};
+/// let note = ResourceTemplate::new("note:///{id}", "note")
+///     .title("A note")
+///     .description("A note by its number.")
+///     .mime_type("text/plain")
+///     .icon(Icon::new("https://notes.example/note.png"))
+///     .annotations(Annotations::default().audience(Role::Assistant));
+/// let server = Server::new("notes", "1.0.0")
+///     .add_template(note, |vars, _| format!("note {}", vars.get("id").unwrap_or_default()));
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct ResourceTemplate {
     pub(crate) uri_template: String,
@@ -377,7 +434,18 @@ impl ResourceTemplate {
     }
 }
 
-/// A prompt's description. Its arguments come from the handler's argument type unless they are given here.
+/// A prompt's description (MCP prompts). Its arguments come from the handler's argument type unless they are given here.
+///
+/// ```
+/// use mcp_rill::{Icon, Prompt, Server, schema};
+/// schema! { struct Review { /// The file's path.
+///     file: String } }
+/// let review = Prompt::new("review", "Review a file")
+///     .title("Review")
+///     .icon(Icon::new("https://review.example/eye.png"));
+/// let server = Server::new("review", "1.0.0")
+///     .add_prompt(review, |Review { file }: Review, _| format!("Review {file}."));
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Prompt {
     pub(crate) name: String,
@@ -421,6 +489,15 @@ impl Prompt {
 }
 
 /// One argument of a prompt; its value is always text.
+///
+/// ```
+/// use mcp_rill::{Prompt, PromptArgument, Server};
+/// let greet = Prompt::new("greet", "Greet somebody")
+///     .argument(PromptArgument::new("name").description("Whom to greet.").required())
+///     .argument(PromptArgument::new("tone"));
+/// let server = Server::new("greet", "1.0.0")
+///     .add_prompt(greet, |given: serde_json::Value, _| format!("Greet {}.", given["name"]));
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct PromptArgument {
     pub(crate) name: String,

@@ -43,7 +43,7 @@ use std::fmt::{self, Write as _};
 /// ```
 /// use mcp_rill::mcp::uri::UriTemplate;
 /// let template = UriTemplate::new("test://template/{id}/data").unwrap();
-/// assert_eq!(template.to_string(), "test://template/{id}/data");
+/// assert_eq!(template.as_str(), "test://template/{id}/data");
 /// assert_eq!(template.variables().collect::<Vec<_>>(), ["id"]);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +60,7 @@ pub struct UriTemplate {
 /// use mcp_rill::mcp::uri::UriTemplate;
 /// let vars = UriTemplate::new("log://{day}/{level}").unwrap().matches("log://mon/warn").unwrap();
 /// assert_eq!(vars.iter().collect::<Vec<_>>(), [("day", "mon"), ("level", "warn")]);
+/// assert_eq!((vars.get("level"), vars.get("month")), (Some("warn"), None));
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Vars {

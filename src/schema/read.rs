@@ -35,6 +35,14 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {}
 
 /// What is being read, which chooses the nouns of an [`Error`].
+///
+/// ```
+/// use mcp_rill::schema::{self, Subject};
+/// mcp_rill::schema! { struct Confirm { ok: bool } }
+/// let missing = |subject| schema::read::<Confirm>(subject, None).err().unwrap().to_string();
+/// assert_eq!(missing(Subject::Argument), "missing argument `ok` (true or false)");
+/// assert_eq!(missing(Subject::Member), "missing member `ok` (true or false)");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Subject {
     /// The arguments of a tool.
@@ -66,6 +74,13 @@ impl Subject {
 /// Where in the arguments a value stands, and the rules it has to keep there.
 ///
 /// A hand-written [`Schema::read`] gets one, passes it on to the type it builds upon, and makes its own errors with it.
+///
+/// ```
+/// use mcp_rill::schema::{Place, RawValue, Schema, Subject};
+/// let place = Place::root(Subject::Member);
+/// assert!(place.rules().min.is_none());
+/// assert!(u8::read(RawValue::NULL, &place).is_err());
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Place<'a> {
     parent: Option<&'a Place<'a>>,

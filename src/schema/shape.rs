@@ -49,6 +49,13 @@ pub enum Kind {
 }
 
 /// One string of a [`Kind::Choice`].
+///
+/// ```
+/// use mcp_rill::schema::{Kind, Schema};
+/// mcp_rill::schema! { enum Size { Small = "s" "Small", Large = "l" "Large" } }
+/// let Kind::Choice { choices, .. } = Size::KIND else { unreachable!() };
+/// assert_eq!((choices[1].value, choices[1].title), ("l", Some("Large")));
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Choice {
     /// The string in JSON.
@@ -58,6 +65,15 @@ pub struct Choice {
 }
 
 /// One member of an object.
+///
+/// ```
+/// use mcp_rill::schema::Object;
+/// mcp_rill::schema! { struct Trip { /// Where to.
+///     town: String, nights: u8 { max 14 } = 1 } }
+/// let [town, nights] = Trip::FIELDS else { unreachable!() };
+/// assert_eq!((town.name, town.description().as_deref()), ("town", Some("Where to.")));
+/// assert!(town.required() && town.is_text() && !nights.required() && !nights.is_text());
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Field {
     /// The member's name in JSON.
@@ -75,6 +91,15 @@ pub struct Field {
 }
 
 /// What a field asks of its value beyond the type.
+///
+/// ```
+/// use mcp_rill::schema::Object;
+/// mcp_rill::schema! { struct Tags { tags: Vec<String> { items 1..=5, length 1..=20 }, weight: f64 { min 0.5 } } }
+/// let [tags, weight] = Tags::FIELDS else { unreachable!() };
+/// assert_eq!(tags.rules.items.map(|span| (span.min, span.max)), Some((1, 5)));
+/// assert!(tags.rules.of_items().items.is_none() && tags.rules.of_items().length.is_some());
+/// assert_eq!(weight.rules.min.map(|bound| bound.real), Some(0.5));
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Rules {
     /// The member's name in JSON, if it is not the field's.
