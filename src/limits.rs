@@ -138,7 +138,8 @@ limits! {
     turn_bytes_max: usize = 64 << 10;
     /// From the first byte of a request (or the accept) to the end of its head; then 408 and close.
     head_timeout: Duration = Duration::from_secs(10);
-    /// From the end of the head to the end of the body, stretched by what `body_rate_min` allows; then 408 and close.
+    /// From the end of the head to the end of the body, stretched by what `body_rate_min` allows, and between two parts
+    /// of the body; then 408 and close.
     body_timeout: Duration = Duration::from_secs(30);
     /// Bytes per second a body must keep up beyond `body_timeout`; slower ones get 408 and close.
     body_rate_min: usize = 1 << 10;

@@ -809,6 +809,19 @@ fn a_body_that_keeps_the_rate_may_take_longer() {
 }
 
 #[test]
+fn a_body_that_came_fast_earns_no_long_silence() {
+    let mut world = world(|limits| (limits.body_timeout, limits.body_rate_min) = (TEN, 100));
+    let (stream, sock) = (world.open_sse(), world.connect());
+    world.send(sock, post_head(&stream.endpoint, 30_001));
+    // At 100 bytes a second this would be held for five minutes more.
+    world.send(sock, [b'x'; 30_000]);
+    assert_closes_after(&mut world, sock, TEN);
+    assert_eq!(refused(&mut world, sock).status, 408);
+    assert!(world.stats().buffered_bytes < 1000);
+    world.quiesce();
+}
+
+#[test]
 fn a_peer_that_takes_no_output_is_closed() {
     let mut world = world(|limits| limits.write_timeout = TEN);
     let (stream, sock) = (world.open_sse(), world.connect());

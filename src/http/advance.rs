@@ -132,7 +132,8 @@ impl Conn {
                     Verdict::Read => None,
                     Verdict::Refuse(answer) => Some(answer),
                 };
-                let pending = Pending { decoder, head_len, to, total, received: 0, refused };
+                let heard = Nanos::of(now);
+                let pending = Pending { decoder, head_len, to, total, received: 0, heard, refused };
                 self.await_body(now, bytes, pending, waits, handler.shared());
                 end
             }
@@ -156,6 +157,7 @@ impl Conn {
         let shared = handler.shared();
         let Shared { pool, limits, .. } = shared;
         pending.received = pending.received.saturating_add(bytes.len() as u64);
+        pending.heard = Nanos::of(now);
         let (decoder, total) = (&mut pending.decoder, pending.total);
         let mut room = Some(limits.buffered_bytes_max.saturating_sub(pool.used()));
         let decoded = match pending.refused {

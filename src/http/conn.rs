@@ -9,7 +9,8 @@
 //!  ───────── ────────── ────────────────────────────────────── ─────────────────── ──────────────────────
 //!  Head      parsed     head_timeout (no byte yet: also, or     408 (no byte: just  closed after the output
 //!                       idle_timeout after the first request)   closed)             (amid a head: 400)
-//!  Body      decoded    body_timeout, stretched by the rate     408                 400
+//!  Body      decoded    body_timeout, stretched by the rate;    408                 400
+//!                       and between two parts of it
 //!  Waiting   kept       none                                    –                   answered all the same
 //!  Chunks    kept       none                                    –                   answered all the same
 //!  Stream    dropped    none                                    –                   closed at once
@@ -240,6 +241,8 @@ pub(super) struct Pending {
     /// The most that `input` will hold, if it is known.
     pub(super) total: Option<usize>,
     pub(super) received: u64,
+    /// When the last of it came.
+    pub(super) heard: Nanos,
     pub(super) refused: Option<Box<Answer>>,
 }
 
@@ -491,7 +494,9 @@ impl Conn {
             State::Head { began: false, .. } => limits.idle_timeout,
             State::Body(pending) => {
                 let seconds = pending.received / (limits.body_rate_min.max(1) as u64);
-                limits.body_timeout.saturating_add(Duration::from_secs(seconds))
+                let whole = limits.body_timeout.saturating_add(Duration::from_secs(seconds));
+                // What came fast earns no long silence: it is held meanwhile.
+                return Some(self.since.after(whole).min(pending.heard.after(limits.body_timeout)));
             }
             State::Linger => limits.linger_timeout,
             State::Waiting(_) | State::Chunks(_) | State::Stream | State::Closing | State::Closed => {
