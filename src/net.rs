@@ -360,7 +360,7 @@ impl Listening {
             let made = thread::Builder::new().name("mcp-rill worker".to_owned()).spawn(move || jobs.work());
             if made.is_err() {
                 self.engine.jobs().thread_failed();
-                return;
+                break;
             }
         }
         if self.engine.is_stopping() {

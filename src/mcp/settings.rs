@@ -2,6 +2,8 @@
 //!
 //! *Scope:* [`Settings`] and their check. *Not in scope:* applying them; the engine's routes do.
 
+use std::net::Ipv6Addr;
+
 /// What HTTP requests the server takes, and under which paths ([example](crate::mcp#what-a-server-can-say-of-itself)).
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -71,6 +73,56 @@ impl Settings {
                 return Err(format!("the {one} and the {other} are both `{a}`"));
             }
         }
+        self.check_names()?;
         Ok(self)
+    }
+
+    /// A name that can match nothing is a mistake that would show as a 403 much later.
+    fn check_names(&self) -> Result<(), String> {
+        let bare = |name: &str| name.trim_start_matches('[').trim_end_matches(']').to_owned();
+        let odd = |host: &&String| {
+            host.is_empty()
+                || host.contains('/')
+                || (host.contains(':') && bare(host).parse::<Ipv6Addr>().is_err())
+        };
+        if let Some(host) = self.hosts.iter().find(odd) {
+            return Err(format!(
+                "the allowed host `{host}` must be a name alone, without scheme, port and path"
+            ));
+        }
+        let origin = |origin: &&String| {
+            let rest = origin.split_once("://").map(|(_, rest)| rest);
+            rest.is_none_or(|rest| rest.is_empty() || rest.contains('/'))
+        };
+        match self.origins.iter().find(origin) {
+            Some(origin) => {
+                Err(format!("the allowed origin `{origin}` must be like https://app.example, without a path"))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_match_nothing_are_refused() {
+        let settings = |host: &str, origin: &str| {
+            let (hosts, origins) = (vec![host.to_owned()], vec![origin.to_owned()]);
+            Settings { hosts, origins, ..Settings::default() }.checked()
+        };
+        for host in ["mcp.example", "localhost", "::1", "[::1]"] {
+            assert!(settings(host, "https://app.example:8443").is_ok(), "{host}");
+        }
+        for host in ["mcp.example:443", "http://mcp.example", "mcp.example/x", ""] {
+            let error = settings(host, "https://app.example").unwrap_err();
+            assert!(error.contains(&format!("`{host}`")), "{error}");
+        }
+        for origin in ["app.example", "https://app.example/", "https://", "null"] {
+            let error = settings("mcp.example", origin).unwrap_err();
+            assert!(error.contains(&format!("`{origin}`")), "{error}");
+        }
     }
 }
