@@ -1,0 +1,171 @@
+//! Both transports on one engine under a seeded run of lawful requests at unlawful moments: nothing panics or underflows,
+//! and when everybody has gone nothing is left.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::time::Duration;
+
+use mcp_rill::engine::{Action, ConnKey, Engine};
+use mcp_rill::mcp::Peer;
+use mcp_rill::{Limits, Now, Reply, Server, Tool};
+
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (self.0 >> 33) as usize % bound
+    }
+}
+
+fn server(replies: std::sync::mpsc::Sender<Reply>) -> Server {
+    let limits = Limits {
+        buffered_bytes_max: 96 << 10,
+        body_bytes_max: 8 << 10,
+        message_bytes_max: 8 << 10,
+        page_bytes_max: 4 << 10,
+        output_bytes_max: 24 << 10,
+        calls_max: 4,
+        sessions_max: 12,
+        ..Limits::DEFAULT
+    };
+    Server::new("chaos", "1")
+        .limits(limits)
+        .tool("now", "Answer at once", |(), _| "now")
+        .tool("large", "Answer much", |(), _| "x".repeat(7000))
+        .tool("later", "Answer later", move |(), call| call.defer(|reply| replies.send(reply)))
+        .add_tool(Tool::new("ask", "Ask first"), |(), call| -> mcp_rill::Result<_> {
+            call.progress(1.0, None, None);
+            call.log(mcp_rill::Level::Error, "asking");
+            Ok(format!("{} roots", call.roots("roots")?.len()))
+        })
+        .resource("x:///1", "1", |_| "1")
+}
+
+fn body(random: &mut Random) -> String {
+    let id = random.below(6);
+    let call = |name: &str| {
+        let params = format!(r#"{{"name":"{name}","_meta":{{"progressToken":{id}}}}}"#);
+        format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{params}}}"#)
+    };
+    let revision = ["2025-03-26", "2025-11-25"][random.below(2)];
+    match random.below(12) {
+        0 | 1 => format!(
+            r#"{{"jsonrpc":"2.0","id":0,"method":"initialize","params":{{"protocolVersion":"{revision}","capabilities":{{"roots":{{}}}},"clientInfo":{{"name":"c","version":"1"}}}}}}"#
+        ),
+        2 => r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#.to_owned(),
+        3 => {
+            format!(r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{{"requestId":{id}}}}}"#)
+        }
+        4 | 5 => format!(r#"{{"jsonrpc":"2.0","id":{},"result":{{"roots":[]}}}}"#, random.below(60)),
+        6 => call("now"),
+        7 => call("large"),
+        8 => call("later"),
+        9 => call("ask"),
+        10 => format!("[{},{}]", call("ask"), call("later").replace("\"id\":", "\"id\":1")),
+        _ => format!(
+            r#"{{"jsonrpc":"2.0","id":{id},"method":"resources/subscribe","params":{{"uri":"x:///1"}}}}"#
+        ),
+    }
+}
+
+fn request(random: &mut Random, session: &str) -> String {
+    let body = body(random);
+    let fields = "Host: 127.0.0.1\r\nContent-Type: application/json\r\n";
+    let known = if random.below(6) == 0 { String::new() } else { format!("Mcp-Session-Id: {session}\r\n") };
+    let accept = ["", "Accept: application/json\r\n", "Accept: text/event-stream\r\n"][random.below(3)];
+    let version = ["HTTP/1.1", "HTTP/1.1", "HTTP/1.0"][random.below(3)];
+    let length = body.len();
+    match random.below(10) {
+        0 => format!("GET /sse {version}\r\n{fields}\r\n"),
+        1 => format!("GET /mcp {version}\r\n{fields}{known}\r\n"),
+        2 => format!("DELETE /mcp {version}\r\n{fields}{known}\r\n"),
+        3 | 4 => format!(
+            "POST /messages?sessionId={session} {version}\r\n{fields}Content-Length: {length}\r\n\r\n{body}"
+        ),
+        _ => format!("POST /mcp {version}\r\n{fields}{known}{accept}Content-Length: {length}\r\n\r\n{body}"),
+    }
+}
+
+fn drain(
+    engine: &mut Engine,
+    now: Now,
+    random: &mut Random,
+    conns: &mut Vec<ConnKey>,
+    ids: &mut Vec<String>,
+) {
+    for _ in 0..10_000 {
+        match engine.poll() {
+            Action::Write(conn) => {
+                let text = String::from_utf8_lossy(engine.outgoing(conn)).into_owned();
+                ids.extend(
+                    text.split("Mcp-Session-Id: ")
+                        .skip(1)
+                        .filter_map(|rest| rest.get(..36))
+                        .map(str::to_owned),
+                );
+                let count = if random.below(3) == 0 {
+                    random.below(text.len() + 1)
+                } else {
+                    engine.outgoing(conn).len()
+                };
+                engine.sent(now, conn, count);
+            }
+            Action::Close(conn) => conns.retain(|other| *other != conn),
+            Action::Read(_) | Action::HalfClose(_) => {}
+            Action::Wait(_) => return,
+        }
+    }
+    panic!("the engine never rests");
+}
+
+#[test]
+fn whatever_comes_when_nothing_is_left_at_the_end() {
+    for seed in 0..60 {
+        let (random, mut ids) = (&mut Random(seed), vec!["70228fad-ceea-4b35-8826-7a15b68f0204".to_owned()]);
+        let (send, replies) = std::sync::mpsc::channel();
+        let mut last = 0;
+        let new_id = move || {
+            last += 1;
+            last
+        };
+        let mut engine = Engine::new(server(send), new_id).unwrap();
+        let (mut now, mut conns, mut kept) = (Now::default(), Vec::new(), Vec::new());
+        for _ in 0..600 {
+            let conn = (!conns.is_empty()).then(|| conns[random.below(conns.len())]);
+            match (random.below(16), conn) {
+                (0 | 1, _) | (_, None) => conns.push(engine.open(now, Peer::default())),
+                (2, Some(conn)) => engine.hang_up(now, conn),
+                (3, Some(conn)) => engine.end_of_input(now, conn),
+                (4 | 5, Some(conn)) => engine.writable(now, conn),
+                (6, _) => now.mono += Duration::from_millis([1, 900, 16_000, 61_000][random.below(4)]),
+                (7, _) => kept.extend(replies.try_iter()),
+                (8, _) if !kept.is_empty() => kept.swap_remove(random.below(kept.len())).finish("later"),
+                (9, _) => engine.handle().resource_updated("x:///1"),
+                (10, _) => engine.handle().log(mcp_rill::Level::Alert, "y".repeat(random.below(4000))),
+                (_, Some(conn)) => {
+                    let session = ids[ids.len() - 1 - random.below(ids.len().min(6))].clone();
+                    let text = request(random, &session);
+                    let cut = random.below(text.len());
+                    for part in [&text[..cut], &text[cut..]] {
+                        if engine.wants_read(conn) && !part.is_empty() {
+                            engine.receive(now, conn, part.as_bytes());
+                        }
+                    }
+                }
+            }
+            engine.tick(now);
+            drain(&mut engine, now, random, &mut conns, &mut ids);
+            assert!(engine.stats().buffered_bytes < 1 << 20, "seed {seed}: {:?}", engine.stats());
+        }
+        conns.iter().for_each(|conn| engine.hang_up(now, *conn));
+        for _ in 0..40 {
+            now.mono += Duration::from_secs(600);
+            engine.tick(now);
+            drain(&mut engine, now, random, &mut conns, &mut ids);
+        }
+        let stats = engine.stats();
+        let left = (stats.connections, stats.sessions, stats.calls, stats.buffered_bytes);
+        assert_eq!(left, (0, 0, 0, 0), "seed {seed}");
+        assert!(stats.sessions_opened > 0 && ids.len() > 1, "seed {seed} opened nothing");
+    }
+}
