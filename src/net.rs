@@ -531,10 +531,14 @@ impl Listening {
             return self.engine.hang_up(now, key);
         };
         let outgoing = self.engine.outgoing(key);
-        let count = match socket.stream.write(outgoing) {
-            Ok(count) => count,
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => 0,
-            Err(_) => return self.engine.hang_up(now, key),
+        let count = loop {
+            match socket.stream.write(outgoing) {
+                Ok(count) => break count,
+                // Nothing was tried, so no event will say that it can be tried again.
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break 0,
+                Err(_) => return self.engine.hang_up(now, key),
+            }
         };
         if count < outgoing.len() && !socket.watches_writes {
             socket.watches_writes = true;
