@@ -57,7 +57,7 @@ impl Default for Builder {
         Builder {
             name: env!("CARGO_PKG_NAME").to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            revision: Revision::NEWEST.name().to_owned(),
+            revision: Revision::NEWEST_WITH_SESSIONS.name().to_owned(),
             capabilities: "{}".to_owned(),
             headers: Vec::new(),
             connect_timeout: Duration::from_secs(10),
@@ -75,7 +75,7 @@ impl Builder {
         self
     }
 
-    /// The revision to ask for, such as `2024-11-05`; [`Revision::NEWEST`] if not said. The server may answer with
+    /// The revision to ask for, such as `2024-11-05`; [`Revision::NEWEST_WITH_SESSIONS`] if not said. The server may answer with
     /// another one that this crate knows (MCP lifecycle, version negotiation).
     pub fn revision(mut self, name: impl Into<String>) -> Builder {
         self.revision = name.into();

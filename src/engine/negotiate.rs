@@ -62,7 +62,7 @@ pub(super) enum Version {
     Absent,
     /// A revision with sessions.
     Served,
-    /// 2026-07-28 or a later one: without sessions, and not served.
+    /// 2026-07-28 or a later one: without sessions.
     Modern(String),
     /// Anything else, made visible; also several fields at once.
     Unknown(String),
@@ -80,7 +80,7 @@ impl Version {
         };
         let text = shown(value);
         match std::str::from_utf8(value) {
-            Ok(name) if Revision::named(name).is_some() => Version::Served,
+            Ok(name) if Revision::named(name).is_some_and(Revision::has_sessions) => Version::Served,
             // Names are dates, so they compare as text.
             Ok(name) if is_date(name) && name >= MODERN => Version::Modern(text),
             _ => Version::Unknown(text),
@@ -135,7 +135,7 @@ mod tests {
     fn versions() {
         let version = |value: &str| with(&format!("MCP-Protocol-Version: {value}\r\n"), Version::of);
         assert_eq!(with("", Version::of), Version::Absent);
-        for revision in Revision::ALL {
+        for revision in Revision::ALL.into_iter().filter(|revision| revision.has_sessions()) {
             assert_eq!(version(revision.name()), Version::Served);
         }
         for name in ["2026-07-28", "2027-01-01"] {

@@ -179,7 +179,12 @@ impl Engine {
         let found = self.find_session(conn, id).filter(|(_, open)| open.life.is_some());
         let (key, _) = found.ok_or_else(|| refusal(404, NO_SESSION, "Session not found"))?;
         if let Version::Modern(name) | Version::Unknown(name) = version {
-            let served: Vec<&str> = Revision::ALL.iter().rev().map(|revision| revision.name()).collect();
+            let served: Vec<&str> = Revision::ALL
+                .iter()
+                .rev()
+                .filter(|revision| revision.has_sessions())
+                .map(|revision| revision.name())
+                .collect();
             let text = format!(
                 "Bad request: unsupported MCP-Protocol-Version `{name}`; supported are {}",
                 served.join(", ")

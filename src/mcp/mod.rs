@@ -14,7 +14,7 @@
 //! ```
 //! use mcp_rill::mcp::Revision;
 //! assert_eq!(Revision::negotiate("2025-06-18"), Revision::V2025_06_18);
-//! assert_eq!(Revision::negotiate("2031-01-01"), Revision::NEWEST);
+//! assert_eq!(Revision::negotiate("2031-01-01"), Revision::NEWEST_WITH_SESSIONS);
 //! ```
 //!
 //! # What a server can say of itself
@@ -233,6 +233,7 @@ pub type Result<T = ToolResult, E = Box<dyn std::error::Error + Send + Sync>> = 
 /// assert!(Revision::V2025_03_26 < Revision::NEWEST);
 /// assert_eq!(Revision::named("2025-06-18"), Some(Revision::V2025_06_18));
 /// assert_eq!(Revision::ALL.map(Revision::name)[0], "2024-11-05");
+/// assert!(Revision::NEWEST_WITH_SESSIONS.has_sessions() && !Revision::NEWEST.has_sessions());
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[allow(non_camel_case_types)]
@@ -245,30 +246,47 @@ pub enum Revision {
     V2025_06_18,
     /// 2025-11-25: icons, tools in sampling, url elicitation.
     V2025_11_25,
+    /// 2026-07-28: no sessions; every request says who asks, and questions travel in results.
+    V2026_07_28,
 }
 
 impl Revision {
-    /// The newest revision that has sessions.
-    pub const NEWEST: Revision = Revision::V2025_11_25;
+    /// The newest revision.
+    pub const NEWEST: Revision = Revision::V2026_07_28;
+
+    /// The newest revision that has sessions, which begin with `initialize`.
+    pub const NEWEST_WITH_SESSIONS: Revision = Revision::V2025_11_25;
 
     /// All revisions, oldest first.
-    pub const ALL: [Revision; 4] =
-        [Revision::V2024_11_05, Revision::V2025_03_26, Revision::V2025_06_18, Revision::V2025_11_25];
+    pub const ALL: [Revision; 5] = [
+        Revision::V2024_11_05,
+        Revision::V2025_03_26,
+        Revision::V2025_06_18,
+        Revision::V2025_11_25,
+        Revision::V2026_07_28,
+    ];
 
     /// The revision of that name, such as `2025-06-18`; `None` if it is not served.
     pub fn named(name: &str) -> Option<Revision> {
         Revision::ALL.into_iter().find(|revision| revision.name() == name)
     }
 
-    /// What a server answers to an `initialize` that asks for `name`: the same if it is served, else its newest
-    /// (MCP lifecycle, version negotiation).
+    /// What a server answers to an `initialize` that asks for `name`: the same if it is served and has sessions, else
+    /// the newest that has (MCP lifecycle, version negotiation).
     ///
     /// ```
     /// # use mcp_rill::Revision;
-    /// assert_eq!(Revision::negotiate("2031-01-01"), Revision::NEWEST);
+    /// assert_eq!(Revision::negotiate("2031-01-01"), Revision::NEWEST_WITH_SESSIONS);
     /// ```
     pub fn negotiate(name: &str) -> Revision {
-        Revision::named(name).unwrap_or(Revision::NEWEST)
+        let asked = Revision::named(name).filter(|revision| revision.has_sessions());
+        asked.unwrap_or(Revision::NEWEST_WITH_SESSIONS)
+    }
+
+    /// Whether clients begin with `initialize`, and the server remembers them. Since 2026-07-28 each request stands
+    /// alone (MCP 2026-07-28, basic).
+    pub fn has_sessions(self) -> bool {
+        self <= Revision::NEWEST_WITH_SESSIONS
     }
 
     /// The name on the wire: the date of the revision, such as `2025-06-18`.
@@ -278,6 +296,7 @@ impl Revision {
             Revision::V2025_03_26 => "2025-03-26",
             Revision::V2025_06_18 => "2025-06-18",
             Revision::V2025_11_25 => "2025-11-25",
+            Revision::V2026_07_28 => "2026-07-28",
         }
     }
 }

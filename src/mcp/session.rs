@@ -145,7 +145,7 @@ impl Session {
 
     /// The negotiated revision, or what stands in for it while the client has not initialized.
     pub fn revision(&self) -> Revision {
-        self.revision.unwrap_or(Revision::NEWEST)
+        self.revision.unwrap_or(Revision::NEWEST_WITH_SESSIONS)
     }
 
     /// Who the client is; `None` if it has not initialized this session.
@@ -197,7 +197,7 @@ impl Session {
     pub(crate) fn operate(&mut self, version: Option<&str>) {
         self.operating = true;
         if self.revision.is_none() {
-            self.revision = version.and_then(Revision::named);
+            self.revision = version.and_then(Revision::named).filter(|revision| revision.has_sessions());
         }
     }
 }
