@@ -121,7 +121,7 @@ fn bare() -> io::Result<()> {
 
 fn post(message: &str) -> String {
     format!(
-        "POST /messages?sessionId=00000000-0000-4000-8000-000000000001 HTTP/1.1\r\nHost: localhost\r\n\
+        "POST /messages?sessionId=00000000-0000-4000-8000-000000000002 HTTP/1.1\r\nHost: localhost\r\n\
          Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{message}",
         message.len()
     )

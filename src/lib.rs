@@ -73,10 +73,10 @@ pub use limits::{CONNECTIONS_CAP, HEADERS_CAP, Limits};
 pub use mcp::Typed;
 pub use mcp::uri::Vars;
 pub use mcp::{
-    Annotations, Arguments, Call, CallError, Capabilities, ClientInfo, Completer, Content, Deferred,
-    Elicited, Full, Handle, Icon, IntoPrompt, IntoResource, IntoToolResult, Json, Level, Partial, Peer,
-    Principal, Prompt, PromptArgument, PromptMessage, PromptResult, Reply, Resource, ResourceContents,
-    ResourceTemplate, Result, Revision, Role, Root, Sample, Sampled, Server, Settings, Tool, ToolChoice,
-    ToolResult, ToolUse,
+    Annotations, Arguments, CacheScope, Call, CallError, Capabilities, ClientInfo, Completer, Content,
+    Deferred, Elicited, Full, Handle, Icon, IntoPrompt, IntoResource, IntoToolResult, Json, Level, Partial,
+    Peer, Principal, Prompt, PromptArgument, PromptMessage, PromptResult, Reply, Resource, ResourceContents,
+    ResourceTemplate, Result, Revision, Role, Root, Sample, Sampled, Server, Settings, StateKey, Tool,
+    ToolChoice, ToolResult, ToolUse,
 };
 pub use timers::Now;

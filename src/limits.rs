@@ -113,6 +113,9 @@ limits! {
     rounds_max: usize = 8;
     /// Resources that one session may subscribe to; one more is refused (−32602).
     subscriptions_max: usize = 256;
+    /// Streams of `subscriptions/listen` open at once; one more gets 503 (−32603). About 0.3 KiB each besides its
+    /// connection, and what its URIs take.
+    listens_max: usize = 256;
     /// Threads for blocking tools. They are made when the first such tool is called.
     workers: usize = 4;
     /// Calls that wait for a worker thread; one more is refused as busy (−32000).
@@ -128,6 +131,9 @@ limits! {
     tool_timeout: Duration = Duration::from_secs(60);
     /// How long a client may take to answer the questions of one round; then its call sees an error.
     question_timeout: Duration = Duration::from_secs(600);
+    /// How long a question to a client without a session may take to come back with its answer; then it is refused
+    /// (−32602).
+    request_state_ttl: Duration = Duration::from_secs(600);
     /// Items on one page of a list; the rest come with the next cursor.
     page_items_max: usize = 100;
     /// Bytes after which a page of a list ends although more items would fit by count: some clients cap one event at 1 MiB.

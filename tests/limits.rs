@@ -65,7 +65,7 @@ const TESTED: &[(&str, Tests)] = &[
 ];
 
 /// Limits whose tests need questions or threads: those are in `tests/calls.rs` and `tests/notices.rs`; or Streamable HTTP:
-/// those are in `tests/streamable.rs`.
+/// those are in `tests/streamable.rs` and `tests/stateless/`.
 const ELSEWHERE: &[&str] = &[
     "batch_max",
     "session_idle_timeout",
@@ -78,6 +78,8 @@ const ELSEWHERE: &[&str] = &[
     "mailbox_max",
     "tool_timeout",
     "question_timeout",
+    "listens_max",
+    "request_state_ttl",
 ];
 
 #[test]

@@ -213,7 +213,7 @@ fn the_same_frames_come_however_bytes_are_cut() {
 #[test]
 fn the_same_frames_come_wherever_a_post_is_split() {
     let body = call(1, "echo", r#"{"text":"€"}"#);
-    let whole = post("/messages?sessionId=00000000-0000-4000-8000-000000000001", &body);
+    let whole = post("/messages?sessionId=00000000-0000-4000-8000-000000000002", &body);
     for at in 0..=whole.len() {
         let mut world = World::cut(demo::server(), Cut::Whole, Cut::At(at % 60));
         let (stream, sock) = (world.open_sse(), world.connect());
@@ -228,7 +228,7 @@ fn the_same_frames_come_wherever_a_post_is_split() {
 #[test]
 fn a_reset_at_every_byte_of_an_exchange_leaves_nothing_behind() {
     let body = call(1, "echo", r#"{"text":"x"}"#);
-    let whole = post("/messages?sessionId=00000000-0000-4000-8000-000000000001", &body);
+    let whole = post("/messages?sessionId=00000000-0000-4000-8000-000000000002", &body);
     for at in 0..=whole.len() {
         let mut world = world();
         let (stream, sock) = (world.open_sse(), world.connect());

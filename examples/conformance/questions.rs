@@ -5,7 +5,7 @@
 
 use mcp_rill::mcp::{Root, ToolChoice};
 use mcp_rill::schema::Object;
-use mcp_rill::{Elicited, Level, Result, Sample, Server, Tool, schema};
+use mcp_rill::{Capabilities, Elicited, Level, Result, Sample, Server, Tool, schema};
 
 schema! { struct Prompt {
     /// What to ask the model.
@@ -111,11 +111,9 @@ fn add_sampling(server: Server) -> Server {
                 Ok(format!("{}: {}", answer.model, answer.text()))
             },
         )
-        .tool("test_missing_capability", "Need a client that can sample", |(), call| {
-            match call.capabilities().sampling {
-                true => Ok("The client can sample"),
-                false => Err("this needs a client that can ask its model (sampling), and this one cannot"),
-            }
+        .tool("test_missing_capability", "Need a client that can sample", |(), call| -> Result<_> {
+            call.require(Capabilities { sampling: true, ..Capabilities::default() })?;
+            Ok("The client can sample")
         })
         .tool(
             "test_input_required_result_sampling",

@@ -54,12 +54,17 @@ impl Engine {
         Answer::text(503, format!("busy: {reason}; try again")).header("Retry-After", "1")
     }
 
+    /// Sessions that are open.
+    pub(super) fn sessions_open(&self) -> usize {
+        self.sessions.len() - self.alone
+    }
+
     /// Why no other session can be opened now, if that is so.
     pub(super) fn no_room_for_session(&self) -> Option<String> {
         let (limits, spent) = (&self.shared.limits, self.spent_bytes());
         if self.stopping.is_some() {
             Some("the server is shutting down".to_owned())
-        } else if self.sessions.len() >= limits.sessions_max {
+        } else if self.sessions_open() >= limits.sessions_max {
             Some(format!("all {} sessions are in use (limit sessions_max)", limits.sessions_max))
         } else {
             (spent >= limits.buffered_bytes_max)

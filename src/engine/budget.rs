@@ -83,6 +83,9 @@ impl Engine {
         let Some(open) = self.sessions.get(session) else { return false };
         let stream = open.conn.filter(|_| open.life.is_none());
         self.stats.sessions_shed += 1;
+        if !open.session.revision().has_sessions() {
+            return self.shed_alone(session);
+        }
         let Some(conn) = stream.and_then(|key| self.conns.get_mut(key)) else {
             self.end_streamable(session);
             return self.sessions.get(session).is_none();
@@ -92,6 +95,20 @@ impl Engine {
         let peer = conn.peer.clone();
         stream.into_iter().for_each(|key| self.enqueue(key));
         self.end_session(session, &peer);
+        true
+    }
+
+    /// The same for a request that has no session: its connection is closed.
+    fn shed_alone(&mut self, session: Key) -> bool {
+        let call = self.sessions.get(session).and_then(|open| self.calls.get(open.calls?.0));
+        if let Some(key) = call.and_then(|call| call.post)
+            && let Some(conn) = self.conns.get_mut(key)
+        {
+            conn.http.abort(&mut self.shared);
+            self.held_bytes -= conn.post.take().map_or(0, |post| post.held_bytes());
+            self.enqueue(key);
+        }
+        self.end_alone(session);
         true
     }
 

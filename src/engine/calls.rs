@@ -43,7 +43,8 @@ impl Engine {
         match (message, call) {
             (Message::Request(request), Some(call)) => {
                 let (method, params) = (&*request.method, request.params);
-                let incoming = Incoming { call, session, method, params, head, peer: &entry.peer, now };
+                let (id, peer) = (&request.id, &entry.peer);
+                let incoming = Incoming { call, id, session, method, params, head, peer, now };
                 service.request(&incoming, &mut open.session, outbox);
             }
             (Message::Request(_), None) => {}
@@ -98,6 +99,15 @@ impl Engine {
         Some(key)
     }
 
+    /// What is said where there is too much for one more call: an error of the transport's own, or where there are no
+    /// sessions of the server (MCP 2026-07-28 keeps no code for it).
+    pub(super) fn too_much(&self, call: &OpenCall, reason: &str) -> jsonrpc::Error {
+        let alone =
+            self.sessions.get(call.session).is_some_and(|open| !open.session.revision().has_sessions());
+        let code = if alone { jsonrpc::Error::INTERNAL_ERROR } else { -32000 };
+        jsonrpc::Error::new(code, format!("busy: {reason}"))
+    }
+
     /// What is said to a request for which there is no room, and counted.
     pub(super) fn busy_with_calls(&mut self) -> jsonrpc::Error {
         self.stats.busy += 1;
@@ -146,19 +156,16 @@ impl Engine {
         self.finish_if_stopping(ended.session);
     }
 
-    /// In a shutdown a stream ends with the last of its calls.
-    pub(super) fn finish_if_stopping(&mut self, session: Key) {
-        let open = self.sessions.get(session).filter(|_| self.stopping.is_some());
-        if let Some(conn) = open.and_then(|open| open.conn) {
-            self.finish(conn);
+    /// Cancels all calls of a session that is over.
+    pub(super) fn cancel_calls(&mut self, key: Key) {
+        while let Some(call) = self.sessions.get(key).and_then(|open| open.calls) {
+            self.cancel(self.now, call, true);
         }
     }
 
     /// A session is over, and with it everything it held.
     pub(super) fn end_session(&mut self, key: Key, peer: &Peer) {
-        while let Some(call) = self.sessions.get(key).and_then(|open| open.calls) {
-            self.cancel(self.now, call, true);
-        }
+        self.cancel_calls(key);
         self.session_timers.clear(&mut self.sessions, key);
         let Some(open) = self.sessions.remove(key) else { return };
         self.by_id.remove(&open.session.id);

@@ -12,6 +12,7 @@
 use std::collections::BTreeMap;
 
 use super::calls::OpenCall;
+use super::stateless::status_of;
 use super::{Engine, Event};
 use crate::Now;
 use crate::jsonrpc;
@@ -22,6 +23,14 @@ use crate::timers::Nanos;
 
 /// From this size on clients are known to drop an event silently.
 const LARGE_MESSAGE_BYTES: usize = 1 << 20;
+
+/// What a response is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Result,
+    /// With the status that it has where there is no session.
+    Error(u16),
+}
 
 /// Notifications that wait until a stream takes more, the latest of each kind.
 #[derive(Default)]
@@ -61,7 +70,7 @@ impl Engine {
                         self.frame(now, conn, |out| out.extend_from_slice(text));
                     }
                 }
-                Outgoing::Result(call) | Outgoing::Error(call) => {
+                Outgoing::Result(call) | Outgoing::Error(call, _) | Outgoing::Busy(call) => {
                     // A cancelled one is ended by whoever cancels it.
                     let cancelled = self.calls.get(call.0).is_some_and(|call| call.cancelled);
                     match (!cancelled).then(|| self.end_call(*call)).flatten() {
@@ -135,7 +144,11 @@ impl Engine {
     }
 
     fn log(&mut self, now: Now, session: Key, conn: Key, level: Level, text: &[u8]) {
-        let wanted = self.sessions.get(session).is_some_and(|open| level >= open.session.log_level);
+        let wanted = self
+            .sessions
+            .get(session)
+            .and_then(|open| open.session.log_level)
+            .is_some_and(|least| level >= least);
         if wanted && self.is_slow(conn) {
             self.stats.logs_dropped += 1;
         } else if wanted {
@@ -158,28 +171,38 @@ impl Engine {
 
     fn reply(&mut self, now: Now, call: &OpenCall, kind: &Outgoing, text: &[u8]) {
         let max = self.shared.limits.message_bytes_max;
-        let is_error = matches!(kind, Outgoing::Error(_));
+        let verdict = match kind {
+            Outgoing::Error(_, code) => Verdict::Error(status_of(*code)),
+            Outgoing::Busy(_) => {
+                self.stats.busy += 1;
+                let error = self.too_much(call, &String::from_utf8_lossy(text));
+                let id = Some((&call.id).into());
+                return self
+                    .deliver(now, call, Verdict::Error(503), |out| jsonrpc::write_error(out, id, &error));
+            }
+            _ => Verdict::Result,
+        };
         if text.len() > max {
             self.stats.oversized += 1;
             let message =
                 format!("the result has {} bytes, more than the limit message_bytes_max = {max}", text.len());
             let error = jsonrpc::Error::internal(message);
             let id = Some((&call.id).into());
-            return self.deliver(now, call, true, |out| jsonrpc::write_error(out, id, &error));
+            return self.deliver(now, call, Verdict::Error(200), |out| jsonrpc::write_error(out, id, &error));
         }
         if text.len() >= LARGE_MESSAGE_BYTES {
             self.observe(&Event::LargeMessage { bytes: text.len() });
         }
-        self.deliver(now, call, is_error, |out| match is_error {
-            true => jsonrpc::write_error_text(out, &call.id, text),
-            false => jsonrpc::write_result(out, &call.id, |out| out.extend_from_slice(text)),
+        self.deliver(now, call, verdict, |out| match verdict {
+            Verdict::Error(_) => jsonrpc::write_error_text(out, &call.id, text),
+            Verdict::Result => jsonrpc::write_result(out, &call.id, |out| out.extend_from_slice(text)),
         });
     }
 
     /// Sends the response to a request where it is waited for.
-    fn deliver(&mut self, now: Now, call: &OpenCall, is_error: bool, write: impl FnOnce(&mut Vec<u8>)) {
+    fn deliver(&mut self, now: Now, call: &OpenCall, verdict: Verdict, write: impl FnOnce(&mut Vec<u8>)) {
         match call.post {
-            Some(conn) => self.answer_post(now, conn, is_error, write),
+            Some(conn) => self.answer_post(now, conn, verdict, write),
             None => {
                 if let Some(conn) = self.sessions.get(call.session).and_then(|open| open.conn) {
                     self.frame(now, conn, write);

@@ -79,12 +79,4 @@ impl Engine {
             }
         }
     }
-
-    /// With its last connection a server that is shutting down loses the sessions that have none.
-    pub(super) fn end_sessions_if_over(&mut self) {
-        if self.stopping.is_some() && self.conns.is_empty() {
-            let left: Vec<Key> = self.sessions.iter().map(|(key, _)| key).collect();
-            left.into_iter().for_each(|key| self.end_streamable(key));
-        }
-    }
 }

@@ -24,7 +24,7 @@
 //!     GET /sse   ▼        │ frames
 //!             session ────┘◀── POST /messages on other connections
 //!
-//!     POST /mcp ──▶ session ──▶ the answer to that POST; GET /mcp for what belongs to none
+//!     POST /mcp ──▶ session, or none ──▶ the answer to that POST; GET /mcp for what belongs to no request
 //! ```
 //!
 //! ```
@@ -42,7 +42,7 @@
 //! engine.receive(now, stream, b"GET /sse HTTP/1.1\r\nHost: localhost\r\n\r\n");
 //! assert_eq!(engine.poll(), Action::Write(stream));
 //! let text = String::from_utf8(engine.outgoing(stream).to_vec()).unwrap();
-//! assert!(text.ends_with("event: endpoint\ndata: /messages?sessionId=00000000-0000-4000-8000-000000000001\n\n"));
+//! assert!(text.ends_with("event: endpoint\ndata: /messages?sessionId=00000000-0000-4000-8000-000000000002\n\n"));
 //! engine.sent(now, stream, text.len());
 //! assert!(matches!(engine.poll(), Action::Wait(Some(_))));
 //! engine.hang_up(now, stream);
@@ -60,7 +60,9 @@ mod negotiate;
 mod observe;
 mod post;
 mod routes;
+mod shutdown;
 mod sse;
+mod stateless;
 mod streamable;
 mod turn;
 
@@ -75,7 +77,7 @@ use uuid::Uuid;
 use crate::http::conn::{After, Conn};
 use crate::http::response::Shared;
 use crate::mcp::{
-    CallKey, Dispatch, Handle, Jobs, Mailbox, Outbox, Peer, Server, Service, Session, Settings,
+    CallKey, Dispatch, Handle, Jobs, Mailbox, Outbox, Peer, Server, Service, Session, Settings, StateKey,
 };
 use crate::slab::{Key, Slab};
 use crate::timers::{Link, Linked, Nanos, Timers};
@@ -135,7 +137,10 @@ pub struct Engine {
     observer: Option<Observer>,
     conns: Slab<Connection>,
     timers: Timers,
+    /// Sessions, and what stands in for them while a request without one is open.
     sessions: Slab<Open>,
+    /// How many of them only stand in.
+    alone: usize,
     /// When sessions that have no stream to end with are looked at.
     session_timers: Timers,
     /// The slot of each session; its entry repeats the id.
@@ -211,18 +216,19 @@ impl Linked for Open {
 }
 
 impl Engine {
-    /// An engine for `server`. `new_id` gives the random bits of session ids: they must be unpredictable, from the
-    /// operating system, except in tests. (Version and variant bits of RFC 9562 are set here.)
+    /// An engine for `server`. `new_id` gives the random bits of session ids, and first those of a
+    /// [`StateKey`](crate::StateKey): they must be unpredictable, from the operating system, except in tests. (Version and variant bits of RFC 9562 are set here.)
     ///
     /// # Errors
     /// What is wrong with the server: a name used twice, a schema that is not JSON, paths that cannot be, limits that
     /// contradict each other.
-    pub fn new(server: Server, new_id: impl FnMut() -> u128 + Send + 'static) -> Result<Engine, String> {
+    pub fn new(server: Server, mut new_id: impl FnMut() -> u128 + Send + 'static) -> Result<Engine, String> {
         let server = server.checked()?;
         let (settings, limits) = (server.settings.clone(), server.limits.clone());
         let mailbox = Arc::new(Mailbox::new(limits.mailbox_max));
         let jobs = Arc::new(Jobs::new(&limits));
-        let service = Box::new(Dispatch::new(server, mailbox.clone(), jobs.clone()));
+        let key = StateKey::new(new_id().to_be_bytes());
+        let service = Box::new(Dispatch::new(server, mailbox.clone(), jobs.clone(), key));
         Ok(Engine {
             now: Now::default(),
             shared: Shared::new(limits),
@@ -233,6 +239,7 @@ impl Engine {
             conns: Slab::default(),
             timers: Timers::default(),
             sessions: Slab::default(),
+            alone: 0,
             session_timers: Timers::default(),
             by_id: HashMap::new(),
             calls: Slab::default(),
@@ -303,8 +310,12 @@ impl Engine {
         self.with_http(now, conn.0, |http, turn| http.feed(now, bytes, turn));
     }
 
-    /// The peer will send no more. What it sent is still answered.
+    /// The peer will send no more. What it sent is still answered, but a request without a session is cancelled by this
+    /// (MCP 2026-07-28, cancellation).
     pub fn end_of_input(&mut self, now: Now, conn: ConnKey) {
+        if self.conns.get(conn.0).is_some_and(|conn| conn.post.as_ref().is_some_and(|post| post.alone)) {
+            return self.close(conn.0);
+        }
         self.with_http(now, conn.0, |http, turn| http.end_of_input(now, turn));
     }
 
@@ -356,39 +367,6 @@ impl Engine {
         }
         // Comments, refusals and what is held back for slow streams grow without a request that would look at this.
         self.relieve();
-    }
-
-    /// Takes no more connections and requests, ends what is idle, streams when their calls are answered and their output
-    /// is taken, and closes what is left after `grace`. A second call may only shorten the grace.
-    pub fn shutdown(&mut self, now: Now, grace: Duration) {
-        let deadline = now.mono.saturating_add(grace);
-        self.stopping = Some(self.stopping.map_or(deadline, |before| before.min(deadline)));
-        let all: Vec<Key> = self.conns.iter().map(|(key, _)| key).collect();
-        all.into_iter().for_each(|key| self.finish(key));
-        self.end_sessions_if_over();
-    }
-
-    /// Ends a connection in good order, unless calls are open that will still be answered on it.
-    pub(super) fn finish(&mut self, key: Key) {
-        let Some(conn) = self.conns.get_mut(key) else { return };
-        let open = conn.session.and_then(|session| self.sessions.get(session));
-        let answers = open.is_some_and(|open| open.life.is_none() && open.calls.is_some());
-        // A streamed answer to HTTP/1.0 looks like a stream, and ends by itself.
-        let ends = conn.post.is_some() && conn.http.is_stream();
-        if !(answers || ends) {
-            conn.http.finish(&mut self.shared);
-            self.enqueue(key);
-        }
-    }
-
-    /// Whether a shutdown has begun.
-    pub fn is_stopping(&self) -> bool {
-        self.stopping.is_some()
-    }
-
-    /// Whether a shutdown is complete.
-    pub fn is_finished(&self) -> bool {
-        self.stopping.is_some() && self.conns.is_empty()
     }
 
     /// What to do next.
@@ -469,11 +447,10 @@ impl Engine {
     pub fn stats(&self) -> Stats {
         Stats {
             connections: self.conns.len(),
-            sessions: self.sessions.len(),
+            sessions: self.sessions_open(),
             calls: self.calls.len(),
             workers_stuck: self.jobs.stuck(),
             buffered_bytes: self.spent_bytes(),
-            busy: self.stats.busy + self.jobs.refused(),
             logs_dropped: self.stats.logs_dropped + self.mailbox.logs_dropped(),
             ..self.stats
         }
@@ -569,7 +546,10 @@ impl Engine {
         let Some(mut conn) = self.conns.remove(key) else { return };
         conn.http.release(&mut self.shared);
         self.held_bytes -= conn.held.map_or(0, |held| held.bytes());
-        self.held_bytes -= conn.post.map_or(0, |post| post.held_bytes());
+        self.held_bytes -= conn.post.as_ref().map_or(0, |post| post.held_bytes());
+        if let Some(post) = conn.post.filter(|post| post.alone) {
+            self.end_alone(post.session);
+        }
         if let Some(session) = conn.session {
             self.stream_ended(session, key, &conn.peer);
         }

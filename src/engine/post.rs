@@ -11,7 +11,7 @@
 
 use super::Engine;
 use super::admit::id_text;
-use super::deliver::keep_on_one_line;
+use super::deliver::{Verdict, keep_on_one_line};
 use super::negotiate::Accepted;
 use super::routes::{JSON, refusal};
 use super::sse::STREAM_FIELDS;
@@ -35,6 +35,10 @@ pub(super) struct Post {
     pub(super) sse: bool,
     batch: bool,
     initializes: bool,
+    /// Its request has no session.
+    pub(super) alone: bool,
+    /// The status of the answer, as long as that is JSON.
+    status: u16,
     failed: bool,
     session_over: bool,
 }
@@ -50,6 +54,25 @@ impl Post {
             sse: accepted.events,
             batch: parcel.batch,
             initializes: parcel.session.is_none(),
+            alone: false,
+            status: 200,
+            failed: false,
+            session_over: false,
+        }
+    }
+
+    /// One request without a session.
+    pub(super) fn alone(session: Key, accepted: Accepted) -> Post {
+        Post {
+            session,
+            open: 1,
+            replies: Vec::new(),
+            json: accepted.json,
+            sse: accepted.events,
+            batch: false,
+            initializes: false,
+            alone: true,
+            status: 200,
             failed: false,
             session_over: false,
         }
@@ -66,7 +89,7 @@ impl Engine {
         &mut self,
         now: Now,
         conn: Key,
-        is_error: bool,
+        verdict: Verdict,
         write: impl FnOnce(&mut Vec<u8>),
     ) {
         let entry = self.conns.get_mut(conn).filter(|entry| !entry.closing);
@@ -75,7 +98,12 @@ impl Engine {
             self.stats.late += 1;
             return;
         };
-        post.failed |= is_error;
+        if let Verdict::Error(status) = verdict {
+            post.failed = true;
+            if post.alone {
+                post.status = status;
+            }
+        }
         self.add_reply(now, conn, write);
         self.post_settled(now, conn);
     }
@@ -129,7 +157,8 @@ impl Engine {
         let replies = std::mem::take(&mut post.replies);
         self.held_bytes -= replies.iter().map(Vec::len).sum::<usize>();
         let mut room = uuid::Uuid::encode_buffer();
-        let open = self.sessions.get(post.session).filter(|_| !(post.initializes && post.failed));
+        let named = !(post.alone || post.initializes && post.failed);
+        let open = self.sessions.get(post.session).filter(|_| named);
         let id = open.map(|open| id_text(open.session.id, &mut room));
         let [cache, buffering] = STREAM_FIELDS;
         let fields = [cache, buffering, ("Mcp-Session-Id", id.unwrap_or_default())];
@@ -176,7 +205,9 @@ impl Engine {
         self.relieve();
         self.enqueue(conn);
         self.schedule(conn);
-        if post.initializes && post.failed {
+        if post.alone {
+            self.end_alone(post.session);
+        } else if post.initializes && post.failed {
             self.end_streamable(post.session);
         }
     }
@@ -184,7 +215,7 @@ impl Engine {
     fn respond(&mut self, now: Now, conn: Key, post: &Post) {
         let mut room = uuid::Uuid::encode_buffer();
         let id = self.sessions.get(post.session).map(|open| id_text(open.session.id, &mut room));
-        let id = id.filter(|_| !(post.initializes && post.failed));
+        let id = id.filter(|_| !(post.alone || post.initializes && post.failed));
         let Some(entry) = self.conns.get_mut(conn) else { return };
         let mut body = Vec::new();
         let (status, id) = match post.replies.as_slice() {
@@ -193,9 +224,10 @@ impl Engine {
                 (404, None)
             }
             [one] if !post.batch => {
-                let headers = id.map(|id| [("Mcp-Session-Id", id)]);
-                let headers = headers.as_ref().map_or(&[][..], |headers| headers);
-                let response = Response { status: 200, headers, content_type: Some(JSON), body: one };
+                let busy = (post.status == 503).then_some(("Retry-After", "1"));
+                let headers = id.map(|id| ("Mcp-Session-Id", id)).or(busy);
+                let headers = headers.as_slice();
+                let response = Response { status: post.status, headers, content_type: Some(JSON), body: one };
                 return entry.http.respond(now, &mut self.shared, &response);
             }
             several => {

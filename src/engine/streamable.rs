@@ -2,7 +2,8 @@
 //! 2025-11-25, basic/transports).
 //!
 //! *Scope:* sessions without a stream of their own, messages into them, and the answer to each POST, which is JSON for as
-//! long as it can be and a stream as soon as it has to be. *Not in scope:* resuming streams, revisions without sessions.
+//! long as it can be and a stream as soon as it has to be. *Not in scope:* resuming streams, requests that stand alone
+//! (`stateless`).
 //!
 //! ```text
 //!  POST ─┬ not acceptable, not JSON-RPC, no session ──▶ 4xx with a JSON-RPC error: nothing happens
@@ -13,14 +14,13 @@
 //!  the POST's client gone ──▶ its calls go on, their results are dropped    DELETE, idle ──▶ session gone, calls cancelled
 //! ```
 
-use serde_json::value::RawValue;
-
 use super::admit::id_text;
 use super::lives::Life;
 use super::negotiate::{Accepted, Version};
 use super::post::Post;
 use super::routes::{self, refusal};
 use super::sse::STREAM_FIELDS;
+use super::stateless::{self, Era, names_revision};
 use super::{Engine, Event, Open};
 use crate::Now;
 use crate::http::conn::{Answer, Reply};
@@ -36,8 +36,6 @@ use crate::timers::{Link, Nanos};
 pub(super) const REFUSED: i64 = -32000;
 /// The session is unknown or over.
 pub(super) const NO_SESSION: i64 = -32001;
-/// A header field and the body contradict each other (MCP 2026-07-28).
-const HEADER_MISMATCH: i64 = -32020;
 
 /// What a POST carries.
 pub(super) struct Parcel<'a> {
@@ -59,7 +57,11 @@ impl Engine {
     ) {
         let read = match jsonrpc::is_batch(body) {
             true => self.read_batch(conn, head, body),
-            false => self.read_one(conn, head, body),
+            false => match self.read_single(head, body) {
+                Ok((message, Era::Alone)) => return self.post_alone(now, conn, head, &message, reply),
+                Ok((message, Era::Session)) => self.read_one(conn, head, message),
+                Err(answer) => Err(answer),
+            },
         };
         let opened = read.and_then(|parcel| match parcel.session {
             Some(session) => Ok((session, parcel)),
@@ -71,17 +73,18 @@ impl Engine {
         }
     }
 
-    fn read_one<'a>(&self, conn: Key, head: &Head<'_>, body: &'a [u8]) -> Result<Parcel<'a>, Answer> {
+    fn read_single<'a>(&self, head: &Head<'_>, body: &'a [u8]) -> Result<(Message<'a>, Era), Answer> {
         let message = jsonrpc::parse(body, &self.shared.limits)
             .map_err(|rejected| refusal(400, rejected.error.code, rejected.error.message))?;
+        let era = stateless::era(&message, &Version::of(head))?;
+        Ok((message, era))
+    }
+
+    fn read_one<'a>(&self, conn: Key, head: &Head<'_>, message: Message<'a>) -> Result<Parcel<'a>, Answer> {
         let version = Version::of(head);
-        let session = match (&message, &version) {
-            (Message::Response(_), Version::Modern(name)) => {
-                let text = format!("Invalid request: clients of {name} post no responses");
-                return Err(refusal(400, Error::INVALID_REQUEST, text));
-            }
-            (Message::Request(request), _) if request.method == "initialize" => {
-                self.check_initialize(conn, head, &version)?;
+        let session = match &message {
+            Message::Request(request) if request.method == "initialize" => {
+                self.check_initialize(conn, head)?;
                 None
             }
             _ => Some(self.session_of(conn, head, &version)?),
@@ -91,11 +94,7 @@ impl Engine {
         Ok(Parcel { session, messages, batch: false })
     }
 
-    fn check_initialize(&self, conn: Key, head: &Head<'_>, version: &Version) -> Result<(), Answer> {
-        if let Version::Modern(name) = version {
-            let text = format!("MCP-Protocol-Version is `{name}`, a revision without `initialize`");
-            return Err(refusal(400, HEADER_MISMATCH, text));
-        }
+    fn check_initialize(&self, conn: Key, head: &Head<'_>) -> Result<(), Answer> {
         if head.header("mcp-session-id").is_none() {
             return Ok(());
         }
@@ -111,8 +110,10 @@ impl Engine {
         let items =
             jsonrpc::split_batch(body, limits).map_err(|error| refusal(400, error.code, error.message))?;
         let version = Version::of(head);
-        let modern =
-            matches!(version, Version::Modern(_)) || items.iter().any(|item| names_revision(item).is_some());
+        let modern = matches!(version, Version::Modern(_))
+            || items
+                .iter()
+                .any(|item| jsonrpc::member(item, "params").ok().flatten().is_some_and(names_revision));
         if modern {
             return Err(invalid("revisions without sessions have no batches".to_owned()));
         }
@@ -270,12 +271,6 @@ impl Engine {
     }
 }
 
-/// The revision that a message names itself, as those without sessions do (MCP 2026-07-28, basic).
-fn names_revision(message: &RawValue) -> Option<&RawValue> {
-    let inside = |raw, name| jsonrpc::member(raw, name).ok().flatten();
-    inside(inside(inside(message, "params")?, "_meta")?, "io.modelcontextprotocol/protocolVersion")
-}
-
 /// GET, DELETE, and the end of sessions.
 impl Engine {
     pub(super) fn mcp_get(&mut self, now: Now, conn: Key, head: &Head<'_>, reply: &mut Reply<'_>) {
@@ -329,6 +324,10 @@ impl Engine {
     }
 
     pub(super) fn mcp_delete(&mut self, conn: Key, head: &Head<'_>, reply: &mut Reply<'_>) {
+        if let Version::Modern(name) = Version::of(head) {
+            let text = format!("Method not allowed: {name} has no sessions to end");
+            return reply.answer(&mut self.shared, &refusal(405, REFUSED, text).header("Allow", "POST"));
+        }
         match self.session_of(conn, head, &Version::of(head)) {
             Ok(session) => {
                 self.end_streamable(session);

@@ -30,7 +30,7 @@ use serde_json::value::RawValue;
 use crate::jsonrpc::{self, Members, Object, string};
 use crate::mcp::call::{CallError, Failure};
 use crate::mcp::forms;
-use crate::mcp::{Call, Revision, Sample, Sampled};
+use crate::mcp::{Call, Capabilities, Revision, Sample, Sampled};
 use crate::schema::{self, Schema, Subject};
 
 /// What a person did with a form or a URL. Declining is an answer, not an error.
@@ -83,13 +83,13 @@ pub struct Root {
 /// What is remembered between the runs of one handler.
 #[derive(Debug, Default)]
 pub(crate) struct Asked {
-    answers: Vec<(Box<str>, Answer)>,
-    once: Vec<(Box<str>, Box<RawValue>)>,
+    pub(crate) answers: Vec<(Box<str>, Answer)>,
+    pub(crate) once: Vec<(Box<str>, Box<RawValue>)>,
     /// Questions of this run that have no answer yet.
     pub(crate) pending: Vec<Question>,
     /// Logs that were sent in earlier runs, and logs of this run so far.
-    logs_sent: usize,
-    logs: usize,
+    pub(crate) logs_sent: usize,
+    pub(crate) logs: usize,
     /// Rounds of questions that were sent.
     pub(crate) rounds: usize,
 }
@@ -243,12 +243,14 @@ impl Call<'_> {
         message: &str,
         schema: &str,
     ) -> Result<Elicited<Box<RawValue>>, CallError> {
-        self.needs(
-            self.context.revision >= Revision::V2025_06_18 && self.may(|can| can.elicitation_form),
-            "show forms (elicitation)",
-        )?;
         let revision = self.context.revision;
-        let form = forms::in_words_of(revision, schema).map_err(|what| unable(&what))?;
+        self.needs(
+            revision >= Revision::V2025_06_18,
+            Capabilities { elicitation_form: true, ..Capabilities::default() },
+        )?;
+        let form = forms::in_words_of(revision, schema).map_err(|what| {
+            CallError::told(format!("this needs a client that can {what}, and this one cannot"))
+        })?;
         let modes = revision >= Revision::V2025_11_25;
         let answer = self.asked.result(key, "elicitation/create", |out| {
             let mut params = Object::new(out);
@@ -283,17 +285,19 @@ impl Call<'_> {
     /// # }
     /// ```
     pub fn elicit_url(&mut self, key: &str, message: &str, url: &str) -> Result<Elicited<()>, CallError> {
+        let revision = self.context.revision;
         self.needs(
-            self.context.revision >= Revision::V2025_11_25 && self.may(|can| can.elicitation_url),
-            "open URLs (elicitation.url)",
+            revision >= Revision::V2025_11_25,
+            Capabilities { elicitation_url: true, ..Capabilities::default() },
         )?;
-        let id = format!("{:x}-{key}", self.link.call.0.token());
+        // Where there are no sessions nothing refers to it later.
+        let id = revision.has_sessions().then(|| format!("{:x}-{key}", self.link.call.0.token()));
         let answer = self.asked.result(key, "elicitation/create", |out| {
             Object::new(out)
                 .str("mode", "url")
                 .str("message", message)
                 .str("url", url)
-                .str("elicitationId", &id);
+                .opt_str("elicitationId", id.as_deref());
         })?;
         Ok(match read_action(key, answer)? {
             Elicited::Accepted(_) => Elicited::Accepted(()),
@@ -318,11 +322,8 @@ impl Call<'_> {
     /// ```
     pub fn sample(&mut self, key: &str, sample: impl Into<Sample>) -> Result<Sampled, CallError> {
         let sample = sample.into();
-        self.needs(self.may(|can| can.sampling), "ask its model (sampling)")?;
-        self.needs(
-            sample.tools.is_empty() || self.may(|can| can.sampling_tools),
-            "let its model use tools (sampling.tools)",
-        )?;
+        let sampling_tools = !sample.tools.is_empty();
+        self.require(Capabilities { sampling: true, sampling_tools, ..Capabilities::default() })?;
         let revision = self.context.revision;
         let answer = self.asked.result(key, "sampling/createMessage", |out| sample.write(out, revision))?;
         Sampled::read(answer).map_err(|problem| wrong_answer(key, &problem))
@@ -340,7 +341,7 @@ impl Call<'_> {
     /// # Ok(allowed) }
     /// ```
     pub fn roots(&mut self, key: &str) -> Result<Vec<Root>, CallError> {
-        self.needs(self.may(|can| can.roots), "list its roots")?;
+        self.require(Capabilities { roots: true, ..Capabilities::default() })?;
         let answer = self.asked.result(key, "roots/list", |_| {})?;
         read_roots(answer).map_err(|problem| wrong_answer(key, &problem))
     }
@@ -370,18 +371,13 @@ impl Call<'_> {
         Ok(value)
     }
 
-    /// A client that has not initialized this session may be able to do anything: asking it will tell.
-    fn may(&self, can: impl Fn(crate::mcp::Capabilities) -> bool) -> bool {
-        self.client().is_none_or(|client| can(client.capabilities))
+    /// As [`require`](Call::require), of something that not every revision has.
+    fn needs(&self, known: bool, needed: Capabilities) -> Result<(), CallError> {
+        match known {
+            true => self.require(needed),
+            false => Err(CallError(Failure::Unable(needed))),
+        }
     }
-
-    fn needs(&self, able: bool, what: &str) -> Result<(), CallError> {
-        able.then_some(()).ok_or_else(|| unable(what))
-    }
-}
-
-fn unable(what: &str) -> CallError {
-    CallError::told(format!("this needs a client that can {what}, and this one cannot"))
 }
 
 fn wrong_answer(key: &str, problem: &str) -> CallError {

@@ -15,13 +15,15 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::http::head::Head;
-use crate::jsonrpc;
+use crate::jsonrpc::{self, Object};
 use crate::mcp::ask::Asked;
 use crate::mcp::reply::{Flags, Level, Mailbox, Note, Progress};
 use crate::mcp::{CallKey, Capabilities, ClientInfo, Handle, Incoming, Peer, Principal, Revision, Session};
 
 /// The code of a resource that is not there, up to 2025-11-25 (MCP resources, error handling).
 const RESOURCE_NOT_FOUND: i64 = -32002;
+/// The client has not declared what the request needs (MCP 2026-07-28).
+const MISSING_CAPABILITY: i64 = -32021;
 
 /// One request as its handler sees it: who asks, in which session, with which revision and HTTP headers; and what the
 /// handler can do meanwhile: report progress, log, ask the client.
@@ -67,7 +69,7 @@ pub(crate) enum Notes {
 /// Where a request came from; borrowed while its bytes are at hand, owned when the call outlives them.
 #[derive(Clone, Debug)]
 pub(crate) struct Context<'a> {
-    pub(crate) session_id: Uuid,
+    pub(crate) session_id: Option<Uuid>,
     pub(crate) revision: Revision,
     pub(crate) client: Option<Arc<ClientInfo>>,
     pub(crate) peer: Cow<'a, Peer>,
@@ -89,7 +91,7 @@ pub(crate) enum Headers<'a> {
 impl<'a> Context<'a> {
     pub(crate) fn of(incoming: &Incoming<'a>, session: &Session, meta: Option<&'a RawValue>) -> Context<'a> {
         Context {
-            session_id: session.id,
+            session_id: session.revision().has_sessions().then_some(session.id),
             revision: session.revision(),
             client: session.client_arc(),
             peer: Cow::Borrowed(incoming.peer),
@@ -156,8 +158,9 @@ impl Headers<'_> {
 }
 
 impl Call<'_> {
-    /// The session's id: a UUID in lower case, by which a handler can keep something for each client. It is what lets a
-    /// client post into the session, so keep it out of logs.
+    /// The session's id: a UUID in lower case, by which a handler can keep something for each client. `None` for a request
+    /// without a session, as all are since 2026-07-28. It is what lets a client post into the session, so keep it out of
+    /// logs.
     ///
     /// ```
     /// # use mcp_rill::{Server, schema};
@@ -165,13 +168,13 @@ impl Call<'_> {
     /// schema! { struct Add { item: String } }
     /// let mut baskets: HashMap<String, Vec<String>> = HashMap::new();
     /// let server = Server::new("shop", "1.0.0").tool("add", "Put an item into the basket", move |Add { item }: Add, call| {
-    ///     let basket = baskets.entry(call.session_id()).or_default();
+    ///     let basket = baskets.entry(call.session_id().unwrap_or_default()).or_default();
     ///     basket.push(item);
     ///     format!("{} items", basket.len())
     /// });
     /// ```
-    pub fn session_id(&self) -> String {
-        self.context.session_id.to_string()
+    pub fn session_id(&self) -> Option<String> {
+        self.context.session_id.map(|id| id.to_string())
     }
 
     /// The revision of MCP that was negotiated. Results are written in its form without your help.
@@ -197,6 +200,29 @@ impl Call<'_> {
     /// ```
     pub fn capabilities(&self) -> Capabilities {
         self.client().map(|client| client.capabilities).unwrap_or_default()
+    }
+
+    /// Ends the call unless the client can do all of this: with an error for the model, or since 2026-07-28 with the error
+    /// that tells the client what it has to declare (−32021). A client that has not said what it can do passes. Questions
+    /// look by themselves; this is for work that should not be begun in vain.
+    ///
+    /// # Errors
+    /// If the client lacks one of them: to be passed on with `?`.
+    ///
+    /// ```
+    /// # fn f(call: &mut mcp_rill::Call, read_all: impl Fn() -> String) -> mcp_rill::Result<String> {
+    /// use mcp_rill::Capabilities;
+    /// call.require(Capabilities { sampling: true, ..Capabilities::default() })?;
+    /// let everything = read_all();
+    /// Ok(call.sample("short", format!("Summarize: {everything}"))?.text())
+    /// # }
+    /// ```
+    pub fn require(&self, needed: Capabilities) -> Result<(), CallError> {
+        let lacking = self.client().map(|client| needed.without(client.capabilities)).unwrap_or_default();
+        match lacking == Capabilities::default() {
+            true => Ok(()),
+            false => Err(CallError(Failure::Unable(lacking))),
+        }
     }
 
     /// The other end of the connection that brought this request.
@@ -360,6 +386,8 @@ pub(crate) enum Failure {
     NotFound,
     /// For the model to read.
     Told(String),
+    /// The client lacks these.
+    Unable(Capabilities),
     /// A question has no answer yet. What the handler makes of this does not matter.
     Pending,
     /// The result comes later.
@@ -372,7 +400,8 @@ impl CallError {
         CallError(Failure::Protocol(jsonrpc::Error::invalid_params(message.into())))
     }
 
-    /// There is no such resource: −32002 with the URI that was asked for (MCP resources, error handling).
+    /// There is no such resource: −32002, since 2026-07-28 −32602, with the URI that was asked for (MCP resources, error
+    /// handling).
     pub fn not_found() -> CallError {
         CallError(Failure::NotFound)
     }
@@ -420,18 +449,32 @@ impl CallError {
     }
 
     /// The JSON-RPC error; `uri` is what was asked for.
-    pub(crate) fn into_error(self, uri: Option<&str>) -> jsonrpc::Error {
+    pub(crate) fn into_error(self, uri: Option<&str>, revision: Revision) -> jsonrpc::Error {
         match self.0 {
             Failure::Protocol(error) => error,
             Failure::NotFound => {
                 let uri = uri.unwrap_or_default();
-                let error = jsonrpc::Error::new(RESOURCE_NOT_FOUND, format!("Resource not found: {uri}"));
+                let code = match revision.has_sessions() {
+                    true => RESOURCE_NOT_FOUND,
+                    false => jsonrpc::Error::INVALID_PARAMS,
+                };
+                let error = jsonrpc::Error::new(code, format!("Resource not found: {uri}"));
                 match serde_json::value::to_raw_value(&BTreeMap::from([("uri", uri)])) {
                     Ok(data) => error.with_data(data),
                     Err(_) => error,
                 }
             }
             Failure::Told(text) => jsonrpc::Error::internal(text),
+            Failure::Unable(_) if revision.has_sessions() => jsonrpc::Error::internal(self),
+            Failure::Unable(lacking) => {
+                let mut data = Vec::new();
+                Object::new(&mut data).field("requiredCapabilities", |out| lacking.write(out));
+                let error = jsonrpc::Error::new(MISSING_CAPABILITY, self.to_string());
+                match serde_json::from_slice(&data) {
+                    Ok(data) => error.with_data(data),
+                    Err(_) => error,
+                }
+            }
             failure @ (Failure::Pending | Failure::Deferred) => jsonrpc::Error::internal(CallError(failure)),
         }
     }
@@ -443,6 +486,9 @@ impl fmt::Display for CallError {
             Failure::Protocol(error) => error.fmt(f),
             Failure::NotFound => f.write_str("resource not found"),
             Failure::Told(text) => f.write_str(text),
+            Failure::Unable(lacking) => {
+                write!(f, "this needs a client that can {}, and this one cannot", lacking.in_words())
+            }
             Failure::Pending => f.write_str("waiting for the client's answer"),
             Failure::Deferred => f.write_str("the result comes later"),
         }

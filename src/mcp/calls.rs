@@ -51,6 +51,8 @@ pub(crate) struct Run<'a> {
     pub(crate) arguments: Option<Cow<'a, RawValue>>,
     pub(crate) context: Context<'a>,
     pub(crate) asked: Asked,
+    /// What stands for the request in the seal on its state, where there is no session.
+    pub(crate) digest: [u8; 16],
     pub(crate) flags: Option<Arc<Flags>>,
     /// What is left of the tool's time on other threads.
     pub(crate) time_left: Option<Duration>,
@@ -70,6 +72,7 @@ impl Run<'_> {
             arguments: self.arguments.map(|arguments| Cow::Owned(arguments.into_owned())),
             context: self.context.into_owned(),
             asked: self.asked,
+            digest: self.digest,
             flags: self.flags,
             time_left: self.time_left,
             progress: self.progress,
@@ -77,7 +80,7 @@ impl Run<'_> {
         }
     }
 
-    fn revision(&self) -> Revision {
+    pub(crate) fn revision(&self) -> Revision {
         self.context.revision
     }
 
@@ -234,9 +237,9 @@ impl Dispatch {
         if self.jobs.push(run.key, Box::new(job)) {
             self.keep(run, Vec::new(), held_bytes, now, time);
         } else {
-            let message =
-                "busy: all worker threads are busy and the queue is full (limits workers, worker_queue_max)";
-            out.error(run.key, &Error::new(-32000, message));
+            let reason =
+                "all worker threads are busy and the queue is full (limits workers, worker_queue_max)";
+            out.busy(run.key, reason);
         }
     }
 
@@ -256,7 +259,8 @@ impl Dispatch {
         self.calls.keep(Kept { run, asking, deadline: now.mono.saturating_add(time), held_bytes });
     }
 
-    /// The handler came back: with questions, or with its last word. Questions win over whatever it returned.
+    /// The handler came back: with questions, or with its last word. Questions win over whatever it returned, unless that
+    /// is that the client cannot be asked.
     fn settle(
         &mut self,
         mut run: Run<'_>,
@@ -264,7 +268,9 @@ impl Dispatch {
         now: Now,
         out: &mut Outbox,
     ) {
-        if run.asked.pending.is_empty() {
+        // What the client cannot do it cannot do the next time either.
+        let unable = matches!(produced, Err(CallError(Failure::Unable(_))));
+        if run.asked.pending.is_empty() || unable {
             return self.answer_call(&run, produced, out);
         }
         run.asked.rounds += 1;
@@ -277,6 +283,9 @@ impl Dispatch {
         }
         if let Err(problem) = run.asked.check_questions(self.limits.message_bytes_max) {
             return self.answer_call(&run, Err(CallError::told(problem)), out);
+        }
+        if !run.revision().has_sessions() {
+            return self.ask_in_result(&run, now, out);
         }
         let mut asking = Vec::new();
         for question in std::mem::take(&mut run.asked.pending) {
@@ -294,27 +303,36 @@ impl Dispatch {
             Err(CallError(Failure::Told(text))) if run.target == Target::Tool => {
                 Ok(Produced::Tool(ToolResult::error(text)))
             }
+            Err(unable @ CallError(Failure::Unable(_)))
+                if run.target == Target::Tool && revision.has_sessions() =>
+            {
+                Ok(Produced::Tool(ToolResult::error(unable.to_string())))
+            }
             other => other,
         };
         match produced {
             Ok(Produced::Tool(result)) => match self.check_structured(&run.subject, &result) {
-                Ok(()) => out.result(run.key, |out| result.write(out, revision)),
+                Ok(()) => self.result(run.key, revision, None, out, |out| result.write(out, revision)),
                 Err(error) => out.error(run.key, &error),
             },
-            Ok(Produced::Contents(contents, mime_type)) => out.result(run.key, |out| {
-                Object::new(out).field("contents", |out| {
-                    let mut items = Array::new(out);
-                    contents.iter().for_each(|contents| {
-                        items.item(|out| contents.write(out, &run.subject, mime_type.as_deref()));
+            Ok(Produced::Contents(contents, mime_type, cache)) => {
+                self.result(run.key, revision, Some(cache), out, |out| {
+                    Object::new(out).field("contents", |out| {
+                        let mut items = Array::new(out);
+                        contents.iter().for_each(|contents| {
+                            items.item(|out| contents.write(out, &run.subject, mime_type.as_deref()));
+                        });
                     });
-                });
-            }),
+                })
+            }
             Ok(Produced::Prompt(result, description)) => {
-                out.result(run.key, |out| result.write(out, description.as_deref(), revision));
+                self.result(run.key, revision, None, out, |out| {
+                    result.write(out, description.as_deref(), revision)
+                });
             }
             Err(error) => {
                 let uri = (run.target == Target::Resource).then_some(&*run.subject);
-                out.error(run.key, &error.into_error(uri));
+                out.error(run.key, &error.into_error(uri, revision));
             }
         }
     }

@@ -5,6 +5,7 @@
 use serde_json::value::RawValue;
 
 use crate::jsonrpc::{Array, Error, Members, Object, string};
+use crate::mcp::Revision;
 use crate::mcp::handlers::guarded;
 use crate::mcp::server::Registry;
 use crate::schema::{Field, Kind};
@@ -130,7 +131,7 @@ pub(crate) fn complete(
         Some(completer) => {
             let partial = Partial { value: &value, others: &others };
             guarded("completion of", &name, || Ok(completer.complete(&partial)))
-                .map_err(|error| error.into_error(None))?
+                .map_err(|error| error.into_error(None, Revision::NEWEST))?
         }
         None => Vec::new(),
     };

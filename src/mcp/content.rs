@@ -11,7 +11,7 @@ use std::error::Error;
 
 use crate::jsonrpc::{Array, Object};
 use crate::mcp::types::write_strs;
-use crate::mcp::{CallError, IntoPrompt, PromptMessage, PromptResult, Resource, Revision};
+use crate::mcp::{CallError, IntoPrompt, PromptMessage, PromptResult, Resource, Revision, base64};
 use crate::schema;
 
 /// Who speaks a message, or whom something is for.
@@ -481,49 +481,16 @@ macro_rules! from_number {
 from_text!(String, &'static str, Cow<'static, str>);
 from_number!(bool, i8, i16, i32, i64, i128, isize, u8, u16, u32, u64, u128, usize, f32, f64);
 
-/// Writes `bytes` as a JSON string of base64 (RFC 4648, section 4: the standard alphabet, padded).
+/// Writes `bytes` as a JSON string of base64.
 fn write_base64(out: &mut Vec<u8>, bytes: &[u8]) {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    out.reserve(bytes.len().div_ceil(3) * 4 + 2);
     out.push(b'"');
-    for chunk in bytes.chunks(3) {
-        let mut group = [0; 3];
-        group.iter_mut().zip(chunk).for_each(|(to, from)| *to = *from);
-        let bits = u32::from_be_bytes([0, group[0], group[1], group[2]]);
-        for place in 0..4 {
-            let sextet = (bits >> (18 - 6 * place)) as usize & 63;
-            out.push(match place <= chunk.len() {
-                true => ALPHABET.get(sextet).copied().unwrap_or(b'='),
-                false => b'=',
-            });
-        }
-    }
+    base64::encode(out, bytes);
     out.push(b'"');
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn base64_of_the_rfc() {
-        let vectors = [
-            ("", ""),
-            ("f", "Zg=="),
-            ("fo", "Zm8="),
-            ("foo", "Zm9v"),
-            ("foob", "Zm9vYg=="),
-            ("foobar", "Zm9vYmFy"),
-        ];
-        for (plain, coded) in vectors {
-            let mut out = Vec::new();
-            write_base64(&mut out, plain.as_bytes());
-            assert_eq!(String::from_utf8(out).unwrap(), format!("\"{coded}\""));
-        }
-        let mut out = Vec::new();
-        write_base64(&mut out, &[0xfb, 0xff, 0xbf]);
-        assert_eq!(out, b"\"+/+/\"");
-    }
 
     fn json(content: &Content, revision: Revision) -> String {
         let mut out = Vec::new();

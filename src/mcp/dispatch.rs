@@ -1,7 +1,8 @@
 //! From a method's name to what answers it.
 //!
 //! *Scope:* the methods of the 2024-11-05 to 2025-11-25 revisions, answered from the registry of handlers; what other
-//! threads have left in the mailbox. *Not in scope:* running handlers (that is `calls`), envelopes, streams.
+//! threads have left in the mailbox. *Not in scope:* what is only in 2026-07-28 (that is `stateless`), running handlers
+//! (that is `calls`), envelopes, streams.
 //!
 //! ```text
 //!  request ─▶ initialize, ping, logging/setLevel, resources/subscribe ─▶ session state ─▶ result
@@ -11,56 +12,76 @@
 //! ```
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::jsonrpc::{Error, Members, Notification, Object, Response, string};
+use serde_json::value::RawValue;
+
+use crate::jsonrpc::{Error, Members, Notification, Object, Response, member, string};
 use crate::mcp::ask::Asked;
+use crate::mcp::cache::CacheHint;
 use crate::mcp::call::Context;
 use crate::mcp::calls::{Calls, Run, Target, write_log};
+use crate::mcp::listen::Listens;
 use crate::mcp::reply::Mailbox;
+use crate::mcp::seal::Seal;
 use crate::mcp::server::{List, Registry};
+use crate::mcp::subscriptions::Subscriptions;
 use crate::mcp::{
-    Audience, CallKey, Implementation, Incoming, Jobs, Level, Outbox, Outgoing, Server, Service, Session,
-    SessionKey, Slot, complete,
+    Audience, CallKey, Implementation, Incoming, Jobs, Level, Outbox, Outgoing, Revision, Server, Service,
+    Session, SessionKey, Slot, StateKey, complete,
 };
 use crate::{Limits, Now};
 
 /// The registry of handlers as a service.
 pub(crate) struct Dispatch {
-    info: Implementation,
-    instructions: Option<String>,
+    pub(crate) info: Implementation,
+    pub(crate) instructions: Option<String>,
     pub(crate) limits: Limits,
     pub(crate) registry: Registry,
     pub(crate) calls: Calls,
     pub(crate) mailbox: Arc<Mailbox>,
     pub(crate) jobs: Arc<Jobs>,
+    pub(crate) seal: Seal,
+    pub(crate) list_cache: CacheHint,
+    pub(crate) listens: Listens,
     subscriptions: Subscriptions,
 }
 
-/// Who wants to hear of which resource.
-#[derive(Default)]
-struct Subscriptions {
-    by_uri: BTreeMap<Box<str>, BTreeSet<SessionKey>>,
-    by_session: BTreeMap<SessionKey, BTreeSet<Box<str>>>,
-    held_bytes: usize,
-}
-
 impl Dispatch {
-    pub(crate) fn new(server: Server, mailbox: Arc<Mailbox>, jobs: Arc<Jobs>) -> Dispatch {
-        let Server { info, instructions, limits, registry, .. } = server;
-        let (calls, subscriptions) = (Calls::default(), Subscriptions::default());
-        Dispatch { info, instructions, limits, registry, calls, mailbox, jobs, subscriptions }
+    /// `key` seals what clients keep for us, unless the server has been given another one.
+    pub(crate) fn new(server: Server, mailbox: Arc<Mailbox>, jobs: Arc<Jobs>, key: StateKey) -> Dispatch {
+        let Server {
+            info, instructions, limits, registry, list_cache, state_keys: [current, previous], ..
+        } = server;
+        Dispatch {
+            info,
+            instructions,
+            limits,
+            registry,
+            calls: Calls::default(),
+            mailbox,
+            jobs,
+            seal: Seal { current: current.unwrap_or(key), previous },
+            list_cache,
+            listens: Listens::default(),
+            subscriptions: Subscriptions::default(),
+        }
     }
 }
 
 impl Service for Dispatch {
     fn request(&mut self, request: &Incoming<'_>, session: &mut Session, out: &mut Outbox) {
-        if !matches!(request.method, "initialize" | "ping") {
-            session.operate(request.head.header_str("mcp-protocol-version"));
-        }
-        if let Err(error) = self.answer_request(request, session, out) {
+        let answered = if !session.revision().has_sessions() {
+            self.answer_stateless(request, session, out)
+        } else {
+            if !matches!(request.method, "initialize" | "ping") {
+                session.operate(request.head.header_str("mcp-protocol-version"));
+            }
+            self.answer_request(request, session, out)
+        };
+        if let Err(error) = answered {
             out.error(request.call, &error);
         }
     }
@@ -87,6 +108,11 @@ impl Service for Dispatch {
 
     fn closed(&mut self, key: SessionKey) {
         self.subscriptions.forget(key);
+        self.listens.forget(key);
+    }
+
+    fn stopping(&mut self, out: &mut Outbox) {
+        self.end_listens(out);
     }
 
     fn tick(&mut self, now: Now, out: &mut Outbox) {
@@ -101,12 +127,13 @@ impl Service for Dispatch {
     }
 
     fn held_bytes(&self) -> usize {
-        self.calls.held_bytes() + self.subscriptions.held_bytes
+        self.calls.held_bytes() + self.subscriptions.held_bytes + self.listens.held_bytes()
     }
 
     fn largest(&self) -> Option<(usize, SessionKey)> {
         let mut sums: BTreeMap<SessionKey, usize> = BTreeMap::new();
-        for (session, bytes) in self.calls.held_by_session().chain(self.subscriptions.held_by_session()) {
+        let subscribed = self.subscriptions.held_by_session().chain(self.listens.held_by_session());
+        for (session, bytes) in self.calls.held_by_session().chain(subscribed) {
             *sums.entry(session).or_default() += bytes;
         }
         sums.into_iter().map(|(session, bytes)| (bytes, session)).max()
@@ -120,39 +147,52 @@ impl Dispatch {
         session: &mut Session,
         out: &mut Outbox,
     ) -> Result<(), Error> {
-        let (tools, prompts) = (self.registry.tools.is_offered(), self.registry.prompts.is_offered());
         match request.method {
             "initialize" => self.initialize(request, session, out),
             "ping" => {
                 out.empty_result(request.call);
                 Ok(())
             }
+            "resources/subscribe" if self.has_resources() => self.subscribe(request, out),
+            "resources/unsubscribe" if self.has_resources() => self.unsubscribe(request, out),
+            "logging/setLevel" => {
+                let level = request.params.map(|params| member(params, "level")).transpose()?.flatten();
+                session.log_level = Some(read_level(level)?);
+                out.empty_result(request.call);
+                Ok(())
+            }
+            _ => self.answer_any(request, session, out),
+        }
+    }
+
+    /// The methods that all revisions have.
+    pub(crate) fn answer_any(
+        &mut self,
+        request: &Incoming<'_>,
+        session: &Session,
+        out: &mut Outbox,
+    ) -> Result<(), Error> {
+        let (tools, prompts) = (self.registry.tools.is_offered(), self.registry.prompts.is_offered());
+        match request.method {
             "tools/list" | "resources/list" | "resources/templates/list" | "prompts/list" => {
-                self.list(request, out)
+                self.list(request, session.revision(), out)
             }
             "tools/call" if tools => self.call(Target::Tool, "name", request, session, out),
             "prompts/get" if prompts => self.call(Target::Prompt, "name", request, session, out),
             "resources/read" if self.has_resources() => {
                 self.call(Target::Resource, "uri", request, session, out)
             }
-            "resources/subscribe" if self.has_resources() => self.subscribe(request, out),
-            "resources/unsubscribe" if self.has_resources() => self.unsubscribe(request, out),
             "completion/complete" if self.has_completions() => {
                 let mut result = Vec::new();
                 complete::complete(&mut self.registry, request.params, &mut result)?;
-                out.result(request.call, |out| out.append(&mut result));
-                Ok(())
-            }
-            "logging/setLevel" => {
-                session.log_level = read_level(request)?;
-                out.empty_result(request.call);
+                self.result(request.call, session.revision(), None, out, |out| out.append(&mut result));
                 Ok(())
             }
             other => Err(Error::method_not_found(&shorten(other))),
         }
     }
 
-    fn has_resources(&self) -> bool {
+    pub(crate) fn has_resources(&self) -> bool {
         self.registry.resources.is_offered() || self.registry.templates.is_offered()
     }
 
@@ -178,7 +218,7 @@ impl Dispatch {
     }
 
     /// Only what is there is advertised: a client may take a capability as a promise that the methods work.
-    fn write_capabilities(&self, out: &mut Vec<u8>) {
+    pub(crate) fn write_capabilities(&self, out: &mut Vec<u8>) {
         let mut capabilities = Object::new(out);
         capabilities.raw("logging", "{}");
         if self.has_completions() {
@@ -195,7 +235,7 @@ impl Dispatch {
         }
     }
 
-    fn list(&mut self, request: &Incoming<'_>, out: &mut Outbox) -> Result<(), Error> {
+    fn list(&mut self, request: &Incoming<'_>, revision: Revision, out: &mut Outbox) -> Result<(), Error> {
         let (registry, limits, params) = (&self.registry, &self.limits, request.params);
         let mut page = Vec::new();
         match request.method {
@@ -222,7 +262,7 @@ impl Dispatch {
             }
             other => return Err(Error::method_not_found(other)),
         }
-        out.result(request.call, |out| out.append(&mut page));
+        self.result(request.call, revision, Some(self.list_cache), out, |out| out.append(&mut page));
         Ok(())
     }
 
@@ -246,14 +286,20 @@ impl Dispatch {
         if target == Target::Resource {
             self.check_uri(&subject)?;
         }
+        let arguments = params.get("arguments");
+        let (asked, digest) = match session.revision().has_sessions() {
+            true => (Asked::default(), [0; 16]),
+            false => self.take_up(target, &subject, &params, request, session)?,
+        };
         let run = Run {
             key: request.call,
             session: request.session,
             target,
             subject,
-            arguments: params.get("arguments").map(Cow::Borrowed),
+            arguments: arguments.map(Cow::Borrowed),
             context: Context::of(request, session, params.get("_meta")),
-            asked: Asked::default(),
+            asked,
+            digest,
             flags: None,
             time_left: None,
             progress: None,
@@ -263,7 +309,7 @@ impl Dispatch {
         Ok(())
     }
 
-    fn check_uri(&self, uri: &str) -> Result<(), Error> {
+    pub(crate) fn check_uri(&self, uri: &str) -> Result<(), Error> {
         let (bytes, max) = (uri.len(), self.limits.uri_bytes_max);
         match bytes <= max {
             true => Ok(()),
@@ -276,10 +322,8 @@ impl Dispatch {
     fn subscribe(&mut self, request: &Incoming<'_>, out: &mut Outbox) -> Result<(), Error> {
         let uri = read_uri(request)?;
         self.check_uri(&uri)?;
-        let by_template =
-            self.registry.templates.iter_mut().any(|(_, pattern, _)| pattern.matches(&uri).is_some());
-        if !by_template && self.registry.resources.find(&uri).is_none() {
-            return Err(crate::mcp::CallError::not_found().into_error(Some(&uri)));
+        if !self.is_resource(&uri) {
+            return Err(crate::mcp::CallError::not_found().into_error(Some(&uri), Revision::V2025_11_25));
         }
         let max = self.limits.subscriptions_max;
         if !self.subscriptions.add(request.session, &uri, max) {
@@ -289,6 +333,12 @@ impl Dispatch {
         }
         out.empty_result(request.call);
         Ok(())
+    }
+
+    /// Whether there is a resource of that URI, or a template for it.
+    pub(crate) fn is_resource(&mut self, uri: &str) -> bool {
+        self.registry.resources.find(uri).is_some()
+            || self.registry.templates.iter_mut().any(|(_, pattern, _)| pattern.matches(uri).is_some())
     }
 
     fn unsubscribe(&mut self, request: &Incoming<'_>, out: &mut Outbox) -> Result<(), Error> {
@@ -321,89 +371,29 @@ impl Dispatch {
                 List::Prompts => "notifications/prompts/list_changed",
             };
             out.notify(Outgoing::Latest(Audience::All, Slot::Changed(list)), method, |_| {});
+            self.listens.changed(list, method, out);
         }
-        if mail.all_updated {
-            self.subscriptions.by_uri.iter().for_each(|(uri, sessions)| tell_updated(uri, sessions, out));
-        } else {
-            let heard = mail.updated.iter().map(|uri| self.subscriptions.by_uri.get_key_value(&**uri));
-            heard.flatten().for_each(|(uri, sessions)| tell_updated(uri, sessions, out));
-        }
-    }
-}
-
-fn tell_updated(uri: &str, sessions: &BTreeSet<SessionKey>, out: &mut Outbox) {
-    for session in sessions {
-        let kind = Outgoing::Latest(Audience::One(*session), Slot::Updated(uri.into()));
-        out.notify(kind, "notifications/resources/updated", |params| {
-            params.str("uri", uri);
-        });
-    }
-}
-
-impl Subscriptions {
-    /// Says whether there was room. Subscribing twice is once.
-    fn add(&mut self, session: SessionKey, uri: &str, max: usize) -> bool {
-        let own = self.by_session.entry(session).or_default();
-        if own.len() >= max && !own.contains(uri) {
-            return false;
-        }
-        if own.insert(uri.into()) {
-            self.held_bytes += held_by(uri);
-        }
-        self.by_uri.entry(uri.into()).or_default().insert(session);
-        true
-    }
-
-    fn remove(&mut self, session: SessionKey, uri: &str) {
-        if let Some(own) = self.by_session.get_mut(&session) {
-            if own.remove(uri) {
-                self.held_bytes -= held_by(uri);
-            }
-            if own.is_empty() {
-                self.by_session.remove(&session);
-            }
-        }
-        self.remove_from_uri(session, uri);
-    }
-
-    fn remove_from_uri(&mut self, session: SessionKey, uri: &str) {
-        if let Some(sessions) = self.by_uri.get_mut(uri) {
-            sessions.remove(&session);
-            if sessions.is_empty() {
-                self.by_uri.remove(uri);
-            }
+        let some = mail.updated.iter().map(|uri| Some(&**uri)).filter(|_| !mail.all_updated);
+        let updated: Vec<Option<&str>> = some.chain(mail.all_updated.then_some(None)).collect();
+        for uri in updated {
+            let method = "notifications/resources/updated";
+            self.subscriptions.updated(uri, method, out);
+            self.listens.updated(uri, method, out);
         }
     }
-
-    fn held_by_session(&self) -> impl Iterator<Item = (SessionKey, usize)> {
-        self.by_session.iter().map(|(session, own)| (*session, own.iter().map(|uri| held_by(uri)).sum()))
-    }
-
-    fn forget(&mut self, session: SessionKey) {
-        for uri in self.by_session.remove(&session).unwrap_or_default() {
-            self.held_bytes -= held_by(&uri);
-            self.remove_from_uri(session, &uri);
-        }
-    }
-}
-
-/// Roughly the memory of one subscription: the URI is kept by session and by URI.
-fn held_by(uri: &str) -> usize {
-    2 * uri.len() + 128
 }
 
 fn read_uri<'a>(request: &Incoming<'a>) -> Result<Cow<'a, str>, Error> {
-    let uri = request.params.map(|params| crate::jsonrpc::member(params, "uri")).transpose()?.flatten();
+    let uri = request.params.map(|params| member(params, "uri")).transpose()?.flatten();
     uri.and_then(string).ok_or_else(|| {
         Error::invalid_params(format_args!("`uri` is missing or not a string; `{}` needs it", request.method))
     })
 }
 
-fn read_level(request: &Incoming<'_>) -> Result<Level, Error> {
-    let level = request.params.map(|params| crate::jsonrpc::member(params, "level")).transpose()?.flatten();
+pub(crate) fn read_level(level: Option<&RawValue>) -> Result<Level, Error> {
     level.and_then(string).and_then(|name| Level::named(&name)).ok_or_else(|| {
         Error::invalid_params(
-            "`level` must be debug, info, notice, warning, error, critical, alert or emergency",
+            "the log level must be debug, info, notice, warning, error, critical, alert or emergency",
         )
     })
 }

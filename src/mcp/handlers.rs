@@ -7,6 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use serde_json::value::RawValue;
 
+use crate::mcp::cache::CacheHint;
 use crate::mcp::call::CallError;
 use crate::mcp::calls::Target;
 use crate::mcp::dispatch::shorten;
@@ -16,7 +17,7 @@ use crate::mcp::{Call, PromptResult, ResourceContents, ToolResult};
 /// What a handler has made.
 pub(crate) enum Produced {
     Tool(ToolResult),
-    Contents(Vec<ResourceContents>, Option<String>),
+    Contents(Vec<ResourceContents>, Option<String>, CacheHint),
     Prompt(PromptResult, Option<String>),
 }
 
@@ -56,12 +57,16 @@ pub(crate) fn produce(
 fn read_resource(registry: &mut Registry, uri: &str, call: &mut Call<'_>) -> Result<Produced, CallError> {
     if let Some((resource, handler)) = registry.resources.find(uri) {
         let contents = guarded("resource", uri, || handler(call))?;
-        return Ok(Produced::Contents(contents, resource.mime().map(str::to_owned)));
+        return Ok(Produced::Contents(contents, resource.mime().map(str::to_owned), resource.cache_hint()));
     }
     for (template, pattern, handler) in registry.templates.iter_mut() {
         if let Some(vars) = pattern.matches(uri) {
             let contents = guarded("resource template", &template.uri_template, || handler(&vars, call))?;
-            return Ok(Produced::Contents(contents, template.mime().map(str::to_owned)));
+            return Ok(Produced::Contents(
+                contents,
+                template.mime().map(str::to_owned),
+                template.cache_hint(),
+            ));
         }
     }
     Err(CallError::not_found())

@@ -53,7 +53,6 @@ struct State {
     /// Threads that were counted and do not work yet.
     starting: usize,
     idle: usize,
-    refused: u64,
     closed: bool,
 }
 
@@ -75,7 +74,6 @@ impl Jobs {
         let live = self.live(&state);
         let unfinished = state.queue.len() + state.running.len() - state.stuck.len();
         let room = unfinished < live.saturating_add(self.queue_max) && live > 0 && !state.closed;
-        state.refused += u64::from(!room);
         if room {
             state.queue.push_back((call, job));
             self.ready.notify_one();
@@ -152,11 +150,6 @@ impl Jobs {
     /// Threads that are written off, for a health check.
     pub(crate) fn stuck(&self) -> usize {
         self.lock().stuck.len()
-    }
-
-    /// Jobs that there was no room for.
-    pub(crate) fn refused(&self) -> u64 {
-        self.lock().refused
     }
 
     /// Stuck threads are replaced, up to a limit.

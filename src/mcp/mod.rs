@@ -171,6 +171,8 @@
 //! ```
 
 mod ask;
+mod base64;
+mod cache;
 mod call;
 mod calls;
 mod complete;
@@ -179,21 +181,28 @@ mod dispatch;
 mod forms;
 mod handle;
 mod handlers;
+mod headers;
 mod jobs;
+mod listen;
 mod prompt;
 mod registry;
 mod reply;
+mod rounds;
 mod sample;
+mod seal;
 mod server;
 mod service;
 mod session;
 mod settings;
+mod stateless;
+mod subscriptions;
 #[cfg(feature = "schemars")]
 mod typed;
 mod types;
 pub mod uri;
 
 pub use ask::{Elicited, Root};
+pub use cache::CacheScope;
 pub use call::{Call, CallError};
 pub use complete::{Completer, Partial};
 pub use content::{
@@ -201,15 +210,18 @@ pub use content::{
 };
 pub(crate) use dispatch::Dispatch;
 pub use handle::{Full, Handle};
+pub(crate) use headers::{HEADER_MISMATCH, check as check_header};
 pub use jobs::Jobs;
 pub use prompt::{IntoPrompt, PromptMessage, PromptResult};
 pub(crate) use reply::Mailbox;
 pub use reply::{Deferred, Level, Reply};
 pub use sample::{Sample, Sampled, ToolChoice, ToolUse};
+pub use seal::StateKey;
 pub use server::{Arguments, List, Server};
 pub use service::{Audience, CallKey, Incoming, Outbox, Outgoing, Service, SessionKey, Slot};
 pub use session::{Capabilities, ClientInfo, Peer, Principal, Session};
 pub use settings::Settings;
+pub(crate) use stateless::{Envelope, VERSION_KEY};
 #[cfg(feature = "schemars")]
 pub use typed::Typed;
 pub use types::{Icon, Implementation, Prompt, PromptArgument, Resource, ResourceTemplate, Tool};

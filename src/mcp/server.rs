@@ -5,17 +5,20 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::Limits;
+use crate::mcp::cache::CacheHint;
 use crate::mcp::complete::{Completed, Completer, choices};
 use crate::mcp::registry::Items;
 use crate::mcp::uri::{UriTemplate, Vars};
 use crate::mcp::{
-    Call, CallError, Icon, Implementation, IntoPrompt, IntoResource, IntoToolResult, Prompt, PromptArgument,
-    PromptResult, Resource, ResourceContents, ResourceTemplate, Settings, Tool, ToolResult,
+    CacheScope, Call, CallError, Icon, Implementation, IntoPrompt, IntoResource, IntoToolResult, Prompt,
+    PromptArgument, PromptResult, Resource, ResourceContents, ResourceTemplate, Settings, StateKey, Tool,
+    ToolResult, headers,
 };
 use crate::schema::{self, Field, Object, Subject};
 
@@ -130,6 +133,9 @@ pub struct Server {
     pub(crate) limits: Limits,
     pub(crate) settings: Settings,
     pub(crate) registry: Registry,
+    pub(crate) list_cache: CacheHint,
+    /// The current one and the one before it.
+    pub(crate) state_keys: [Option<StateKey>; 2],
     problems: Vec<String>,
 }
 
@@ -168,6 +174,8 @@ impl Server {
             limits: Limits::DEFAULT,
             settings: Settings::default(),
             registry: Registry::default(),
+            list_cache: CacheHint::default(),
+            state_keys: [None; 2],
             problems: Vec::new(),
         }
     }
@@ -199,6 +207,26 @@ impl Server {
     /// How to use the server; clients may give this to the model.
     pub fn instructions(mut self, text: impl Into<String>) -> Server {
         self.instructions = Some(text.into());
+        self
+    }
+
+    /// How long clients may keep lists and what `server/discover` says, and who may share them (MCP 2026-07-28, caching).
+    /// Not at all if not said. Clients that listen are told of changes all the same.
+    pub fn cache_lists(mut self, ttl: Duration, scope: CacheScope) -> Server {
+        self.list_cache = CacheHint { ttl, scope };
+        self
+    }
+
+    /// The key under which questions to clients without sessions are sealed: the same on every node that may get the
+    /// answer.
+    pub fn state_key(mut self, key: StateKey) -> Server {
+        self.state_keys[0] = Some(key);
+        self
+    }
+
+    /// The key before the present one: what it sealed is still taken, so that a new key loses no call.
+    pub fn previous_state_key(mut self, key: StateKey) -> Server {
+        self.state_keys[1] = Some(key);
         self
     }
 
@@ -521,6 +549,9 @@ fn check_tool(tool: &Tool) -> Result<(), String> {
     if name.is_empty() || name.len() > 128 || !name.bytes().all(lawful) {
         return Err(format!("tool `{name}`: a name has 1 to 128 characters of A-Z a-z 0-9 _ . - /"));
     }
+    tool.input_schema_text()
+        .map_or(Ok(()), headers::check_annotations)
+        .map_err(|problem| format!("tool `{name}`: {problem}"))?;
     tool.schemas().try_for_each(|text| {
         let is_object = serde_json::from_str::<&RawValue>(text).is_ok_and(|raw| raw.get().starts_with('{'));
         is_object

@@ -34,6 +34,8 @@ pub struct CallKey(pub(crate) Key);
 pub struct Incoming<'a> {
     /// What the result is sent under.
     pub call: CallKey,
+    /// The id that the client gave it.
+    pub id: &'a IdRef<'a>,
     /// The session's key.
     pub session: SessionKey,
     /// The method.
@@ -59,6 +61,7 @@ pub struct Incoming<'a> {
 ///         match (request.method, request.params) {
 ///             ("ping", _) => out.empty_result(request.call),
 ///             ("echo", Some(params)) => out.result(request.call, |out| out.extend_from_slice(params.get().as_bytes())),
+///             ("later", _) => out.busy(request.call, "busy: one at a time"),
 ///             (other, _) => out.error(request.call, &Error::method_not_found(other)),
 ///         }
 ///         let latest = Outgoing::Latest(Audience::One(request.session), Slot::Updated("echo:///last".into()));
@@ -69,7 +72,8 @@ pub struct Incoming<'a> {
 /// }
 /// ```
 pub trait Service: Send {
-    /// A session began.
+    /// A session began, or a request without one, which is like a session of one request
+    /// ([`Revision::has_sessions`](crate::Revision::has_sessions)).
     fn opened(&mut self, key: SessionKey, session: &mut Session) {
         let _ = (key, session);
     }
@@ -104,6 +108,11 @@ pub trait Service: Send {
         let _ = key;
     }
 
+    /// The server begins to shut down: calls that would never end by themselves are to be answered now.
+    fn stopping(&mut self, out: &mut Outbox) {
+        let _ = out;
+    }
+
     /// Time has passed, or mail has come from another thread.
     fn tick(&mut self, now: Now, out: &mut Outbox) {
         let _ = (now, out);
@@ -131,8 +140,10 @@ pub trait Service: Send {
 pub enum Outgoing {
     /// The result of a call: one JSON value.
     Result(CallKey),
-    /// The error of a call: one JSON-RPC error object.
-    Error(CallKey),
+    /// The error of a call: one JSON-RPC error object, and its code.
+    Error(CallKey, i64),
+    /// There is no room for a call: the text says of what there is too much. It becomes an error of its transport.
+    Busy(CallKey),
     /// A JSON-RPC message that has to arrive: a question, or word that it needs no answer any more.
     Message(Audience),
     /// A notification of which only the latest matters: while the session's stream is slow, a newer one replaces it.
@@ -199,7 +210,12 @@ impl Outbox {
 
     /// Answers a call with an error.
     pub fn error(&mut self, call: CallKey, error: &jsonrpc::Error) {
-        self.push(Outgoing::Error(call), |out| error.write(out));
+        self.push(Outgoing::Error(call, error.code), |out| error.write(out));
+    }
+
+    /// Refuses a call because there is too much of something: the text says of what, and which limit that is.
+    pub fn busy(&mut self, call: CallKey, reason: &str) {
+        self.push(Outgoing::Busy(call), |out| out.extend_from_slice(reason.as_bytes()));
     }
 
     /// Sends a request; the service chooses the id. `params` is a JSON object, or nothing.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use crate::jsonrpc::{Error, Members, string};
+use crate::jsonrpc::{Error, Members, Object, string};
 use crate::mcp::{Level, Revision};
 
 /// Who an authenticated peer is. Sessions belong to the principal that opened them.
@@ -76,7 +76,7 @@ pub struct Capabilities {
 }
 
 impl Capabilities {
-    fn read(raw: &RawValue) -> Result<Capabilities, Error> {
+    pub(crate) fn read(raw: &RawValue) -> Result<Capabilities, Error> {
         let members = Members::of(raw)?;
         let elicitation = members.get("elicitation").map(Members::of).transpose()?;
         let sampling = members.get("sampling").map(Members::of).transpose()?;
@@ -91,9 +91,55 @@ impl Capabilities {
                 .is_some_and(|modes| modes.get("form").is_some() || !elicitation_url),
         })
     }
+
+    /// Those of these that are not among `others`.
+    pub(crate) fn without(self, others: Capabilities) -> Capabilities {
+        Capabilities {
+            roots: self.roots && !others.roots,
+            sampling: self.sampling && !others.sampling,
+            sampling_tools: self.sampling_tools && !others.sampling_tools,
+            elicitation_form: self.elicitation_form && !others.elicitation_form,
+            elicitation_url: self.elicitation_url && !others.elicitation_url,
+        }
+    }
+
+    /// As the object that a client declares them by.
+    pub(crate) fn write(self, out: &mut Vec<u8>) {
+        let modes = |modes: &[(&str, bool)], out: &mut Vec<u8>| {
+            let mut object = Object::new(out);
+            modes.iter().filter(|(_, is)| *is).for_each(|(name, _)| {
+                object.raw(name, "{}");
+            });
+        };
+        let mut object = Object::new(out);
+        if self.elicitation_form || self.elicitation_url {
+            let kinds = [("form", self.elicitation_form), ("url", self.elicitation_url)];
+            object.field("elicitation", |out| modes(&kinds, out));
+        }
+        if self.roots {
+            object.raw("roots", "{}");
+        }
+        if self.sampling || self.sampling_tools {
+            object.field("sampling", |out| modes(&[("tools", self.sampling_tools)], out));
+        }
+    }
+
+    /// What a person would say that a client must be able to do.
+    pub(crate) fn in_words(self) -> String {
+        let words = [
+            (self.elicitation_form, "show forms (elicitation)"),
+            (self.elicitation_url, "open URLs (elicitation.url)"),
+            (self.roots, "list its roots (roots)"),
+            (self.sampling, "ask its model (sampling)"),
+            (self.sampling_tools, "let its model use tools (sampling.tools)"),
+        ];
+        let words: Vec<&str> = words.into_iter().filter(|(is, _)| *is).map(|(_, words)| words).collect();
+        words.join(" and ")
+    }
 }
 
-/// Who a client said it is: the `clientInfo` and `capabilities` of its `initialize` request (MCP lifecycle).
+/// Who a client said it is: the `clientInfo` and `capabilities` of its `initialize` request (MCP lifecycle), or since
+/// 2026-07-28 of the request itself, where the name and version may be missing and then are empty.
 ///
 /// ```
 /// let server = mcp_rill::Server::new("news", "1.0.0").tool("news", "What is new", |(), call| match call.client() {
@@ -112,7 +158,7 @@ pub struct ClientInfo {
 }
 
 /// A client's name is kept as long as its session, and only shown: of a long one the start will do.
-fn cut(text: &str) -> &str {
+pub(crate) fn cut(text: &str) -> &str {
     const CHARACTERS_MAX: usize = 256;
     text.char_indices().nth(CHARACTERS_MAX).and_then(|(end, _)| text.get(..end)).unwrap_or(text)
 }
@@ -135,15 +181,28 @@ pub struct Session {
     client: Option<Arc<ClientInfo>>,
     revision: Option<Revision>,
     operating: bool,
-    pub(crate) log_level: Level,
+    /// `None`: it gets no logs.
+    pub(crate) log_level: Option<Level>,
 }
 
 impl Session {
     pub(crate) fn new(id: Uuid, principal: Option<Principal>) -> Session {
-        Session { id, principal, client: None, revision: None, operating: false, log_level: Level::Info }
+        let log_level = Some(Level::Info);
+        Session { id, principal, client: None, revision: None, operating: false, log_level }
     }
 
-    /// The negotiated revision, or what stands in for it while the client has not initialized.
+    /// What stands in for a session where there is none: it lasts as long as one request, which says everything itself.
+    pub(crate) fn of_request(
+        principal: Option<Principal>,
+        revision: Revision,
+        client: ClientInfo,
+        log_level: Option<Level>,
+    ) -> Session {
+        let (client, revision) = (Some(Arc::new(client)), Some(revision));
+        Session { id: Uuid::nil(), principal, client, revision, operating: false, log_level }
+    }
+
+    /// The negotiated revision, or the one that a request without a session names, or what stands in for it while the client has not initialized.
     pub fn revision(&self) -> Revision {
         self.revision.unwrap_or(Revision::NEWEST_WITH_SESSIONS)
     }

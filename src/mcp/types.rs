@@ -9,7 +9,8 @@
 use std::time::Duration;
 
 use crate::jsonrpc::{Array, Object};
-use crate::mcp::Annotations;
+use crate::mcp::cache::CacheHint;
+use crate::mcp::{Annotations, CacheScope};
 use crate::schema::Field;
 
 /// A picture for a tool, resource, prompt or server (MCP 2025-11-25, `Icon`).
@@ -264,6 +265,10 @@ impl Tool {
         self
     }
 
+    pub(crate) fn input_schema_text(&self) -> Option<&str> {
+        self.input_schema.as_deref()
+    }
+
     pub(crate) fn output_schema_text(&self) -> Option<&str> {
         self.output_schema.as_deref()
     }
@@ -300,6 +305,7 @@ impl Tool {
 struct About {
     mime_type: Option<String>,
     annotations: Option<Annotations>,
+    cache: CacheHint,
 }
 
 impl About {
@@ -324,6 +330,17 @@ macro_rules! about {
             pub fn annotations(mut self, annotations: Annotations) -> $type {
                 self.about.annotations = Some(annotations);
                 self
+            }
+
+            /// How long clients may keep its contents, and who may share them (MCP 2026-07-28, caching). Not at all if not
+            /// said.
+            pub fn cache(mut self, ttl: Duration, scope: CacheScope) -> $type {
+                self.about.cache = CacheHint { ttl, scope };
+                self
+            }
+
+            pub(crate) fn cache_hint(&self) -> CacheHint {
+                self.about.cache
             }
 
             pub(crate) fn mime(&self) -> Option<&str> {

@@ -21,7 +21,7 @@ fn known(call: &Call) -> String {
     let client = call.client().map(|client| format!("{} {}", client.name, client.version));
     let can = call.capabilities();
     [
-        call.session_id(),
+        call.session_id().unwrap_or_default(),
         call.revision().to_string(),
         format!("{client:?}"),
         format!("{} {} {}", can.roots, can.sampling_tools, can.elicitation_url),

@@ -70,7 +70,7 @@ fn tools(server: Server) -> Server {
         })
         .tool("who", "Say what is known of the caller", |(), call| {
             let client = call.client().map_or("nobody", |client| &client.name);
-            format!("{client} {} {}", call.revision(), call.session_id())
+            format!("{client} {} {}", call.revision(), call.session_id().unwrap_or_default())
         })
 }
 

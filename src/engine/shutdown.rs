@@ -1,0 +1,71 @@
+//! The end of the server in good order.
+//!
+//! *Scope:* what ends at once, what after its calls, what with the grace. *Not in scope:* signals; whoever drives the
+//! engine hears of those.
+//!
+//! ```text
+//!  shutdown ─┬─ connections between two requests ──▶ closed
+//!            ├─ subscriptions/listen ──▶ result ──▶ closed
+//!            ├─ requests, sessions with calls ──▶ answered ──▶ closed
+//!            ├─ other streams ──▶ what is queued ──▶ closed
+//!            └─ after the grace: all that is left is reset
+//! ```
+
+use std::time::Duration;
+
+use super::Engine;
+use crate::Now;
+use crate::slab::Key;
+
+impl Engine {
+    /// Takes no more connections and requests, ends what is idle, streams when their calls are answered and their output
+    /// is taken, and closes what is left after `grace`. A second call may only shorten the grace.
+    pub fn shutdown(&mut self, now: Now, grace: Duration) {
+        let deadline = now.mono.saturating_add(grace);
+        self.stopping = Some(self.stopping.map_or(deadline, |before| before.min(deadline)));
+        self.service.stopping(&mut self.outbox);
+        self.flush(now);
+        let all: Vec<Key> = self.conns.iter().map(|(key, _)| key).collect();
+        all.into_iter().for_each(|key| self.finish(key));
+        self.end_sessions_if_over();
+    }
+
+    /// Ends a connection in good order, unless calls are open that will still be answered on it.
+    pub(super) fn finish(&mut self, key: Key) {
+        let Some(conn) = self.conns.get_mut(key) else { return };
+        let open = conn.session.and_then(|session| self.sessions.get(session));
+        let answers = open.is_some_and(|open| open.life.is_none() && open.calls.is_some());
+        // A streamed answer to HTTP/1.0 looks like a stream, and ends by itself.
+        let ends = conn.post.is_some() && conn.http.is_stream();
+        if !(answers || ends) {
+            conn.http.finish(&mut self.shared);
+            self.enqueue(key);
+        }
+    }
+
+    /// Whether a shutdown has begun.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.is_some()
+    }
+
+    /// Whether a shutdown is complete.
+    pub fn is_finished(&self) -> bool {
+        self.stopping.is_some() && self.conns.is_empty()
+    }
+
+    /// In a shutdown a stream ends with the last of its calls.
+    pub(super) fn finish_if_stopping(&mut self, session: Key) {
+        let open = self.sessions.get(session).filter(|_| self.stopping.is_some());
+        if let Some(conn) = open.and_then(|open| open.conn) {
+            self.finish(conn);
+        }
+    }
+
+    /// With its last connection a server that is shutting down loses the sessions that have none.
+    pub(super) fn end_sessions_if_over(&mut self) {
+        if self.stopping.is_some() && self.conns.is_empty() {
+            let left: Vec<Key> = self.sessions.iter().map(|(key, _)| key).collect();
+            left.into_iter().for_each(|key| self.end_streamable(key));
+        }
+    }
+}

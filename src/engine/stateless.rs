@@ -1,0 +1,217 @@
+//! Requests that stand alone: POST on the path of Streamable HTTP without sessions (MCP 2026-07-28, basic/transports).
+//!
+//! *Scope:* which POST is one, what is checked before the service sees it, and what stands in for its session. *Not in
+//! scope:* methods (the service's), how the answer is sent (`post`), the tasks extension, which is not implemented.
+//!
+//! ```text
+//!  POST ─┬ notification ──▶ 202, and nothing happens: this revision has none from clients
+//!        └ request ─▶ _meta? ─▶ version header? ─▶ served? ─▶ Mcp-Method? ─▶ Mcp-Name? ─▶ service ─▶ Post
+//!                      −32602    −32020             −32022     −32020        −32020       │
+//!                      all of these are 400 and echo the id       no such method: 404 −32601
+//!                                                                 capability missing: 400 −32021
+//!                                                                 Mcp-Param-* wrong: 400 −32020, busy: 503 −32603
+//!  the connection ends ──▶ the request is cancelled
+//! ```
+
+use serde_json::value::RawValue;
+
+use super::negotiate::{Accepted, Version};
+use super::post::Post;
+use super::routes::{JSON, refusal};
+use super::{Engine, Open};
+use crate::Now;
+use crate::http::conn::{Answer, Reply};
+use crate::http::head::{Head, Single};
+use crate::http::response::Response;
+use crate::jsonrpc::{self, Error, Message, Object, Request, string, write_error_body};
+use crate::mcp::{Envelope, HEADER_MISMATCH, Revision, Session, SessionKey, VERSION_KEY, check_header};
+use crate::slab::Key;
+use crate::timers::{Link, Nanos};
+
+/// The revision is not served (MCP 2026-07-28).
+const UNSUPPORTED_VERSION: i64 = -32022;
+
+/// Which kind of POST a single message is.
+pub(super) enum Era {
+    /// It belongs to a session, or opens one.
+    Session,
+    /// It stands alone.
+    Alone,
+}
+
+/// The era of a message that is no batch. The body decides; the header field is asked only where the body is silent.
+///
+/// # Errors
+/// A refusal where the two contradict each other.
+pub(super) fn era(message: &Message<'_>, version: &Version) -> Result<Era, Answer> {
+    let (method, params) = match message {
+        Message::Response(_) => {
+            return match version {
+                Version::Modern(name) => {
+                    let text = format!("Invalid request: clients of {name} post no responses");
+                    Err(refusal(400, Error::INVALID_REQUEST, text))
+                }
+                _ => Ok(Era::Session),
+            };
+        }
+        Message::Request(request) => (&request.method, request.params),
+        Message::Notification(notification) => (&notification.method, notification.params),
+    };
+    if params.is_some_and(names_revision) {
+        return Ok(Era::Alone);
+    }
+    match version {
+        Version::Modern(name) if method == "initialize" => {
+            let text = format!("MCP-Protocol-Version is `{name}`, a revision without `initialize`");
+            let id = match message {
+                Message::Request(request) => Some(request.id.clone()),
+                _ => None,
+            };
+            Err(refusal_of(400, id, &Error::new(HEADER_MISMATCH, text)))
+        }
+        Version::Modern(_) => Ok(Era::Alone),
+        _ => Ok(Era::Session),
+    }
+}
+
+/// Whether the parameters name their revision themselves.
+pub(super) fn names_revision(params: &RawValue) -> bool {
+    let inside = |raw, name| jsonrpc::member(raw, name).ok().flatten();
+    inside(params, "_meta").is_some_and(|meta| inside(meta, VERSION_KEY).is_some())
+}
+
+/// A refusal that tells its request by the id.
+fn refusal_of(status: u16, id: Option<jsonrpc::IdRef<'_>>, error: &Error) -> Answer {
+    let mut body = Vec::new();
+    write_error_body(&mut body, id, error);
+    Answer { status, content_type: Some(JSON.into()), body, ..Answer::default() }
+}
+
+/// The HTTP status of an error that a service gives (MCP 2026-07-28, transports: only these have one of their own).
+pub(super) fn status_of(code: i64) -> u16 {
+    match code {
+        Error::METHOD_NOT_FOUND => 404,
+        -32022..=-32020 => 400,
+        _ => 200,
+    }
+}
+
+impl Engine {
+    pub(super) fn post_alone(
+        &mut self,
+        now: Now,
+        conn: Key,
+        head: &Head<'_>,
+        message: &Message<'_>,
+        reply: &mut Reply<'_>,
+    ) {
+        let Message::Request(request) = message else {
+            self.stats.messages_received += 1;
+            return reply.send(&mut self.shared, &Response::new(202));
+        };
+        let accepted = Accepted::of(head);
+        match check(request, head, accepted) {
+            Ok(envelope) => self.take_alone(now, conn, head, message, (request, envelope, accepted), reply),
+            Err((status, error)) => {
+                let answer = refusal_of(status, Some(request.id.clone()), &error);
+                reply.answer(&mut self.shared, &answer);
+            }
+        }
+    }
+
+    fn take_alone(
+        &mut self,
+        now: Now,
+        conn: Key,
+        head: &Head<'_>,
+        message: &Message<'_>,
+        (request, envelope, accepted): (&Request<'_>, Envelope<'_>, Accepted),
+        reply: &mut Reply<'_>,
+    ) {
+        self.stats.messages_received += 1;
+        let principal = self.conns.get(conn).and_then(|conn| conn.peer.principal.clone());
+        let Envelope { client, log_level, .. } = envelope;
+        let session = Session::of_request(principal, Revision::V2026_07_28, client, log_level);
+        let key = self.sessions.insert(Open {
+            session,
+            conn: None,
+            calls: None,
+            calls_count: 0,
+            life: None,
+            timer: Link::default(),
+        });
+        self.alone += 1;
+        if let Some(open) = self.sessions.get_mut(key) {
+            self.service.opened(SessionKey(key), &mut open.session);
+        }
+        let call = self.begin_call(key, Some(conn), &request.id, &request.method);
+        reply.wait();
+        self.deferring = true;
+        if let Some(entry) = self.conns.get_mut(conn) {
+            entry.last_output = Nanos::of(now);
+            entry.post = Some(Box::new(Post::alone(key, accepted)));
+        }
+        self.hand_over(now, conn, key, head, message, call);
+    }
+
+    /// A request that stands alone is over: it was answered, or its client is gone.
+    pub(super) fn end_alone(&mut self, key: Key) {
+        self.cancel_calls(key);
+        if self.sessions.remove(key).is_some() {
+            self.alone -= 1;
+            self.service.closed(SessionKey(key));
+            self.flush(self.now);
+        }
+    }
+}
+
+/// What is to be right before a method is looked at (MCP 2026-07-28, transports and versioning).
+fn check<'a>(
+    request: &Request<'a>,
+    head: &Head<'_>,
+    accepted: Accepted,
+) -> Result<Envelope<'a>, (u16, Error)> {
+    let envelope = Envelope::read(request.params).map_err(|error| (400, error))?;
+    check_header(head, "MCP-Protocol-Version", &envelope.version).map_err(|error| (400, error))?;
+    if envelope.version != Revision::V2026_07_28.name() {
+        return Err((400, unsupported(&envelope.version)));
+    }
+    check_header(head, "Mcp-Method", &request.method).map_err(|error| (400, error))?;
+    let member = match &*request.method {
+        "tools/call" | "prompts/get" => Some("name"),
+        "resources/read" => Some("uri"),
+        _ => None,
+    };
+    let named = member
+        .zip(request.params)
+        .and_then(|(member, params)| jsonrpc::member(params, member).ok().flatten().and_then(string));
+    if let Some(name) = named {
+        check_header(head, "Mcp-Name", &name).map_err(|error| (400, error))?;
+    } else if matches!(head.single("mcp-name"), Single::One(_) | Single::Several) && member.is_some() {
+        let error =
+            Error::new(HEADER_MISMATCH, "Header mismatch: Mcp-Name is sent, but the body has no name");
+        return Err((400, error));
+    }
+    if request.method == "subscriptions/listen" && !accepted.events {
+        let text = "Not acceptable: the answer to this is text/event-stream; accept that";
+        return Err((406, Error::new(Error::INVALID_REQUEST, text)));
+    }
+    Ok(envelope)
+}
+
+/// The revision is not served: the data say which one is.
+fn unsupported(version: &str) -> Error {
+    let mut data = Vec::new();
+    let shown: String = version.chars().take(80).collect();
+    let mut object = Object::new(&mut data);
+    object.field("supported", |out| {
+        jsonrpc::Array::new(out).str(Revision::V2026_07_28.name());
+    });
+    object.str("requested", &shown);
+    object.end();
+    let error = Error::new(UNSUPPORTED_VERSION, format!("Unsupported protocol version: {shown}"));
+    match serde_json::from_slice(&data) {
+        Ok(data) => error.with_data(data),
+        Err(_) => error,
+    }
+}

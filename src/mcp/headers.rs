@@ -1,0 +1,297 @@
+//! Arguments that are repeated in header fields, so that what stands between can route by them (MCP 2026-07-28, tools).
+//!
+//! *Scope:* `x-mcp-header` annotations of an input schema, and `Mcp-Name` and `Mcp-Param-*` fields against the body.
+//! *Not in scope:* which requests must have them.
+//!
+//! ```text
+//!  "region": { "type": "string", "x-mcp-header": "Region" }   and   Mcp-Param-Region: eu
+//!     arguments.region │ field
+//!     ─────────────────┼──────────────────────────────────────────
+//!     present          │ must be there and say the same
+//!     absent, null     │ must not be there: whoever routed by it was misled
+//! ```
+
+use std::borrow::Cow;
+
+use serde_json::value::RawValue;
+
+use crate::http::head::{Head, Single};
+use crate::jsonrpc::{Error, Members, member, string};
+use crate::mcp::base64;
+
+/// A header field and the body contradict each other (MCP 2026-07-28).
+pub(crate) const HEADER_MISMATCH: i64 = -32020;
+
+const ANNOTATION: &str = "x-mcp-header";
+
+/// The text that a field stands for: itself, or what its base64 form wraps.
+fn decode(value: &[u8]) -> Option<Cow<'_, str>> {
+    let wrapped = value.strip_prefix(b"=?base64?").and_then(|rest| rest.strip_suffix(b"?="));
+    match wrapped {
+        Some(wrapped) => String::from_utf8(base64::decode(wrapped)?).ok().map(Cow::Owned),
+        None => std::str::from_utf8(value).ok().map(Cow::Borrowed),
+    }
+}
+
+/// Checks a field that must say what the body says.
+///
+/// # Errors
+/// −32020 names the field, and what the body has.
+pub(crate) fn check(head: &Head<'_>, field: &str, body: &str) -> Result<(), Error> {
+    let text = found(head, field, body)?;
+    match text == body {
+        true => Ok(()),
+        false => Err(mismatch(format!("{field} says `{}`, but the body says `{}`", cut(&text), cut(body)))),
+    }
+}
+
+fn found<'a>(head: &Head<'a>, field: &str, body: &str) -> Result<Cow<'a, str>, Error> {
+    match head.single(field) {
+        Single::One(value) => decode(value).ok_or_else(|| {
+            mismatch(format!("{field} is neither text nor the base64 of text (=?base64?…?=)"))
+        }),
+        Single::Absent => Err(mismatch(format!("{field} is missing; the body says `{}`", cut(body)))),
+        Single::Several => Err(mismatch(format!("{field} is sent more than once"))),
+    }
+}
+
+fn mismatch(text: String) -> Error {
+    Error::new(HEADER_MISMATCH, format!("Header mismatch: {text}"))
+}
+
+/// The start of a text, visible.
+fn cut(text: &str) -> String {
+    text.chars().take(80).map(|c| if c.is_control() { '?' } else { c }).collect()
+}
+
+/// Checks the `Mcp-Param-*` fields of a call against its arguments.
+///
+/// # Errors
+/// −32020 names the field.
+pub(crate) fn check_arguments(
+    schema: &str,
+    arguments: Option<&RawValue>,
+    head: &Head<'_>,
+) -> Result<(), Error> {
+    if !schema.contains(ANNOTATION) {
+        return Ok(());
+    }
+    // A schema with a wrong annotation was refused when its tool was added.
+    for Annotation { path, header } in annotations(schema).unwrap_or_default() {
+        let field = format!("Mcp-Param-{header}");
+        let step = |value, name: &String| member(value, name).ok().flatten();
+        let value = arguments.and_then(|arguments| path.iter().try_fold(arguments, step));
+        match value.filter(|value| value.get() != "null") {
+            Some(value) => check_argument(head, &field, value)?,
+            None if head.header(&field).is_none() => {}
+            None => {
+                return Err(mismatch(format!(
+                    "{field} is sent, but there is no argument `{}`",
+                    path.join(".")
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn check_argument(head: &Head<'_>, field: &str, value: &RawValue) -> Result<(), Error> {
+    let body = string(value).unwrap_or(Cow::Borrowed(value.get()));
+    if !value.get().starts_with(|first: char| first == '-' || first.is_ascii_digit()) {
+        return check(head, field, &body);
+    }
+    let text = found(head, field, &body)?;
+    let same = match (integer(&text), integer(&body)) {
+        (Some(one), Some(other)) => one == other,
+        _ => text == body,
+    };
+    match same {
+        true => Ok(()),
+        false => Err(mismatch(format!("{field} says `{}`, but the body says `{}`", cut(&text), cut(&body)))),
+    }
+}
+
+/// The integer that a JSON number stands for, however it is written: `42.0` is 42.
+fn integer(text: &str) -> Option<i128> {
+    let number: serde_json::Number = serde_json::from_str(text).ok()?;
+    number.as_i128().or_else(|| {
+        let float = number.as_f64().filter(|float| float.fract() == 0.0 && float.abs() < 9e15)?;
+        Some(float as i128)
+    })
+}
+
+/// One annotated property: where it is, and the `X` of its `Mcp-Param-X`.
+#[derive(Debug, PartialEq, Eq)]
+struct Annotation {
+    path: Vec<String>,
+    header: String,
+}
+
+/// Checks the annotations of an input schema: clients drop the whole tool for a wrong one.
+///
+/// # Errors
+/// A sentence that names the annotation.
+pub(crate) fn check_annotations(schema: &str) -> Result<(), String> {
+    match schema.contains(ANNOTATION) {
+        true => annotations(schema).map(drop),
+        false => Ok(()),
+    }
+}
+
+fn annotations(schema: &str) -> Result<Vec<Annotation>, String> {
+    let raw: &RawValue = serde_json::from_str(schema).map_err(|error| error.to_string())?;
+    let mut found = Vec::new();
+    walk(raw, Some(Vec::new()), &mut found)?;
+    for (at, annotation) in found.iter().enumerate() {
+        if found.iter().take(at).any(|other| other.header.eq_ignore_ascii_case(&annotation.header)) {
+            return Err(format!("{ANNOTATION} `{}` is there twice", annotation.header));
+        }
+    }
+    Ok(found)
+}
+
+/// `path` is where the schema's value stands in the arguments, if that is one place only.
+fn walk(schema: &RawValue, path: Option<Vec<String>>, found: &mut Vec<Annotation>) -> Result<(), String> {
+    if let Ok(items) = serde_json::from_str::<Vec<&RawValue>>(schema.get()) {
+        return items.into_iter().try_for_each(|item| walk(item, None, found));
+    }
+    let Ok(members) = Members::of(schema) else { return Ok(()) };
+    for (name, value) in members.iter() {
+        match name {
+            ANNOTATION => {
+                let header = annotation(value, &members)?;
+                let path = path.clone().filter(|path| !path.is_empty()).ok_or_else(|| {
+                    format!("{ANNOTATION} `{header}` stands where it is not about one member of an object")
+                })?;
+                found.push(Annotation { path, header });
+            }
+            // Data, not schemas.
+            "const" | "enum" | "default" | "examples" => {}
+            "properties" | "patternProperties" | "$defs" | "definitions" | "dependentSchemas" => {
+                let below = path.as_ref().filter(|_| name == "properties");
+                for (property, schema) in Members::of(value).unwrap_or_default().iter() {
+                    let path = below.map(|path| path.iter().cloned().chain([property.to_owned()]).collect());
+                    walk(schema, path, found)?;
+                }
+            }
+            _ => walk(value, None, found)?,
+        }
+    }
+    Ok(())
+}
+
+fn annotation(value: &RawValue, schema: &Members<'_>) -> Result<String, String> {
+    let header = string(value).ok_or_else(|| format!("{ANNOTATION} {} is no string", value.get()))?;
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    if header.is_empty() || !header.bytes().all(is_token) {
+        return Err(format!("{ANNOTATION} `{}` is no RFC 9110 token", cut(&header)));
+    }
+    let kind = schema.get("type").map_or("null", RawValue::get);
+    match kind {
+        r#""string""# | r#""integer""# | r#""boolean""# => Ok(header.into_owned()),
+        other => Err(format!(
+            "{ANNOTATION} `{header}` is on a member of type {other}; it is for string, integer and boolean"
+        )),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::Limits;
+    use crate::http::head::{Fields, Search, parse};
+
+    const SCHEMA: &str = r#"{"type":"object","properties":{
+        "region":{"type":"string","x-mcp-header":"Region"},
+        "place":{"type":"object","properties":{"floor":{"type":"integer","x-mcp-header":"floor"}}},
+        "dry":{"type":"boolean","x-mcp-header":"Dry"},
+        "x-mcp-header":{"type":"array"}}}"#;
+
+    fn with<T>(fields: &str, read: impl FnOnce(&Head<'_>) -> T) -> T {
+        let text = format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
+        let range = Search::default().find(text.as_bytes(), &Limits::DEFAULT).unwrap().unwrap();
+        let mut room = Fields::new();
+        let head = parse(&text.as_bytes()[range], &mut room, &Limits::DEFAULT).unwrap();
+        read(&head)
+    }
+
+    fn verdict(fields: &str, arguments: &str) -> Result<(), Error> {
+        let arguments = serde_json::from_str(arguments).unwrap();
+        with(fields, |head| check_arguments(SCHEMA, Some(arguments), head))
+    }
+
+    #[test]
+    fn fields_that_say_what_the_arguments_say() {
+        for (fields, arguments) in [
+            ("", "{}"),
+            ("", r#"{"region":null,"place":{"floor":null},"dry":null}"#),
+            ("", r#"{"place":3}"#),
+            ("Mcp-Param-Region: eu\r\n", r#"{"region":"eu"}"#),
+            ("mcp-param-region:   eu \r\n", r#"{"region":"eu"}"#),
+            ("Mcp-Param-Region: =?base64?SGVsbG8=?=\r\n", r#"{"region":"Hello"}"#),
+            ("Mcp-Param-Region: =?base64?Y2Fmw6k=?=\r\n", r#"{"region":"caf\u00e9"}"#),
+            ("Mcp-Param-Region: SGVsbG8=\r\n", r#"{"region":"SGVsbG8="}"#),
+            ("Mcp-Param-Region: =?BASE64?SGVsbG8=?=\r\n", r#"{"region":"=?BASE64?SGVsbG8=?="}"#),
+            ("Mcp-Param-Region: =?base64??=\r\n", r#"{"region":""}"#),
+            ("Mcp-Param-Floor: 42\r\n", r#"{"place":{"floor":42}}"#),
+            ("Mcp-Param-Floor: 42.0\r\n", r#"{"place":{"floor":42}}"#),
+            ("Mcp-Param-Floor: -7\r\n", r#"{"place":{"floor":-7.0}}"#),
+            ("Mcp-Param-Floor: 9007199254740993\r\n", r#"{"place":{"floor":9007199254740993}}"#),
+            ("Mcp-Param-Dry: true\r\n", r#"{"dry":true}"#),
+        ] {
+            assert!(verdict(fields, arguments).is_ok(), "{fields}{arguments}");
+        }
+    }
+
+    #[test]
+    fn fields_that_do_not() {
+        for (fields, arguments, complaint) in [
+            ("", r#"{"region":"eu"}"#, "Mcp-Param-Region is missing; the body says `eu`"),
+            ("Mcp-Param-Region: us\r\n", r#"{"region":"eu"}"#, "says `us`, but the body says `eu`"),
+            ("Mcp-Param-Region: EU\r\n", r#"{"region":"eu"}"#, "says `EU`"),
+            ("Mcp-Param-Region: eu\r\n", "{}", "there is no argument `region`"),
+            ("Mcp-Param-Floor: 1\r\n", r#"{"place":null}"#, "there is no argument `place.floor`"),
+            ("Mcp-Param-Region: eu\r\nMcp-Param-Region: eu\r\n", r#"{"region":"eu"}"#, "more than once"),
+            ("Mcp-Param-Region: =?base64?SGVsbG8?=\r\n", r#"{"region":"Hello"}"#, "neither text nor"),
+            ("Mcp-Param-Region: =?base64?/w==?=\r\n", r#"{"region":"Hello"}"#, "neither text nor"),
+            ("Mcp-Param-Region: \u{e9}\r\n", r#"{"region":"e"}"#, "says"),
+            ("Mcp-Param-Floor: 42.5\r\n", r#"{"place":{"floor":42}}"#, "says `42.5`"),
+            ("Mcp-Param-Floor: 9007199254740993\r\n", r#"{"place":{"floor":9007199254740992}}"#, "says"),
+            ("Mcp-Param-Floor: \r\n", r#"{"place":{"floor":0}}"#, "says ``"),
+            ("Mcp-Param-Dry: True\r\n", r#"{"dry":true}"#, "says `True`"),
+            ("Mcp-Param-Dry: 1\r\n", r#"{"dry":true}"#, "says `1`"),
+        ] {
+            let error = verdict(fields, arguments).unwrap_err();
+            assert_eq!(error.code, HEADER_MISMATCH);
+            assert!(error.message.contains(complaint), "{fields}{arguments}: {}", error.message);
+        }
+    }
+
+    #[test]
+    fn annotations_that_clients_would_drop_the_tool_for() {
+        assert_eq!(check_annotations(SCHEMA), Ok(()));
+        for (schema, complaint) in [
+            (r#"{"properties":{"a":{"type":"number","x-mcp-header":"A"}}}"#, "type \"number\""),
+            (r#"{"properties":{"a":{"x-mcp-header":"A"}}}"#, "type null"),
+            (r#"{"properties":{"a":{"type":"string","x-mcp-header":""}}}"#, "no RFC 9110 token"),
+            (r#"{"properties":{"a":{"type":"string","x-mcp-header":"a b"}}}"#, "`a b` is no RFC 9110 token"),
+            (r#"{"properties":{"a":{"type":"string","x-mcp-header":1}}}"#, "1 is no string"),
+            (r#"{"type":"string","x-mcp-header":"A"}"#, "not about one member"),
+            (
+                r#"{"properties":{"a":{"items":{"type":"string","x-mcp-header":"A"}}}}"#,
+                "not about one member",
+            ),
+            (r#"{"oneOf":[{"properties":{"a":{"type":"string","x-mcp-header":"A"}}}]}"#, "not about one"),
+            (r#"{"$defs":{"d":{"type":"string","x-mcp-header":"A"}}}"#, "not about one member"),
+            (
+                r#"{"properties":{"a":{"type":"string","x-mcp-header":"A"},"b":{"type":"string","x-mcp-header":"a"}}}"#,
+                "`a` is there twice",
+            ),
+        ] {
+            let error = check_annotations(schema).unwrap_err();
+            assert!(error.contains(complaint), "{schema}: {error}");
+        }
+        assert_eq!(check_annotations(r#"{"properties":{"a":{"default":{"x-mcp-header":"A"}}}}"#), Ok(()));
+    }
+}

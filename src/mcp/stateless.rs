@@ -1,0 +1,204 @@
+//! Requests that stand alone: what each one says of its client, and the methods of the revision without sessions (MCP
+//! 2026-07-28).
+//!
+//! *Scope:* the `_meta` of requests and results, `server/discover`, `subscriptions/listen`, calls that ask in their
+//! result. *Not in scope:* header fields but those that repeat arguments, HTTP statuses (the engine's), and the tasks
+//! extension, which is not implemented and not advertised.
+//!
+//! ```text
+//!  request ─▶ _meta ─▶ server/discover, */list, completion/complete ─▶ result, with how long it may be kept
+//!                   ├▶ tools/call, prompts/get, resources/read ─▶ handler ─┬▶ result
+//!                   │                                                      └▶ input_required: asked again with answers
+//!                   ├▶ subscriptions/listen ─▶ acknowledged ─▶ notifications … ─▶ result
+//!                   └▶ anything else: −32601
+//! ```
+
+use std::borrow::Cow;
+
+use serde_json::value::RawValue;
+
+use crate::Now;
+use crate::jsonrpc::{Array, Error, Id, Members, Object, string};
+use crate::mcp::ask::Asked;
+use crate::mcp::cache::CacheHint;
+use crate::mcp::calls::{Run, Target};
+use crate::mcp::dispatch::{Dispatch, read_level};
+use crate::mcp::listen::{Filter, write_subscription};
+use crate::mcp::seal::Subject;
+use crate::mcp::session::cut;
+use crate::mcp::{
+    CallKey, Capabilities, ClientInfo, Incoming, Level, Outbox, Revision, Session, headers, rounds,
+};
+
+/// The member of a request's `_meta` that names the revision. Its presence makes the request one that stands alone.
+pub(crate) const VERSION_KEY: &str = "io.modelcontextprotocol/protocolVersion";
+const CAPABILITIES_KEY: &str = "io.modelcontextprotocol/clientCapabilities";
+const CLIENT_KEY: &str = "io.modelcontextprotocol/clientInfo";
+const LOG_LEVEL_KEY: &str = "io.modelcontextprotocol/logLevel";
+const SERVER_KEY: &str = "io.modelcontextprotocol/serverInfo";
+
+/// What a request says of its client.
+#[derive(Debug)]
+pub(crate) struct Envelope<'a> {
+    pub(crate) version: Cow<'a, str>,
+    pub(crate) client: ClientInfo,
+    /// `None`: it wants no logs.
+    pub(crate) log_level: Option<Level>,
+}
+
+impl<'a> Envelope<'a> {
+    /// Reads `params._meta`.
+    ///
+    /// # Errors
+    /// −32602 names the member that is missing or of the wrong type.
+    pub(crate) fn read(params: Option<&'a RawValue>) -> Result<Envelope<'a>, Error> {
+        let wrong = |name: &str| {
+            Error::invalid_params(format_args!("`params._meta` must have `{name}`, and of the right type"))
+        };
+        let params = params.map(Members::of).transpose()?.unwrap_or_default();
+        let meta = params.get("_meta").ok_or_else(|| wrong(VERSION_KEY))?;
+        let meta = Members::of(meta).map_err(|_| wrong(VERSION_KEY))?;
+        let version = meta.get(VERSION_KEY).and_then(string).ok_or_else(|| wrong(VERSION_KEY))?;
+        let capabilities = meta.get(CAPABILITIES_KEY).ok_or_else(|| wrong(CAPABILITIES_KEY))?;
+        let capabilities = Capabilities::read(capabilities).map_err(|_| wrong(CAPABILITIES_KEY))?;
+        let info = meta.get(CLIENT_KEY).map(Members::of).transpose().map_err(|_| wrong(CLIENT_KEY))?;
+        let text = |name| {
+            let text = info.as_ref().and_then(|info| info.get(name)).and_then(string);
+            text.map(|text| cut(&text).into()).unwrap_or_default()
+        };
+        let log_level = meta.get(LOG_LEVEL_KEY).map(|level| read_level(Some(level))).transpose()?;
+        let client = ClientInfo { name: text("name"), version: text("version"), capabilities };
+        Ok(Envelope { version, client, log_level })
+    }
+}
+
+impl Dispatch {
+    pub(crate) fn answer_stateless(
+        &mut self,
+        request: &Incoming<'_>,
+        session: &Session,
+        out: &mut Outbox,
+    ) -> Result<(), Error> {
+        match request.method {
+            "server/discover" => {
+                self.result(request.call, session.revision(), Some(self.list_cache), out, |out| {
+                    let mut result = Object::new(out);
+                    result.field("supportedVersions", |out| {
+                        Array::new(out).str(session.revision().name());
+                    });
+                    result.field("capabilities", |out| self.write_capabilities(out));
+                    result.opt_str("instructions", self.instructions.as_deref());
+                });
+                Ok(())
+            }
+            "subscriptions/listen" => self.listen(request, out),
+            _ => self.answer_any(request, session, out),
+        }
+    }
+
+    /// Sends a result: the object that `write` appends, and what all results have besides since 2026-07-28.
+    pub(crate) fn result(
+        &self,
+        call: CallKey,
+        revision: Revision,
+        cache: Option<CacheHint>,
+        out: &mut Outbox,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) {
+        out.result(call, |out| {
+            let start = out.len();
+            write(out);
+            if revision.has_sessions() {
+                return;
+            }
+            out.pop();
+            let mut more = Vec::new();
+            let mut result = Object::new(&mut more);
+            result.str("resultType", "complete");
+            if let Some(cache) = cache {
+                cache.write(&mut result);
+            }
+            self.write_meta(&mut result, |_| {});
+            result.end();
+            if out.len() > start + 1 {
+                out.push(b',');
+            }
+            out.extend(more.iter().skip(1));
+        });
+    }
+
+    fn write_meta(&self, result: &mut Object<'_>, more: impl FnOnce(&mut Object<'_>)) {
+        result.field("_meta", |out| {
+            let mut meta = Object::new(out);
+            meta.field(SERVER_KEY, |out| self.info.write(out));
+            more(&mut meta);
+        });
+    }
+
+    /// A call may be the next round of one that asked: what is known of earlier ones, and what stands for the request.
+    pub(crate) fn take_up(
+        &mut self,
+        target: Target,
+        subject: &str,
+        params: &Members<'_>,
+        request: &Incoming<'_>,
+        session: &Session,
+    ) -> Result<(Asked, [u8; 16]), Error> {
+        if target == Target::Tool
+            && let Some(schema) =
+                self.registry.tools.find(subject).and_then(|(tool, _)| tool.input_schema_text())
+        {
+            headers::check_arguments(schema, params.get("arguments"), request.head)?;
+        }
+        let subject =
+            Subject { method: request.method, params: request.params, principal: session.principal() };
+        let asked = rounds::read(&self.seal, &subject, params, request.now.unix)?;
+        Ok((asked, self.seal.digest(&subject)))
+    }
+
+    /// Ends the request with the questions of its handler.
+    pub(crate) fn ask_in_result(&mut self, run: &Run<'_>, now: Now, out: &mut Outbox) {
+        let until = now.unix.saturating_add(self.limits.request_state_ttl);
+        out.result(run.key, |out| {
+            let mut result = Object::new(out);
+            rounds::write(&mut result, &self.seal, &run.digest, &run.asked, until);
+            self.write_meta(&mut result, |_| {});
+        });
+    }
+
+    fn listen(&mut self, request: &Incoming<'_>, out: &mut Outbox) -> Result<(), Error> {
+        let mut filter = Filter::read(request.params)?;
+        let (asked, max) = (filter.uris.len(), self.limits.subscriptions_max);
+        if asked > max {
+            return Err(Error::invalid_params(format_args!(
+                "`resourceSubscriptions` has {asked} URIs, more than the limit subscriptions_max = {max}"
+            )));
+        }
+        filter.uris.iter().try_for_each(|uri| self.check_uri(uri))?;
+        if self.listens.len() >= self.limits.listens_max {
+            let max = self.limits.listens_max;
+            out.busy(request.call, &format!("{max} clients are listening already (limit listens_max)"));
+            return Ok(());
+        }
+        // Only what can happen is promised.
+        filter.tools &= self.registry.tools.is_offered();
+        filter.prompts &= self.registry.prompts.is_offered();
+        filter.resources &= self.has_resources();
+        filter.uris.retain(|uri| self.is_resource(uri));
+        if !self.listens.begin(request.session, request.call, request.id, filter, out) {
+            out.result(request.call, |out| self.write_listened(out, &request.id.clone().into_owned()));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn end_listens(&mut self, out: &mut Outbox) {
+        let mut listens = std::mem::take(&mut self.listens);
+        listens.end_all(out, |out, id| self.write_listened(out, id));
+    }
+
+    fn write_listened(&self, out: &mut Vec<u8>, id: &Id) {
+        let mut result = Object::new(out);
+        result.str("resultType", "complete");
+        self.write_meta(&mut result, |meta| write_subscription(meta, id));
+    }
+}
