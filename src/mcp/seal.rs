@@ -13,7 +13,7 @@
 
 use serde_json::value::RawValue;
 
-use crate::jsonrpc::{Members, string};
+use crate::jsonrpc::Members;
 use crate::mcp::{Principal, base64};
 
 /// A secret under which servers seal `requestState` (MCP 2026-07-28, multi round-trip requests), so that a client can
@@ -120,42 +120,52 @@ fn digest(key: StateKey, subject: &Subject<'_>) -> [u8; 16] {
     hash.part(subject.method.as_bytes());
     hash.part(subject.principal.map_or("", Principal::name).as_bytes());
     hash.write(&[u8::from(subject.principal.is_some())]);
-    if let Some(params) = subject.params {
-        add(&mut hash, params, &OF_ONE_ROUND);
+    let members = subject.params.and_then(|params| Members::of(params).ok()).unwrap_or_default();
+    let mut members: Vec<_> = members.iter().filter(|(name, _)| !OF_ONE_ROUND.contains(name)).collect();
+    members.sort_unstable_by_key(|(name, _)| *name);
+    for (name, value) in members {
+        hash.part(name.as_bytes());
+        add(&mut hash, value.get());
     }
     hash.finish()
 }
 
-/// Adds a JSON value so that neither white space, nor escapes, nor the order of members make a difference: a client may
-/// write the same request in another way the second time. Depth is bounded where the message is read.
-fn add(hash: &mut SipHash, value: &RawValue, except: &[&str]) {
-    let text = value.get();
-    if text.starts_with('{')
-        && let Ok(members) = Members::of(value)
-    {
-        let mut members: Vec<_> = members.iter().filter(|(name, _)| !except.contains(name)).collect();
-        members.sort_unstable_by_key(|(name, _)| *name);
-        hash.write(b"{");
-        for (name, value) in members {
-            hash.part(name.as_bytes());
-            add(hash, value, &[]);
+/// Adds JSON text so that neither white space nor escapes make a difference: a client may write the same value in another
+/// way the second time. One pass, whatever the depth; the text is known to be JSON.
+fn add(hash: &mut SipHash, json: &str) {
+    let mut rest = json.as_bytes();
+    while let Some((first, tail)) = rest.split_first() {
+        let token;
+        (token, rest) = match first {
+            b' ' | b'\t' | b'\r' | b'\n' => (&[][..], tail),
+            b'"' => rest.split_at(1 + string_end(tail)),
+            b'{' | b'}' | b'[' | b']' | b',' | b':' => rest.split_at(1),
+            _ => {
+                rest.split_at(rest.iter().position(|byte| b" \t\r\n,]}".contains(byte)).unwrap_or(rest.len()))
+            }
+        };
+        let escaped = *first == b'"' && memchr::memchr(b'\\', token).is_some();
+        let text: Option<String> = escaped.then(|| serde_json::from_slice(token).ok()).flatten();
+        match text {
+            // Quoted as it would be without escapes that it does not need.
+            Some(text) => hash.part(format!("\"{text}\"").as_bytes()),
+            None if token.is_empty() => {}
+            None => hash.part(token),
         }
-        return hash.write(b"}");
     }
-    if text.starts_with('[')
-        && let Ok(items) = serde_json::from_str::<Vec<&RawValue>>(text)
-    {
-        hash.write(b"[");
-        items.into_iter().for_each(|item| add(hash, item, &[]));
-        return hash.write(b"]");
-    }
-    match string(value) {
-        Some(text) => {
-            hash.write(b"\"");
-            hash.part(text.as_bytes());
+}
+
+/// How long the rest of a string is, its closing quote included.
+fn string_end(rest: &[u8]) -> usize {
+    let mut at = 0;
+    while let Some(found) = memchr::memchr2(b'"', b'\\', rest.get(at..).unwrap_or_default()) {
+        at += found + 1;
+        if rest.get(at - 1) == Some(&b'"') {
+            return at;
         }
-        None => hash.part(text.as_bytes()),
+        at += 1;
     }
+    rest.len()
 }
 
 /// SipHash-2-4 with 128 bits of output.
@@ -340,8 +350,7 @@ mod tests {
             seal.open(&subject(params, principal), &text).as_deref() == Some(b"{}")
         };
         assert!(opens(PARAMS, None));
-        let written_otherwise =
-            r#"{ "arguments": {"y":"café", "x": [ 1, 2 ]}, "inputResponses": {}, "name": "a" }"#;
+        let written_otherwise = "{ \"arguments\" :{\r\n\"x\" : [ 1,\t2 ],\"y\":\"ca\\u0066é\" } , \"inputResponses\": {}, \"name\": \"a\" }";
         assert!(opens(written_otherwise, None));
         for other in [
             r#"{"name":"b","arguments":{"x":[1,2],"y":"café"}}"#,
@@ -349,6 +358,11 @@ mod tests {
             r#"{"name":"a","arguments":{"x":[1,2],"y":"cafe"}}"#,
             r#"{"name":"a","arguments":{"x":[1,2],"y":"café","_meta":1}}"#,
             r#"{"name":"a","arguments":{"x":[1,2]},"y":"café"}"#,
+            r#"{"name":"a","arguments":{"x":[12],"y":"café"}}"#,
+            r#"{"name":"a","arguments":{"x":["1",2],"y":"café"}}"#,
+            r#"{"name":"a","arguments":{"x":[1,2],"y":"caf\\u00e9"}}"#,
+            r#"{"name":"a","arguments":{"x":[1,2],"y":"café\""}}"#,
+            r#"{"name":"a","arguments":{"x":[1,2,null],"y":"café"}}"#,
             r#"{"name":"a"}"#,
         ] {
             assert!(!opens(other, None), "{other}");
