@@ -549,6 +549,12 @@ fn over_half_of_the_output_requests_get_503() {
             assert_busy(&response, "output_bytes_max");
             assert!(response.keeps_alive());
         }
+        // What has no reply is taken: an answer, a notification.
+        for body in
+            [r#"{"jsonrpc":"2.0","id":9,"result":{}}"#, r#"{"jsonrpc":"2.0","method":"notifications/x"}"#]
+        {
+            assert_eq!(world.post(sock, &stream.endpoint, body).status, 202);
+        }
         // Nothing that was taken is lost, and with room there is service again.
         world.reads_all(stream.sock);
         assert_eq!(world.frames(&stream).len(), if status == 202 { 3 } else { 2 });

@@ -26,22 +26,10 @@ impl Engine {
             Route::Message { session } => Some(self.find_stream_session(conn, session)?),
             _ => None,
         };
-        let limits = &self.shared.limits;
         let refusal = match route {
             Route::StreamHead | Route::McpGet | Route::McpDelete => None,
             Route::Stream { .. } => self.no_room_for_session(),
-            Route::McpPost => self.no_room_for_body(head),
-            Route::Message { .. } => {
-                let stream = session.and_then(|key| self.conns.get(self.sessions.get(key)?.conn?));
-                let backlog = stream.map_or(0, |stream| stream.http.outgoing().len());
-                if backlog > limits.output_bytes_max / 2 {
-                    Some(format!(
-                        "{backlog} bytes are waiting on the session's stream (limit output_bytes_max)"
-                    ))
-                } else {
-                    self.no_room_for_body(head)
-                }
-            }
+            Route::McpPost | Route::Message { .. } => self.no_room_for_body(head),
         };
         let Some(reason) = refusal else { return Ok(session) };
         let answer = self.busy(&reason);

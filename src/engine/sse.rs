@@ -78,15 +78,28 @@ impl Engine {
         }
     }
 
-    fn read_message<'a>(&self, session: Key, body: &'a [u8]) -> Result<Message<'a>, Answer> {
+    fn read_message<'a>(&mut self, session: Key, body: &'a [u8]) -> Result<Message<'a>, Answer> {
         let message = jsonrpc::parse(body, &self.shared.limits)
             .map_err(|rejected| Answer::text(400, format!("Invalid message: {}", rejected.error.message)))?;
         match &message {
             Message::Request(request) if self.find_call(session, &request.id).is_some() => {
                 Err(Answer::text(400, "Invalid message: a request with this id is in flight already"))
             }
+            // Answers and notifications have no reply, and free something here.
+            Message::Request(_) => match self.no_room_for_reply(session) {
+                Some(reason) => Err(self.busy(&reason)),
+                None => Ok(message),
+            },
             _ => Ok(message),
         }
+    }
+
+    /// Why no other reply can be queued for a session, if that is so.
+    fn no_room_for_reply(&self, session: Key) -> Option<String> {
+        let stream = self.sessions.get(session).and_then(|open| self.conns.get(open.conn?));
+        let backlog = stream.map_or(0, |stream| stream.http.outgoing().len());
+        (backlog > self.shared.limits.output_bytes_max / 2)
+            .then(|| format!("{backlog} bytes are waiting on the session's stream (limit output_bytes_max)"))
     }
 
     /// A message that is taken: from here on it is answered on the session's stream, or the stream ends.

@@ -266,3 +266,38 @@ fn a_shutdown_answers_what_is_open() {
     assert!(world.closed(sock) && world.engine.is_finished());
     assert_eq!(world.stats().calls, 0);
 }
+
+#[test]
+fn what_is_kept_for_a_request_counts_and_goes_with_its_connection() {
+    let limits = Limits {
+        buffered_bytes_max: 64 << 10,
+        head_bytes_max: 16 << 10,
+        body_bytes_max: 40 << 10,
+        message_bytes_max: 30 << 10,
+        page_bytes_max: 4 << 10,
+        output_bytes_max: 60 << 10,
+        ..Limits::DEFAULT
+    };
+    let mut world = World::new(demo::streaming(demo::server()).limits(limits));
+    let kept = |bytes: usize| call(1, "later", json!({})).meta("example.com/pad", "x".repeat(bytes)).text();
+    let socks: Vec<_> = [8, 24, 16].map(|kib| (world.connect(), kib)).into();
+    for (sock, kib) in &socks {
+        world.send(*sock, kept(kib << 10));
+    }
+    assert_eq!(world.stats().calls, 3);
+    let held = world.stats().buffered_bytes;
+    assert!(held > 48 << 10, "{held}");
+    // Both have room when their heads are read.
+    let last = [world.connect(), world.connect()].map(|sock| {
+        let text = kept(9 << 10);
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        world.send(sock, format!("{head}\r\n\r\n"));
+        (sock, body.to_owned())
+    });
+    last.into_iter().for_each(|(sock, body)| world.send(sock, body));
+    // Whoever had the most kept for it is gone, and nobody else.
+    let closed: Vec<bool> = socks.iter().map(|(sock, _)| world.closed(*sock)).collect();
+    assert_eq!((closed, world.stats().sessions_shed), (vec![false, true, false], 1));
+    assert!(world.stats().buffered_bytes <= 64 << 10);
+    world.quiesce();
+}
