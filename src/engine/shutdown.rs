@@ -6,6 +6,7 @@
 //! ```text
 //!  shutdown ─┬─ connections between two requests ──▶ closed
 //!            ├─ subscriptions/listen ──▶ result ──▶ closed
+//!            ├─ questions ──▶ not waited for any more
 //!            ├─ requests, sessions with calls ──▶ answered ──▶ closed
 //!            ├─ other streams ──▶ what is queued ──▶ closed
 //!            └─ after the grace: all that is left is reset
@@ -23,7 +24,7 @@ impl Engine {
     pub fn shutdown(&mut self, now: Now, grace: Duration) {
         let deadline = now.mono.saturating_add(grace);
         self.stopping = Some(self.stopping.map_or(deadline, |before| before.min(deadline)));
-        self.service.stopping(&mut self.outbox);
+        self.service.stopping(now, &mut self.outbox);
         self.flush(now);
         let all: Vec<Key> = self.conns.iter().map(|(key, _)| key).collect();
         all.into_iter().for_each(|key| self.finish(key));

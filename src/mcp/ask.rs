@@ -108,7 +108,8 @@ pub(crate) struct Question {
 pub(crate) enum Answer {
     Result(Box<RawValue>),
     Error(jsonrpc::Error),
-    TimedOut,
+    /// There is none, and there will be none: why.
+    None(&'static str),
 }
 
 impl Asked {
@@ -165,8 +166,8 @@ impl Asked {
             Some((_, Answer::Error(error))) => {
                 Err(CallError::told(format!("the client refused `{key}` ({method}): {error}")))
             }
-            Some((_, Answer::TimedOut)) => {
-                Err(CallError::told(format!("the client did not answer `{key}` ({method}) in time")))
+            Some((_, Answer::None(why))) => {
+                Err(CallError::told(format!("the client did not answer `{key}` ({method}){why}")))
             }
             None => {
                 if self.pending.iter().all(|question| &*question.key != key) {

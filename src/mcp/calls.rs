@@ -287,6 +287,10 @@ impl Dispatch {
         if !run.revision().has_sessions() {
             return self.ask_in_result(&run, now, out);
         }
+        if self.stopping {
+            let error = CallError::told("the server is shutting down, so its client cannot be asked");
+            return self.answer_call(&run, Err(error), out);
+        }
         let mut asking = Vec::new();
         for question in std::mem::take(&mut run.asked.pending) {
             self.calls.last_question += 1;
@@ -421,7 +425,7 @@ impl Dispatch {
         while let Some((_, key)) =
             self.calls.deadlines.first().copied().filter(|(deadline, _)| *deadline <= now.mono)
         {
-            let Some(mut kept) = self.calls.take(key) else { return };
+            let Some(kept) = self.calls.take(key) else { return };
             self.abandon(&kept, "it took too long", out);
             if kept.asking.is_empty() {
                 let time = self.timeout_of(&kept.run.subject);
@@ -432,12 +436,28 @@ impl Dispatch {
                 );
                 self.answer_call(&kept.run, Err(CallError::told(text)), out);
             } else {
-                for (_, question) in kept.asking.drain(..) {
-                    kept.run.asked.answer(question, Answer::TimedOut);
-                }
-                // Asking is over; the time for working goes on.
-                kept.run.flags = None;
-                self.run_again(kept.run, now, out);
+                self.stop_asking(kept, " in time", now, out);
+            }
+        }
+    }
+
+    fn stop_asking(&mut self, mut kept: Kept, why: &'static str, now: Now, out: &mut Outbox) {
+        for (_, question) in kept.asking.drain(..) {
+            kept.run.asked.answer(question, Answer::None(why));
+        }
+        // Asking is over; the time for working goes on.
+        kept.run.flags = None;
+        self.run_again(kept.run, now, out);
+    }
+
+    /// Stops waiting for answers: in a shutdown there is no way left by which they could come.
+    pub(crate) fn stop_all_asking(&mut self, now: Now, out: &mut Outbox) {
+        let asking = self.calls.kept.values().filter(|kept| !kept.asking.is_empty());
+        let keys: Vec<CallKey> = asking.map(|kept| kept.run.key).collect();
+        for key in keys {
+            if let Some(kept) = self.calls.take(key) {
+                self.abandon(&kept, "the server is shutting down", out);
+                self.stop_asking(kept, " before the server shut down", now, out);
             }
         }
     }

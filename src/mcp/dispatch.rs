@@ -46,6 +46,8 @@ pub(crate) struct Dispatch {
     pub(crate) seal: Seal,
     pub(crate) list_cache: CacheHint,
     pub(crate) listens: Listens,
+    /// No answer of a client will come any more.
+    pub(crate) stopping: bool,
     subscriptions: Subscriptions,
 }
 
@@ -66,6 +68,7 @@ impl Dispatch {
             seal: Seal { current: current.unwrap_or(key), previous },
             list_cache,
             listens: Listens::default(),
+            stopping: false,
             subscriptions: Subscriptions::default(),
         }
     }
@@ -111,8 +114,10 @@ impl Service for Dispatch {
         self.listens.forget(key);
     }
 
-    fn stopping(&mut self, out: &mut Outbox) {
+    fn stopping(&mut self, now: Now, out: &mut Outbox) {
+        self.stopping = true;
         self.end_listens(out);
+        self.stop_all_asking(now, out);
     }
 
     fn tick(&mut self, now: Now, out: &mut Outbox) {

@@ -108,9 +108,10 @@ pub trait Service: Send {
         let _ = key;
     }
 
-    /// The server begins to shut down: calls that would never end by themselves are to be answered now.
-    fn stopping(&mut self, out: &mut Outbox) {
-        let _ = out;
+    /// The server begins to shut down and takes nothing any more, answers included: calls that would never end by
+    /// themselves are to be answered now.
+    fn stopping(&mut self, now: Now, out: &mut Outbox) {
+        let _ = (now, out);
     }
 
     /// Time has passed, or mail has come from another thread.

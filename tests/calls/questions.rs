@@ -559,3 +559,26 @@ fn a_question_that_is_too_long_for_a_message_is_an_error_at_once() {
     assert!(error_text(&reply).contains("message_bytes_max"), "{reply}");
     world.quiesce();
 }
+
+#[test]
+fn a_shutdown_waits_for_no_answer() {
+    let insist = |(): (), call: &mut Call| match ask_name(call) {
+        Err(error) if error.to_string().contains("did not answer") => {
+            Ok(call.elicit::<Name>("again", "Who, please?").map(|_| "so that is who".to_owned())?)
+        }
+        other => other,
+    };
+    for (tool, says) in [
+        ("ask", "the client did not answer `name` (elicitation/create) before the server shut down"),
+        ("insist", "the server is shutting down, so its client cannot be asked"),
+    ] {
+        let mut world = World::new(asking().tool("insist", "Ask again", insist));
+        let client = Client::new(&mut world, "2025-11-25", ALL);
+        let question = client.ask(&mut world, &call(7, tool, "{}"));
+        world.shutdown(Duration::from_secs(10));
+        let heard = client.hear(&mut world);
+        assert_eq!(heard[0]["params"]["requestId"], question["id"]);
+        assert_eq!(error_text(&heard[1]), says);
+        assert!(world.ended(client.stream.sock));
+    }
+}
