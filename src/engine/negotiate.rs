@@ -17,6 +17,10 @@ pub(super) struct Accepted {
 impl Accepted {
     /// Without the field, or with an empty one, everything is acceptable.
     pub(super) fn of(head: &Head<'_>) -> Accepted {
+        // What all SDKs send needs no reading.
+        if head.header("accept") == Some(b"application/json, text/event-stream") {
+            return Accepted { json: true, events: true };
+        }
         let fields =
             || head.headers_named("accept").map(<[u8]>::trim_ascii).filter(|value| !value.is_empty());
         if fields().next().is_none() {
@@ -117,6 +121,7 @@ mod tests {
             ("Accept: */*\r\n", true, true),
             ("Accept: application/json, text/event-stream\r\n", true, true),
             ("Accept: application/json\r\nAccept: text/event-stream\r\n", true, true),
+            ("Accept: application/json, text/event-stream\r\nAccept: */*;q=0\r\n", true, true),
             ("Accept: Application/JSON;charset=utf-8\r\n", true, false),
             ("Accept: text/*;q=0.5\r\n", false, true),
             ("Accept: application/*\r\n", true, false),

@@ -29,6 +29,7 @@ use crate::mcp::call::{CallError, Context, Failure, Link, Notes};
 use crate::mcp::dispatch::Dispatch;
 use crate::mcp::handlers::{Produced, guarded, produce};
 use crate::mcp::reply::{Ended, Finished, Flags, Note, Progress};
+use crate::mcp::seal::Binding;
 use crate::mcp::server::{BlockingTool, ToolHandler};
 use crate::mcp::{Audience, Call, CallKey, Outbox, Outgoing, Revision, SessionKey, Slot, ToolResult};
 
@@ -51,8 +52,8 @@ pub(crate) struct Run<'a> {
     pub(crate) arguments: Option<Cow<'a, RawValue>>,
     pub(crate) context: Context<'a>,
     pub(crate) asked: Asked,
-    /// What stands for the request in the seal on its state, where there is no session.
-    pub(crate) digest: [u8; 16],
+    /// What the seal on its state is for, where there is no session.
+    pub(crate) binding: Binding<'a>,
     pub(crate) flags: Option<Arc<Flags>>,
     /// What is left of the tool's time on other threads.
     pub(crate) time_left: Option<Duration>,
@@ -72,7 +73,7 @@ impl Run<'_> {
             arguments: self.arguments.map(|arguments| Cow::Owned(arguments.into_owned())),
             context: self.context.into_owned(),
             asked: self.asked,
-            digest: self.digest,
+            binding: self.binding.into_owned(),
             flags: self.flags,
             time_left: self.time_left,
             progress: self.progress,

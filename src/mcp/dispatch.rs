@@ -25,7 +25,7 @@ use crate::mcp::call::Context;
 use crate::mcp::calls::{Calls, Run, Target, write_log};
 use crate::mcp::listen::Listens;
 use crate::mcp::reply::Mailbox;
-use crate::mcp::seal::Seal;
+use crate::mcp::seal::{Binding, Seal};
 use crate::mcp::server::{List, Registry};
 use crate::mcp::subscriptions::Subscriptions;
 use crate::mcp::{
@@ -292,8 +292,8 @@ impl Dispatch {
             self.check_uri(&subject)?;
         }
         let arguments = params.get("arguments");
-        let (asked, digest) = match session.revision().has_sessions() {
-            true => (Asked::default(), [0; 16]),
+        let (asked, binding) = match session.revision().has_sessions() {
+            true => (Asked::default(), Binding::None),
             false => self.take_up(target, &subject, &params, request, session)?,
         };
         let run = Run {
@@ -304,7 +304,7 @@ impl Dispatch {
             arguments: arguments.map(Cow::Borrowed),
             context: Context::of(request, session, params.get("_meta")),
             asked,
-            digest,
+            binding,
             flags: None,
             time_left: None,
             progress: None,

@@ -75,15 +75,38 @@ pub(crate) struct Subject<'a> {
     pub(crate) principal: Option<&'a Principal>,
 }
 
+/// The subject of a call as long as it is at hand, and what stands for it afterwards: most calls ask nothing, and need
+/// neither.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Binding<'a> {
+    /// There is a session, so nothing is ever sealed.
+    None,
+    Live(Seal, Subject<'a>),
+    Kept([u8; 16]),
+}
+
+impl Binding<'_> {
+    pub(crate) fn digest(&self) -> [u8; 16] {
+        match self {
+            Binding::None => [0; 16],
+            Binding::Live(seal, subject) => digest(seal.current, subject),
+            Binding::Kept(digest) => *digest,
+        }
+    }
+
+    pub(crate) fn into_owned(self) -> Binding<'static> {
+        match self {
+            Binding::None => Binding::None,
+            _ => Binding::Kept(self.digest()),
+        }
+    }
+}
+
 /// Members of `params` that differ between the rounds of one request.
 const OF_ONE_ROUND: [&str; 3] = ["_meta", "inputResponses", "requestState"];
 
 impl Seal {
-    /// What stands for the subject in a seal: to be kept where the subject itself is not.
-    pub(crate) fn digest(&self, subject: &Subject<'_>) -> [u8; 16] {
-        digest(self.current, subject)
-    }
-
+    /// Seals a state for the subject of this digest.
     pub(crate) fn seal(&self, subject: &[u8; 16], state: &[u8]) -> String {
         let mut sealed = state.to_vec();
         sealed.extend(tag(self.current, subject, state));
@@ -345,7 +368,7 @@ mod tests {
     fn a_state_belongs_to_its_request_and_principal() {
         let seal = Seal { current: KEY, previous: None };
         let ada = Principal::new("ada");
-        let text = seal.seal(&seal.digest(&subject(PARAMS, None)), b"{}");
+        let text = seal.seal(&digest(KEY, &subject(PARAMS, None)), b"{}");
         let opens = |params: &str, principal: Option<&Principal>| {
             seal.open(&subject(params, principal), &text).as_deref() == Some(b"{}")
         };
@@ -378,7 +401,7 @@ mod tests {
     fn nothing_of_it_can_be_changed() {
         let seal = Seal { current: KEY, previous: None };
         let subject = subject(PARAMS, None);
-        let text = seal.seal(&seal.digest(&subject), br#"{"rounds":1}"#);
+        let text = seal.seal(&digest(KEY, &subject), br#"{"rounds":1}"#);
         for at in 0..text.len() {
             for replacement in ["A", "b", "=", "", "é"] {
                 let mut forged = text.clone();
@@ -394,10 +417,10 @@ mod tests {
     #[test]
     fn a_previous_key_opens_and_does_not_seal() {
         let (old, subject) = (Seal { current: OTHER, previous: None }, subject(PARAMS, None));
-        let text = old.seal(&old.digest(&subject), b"{}");
+        let text = old.seal(&digest(OTHER, &subject), b"{}");
         let new = Seal { current: KEY, previous: Some(OTHER) };
         assert_eq!(new.open(&subject, &text).as_deref(), Some(&b"{}"[..]));
-        let newer = new.seal(&new.digest(&subject), b"{}");
+        let newer = new.seal(&digest(KEY, &subject), b"{}");
         assert_eq!(old.open(&subject, &newer), None);
         assert_eq!(Seal { current: KEY, previous: None }.open(&subject, &text), None);
     }

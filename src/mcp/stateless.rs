@@ -24,7 +24,7 @@ use crate::mcp::cache::CacheHint;
 use crate::mcp::calls::{Run, Target};
 use crate::mcp::dispatch::{Dispatch, read_level};
 use crate::mcp::listen::{Filter, write_subscription};
-use crate::mcp::seal::Subject;
+use crate::mcp::seal::{Binding, Subject};
 use crate::mcp::session::cut;
 use crate::mcp::{
     CallKey, Capabilities, ClientInfo, Incoming, Level, Outbox, Revision, Session, headers, rounds,
@@ -135,15 +135,15 @@ impl Dispatch {
         });
     }
 
-    /// A call may be the next round of one that asked: what is known of earlier ones, and what stands for the request.
-    pub(crate) fn take_up(
+    /// A call may be the next round of one that asked: what is known of earlier ones, and what later ones are bound to.
+    pub(crate) fn take_up<'a>(
         &mut self,
         target: Target,
         subject: &str,
         params: &Members<'_>,
-        request: &Incoming<'_>,
-        session: &Session,
-    ) -> Result<(Asked, [u8; 16]), Error> {
+        request: &Incoming<'a>,
+        session: &'a Session,
+    ) -> Result<(Asked, Binding<'a>), Error> {
         if target == Target::Tool
             && let Some(schema) =
                 self.registry.tools.find(subject).and_then(|(tool, _)| tool.input_schema_text())
@@ -153,7 +153,7 @@ impl Dispatch {
         let subject =
             Subject { method: request.method, params: request.params, principal: session.principal() };
         let asked = rounds::read(&self.seal, &subject, params, request.now.unix)?;
-        Ok((asked, self.seal.digest(&subject)))
+        Ok((asked, Binding::Live(self.seal, subject)))
     }
 
     /// Ends the request with the questions of its handler.
@@ -161,7 +161,7 @@ impl Dispatch {
         let until = now.unix.saturating_add(self.limits.request_state_ttl);
         out.result(run.key, |out| {
             let mut result = Object::new(out);
-            rounds::write(&mut result, &self.seal, &run.digest, &run.asked, until);
+            rounds::write(&mut result, &self.seal, &run.binding.digest(), &run.asked, until);
             self.write_meta(&mut result, |_| {});
         });
     }
