@@ -1,9 +1,10 @@
 //! What the binary serves when it is given nothing else: something of everything, to try a client on.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use mcp_rill::{
-    Annotations, Content, Json, Resource, ResourceContents, ResourceTemplate, Role, Server, Tool, schema,
+    Annotations, Content, Elicited, Json, Resource, ResourceContents, ResourceTemplate, Role, Server, Tool,
+    schema,
 };
 
 schema! { struct Echo {
@@ -32,6 +33,16 @@ schema! { struct Counted {
     characters: usize,
 } }
 
+schema! { struct Name {
+    /// What people call you.
+    name: String { length 1..=80 },
+} }
+
+schema! { struct Countdown {
+    /// How many seconds it takes.
+    seconds: u32 { min 1, max 60 } = 5,
+} }
+
 schema! { enum Style {
     Short = "short" "One sentence",
     Points = "points" "Bullet points",
@@ -55,7 +66,8 @@ const WAV: &[u8] = b"RIFF,\0\0\0WAVEfmt \x10\0\0\0\x01\0\x01\0\x40\x1f\0\0\x40\x
 const ABOUT: &str = "\
 # mcp-rill demo
 
-Tools: `echo`, `add`, `count` (structured result), `time`, `samples` (every type of content).
+Tools: `echo`, `add`, `count` (structured result), `time`, `samples` (every type of content), `ask` (a question to the
+user), `countdown` (progress, and a call to cancel).
 Resources: this text, and `demo:///hello/{name}`.
 Prompt: `summarize`.
 ";
@@ -83,6 +95,26 @@ pub(super) fn server() -> Server {
         .add_tool(Tool::new("samples", "Give one block of every type of content").read_only(true), |(), _| {
             samples()
         })
+        .tool("ask", "Ask the user for a name, and greet them", |(), call| -> mcp_rill::Result<_> {
+            Ok(match call.elicit::<Name>("name", "What is your name?")? {
+                Elicited::Accepted(Name { name }) => format!("Hello, {name}!"),
+                Elicited::Declined | Elicited::Cancelled => "Hello, whoever you are!".to_owned(),
+            })
+        })
+        .blocking_tool(
+            "countdown",
+            "Count down, one step a second",
+            |Countdown { seconds }: Countdown, call| {
+                for second in 0..seconds {
+                    if call.is_cancelled() {
+                        break;
+                    }
+                    call.progress(second.into(), Some(seconds.into()), None);
+                    std::thread::sleep(Duration::from_secs(1));
+                }
+                "Lift-off"
+            },
+        )
         .add_resource(about(), |_| ABOUT)
         .add_template(
             ResourceTemplate::new("demo:///hello/{name}", "hello")
