@@ -11,8 +11,8 @@
 //! arrived when a turn begins, as under full load, and what else the machine does moves the medians little. Server and
 //! floor alternate within a run, so compare their ratio, not times of two runs.
 //!
-//! The floor is mio, one `read` for each request, and one `write` for each 202 and for each frame. It parses nothing: it
-//! knows how long a request is and where the session's number stands.
+//! The floor is mio, one `read` for each request, and one `write` for each 202 and for each frame, or over Streamable HTTP
+//! for each answer. It parses nothing: it knows how long a request is and where the session's number stands.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -36,6 +36,17 @@ const SESSIONS: usize = 64;
 const ID_LEN: usize = 36;
 const TARGET: &str = "POST /messages?sessionId=";
 
+/// How messages travel.
+#[derive(Clone, Copy, PartialEq)]
+enum Transport {
+    /// HTTP+SSE: a 202, and a frame on the session's stream.
+    Sse,
+    /// Streamable HTTP of 2025-11-25: the answer comes with the response.
+    Session,
+    /// The same of 2026-07-28: the request says everything itself.
+    Alone,
+}
+
 fn main() {
     let mut arguments = std::env::args().skip(1);
     let (mut bench, mut seconds, mut only, mut words) = (false, 1.5, None, Vec::new());
@@ -56,8 +67,22 @@ fn main() {
         for (method, body) in BODIES {
             let name = format!("{} {method}", load.name());
             if words.iter().all(|word| name.contains(word.as_str())) {
-                measure(&name, load, body, Duration::from_secs_f64(seconds), only.as_deref());
+                measure(
+                    &name,
+                    (Transport::Sse, load),
+                    body,
+                    Duration::from_secs_f64(seconds),
+                    only.as_deref(),
+                );
             }
+        }
+    }
+    for (transport, name) in [(Transport::Session, "2025-11-25"), (Transport::Alone, "2026-07-28")] {
+        let name = format!("64x1 /mcp {name}");
+        if words.iter().all(|word| name.contains(word.as_str())) {
+            let (_, body) = BODIES[1];
+            let case = (transport, Load::Posts(1));
+            measure(&name, case, body, Duration::from_secs_f64(seconds), only.as_deref());
         }
     }
 }
@@ -98,9 +123,9 @@ impl Load {
     }
 }
 
-fn measure(name: &str, load: Load, body: &str, time: Duration, only: Option<&str>) {
-    let mut floor = Client::new(Box::new(Floor::new(body, load)), load, body);
-    let mut rill = Client::new(Box::new(Rill::new()), load, body);
+fn measure(name: &str, (transport, load): (Transport, Load), body: &str, time: Duration, only: Option<&str>) {
+    let mut floor = Client::new(Box::new(Floor::new(body, load)), transport, load, body);
+    let mut rill = Client::new(Box::new(Rill::new()), transport, load, body);
     let (mut floors, mut rills, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     let end = Instant::now() + time;
     // Each connection of a churn leaves its port unusable for a minute.
@@ -148,6 +173,7 @@ trait Target {
 /// The sessions and their connections.
 struct Client {
     target: Box<dyn Target>,
+    transport: Transport,
     load: Load,
     streams: Vec<std::net::TcpStream>,
     /// What one connection sends in a round, and the connection.
@@ -158,9 +184,10 @@ struct Client {
 }
 
 impl Client {
-    fn new(target: Box<dyn Target>, load: Load, body: &str) -> Client {
+    fn new(target: Box<dyn Target>, transport: Transport, load: Load, body: &str) -> Client {
         let mut client = Client {
             target,
+            transport,
             load,
             streams: Vec::new(),
             posts: Vec::new(),
@@ -169,14 +196,9 @@ impl Client {
             buffer: vec![0; 64 << 10],
         };
         for _ in 0..SESSIONS {
-            let mut stream = client.connect();
-            stream.write_all(b"GET /sse HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n").unwrap();
-            let head = client.read_some(&mut stream);
-            let at = head.find("sessionId=").unwrap() + "sessionId=".len();
-            client.streams.push(stream);
-            let requests: Vec<Vec<u8>> = (0..load.per_session())
-                .map(|n| request(&head[at..at + ID_LEN], 1_000_000 + n, body))
-                .collect();
+            let session = client.open();
+            let requests: Vec<Vec<u8>> =
+                (0..load.per_session()).map(|n| request(transport, &session, 1_000_000 + n, body)).collect();
             let requests = match load {
                 Load::Pipelined(_) => vec![requests.concat()],
                 Load::Posts(_) | Load::Churn => requests,
@@ -191,6 +213,23 @@ impl Client {
             client.round();
         }
         client
+    }
+
+    /// Opens a session, where there is one; gives its id.
+    fn open(&mut self) -> String {
+        let (opening, mark) = match self.transport {
+            Transport::Sse => ("GET /sse HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".to_owned(), "sessionId="),
+            Transport::Session => (mcp("", INITIALIZE), "Mcp-Session-Id: "),
+            Transport::Alone => return String::new(),
+        };
+        let mut stream = self.connect();
+        stream.write_all(opening.as_bytes()).unwrap();
+        let head = self.read_some(&mut stream);
+        let at = head.find(mark).unwrap() + mark.len();
+        if self.transport == Transport::Sse {
+            self.streams.push(stream);
+        }
+        head[at..at + ID_LEN].to_owned()
     }
 
     fn connect(&self) -> std::net::TcpStream {
@@ -215,13 +254,15 @@ impl Client {
     }
 
     fn learn_lengths(&mut self, body: &str) {
-        let request_len = request(&"0".repeat(ID_LEN), 1_000_000, body).len();
+        let request_len = request(self.transport, &"0".repeat(ID_LEN), 1_000_000, body).len();
         let one = self.posts[0].0[..request_len].to_vec();
         let mut post = self.connect();
         post.write_all(&one).unwrap();
         self.accepted_len = self.read_some(&mut post).len();
-        let mut stream = self.streams[0].try_clone().unwrap();
-        self.frame_len = self.read_some(&mut stream).len();
+        if let Some(stream) = self.streams.first() {
+            let mut stream = stream.try_clone().unwrap();
+            self.frame_len = self.read_some(&mut stream).len();
+        }
         drop(post);
         self.settle();
     }
@@ -253,7 +294,8 @@ impl Client {
         let accepted = per_post * self.accepted_len;
         for (_, stream) in &mut self.posts {
             stream.as_mut().unwrap().read_exact(&mut self.buffer[..accepted]).unwrap();
-            assert!(self.buffer[..accepted].starts_with(b"HTTP/1.1 202 "));
+            let status = if self.transport == Transport::Sse { "202" } else { "200" };
+            assert!(self.buffer[..accepted].starts_with(format!("HTTP/1.1 {status} ").as_bytes()));
         }
         let frames = self.load.per_session() * self.frame_len;
         for stream in &mut self.streams {
@@ -270,8 +312,33 @@ impl Client {
     }
 }
 
-fn request(session: &str, id: usize, body: &str) -> Vec<u8> {
+const INITIALIZE: &str = r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"bench","version":"1"}}}"#;
+const META: &str = r#","_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"bench","version":"1"},"io.modelcontextprotocol/clientCapabilities":{}}}}"#;
+
+/// A POST of Streamable HTTP, as Node writes it.
+fn mcp(fields: &str, body: &str) -> String {
+    format!(
+        "POST /mcp HTTP/1.1\r\nHost: 127.0.0.1:3001\r\nConnection: keep-alive\r\n{fields}\
+         Content-Type: application/json\r\nAccept: application/json, text/event-stream\r\n\
+         Accept-Language: *\r\nUser-Agent: node\r\nAccept-Encoding: gzip, deflate\r\n\
+         Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+fn request(transport: Transport, session: &str, id: usize, body: &str) -> Vec<u8> {
     let body = body.replace("ID", &id.to_string());
+    match transport {
+        Transport::Sse => {}
+        Transport::Session => {
+            let fields = format!("Mcp-Session-Id: {session}\r\nMCP-Protocol-Version: 2025-11-25\r\n");
+            return mcp(&fields, &body).into_bytes();
+        }
+        Transport::Alone => {
+            let fields = "MCP-Protocol-Version: 2026-07-28\r\nMcp-Method: tools/call\r\nMcp-Name: echo\r\n";
+            return mcp(fields, &(body.strip_suffix("}}").unwrap().to_owned() + META)).into_bytes();
+        }
+    }
     format!(
         "{TARGET}{session} HTTP/1.1\r\nHost: 127.0.0.1:3001\r\nConnection: keep-alive\r\n\
          Content-Type: application/json\r\nAccept: */*\r\nAccept-Language: *\r\nUser-Agent: node\r\n\
@@ -327,6 +394,8 @@ struct Floor {
     buffer: Vec<u8>,
     request_len: usize,
     accepted: Vec<u8>,
+    /// Instead of both, over Streamable HTTP.
+    answer: Vec<u8>,
     frame: Vec<u8>,
     frames: u64,
 }
@@ -352,7 +421,7 @@ impl Floor {
             sessions: Vec::new(),
             buffer: vec![0; 64 << 10],
             request_len: if pipelined {
-                request(&"0".repeat(ID_LEN), 1_000_000, body).len()
+                request(Transport::Sse, &"0".repeat(ID_LEN), 1_000_000, body).len()
             } else {
                 usize::MAX
             },
@@ -360,6 +429,13 @@ impl Floor {
                 Content-Type: text/plain; charset=utf-8\r\nContent-Length: 8\r\nConnection: keep-alive\r\n\
                 Keep-Alive: timeout=54\r\n\r\nAccepted"
                 .to_vec(),
+            answer: format!(
+                "HTTP/1.1 200 OK\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nContent-Type: application/json\r\n\
+                 Content-Length: 180\r\nMcp-Session-Id: {}\r\nConnection: keep-alive\r\nKeep-Alive: timeout=54\r\n\r\n{}",
+                "0".repeat(ID_LEN),
+                "x".repeat(180)
+            )
+            .into_bytes(),
             frame: format!(
                 "event: message\ndata: {{\"jsonrpc\":\"2.0\",\"id\":1000000,\"result\":{result}}}\n\n"
             )
@@ -400,6 +476,11 @@ impl Floor {
                  event: endpoint\ndata: /messages?sessionId={number:036}\n\n"
             );
             return stream.write_all(head.as_bytes()).unwrap();
+        }
+        if self.buffer.starts_with(b"POST /mcp") {
+            assert_eq!(stream.write(&self.answer).unwrap(), self.answer.len());
+            self.frames += 1;
+            return;
         }
         for request in self.buffer[..count].chunks(self.request_len) {
             let number = &request[TARGET.len() + ID_LEN - 3..][..3];
