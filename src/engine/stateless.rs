@@ -57,11 +57,11 @@ pub(super) fn era(message: &Message<'_>, version: &Version) -> Result<Era, Answe
         Message::Request(request) => (&request.method, request.params),
         Message::Notification(notification) => (&notification.method, notification.params),
     };
-    if params.is_some_and(names_revision) {
-        return Ok(Era::Alone);
-    }
     match version {
-        Version::Modern(name) if method == "initialize" => {
+        // Whether the body says so, too, is for the checks to find out.
+        Version::Modern(_) if method != "initialize" => Ok(Era::Alone),
+        _ if params.is_some_and(names_revision) => Ok(Era::Alone),
+        Version::Modern(name) => {
             let text = format!("MCP-Protocol-Version is `{name}`, a revision without `initialize`");
             let id = match message {
                 Message::Request(request) => Some(request.id.clone()),
@@ -69,13 +69,16 @@ pub(super) fn era(message: &Message<'_>, version: &Version) -> Result<Era, Answe
             };
             Err(refusal_of(400, id, &Error::new(HEADER_MISMATCH, text)))
         }
-        Version::Modern(_) => Ok(Era::Alone),
         _ => Ok(Era::Session),
     }
 }
 
 /// Whether the parameters name their revision themselves.
 pub(super) fn names_revision(params: &RawValue) -> bool {
+    // Without an escape the name stands there as it is, or not at all.
+    if !params.get().contains(VERSION_KEY) && !params.get().contains('\\') {
+        return false;
+    }
     let inside = |raw, name| jsonrpc::member(raw, name).ok().flatten();
     inside(params, "_meta").is_some_and(|meta| inside(meta, VERSION_KEY).is_some())
 }
@@ -182,9 +185,7 @@ fn check<'a>(
         "resources/read" => Some("uri"),
         _ => None,
     };
-    let named = member
-        .zip(request.params)
-        .and_then(|(member, params)| jsonrpc::member(params, member).ok().flatten().and_then(string));
+    let named = member.and_then(|member| envelope.params.get(member)).and_then(string);
     if let Some(name) = named {
         check_header(head, "Mcp-Name", &name).map_err(|error| (400, error))?;
     } else if matches!(head.single("mcp-name"), Single::One(_) | Single::Several) && member.is_some() {

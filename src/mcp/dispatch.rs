@@ -30,13 +30,15 @@ use crate::mcp::server::{List, Registry};
 use crate::mcp::subscriptions::Subscriptions;
 use crate::mcp::{
     Audience, CallKey, Implementation, Incoming, Jobs, Level, Outbox, Outgoing, Revision, Server, Service,
-    Session, SessionKey, Slot, StateKey, complete,
+    Session, SessionKey, Slot, StateKey, complete, stateless,
 };
 use crate::{Limits, Now};
 
 /// The registry of handlers as a service.
 pub(crate) struct Dispatch {
     pub(crate) info: Implementation,
+    /// The `_meta` of every result, where there is no session.
+    pub(crate) meta: String,
     pub(crate) instructions: Option<String>,
     pub(crate) limits: Limits,
     pub(crate) registry: Registry,
@@ -58,6 +60,7 @@ impl Dispatch {
             info, instructions, limits, registry, list_cache, state_keys: [current, previous], ..
         } = server;
         Dispatch {
+            meta: stateless::result_meta(&info),
             info,
             instructions,
             limits,

@@ -27,7 +27,8 @@ use crate::mcp::listen::{Filter, write_subscription};
 use crate::mcp::seal::{Binding, Subject};
 use crate::mcp::session::cut;
 use crate::mcp::{
-    CallKey, Capabilities, ClientInfo, Incoming, Level, Outbox, Revision, Session, headers, rounds,
+    CallKey, Capabilities, ClientInfo, Implementation, Incoming, Level, Outbox, Revision, Session, headers,
+    rounds,
 };
 
 /// The member of a request's `_meta` that names the revision. Its presence makes the request one that stands alone.
@@ -40,6 +41,7 @@ const SERVER_KEY: &str = "io.modelcontextprotocol/serverInfo";
 /// What a request says of its client.
 #[derive(Debug)]
 pub(crate) struct Envelope<'a> {
+    pub(crate) params: Members<'a>,
     pub(crate) version: Cow<'a, str>,
     pub(crate) client: ClientInfo,
     /// `None`: it wants no logs.
@@ -68,8 +70,15 @@ impl<'a> Envelope<'a> {
         };
         let log_level = meta.get(LOG_LEVEL_KEY).map(|level| read_level(Some(level))).transpose()?;
         let client = ClientInfo { name: text("name"), version: text("version"), capabilities };
-        Ok(Envelope { version, client, log_level })
+        Ok(Envelope { params, version, client, log_level })
     }
+}
+
+/// The `_meta` of every result.
+pub(crate) fn result_meta(info: &Implementation) -> String {
+    let mut meta = Vec::new();
+    Object::new(&mut meta).field(SERVER_KEY, |out| info.write(out));
+    String::from_utf8(meta).unwrap_or_default()
 }
 
 impl Dispatch {
@@ -118,20 +127,12 @@ impl Dispatch {
             if let Some(cache) = cache {
                 cache.write(&mut result);
             }
-            self.write_meta(&mut result, |_| {});
+            result.raw("_meta", &self.meta);
             result.end();
             if out.len() > start + 1 {
                 out.push(b',');
             }
             out.extend(more.iter().skip(1));
-        });
-    }
-
-    fn write_meta(&self, result: &mut Object<'_>, more: impl FnOnce(&mut Object<'_>)) {
-        result.field("_meta", |out| {
-            let mut meta = Object::new(out);
-            meta.field(SERVER_KEY, |out| self.info.write(out));
-            more(&mut meta);
         });
     }
 
@@ -162,7 +163,7 @@ impl Dispatch {
         out.result(run.key, |out| {
             let mut result = Object::new(out);
             rounds::write(&mut result, &self.seal, &run.binding.digest(), &run.asked, until);
-            self.write_meta(&mut result, |_| {});
+            result.raw("_meta", &self.meta);
         });
     }
 
@@ -199,6 +200,10 @@ impl Dispatch {
     fn write_listened(&self, out: &mut Vec<u8>, id: &Id) {
         let mut result = Object::new(out);
         result.str("resultType", "complete");
-        self.write_meta(&mut result, |meta| write_subscription(meta, id));
+        result.field("_meta", |out| {
+            let mut meta = Object::new(out);
+            meta.field(SERVER_KEY, |out| self.info.write(out));
+            write_subscription(&mut meta, id);
+        });
     }
 }
