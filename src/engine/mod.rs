@@ -222,7 +222,8 @@ impl Linked for Open {
 
 impl Engine {
     /// An engine for `server`. `new_id` gives the random bits of session ids, and first those of a
-    /// [`StateKey`](crate::StateKey): they must be unpredictable, from the operating system, except in tests. (Version and variant bits of RFC 9562 are set here.)
+    /// [`StateKey`]: they must be unpredictable, from the operating system, except in tests. (Version and variant bits of
+    /// RFC 9562 are set here.)
     ///
     /// # Errors
     /// What is wrong with the server: a name used twice, a schema that is not JSON, paths that cannot be, limits that
