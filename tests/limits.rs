@@ -447,11 +447,16 @@ fn no_more_of_a_peers_connections_are_told_than_it_may_have() {
     let told: Vec<Sock> = (0..3).map(|_| world.connect_as(at("192.0.2.1"))).collect();
     let untold = world.connect_as(at("192.0.2.1"));
     assert!(world.closed(untold) && world.take_text(untold).is_empty());
-    for sock in told {
-        assert_busy(&world.response(sock), "connections_per_peer_max");
-        assert!(!world.closed(sock), "it lingers until the peer has read that");
+    for sock in &told {
+        assert_busy(&world.response(*sock), "connections_per_peer_max");
+        assert!(!world.closed(*sock), "it lingers until the peer has read that");
     }
     assert_eq!(world.stats().connections, 6);
+    // Who has read it leaves the place to the next one who is told.
+    world.half_close(told[0]);
+    assert!(world.closed(told[0]));
+    let more = world.connect_as(at("192.0.2.1"));
+    assert_busy(&refused(&mut world, more), "connections_per_peer_max");
     world.quiesce();
 }
 
