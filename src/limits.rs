@@ -82,6 +82,14 @@ limits! {
     connections_max: usize = 2048;
     /// Open sessions. One more gets 503 with `Retry-After`. About 0.3 KiB each while idle, besides its connection.
     sessions_max: usize = 512;
+    /// Open connections of one peer address, or of one /64 network of IPv6; 0 is off, since all clients of a proxy are one
+    /// peer. Unix sockets do not count. At the cap the peer's connection idle longest between two requests is closed; if
+    /// none is idle, the new one gets 503 with `Retry-After` at once, and is closed. While as many are being told that,
+    /// more are closed without a word. An HTTP+SSE client needs two. About 0.1 KiB for each address.
+    connections_per_peer_max: usize = 0;
+    /// Open sessions of one peer address, counted likewise; 0 is off. One more gets 503 with `Retry-After`. About 0.1 KiB
+    /// for each address.
+    sessions_per_peer_max: usize = 0;
     /// The request target. A longer one gets 414 and the connection is closed.
     target_bytes_max: usize = 8 << 10;
     /// The request line and all header fields. A longer head gets 431 and the connection is closed.
@@ -151,6 +159,10 @@ limits! {
     body_rate_min: usize = 1 << 10;
     /// A peer that takes none of its queued output for this long is closed.
     write_timeout: Duration = Duration::from_secs(30);
+    /// How long what was sent to a TCP peer may stay unacknowledged before the connection is broken (RFC 5482, user
+    /// timeout): comments alone would take a quarter of an hour to notice that a peer is gone. The library has no safe way
+    /// to apply it: set `TCP_USER_TIMEOUT` in `Listening::on_accept`, as the binary does on Linux. 0 leaves it to the system.
+    tcp_user_timeout: Duration = Duration::from_secs(60);
     /// A kept-alive connection without a request for this long is closed; responses announce it in `Keep-Alive`.
     idle_timeout: Duration = Duration::from_secs(60);
     /// After a refusal: how long the peer may go on sending before the connection is closed.

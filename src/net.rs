@@ -1,7 +1,7 @@
-//! Sockets, time and randomness for the engine: the only file that names mio.
+//! Sockets, time and randomness for the engine: the only module that names mio.
 //!
-//! *Scope:* [`Listening`]: listeners, connections, readiness, the clock, waking up from other threads.
-//! *Not in scope:* what the bytes mean.
+//! *Scope:* [`Listening`]: connections, readiness, the clock, waking up from other threads; in its files, where to listen,
+//! taking new connections, the file of a Unix socket. *Not in scope:* what the bytes mean.
 //!
 //! ```text
 //!   ┌─▶ mio events ─▶ accept ─▶ read what is readable, 64 KiB each ─▶ Engine ─▶ actions: write, close ─┐
@@ -22,39 +22,46 @@
 //! ```
 #![allow(clippy::disallowed_methods)]
 
+mod accept;
+mod listen;
+mod stream;
+#[cfg(unix)]
+mod unix;
+
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use mio::net::{TcpListener, TcpStream};
-use mio::{Events, Interest, Poll, Registry, Token, Waker};
+use mio::{Events, Interest, Poll, Token, Waker};
 
+use crate::Now;
 use crate::engine::{Action, ConnKey, Engine, Event, Stats};
 use crate::mcp::{Peer, Principal, Server};
-use crate::{CONNECTIONS_CAP, Now};
+use accept::Accepting;
+use listen::Listener;
+use stream::Stream;
 
 pub use crate::mcp::Handle;
+pub use listen::Address;
 
 /// Fewer cost a system call more often: with 64 the loop is 9 % slower under load.
 const EVENTS_PER_POLL: usize = 1024;
-/// New connections taken before others get their turn.
-const ACCEPTS_PER_TURN: usize = 256;
-/// How long accepting rests when descriptors or memory have run out: events would not tell when they are back.
-const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
 const WAKER: Token = Token(usize::MAX);
 /// Listeners' tokens lie above all connections' tokens, which have 32 bits, or below the waker's where a word has no more.
 const LISTENER_TOKENS: usize = usize::MAX - 1024;
 
 impl Server {
-    /// Binds `address`, the first of its socket addresses that can be bound, and gets ready to serve; [`Listening::run`]
-    /// serves.
+    /// Binds `address`, `HOST:PORT` or `unix:PATH` (see [`Address`]), and gets ready to serve; [`Listening::run`] serves.
     ///
     /// # Errors
-    /// What [`TcpListener::bind`](std::net::TcpListener::bind) says, with the address in the message; `InvalidInput` if
-    /// the server was put together wrongly; `PermissionDenied` if others could reach the address, since peers are not
-    /// authenticated and [`Server::insecure_public`] was not called.
+    /// Why the address cannot be bound, in a message that begins with it and says what to change: `AddrInUse`,
+    /// `AddrNotAvailable`, `InvalidInput` if it cannot be read, and what else the system says; `PermissionDenied` also if
+    /// others could reach the address, since peers are not authenticated and [`Server::insecure_public`] was not called;
+    /// `AlreadyExists` if there is something else where the Unix socket is to be. `InvalidInput` if the server was put
+    /// together wrongly.
     ///
     /// ```
     /// # fn main() -> std::io::Result<()> {
@@ -64,7 +71,7 @@ impl Server {
     /// assert_eq!(refused.kind(), std::io::ErrorKind::PermissionDenied);
     /// # Ok(()) }
     /// ```
-    pub fn listen(self, address: impl ToSocketAddrs) -> io::Result<Listening> {
+    pub fn listen(self, address: impl Into<Address>) -> io::Result<Listening> {
         let engine = Engine::new(self, || uuid::Uuid::new_v4().as_u128());
         let engine = engine.map_err(|problem| io::Error::new(ErrorKind::InvalidInput, problem))?;
         let mut listening = Listening::new(engine)?;
@@ -72,12 +79,6 @@ impl Server {
         Ok(listening)
     }
 }
-
-/// Looks at a new connection and may say who the peer is; an error closes it.
-#[cfg(unix)]
-type AcceptHook = Box<dyn FnMut(std::os::fd::BorrowedFd<'_>, &Peer) -> io::Result<Option<Principal>> + Send>;
-#[cfg(not(unix))]
-type AcceptHook = Box<dyn FnMut((), &Peer) -> io::Result<Option<Principal>> + Send>;
 
 /// A server with its sockets, ready to run on this thread.
 ///
@@ -117,26 +118,13 @@ pub struct Listening {
     /// The last events filled their buffer: there may be more, which nothing announces a second time.
     more_events: bool,
     buffer: Vec<u8>,
-    on_accept: Option<AcceptHook>,
-    accept_again: Option<Duration>,
-    /// Accepted, but there is no room yet: only with it in hand is it known that somebody waits, so that nobody has to
-    /// make room for nobody.
-    waiting: Option<(TcpStream, Peer)>,
-    /// A descriptor to give away when there is none left to accept with: without one it cannot be seen whether anybody
-    /// waits, because accepting takes a descriptor before it looks.
-    spare: Option<Registry>,
+    accepting: Accepting,
     started: Instant,
-}
-
-struct Listener {
-    socket: TcpListener,
-    loopback: bool,
-    pending: bool,
 }
 
 struct Socket {
     key: ConnKey,
-    stream: TcpStream,
+    stream: Stream,
     /// It is in `readable`.
     listed: bool,
     /// The peer will send no more: what is there is read to its end, since no further event will tell of it.
@@ -148,7 +136,7 @@ struct Socket {
 impl Listening {
     fn new(mut engine: Engine) -> io::Result<Listening> {
         let poll = Poll::new()?;
-        let spare = Some(poll.registry().try_clone()?);
+        let accepting = Accepting::new(poll.registry())?;
         let waker = Waker::new(poll.registry(), WAKER)?;
         engine.set_waker(move || {
             // A full wake-up queue means that the loop is about to wake up.
@@ -166,10 +154,7 @@ impl Listening {
             deadline: None,
             more_events: false,
             buffer,
-            on_accept: None,
-            accept_again: None,
-            waiting: None,
-            spare,
+            accepting,
             started: Instant::now(),
         })
     }
@@ -178,39 +163,21 @@ impl Listening {
     ///
     /// # Errors
     /// As [`Server::listen`].
-    pub fn also_listen(&mut self, address: impl ToSocketAddrs) -> io::Result<()> {
-        let mut last = io::Error::new(ErrorKind::InvalidInput, "the address names no host");
-        for address in address.to_socket_addrs()? {
-            match self.bind(address) {
-                Ok(()) => return Ok(()),
-                Err(error) => last = error,
-            }
-        }
-        Err(last)
-    }
-
-    fn bind(&mut self, address: SocketAddr) -> io::Result<()> {
-        let loopback = address.ip().to_canonical().is_loopback();
-        if !loopback && !self.engine.settings().insecure_public {
-            return Err(io::Error::new(
-                ErrorKind::PermissionDenied,
-                format!(
-                    "{address} can be reached by others, and peers are not authenticated; listen on 127.0.0.1, or allow it \
-                     with --insecure-public or Server::insecure_public"
-                ),
-            ));
-        }
-        let named = |error: io::Error| io::Error::new(error.kind(), format!("{address}: {error}"));
-        let mut socket = TcpListener::bind(address).map_err(named)?;
-        let token = Token(LISTENER_TOKENS + self.listeners.len());
-        self.poll.registry().register(&mut socket, token, Interest::READABLE)?;
-        self.listeners.push(Listener { socket, loopback, pending: true });
+    pub fn also_listen(&mut self, address: impl Into<Address>) -> io::Result<()> {
+        let mut listener = Listener::bind(&address.into(), self.engine.settings().insecure_public)?;
+        listener.register(self.poll.registry(), Token(LISTENER_TOKENS + self.listeners.len()))?;
+        self.listeners.push(listener);
         Ok(())
     }
 
-    /// The addresses that are listened on, with the ports that the system chose for port 0.
+    /// The TCP addresses that are listened on, with the ports that the system chose for port 0.
     pub fn local_addrs(&self) -> impl Iterator<Item = SocketAddr> {
-        self.listeners.iter().filter_map(|listener| listener.socket.local_addr().ok())
+        self.listeners.iter().filter_map(Listener::local_addr)
+    }
+
+    /// The files of the Unix sockets that are listened on, as they were given.
+    pub fn local_paths(&self) -> impl Iterator<Item = &Path> {
+        self.listeners.iter().filter_map(Listener::path)
     }
 
     /// A hold on the server for other threads.
@@ -246,7 +213,7 @@ impl Listening {
         &mut self,
         hook: impl FnMut(std::os::fd::BorrowedFd<'_>, &Peer) -> io::Result<Option<Principal>> + Send + 'static,
     ) {
-        self.on_accept = Some(Box::new(hook));
+        self.accepting.hook = Some(Box::new(hook));
     }
 
     /// Serves on this thread until [`Handle::shutdown`].
@@ -302,7 +269,7 @@ impl Listening {
         if self.more_events || !self.readable.is_empty() {
             return Some(Duration::ZERO);
         }
-        let deadline = self.deadline.into_iter().chain(self.accept_again).min();
+        let deadline = self.deadline.into_iter().chain(self.accepting.again).min();
         deadline.map(|deadline| deadline.saturating_sub(now.mono))
     }
 
@@ -365,94 +332,10 @@ impl Listening {
         }
         if self.engine.is_stopping() {
             for listener in &mut self.listeners {
-                let _ = self.poll.registry().deregister(&mut listener.socket);
+                let _ = listener.deregister(self.poll.registry());
             }
             self.listeners.clear();
-            self.waiting = None;
-        }
-    }
-
-    fn accept(&mut self, now: Now) {
-        if self.accept_again.is_some_and(|at| at > now.mono) {
-            return;
-        }
-        self.accept_again = None;
-        for accepted in 0..ACCEPTS_PER_TURN {
-            let Some((stream, peer)) = self.waiting.take().or_else(|| self.next_waiting(now)) else {
-                return self.take_spare();
-            };
-            self.take_spare();
-            // Who has just come may have sent something already: it is looked at before anybody has to make room.
-            let crowded = self.spare.is_none()
-                || self.engine.stats().connections >= self.engine.limits().connections_max;
-            let has_room = !(crowded && accepted > 0) && self.engine.has_room();
-            if has_room && self.spare.is_some() {
-                self.welcome(now, stream, peer);
-                continue;
-            }
-            if has_room {
-                self.engine.evict_idle();
-            }
-            self.waiting = Some((stream, peer));
-            self.accept_again = Some(if accepted > 0 { now.mono } else { now.mono + ACCEPT_RETRY });
-            return;
-        }
-        self.accept_again = Some(now.mono);
-    }
-
-    /// The next peer in a listener's backlog.
-    fn next_waiting(&mut self, now: Now) -> Option<(TcpStream, Peer)> {
-        while let Some(listener) = self.listeners.iter_mut().find(|listener| listener.pending) {
-            match listener.socket.accept() {
-                Ok((stream, address)) => {
-                    let peer = Peer { address: Some(address), loopback: listener.loopback, principal: None };
-                    return Some((stream, peer));
-                }
-                Err(error) => match error.kind() {
-                    ErrorKind::WouldBlock => listener.pending = false,
-                    // It went away while it waited; the next one may be well.
-                    ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset | ErrorKind::Interrupted => {}
-                    _ if is_exhaustion(&error) && self.spare.take().is_some() => {}
-                    _ => {
-                        self.accept_again = Some(now.mono + ACCEPT_RETRY);
-                        return None;
-                    }
-                },
-            }
-        }
-        None
-    }
-
-    fn take_spare(&mut self) {
-        if self.spare.is_none() {
-            self.spare = self.poll.registry().try_clone().ok();
-        }
-    }
-
-    fn welcome(&mut self, now: Now, mut stream: TcpStream, mut peer: Peer) {
-        // Without it small replies wait up to 40 ms for the peer's delayed acknowledgement.
-        let _ = stream.set_nodelay(true);
-        #[cfg(unix)]
-        if let Some(hook) = &mut self.on_accept {
-            match hook(std::os::fd::AsFd::as_fd(&stream), &peer) {
-                Ok(principal) => peer.principal = principal,
-                Err(_) => return,
-            }
-        }
-        let key = self.engine.open(now, peer);
-        if self
-            .poll
-            .registry()
-            .register(&mut stream, Token(key.token() as usize), Interest::READABLE)
-            .is_err()
-        {
-            return self.engine.hang_up(now, key);
-        }
-        if self.sockets.len() <= key.index() {
-            self.sockets.resize_with((key.index() + 1).min(CONNECTIONS_CAP), || None);
-        }
-        if let Some(slot) = self.sockets.get_mut(key.index()) {
-            *slot = Some(Socket { key, stream, listed: false, ended: false, watches_writes: false });
+            self.accepting.waiting = None;
         }
     }
 
@@ -505,7 +388,7 @@ impl Listening {
                 Action::HalfClose(key) => {
                     if let Some(socket) = self.socket(key) {
                         // Fails if the peer is gone already, which the next read shows.
-                        let _ = socket.stream.shutdown(Shutdown::Write);
+                        let _ = socket.stream.end_output();
                     }
                     self.list_readable(key);
                 }
@@ -514,9 +397,7 @@ impl Listening {
                         *slot = None;
                     }
                     self.shrink();
-                    if self.waiting.is_some() || self.listeners.iter().any(|listener| listener.pending) {
-                        self.accept_again = Some(now.mono);
-                    }
+                    self.room_was_made(now);
                 }
                 Action::Wait(deadline) => {
                     self.deadline = deadline;
@@ -561,20 +442,6 @@ impl Listening {
     }
 }
 
-/// Descriptors or memory have run out, in this process or in the system: closing something helps, trying again does not.
-#[cfg(unix)]
-fn is_exhaustion(error: &io::Error) -> bool {
-    const ENFILE: i32 = 23;
-    const EMFILE: i32 = 24;
-    matches!(error.raw_os_error(), Some(ENFILE | EMFILE)) || error.kind() == ErrorKind::OutOfMemory
-}
-
-#[cfg(not(unix))]
-fn is_exhaustion(error: &io::Error) -> bool {
-    const WSAEMFILE: i32 = 10024;
-    error.raw_os_error() == Some(WSAEMFILE) || error.kind() == ErrorKind::OutOfMemory
-}
-
 #[cfg(unix)]
 impl std::os::fd::AsRawFd for Listening {
     fn as_raw_fd(&self) -> std::os::fd::RawFd {
@@ -591,7 +458,7 @@ impl std::fmt::Debug for Listening {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::net::TcpStream as Client;
+    use std::net::{Shutdown, TcpStream as Client};
 
     fn listening() -> (Listening, SocketAddr) {
         let listening = Server::new("test", "1").listen("127.0.0.1:0").unwrap();

@@ -8,6 +8,11 @@ use mcp_rill::engine::{Action, ConnKey, Engine};
 use mcp_rill::mcp::Peer;
 use mcp_rill::{Limits, Now, Reply, Server, Tool};
 
+/// One of three peers.
+fn peer(number: usize) -> Peer {
+    Peer { address: Some(([192, 0, 2, number as u8], 1).into()), ..Peer::default() }
+}
+
 struct Random(u64);
 
 impl Random {
@@ -26,6 +31,8 @@ fn server(replies: std::sync::mpsc::Sender<Reply>) -> Server {
         output_bytes_max: 24 << 10,
         calls_max: 4,
         sessions_max: 12,
+        sessions_per_peer_max: 5,
+        connections_per_peer_max: 8,
         ..Limits::DEFAULT
     };
     Server::new("chaos", "1")
@@ -133,7 +140,7 @@ fn whatever_comes_when_nothing_is_left_at_the_end() {
         for _ in 0..600 {
             let conn = (!conns.is_empty()).then(|| conns[random.below(conns.len())]);
             match (random.below(16), conn) {
-                (0 | 1, _) | (_, None) => conns.push(engine.open(now, Peer::default())),
+                (0 | 1, _) | (_, None) => conns.push(engine.open(now, peer(random.below(3)))),
                 (2, Some(conn)) => engine.hang_up(now, conn),
                 (3, Some(conn)) => engine.end_of_input(now, conn),
                 (4 | 5, Some(conn)) => engine.writable(now, conn),
@@ -167,5 +174,18 @@ fn whatever_comes_when_nothing_is_left_at_the_end() {
         let left = (stats.connections, stats.sessions, stats.calls, stats.buffered_bytes);
         assert_eq!(left, (0, 0, 0, 0), "seed {seed}");
         assert!(stats.sessions_opened > 0 && ids.len() > 1, "seed {seed} opened nothing");
+        // Whoever has nothing may have all again.
+        for number in 0..3 {
+            let all: Vec<ConnKey> = (0..8).map(|_| engine.open(now, peer(number))).collect();
+            for conn in &all[..5] {
+                engine.receive(now, *conn, b"GET /sse HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n");
+                assert!(engine.outgoing(*conn).starts_with(b"HTTP/1.1 200 OK\r\n"), "seed {seed}");
+            }
+            assert!(
+                all[5..].iter().all(|conn| engine.wants_read(*conn) && engine.outgoing(*conn).is_empty())
+            );
+            all.iter().for_each(|conn| engine.hang_up(now, *conn));
+            drain(&mut engine, now, random, &mut conns, &mut ids);
+        }
     }
 }

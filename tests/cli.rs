@@ -6,6 +6,9 @@
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -244,11 +247,20 @@ fn a_second_signal_ends_it_at_once() {
 fn what_is_wrong_is_said_in_one_line() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().unwrap().to_string();
-    let cases: [(&[&str], &[&str]); 15] = [
-        (&["--listen", &taken], &[&taken, "in use", "--listen"]),
+    let cases: [(&[&str], &[&str]); 24] = [
+        (&["--listen", &taken], &[&taken, "in use", "choose another port"]),
         (&["--listen", "127.0.0.1"], &["127.0.0.1", "HOST:PORT"]),
         (&["--listen", "localhost:http"], &["localhost:http", "HOST:PORT"]),
         (&["--listen", "0.0.0.0:0"], &["0.0.0.0:0", "--insecure-public"]),
+        (&["--listen", "::1:0"], &["::1:0", "[::1]:3001"]),
+        (&["--insecure-public", "--listen", "192.0.2.1:0"], &["192.0.2.1:0", "network interface"]),
+        (&["--listen", "unix:/missing/s"], &["unix:/missing/s", "/missing", "create it"]),
+        (&["--listen", concat!("unix:", env!("CARGO_MANIFEST_DIR"))], &["not a socket", "another path"]),
+        (&["--listen", "unix:/missing/s", "--socket-mode", "0888"], &["--socket-mode", "0888", "0660"]),
+        (&["--listen", "unix:/missing/s", "--socket-mode", "1777"], &["--socket-mode", "1777", "0777"]),
+        (&["--socket-mode", "0660"], &["--socket-mode", "--listen unix:PATH"]),
+        (&["--allow-uid", "1000"], &["--allow-uid", "--listen unix:PATH"]),
+        (&["--listen", "unix:/missing/s", "--allow-uid", "me"], &["--allow-uid", "me", "1000"]),
         (&["--listen"], &["--listen"]),
         (&["--frobnicate"], &["--frobnicate", "--help"]),
         (&["frobnicate"], &["frobnicate", "--help"]),
@@ -273,6 +285,115 @@ fn what_is_wrong_is_said_in_one_line() {
         }
         let hint = text.contains("HOST:PORT, such as");
         assert_eq!(hint, words.contains(&"HOST:PORT"), "{arguments:?}: {text}");
+    }
+}
+
+/// Where a test's Unix socket is, with a short path. Nothing else is in the directory.
+struct Place(PathBuf);
+
+impl Place {
+    fn new(name: &str) -> Place {
+        let path = std::env::temp_dir().join(format!("rill-cli{}-{name}", std::process::id()));
+        std::fs::create_dir(&path).unwrap();
+        Place(path)
+    }
+
+    fn socket(&self) -> String {
+        self.0.join("s").to_str().unwrap().to_owned()
+    }
+
+    fn listen(&self) -> String {
+        format!("unix:{}", self.socket())
+    }
+
+    /// The first line of the answer to a request; nothing if the connection is closed without one.
+    fn ask(&self) -> String {
+        let mut socket = UnixStream::connect(self.socket()).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        // It may be closed already.
+        let _ = socket.write_all(b"HEAD /sse HTTP/1.0\r\nHost: any\r\n\r\n");
+        let mut text = Vec::new();
+        match socket.read_to_end(&mut text) {
+            Err(error) if error.kind() != ErrorKind::ConnectionReset => panic!("{error}"),
+            _ => String::from_utf8(text).unwrap().lines().next().unwrap_or_default().to_owned(),
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+const OK: &str = "HTTP/1.1 200 OK";
+
+#[test]
+fn it_listens_on_a_unix_socket_and_removes_it() {
+    let place = Place::new("listens");
+    let arguments = ["--listen", &place.listen(), "--socket-mode", "0660"];
+    let mut running = Running::start(&arguments);
+    assert!(running.said.contains(&format!("  {}\n", place.listen())), "{}", running.said);
+    let example = format!("curl -N --unix-socket '{}' http://localhost/sse\n", place.socket());
+    assert!(running.said.contains(&example), "{}", running.said);
+    let mode = std::fs::symlink_metadata(place.socket()).unwrap().permissions().mode();
+    assert_eq!(mode & 0o7777, 0o660);
+    assert_eq!(place.ask(), OK);
+
+    // Another one does not take it away.
+    let second = output(&arguments);
+    assert_eq!(second.status.code(), Some(2));
+    let text = String::from_utf8(second.stderr).unwrap();
+    assert!(text.contains(&place.socket()) && text.contains("another server listens"), "{text}");
+    assert_eq!(place.ask(), OK);
+
+    // One that is killed leaves its file, and the next one replaces it.
+    running.guard.signal("KILL");
+    running.guard.exit_code();
+    assert!(std::fs::symlink_metadata(place.socket()).is_ok());
+    let mut running = Running::start(&arguments);
+    assert_eq!(place.ask(), OK);
+    running.guard.signal("TERM");
+    assert_eq!(running.guard.exit_code(), Some(0));
+    assert_eq!(std::fs::read_dir(&place.0).unwrap().count(), 0);
+}
+
+#[test]
+fn it_listens_on_unix_sockets_and_ports_at_once() {
+    let place = Place::new("both");
+    let running = Running::start(&[&ANY[..], &["--listen", &place.listen()]].concat());
+    assert_eq!(running.urls.len(), 1, "{}", running.said);
+    assert!(running.said.contains(&place.listen()), "{}", running.said);
+    assert_eq!(place.ask(), OK);
+    running.open();
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn users_are_known_and_refused_by_their_uid() {
+    use std::os::unix::fs::MetadataExt;
+    let own = std::fs::metadata("/proc/self").unwrap().uid();
+    let other = (own + 1).to_string();
+    for (arguments, answer) in [
+        (&["--peer-uid"][..], OK),
+        (&["--allow-uid", &other, "--allow-uid", &own.to_string()], OK),
+        (&["--allow-uid", &other], ""),
+    ] {
+        let place = Place::new(&format!("uid{}{}", arguments.len(), answer.len()));
+        let listen = place.listen();
+        let running = Running::start(&[&ANY[..], &["--listen", &listen], arguments].concat());
+        assert_eq!(place.ask(), answer, "{arguments:?}");
+        // It is said of Unix sockets only; and whoever is known opens sessions for himself.
+        let stream = running.open();
+        assert_eq!(running.post(&stream.endpoint, PING), "202");
+        if answer == OK {
+            let mut socket = UnixStream::connect(place.socket()).unwrap();
+            socket.set_read_timeout(Some(PATIENCE)).unwrap();
+            socket.write_all(post(&stream.endpoint, PING).as_bytes()).unwrap();
+            let mut status = [0; 12];
+            socket.read_exact(&mut status).unwrap();
+            assert_eq!(&status, b"HTTP/1.1 400", "a session of nobody is not a session of that user");
+        }
     }
 }
 

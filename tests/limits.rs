@@ -6,9 +6,9 @@ mod common;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use common::http::{self, call, get, ping, post_head, request};
+use common::http::{self, call, get, mcp_post, ping, post_head, request};
 use common::{Seen, Sock, Stream, World, demo};
-use mcp_rill::{Limits, Server, Tool};
+use mcp_rill::{Limits, Peer, Server, Tool};
 use serde_json::{Value, json};
 
 type Tests = &'static [fn()];
@@ -34,6 +34,15 @@ const TESTED: &[(&str, Tests)] = &[
         ],
     ),
     ("sessions_max", &[one_session_more_gets_503]),
+    (
+        "connections_per_peer_max",
+        &[
+            one_connection_of_a_peer_more_gets_503,
+            a_peers_idle_connection_makes_room_for_its_next,
+            no_more_of_a_peers_connections_are_told_than_it_may_have,
+        ],
+    ),
+    ("sessions_per_peer_max", &[one_session_of_a_peer_more_gets_503]),
     ("target_bytes_max", &[a_longer_target_gets_414]),
     ("head_bytes_max", &[a_longer_head_gets_431]),
     ("headers_max", &[one_header_more_gets_431]),
@@ -65,7 +74,7 @@ const TESTED: &[(&str, Tests)] = &[
 ];
 
 /// Limits whose tests need questions or threads: those are in `tests/calls.rs` and `tests/notices.rs`; or Streamable HTTP:
-/// those are in `tests/streamable.rs` and `tests/stateless/`.
+/// those are in `tests/streamable.rs` and `tests/stateless/`; or the binary applies them: `src/cli/peers.rs`.
 const ELSEWHERE: &[&str] = &[
     "batch_max",
     "session_idle_timeout",
@@ -80,6 +89,7 @@ const ELSEWHERE: &[&str] = &[
     "question_timeout",
     "listens_max",
     "request_state_ttl",
+    "tcp_user_timeout",
 ];
 
 #[test]
@@ -365,6 +375,122 @@ fn one_session_more_gets_503() {
     assert!(response.keeps_alive());
     world.reset(streams[1].sock);
     world.open_sse_on(sock, "/sse");
+    world.quiesce();
+}
+
+/// A peer of that address.
+fn at(address: &str) -> Peer {
+    Peer { address: Some(format!("{address}:1").parse().unwrap()), ..common::local() }
+}
+
+/// A connection that is within a request.
+fn busy(world: &mut World, address: &str) -> Sock {
+    let sock = world.connect_as(at(address));
+    world.send(sock, "GET ");
+    sock
+}
+
+#[test]
+fn one_connection_of_a_peer_more_gets_503() {
+    let mut world = world(|limits| limits.connections_per_peer_max = 2);
+    let stream = world.connect_as(at("192.0.2.1"));
+    let post = busy(&mut world, "192.0.2.1");
+    let stream = world.open_sse_on(stream, "/sse");
+    // Nothing was asked yet: it is told at once, and does not hold its place until it asks.
+    let more = world.connect_as(at("192.0.2.1"));
+    let response = refused(&mut world, more);
+    assert_busy(&response, "connections_per_peer_max");
+    assert_eq!(world.stats().refused, 1);
+    // Others are others, and who has no address is not counted.
+    busy(&mut world, "192.0.2.2");
+    for _ in 0..3 {
+        let sock = world.connect_as(Peer { unix: true, ..Peer::default() });
+        world.send(sock, "GET ");
+        assert!(!world.ended(sock));
+    }
+    // One network of IPv6 is one peer.
+    busy(&mut world, "[2001:db8::1]");
+    busy(&mut world, "[2001:db8::2]");
+    let more = world.connect_as(at("[2001:db8::3]"));
+    assert_busy(&refused(&mut world, more), "connections_per_peer_max");
+    // Closing makes room, even while others are still being told that there was none.
+    world.reset(post);
+    let again = world.connect_as(at("192.0.2.1"));
+    assert_eq!(world.call(&stream, again, &ping(1))["id"], 1);
+    world.quiesce();
+}
+
+#[test]
+fn a_peers_idle_connection_makes_room_for_its_next() {
+    let mut world = world(|limits| limits.connections_per_peer_max = 2);
+    let others = world.connect_as(at("192.0.2.2"));
+    world.advance(MS * 10);
+    busy(&mut world, "192.0.2.1");
+    let idle = world.connect_as(at("192.0.2.1"));
+    world.advance(MS * 10);
+    let next = world.connect_as(at("192.0.2.1"));
+    assert!(world.closed(idle) && !world.closed(others));
+    // What has just come may have sent something that was not read yet: it stays.
+    let more = world.connect_as(at("192.0.2.1"));
+    assert_busy(&refused(&mut world, more), "connections_per_peer_max");
+    world.send(next, get("/x"));
+    assert_eq!(world.response(next).status, 404);
+    world.quiesce();
+}
+
+#[test]
+fn no_more_of_a_peers_connections_are_told_than_it_may_have() {
+    let mut world = world(|limits| limits.connections_per_peer_max = 3);
+    for _ in 0..3 {
+        busy(&mut world, "192.0.2.1");
+    }
+    let told: Vec<Sock> = (0..3).map(|_| world.connect_as(at("192.0.2.1"))).collect();
+    let untold = world.connect_as(at("192.0.2.1"));
+    assert!(world.closed(untold) && world.take_text(untold).is_empty());
+    for sock in &told {
+        assert_busy(&world.response(*sock), "connections_per_peer_max");
+        assert!(!world.closed(*sock), "it lingers until the peer has read that");
+    }
+    assert_eq!(world.stats().connections, 6);
+    // Who has read it leaves the place to the next one who is told.
+    world.half_close(told[0]);
+    assert!(world.closed(told[0]));
+    let more = world.connect_as(at("192.0.2.1"));
+    assert_busy(&refused(&mut world, more), "connections_per_peer_max");
+    world.quiesce();
+}
+
+#[test]
+fn one_session_of_a_peer_more_gets_503() {
+    let mut world = world(|limits| limits.sessions_per_peer_max = 2);
+    let socks = [(); 3].map(|()| world.connect_as(at("192.0.2.1")));
+    world.open_sse_on(socks[0], "/sse");
+    // Both transports count.
+    let params =
+        r#"{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"t","version":"1"}}"#;
+    let initialize = mcp_post(None, &request(0, "initialize", params));
+    let id = |response: http::Response| response.header("Mcp-Session-Id").unwrap().to_owned();
+    let delete =
+        |id: &str| format!("DELETE /mcp HTTP/1.1\r\nHost: localhost\r\nMcp-Session-Id: {id}\r\n\r\n");
+    world.send(socks[1], &initialize);
+    let first = id(world.response(socks[1]));
+    for request in [&get("/sse"), &initialize] {
+        world.send(socks[2], request);
+        let response = world.response(socks[2]);
+        assert_busy(&response, "sessions_per_peer_max");
+        assert!(response.keeps_alive());
+    }
+    let other = world.connect_as(at("192.0.2.2"));
+    world.open_sse_on(other, "/sse");
+    // The end of each makes room.
+    world.reset(socks[0]);
+    world.send(socks[2], &initialize);
+    let second = id(world.response(socks[2]));
+    world.send(socks[1], delete(&first));
+    assert_eq!(world.response(socks[1]).status, 200);
+    world.open_sse_on(socks[1], "/sse");
+    world.send(socks[2], delete(&second));
+    assert_eq!(world.response(socks[2]).status, 200);
     world.quiesce();
 }
 

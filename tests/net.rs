@@ -5,7 +5,7 @@
 #![allow(clippy::disallowed_methods)]
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -386,15 +386,60 @@ fn an_address_that_others_can_reach_needs_a_word() {
 #[test]
 fn what_cannot_be_listened_on_is_named() {
     let taken = TcpListener::bind(ANY).unwrap();
-    let addr = taken.local_addr().unwrap();
-    let error = server().listen(addr).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::AddrInUse);
-    assert!(error.to_string().contains(&addr.to_string()), "{error}");
-    assert_eq!(server().listen("no address").unwrap_err().kind(), ErrorKind::InvalidInput);
-    let none: &[SocketAddr] = &[];
-    assert_eq!(server().listen(none).unwrap_err().kind(), ErrorKind::InvalidInput);
+    let taken = taken.local_addr().unwrap().to_string();
+    let cases: [(&str, ErrorKind, &str); 9] = [
+        (&taken, ErrorKind::AddrInUse, "another port"),
+        // A network that is for documentation (RFC 5737).
+        ("192.0.2.1:0", ErrorKind::AddrNotAvailable, "no network interface"),
+        ("no address", ErrorKind::InvalidInput, "HOST:PORT"),
+        ("127.0.0.1", ErrorKind::InvalidInput, "HOST:PORT"),
+        ("127.0.0.1:65536", ErrorKind::InvalidInput, "HOST:PORT"),
+        (":3001", ErrorKind::InvalidInput, "HOST:PORT"),
+        ("::1", ErrorKind::InvalidInput, "in brackets"),
+        ("::1:0", ErrorKind::InvalidInput, "in brackets"),
+        ("[::1]", ErrorKind::InvalidInput, "HOST:PORT"),
+    ];
+    for (address, kind, advice) in cases {
+        let error = server().insecure_public().listen(address).unwrap_err();
+        let text = error.to_string();
+        assert_eq!(error.kind(), kind, "{text}");
+        assert!(text.starts_with(&format!("{address}: ")) && text.contains(advice), "{text}");
+    }
+    let error = server().listen("host.invalid:0").unwrap_err().to_string();
+    assert!(error.starts_with("host.invalid:0: the host name is not known"), "{error}");
     let error = server().limits(Limits { connections_max: 1, ..Limits::DEFAULT }).listen(ANY).unwrap_err();
     assert!(error.to_string().contains("connections_max"), "{error}");
+}
+
+#[test]
+fn an_address_can_be_said_in_many_ways() {
+    let ip = IpAddr::from([127, 0, 0, 1]);
+    let mut listening = server().listen(("localhost", 0)).unwrap();
+    listening.also_listen((ip, 0)).unwrap();
+    listening.also_listen(SocketAddr::new(ip, 0)).unwrap();
+    listening.also_listen(String::from("localhost:0")).unwrap();
+    let ports: Vec<u16> = listening.local_addrs().map(|address| address.port()).collect();
+    assert!(ports.len() == 4 && ports.iter().all(|port| *port != 0), "{ports:?}");
+}
+
+/// Where there is no IPv6 there is nothing to see.
+#[test]
+fn all_addresses_are_those_of_both_kinds() {
+    let Ok(mut listening) = server().insecure_public().listen("[::]:0") else { return };
+    let (tell, told) = mpsc::channel();
+    #[cfg(unix)]
+    listening.on_accept(move |_, peer| {
+        tell.send(peer.address.unwrap().ip()).unwrap();
+        Ok(None)
+    });
+    let running = Running::start(listening);
+    let four = IpAddr::from([127, 0, 0, 1]);
+    for ip in [four, IpAddr::from(Ipv6Addr::LOCALHOST)] {
+        let Ok(_) = TcpStream::connect((ip, running.addr.port())) else { continue };
+        // Not as ::ffff:127.0.0.1: an address has one name.
+        #[cfg(unix)]
+        assert_eq!(told.recv().unwrap(), ip);
+    }
 }
 
 #[cfg(unix)]

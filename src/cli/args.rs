@@ -3,9 +3,11 @@
 use std::ffi::OsString;
 
 use lexopt::Arg;
+use mcp_rill::net::Address;
 use mcp_rill::{Limits, Settings};
 
 use super::Failure;
+use super::peers::Admission;
 
 /// What is to be done.
 #[derive(Debug)]
@@ -18,7 +20,8 @@ pub(super) enum Command {
 /// The options of `serve`.
 #[derive(Debug, Default)]
 pub(super) struct Serve {
-    pub(super) listen: Vec<String>,
+    pub(super) listen: Vec<Address>,
+    pub(super) admission: Admission,
     pub(super) settings: Settings,
     pub(super) limits: Limits,
 }
@@ -33,7 +36,10 @@ Usage: mcp-rill [serve] [OPTIONS]
 With no options it serves a demo on http://127.0.0.1:3001/mcp, and to older clients on /sse.
 
 Options:
-  --listen ADDR         Listen on HOST:PORT; may be given several times [127.0.0.1:3001]
+  --listen ADDR         Listen on HOST:PORT or unix:PATH; may be given several times [127.0.0.1:3001]
+  --socket-mode MODE    The mode of Unix sockets, in octal digits [0600]
+  --peer-uid            Bind sessions on Unix sockets to the user who opens them (Linux)
+  --allow-uid UID       The same, and refuse all other users; may be given several times (Linux)
   --mcp-path PATH       Where clients of Streamable HTTP connect to [/mcp]
   --sse-path PATH       Where clients of HTTP+SSE open their stream [/sse]
   --message-path PATH   Where clients of HTTP+SSE post their messages [/messages]
@@ -62,13 +68,17 @@ pub(super) fn help() -> String {
 pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, Failure> {
     let mut parser = lexopt::Parser::from_args(arguments);
     let mut serve = Serve::default();
+    let mut socket_mode = None;
     let mut first = true;
     while let Some(argument) = parser.next()? {
         match argument {
             Arg::Short('h') | Arg::Long("help") => return Ok(Command::Help),
             Arg::Short('V') | Arg::Long("version") => return Ok(Command::Version),
             Arg::Value(command) if first && command == "serve" => {}
-            Arg::Long("listen") => serve.listen.push(text(&mut parser)?),
+            Arg::Long("listen") => serve.listen.push(text(&mut parser)?.into()),
+            Arg::Long("socket-mode") => socket_mode = Some(mode(&text(&mut parser)?)?),
+            Arg::Long("peer-uid") => serve.admission.by_uid = true,
+            Arg::Long("allow-uid") => serve.admission.uids.push(uid(&text(&mut parser)?)?),
             Arg::Long("mcp-path") => serve.settings.mcp_path = text(&mut parser)?,
             Arg::Long("sse-path") => serve.settings.sse_path = text(&mut parser)?,
             Arg::Long("message-path") => serve.settings.message_path = text(&mut parser)?,
@@ -82,14 +92,51 @@ pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Com
         first = false;
     }
     if serve.listen.is_empty() {
-        serve.listen.push(DEFAULT_ADDRESS.to_owned());
+        serve.listen.push(DEFAULT_ADDRESS.into());
     }
+    apply_to_sockets(&mut serve, socket_mode)?;
     Ok(Command::Serve(Box::new(serve)))
 }
 
 fn text(parser: &mut lexopt::Parser) -> Result<String, Failure> {
     let value = parser.value()?;
     value.into_string().map_err(|value| Failure(format!("`{}` is not UTF-8", value.to_string_lossy())))
+}
+
+fn mode(digits: &str) -> Result<u32, Failure> {
+    let octal = !digits.is_empty() && digits.bytes().all(|byte| (b'0'..b'8').contains(&byte));
+    let mode = u32::from_str_radix(digits, 8).ok().filter(|mode| octal && *mode <= 0o777);
+    mode.ok_or_else(|| {
+        Failure(format!("--socket-mode {digits}: write octal digits up to 0777, such as 0660"))
+    })
+}
+
+fn uid(digits: &str) -> Result<u32, Failure> {
+    digits.parse().map_err(|_| Failure(format!("--allow-uid {digits}: write a number, such as 1000")))
+}
+
+/// What was said of Unix sockets is said of each; of none it would have no effect.
+fn apply_to_sockets(serve: &mut Serve, socket_mode: Option<u32>) -> Result<(), Failure> {
+    let mut count = 0;
+    for address in &mut serve.listen {
+        if let Address::Unix { mode, .. } = address {
+            *mode = socket_mode.unwrap_or(*mode);
+            count += 1;
+        }
+    }
+    serve.admission.check()?;
+    let Admission { uids, by_uid } = &serve.admission;
+    let options = [
+        ("--socket-mode", socket_mode.is_some()),
+        ("--peer-uid", *by_uid),
+        ("--allow-uid", !uids.is_empty()),
+    ];
+    match options.iter().find(|(_, given)| *given && count == 0) {
+        Some((option, _)) => {
+            Err(Failure(format!("{option} is about Unix sockets, and there is no --listen unix:PATH")))
+        }
+        None => Ok(()),
+    }
 }
 
 fn set_limit(limits: &mut Limits, assignment: &str) -> Result<(), Failure> {

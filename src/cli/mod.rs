@@ -4,6 +4,7 @@
 
 mod args;
 mod demo;
+mod peers;
 mod serve;
 
 use std::io::Write;

@@ -4,9 +4,10 @@
 
 use uuid::Uuid;
 
+use super::peers::Share;
 use super::routes::{self, Route};
 use super::sse::STREAM_FIELDS;
-use super::{Engine, Open};
+use super::{Connection, Engine, Open};
 use crate::Now;
 use crate::http::conn::{Answer, Reply};
 use crate::http::head::{Framing, Head};
@@ -28,7 +29,7 @@ impl Engine {
         };
         let refusal = match route {
             Route::StreamHead | Route::McpGet | Route::McpDelete => None,
-            Route::Stream { .. } => self.no_room_for_session(),
+            Route::Stream { .. } => self.no_room_for_session(conn),
             Route::McpPost | Route::Message { .. } => self.no_room_for_body(head),
         };
         let Some(reason) = refusal else { return Ok(session) };
@@ -47,13 +48,17 @@ impl Engine {
         self.sessions.len() - self.alone
     }
 
-    /// Why no other session can be opened now, if that is so.
-    pub(super) fn no_room_for_session(&self) -> Option<String> {
+    /// Why no other session can be opened now on that connection, if that is so.
+    pub(super) fn no_room_for_session(&self, conn: Key) -> Option<String> {
         let (limits, spent) = (&self.shared.limits, self.spent_bytes());
+        let has_all = |conn: &Connection| self.peers.has_all(&conn.peer, Share::Session, limits);
         if self.stopping.is_some() {
             Some("the server is shutting down".to_owned())
         } else if self.sessions_open() >= limits.sessions_max {
             Some(format!("all {} sessions are in use (limit sessions_max)", limits.sessions_max))
+        } else if self.conns.get(conn).is_some_and(has_all) {
+            let max = limits.sessions_per_peer_max;
+            Some(format!("this address has {max} sessions (limit sessions_per_peer_max)"))
         } else {
             (spent >= limits.buffered_bytes_max)
                 .then(|| format!("{spent} bytes are buffered (limit buffered_bytes_max)"))

@@ -10,7 +10,10 @@
 //!  one output over its cap ─▶ that connection is closed
 //! ```
 
+use std::time::Duration;
+
 use super::{Engine, Event};
+use crate::mcp::Peer;
 use crate::slab::Key;
 
 impl Engine {
@@ -32,8 +35,15 @@ impl Engine {
     /// Closes the connection that has been idle longest between two requests; says whether there was one. For drivers
     /// that run out of descriptors.
     pub fn evict_idle(&mut self) -> bool {
-        let idle = self.conns.iter().filter(|(_, conn)| !conn.closing);
-        let longest = idle.filter_map(|(key, conn)| Some((conn.http.idle_since()?, key))).min();
+        self.evict(|_, _| true)
+    }
+
+    /// The same among those connections, by their peer and the time since which they are idle.
+    pub(super) fn evict(&mut self, may: impl Fn(&Peer, Duration) -> bool) -> bool {
+        let open = self.conns.iter().filter(|(_, conn)| !conn.closing);
+        let idle = open.filter_map(|(key, conn)| Some((conn.http.idle_since()?, key, &conn.peer)));
+        let longest =
+            idle.filter(|(since, _, peer)| may(peer, *since)).map(|(since, key, _)| (since, key)).min();
         longest.is_some_and(|(_, key)| {
             self.close(key);
             true

@@ -8,6 +8,7 @@
 //!                                      └─ cancelled, session over ──▶ end_call, and no response
 //! ```
 
+use super::peers::Share;
 use super::{Engine, Event};
 use crate::Now;
 use crate::http::head::Head;
@@ -169,6 +170,7 @@ impl Engine {
         self.session_timers.clear(&mut self.sessions, key);
         let Some(open) = self.sessions.remove(key) else { return };
         self.by_id.remove(&open.session.id);
+        self.peers.remove(peer, Share::Session);
         self.service.closed(SessionKey(key));
         // What was said to it finds nobody, but its calls' deadlines are to be forgotten.
         self.flush(self.now);

@@ -58,6 +58,7 @@ mod deliver;
 mod lives;
 mod negotiate;
 mod observe;
+mod peers;
 mod post;
 mod routes;
 mod shutdown;
@@ -85,6 +86,7 @@ use crate::{Limits, Now};
 use calls::OpenCall;
 use deliver::Held;
 use lives::Life;
+use peers::{Peers, Share};
 use post::Post;
 use turn::Turn;
 
@@ -146,6 +148,7 @@ pub struct Engine {
     /// The slot of each session; its entry repeats the id.
     by_id: HashMap<Uuid, u32>,
     calls: Slab<OpenCall>,
+    peers: Peers,
     outbox: Outbox,
     /// What is in the outbox may be for the connection whose turn it is: it stays there until that turn is over.
     deferring: bool,
@@ -166,6 +169,8 @@ pub struct Engine {
 struct Connection {
     http: Conn,
     peer: Peer,
+    /// As what it is counted.
+    share: Share,
     /// The session whose stream this is.
     session: Option<Key>,
     /// The requests of which the answer is awaited on this connection.
@@ -217,7 +222,8 @@ impl Linked for Open {
 
 impl Engine {
     /// An engine for `server`. `new_id` gives the random bits of session ids, and first those of a
-    /// [`StateKey`](crate::StateKey): they must be unpredictable, from the operating system, except in tests. (Version and variant bits of RFC 9562 are set here.)
+    /// [`StateKey`]: they must be unpredictable, from the operating system, except in tests. (Version and variant bits of
+    /// RFC 9562 are set here.)
     ///
     /// # Errors
     /// What is wrong with the server: a name used twice, a schema that is not JSON, paths that cannot be, limits that
@@ -243,6 +249,7 @@ impl Engine {
             session_timers: Timers::default(),
             by_id: HashMap::new(),
             calls: Slab::default(),
+            peers: Peers::default(),
             outbox: Outbox::default(),
             deferring: false,
             ready: VecDeque::new(),
@@ -284,13 +291,15 @@ impl Engine {
         self.observer = Some(Box::new(observer));
     }
 
-    /// A peer connected.
+    /// A peer connected. At `connections_per_peer_max` its connection idle longest is closed, or this one is refused.
     pub fn open(&mut self, now: Now, peer: Peer) -> ConnKey {
         self.at(now);
         self.stats.connections_opened += 1;
+        let share = self.share_of(&peer);
         let key = self.conns.insert(Connection {
             http: Conn::new(now),
             peer,
+            share,
             session: None,
             post: None,
             held: None,
@@ -301,6 +310,7 @@ impl Engine {
             paused: false,
             closing: false,
         });
+        self.count_in(key);
         self.schedule(key);
         ConnKey(key)
     }
@@ -545,6 +555,7 @@ impl Engine {
         self.timers.clear(&mut self.conns, key);
         let Some(mut conn) = self.conns.remove(key) else { return };
         conn.http.release(&mut self.shared);
+        self.peers.remove(&conn.peer, conn.share);
         self.held_bytes -= conn.held.map_or(0, |held| held.bytes());
         self.held_bytes -= conn.post.as_ref().map_or(0, |post| post.held_bytes());
         if let Some(post) = conn.post.filter(|post| post.alone) {

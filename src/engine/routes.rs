@@ -175,7 +175,8 @@ pub(crate) fn value_of<'a>(parameter: &'a str, name: &str) -> Option<&'a str> {
 fn check_host(head: &Head<'_>, settings: &Settings, peer: &Peer) -> Result<(), Answer> {
     let Some(host) = head.host.map(|host| host.name) else { return Ok(()) };
     let listed = settings.hosts.iter().any(|allowed| allowed.eq_ignore_ascii_case(host));
-    if listed || is_address(host) || (peer.loopback && host.eq_ignore_ascii_case("localhost")) {
+    let local = peer.unix || (peer.loopback && host.eq_ignore_ascii_case("localhost"));
+    if listed || local || is_address(host) {
         return Ok(());
     }
     Err(Answer::text(

@@ -11,6 +11,7 @@
 //! ```
 
 use super::admit::id_text;
+use super::peers::Share;
 use super::routes;
 use super::{Engine, Event, Open};
 use crate::Now;
@@ -28,6 +29,7 @@ impl Engine {
         let mut text = uuid::Uuid::encode_buffer();
         let text = id_text(id, &mut text);
         let Some(entry) = self.conns.get_mut(conn) else { return };
+        self.peers.add(&entry.peer, Share::Session, &self.shared.limits);
         let session = Session::new(id, entry.peer.principal.clone());
         let key = self.sessions.insert(Open {
             session,

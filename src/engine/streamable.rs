@@ -17,6 +17,7 @@
 use super::admit::id_text;
 use super::lives::Life;
 use super::negotiate::{Accepted, Version};
+use super::peers::Share;
 use super::post::Post;
 use super::routes::{self, refusal};
 use super::sse::STREAM_FIELDS;
@@ -196,11 +197,12 @@ impl Engine {
     }
 
     fn begin_session(&mut self, now: Now, conn: Key) -> Result<Key, Answer> {
-        if let Some(reason) = self.no_room_for_session() {
+        if let Some(reason) = self.no_room_for_session(conn) {
             return Err(routes::as_error(self.busy(&reason)));
         }
         let id = self.next_id();
         let peer = self.conns.get(conn).map(|conn| conn.peer.clone()).unwrap_or_default();
+        self.peers.add(&peer, Share::Session, &self.shared.limits);
         let session = Session::new(id, peer.principal.clone());
         let key = self.sessions.insert(Open {
             session,

@@ -403,6 +403,12 @@ impl Conn {
         false
     }
 
+    /// Refuses the connection before its first request: 503, and close.
+    pub(crate) fn turn_away(&mut self, now: Now, shared: &mut Shared, reason: String) {
+        self.refuse(shared, &Refusal::new(503, reason), false);
+        self.settle(now, true, shared);
+    }
+
     /// Whether the socket is to be read. While it is not, the bytes stay in the kernel and slow the peer down.
     pub fn wants_read(&self) -> bool {
         !self.stalled && !self.eof && !matches!(self.state, State::Closed)

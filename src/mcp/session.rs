@@ -49,6 +49,8 @@ pub struct Peer {
     pub address: Option<SocketAddr>,
     /// Whether the listener is bound to a loopback address, so that `localhost` is a name for it.
     pub loopback: bool,
+    /// Whether it came over a Unix socket, which no web page can reach, so that requests may name any host.
+    pub unix: bool,
     /// Who it is, if the transport knows that already.
     pub principal: Option<Principal>,
 }

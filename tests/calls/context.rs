@@ -51,6 +51,7 @@ fn a_handler_knows_its_request_in_every_run_and_on_every_thread() {
     let peer = Peer {
         address: Some("127.0.0.1:5555".parse().unwrap()),
         loopback: true,
+        unix: false,
         principal: Some(Principal::new("ada")),
     };
     let stream_sock = world.connect_as(peer.clone());

@@ -1,0 +1,149 @@
+//! From a listener's backlog to a connection of the engine.
+//!
+//! *Scope:* when to accept, what to do when there is no room or no descriptor, the hook that looks at new sockets.
+//! *Not in scope:* who has to make room (the engine decides).
+//!
+//! ```text
+//!  backlog ─▶ accept ─┬─ room ──▶ hook ──▶ Engine::open
+//!                     └─ none ──▶ kept in hand; an idle one is closed ──▶ again when there is room
+//! ```
+
+use std::io::{self, ErrorKind};
+use std::time::Duration;
+
+use mio::event::Source;
+use mio::{Interest, Registry, Token};
+
+use super::stream::Stream;
+use super::{Listening, Socket};
+use crate::mcp::{Peer, Principal};
+use crate::{CONNECTIONS_CAP, Now};
+
+/// New connections taken before others get their turn.
+const ACCEPTS_PER_TURN: usize = 256;
+/// How long accepting rests when descriptors or memory have run out: events would not tell when they are back.
+const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+
+/// Looks at a new connection and may say who the peer is; an error closes it.
+#[cfg(unix)]
+type AcceptHook = Box<dyn FnMut(std::os::fd::BorrowedFd<'_>, &Peer) -> io::Result<Option<Principal>> + Send>;
+#[cfg(not(unix))]
+type AcceptHook = Box<dyn FnMut((), &Peer) -> io::Result<Option<Principal>> + Send>;
+
+/// What accepting remembers between turns.
+pub(super) struct Accepting {
+    pub(super) hook: Option<AcceptHook>,
+    /// When to try again without any event.
+    pub(super) again: Option<Duration>,
+    /// Accepted, but there is no room yet: only with it in hand is it known that somebody waits, so that nobody has to
+    /// make room for nobody.
+    pub(super) waiting: Option<(Stream, Peer)>,
+    /// A descriptor to give away when there is none left to accept with: without one it cannot be seen whether anybody
+    /// waits, because accepting takes a descriptor before it looks.
+    spare: Option<Registry>,
+}
+
+impl Accepting {
+    pub(super) fn new(registry: &Registry) -> io::Result<Accepting> {
+        Ok(Accepting { hook: None, again: None, waiting: None, spare: Some(registry.try_clone()?) })
+    }
+}
+
+impl Listening {
+    pub(super) fn accept(&mut self, now: Now) {
+        if self.accepting.again.is_some_and(|at| at > now.mono) {
+            return;
+        }
+        self.accepting.again = None;
+        for accepted in 0..ACCEPTS_PER_TURN {
+            let Some((stream, peer)) = self.accepting.waiting.take().or_else(|| self.next_waiting(now))
+            else {
+                return self.take_spare();
+            };
+            self.take_spare();
+            // Who has just come may have sent something already: it is looked at before anybody has to make room.
+            let crowded = self.accepting.spare.is_none()
+                || self.engine.stats().connections >= self.engine.limits().connections_max;
+            let has_room = !(crowded && accepted > 0) && self.engine.has_room();
+            if has_room && self.accepting.spare.is_some() {
+                self.welcome(now, stream, peer);
+                continue;
+            }
+            if has_room {
+                self.engine.evict_idle();
+            }
+            self.accepting.waiting = Some((stream, peer));
+            self.accepting.again = Some(if accepted > 0 { now.mono } else { now.mono + ACCEPT_RETRY });
+            return;
+        }
+        self.accepting.again = Some(now.mono);
+    }
+
+    /// A connection was closed, so whoever waits is looked at in the next turn.
+    pub(super) fn room_was_made(&mut self, now: Now) {
+        if self.accepting.waiting.is_some() || self.listeners.iter().any(|listener| listener.pending) {
+            self.accepting.again = Some(now.mono);
+        }
+    }
+
+    /// The next peer in a listener's backlog.
+    fn next_waiting(&mut self, now: Now) -> Option<(Stream, Peer)> {
+        while let Some(listener) = self.listeners.iter_mut().find(|listener| listener.pending) {
+            match listener.accept() {
+                Ok(accepted) => return Some(accepted),
+                Err(error) => match error.kind() {
+                    ErrorKind::WouldBlock => listener.pending = false,
+                    // It went away while it waited; the next one may be well.
+                    ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset | ErrorKind::Interrupted => {}
+                    _ if is_exhaustion(&error) && self.accepting.spare.take().is_some() => {}
+                    _ => {
+                        self.accepting.again = Some(now.mono + ACCEPT_RETRY);
+                        return None;
+                    }
+                },
+            }
+        }
+        None
+    }
+
+    fn take_spare(&mut self) {
+        if self.accepting.spare.is_none() {
+            self.accepting.spare = self.poll.registry().try_clone().ok();
+        }
+    }
+
+    fn welcome(&mut self, now: Now, mut stream: Stream, mut peer: Peer) {
+        #[cfg(unix)]
+        if let Some(hook) = &mut self.accepting.hook {
+            match hook(std::os::fd::AsFd::as_fd(&stream), &peer) {
+                Ok(principal) => peer.principal = principal,
+                Err(_) => return,
+            }
+        }
+        let key = self.engine.open(now, peer);
+        let token = Token(key.token() as usize);
+        if stream.register(self.poll.registry(), token, Interest::READABLE).is_err() {
+            return self.engine.hang_up(now, key);
+        }
+        if self.sockets.len() <= key.index() {
+            self.sockets.resize_with((key.index() + 1).min(CONNECTIONS_CAP), || None);
+        }
+        if let Some(slot) = self.sockets.get_mut(key.index()) {
+            *slot = Some(Socket { key, stream, listed: false, ended: false, watches_writes: false });
+        }
+    }
+}
+
+/// Descriptors or memory have run out, in this process or in the system: closing something helps, trying again does not.
+#[cfg(unix)]
+fn is_exhaustion(error: &io::Error) -> bool {
+    const ENFILE: i32 = 23;
+    const EMFILE: i32 = 24;
+    matches!(error.raw_os_error(), Some(ENFILE | EMFILE)) || error.kind() == ErrorKind::OutOfMemory
+}
+
+#[cfg(not(unix))]
+fn is_exhaustion(error: &io::Error) -> bool {
+    const WSAEMFILE: i32 = 10024;
+    error.raw_os_error() == Some(WSAEMFILE) || error.kind() == ErrorKind::OutOfMemory
+}
