@@ -110,12 +110,24 @@ impl Conn {
             Framing::Chunked => None,
         };
         let body = length.and_then(|length| after.get(..length));
-        match (handler.head(&head), body) {
-            (Verdict::Refuse(answer), _) if head.expect_continue => {
+        self.extra = handler.extra(&head);
+        let verdict = match handler.head(&head) {
+            Verdict::TurnAway(answer) => {
+                let max = handler.shared().limits.linger_bytes_max;
+                if length.is_none_or(|length| length > max) {
+                    self.answer(now, &answer, To { keep_alive: false, ..to }, handler.shared());
+                    return end;
+                }
+                Verdict::Refuse(answer)
+            }
+            verdict => verdict,
+        };
+        match (verdict, body) {
+            (Verdict::Refuse(answer) | Verdict::TurnAway(answer), _) if head.expect_continue => {
                 self.answer(now, &answer, To { keep_alive: false, ..to }, handler.shared());
                 end
             }
-            (Verdict::Refuse(answer), Some(body)) => {
+            (Verdict::Refuse(answer) | Verdict::TurnAway(answer), Some(body)) => {
                 self.answer(now, &answer, to, handler.shared());
                 end + body.len()
             }
@@ -130,7 +142,7 @@ impl Conn {
                     (bytes.len(), length.map(|length| length.saturating_add(bytes.len())));
                 let refused = match verdict {
                     Verdict::Read => None,
-                    Verdict::Refuse(answer) => Some(answer),
+                    Verdict::Refuse(answer) | Verdict::TurnAway(answer) => Some(answer),
                 };
                 let heard = Nanos::of(now);
                 let pending = Pending { decoder, head_len, to, total, received: 0, heard, refused };
@@ -201,7 +213,8 @@ impl Conn {
 
     fn deliver<H: Handler>(&mut self, now: Now, head: &Head<'_>, body: &[u8], handler: &mut H) {
         let to = To::of(head);
-        let mut reply = Reply { output: &mut self.output, to, outcome: Outcome::None };
+        let extra = self.extra.as_deref();
+        let mut reply = Reply { output: &mut self.output, extra, to, outcome: Outcome::None };
         handler.request(head, body, &mut reply);
         if reply.outcome == Outcome::None {
             // A request without an answer would hang its peer, and the next answer would be taken for this one's.
@@ -219,11 +232,14 @@ impl Conn {
     }
 
     fn answer(&mut self, now: Now, answer: &Answer, to: To, shared: &mut Shared) {
-        answer.write(shared, &mut self.output, to);
+        answer.write(shared, &mut self.output, to, self.extra.as_deref());
         self.answered(now, State::after(to));
     }
 
     fn answered(&mut self, now: Now, state: State) {
+        if !matches!(state, State::Waiting(_)) {
+            self.extra = None;
+        }
         self.state = state;
         self.since = Nanos::of(now);
         self.fresh = false;
@@ -234,7 +250,9 @@ impl Conn {
         let retry: &[(&str, &str)] = if refusal.status == 503 { &[("Retry-After", "1")] } else { &[] };
         let response = Response { headers: retry, ..Response::text(refusal.status, &refusal.reason) };
         shared.refused(refusal.status, refusal.reason.as_bytes());
-        shared.respond(&mut self.output, &response, To { head_only, keep_alive: false, chunks: false });
+        let to = To { head_only, keep_alive: false, chunks: false };
+        shared.respond(&mut self.output, &response, to, self.extra.as_deref());
+        self.extra = None;
         self.state = State::Closing;
     }
 

@@ -32,7 +32,7 @@ use super::advance::budget_spent;
 use super::body::Decoder;
 use super::exchange::write_chunk;
 use super::head::{Head, Search};
-use super::response::{Response, Shared, TEXT, To};
+use super::response::{Extra, Response, Shared, TEXT, To};
 use crate::buffer::Buffer;
 use crate::timers::Nanos;
 use crate::{Limits, Now};
@@ -44,6 +44,12 @@ pub trait Handler {
 
     /// The head is whole and lawful. Decides before the body is read; called once for each request.
     fn head(&mut self, head: &Head<'_>) -> Verdict;
+
+    /// Fields that every response to this request gets, whoever writes it; asked before [`head`](Handler::head).
+    fn extra(&mut self, head: &Head<'_>) -> Option<Box<Extra>> {
+        let _ = head;
+        None
+    }
 
     /// The request is whole. It is to be answered through `reply`; if it is not, the peer gets 500.
     fn request(&mut self, head: &Head<'_>, body: &[u8], reply: &mut Reply<'_>);
@@ -57,6 +63,9 @@ pub enum Verdict {
     /// Read the body but keep none of it, then answer with this. A peer that waits for `100 Continue` gets it at once
     /// instead, and the connection is closed, because it may send the body or not (RFC 9110 §10.1.1).
     Refuse(Box<Answer>),
+    /// The same for a short body. One longer than `linger_bytes_max`, or of unknown length, is not waited for: the
+    /// answer is sent at once and the connection closed. For peers that are owed nothing.
+    TurnAway(Box<Answer>),
 }
 
 /// A [`Response`] that owns its parts, to be sent later.
@@ -83,7 +92,7 @@ impl Answer {
         }
     }
 
-    pub(super) fn write(&self, shared: &mut Shared, output: &mut Buffer, to: To) {
+    pub(super) fn write(&self, shared: &mut Shared, output: &mut Buffer, to: To, extra: Option<&Extra>) {
         let headers: Vec<(&str, &str)> =
             self.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let response = Response {
@@ -92,8 +101,10 @@ impl Answer {
             content_type: self.content_type.as_deref(),
             body: &self.body,
         };
-        shared.refused(self.status, &self.body);
-        shared.respond(output, &response, to);
+        if self.status >= 400 {
+            shared.refused(self.status, &self.body);
+        }
+        shared.respond(output, &response, to, extra);
     }
 
     /// Adds a header field.
@@ -107,6 +118,7 @@ impl Answer {
 #[derive(Debug)]
 pub struct Reply<'a> {
     pub(super) output: &'a mut Buffer,
+    pub(super) extra: Option<&'a Extra>,
     pub(super) to: To,
     pub(super) outcome: Outcome,
 }
@@ -123,21 +135,21 @@ impl Reply<'_> {
     /// Answers with a whole response. Does nothing if the request was answered before.
     pub fn send(&mut self, shared: &mut Shared, response: &Response<'_>) {
         if self.begin(Outcome::Sent) {
-            shared.respond(self.output, response, self.to);
+            shared.respond(self.output, response, self.to, self.extra);
         }
     }
 
     /// Answers with an [`Answer`]. Does nothing if the request was answered before.
     pub fn answer(&mut self, shared: &mut Shared, answer: &Answer) {
         if self.begin(Outcome::Sent) {
-            answer.write(shared, self.output, self.to);
+            answer.write(shared, self.output, self.to, self.extra);
         }
     }
 
     /// Answers with `202 Accepted` and the text `Accepted`. Does nothing if the request was answered before.
     pub fn accepted(&mut self, shared: &mut Shared) {
         if self.begin(Outcome::Sent) {
-            shared.accept(self.output, self.to);
+            shared.accept(self.output, self.to, self.extra);
         }
     }
 
@@ -156,7 +168,7 @@ impl Reply<'_> {
             return false;
         }
         self.to.keep_alive = false;
-        shared.respond_stream(self.output, content_type, headers, |out| {
+        shared.respond_stream(self.output, content_type, headers, self.extra, |out| {
             if opens {
                 first(out);
             }
@@ -204,6 +216,8 @@ pub struct Conn {
     /// of the content. Empty between requests.
     pub(super) input: Buffer,
     pub(super) output: Buffer,
+    /// What the response to the present request gets besides its own fields; `None` between two requests.
+    pub(super) extra: Option<Box<Extra>>,
     /// When the present wait began.
     pub(super) since: Nanos,
     /// When the peer last took output, or there was none.
@@ -253,6 +267,7 @@ impl Conn {
             state: State::new_head(),
             input: Buffer::default(),
             output: Buffer::default(),
+            extra: None,
             since: Nanos::of(now),
             wrote: Nanos::of(now),
             dropped: 0,
@@ -534,6 +549,6 @@ mod tests {
 
     #[test]
     fn a_connection_is_small() {
-        assert!(size_of::<Conn>() <= 64, "{}", size_of::<Conn>());
+        assert!(size_of::<Conn>() <= 72, "{}", size_of::<Conn>());
     }
 }

@@ -34,7 +34,7 @@ impl Conn {
     pub fn respond(&mut self, now: Now, shared: &mut Shared, response: &Response<'_>) {
         if let State::Waiting(to) = self.state {
             let quiet = self.output.is_empty();
-            shared.respond(&mut self.output, response, to);
+            shared.respond(&mut self.output, response, to, self.extra.as_deref());
             self.over(now, to, quiet, shared);
         }
     }
@@ -53,10 +53,10 @@ impl Conn {
             self.wrote = Nanos::of(now);
         }
         if to.chunks {
-            shared.respond_chunks(&mut self.output, content_type, headers, to);
+            shared.respond_chunks(&mut self.output, content_type, headers, to, self.extra.as_deref());
             self.state = State::Chunks(to);
         } else {
-            shared.respond_stream(&mut self.output, content_type, headers, |_| {});
+            shared.respond_stream(&mut self.output, content_type, headers, self.extra.as_deref(), |_| {});
             self.state = State::Stream;
         }
     }
@@ -74,6 +74,7 @@ impl Conn {
 
     fn over(&mut self, now: Now, to: super::response::To, quiet: bool, shared: &mut Shared) {
         self.state = State::after(to);
+        self.extra = None;
         self.since = Nanos::of(now);
         self.fresh = false;
         if self.input.is_empty() || !matches!(self.state, State::Head { .. }) {

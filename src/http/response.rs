@@ -88,7 +88,7 @@ impl Shared {
 
     /// Writes a whole response (RFC 9112 §6: with a `Content-Length` unless the status forbids a body).
     pub fn write(&self, out: &mut Vec<u8>, response: &Response<'_>, to: To) {
-        write_response(out, &self.date, &self.limits, response, to);
+        write_response(out, &self.date, &self.limits, response, to, None);
     }
 
     /// Remembers a refusal until someone asks: a log wants to know, and a connection has no log.
@@ -102,18 +102,24 @@ impl Shared {
     }
 
     /// Appends `202 Accepted` with the body `Accepted`: the answer to every message that was taken, so it is one copy.
-    pub(crate) fn accept(&mut self, output: &mut Buffer, to: To) {
-        if to.keep_alive && !to.head_only {
+    pub(crate) fn accept(&mut self, output: &mut Buffer, to: To, extra: Option<&Extra>) {
+        if to.keep_alive && !to.head_only && extra.is_none() {
             output.append(&mut self.pool, &self.accepted);
         } else {
-            self.respond(output, &ACCEPTED, to);
+            self.respond(output, &ACCEPTED, to, extra);
         }
     }
 
     /// Appends a response to a connection's output.
-    pub(crate) fn respond(&mut self, output: &mut Buffer, response: &Response<'_>, to: To) {
+    pub(crate) fn respond(
+        &mut self,
+        output: &mut Buffer,
+        response: &Response<'_>,
+        to: To,
+        extra: Option<&Extra>,
+    ) {
         let Shared { pool, limits, date, .. } = self;
-        output.write(pool, |out| write_response(out, date, limits, response, to));
+        output.write(pool, |out| write_response(out, date, limits, response, to, extra));
     }
 
     /// Appends the head of a response whose body lasts until the connection is closed (RFC 9112 §6.3, rule 8: an SSE
@@ -123,6 +129,7 @@ impl Shared {
         output: &mut Buffer,
         content_type: &str,
         headers: &[(&str, &str)],
+        extra: Option<&Extra>,
         first: impl FnOnce(&mut Vec<u8>),
     ) {
         let Shared { pool, date, .. } = self;
@@ -130,6 +137,7 @@ impl Shared {
             begin(out, date, 200);
             field(out, "Content-Type", content_type);
             headers.iter().for_each(|(name, value)| field(out, name, value));
+            write_extra(out, extra);
             out.extend_from_slice(b"Connection: close\r\n\r\n");
             first(out);
         });
@@ -142,12 +150,14 @@ impl Shared {
         content_type: &str,
         headers: &[(&str, &str)],
         to: To,
+        extra: Option<&Extra>,
     ) {
         let Shared { pool, date, limits, .. } = self;
         output.write(pool, |out| {
             begin(out, date, 200);
             field(out, "Content-Type", content_type);
             headers.iter().for_each(|(name, value)| field(out, name, value));
+            write_extra(out, extra);
             out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
             write_connection(out, limits, to);
         });
@@ -182,6 +192,31 @@ impl To {
             keep_alive: head.keep_alive,
             chunks: head.version == Version::Http11,
         }
+    }
+}
+
+/// Header fields for every response to one request, also those that are written before or after its handler has a say:
+/// a body that is too long, a stream that begins later.
+///
+/// ```
+/// use mcp_rill::http::response::Extra;
+/// let extra = Extra::new(&[("Vary", "Origin"), ("X-Forged", "a\r\nSet-Cookie: b")]);
+/// assert_eq!(extra.as_bytes(), b"Vary: Origin\r\nX-Forged: a  Set-Cookie: b\r\n");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Extra(Box<[u8]>);
+
+impl Extra {
+    /// These fields in this order. Control bytes in values are replaced by spaces.
+    pub fn new(fields: &[(&str, &str)]) -> Extra {
+        let mut lines = Vec::new();
+        fields.iter().for_each(|(name, value)| field(&mut lines, name, value));
+        Extra(lines.into())
+    }
+
+    /// The field lines as they are sent.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
     }
 }
 
@@ -291,7 +326,14 @@ fn civil(mut days: u64) -> (u64, usize, u64) {
     (year, month, days + 1)
 }
 
-fn write_response(out: &mut Vec<u8>, date: &[u8], limits: &Limits, response: &Response<'_>, to: To) {
+fn write_response(
+    out: &mut Vec<u8>,
+    date: &[u8],
+    limits: &Limits,
+    response: &Response<'_>,
+    to: To,
+    extra: Option<&Extra>,
+) {
     let Response { status, headers, content_type, body } = *response;
     begin(out, date, status);
     // RFC 9110 §8.6 forbids the length with 1xx and 204; with 304 it would describe another response.
@@ -305,9 +347,16 @@ fn write_response(out: &mut Vec<u8>, date: &[u8], limits: &Limits, response: &Re
         out.extend_from_slice(b"\r\n");
     }
     headers.iter().for_each(|(name, value)| field(out, name, value));
+    write_extra(out, extra);
     write_connection(out, limits, to);
     if has_body && !to.head_only {
         out.extend_from_slice(body);
+    }
+}
+
+fn write_extra(out: &mut Vec<u8>, extra: Option<&Extra>) {
+    if let Some(Extra(lines)) = extra {
+        out.extend_from_slice(lines);
     }
 }
 

@@ -439,3 +439,71 @@ fn the_default_limits_are_exact() {
         }
     }
 }
+
+/// `linger_bytes_max` at the limit and one past it.
+#[test]
+fn who_is_turned_away_is_not_listened_to() {
+    let limits = Limits { linger_bytes_max: 10, ..SMALL };
+    let away = |framing: &str, body: &str| {
+        let input = format!("POST /away HTTP/1.1\r\nHost: a\r\n{framing}\r\n\r\n{body}");
+        let outcome = run_all_ways("away", &limits, input.as_bytes(), false);
+        let all = responses(&outcome.output, "POST");
+        assert_eq!(all.len(), 1);
+        (all[0].status, all[0].header("Connection").unwrap().to_owned(), outcome.ended)
+    };
+    assert_eq!(away("Content-Length: 10", "0123456789"), (401, "keep-alive".to_owned(), false));
+    let gone = (401, "close".to_owned(), true);
+    assert_eq!(away("Content-Length: 11", "0123456789"), gone);
+    assert_eq!(away("Content-Length: 11", ""), gone, "the body is not waited for");
+    assert_eq!(away("Transfer-Encoding: chunked", ""), gone);
+    assert_eq!(away("Content-Length: 10\r\nExpect: 100-continue", ""), gone);
+    let whole = run_all_ways(
+        "away, then another",
+        &limits,
+        &[b"GET /away HTTP/1.1\r\nHost: a\r\n\r\n", GET].concat(),
+        true,
+    );
+    assert_eq!(responses(&whole.output, "GET").iter().map(|r| r.status).collect::<Vec<_>>(), [401, 200]);
+}
+
+#[test]
+fn extra_fields_are_on_every_response_to_that_request_and_no_other() {
+    let extras = |request: &str| {
+        let marked = request.replacen("Host: a\r\n", "Host: a\r\nX-Extra: yes\r\n", 1);
+        let input = [GET, marked.as_bytes(), GET].concat();
+        let outcome = run_all_ways(request, &SMALL, &input, true);
+        let all = responses(&outcome.output, "GET");
+        all.iter().map(|response| response.header("X-Extra").is_some()).collect::<Vec<_>>()
+    };
+    let get = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
+    for path in ["/", "/refuse", "/away", "/silent", "/accepted"] {
+        assert_eq!(extras(&get(path)), [false, true, false], "{path}");
+    }
+    for path in ["/close", "/stream"] {
+        assert_eq!(extras(&get(path)), [false, true], "{path}");
+    }
+    let chunked = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+    assert_eq!(extras(&format!("{chunked}ff\r\n")), [false, true], "413");
+    assert_eq!(extras(&format!("{chunked}x\r\n")), [false, true], "400");
+}
+
+#[test]
+fn extra_fields_are_on_responses_that_come_later() {
+    let wait = b"GET /wait HTTP/1.1\r\nHost: a\r\nX-Extra: yes\r\n\r\n";
+    let mut wire = Wire::new(SMALL);
+    wire.feed(at(0), wait);
+    wire.conn.respond(at(1), &mut wire.handler.shared, &mcp_rill::http::response::Response::new(200));
+    wire.drain(at(1));
+    wire.feed(at(2), wait);
+    wire.conn.begin_chunks(at(3), &mut wire.handler.shared, "text/plain", &[]);
+    wire.conn.end_chunks(at(3), &mut wire.handler.shared);
+    wire.drain(at(3));
+    wire.feed(at(4), GET);
+    wire.drain(at(4));
+    wire.feed(at(5), b"POST / HTTP/1.1\r\nHost: a\r\nX-Extra: yes\r\nContent-Length: 5\r\n\r\n");
+    wire.expire(at(100));
+    wire.drain(at(100));
+    let all = responses(&wire.output, "GET");
+    let seen: Vec<_> = all.iter().map(|r| (r.status, r.header("X-Extra").is_some())).collect();
+    assert_eq!(seen, [(200, true), (200, true), (200, false), (408, true)]);
+}

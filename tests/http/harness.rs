@@ -5,7 +5,7 @@ use std::time::Duration;
 use mcp_rill::http::body::Decoder;
 use mcp_rill::http::conn::{After, Answer, Conn, Handler, Reply, Verdict};
 use mcp_rill::http::head::{Fields, Head, Search};
-use mcp_rill::http::response::{Response, Shared, parse_response};
+use mcp_rill::http::response::{Extra, Response, Shared, parse_response};
 use mcp_rill::{Limits, Now};
 
 /// Bounds small enough to try every split of an input that reaches them.
@@ -31,7 +31,8 @@ pub(crate) struct Seen {
     pub(crate) body: Vec<u8>,
 }
 
-/// What it does is told by the path: `/refuse`, `/silent`, `/accepted`, `/close`, `/stream`; any other is echoed.
+/// What it does is told by the path: `/refuse`, `/away`, `/silent`, `/accepted`, `/close`, `/stream`, `/wait`; any other is
+/// echoed. Responses to a request with `X-Extra` get that field back.
 pub(crate) struct Recorder {
     pub(crate) shared: Shared,
     pub(crate) heads: usize,
@@ -53,12 +54,17 @@ impl Handler for Recorder {
         self.heads += 1;
         match head.path {
             "/refuse" => Verdict::Refuse(Box::new(Answer::text(404, "refused"))),
+            "/away" => Verdict::TurnAway(Box::new(Answer::text(401, "who are you?"))),
             _ => Verdict::Read,
         }
     }
 
+    fn extra(&mut self, head: &Head<'_>) -> Option<Box<Extra>> {
+        head.header_str("x-extra").map(|value| Box::new(Extra::new(&[("X-Extra", value)])))
+    }
+
     fn request(&mut self, head: &Head<'_>, body: &[u8], reply: &mut Reply<'_>) {
-        assert_ne!(head.path, "/refuse", "a refused request reached the handler");
+        assert!(!["/refuse", "/away"].contains(&head.path), "a refused request reached the handler");
         self.seen.push(Seen {
             method: head.method.to_owned(),
             target: head.target.to_owned(),
@@ -69,6 +75,7 @@ impl Handler for Recorder {
         match head.path {
             "/silent" => {}
             "/accepted" => reply.accepted(shared),
+            "/wait" => reply.wait(),
             "/close" => {
                 reply.close();
                 reply.send(shared, &Response::text(200, "bye"));
