@@ -74,9 +74,9 @@ pub use mcp::Typed;
 pub use mcp::uri::Vars;
 pub use mcp::{
     Annotations, Arguments, CacheScope, Call, CallError, Capabilities, ClientInfo, Completer, Content,
-    Deferred, Elicited, Full, Handle, Icon, IntoPrompt, IntoResource, IntoToolResult, Json, Level, Partial,
-    Peer, Principal, Prompt, PromptArgument, PromptMessage, PromptResult, Reply, Resource, ResourceContents,
-    ResourceTemplate, Result, Revision, Role, Root, Sample, Sampled, Server, Settings, StateKey, Tool,
-    ToolChoice, ToolResult, ToolUse,
+    Deferred, Denied, Elicited, Full, Handle, HttpRequest, Icon, IntoPrompt, IntoResource, IntoToolResult,
+    Json, Level, Partial, Peer, Principal, Prompt, PromptArgument, PromptMessage, PromptResult,
+    ProtectedResource, Reply, Resource, ResourceContents, ResourceTemplate, Result, Revision, Role, Root,
+    Sample, Sampled, Server, Settings, StateKey, Tokens, Tool, ToolChoice, ToolResult, ToolUse,
 };
 pub use timers::Now;

@@ -72,7 +72,8 @@ macro_rules! limits {
 }
 
 limits! {
-    /// Bytes of all peers together: bodies being received, output not yet taken, kept calls. When spent, new bodies
+    /// Bytes of all peers together: bodies being received, output not yet taken, kept calls, and where a hook authorizes the
+    /// heads of what is open. When spent, new bodies
     /// and sessions get 503 with `Retry-After`; if output or calls take it further, the connection that holds most is
     /// closed, or its unfinished request gets 503, or the session with the most kept for its calls is ended. This is the
     /// worst case for peers' data.
@@ -167,7 +168,8 @@ limits! {
     idle_timeout: Duration = Duration::from_secs(60);
     /// After a refusal: how long the peer may go on sending before the connection is closed.
     linger_timeout: Duration = Duration::from_secs(2);
-    /// After a refusal: how much the peer may go on sending before the connection is closed.
+    /// After a refusal: how much the peer may go on sending before the connection is closed. Who is not let in, and announces
+    /// a longer body than this, is refused and closed at once.
     linger_bytes_max: usize = 256 << 10;
     /// How long a session of Streamable HTTP may be unused: without a request, an open call, an open stream. Then it ends,
     /// and its id gets 404.

@@ -59,7 +59,8 @@ impl Server {
     /// # Errors
     /// Why the address cannot be bound, in a message that begins with it and says what to change: `AddrInUse`,
     /// `AddrNotAvailable`, `InvalidInput` if it cannot be read, and what else the system says; `PermissionDenied` also if
-    /// others could reach the address, since peers are not authenticated and [`Server::insecure_public`] was not called;
+    /// others could reach the address and peers are not authenticated, as long as neither [`Server::authorize`] nor
+    /// [`Server::insecure_public`] was called;
     /// `AlreadyExists` if there is something else where the Unix socket is to be. `InvalidInput` if the server was put
     /// together wrongly.
     ///
@@ -164,7 +165,8 @@ impl Listening {
     /// # Errors
     /// As [`Server::listen`].
     pub fn also_listen(&mut self, address: impl Into<Address>) -> io::Result<()> {
-        let mut listener = Listener::bind(&address.into(), self.engine.settings().insecure_public)?;
+        let public = self.engine.settings().insecure_public || self.engine.authenticates();
+        let mut listener = Listener::bind(&address.into(), public)?;
         listener.register(self.poll.registry(), Token(LISTENER_TOKENS + self.listeners.len()))?;
         self.listeners.push(listener);
         Ok(())

@@ -5,7 +5,8 @@
 //!
 //! ```text
 //! # Why it is so.
-//! set page_items_max=2 base_path=/mcp      limits, paths, allow_host=…, allow_origin=…, tools=streaming
+//! set page_items_max=2 base_path=/mcp      limits, paths, allow_host=…, allow_origin=…, tools=streaming, node_id=…, cors=on,
+//!                                          resource=URL,SERVER, token=NAME:TOKEN (a `guest` may not POST)
 //! session 1                                connection 1 opens a stream (in full: sse.txt)
 //! 2> GET /x HTTP/1.1                       connection 2 sends: a head's lines and chunks end in CR LF, other bodies have
 //!                                          LF between lines
@@ -34,7 +35,7 @@ use std::time::Duration;
 
 use common::{Cut, DATE, Sock, World, demo};
 use mcp_rill::net::Handle;
-use mcp_rill::{Limits, Server, Settings};
+use mcp_rill::{Denied, Limits, ProtectedResource, Server, Settings, Tokens};
 
 /// One step of a transcript.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,7 +94,7 @@ fn parse(text: &str) -> Vec<Step> {
 
 fn server(steps: &[Step]) -> Server {
     let (mut limits, mut settings) = (Limits::DEFAULT, Settings::default());
-    let mut streams = false;
+    let (mut streams, mut tokens) = (false, Vec::new());
     let sets = steps.iter().filter_map(|step| match step {
         Step::Set(text) => Some(text),
         _ => None,
@@ -108,11 +109,28 @@ fn server(steps: &[Step]) -> Server {
             "tools" => streams = value == "streaming",
             "allow_host" => settings.hosts.push(value),
             "allow_origin" => settings.origins.push(value),
+            "cors" => settings.cors = value == "on",
+            "node_id" => settings.node_id = value,
+            "resource" => {
+                let (resource, server) = value.split_once(',').unwrap();
+                settings.resource = Some(ProtectedResource::new(resource, server).scope("notes:read"));
+            }
+            "token" => tokens.push(value),
             limit => limits.set(limit, &value).unwrap(),
         }
     }
     let server = if streams { demo::streaming(demo::server()) } else { demo::server() };
-    server.limits(limits).settings(settings)
+    let server = server.limits(limits).settings(settings);
+    if tokens.is_empty() {
+        return server;
+    }
+    let tokens = Tokens::read(&tokens.join("\n")).unwrap();
+    server.authorize(move |request| match tokens.authorize(request)? {
+        guest if guest.name() == "guest" && request.method() == "POST" => {
+            Err(Denied::insufficient_scope("notes:write", "guests may only read"))
+        }
+        principal => Ok(principal),
+    })
 }
 
 /// Lines of requests as bytes.
@@ -186,8 +204,8 @@ impl Format {
         if let Some(length) = line.strip_prefix("Content-Length: ") {
             self.length = Some(length.parse().unwrap());
         }
-        // `100 Continue` has neither a body nor a length.
-        if line == "HTTP/1.1 100 Continue" {
+        // These have neither a body nor a length.
+        if line == "HTTP/1.1 100 Continue" || line == "HTTP/1.1 204 No Content" {
             self.length = Some(0);
         }
         self.chunked |= line == "Transfer-Encoding: chunked";
@@ -484,10 +502,16 @@ fn learn_ids(expected: &str, got: &str, ids: &mut Vec<String>) {
     let next = id_names().nth(ids.len()).unwrap();
     // A head names the id once more, before the endpoint does.
     if let Some(at) = expected.contains(&next).then(|| got.find("Mcp-Session-Id: ")).flatten() {
-        let id = got[at + "Mcp-Session-Id: ".len()..].get(..36).unwrap_or_default();
+        let line = got[at + "Mcp-Session-Id: ".len()..].lines().next().unwrap();
+        let id = uuid_of(line);
         assert!(uuid::Uuid::try_parse(id).is_ok_and(|id| id.get_version_num() == 4), "`{id}` is no v4 UUID");
         ids.push(id.to_owned());
     }
+}
+
+/// A session's id without the name of its node.
+fn uuid_of(id: &str) -> &str {
+    id.get(id.len().saturating_sub(36)..).unwrap_or_default()
 }
 
 /// The expected text with the placeholders filled from what is known and, for the date, from what came.
@@ -504,7 +528,7 @@ fn fill(expected: &str, got: &str, ids: &[String]) -> String {
 }
 
 fn to_placeholders(line: &str, ids: &mut Vec<String>) -> String {
-    if let Some(id) = line.strip_prefix("Mcp-Session-Id: ")
+    if let Some(id) = line.strip_prefix("Mcp-Session-Id: ").map(uuid_of)
         && !ids.iter().any(|known| known == id)
     {
         ids.push(id.to_owned());

@@ -4,6 +4,7 @@
 
 use uuid::Uuid;
 
+use super::ids::{Whose, owner_hint, read_id};
 use super::peers::Share;
 use super::routes::{self, Route};
 use super::sse::STREAM_FIELDS;
@@ -75,10 +76,10 @@ impl Engine {
             .then(|| format!("{spent} bytes are buffered (limit buffered_bytes_max)"))
     }
 
-    /// The session of that id, if it belongs to the connection's principal: a stranger's looks like an unknown one.
+    /// The session of that id, if it belongs to the request's principal: a stranger's looks like an unknown one.
     pub(super) fn find_session(&self, conn: Key, id: &str) -> Option<(Key, &Open)> {
         let principal = self.conns.get(conn).and_then(|conn| conn.peer.principal.as_ref());
-        let id = read_id(id)?;
+        let Whose::Ours(id) = read_id(id, &self.settings.node_id) else { return None };
         let (key, open) = self.sessions.at(*self.by_id.get(&id)?)?;
         (open.session.id == id && open.session.principal() == principal).then_some((key, open))
     }
@@ -91,12 +92,14 @@ impl Engine {
             stream.is_some_and(|stream| !stream.closing && stream.http.is_stream())
         };
         let found = self.find_session(conn, id).filter(|(_, open)| lives(open));
-        found.map(|(key, _)| key).ok_or_else(|| Answer::text(400, "No transport found for sessionId"))
+        found.map(|(key, _)| key).ok_or_else(|| {
+            let hint = owner_hint(id, &self.settings.node_id);
+            Answer::text(400, format!("No transport found for sessionId{hint}"))
+        })
     }
 
     pub(super) fn serve(&mut self, now: Now, conn: Key, head: &Head<'_>, body: &[u8], reply: &mut Reply<'_>) {
-        let Some(peer) = self.conns.get(conn).map(|conn| &conn.peer) else { return };
-        match routes::route(head, &self.settings, peer) {
+        match routes::route(head, &self.settings) {
             Ok(Route::Stream { query }) => self.open_session(now, conn, query, reply),
             Ok(Route::StreamHead) => {
                 reply.stream(&mut self.shared, sse::MEDIA_TYPE, &STREAM_FIELDS, |_| {});
@@ -116,15 +119,4 @@ impl Engine {
     pub(super) fn next_id(&mut self) -> Uuid {
         uuid::Builder::from_random_bytes((self.new_id)().to_be_bytes()).into_uuid()
     }
-}
-
-/// A session id as it is sent out.
-pub(super) fn id_text(id: Uuid, room: &mut [u8; 45]) -> &str {
-    id.hyphenated().encode_lower(room)
-}
-
-/// A session id as it was sent out: 36 characters, lower case.
-fn read_id(text: &str) -> Option<Uuid> {
-    let lawful = text.len() == 36 && !text.bytes().any(|byte| byte.is_ascii_uppercase());
-    lawful.then(|| Uuid::try_parse(text).ok()).flatten()
 }

@@ -52,9 +52,12 @@
 //! ```
 
 mod admit;
+mod authorize;
 mod budget;
 mod calls;
+mod cors;
 mod deliver;
+mod ids;
 mod lives;
 mod negotiate;
 mod observe;
@@ -78,11 +81,13 @@ use uuid::Uuid;
 use crate::http::conn::{After, Conn};
 use crate::http::response::Shared;
 use crate::mcp::{
-    CallKey, Dispatch, Handle, Jobs, Mailbox, Outbox, Peer, Server, Service, Session, Settings, StateKey,
+    Authorize, CallKey, Dispatch, Handle, Jobs, Mailbox, Outbox, Peer, Server, Service, Session, Settings,
+    StateKey,
 };
 use crate::slab::{Key, Slab};
 use crate::timers::{Link, Linked, Nanos, Timers};
 use crate::{Limits, Now};
+use authorize::Admitted;
 use calls::OpenCall;
 use deliver::Held;
 use lives::Life;
@@ -137,6 +142,7 @@ pub struct Engine {
     service: Box<dyn Service>,
     new_id: Box<dyn FnMut() -> u128 + Send>,
     observer: Option<Observer>,
+    authorize: Option<Authorize>,
     conns: Slab<Connection>,
     timers: Timers,
     /// Sessions, and what stands in for them while a request without one is open.
@@ -157,7 +163,8 @@ pub struct Engine {
     service_due: Option<Duration>,
     mailbox: Arc<Mailbox>,
     jobs: Arc<Jobs>,
-    /// Bytes in all [`Connection::held`], in the replies of all [`Post`]s, and in the ids of all calls.
+    /// Bytes in all [`Connection::held`], in the replies of all [`Post`]s, in the ids of all calls, and in the heads that are
+    /// kept to be asked about again.
     held_bytes: usize,
     /// No room for another connection until there is a good deal of it.
     full: bool,
@@ -168,9 +175,12 @@ pub struct Engine {
 /// One connection.
 struct Connection {
     http: Conn,
+    /// Who is at the other end; the principal is that of the present request.
     peer: Peer,
     /// As what it is counted.
     share: Share,
+    /// Only where a hook says who that is.
+    admitted: Option<Box<Admitted>>,
     /// The session whose stream this is.
     session: Option<Key>,
     /// The requests of which the answer is awaited on this connection.
@@ -229,7 +239,8 @@ impl Engine {
     /// What is wrong with the server: a name used twice, a schema that is not JSON, paths that cannot be, limits that
     /// contradict each other.
     pub fn new(server: Server, mut new_id: impl FnMut() -> u128 + Send + 'static) -> Result<Engine, String> {
-        let server = server.checked()?;
+        let mut server = server.checked()?;
+        let authorize = server.authorize.take();
         let (settings, limits) = (server.settings.clone(), server.limits.clone());
         let mailbox = Arc::new(Mailbox::new(limits.mailbox_max));
         let jobs = Arc::new(Jobs::new(&limits));
@@ -242,6 +253,7 @@ impl Engine {
             service,
             new_id: Box::new(new_id),
             observer: None,
+            authorize,
             conns: Slab::default(),
             timers: Timers::default(),
             sessions: Slab::default(),
@@ -300,6 +312,7 @@ impl Engine {
             http: Conn::new(now),
             peer,
             share,
+            admitted: None,
             session: None,
             post: None,
             held: None,
@@ -367,6 +380,9 @@ impl Engine {
         if self.mailbox.has_mail() || self.service_due.is_some_and(|due| due <= now.mono) {
             self.service.tick(now, &mut self.outbox);
             self.flush(now);
+            if self.mailbox.take_reauthorize() {
+                self.reauthorize();
+            }
             if let Some(grace) = self.mailbox.take_shutdown() {
                 self.shutdown(now, grace);
             }
@@ -448,6 +464,11 @@ impl Engine {
         &self.shared.limits
     }
 
+    /// Whether a hook says who may send requests.
+    pub fn authenticates(&self) -> bool {
+        self.authorize.is_some()
+    }
+
     /// The HTTP settings in force.
     pub fn settings(&self) -> &Settings {
         &self.settings
@@ -491,19 +512,6 @@ impl Engine {
     fn at(&mut self, now: Now) {
         self.now = now;
         self.shared.at(now);
-    }
-
-    fn report_refusals(&mut self, key: Key) {
-        for refusal in self.shared.take_refusals() {
-            self.stats.refused += 1;
-            if let (Some(observer), Some(conn)) = (&mut self.observer, self.conns.get(key)) {
-                observer(&Event::Refused {
-                    peer: &conn.peer,
-                    status: refusal.status,
-                    reason: &refusal.reason,
-                });
-            }
-        }
     }
 
     fn enqueue(&mut self, key: Key) {
@@ -557,6 +565,7 @@ impl Engine {
         conn.http.release(&mut self.shared);
         self.peers.remove(&conn.peer, conn.share);
         self.held_bytes -= conn.held.map_or(0, |held| held.bytes());
+        self.held_bytes -= conn.admitted.map_or(0, |admitted| admitted.held_bytes());
         self.held_bytes -= conn.post.as_ref().map_or(0, |post| post.held_bytes());
         if let Some(post) = conn.post.filter(|post| post.alone) {
             self.end_alone(post.session);
@@ -565,12 +574,6 @@ impl Engine {
             self.stream_ended(session, key, &conn.peer);
         }
         self.end_sessions_if_over();
-    }
-
-    fn observe(&mut self, event: &Event<'_>) {
-        if let Some(observer) = &mut self.observer {
-            observer(event);
-        }
     }
 }
 
@@ -592,7 +595,7 @@ mod tests {
 
     #[test]
     fn an_idle_session_is_small() {
-        assert!(size_of::<Connection>() <= 184, "{}", size_of::<Connection>());
+        assert!(size_of::<Connection>() <= 192, "{}", size_of::<Connection>());
         assert!(size_of::<Open>() <= 112, "{}", size_of::<Open>());
     }
 }

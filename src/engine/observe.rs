@@ -2,7 +2,9 @@
 //!
 //! *Scope:* [`Stats`] and [`Event`]. *Not in scope:* logs and metrics formats; an observer of yours writes those.
 
+use super::Engine;
 use crate::mcp::Peer;
+use crate::slab::Key;
 
 /// Counters since the start, and gauges. A copy is cheap.
 ///
@@ -105,4 +107,25 @@ pub enum Event<'a> {
         /// Its length in bytes.
         bytes: usize,
     },
+}
+
+impl Engine {
+    pub(super) fn report_refusals(&mut self, key: Key) {
+        for refusal in self.shared.take_refusals() {
+            self.stats.refused += 1;
+            if let (Some(observer), Some(conn)) = (&mut self.observer, self.conns.get(key)) {
+                observer(&Event::Refused {
+                    peer: &conn.peer,
+                    status: refusal.status,
+                    reason: &refusal.reason,
+                });
+            }
+        }
+    }
+
+    pub(super) fn observe(&mut self, event: &Event<'_>) {
+        if let Some(observer) = &mut self.observer {
+            observer(event);
+        }
+    }
 }

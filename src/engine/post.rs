@@ -10,8 +10,8 @@
 //! ```
 
 use super::Engine;
-use super::admit::id_text;
 use super::deliver::{Verdict, keep_on_one_line};
+use super::ids::{ROOM, id_text};
 use super::negotiate::Accepted;
 use super::routes::{JSON, refusal};
 use super::sse::STREAM_FIELDS;
@@ -156,10 +156,10 @@ impl Engine {
         let Some(post) = entry.post.as_mut().filter(|_| waits) else { return false };
         let replies = std::mem::take(&mut post.replies);
         self.held_bytes -= replies.iter().map(Vec::len).sum::<usize>();
-        let mut room = uuid::Uuid::encode_buffer();
+        let mut room = ROOM;
         let named = !(post.alone || post.initializes && post.failed);
         let open = self.sessions.get(post.session).filter(|_| named);
-        let id = open.map(|open| id_text(open.session.id, &mut room));
+        let id = open.map(|open| id_text(&self.settings.node_id, open.session.id, &mut room));
         let [cache, buffering] = STREAM_FIELDS;
         let fields = [cache, buffering, ("Mcp-Session-Id", id.unwrap_or_default())];
         let fields = fields.get(..if id.is_some() { 3 } else { 2 }).unwrap_or_default();
@@ -194,6 +194,8 @@ impl Engine {
         let Some(entry) = self.conns.get_mut(conn) else { return };
         let Some(post) = entry.post.take() else { return };
         self.held_bytes -= post.held_bytes();
+        self.forget_request(conn);
+        let Some(entry) = self.conns.get_mut(conn) else { return };
         if entry.http.is_chunking() || entry.http.is_stream() {
             entry.http.end_chunks(now, &mut self.shared);
         } else {
@@ -213,8 +215,9 @@ impl Engine {
     }
 
     fn respond(&mut self, now: Now, conn: Key, post: &Post) {
-        let mut room = uuid::Uuid::encode_buffer();
-        let id = self.sessions.get(post.session).map(|open| id_text(open.session.id, &mut room));
+        let mut room = ROOM;
+        let open = self.sessions.get(post.session);
+        let id = open.map(|open| id_text(&self.settings.node_id, open.session.id, &mut room));
         let id = id.filter(|_| !(post.alone || post.initializes && post.failed));
         let Some(entry) = self.conns.get_mut(conn) else { return };
         let mut body = Vec::new();

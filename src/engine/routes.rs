@@ -4,8 +4,8 @@
 //! *Not in scope:* what the routes do.
 //!
 //! ```text
-//!  head ─▶ Host? ──▶ Origin? ──▶ path? ──▶ method? ──▶ query, Content-Type? ──▶ Route
-//!           403       403         404       405          400, 414, 415
+//!  head ─▶ Host? ──▶ Origin? ──▶ (who?) ──▶ path? ──▶ method? ──▶ query, Content-Type? ──▶ Route
+//!           403       403        401, 403    404       405          400, 414, 415
 //! ```
 //!
 //! Host and Origin come first and on every path, so that a web page which reached this server by DNS rebinding learns
@@ -14,6 +14,7 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
+use super::cors;
 use super::negotiate::Accepted;
 use crate::http::conn::Answer;
 use crate::http::head::{Head, Single};
@@ -43,14 +44,21 @@ pub(crate) enum Route<'a> {
     McpDelete,
 }
 
-/// Decides what serves the request.
-pub(crate) fn route<'a>(head: &Head<'a>, settings: &Settings, peer: &Peer) -> Result<Route<'a>, Answer> {
-    let path = relative(head.path, settings);
+/// Checks Host and Origin, in this order and before anything else.
+pub(crate) fn check(head: &Head<'_>, settings: &Settings, peer: &Peer) -> Result<(), Answer> {
     let checked = check_host(head, settings, peer).and_then(|()| check_origin(head, settings, peer));
-    if path == settings.mcp_path {
-        return checked.and_then(|()| mcp(head, path)).map_err(as_error);
+    match relative(head.path, settings) == settings.mcp_path {
+        true => checked.map_err(as_error),
+        false => checked,
     }
-    checked?;
+}
+
+/// Decides what serves the request.
+pub(crate) fn route<'a>(head: &Head<'a>, settings: &Settings) -> Result<Route<'a>, Answer> {
+    let path = relative(head.path, settings);
+    if path == settings.mcp_path {
+        return mcp(head, path).map_err(as_error);
+    }
     if path == settings.sse_path {
         let query = head.query.unwrap_or_default();
         return match head.method {
@@ -69,18 +77,22 @@ pub(crate) fn route<'a>(head: &Head<'a>, settings: &Settings, peer: &Peer) -> Re
             method => Err(not_allowed(method, path, "POST")),
         };
     }
-    Err(Answer::text(
+    Err(nothing_here(head, settings))
+}
+
+pub(super) fn nothing_here(head: &Head<'_>, settings: &Settings) -> Answer {
+    Answer::text(
         404,
         format!(
             "nothing is served at `{}`; MCP clients connect to `{}` or, for HTTP+SSE, to `{}`",
             head.path, settings.mcp_path, settings.sse_path
         ),
-    ))
+    )
 }
 
 /// The path without the base path and without a slash at its end: a proxy may have stripped the one, and clients add
 /// the other. Nothing is ever redirected.
-fn relative<'a>(path: &'a str, settings: &Settings) -> &'a str {
+pub(super) fn relative<'a>(path: &'a str, settings: &Settings) -> &'a str {
     let path = match path.strip_prefix(settings.base_path.as_str()) {
         Some(rest) if rest.starts_with('/') => rest,
         _ => path,
@@ -88,7 +100,7 @@ fn relative<'a>(path: &'a str, settings: &Settings) -> &'a str {
     path.strip_suffix('/').unwrap_or(path)
 }
 
-fn not_allowed(method: &str, path: &str, allow: &'static str) -> Answer {
+pub(super) fn not_allowed(method: &str, path: &str, allow: &'static str) -> Answer {
     Answer::text(405, format!("`{path}` takes {allow}, not {method}")).header("Allow", allow)
 }
 
@@ -196,7 +208,7 @@ fn is_address(host: &str) -> bool {
 
 fn check_origin(head: &Head<'_>, settings: &Settings, peer: &Peer) -> Result<(), Answer> {
     let origin = match head.single("origin") {
-        Single::Absent => return Ok(()),
+        Single::Absent => return cors::check_site(head),
         Single::One(origin) => String::from_utf8_lossy(origin),
         Single::Several => return Err(Answer::text(403, "Origin is sent more than once; send it once")),
     };
@@ -204,8 +216,7 @@ fn check_origin(head: &Head<'_>, settings: &Settings, peer: &Peer) -> Result<(),
         let reason = "Origin `null` is never allowed: any page can send it, from a sandboxed frame";
         return Err(Answer::text(403, reason));
     }
-    let listed = settings.origins.iter().any(|allowed| allowed.eq_ignore_ascii_case(&origin));
-    if listed || (peer.loopback && is_loopback_origin(&origin)) {
+    if allowed_origin(head, settings, peer).is_some() {
         return Ok(());
     }
     Err(Answer::text(
@@ -215,6 +226,14 @@ fn check_origin(head: &Head<'_>, settings: &Settings, peer: &Peer) -> Result<(),
             printable(&origin)
         ),
     ))
+}
+
+/// The request's Origin, if its pages may send requests.
+pub(super) fn allowed_origin<'a>(head: &Head<'a>, settings: &Settings, peer: &Peer) -> Option<&'a str> {
+    let Single::One(origin) = head.single("origin") else { return None };
+    let origin = std::str::from_utf8(origin).ok()?;
+    let listed = settings.origins.iter().any(|allowed| allowed.eq_ignore_ascii_case(origin));
+    (listed || (peer.loopback && is_loopback_origin(origin))).then_some(origin)
 }
 
 fn is_loopback_origin(origin: &str) -> bool {

@@ -10,7 +10,7 @@
 //!                  └ 202 Accepted, then ───────┘ the reply
 //! ```
 
-use super::admit::id_text;
+use super::ids::{ROOM, id_text};
 use super::peers::Share;
 use super::routes;
 use super::{Engine, Event, Open};
@@ -26,8 +26,8 @@ use crate::timers::{Link, Nanos};
 impl Engine {
     pub(super) fn open_session(&mut self, now: Now, conn: Key, query: &str, reply: &mut Reply<'_>) {
         let id = self.next_id();
-        let mut text = uuid::Uuid::encode_buffer();
-        let text = id_text(id, &mut text);
+        let mut room = ROOM;
+        let text = id_text(&self.settings.node_id, id, &mut room);
         let Some(entry) = self.conns.get_mut(conn) else { return };
         self.peers.add(&entry.peer, Share::Session, &self.shared.limits);
         let session = Session::new(id, entry.peer.principal.clone());

@@ -14,7 +14,7 @@
 //!  the POST's client gone ──▶ its calls go on, their results are dropped    DELETE, idle ──▶ session gone, calls cancelled
 //! ```
 
-use super::admit::id_text;
+use super::ids::{ROOM, id_text, owner_hint};
 use super::lives::Life;
 use super::negotiate::{Accepted, Version};
 use super::peers::Share;
@@ -179,7 +179,10 @@ impl Engine {
             }
         };
         let found = self.find_session(conn, id).filter(|(_, open)| open.life.is_some());
-        let (key, _) = found.ok_or_else(|| refusal(404, NO_SESSION, "Session not found"))?;
+        let (key, _) = found.ok_or_else(|| {
+            let hint = owner_hint(id, &self.settings.node_id);
+            refusal(404, NO_SESSION, format!("Session not found{hint}"))
+        })?;
         if let Version::Modern(name) | Version::Unknown(name) = version {
             let served: Vec<&str> = Revision::ALL
                 .iter()
@@ -278,9 +281,9 @@ impl Engine {
     pub(super) fn mcp_get(&mut self, now: Now, conn: Key, head: &Head<'_>, reply: &mut Reply<'_>) {
         match self.check_get(conn, head) {
             Ok(session) => {
-                let mut room = uuid::Uuid::encode_buffer();
+                let mut room = ROOM;
                 let Some(open) = self.sessions.get_mut(session) else { return };
-                let id = id_text(open.session.id, &mut room);
+                let id = id_text(&self.settings.node_id, open.session.id, &mut room);
                 open.conn = Some(conn);
                 let [cache, buffering] = STREAM_FIELDS;
                 let fields = [cache, buffering, ("Mcp-Session-Id", id)];

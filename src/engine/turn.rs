@@ -2,11 +2,11 @@
 //!
 //! *Scope:* what [`Conn`](crate::http::conn::Conn) asks of its [`Handler`]. *Not in scope:* what the requests do.
 
-use super::{Engine, routes};
+use super::{Engine, cors, routes};
 use crate::Now;
 use crate::http::conn::{Handler, Reply, Verdict};
 use crate::http::head::Head;
-use crate::http::response::Shared;
+use crate::http::response::{Extra, Shared};
 use crate::slab::Key;
 
 /// One connection's turn: the engine as the HTTP side sees it.
@@ -23,11 +23,18 @@ impl Handler for Turn<'_> {
         &mut self.engine.shared
     }
 
+    fn extra(&mut self, head: &Head<'_>) -> Option<Box<Extra>> {
+        let peer = &self.engine.conns.get(self.key)?.peer;
+        cors::extra(head, &self.engine.settings, peer)
+    }
+
     fn head(&mut self, head: &Head<'_>) -> Verdict {
         let engine = &mut *self.engine;
-        let Some(conn) = engine.conns.get(self.key) else { return Verdict::Read };
-        let admitted = routes::route(head, &engine.settings, &conn.peer)
-            .and_then(|route| engine.admit(self.key, head, route));
+        if let Err(verdict) = engine.let_in(self.key, head) {
+            return verdict;
+        }
+        let admitted =
+            routes::route(head, &engine.settings).and_then(|route| engine.admit(self.key, head, route));
         match admitted {
             Ok(session) => {
                 self.session = session;
@@ -42,5 +49,6 @@ impl Handler for Turn<'_> {
             Some(session) => self.engine.take_message(self.now, self.key, session, head, body, reply),
             None => self.engine.serve(self.now, self.key, head, body, reply),
         }
+        self.engine.keep_request(self.key, head);
     }
 }

@@ -19,7 +19,7 @@ use std::ops::Range;
 use super::body::{Decoder, Progress};
 use super::conn::{Answer, Conn, Handler, Outcome, Pending, Reply, State, Verdict};
 use super::head::{Fields, Framing, Head, parse};
-use super::response::{Response, Shared, To};
+use super::response::{Extra, Response, Shared, To};
 use super::{Refusal, shown};
 use crate::timers::Nanos;
 use crate::{Limits, Now};
@@ -98,6 +98,9 @@ impl Conn {
         let head = match parse(bytes, &mut fields, &handler.shared().limits) {
             Ok(head) => head,
             Err(refusal) => {
+                if refusal.status == 413 {
+                    self.extra = extra_of(bytes, handler);
+                }
                 self.refuse(handler.shared(), &refusal, bytes.starts_with(b"HEAD "));
                 return end;
             }
@@ -295,6 +298,13 @@ impl Conn {
             self.wrote = Nanos::of(now);
         }
     }
+}
+
+/// What a response gets to a request that is too long but lawful: a page in a browser is to learn that it is too long.
+fn extra_of<H: Handler>(head: &[u8], handler: &mut H) -> Option<Box<Extra>> {
+    let any_length = Limits { body_bytes_max: usize::MAX, ..handler.shared().limits.clone() };
+    let mut fields = Fields::new();
+    parse(head, &mut fields, &any_length).ok().and_then(|head| handler.extra(&head))
 }
 
 /// Appends `data` if the memory it takes is at most `room`; gives what is left of that.

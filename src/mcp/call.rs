@@ -158,9 +158,9 @@ impl Headers<'_> {
 }
 
 impl Call<'_> {
-    /// The session's id: a UUID in lower case, by which a handler can keep something for each client. `None` for a request
-    /// without a session, as all are since 2026-07-28. It is what lets a client post into the session, so keep it out of
-    /// logs.
+    /// The session's id, without the node's: a UUID in lower case, by which a handler can keep something for each client.
+    /// `None` for a request without a session, as all are since 2026-07-28. It is what lets a client post into the session,
+    /// so keep it out of logs.
     ///
     /// ```
     /// # use mcp_rill::{Server, schema};

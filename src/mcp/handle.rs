@@ -215,6 +215,31 @@ impl Handle {
         self.0.ask_shutdown(grace);
     }
 
+    /// Asks the hook of [`Server::authorize`](crate::Server::authorize) again about every stream that is open and every request
+    /// that waits for its answer, with the head that it was opened with. Where the hook denies it now, or names somebody else,
+    /// the connection is closed. To be called when a token is withdrawn or may have expired: requests are asked about one by
+    /// one anyway. Heads are kept for this, and count towards `buffered_bytes_max`.
+    ///
+    /// ```
+    /// # use std::sync::{Arc, Mutex};
+    /// # use mcp_rill::{Server, Tokens};
+    /// # fn main() -> std::io::Result<()> {
+    /// let tokens = Arc::new(Mutex::new(Tokens::default()));
+    /// let list = tokens.clone();
+    /// let server = Server::new("demo", "1.0.0").authorize(move |request| match list.lock() {
+    ///     Ok(tokens) => tokens.authorize(request),
+    ///     Err(_) => panic!("nobody is let in"),
+    /// });
+    /// let listening = server.listen("127.0.0.1:0")?;
+    /// // later, on any thread, with another list:
+    /// *tokens.lock().unwrap() = Tokens::read("ada:2a0f0b5e3c6d4a798f1e1d5c7b9a3e60").unwrap();
+    /// listening.handle().reauthorize();
+    /// # Ok(()) }
+    /// ```
+    pub fn reauthorize(&self) {
+        self.0.ask_reauthorize();
+    }
+
     fn changed(&self, list: List) {
         self.0.post(|mail, _| {
             mail.changed.insert(list);

@@ -36,6 +36,8 @@
 //!     .settings(Settings { base_path: "/notes".into(), ..Settings::default() })
 //!     .allow_host("notes.example")
 //!     .allow_origin("https://notes.example")
+//!     .cors()
+//!     .protected_resource(ProtectedResource::new("https://notes.example/mcp", "https://login.example"))
 //!     .insecure_public();
 //! ```
 //!
@@ -56,6 +58,7 @@
 //!     sse_path: "/events/".into(),
 //!     hosts: vec!["tools.example".into()],
 //!     origins: vec!["https://app.example".into()],
+//!     node_id: "n1".into(),
 //!     insecure_public: true,
 //!     ..Settings::default()
 //! };
@@ -171,6 +174,7 @@
 //! ```
 
 mod ask;
+mod authorize;
 mod base64;
 mod cache;
 mod call;
@@ -185,6 +189,7 @@ mod headers;
 mod jobs;
 mod listen;
 mod prompt;
+mod protected;
 mod registry;
 mod reply;
 mod rounds;
@@ -196,12 +201,15 @@ mod session;
 mod settings;
 mod stateless;
 mod subscriptions;
+mod tokens;
 #[cfg(feature = "schemars")]
 mod typed;
 mod types;
 pub mod uri;
 
 pub use ask::{Elicited, Root};
+pub(crate) use authorize::Authorize;
+pub use authorize::{Denied, HttpRequest};
 pub use cache::CacheScope;
 pub use call::{Call, CallError};
 pub use complete::{Completer, Partial};
@@ -213,6 +221,8 @@ pub use handle::{Full, Handle};
 pub(crate) use headers::{HEADER_MISMATCH, check as check_header};
 pub use jobs::Jobs;
 pub use prompt::{IntoPrompt, PromptMessage, PromptResult};
+pub use protected::ProtectedResource;
+pub(crate) use protected::WELL_KNOWN;
 pub(crate) use reply::Mailbox;
 pub use reply::{Deferred, Level, Reply};
 pub use sample::{Sample, Sampled, ToolChoice, ToolUse};
@@ -221,7 +231,9 @@ pub use server::{Arguments, List, Server};
 pub use service::{Audience, CallKey, Incoming, Outbox, Outgoing, Service, SessionKey, Slot};
 pub use session::{Capabilities, ClientInfo, Peer, Principal, Session};
 pub use settings::Settings;
+pub(crate) use settings::{NODE_ID_CHARS_MAX, is_node_id};
 pub(crate) use stateless::{Envelope, VERSION_KEY};
+pub use tokens::Tokens;
 #[cfg(feature = "schemars")]
 pub use typed::Typed;
 pub use types::{Icon, Implementation, Prompt, PromptArgument, Resource, ResourceTemplate, Tool};

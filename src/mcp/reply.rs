@@ -140,6 +140,8 @@ pub(crate) struct Mailbox {
     has_mail: AtomicBool,
     /// The grace of a shutdown, for whoever drives the service.
     shutdown: Mutex<Option<Duration>>,
+    /// Whether principals are to be asked for again.
+    reauthorize: AtomicBool,
     waker: OnceLock<Box<dyn Fn() + Send + Sync>>,
     queue_max: usize,
     logs_dropped: AtomicU64,
@@ -151,6 +153,7 @@ impl Mailbox {
             mail: Mutex::default(),
             has_mail: AtomicBool::new(false),
             shutdown: Mutex::default(),
+            reauthorize: AtomicBool::new(false),
             waker: OnceLock::new(),
             queue_max,
             logs_dropped: AtomicU64::new(0),
@@ -175,6 +178,16 @@ impl Mailbox {
     /// The grace of a shutdown that was asked for since the last call.
     pub(crate) fn take_shutdown(&self) -> Option<Duration> {
         self.shutdown.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Whether [`ask_reauthorize`](Mailbox::ask_reauthorize) was called since the last call.
+    pub(crate) fn take_reauthorize(&self) -> bool {
+        self.reauthorize.swap(false, Ordering::AcqRel)
+    }
+
+    pub(crate) fn ask_reauthorize(&self) {
+        self.reauthorize.store(true, Ordering::Release);
+        self.wake();
     }
 
     pub(crate) fn finish(&self, (call, run): (CallKey, u32), finished: Finished) {

@@ -16,9 +16,9 @@ use crate::mcp::complete::{Completed, Completer, choices};
 use crate::mcp::registry::Items;
 use crate::mcp::uri::{UriTemplate, Vars};
 use crate::mcp::{
-    CacheScope, Call, CallError, Icon, Implementation, IntoPrompt, IntoResource, IntoToolResult, Prompt,
-    PromptArgument, PromptResult, Resource, ResourceContents, ResourceTemplate, Settings, StateKey, Tool,
-    ToolResult, headers,
+    Authorize, CacheScope, Call, CallError, Icon, Implementation, IntoPrompt, IntoResource, IntoToolResult,
+    Prompt, PromptArgument, PromptResult, Resource, ResourceContents, ResourceTemplate, Settings, StateKey,
+    Tool, ToolResult, headers,
 };
 use crate::schema::{self, Field, Object, Subject};
 
@@ -136,6 +136,7 @@ pub struct Server {
     pub(crate) list_cache: CacheHint,
     /// The current one and the one before it.
     pub(crate) state_keys: [Option<StateKey>; 2],
+    pub(crate) authorize: Option<Authorize>,
     problems: Vec<String>,
 }
 
@@ -176,6 +177,7 @@ impl Server {
             registry: Registry::default(),
             list_cache: CacheHint::default(),
             state_keys: [None; 2],
+            authorize: None,
             problems: Vec::new(),
         }
     }

@@ -51,7 +51,8 @@ pub struct Peer {
     pub loopback: bool,
     /// Whether it came over a Unix socket, which no web page can reach, so that requests may name any host.
     pub unix: bool,
-    /// Who it is, if the transport knows that already.
+    /// Who it is, if the transport knows that already; behind a hook of [`Server::authorize`](crate::Server::authorize),
+    /// who that says the request at hand is from.
     pub principal: Option<Principal>,
 }
 

@@ -4,6 +4,11 @@
 
 use std::net::Ipv6Addr;
 
+use crate::mcp::{ProtectedResource, Server};
+
+/// With the UUID and a `-` that makes 77 characters: ids stay below the 80 that are usual for stick tables of proxies.
+pub(crate) const NODE_ID_CHARS_MAX: usize = 40;
+
 /// What HTTP requests the server takes, and under which paths ([example](crate::mcp#what-a-server-can-say-of-itself)).
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -23,6 +28,15 @@ pub struct Settings {
     pub origins: Vec<String>,
     /// Allows listening on addresses that others can reach although peers are not authenticated.
     pub insecure_public: bool,
+    /// Lets web pages of allowed origins read answers: preflights are answered, and responses carry CORS fields (Fetch
+    /// standard, CORS protocol). Which origins are allowed does not depend on this.
+    pub cors: bool,
+    /// Tells clients where to get a token, under `/.well-known/oauth-protected-resource` and in challenges; `None`: nothing
+    /// does.
+    pub resource: Option<ProtectedResource>,
+    /// This process among several behind one proxy: session ids are `<node_id>-<uuid>`, so that the proxy can tell from an
+    /// id where its session is. At most 40 letters, digits and `-`; empty: ids are UUIDs alone.
+    pub node_id: String,
 }
 
 impl Default for Settings {
@@ -35,6 +49,9 @@ impl Default for Settings {
             hosts: Vec::new(),
             origins: Vec::new(),
             insecure_public: false,
+            cors: false,
+            resource: None,
+            node_id: String::new(),
         }
     }
 }
@@ -74,7 +91,14 @@ impl Settings {
             }
         }
         self.check_names()?;
-        Ok(self)
+        self.resource.as_ref().map_or(Ok(()), ProtectedResource::check)?;
+        match is_node_id(&self.node_id) || self.node_id.is_empty() {
+            true => Ok(self),
+            false => Err(format!(
+                "the node id `{}` must have 1 to {NODE_ID_CHARS_MAX} letters, digits and `-`",
+                self.node_id
+            )),
+        }
     }
 
     /// A name that can match nothing is a mistake that would show as a 403 much later.
@@ -103,9 +127,42 @@ impl Settings {
     }
 }
 
+impl Server {
+    /// Lets web pages of allowed origins read answers: see [`Settings::cors`].
+    pub fn cors(mut self) -> Server {
+        self.settings.cors = true;
+        self
+    }
+
+    /// Tells clients where to get a token: see [`Settings::resource`].
+    pub fn protected_resource(mut self, resource: ProtectedResource) -> Server {
+        self.settings.resource = Some(resource);
+        self
+    }
+}
+
+/// No dots, which proxies cut ids at, and nothing that would have to be encoded in a query.
+pub(crate) fn is_node_id(name: &str) -> bool {
+    let lawful = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    (1..=NODE_ID_CHARS_MAX).contains(&name.len()) && name.bytes().all(lawful)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The length at the limit and one past it.
+    #[test]
+    fn node_ids_are_short_and_plain() {
+        let settings =
+            |node_id: &str| Settings { node_id: node_id.to_owned(), ..Settings::default() }.checked();
+        for name in ["", "n1", "mcp-0", &"n".repeat(40)] {
+            assert!(settings(name).is_ok(), "{name}");
+        }
+        for name in ["a.b", "a_b", "a b", "a/b", "ä", &"n".repeat(41)] {
+            assert!(settings(name).unwrap_err().contains(&format!("`{name}`")), "{name}");
+        }
+    }
 
     #[test]
     fn names_that_match_nothing_are_refused() {

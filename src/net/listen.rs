@@ -222,8 +222,8 @@ fn bind_one(address: SocketAddr, public: bool) -> io::Result<Socket> {
     if !loopback && !public {
         return Err(io::Error::new(
             ErrorKind::PermissionDenied,
-            "this can be reached by others, and peers are not authenticated; listen on 127.0.0.1, or allow it with \
-             --insecure-public or Server::insecure_public",
+            "this can be reached by others, and peers are not authenticated; listen on 127.0.0.1, authenticate them with \
+             --token-file or Server::authorize, or allow it with --insecure-public or Server::insecure_public",
         ));
     }
     let socket = TcpListener::bind(address).map_err(|error| explained(address, error))?;

@@ -78,7 +78,7 @@ fn response(bytes: &[u8]) -> (Response, usize) {
         }
     }
     let length = match status {
-        100 => 0,
+        100 | 204 => 0,
         _ => response.header("Content-Length").expect("a length").parse().unwrap(),
     };
     response.body = bytes[end + 4..end + 4 + length].to_vec();

@@ -484,6 +484,7 @@ fn extra_fields_are_on_every_response_to_that_request_and_no_other() {
     }
     let chunked = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
     assert_eq!(extras(&format!("{chunked}ff\r\n")), [false, true], "413");
+    assert_eq!(extras("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 65\r\n\r\n"), [false, true], "413");
     assert_eq!(extras(&format!("{chunked}x\r\n")), [false, true], "400");
 }
 
