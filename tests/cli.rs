@@ -4,6 +4,7 @@
 // Real sockets go with real time.
 #![allow(clippy::disallowed_methods)]
 
+use std::fs::Permissions;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
@@ -79,9 +80,12 @@ impl Running {
         Running::of(command)
     }
 
-    fn of(mut command: Command) -> Running {
-        let child =
-            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
+    fn of(command: Command) -> Running {
+        Running::with_stderr(command, Stdio::inherit())
+    }
+
+    fn with_stderr(mut command: Command, stderr: Stdio) -> Running {
+        let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr).spawn().unwrap();
         let mut guard = Guard(child);
         let mut said = String::new();
         let mut lines = BufReader::new(guard.0.stdout.take().unwrap());
@@ -247,7 +251,7 @@ fn a_second_signal_ends_it_at_once() {
 fn what_is_wrong_is_said_in_one_line() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().unwrap().to_string();
-    let cases: [(&[&str], &[&str]); 24] = [
+    let cases: [(&[&str], &[&str]); 29] = [
         (&["--listen", &taken], &[&taken, "in use", "choose another port"]),
         (&["--listen", "127.0.0.1"], &["127.0.0.1", "HOST:PORT"]),
         (&["--listen", "localhost:http"], &["localhost:http", "HOST:PORT"]),
@@ -272,6 +276,14 @@ fn what_is_wrong_is_said_in_one_line() {
         (&["--listen", "localhost:0", "--limit", "connections_max=1"], &["connections_max", "sessions_max"]),
         (&["--listen", "127.0.0.1:0", "--sse-path", "sse"], &["SSE path", "`sse`"]),
         (&["--listen", "127.0.0.1:0", "--sse-path", "/messages"], &["/messages"]),
+        (&["--listen", "127.0.0.1:0", "--node-id", "a.b"], &["`a.b`"]),
+        (&["--token-file", "/nowhere/tokens"], &["/nowhere/tokens", "No such file"]),
+        (&["--scope", "notes:read"], &["--resource"]),
+        (&["--listen", "127.0.0.1:0", "--resource", "https://a.example"], &["--authorization-server"]),
+        (
+            &["--listen", "127.0.0.1:0", "--resource", "a", "--authorization-server", "b"],
+            &["`a`", "https://"],
+        ),
     ];
     for (arguments, words) in cases {
         let output = output(arguments);
@@ -426,6 +438,136 @@ fn paths_and_hosts_are_applied() {
     assert_eq!(get("/events", "Host: other.example"), "403");
     assert_eq!(get("/events", "Host: 127.0.0.1\r\nOrigin: https://app.example"), "200");
     assert_eq!(get("/events", "Host: 127.0.0.1\r\nOrigin: https://other.example"), "403");
+}
+
+/// A file of tokens that is gone after the test.
+struct TokenFile(PathBuf);
+
+impl TokenFile {
+    fn new(name: &str, text: &str) -> TokenFile {
+        let file = TokenFile(std::env::temp_dir().join(format!("mcp-rill-{}-{name}", std::process::id())));
+        file.write(text, 0o600);
+        file
+    }
+
+    fn write(&self, text: &str, mode: u32) {
+        std::fs::write(&self.0, text).unwrap();
+        std::fs::set_permissions(&self.0, Permissions::from_mode(mode)).unwrap();
+    }
+
+    fn path(&self) -> &str {
+        self.0.to_str().unwrap()
+    }
+}
+
+impl Drop for TokenFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+const ADA: &str = "2a0f0b5e3c6d4a798f1e1d5c7b9a3e60";
+const BOB: &str = "b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0";
+
+#[test]
+fn a_token_file_has_to_be_right_and_private() {
+    let tokens = format!("ada:{ADA}\n");
+    let file = TokenFile::new("bad", &tokens);
+    for (text, mode, words) in [
+        (&*tokens, 0o644, &["mode 0644", "chmod 600"][..]),
+        (&tokens, 0o640, &["mode 0640", "chmod 600"]),
+        (&tokens, 0o622, &["mode 0622", "chmod 600"]),
+        ("", 0o600, &["no token", "name:token"]),
+        (&format!("# x\n\nada:{ADA} x"), 0o600, &["line 3"]),
+        (&format!("ada:{ADA}\nbob:{ADA}"), 0o600, &["line 2", "`bob`", "`ada`"]),
+        ("ada:secret", 0o600, &["line 1", "22"]),
+    ] {
+        file.write(text, mode);
+        let output = output(&["--listen", "127.0.0.1:0", "--token-file", file.path()]);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!((output.status.code(), said.lines().count()), (Some(2), 1), "{said}");
+        assert!(said.contains(file.path()) && words.iter().all(|word| said.contains(word)), "{said}");
+        assert!(!said.contains("secret") && !said.contains(ADA), "{said}");
+    }
+}
+
+/// Peers are authenticated, so others may reach it: what is in the way is only that this machine has no such address.
+#[test]
+fn with_tokens_it_may_listen_where_others_can_connect() {
+    let file = TokenFile::new("public", &format!("ada:{ADA}\n"));
+    let public = ["--listen", "192.0.2.1:3001"];
+    let refused = String::from_utf8(output(&public).stderr).unwrap();
+    assert!(refused.contains("--insecure-public") && refused.contains("--token-file"), "{refused}");
+    let tried = output(&[&public[..], &["--token-file", file.path()]].concat());
+    let said = String::from_utf8(tried.stderr).unwrap();
+    assert!(said.contains("cannot listen on 192.0.2.1:3001") && !said.contains("insecure"), "{said}");
+}
+
+#[test]
+fn tokens_let_in_and_are_read_again() {
+    let file = TokenFile::new("reload", &format!("ada:{ADA}\n"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mcp-rill"));
+    command.args([&ANY[..], &["--token-file", file.path()]].concat());
+    let mut running = Running::with_stderr(command, Stdio::piped());
+    let mut errors = BufReader::new(running.guard.0.stderr.take().unwrap());
+    let mut reload = |running: &Running, text: &str, mode: u32| {
+        file.write(text, mode);
+        running.guard.signal("HUP");
+        let mut line = String::new();
+        errors.read_line(&mut line).unwrap();
+        line
+    };
+    let sse = |token: &str| {
+        format!("GET /sse HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {token}\r\n\r\n")
+    };
+    assert_eq!(running.status("GET /sse HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"), "401");
+    assert_eq!([ADA, BOB].map(|token| running.status(&sse(token))), ["200", "401"]);
+    let mut stream = connect(running.addr());
+    stream.write_all(sse(ADA).as_bytes()).unwrap();
+    read_through(&mut stream, "sessionId=");
+
+    // What cannot be read changes nothing.
+    for (text, mode, why) in [("bob", 0o600, "line 1"), ("", 0o644, "chmod 600")] {
+        let told = reload(&running, text, mode);
+        assert!(told.contains(why) && told.contains("stay in force"), "{told}");
+        assert_eq!([ADA, BOB].map(|token| running.status(&sse(token))), ["200", "401"]);
+    }
+    let told = reload(&running, &format!("ada:{ADA}\nbob:{BOB}\n"), 0o600);
+    assert!(told.contains("read again, tokens: 2"), "{told}");
+    assert_eq!([ADA, BOB].map(|token| running.status(&sse(token))), ["200", "200"]);
+    // The stream of a token that is gone ends; that of one that stays has lived through it all.
+    reload(&running, &format!("bob:{BOB}\n"), 0o600);
+    stream.read_to_end(&mut Vec::new()).unwrap();
+    assert_eq!([ADA, BOB].map(|token| running.status(&sse(token))), ["401", "200"]);
+    // Without any token nobody comes in.
+    assert!(reload(&running, "", 0o600).contains("tokens: 0"));
+    assert_eq!(running.status(&sse(BOB)), "401");
+    running.guard.signal("TERM");
+    assert_eq!(running.guard.exit_code(), Some(0));
+}
+
+#[test]
+fn without_a_token_file_a_hangup_ends_it() {
+    let mut running = Running::start(&ANY);
+    running.guard.signal("HUP");
+    assert_eq!(running.guard.exit_code(), None, "ended by the signal");
+}
+
+#[test]
+fn resource_cors_and_node_are_applied() {
+    let resource =
+        ["--resource", "https://mcp.example/mcp", "--authorization-server", "https://login.example"];
+    let more =
+        ["--scope", "notes:read", "--cors", "--allow-origin", "https://app.example", "--node-id", "n1"];
+    let running = Running::start(&[&ANY[..], &resource, &more].concat());
+    assert!(running.open().endpoint.starts_with("/messages?sessionId=n1-"));
+    let request = "OPTIONS /mcp HTTP/1.1\r\nHost: 127.0.0.1\r\nOrigin: https://app.example\r\n";
+    assert_eq!(running.status(&format!("{request}Access-Control-Request-Method: POST\r\n\r\n")), "204");
+    let mut socket = connect(running.addr());
+    let document = "GET /.well-known/oauth-protected-resource HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n";
+    socket.write_all(document.as_bytes()).unwrap();
+    let text = read_through(&mut socket, "}");
+    assert!(text.contains(r#""scopes_supported":["notes:read"]"#), "{text}");
 }
 
 #[test]

@@ -1,10 +1,11 @@
 //! From arguments to a command.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use lexopt::Arg;
 use mcp_rill::net::Address;
-use mcp_rill::{Limits, Settings};
+use mcp_rill::{Limits, ProtectedResource, Settings};
 
 use super::Failure;
 use super::peers::Admission;
@@ -22,6 +23,7 @@ pub(super) enum Command {
 pub(super) struct Serve {
     pub(super) listen: Vec<Address>,
     pub(super) admission: Admission,
+    pub(super) token_file: Option<PathBuf>,
     pub(super) settings: Settings,
     pub(super) limits: Limits,
 }
@@ -46,7 +48,14 @@ Options:
   --base-path PATH      What a reverse proxy puts in front of all paths
   --allow-host NAME     Allow requests to this host name; may be given several times
   --allow-origin ORIGIN Allow web pages of this origin (https://app.example); may be given several times
+  --cors                Let web pages of allowed origins read answers
+  --token-file FILE     Let in only who sends a bearer token of this file, one name:token a line; SIGHUP
+                        reads it again
   --insecure-public     Listen on addresses that others can reach, without authentication
+  --resource URL        Tell clients that tokens are made for this URL (RFC 9728), and with the next two
+  --authorization-server URL   where to get one; may be given several times
+  --scope NAME          which scopes there are; may be given several times
+  --node-id NAME        Begin session ids with this name, by which a proxy finds this process
   --limit NAME=VALUE    Change a limit (see below); may be given several times
   -h, --help            Show this
   -V, --version         Show the version
@@ -69,6 +78,8 @@ pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Com
     let mut parser = lexopt::Parser::from_args(arguments);
     let mut serve = Serve::default();
     let mut socket_mode = None;
+    let mut resource =
+        ProtectedResource { resource: String::new(), authorization_servers: Vec::new(), scopes: Vec::new() };
     let mut first = true;
     while let Some(argument) = parser.next()? {
         match argument {
@@ -85,6 +96,12 @@ pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Com
             Arg::Long("base-path") => serve.settings.base_path = text(&mut parser)?,
             Arg::Long("allow-host") => serve.settings.hosts.push(text(&mut parser)?),
             Arg::Long("allow-origin") => serve.settings.origins.push(text(&mut parser)?),
+            Arg::Long("cors") => serve.settings.cors = true,
+            Arg::Long("token-file") => serve.token_file = Some(parser.value()?.into()),
+            Arg::Long("resource") => resource.resource = text(&mut parser)?,
+            Arg::Long("authorization-server") => resource.authorization_servers.push(text(&mut parser)?),
+            Arg::Long("scope") => resource.scopes.push(text(&mut parser)?),
+            Arg::Long("node-id") => serve.settings.node_id = text(&mut parser)?,
             Arg::Long("insecure-public") => serve.settings.insecure_public = true,
             Arg::Long("limit") => set_limit(&mut serve.limits, &text(&mut parser)?)?,
             other => return Err(Failure(format!("{}; see `mcp-rill --help`", other.unexpected()))),
@@ -95,6 +112,12 @@ pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Com
         serve.listen.push(DEFAULT_ADDRESS.into());
     }
     apply_to_sockets(&mut serve, socket_mode)?;
+    if resource.resource.is_empty()
+        && !(resource.authorization_servers.is_empty() && resource.scopes.is_empty())
+    {
+        return Err(Failure("--authorization-server and --scope need --resource URL".to_owned()));
+    }
+    serve.settings.resource = Some(resource).filter(|resource| !resource.resource.is_empty());
     Ok(Command::Serve(Box::new(serve)))
 }
 

@@ -6,6 +6,7 @@ mod args;
 mod demo;
 mod peers;
 mod serve;
+mod tokens;
 
 use std::io::Write;
 use std::process::ExitCode;

@@ -1,25 +1,27 @@
 //! `mcp-rill serve`: listens, says where, and ends on a signal.
 
-use std::io;
+use std::io::{self, Write};
 use std::thread;
 use std::time::Duration;
 
-use mcp_rill::Handle;
 use mcp_rill::net::{Address, Listening};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use mcp_rill::{Handle, Server};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use super::args::Serve;
+use super::tokens::TokenFile;
 use super::{Failure, demo, print};
 
 /// Serves until SIGINT or SIGTERM.
 pub(super) fn serve(options: Serve) -> Result<(), Failure> {
-    let Serve { listen, admission, settings, limits } = options;
+    let Serve { listen, admission, token_file, settings, limits } = options;
+    let tokens = token_file.map(TokenFile::open).transpose()?;
     let paths = [&settings.sse_path, &settings.mcp_path]
         .map(|path| format!("{}{path}", settings.base_path.trim_end_matches('/')));
     let (grace, user_timeout) = (limits.shutdown_grace, limits.tcp_user_timeout);
     let mut listening: Option<Listening> = None;
-    let mut server = Some(demo::server().settings(settings).limits(limits));
+    let mut server = Some(authorized(demo::server().settings(settings).limits(limits), tokens.clone()));
     for address in &listen {
         let bound = match (&mut listening, server.take()) {
             (Some(listening), _) => listening.also_listen(address.clone()),
@@ -32,9 +34,16 @@ pub(super) fn serve(options: Serve) -> Result<(), Failure> {
         return Err(Failure("there is no address to listen on".to_owned()));
     };
     listening.on_accept(move |socket, peer| admission.look(socket, peer, user_timeout));
-    end_on_signals(listening.handle(), grace)?;
+    heed_signals(listening.handle(), grace, tokens)?;
     announce(&listening, &paths);
     Ok(listening.run()?)
+}
+
+fn authorized(server: Server, tokens: Option<TokenFile>) -> Server {
+    match tokens {
+        Some(tokens) => server.authorize(move |request| tokens.authorize(request)),
+        None => server,
+    }
 }
 
 fn explain(address: &Address, error: &io::Error) -> Failure {
@@ -46,18 +55,32 @@ fn explain(address: &Address, error: &io::Error) -> Failure {
     })
 }
 
-/// The first signal ends the server in good order, the second one at once.
-fn end_on_signals(handle: Handle, grace: Duration) -> io::Result<()> {
-    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+/// The first signal that asks for an end ends the server in good order, the second one at once. SIGHUP reads the tokens
+/// again; without any it keeps its usual meaning.
+fn heed_signals(handle: Handle, grace: Duration, tokens: Option<TokenFile>) -> io::Result<()> {
+    let hangup = tokens.as_ref().map(|_| SIGHUP);
+    let mut signals = Signals::new([SIGINT, SIGTERM].into_iter().chain(hangup))?;
     thread::Builder::new().name("signals".to_owned()).spawn(move || {
-        for (count, signal) in signals.forever().enumerate() {
-            match count {
-                0 => handle.shutdown(grace),
-                _ => std::process::exit(128 + signal),
+        let mut ending = false;
+        for signal in signals.forever() {
+            match (&tokens, signal) {
+                (Some(tokens), SIGHUP) => reload(tokens, &handle),
+                _ if std::mem::replace(&mut ending, true) => std::process::exit(128 + signal),
+                _ => handle.shutdown(grace),
             }
         }
     })?;
     Ok(())
+}
+
+fn reload(tokens: &TokenFile, handle: &Handle) {
+    let told = tokens.reload();
+    if told.is_ok() {
+        handle.reauthorize();
+    }
+    let (Ok(told) | Err(told)) = told;
+    // Nobody is left to tell if standard error is closed.
+    let _ = writeln!(io::stderr(), "mcp-rill: {told}");
 }
 
 fn announce(listening: &Listening, [sse_path, mcp_path]: &[String; 2]) {

@@ -18,14 +18,14 @@ use crate::mcp::{Peer, Principal, Server};
 pub(crate) type Authorize = Box<dyn FnMut(&HttpRequest<'_>) -> Result<Principal, Denied> + Send>;
 
 impl Server {
-    /// Asks `hook` who sends each request, before anything but `Host` and `Origin` is looked at. Only the metadata document
-    /// and CORS preflights are open to everybody. What the hook returns is the principal of that request:
-    /// [`Call::principal`] gives it, and a session belongs to the principal that opened it; to every other it does not
-    /// exist. One connection may carry requests of several principals.
+    /// Asks `hook` who sends each request, before anything but `Host` and `Origin` is looked at. Only the metadata
+    /// document and CORS preflights are open to everybody. What the hook returns is the principal of that request:
+    /// [`Call::principal`](crate::Call::principal) gives it, and a session belongs to the principal that opened it; to
+    /// every other it does not exist. One connection may carry requests of several principals.
     ///
     /// The hook runs on the loop's thread, once for each request, so it must not block: check a signature or look into a
-    /// list (such as [`Tokens`](crate::Tokens)), but ask no other server. A hook that panics lets nobody in: that request is
-    /// answered with 500, because a client that got 401 would throw away a token that may well be good.
+    /// list (such as [`Tokens`](crate::Tokens)), but ask no other server. A hook that panics lets nobody in: that request
+    /// is answered with 500, because a client that got 401 would throw away a token that may well be good.
     ///
     /// A server with a hook may listen where others can connect. Without a hook the principal is what the transport says
     /// ([`Peer::principal`](crate::Peer::principal)). There is an example at [`HttpRequest`].
