@@ -13,25 +13,15 @@ use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 
-use crate::http::is_token_byte;
-use crate::jsonrpc::{Members, member, string};
-use crate::mcp::write_base64;
+use crate::jsonrpc::{member, string};
+use crate::mcp::{Annotation, annotations, encode_base64};
 
-/// How deep the properties of a tool's schema are looked through.
-const DEPTH_MAX: usize = 32;
 const MARK: &str = "=?base64?";
-
-/// Where an argument is, and the rest of the name of its field, after `Mcp-Param-`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Param {
-    path: Vec<String>,
-    field: String,
-}
 
 /// The annotated arguments of every tool that was listed.
 #[derive(Debug, Default)]
 pub(super) struct Params {
-    tools: BTreeMap<String, Vec<Param>>,
+    tools: BTreeMap<String, Vec<Annotation>>,
 }
 
 impl Params {
@@ -41,23 +31,23 @@ impl Params {
         tools.retain(|tool| {
             let text = |name: &str| member(tool, name).ok().flatten();
             let Some(name) = text("name").and_then(string) else { return true };
-            let mut found = Vec::new();
-            let right = text("inputSchema").is_none_or(|schema| walk(schema, &mut Vec::new(), &mut found));
+            let found = text("inputSchema").map_or(Ok(Vec::new()), |schema| annotations(schema.get()));
             self.tools.remove(&*name);
-            if right && !found.is_empty() {
+            let Ok(found) = found else { return false };
+            if !found.is_empty() {
                 self.tools.insert(name.into_owned(), found);
             }
-            right
+            true
         });
     }
 
     /// The field lines for a call of a tool.
     pub(super) fn lines(&self, tool: &str, arguments: Option<&RawValue>) -> String {
         let mut lines = String::new();
-        for Param { path, field } in self.tools.get(tool).map(Vec::as_slice).unwrap_or_default() {
+        for Annotation { path, header } in self.tools.get(tool).map(Vec::as_slice).unwrap_or_default() {
             let value = path.iter().try_fold(arguments, |value, name| member(value?, name).ok());
             if let Some(text) = value.flatten().and_then(scalar) {
-                lines.push_str(&line(&format!("Mcp-Param-{field}"), &text));
+                lines.push_str(&line(&format!("Mcp-Param-{header}"), &text));
             }
         }
         lines
@@ -77,9 +67,9 @@ fn encoded(value: &str) -> Cow<'_, str> {
     if plain {
         return Cow::Borrowed(value);
     }
-    let mut quoted = Vec::new();
-    write_base64(&mut quoted, value.as_bytes());
-    Cow::Owned(format!("{MARK}{}?=", String::from_utf8_lossy(&quoted).trim_matches('"')))
+    let mut base64 = Vec::new();
+    encode_base64(&mut base64, value.as_bytes());
+    Cow::Owned(format!("{MARK}{}?=", String::from_utf8_lossy(&base64)))
 }
 
 /// The text of a string, an integer or a boolean.
@@ -89,35 +79,6 @@ fn scalar(value: &RawValue) -> Option<Cow<'_, str>> {
         b'n' | b'{' | b'[' => None,
         _ => Some(Cow::Borrowed(value.get())),
     }
-}
-
-/// Finds the annotations in a schema; whether all of them are right.
-fn walk(schema: &RawValue, path: &mut Vec<String>, found: &mut Vec<Param>) -> bool {
-    let Ok(Some(properties)) = member(schema, "properties") else { return true };
-    let Ok(properties) = Members::of(properties) else { return true };
-    if path.len() >= DEPTH_MAX {
-        return true;
-    }
-    properties.iter().all(|(name, property)| {
-        path.push(name.to_owned());
-        let right = match member(property, "x-mcp-header") {
-            Ok(Some(header)) => annotate(header, property, path, found),
-            _ => walk(property, path, found),
-        };
-        path.pop();
-        right
-    })
-}
-
-fn annotate(header: &RawValue, property: &RawValue, path: &[String], found: &mut Vec<Param>) -> bool {
-    let Some(field) = string(header) else { return false };
-    let kind = member(property, "type").ok().flatten().and_then(string);
-    let right = !field.is_empty()
-        && field.bytes().all(is_token_byte)
-        && matches!(kind.as_deref(), Some("string" | "integer" | "boolean"))
-        && !found.iter().any(|param| param.field.eq_ignore_ascii_case(&field));
-    found.push(Param { path: path.to_vec(), field: field.into_owned() });
-    right
 }
 
 #[cfg(test)]

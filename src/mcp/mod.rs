@@ -202,6 +202,8 @@ mod types;
 pub mod uri;
 
 pub use ask::{Elicited, Root};
+#[cfg(feature = "net")]
+pub(crate) use base64::encode as encode_base64;
 pub use cache::CacheScope;
 pub use call::{Call, CallError};
 pub use complete::{Completer, Partial};
@@ -210,6 +212,8 @@ pub use content::{
 };
 pub(crate) use dispatch::Dispatch;
 pub use handle::{Full, Handle};
+#[cfg(feature = "net")]
+pub(crate) use headers::{Annotation, annotations};
 pub(crate) use headers::{HEADER_MISMATCH, check as check_header};
 pub use jobs::Jobs;
 pub use prompt::{IntoPrompt, PromptMessage, PromptResult};
