@@ -182,6 +182,8 @@ impl Exchange {
                 Some((request, at)) if connection.is_unanswered(&error) && at.elapsed() < RACE => {
                     Ok(Step::Again(request))
                 }
+                // One attempt of several.
+                _ if self.attempts > 0 => Ok(Step::Ended),
                 _ => Err(error),
             };
         };

@@ -11,7 +11,7 @@ use crate::{LONG, Running, rpc_code, text_of};
 
 schema! { struct Person { name: String } }
 schema! { struct Query { /// Where.
-    region: String { header "Region" }, text: String } }
+region: String { header "Region" }, text: String } }
 
 const TRANSPORTS: [Transport; 3] = [Transport::Sse, Transport::Streamable, Transport::Stateless];
 
@@ -76,7 +76,8 @@ fn the_transport_is_found() {
 
     let nothing = running.url.replace("/sse", "/nothing");
     let error = Client::connect(&nothing).unwrap_err().to_string();
-    let says = format!("the server at {nothing} answered 404 to POST and 404 to GET: this is no MCP endpoint");
+    let says =
+        format!("the server at {nothing} answered 404 to POST and 404 to GET: this is no MCP endpoint");
     assert!(error.contains(&says), "{error}");
     // A transport that was named is not looked for.
     let streamable = Client::builder().transport(Transport::Streamable).connect(&running.url);
