@@ -119,7 +119,7 @@ struct Handlers {
 #[derive(Debug)]
 enum Carrier {
     Sse(Box<Sse>),
-    Streamable(Streamable),
+    Streamable(Box<Streamable>),
 }
 
 /// A session with a server, or what takes its place since 2026-07-28. Dropping it closes it, which ends the session on

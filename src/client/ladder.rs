@@ -75,7 +75,7 @@ impl Client {
             }
         }
         self.stateless = None;
-        self.carrier = Carrier::Streamable(Streamable::new(&self.url, &self.fixed, true));
+        self.carrier = Carrier::Streamable(Box::new(Streamable::new(&self.url, &self.fixed, true)));
         let post = match self.handshake(legacy) {
             Err(Error::Http { status, .. }) if is_other(status) => status,
             result => return result,
@@ -97,7 +97,7 @@ impl Client {
     }
 
     pub(super) fn become_stateless(&mut self) {
-        self.carrier = Carrier::Streamable(Streamable::new(&self.url, &self.fixed, false));
+        self.carrier = Carrier::Streamable(Box::new(Streamable::new(&self.url, &self.fixed, false)));
         self.stateless = Some(Stateless::new(&self.identity.info, &self.identity.capabilities));
     }
 

@@ -272,7 +272,7 @@ impl Builder {
         jsonrpc::Object::new(&mut info).str("name", &self.name).str("version", &self.version);
         let info = String::from_utf8_lossy(&info).into_owned();
         Ok(Client {
-            carrier: Carrier::Streamable(Streamable::new(&url, &fixed, true)),
+            carrier: Carrier::Streamable(Box::new(Streamable::new(&url, &fixed, true))),
             url,
             fixed,
             identity: Identity { info, capabilities: self.capabilities, revision: self.revision },

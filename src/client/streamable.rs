@@ -384,7 +384,7 @@ impl Streamable {
 fn is_error_for(body: &str, id: &Id, fixed: &Fixed) -> bool {
     match jsonrpc::parse(body.as_bytes(), &fixed.limits) {
         Ok(Message::Response(response)) => {
-            response.outcome.is_err() && response.id.is_some_and(|found| Id::from(found) == *id)
+            response.outcome.is_err() && response.id.map(Id::from).as_ref() == Some(id)
         }
         _ => false,
     }
