@@ -85,6 +85,9 @@ impl Streamable {
     /// Messages from the Server"). `version` is the field line that names the revision.
     pub(super) fn listen(&mut self, version: String, deadline: Instant) -> Result<(), Error> {
         self.version = version;
+        if self.exchanges.iter().any(|exchange| exchange.id().is_none()) {
+            return Ok(());
+        }
         let request = self.get("");
         let (connection, request) = self.send(request, deadline)?;
         self.exchanges.push(Exchange::new(None, connection, request));
