@@ -79,8 +79,15 @@ fn bodies() {
     let mut binary = binary;
     binary.push(0xff);
     assert_protocol(raw(binary), &["not UTF-8"]);
-    // At the limit.
-    assert!(ask(|body| result(body, &format!(r#""{}""#, "x".repeat((64 << 10) - 40)))).is_ok());
+    // At the limit, and one past it.
+    let of_length = |length: usize| {
+        move |body: &str| {
+            let padding = length - response(body, r#""""#).len();
+            result(body, &format!(r#""{}""#, "x".repeat(padding)))
+        }
+    };
+    assert!(ask(of_length(64 << 10)).is_ok());
+    assert_protocol(ask(of_length((64 << 10) + 1)), &["longer than 65536 bytes"]);
 }
 
 /// As [`fixed`], for bytes of any kind, and the server hangs up.
