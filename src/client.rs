@@ -1,14 +1,15 @@
-//! A blocking client for MCP servers over HTTP+SSE, on `std::net` alone.
+//! A blocking client for MCP servers, on `std::net` alone: HTTP+SSE, Streamable HTTP, and the stateless 2026-07-28.
 //!
-//! *Scope:* a session with one server: opening it, requests and their answers, several of them at once, and what the
-//! server asks or tells meanwhile. *Not in scope:* TLS, redirects, reconnecting a lost stream, threads: whoever calls
-//! is the one who waits, and messages from the server are looked at only then.
+//! *Scope:* finding out what a server speaks, requests and their answers, several of them at once, and what the server
+//! asks or tells meanwhile. *Not in scope:* TLS, redirects, threads: whoever calls is the one who waits, and messages
+//! from the server are looked at only then.
 //!
 //! ```text
-//!            GET, 200, `endpoint` event           initialize, initialized
-//!   Builder ───────────────────────────▶ open ──────────────────────────▶ operating
-//!                                         │ POST ⇄ answers on the stream      │
-//!                                         └──── close, or the stream ends ────┴──▶ closed
+//!            server/discover, or initialize, or GET and initialize
+//!   Builder ───────────────────────────────────────────────────────▶ operating
+//!      │  open                            initialize                   ▲  │ POST ⇄ answers on its own or a
+//!      └───────▶ open ─────────────────────────────────────────────────┘  │ common stream
+//!                  └───── close, the session is lost, a stream ends ──────┴──────────▶ closed
 //! ```
 //!
 //! ```
@@ -22,7 +23,7 @@
 //! let handle = listening.handle();
 //! let server = std::thread::spawn(move || listening.run());
 //!
-//! let mut client = Client::connect(&url)?; // open, then operating
+//! let mut client = Client::connect(&url)?; // finds the transport: operating
 //! assert_eq!(client.list("tools/list")?.len(), 1);
 //! let result = client.call_tool("hello", "{}")?;
 //! assert_eq!(result.get(), r#"{"content":[{"type":"text","text":"hello"}]}"#);
@@ -39,38 +40,46 @@
 #![allow(clippy::disallowed_methods)] // Waiting for a peer needs a clock; like `net`, this is above the engine.
 
 mod error;
+mod events;
+mod exchange;
 mod http;
+mod incoming;
+mod ladder;
+mod methods;
 mod options;
-mod transport;
+mod routing;
+mod sse;
+mod stateless;
+mod streamable;
 mod url;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::value::RawValue;
 
-use crate::Limits;
-use crate::jsonrpc::{self, Id, Message, Object};
+use crate::jsonrpc::{self, Id, Object};
 use crate::mcp::Revision;
 
 pub use error::Error;
-pub use options::Builder;
-use options::after;
-use transport::Transport;
+use events::Fixed;
+pub use options::{Builder, Transport};
+use options::{Identity, after};
+use sse::Sse;
+use stateless::Stateless;
+use streamable::Streamable;
+use url::Url;
 
-/// Pages that [`Client::list`] asks for: a server that never comes to an end is cut off.
-const PAGES_MAX: usize = 1000;
-/// Bytes of items that [`Client::list`] gathers.
-const LIST_BYTES_MAX: usize = 64 << 20;
 /// How long it may take to tell the server that nobody waits any more.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// What came of a request: the result, or the error that the server answered with.
-pub type Outcome = Result<Box<RawValue>, jsonrpc::Error>;
+/// What came of a request: the result, or the error that the server answered with ([`Error::Rpc`]), or why it did not.
+pub type Outcome = Result<Box<RawValue>, Error>;
 
 /// A message from the server, as [`Client::next_message`] tells of it.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 #[non_exhaustive]
 pub enum Received {
     /// The answer to a request of ours.
@@ -92,6 +101,9 @@ pub enum Received {
         /// The text of an object.
         params: Option<Box<RawValue>>,
     },
+    /// The server ended what [`Client::subscribe`] began; subscribing again, and reading again what may have changed
+    /// meanwhile, is up to the caller.
+    Unsubscribed,
 }
 
 type OnRequest = Box<dyn FnMut(&str, Option<&RawValue>) -> Result<String, jsonrpc::Error> + Send>;
@@ -103,29 +115,46 @@ struct Handlers {
     notification: Option<OnNotification>,
 }
 
-/// A session with a server. Dropping it closes it, which ends it on the server too.
+/// How messages travel.
+#[derive(Debug)]
+enum Carrier {
+    Sse(Box<Sse>),
+    Streamable(Box<Streamable>),
+}
+
+/// A session with a server, or what takes its place since 2026-07-28. Dropping it closes it, which ends the session on
+/// the server too and waits up to 1 s for that.
 ///
 /// Params and arguments are the text of a JSON object; results come back as text, since what they are is up to the
-/// server. A message is sent a second time if the server closes a kept connection without answering the first: between
-/// two requests that means that it was not taken, which is all that can be known here.
+/// server. A message is sent a second time if the server closes a kept connection within a second without answering:
+/// that soon it means that it was not taken, which is all that can be known here.
 pub struct Client {
-    transport: Transport,
-    limits: Limits,
-    /// The params of `initialize`.
-    greeting: Vec<u8>,
+    url: Url,
+    fixed: Arc<Fixed>,
+    identity: Identity,
+    carrier: Carrier,
+    /// On servers without sessions.
+    stateless: Option<Stateless>,
+    connect_timeout: Duration,
     request_timeout: Duration,
+    rounds_max: u32,
     handlers: Handlers,
     last_id: i64,
     /// The last `initialize`.
     handshake: Option<Id>,
     /// Requests without an answer, and answers that nobody has asked for yet.
     open: BTreeMap<Id, Option<Outcome>>,
+    /// Questions that were answered together, for `next_message` to tell of one by one.
+    told: VecDeque<Received>,
+    /// The `subscriptions/listen` in progress.
+    subscription: Option<Id>,
     welcome: Option<Box<RawValue>>,
     revision: Option<Revision>,
 }
 
 impl Client {
-    /// Opens a session at a URL such as `http://127.0.0.1:3001/sse` and initializes it, with all defaults.
+    /// Connects to a URL such as `http://127.0.0.1:3001/mcp`, with all defaults: finds out which transport and revision
+    /// the server speaks ([`Transport::Auto`]), and agrees on them.
     ///
     /// # Errors
     /// As [`Builder::connect`].
@@ -134,57 +163,31 @@ impl Client {
     }
 
     /// A client that is told more before it connects.
+    ///
+    /// ```
+    /// use mcp_rill::client::{Client, Transport};
+    /// let builder = Client::builder().transport(Transport::Streamable).revision("2025-06-18");
+    /// ```
     pub fn builder() -> Builder {
         Builder::default()
     }
 
-    fn new(
-        transport: Transport,
-        limits: Limits,
-        greeting: Vec<u8>,
-        request_timeout: Duration,
-        handlers: Handlers,
-    ) -> Client {
-        Client {
-            transport,
-            limits,
-            greeting,
-            request_timeout,
-            handlers,
-            last_id: 0,
-            handshake: None,
-            open: BTreeMap::new(),
-            welcome: None,
-            revision: None,
-        }
-    }
-
-    /// Agrees with the server on a revision (MCP lifecycle, initialization). [`connect`](Client::connect) has done it.
+    /// Sends a request and waits for its result. `params` is the text of a JSON object. A stateless client adds to
+    /// `_meta` what must be there, and answers questions that come as results by
+    /// [`on_request`](Builder::on_request) (MCP 2026-07-28, multi round-trip requests).
     ///
-    /// # Errors
-    /// As [`request`](Client::request), and [`Error::Protocol`] if the server wants a revision that this crate does not
-    /// know.
-    pub fn initialize(&mut self) -> Result<(), Error> {
-        let params = String::from_utf8_lossy(&self.greeting).into_owned();
-        let welcome = self.request("initialize", Some(&params))?;
-        let version = jsonrpc::member(&welcome, "protocolVersion").ok().flatten();
-        let Some(version) = version.and_then(jsonrpc::string) else {
-            return Err(Error::Protocol("the result of `initialize` has no `protocolVersion`".to_owned()));
-        };
-        let Some(revision) = Revision::named(&version) else {
-            let version = crate::http::shown(version.as_bytes());
-            return Err(Error::Protocol(format!("the server wants the unknown revision `{version}`")));
-        };
-        self.revision = Some(revision);
-        self.welcome = Some(welcome);
-        self.notify("notifications/initialized", None)
-    }
-
-    /// Sends a request and waits for its result. `params` is the text of a JSON object.
+    /// ```no_run
+    /// # fn main() -> Result<(), mcp_rill::client::Error> {
+    /// let mut client = mcp_rill::client::Client::connect("http://127.0.0.1:3001/mcp")?;
+    /// let params = r#"{"name":"sum-up","_meta":{"progressToken":1}}"#;
+    /// println!("{}", client.request("tools/call", Some(params))?);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`Error::Rpc`] if the server answers with an error, [`Error::Http`] if it does not take the request,
-    /// [`Error::Closed`] if the stream ends first, [`Error::Timeout`] after the request timeout (the server is then told
+    /// [`Error::Expired`] if it has forgotten the session, [`Error::Closed`] if the stream ends first, [`Error::Timeout`] after the request timeout (the server is then told
     /// that nobody waits), [`Error::Invalid`] for params that are not an object; and [`Error::Io`], [`Error::Protocol`].
     pub fn request(&mut self, method: &str, params: Option<&str>) -> Result<Box<RawValue>, Error> {
         let id = self.send(method, params)?;
@@ -213,20 +216,22 @@ impl Client {
         if let Some(params) = params {
             json_object("the params", params)?;
         }
-        self.last_id += 1;
-        let id = Id::Int(self.last_id);
+        let id = self.next_id();
         if method == "initialize" {
             self.handshake = Some(id.clone());
         }
-        let mut message = Vec::new();
-        jsonrpc::write_request(&mut message, &id, method, |out| {
-            jsonrpc::write_raw(out, params.unwrap_or_default());
-        });
+        let (whole, fields) = match &mut self.stateless {
+            Some(stateless) => {
+                let whole = stateless.params(params)?;
+                let fields = stateless.fields(method, &whole)?;
+                stateless.sent(&id, method, params);
+                (Some(whole), fields)
+            }
+            None => (params.map(str::to_owned), self.version_field()),
+        };
         // Before the request leaves: its answer may come before the post is done.
         self.open.insert(id.clone(), None);
-        self.post(&message, after(self.request_timeout)).inspect_err(|_| {
-            self.open.remove(&id);
-        })?;
+        self.post_request(&id, method, whole.as_deref(), &fields).inspect_err(|_| self.forget(&id))?;
         Ok(id)
     }
 
@@ -243,11 +248,11 @@ impl Client {
                 Some(outcome) if outcome.is_some() => break,
                 Some(_) => {}
             }
-            match self.receive(deadline) {
+            match self.receive(deadline, Some(id)) {
                 Ok(Received::Answer { id, outcome }) => {
                     self.open.insert(id, Some(outcome));
                 }
-                Ok(_) => {}
+                Ok(_) => self.told.clear(),
                 Err(Error::Timeout) => {
                     self.give_up(id);
                     return Err(Error::Timeout);
@@ -255,11 +260,11 @@ impl Client {
                 Err(error) => return Err(error),
             }
         }
-        self.open.remove(id).flatten().ok_or(Error::Closed)?.map_err(Error::Rpc)
+        self.open.remove(id).flatten().ok_or(Error::Closed)?
     }
 
-    /// The next message of any kind, or `None` if none comes in that time. Answers that came while something else was
-    /// waited for are given first.
+    /// The next message of any kind, or `None` if none comes in that time, or nothing is open that could bring one.
+    /// Answers that came while something else was waited for are given first.
     ///
     /// ```no_run
     /// use mcp_rill::client::{Client, Error, Received};
@@ -285,7 +290,10 @@ impl Client {
         {
             return Ok(Some(Received::Answer { id, outcome }));
         }
-        match self.receive(after(timeout)) {
+        if let Some(told) = self.told.pop_front() {
+            return Ok(Some(told));
+        }
+        match self.receive(after(timeout), None) {
             Ok(received) => {
                 if let Received::Answer { id, .. } = &received {
                     self.open.remove(id);
@@ -297,12 +305,25 @@ impl Client {
         }
     }
 
-    /// Tells the server that nobody waits for the answer to a request (MCP cancellation), and forgets it.
+    /// Tells the server that nobody waits for the answer to a request (MCP cancellation), and forgets it. A stateless
+    /// client says so by closing the request's connection.
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), mcp_rill::client::Error> {
+    /// let mut client = mcp_rill::client::Client::connect("http://127.0.0.1:3001/mcp")?;
+    /// let id = client.send("tools/call", Some(r#"{"name":"slow"}"#))?;
+    /// client.cancel(&id, "changed my mind")?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// As [`notify`](Client::notify).
     pub fn cancel(&mut self, id: &Id, reason: &str) -> Result<(), Error> {
-        self.open.remove(id);
+        self.forget(id);
+        if self.stateless.is_some() {
+            return Ok(());
+        }
         let mut message = Vec::new();
         jsonrpc::write_notification(&mut message, "notifications/cancelled", |out| {
             let mut params = Object::new(out);
@@ -312,7 +333,16 @@ impl Client {
         self.post(&message, after(self.request_timeout.min(CANCEL_TIMEOUT)))
     }
 
-    /// Sends a notification. `params` is the text of a JSON object.
+    /// Sends a notification. `params` is the text of a JSON object. Since 2026-07-28 servers know none from clients, and
+    /// drop them.
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), mcp_rill::client::Error> {
+    /// let mut client = mcp_rill::client::Client::connect("http://127.0.0.1:3001/sse")?;
+    /// client.notify("notifications/roots/list_changed", None)?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// As [`request`](Client::request), for the way there.
@@ -327,166 +357,85 @@ impl Client {
         self.post(&message, after(self.request_timeout))
     }
 
-    /// Whether the server is there.
+    /// Closes all connections and ends the session on the server too. Everything later gives [`Error::Closed`].
     ///
-    /// # Errors
-    /// As [`request`](Client::request).
-    pub fn ping(&mut self) -> Result<(), Error> {
-        self.request("ping", None).map(|_| ())
-    }
-
-    /// All items of a list, such as `tools/list`, `resources/list`, `resources/templates/list` or `prompts/list`, page
-    /// after page (MCP pagination).
-    ///
-    /// # Errors
-    /// As [`request`](Client::request), and [`Error::Protocol`] if the list has no items member, no end, or 64 MiB.
-    pub fn list(&mut self, method: &str) -> Result<Vec<Box<RawValue>>, Error> {
-        let bad = |what: &str| Error::Protocol(format!("the result of `{method}` {what}"));
-        let (mut items, mut bytes, mut cursor) = (Vec::new(), 0_usize, None::<String>);
-        for _ in 0..PAGES_MAX {
-            let params = cursor.as_deref().map(|cursor| params(|object| object.str("cursor", cursor)));
-            let page = self.request(method, params.as_deref())?;
-            let member = |name: &str| jsonrpc::member(&page, name).map_err(|error| bad(&error.message));
-            let name = items_member(method);
-            let list = member(name)?.ok_or_else(|| bad(&format!("has no member `{name}`")))?;
-            let list: Vec<Box<RawValue>> = serde_json::from_str(list.get()).map_err(|_| bad("is no list"))?;
-            bytes += page.get().len();
-            if bytes > LIST_BYTES_MAX {
-                return Err(bad("is longer than 64 MiB"));
-            }
-            items.extend(list);
-            let next = member("nextCursor")?.filter(|next| next.get() != "null");
-            let Some(next) = next else { return Ok(items) };
-            let next = jsonrpc::string(next).ok_or_else(|| bad("has a cursor that is not a string"))?;
-            if cursor.as_deref() == Some(&*next) {
-                return Err(bad("names the same page as the next one"));
-            }
-            cursor = Some(next.into_owned());
-        }
-        Err(bad(&format!("has more than {PAGES_MAX} pages")))
-    }
-
-    /// Calls a tool with the text of a JSON object (MCP tools, calling). A tool that failed gives a result with
-    /// `"isError":true`, not an error.
-    ///
-    /// # Errors
-    /// As [`request`](Client::request).
-    pub fn call_tool(&mut self, name: &str, arguments: &str) -> Result<Box<RawValue>, Error> {
-        self.with_arguments("tools/call", name, arguments)
-    }
-
-    /// Reads a resource (MCP resources, reading).
-    ///
-    /// # Errors
-    /// As [`request`](Client::request).
-    pub fn read_resource(&mut self, uri: &str) -> Result<Box<RawValue>, Error> {
-        self.request("resources/read", Some(&params(|object| object.str("uri", uri))))
-    }
-
-    /// Gets a prompt with the text of a JSON object, whose members are strings (MCP prompts, getting).
-    ///
-    /// # Errors
-    /// As [`request`](Client::request).
-    pub fn get_prompt(&mut self, name: &str, arguments: &str) -> Result<Box<RawValue>, Error> {
-        self.with_arguments("prompts/get", name, arguments)
-    }
-
-    /// The session's id, if the server lets it be seen. It is what lets others post into the session, so keep it out of
-    /// logs.
-    pub fn session_id(&self) -> Option<&str> {
-        self.transport.session_id()
-    }
-
-    /// Path and query of the address for messages.
-    pub fn endpoint(&self) -> &str {
-        self.transport.endpoint()
-    }
-
-    /// The revision agreed on; `None` before [`initialize`](Client::initialize).
-    pub fn revision(&self) -> Option<Revision> {
-        self.revision
-    }
-
-    /// The whole result of `initialize`: capabilities, instructions, and who the server is.
-    pub fn initialize_result(&self) -> Option<&RawValue> {
-        self.welcome.as_deref()
-    }
-
-    /// The `serverInfo` of that result: an object with `name` and `version`.
-    pub fn server_info(&self) -> Option<&RawValue> {
-        jsonrpc::member(self.welcome.as_deref()?, "serverInfo").ok().flatten()
-    }
-
-    /// Closes both connections, which ends the session on the server too. Everything later gives [`Error::Closed`].
+    /// ```no_run
+    /// # fn main() -> Result<(), mcp_rill::client::Error> {
+    /// use mcp_rill::client::{Client, Error};
+    /// let mut client = Client::connect("http://127.0.0.1:3001/mcp")?;
+    /// client.close();
+    /// assert!(matches!(client.ping(), Err(Error::Closed)));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn close(&mut self) {
-        self.transport.close();
+        match &mut self.carrier {
+            Carrier::Sse(sse) => sse.close(),
+            Carrier::Streamable(streamable) => streamable.close(),
+        }
         self.open.clear();
+        self.told.clear();
     }
 
-    fn with_arguments(&mut self, method: &str, name: &str, arguments: &str) -> Result<Box<RawValue>, Error> {
-        json_object("the arguments", arguments)?;
-        let params = params(|object| object.str("name", name).raw("arguments", arguments));
-        self.request(method, Some(&params))
+    fn next_id(&mut self) -> Id {
+        self.last_id += 1;
+        Id::Int(self.last_id)
     }
 
     fn give_up(&mut self, id: &Id) {
-        self.open.remove(id);
         // `initialize` must not be cancelled (MCP cancellation, behavior requirements).
-        if self.handshake.as_ref() != Some(id) {
-            // Nobody is left to tell that this failed too.
-            let _ = self.cancel(id, "timed out");
+        if self.handshake.as_ref() == Some(id) {
+            return self.forget(id);
+        }
+        // Nobody is left to tell that this failed too.
+        let _ = self.cancel(id, "timed out");
+    }
+
+    /// Whatever comes for this request is of no interest any more.
+    fn forget(&mut self, id: &Id) {
+        self.open.remove(id);
+        let on_its_way = self.on_its_way(id).clone();
+        if let Some(stateless) = &mut self.stateless {
+            stateless.take(&on_its_way);
+        }
+        if let Carrier::Streamable(streamable) = &mut self.carrier {
+            streamable.done(&on_its_way);
         }
     }
 
-    fn post(&mut self, message: &[u8], deadline: Instant) -> Result<(), Error> {
-        let version = self.revision.map(|revision| format!("MCP-Protocol-Version: {revision}\r\n"));
-        self.transport.post(message, version.as_deref().unwrap_or_default(), deadline)
+    fn on_its_way<'i>(&'i self, id: &'i Id) -> &'i Id {
+        self.stateless.as_ref().map_or(id, |stateless| stateless.on_its_way(id))
     }
 
-    /// Takes one message that concerns somebody, and does what it asks for.
-    fn receive(&mut self, deadline: Instant) -> Result<Received, Error> {
-        loop {
-            let text = self.transport.receive(deadline)?;
-            let message = jsonrpc::parse(text.as_bytes(), &self.limits).map_err(|rejected| {
-                Error::Protocol(format!("the server sent no message of MCP: {rejected}"))
-            })?;
-            match message {
-                Message::Response(response) => {
-                    let outcome = outcome(&response)?;
-                    match (response.id.map(Id::from), outcome) {
-                        (Some(id), outcome) => {
-                            // Else it was given up, and this comes late.
-                            if matches!(self.open.get(&id), Some(None)) {
-                                return Ok(Received::Answer { id, outcome });
-                            }
-                        }
-                        (None, Err(error)) => {
-                            return Err(Error::Protocol(format!("the server reports an error: {error}")));
-                        }
-                        (None, Ok(_)) => {}
-                    }
-                }
-                Message::Request(request) => {
-                    let mut reply = Vec::new();
-                    match answer(&mut self.handlers, &request.method, request.params) {
-                        Ok(result) => {
-                            jsonrpc::write_result(&mut reply, &request.id, |out| {
-                                jsonrpc::write_raw(out, &result);
-                            });
-                        }
-                        Err(error) => jsonrpc::write_error(&mut reply, Some((&request.id).into()), &error),
-                    }
-                    self.post(&reply, after(self.request_timeout))?;
-                    return Ok(Received::Request { method: request.method.into_owned() });
-                }
-                Message::Notification(notification) => {
-                    if let Some(handler) = &mut self.handlers.notification {
-                        handler(&notification.method, notification.params);
-                    }
-                    let params = notification.params.map(ToOwned::to_owned);
-                    return Ok(Received::Notification { method: notification.method.into_owned(), params });
-                }
-            }
+    fn version_field(&self) -> String {
+        let version = self.stateless.as_ref().map(Stateless::revision).or(self.revision);
+        version.map_or_else(String::new, |revision| format!("MCP-Protocol-Version: {revision}\r\n"))
+    }
+
+    fn post_request(
+        &mut self,
+        id: &Id,
+        method: &str,
+        params: Option<&str>,
+        fields: &str,
+    ) -> Result<(), Error> {
+        let mut message = Vec::new();
+        jsonrpc::write_request(&mut message, id, method, |out| {
+            jsonrpc::write_raw(out, params.unwrap_or_default());
+        });
+        let deadline = after(self.request_timeout);
+        match &mut self.carrier {
+            Carrier::Sse(sse) => sse.post(&message, fields, deadline),
+            Carrier::Streamable(streamable) => streamable.post(&message, Some(id), fields, deadline),
+        }
+    }
+
+    /// Posts what gets no answer.
+    fn post(&mut self, message: &[u8], deadline: Instant) -> Result<(), Error> {
+        let version = self.version_field();
+        match &mut self.carrier {
+            Carrier::Sse(sse) => sse.post(message, &version, deadline),
+            Carrier::Streamable(streamable) => streamable.post(message, None, &version, deadline),
         }
     }
 }
@@ -503,51 +452,10 @@ impl fmt::Debug for Client {
     }
 }
 
-fn outcome(response: &jsonrpc::Response<'_>) -> Result<Outcome, Error> {
-    match response.outcome {
-        Ok(result) => Ok(Ok(result.to_owned())),
-        Err(error) => match jsonrpc::Error::read(error) {
-            Ok(error) => Ok(Err(error)),
-            Err(error) => Err(Error::Protocol(format!("the server sent an error that is none: {error}"))),
-        },
-    }
-}
-
-/// The answer to a request of the server's.
-fn answer(
-    handlers: &mut Handlers,
-    method: &str,
-    params: Option<&RawValue>,
-) -> Result<String, jsonrpc::Error> {
-    let result = match &mut handlers.request {
-        _ if method == "ping" => return Ok("{}".to_owned()),
-        Some(handler) => handler(method, params)?,
-        None => return Err(jsonrpc::Error::method_not_found(method)),
-    };
-    match serde_json::from_str::<&RawValue>(&result) {
-        Ok(_) => Ok(result),
-        Err(error) => Err(jsonrpc::Error::internal(format_args!("the client's result is not JSON: {error}"))),
-    }
-}
-
 fn json_object(what: &str, text: &str) -> Result<(), Error> {
     match serde_json::from_str::<&RawValue>(text) {
         Ok(value) if value.get().starts_with('{') => Ok(()),
         Ok(_) => Err(Error::Invalid(format!("{what} must be a JSON object"))),
         Err(error) => Err(Error::Invalid(format!("{what} are not JSON: {error}"))),
-    }
-}
-
-fn params(write: impl for<'p, 'o> FnOnce(&'p mut Object<'o>) -> &'p mut Object<'o>) -> String {
-    let mut out = Vec::new();
-    write(&mut Object::new(&mut out));
-    String::from_utf8_lossy(&out).into_owned()
-}
-
-/// Where the result of a list method has its items.
-fn items_member(method: &str) -> &str {
-    match method {
-        "resources/templates/list" => "resourceTemplates",
-        other => other.strip_suffix("/list").unwrap_or(other),
     }
 }

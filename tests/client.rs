@@ -3,6 +3,19 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 #![allow(clippy::disallowed_methods)] // The test's own clock shows that nothing hangs.
 
+#[path = "client/eras.rs"]
+mod eras;
+#[path = "client/hostile.rs"]
+mod hostile;
+#[path = "client/ladder.rs"]
+mod ladder;
+#[path = "client/mock.rs"]
+mod mock;
+#[path = "client/stateless.rs"]
+mod stateless;
+#[path = "client/streamable.rs"]
+mod streamable;
+
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, mpsc};
@@ -316,7 +329,20 @@ struct Peer(TcpStream);
 
 impl Peer {
     fn accept(listener: &TcpListener) -> Peer {
-        let (socket, _) = listener.accept().unwrap();
+        // A client that does not come must not keep the test waiting for ever.
+        let end = Instant::now() + LONG;
+        listener.set_nonblocking(true).unwrap();
+        let socket = loop {
+            match listener.accept() {
+                Ok((socket, _)) => break socket,
+                Err(error) if error.kind() == ErrorKind::WouldBlock && Instant::now() < end => {
+                    thread::sleep(Duration::from_millis(1));
+                }
+                Err(error) => panic!("nobody came: {error}"),
+            }
+        };
+        listener.set_nonblocking(false).unwrap();
+        socket.set_nonblocking(false).unwrap();
         socket.set_read_timeout(Some(LONG)).unwrap();
         socket.set_write_timeout(Some(LONG)).unwrap();
         socket.set_nodelay(true).unwrap();
@@ -336,6 +362,17 @@ impl Peer {
         let mut body = vec![0; length.map_or(0, |length| length.parse().unwrap())];
         self.0.read_exact(&mut body).unwrap();
         (head, String::from_utf8(body).unwrap())
+    }
+
+    /// The first byte of something more, or `None` if the client hangs up.
+    fn request_or_end(&mut self) -> Option<u8> {
+        let mut byte = [0];
+        match self.0.read(&mut byte) {
+            Ok(1) => Some(byte[0]),
+            Ok(_) => None,
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => None,
+            Err(error) => panic!("the client does not hang up: {error}"),
+        }
     }
 
     fn send(&mut self, text: impl AsRef<[u8]>) {

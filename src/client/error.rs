@@ -34,8 +34,11 @@ pub enum Error {
     Rpc(jsonrpc::Error),
     /// The server did not connect, take a message or answer in time.
     Timeout,
-    /// The stream has ended, and the session with it.
+    /// The client was closed, or the stream has ended that was to bring the answer; over HTTP+SSE the session has ended
+    /// with it.
     Closed,
+    /// The server does not know the session any more (404 over Streamable HTTP): connect again.
+    Expired,
 }
 
 impl fmt::Display for Error {
@@ -52,6 +55,7 @@ impl fmt::Display for Error {
             Error::Rpc(error) => write!(f, "the server answered with an error: {error}"),
             Error::Timeout => f.write_str("the server did not answer in time"),
             Error::Closed => f.write_str("the session is closed"),
+            Error::Expired => f.write_str("the server does not know the session any more; connect again"),
         }
     }
 }

@@ -16,14 +16,15 @@ use crate::Limits;
 use crate::http::body::Decoder;
 use crate::http::head::{Fields, Framing, Search};
 use crate::http::response::{ResponseHead, parse_response};
+use crate::http::shown;
 
 /// How long one read or write blocks before the caller gets a turn.
-const SLICE: Duration = Duration::from_millis(50);
+pub(super) const SLICE: Duration = Duration::from_millis(50);
 /// What of a body that nobody asked for is read so that the connection can be used again.
-const BODY_BYTES_MAX: usize = 64 << 10;
+pub(super) const BODY_BYTES_MAX: usize = 64 << 10;
 /// Responses with 1xx before the final one.
 const INTERIM_MAX: usize = 8;
-const READ_BYTES: usize = 16 << 10;
+pub(super) const READ_BYTES: usize = 16 << 10;
 
 /// A connection to a server.
 #[derive(Debug)]
@@ -31,6 +32,10 @@ pub(super) struct Connection {
     socket: TcpStream,
     /// Bytes that came and belong to nothing read so far.
     input: Vec<u8>,
+    /// How far the head of the response was looked for in them.
+    search: Search,
+    /// Responses with 1xx so far.
+    interim: usize,
     /// Since when it has been idle after a response, and for how long the server said it would keep it.
     idle: Option<(Instant, Duration)>,
 }
@@ -81,12 +86,16 @@ impl Connection {
                 Ok(socket) => {
                     // Without it a request can wait 40 ms for the server's delayed acknowledgement.
                     let _ = socket.set_nodelay(true);
-                    return Ok(Connection { socket, input: Vec::new(), idle: None });
+                    return Ok(Connection::new(socket));
                 }
                 Err(error) => last = error,
             }
         }
         if last.kind() == ErrorKind::TimedOut { Err(Error::Timeout) } else { Err(named(last)) }
+    }
+
+    fn new(socket: TcpStream) -> Connection {
+        Connection { socket, input: Vec::new(), search: Search::in_response(), interim: 0, idle: None }
     }
 
     /// Whether a request was answered on it before.
@@ -113,19 +122,62 @@ impl Connection {
         deadline: Instant,
         turn: Turn<'_>,
     ) -> Result<Answer, Failed> {
+        self.send(request, deadline, turn).map_err(Failed::for_good)?;
+        loop {
+            if let Some(answer) = self.head(method, limits).map_err(Failed::for_good)? {
+                return Ok(answer);
+            }
+            let mut buffer = [0; READ_BYTES];
+            let read = self.read(&mut buffer, deadline, turn).and_then(|count| match count {
+                0 => Err(closed_silently()),
+                _ => Ok(count),
+            });
+            let count = read.map_err(|error| Failed { unanswered: self.is_unanswered(&error), error })?;
+            self.take(buffer.get(..count).unwrap_or_default());
+        }
+    }
+
+    /// Sends a request; [`head`](Connection::head) gives the answer when enough was read.
+    pub(super) fn send(&mut self, request: &[u8], deadline: Instant, turn: Turn<'_>) -> Result<(), Error> {
+        (self.search, self.interim) = (Search::in_response(), 0);
         match self.write(request, deadline, turn) {
             // A server that refuses a long request may close before it has read it; what it said is here all the same,
             // and if it said nothing the read fails as well.
-            Err(error) if !is_break(&error) => return Err(Failed::for_good(error)),
-            _ => {}
+            Err(error) if !is_break(&error) => Err(error),
+            _ => Ok(()),
         }
-        for _ in 0..INTERIM_MAX {
-            let answer = self.read_head(method, limits, deadline, turn)?;
+    }
+
+    /// The head of the response in what was read so far, after those with 1xx; `None` if more must be read.
+    pub(super) fn head(&mut self, method: &str, limits: &Limits) -> Result<Option<Answer>, Error> {
+        while self.interim < INTERIM_MAX {
+            let found = self.search.find(&self.input, limits).map_err(|refusal| {
+                Error::Protocol(format!("the server's response is malformed: {}", refusal.reason))
+            })?;
+            let Some(range) = found else { return Ok(None) };
+            let end = range.end;
+            let mut fields = Fields::new();
+            let bytes = self.input.get(range).unwrap_or_default();
+            let answer = parse_response(bytes, &mut fields, method, limits).map(|head| Answer::of(&head));
+            let answer = answer.map_err(|refusal| Error::Protocol(refusal.reason.into_owned()))?;
+            self.input.drain(..end);
+            self.search = Search::in_response();
             if answer.status >= 200 {
-                return Ok(answer);
+                return Ok(Some(answer));
             }
+            self.interim += 1;
         }
-        Err(Failed::for_good(Error::Protocol(format!("more than {INTERIM_MAX} interim responses came"))))
+        Err(Error::Protocol(format!("more than {INTERIM_MAX} interim responses came")))
+    }
+
+    /// Adds what was read to what the head is looked for in.
+    pub(super) fn take(&mut self, bytes: &[u8]) {
+        self.input.extend_from_slice(bytes);
+    }
+
+    /// Whether the connection broke before any byte of the response came.
+    pub(super) fn is_unanswered(&self, error: &Error) -> bool {
+        self.input.is_empty() && self.interim == 0 && is_break(error)
     }
 
     /// The rest of a response as text, cut at [`BODY_BYTES_MAX`], and the connection itself if it can be used again.
@@ -157,11 +209,16 @@ impl Connection {
             }
         }
         let text = String::from_utf8_lossy(&body).into_owned();
-        if !whole || !answer.keep_alive || !input.is_empty() {
+        if !whole || !input.is_empty() {
             return (text, None);
         }
+        (text, self.kept(answer))
+    }
+
+    /// The connection after a response that was read to its end, if it can be used again.
+    pub(super) fn kept(mut self, answer: &Answer) -> Option<Connection> {
         self.idle = Some((Instant::now(), answer.keep.unwrap_or(Duration::MAX)));
-        (text, Some(self))
+        Some(self).filter(|connection| answer.keep_alive && connection.input.is_empty())
     }
 
     /// Reads some bytes; 0 at the end.
@@ -174,6 +231,19 @@ impl Connection {
                 Err(error) if is_pause(&error) => turn()?,
                 Err(error) => return Err(error.into()),
             }
+        }
+    }
+
+    /// Reads what comes in that time; `None` if nothing does.
+    pub(super) fn read_within(&mut self, out: &mut [u8], wait: Duration) -> io::Result<Option<usize>> {
+        if wait.is_zero() {
+            return self.read_now(out);
+        }
+        self.socket.set_read_timeout(Some(wait))?;
+        match self.socket.read(out) {
+            Ok(count) => Ok(Some(count)),
+            Err(error) if is_pause(&error) => Ok(None),
+            Err(error) => Err(error),
         }
     }
 
@@ -214,46 +284,6 @@ impl Connection {
         }
         Ok(())
     }
-
-    fn read_head(
-        &mut self,
-        method: &str,
-        limits: &Limits,
-        deadline: Instant,
-        turn: Turn<'_>,
-    ) -> Result<Answer, Failed> {
-        let bad = |error: crate::http::Refusal| Failed::for_good(Error::Protocol(error.reason.into_owned()));
-        let mut search = Search::in_response();
-        let range = loop {
-            match search.find(&self.input, limits) {
-                Ok(Some(range)) => break range,
-                Ok(None) => {}
-                Err(refusal) => {
-                    let reason = format!("the server's response is malformed: {}", refusal.reason);
-                    return Err(Failed::for_good(Error::Protocol(reason)));
-                }
-            }
-            let mut buffer = [0; READ_BYTES];
-            let read =
-                self.read(&mut buffer, deadline, turn).and_then(|count| match count {
-                    0 => Err(io::Error::new(ErrorKind::UnexpectedEof, "the server closed without answering")
-                        .into()),
-                    _ => Ok(count),
-                });
-            let count = read.map_err(|error| {
-                let unanswered = self.input.is_empty() && is_break(&error);
-                Failed { error, unanswered }
-            })?;
-            self.input.extend_from_slice(buffer.get(..count).unwrap_or_default());
-        };
-        let end = range.end;
-        let mut fields = Fields::new();
-        let bytes = self.input.get(range).unwrap_or_default();
-        let answer = parse_response(bytes, &mut fields, method, limits).map(|head| Answer::of(&head));
-        let answer = answer.map_err(bad)?;
-        self.input.drain(..end);
-        Ok(answer)
-    }
 }
 
 impl Answer {
@@ -276,6 +306,27 @@ impl Answer {
     }
 }
 
+/// The error of a response that is no success, and the connection if it can be used again.
+pub(super) fn refused(
+    connection: Connection,
+    answer: &Answer,
+    limits: &Limits,
+    deadline: Instant,
+    turn: Turn<'_>,
+) -> (Error, Option<Connection>) {
+    let status = answer.status;
+    let (mut body, kept) = connection.finish(answer, limits, deadline, turn);
+    if let Some(location) = answer.location.as_deref().filter(|_| (300..400).contains(&status)) {
+        body = format!("moved to {}; redirects are not followed", shown(location.as_bytes()));
+    }
+    (Error::Http { status, body }, kept)
+}
+
+/// The end of a connection where the head of a response was to come.
+pub(super) fn closed_silently() -> Error {
+    io::Error::new(ErrorKind::UnexpectedEof, "the server closed without answering").into()
+}
+
 /// `timeout=5, max=100`: for how long the server keeps an idle connection.
 fn keep_alive_timeout(value: &str) -> Option<Duration> {
     let parameters = value.split(',').filter_map(|parameter| parameter.split_once('='));
@@ -284,7 +335,7 @@ fn keep_alive_timeout(value: &str) -> Option<Duration> {
 }
 
 /// The time until a deadline; none left is an error.
-fn left(deadline: Instant) -> Result<Duration, Error> {
+pub(super) fn left(deadline: Instant) -> Result<Duration, Error> {
     let left = deadline.saturating_duration_since(Instant::now());
     if left.is_zero() { Err(Error::Timeout) } else { Ok(left) }
 }

@@ -1,28 +1,66 @@
 //! What a client is told before it connects.
 
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::value::RawValue;
 
-use super::transport::{Fixed, Transport};
+use super::events::Fixed;
+use super::sse::Sse;
+use super::streamable::Streamable;
 use super::url::Url;
-use super::{Client, Error, Handlers, json_object};
+use super::{Carrier, Client, Error, Handlers, json_object};
 use crate::http::{is_token_byte, is_value_byte, shown};
-use crate::mcp::Revision;
 use crate::{Limits, jsonrpc};
 
 /// Field names that are this client's to write: sent twice they would be ambiguous.
-const RESERVED: [&str; 8] = [
+const RESERVED: [&str; 12] = [
     "host",
     "accept",
     "cache-control",
     "connection",
     "content-length",
     "content-type",
+    "last-event-id",
+    "mcp-method",
+    "mcp-name",
     "mcp-protocol-version",
+    "mcp-session-id",
     "transfer-encoding",
 ];
+
+/// How messages travel between a client and its server.
+///
+/// ```
+/// use mcp_rill::client::{Client, Transport};
+/// let builder = Client::builder().transport(Transport::Stateless); // nothing else will do
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Transport {
+    /// Whichever the server speaks: stateless first, then a session over Streamable HTTP, then HTTP+SSE (MCP 2026-07-28,
+    /// basic, "Versioning"). The server is asked again and again with what it may not know, so 4xx are normal there.
+    #[default]
+    Auto,
+    /// HTTP+SSE (MCP 2024-11-05, transports).
+    Sse,
+    /// Streamable HTTP with a session (MCP 2025-03-26 to 2025-11-25, transports).
+    Streamable,
+    /// Streamable HTTP without sessions (MCP 2026-07-28, transports).
+    Stateless,
+}
+
+/// Who a client says it is.
+#[derive(Debug)]
+pub(super) struct Identity {
+    /// An object with `name` and `version`.
+    pub(super) info: String,
+    pub(super) capabilities: String,
+    /// The revision to ask for.
+    pub(super) revision: Option<String>,
+}
 
 /// How a [`Client`] connects, and who it says it is.
 ///
@@ -43,12 +81,15 @@ const RESERVED: [&str; 8] = [
 pub struct Builder {
     name: String,
     version: String,
-    revision: String,
+    transport: Transport,
+    revision: Option<String>,
     capabilities: String,
     headers: Vec<(String, String)>,
     connect_timeout: Duration,
     request_timeout: Duration,
     event_bytes_max: usize,
+    reconnects_max: u32,
+    rounds_max: u32,
     handlers: Handlers,
 }
 
@@ -57,12 +98,15 @@ impl Default for Builder {
         Builder {
             name: env!("CARGO_PKG_NAME").to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            revision: Revision::NEWEST_WITH_SESSIONS.name().to_owned(),
+            transport: Transport::Auto,
+            revision: None,
             capabilities: "{}".to_owned(),
             headers: Vec::new(),
             connect_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(60),
             event_bytes_max: 8 << 20,
+            reconnects_max: 3,
+            rounds_max: 8,
             handlers: Handlers::default(),
         }
     }
@@ -75,10 +119,17 @@ impl Builder {
         self
     }
 
-    /// The revision to ask for, such as `2024-11-05`; [`Revision::NEWEST_WITH_SESSIONS`] if not said. The server may answer with
-    /// another one that this crate knows (MCP lifecycle, version negotiation).
+    /// How messages travel; found out if not said.
+    pub fn transport(mut self, transport: Transport) -> Builder {
+        self.transport = transport;
+        self
+    }
+
+    /// The revision to ask for, such as `2024-11-05`; the newest if not said. The server may answer with another one
+    /// that this crate knows (MCP lifecycle, version negotiation). With [`Transport::Auto`] any revision other than
+    /// 2026-07-28 means that the server is not asked for that one first.
     pub fn revision(mut self, name: impl Into<String>) -> Builder {
-        self.revision = name.into();
+        self.revision = Some(name.into());
         self
     }
 
@@ -95,8 +146,8 @@ impl Builder {
         self
     }
 
-    /// How long it may take to connect and to get the address for messages; 10 s if not said. Looking up a name is up
-    /// to the system and not counted.
+    /// How long it may take to connect over HTTP+SSE and to get the address for messages; 10 s if not said. Looking up a
+    /// name is up to the system and not counted.
     pub fn connect_timeout(mut self, timeout: Duration) -> Builder {
         self.connect_timeout = timeout;
         self
@@ -108,17 +159,32 @@ impl Builder {
         self
     }
 
-    /// The longest event that is read, in bytes; 8 MiB if not said. A longer one ends the session with an error.
-    /// About six times as much is held at most, besides answers that nobody has waited for.
+    /// The longest event or answer that is read, in bytes; 8 MiB if not said. A longer one ends its stream with an
+    /// error. About six times as much is held at most for each open request, besides answers that nobody has waited for.
     pub fn event_bytes_max(mut self, bytes: usize) -> Builder {
         self.event_bytes_max = bytes;
         self
     }
 
+    /// How often in a row a stream of a Streamable HTTP session that broke off is taken up again for nothing; 3 if not
+    /// said. The server says how long to wait before, between 10 ms and 30 s; 1 s if it does not.
+    pub fn reconnects_max(mut self, attempts: u32) -> Builder {
+        self.reconnects_max = attempts;
+        self
+    }
+
+    /// How often a stateless server may ask back in one call; 8 if not said. A call with more rounds is an
+    /// [`Error::Protocol`].
+    pub fn rounds_max(mut self, rounds: u32) -> Builder {
+        self.rounds_max = rounds;
+        self
+    }
+
     /// Answers the server's requests: called with method and params, returns the result as JSON text.
     ///
-    /// It is called while the client waits for something. `ping` is answered without it; without a handler every
-    /// other request is answered with −32601.
+    /// It is called while the client waits for something, on every transport in the same way: what a stateless server
+    /// asks in a result comes here too. `ping` is answered without it; without a handler every other request is answered
+    /// with −32601, and a call whose result asks fails.
     ///
     /// ```
     /// use mcp_rill::{client::Client, jsonrpc::Error};
@@ -144,24 +210,47 @@ impl Builder {
         self
     }
 
-    /// Opens a session and initializes it.
+    /// Finds out what the server speaks, unless a [`transport`](Builder::transport) was named, and initializes.
     ///
     /// # Errors
-    /// As [`open`](Builder::open) and [`Client::initialize`].
+    /// As [`open`](Builder::open) and [`Client::initialize`]. With [`Transport::Auto`] also [`Error::Protocol`] if
+    /// nobody there speaks MCP; 401, 403, 5xx and a timeout are errors at any step, since they say nothing about what
+    /// the server speaks.
     pub fn connect(self, url: &str) -> Result<Client, Error> {
-        let mut client = self.open(url)?;
-        client.initialize()?;
+        if self.transport != Transport::Auto {
+            let mut client = self.open(url)?;
+            client.initialize()?;
+            return Ok(client);
+        }
+        let mut client = self.start(url)?;
+        client.climb()?;
         Ok(client)
     }
 
-    /// Opens a session without initializing it; [`Client::initialize`] does that later, if at all.
+    /// Opens a session without initializing it; [`Client::initialize`] does that later, if at all. [`Transport::Auto`]
+    /// is HTTP+SSE here, the only transport that has something to open before a word is said.
     ///
     /// # Errors
     /// [`Error::Invalid`] for a URL that is not `http://`, header fields that cannot be sent and capabilities that are
-    /// not an object; [`Error::Http`] if the server refuses; [`Error::Protocol`] if it answers with something other
-    /// than a stream, or names an address for messages elsewhere; [`Error::Timeout`], [`Error::Io`] and
+    /// not an object; and over HTTP+SSE [`Error::Http`] if the server refuses; [`Error::Protocol`] if it answers with
+    /// something other than a stream, or names an address for messages elsewhere; [`Error::Timeout`], [`Error::Io`] and
     /// [`Error::Closed`].
     pub fn open(self, url: &str) -> Result<Client, Error> {
+        let transport = self.transport;
+        let mut client = self.start(url)?;
+        match transport {
+            Transport::Auto | Transport::Sse => {
+                let sse = Sse::open(&client.url, &client.fixed, after(client.connect_timeout))?;
+                client.carrier = Carrier::Sse(Box::new(sse));
+            }
+            Transport::Streamable => {}
+            Transport::Stateless => client.become_stateless(),
+        }
+        Ok(client)
+    }
+
+    /// A client that has not said a word.
+    fn start(self, url: &str) -> Result<Client, Error> {
         let url = Url::read(url)?;
         json_object("the capabilities", &self.capabilities)?;
         let mut fields = format!("User-Agent: {}/{}\r\n", env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));
@@ -177,16 +266,29 @@ impl Builder {
             json_values_max: usize::MAX,
             ..Limits::DEFAULT
         };
-        let fixed = Fixed { fields, event_bytes_max: self.event_bytes_max, limits: limits.clone() };
-        let transport = Transport::open(&url, fixed, after(self.connect_timeout))?;
-        let mut greeting = Vec::new();
-        let mut params = jsonrpc::Object::new(&mut greeting);
-        params.str("protocolVersion", &self.revision).raw("capabilities", &self.capabilities);
-        params.field("clientInfo", |out| {
-            jsonrpc::Object::new(out).str("name", &self.name).str("version", &self.version);
-        });
-        params.end();
-        Ok(Client::new(transport, limits, greeting, self.request_timeout, self.handlers))
+        let (event_bytes_max, reconnects_max) = (self.event_bytes_max, self.reconnects_max);
+        let fixed = Arc::new(Fixed { fields, event_bytes_max, reconnects_max, limits });
+        let mut info = Vec::new();
+        jsonrpc::Object::new(&mut info).str("name", &self.name).str("version", &self.version);
+        let info = String::from_utf8_lossy(&info).into_owned();
+        Ok(Client {
+            carrier: Carrier::Streamable(Box::new(Streamable::new(&url, &fixed, true))),
+            url,
+            fixed,
+            identity: Identity { info, capabilities: self.capabilities, revision: self.revision },
+            stateless: None,
+            connect_timeout: self.connect_timeout,
+            request_timeout: self.request_timeout,
+            rounds_max: self.rounds_max,
+            handlers: self.handlers,
+            last_id: 0,
+            handshake: None,
+            open: BTreeMap::new(),
+            told: VecDeque::new(),
+            subscription: None,
+            welcome: None,
+            revision: None,
+        })
     }
 }
 

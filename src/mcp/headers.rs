@@ -122,9 +122,9 @@ fn integer(text: &str) -> Option<i128> {
 
 /// One annotated property: where it is, and the `X` of its `Mcp-Param-X`.
 #[derive(Debug, PartialEq, Eq)]
-struct Annotation {
-    path: Vec<String>,
-    header: String,
+pub(crate) struct Annotation {
+    pub(crate) path: Vec<String>,
+    pub(crate) header: String,
 }
 
 /// Checks the annotations of an input schema: clients drop the whole tool for a wrong one.
@@ -132,13 +132,17 @@ struct Annotation {
 /// # Errors
 /// A sentence that names the annotation.
 pub(crate) fn check_annotations(schema: &str) -> Result<(), String> {
-    match schema.contains(ANNOTATION) {
-        true => annotations(schema).map(drop),
-        false => Ok(()),
-    }
+    annotations(schema).map(drop)
 }
 
-fn annotations(schema: &str) -> Result<Vec<Annotation>, String> {
+/// The annotated properties of an input schema.
+///
+/// # Errors
+/// As [`check_annotations`].
+pub(crate) fn annotations(schema: &str) -> Result<Vec<Annotation>, String> {
+    if !schema.contains(ANNOTATION) {
+        return Ok(Vec::new());
+    }
     let raw: &RawValue = serde_json::from_str(schema).map_err(|error| error.to_string())?;
     let mut found = Vec::new();
     walk(raw, Some(Vec::new()), &mut found)?;

@@ -210,6 +210,8 @@ pub mod uri;
 pub use ask::{Elicited, Root};
 pub(crate) use authorize::Authorize;
 pub use authorize::{Denied, HttpRequest};
+#[cfg(feature = "net")]
+pub(crate) use base64::encode as encode_base64;
 pub use cache::CacheScope;
 pub use call::{Call, CallError};
 pub use complete::{Completer, Partial};
@@ -218,6 +220,8 @@ pub use content::{
 };
 pub(crate) use dispatch::Dispatch;
 pub use handle::{Full, Handle};
+#[cfg(feature = "net")]
+pub(crate) use headers::{Annotation, annotations};
 pub(crate) use headers::{HEADER_MISMATCH, check as check_header};
 pub use jobs::Jobs;
 pub use prompt::{IntoPrompt, PromptMessage, PromptResult};

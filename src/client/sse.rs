@@ -4,29 +4,20 @@
 //! *Not in scope:* what messages say, and which answers which.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::Error;
-use super::http::{Answer, Connection, Turn};
+use super::events::{Events, Fixed};
+use super::http::{Answer, Connection, READ_BYTES, Turn, refused};
 use super::url::Url;
-use crate::Limits;
-use crate::http::body;
 use crate::http::shown;
 use crate::sse;
 
-/// What goes into every request.
-#[derive(Clone, Debug)]
-pub(super) struct Fixed {
-    /// Whole field lines.
-    pub(super) fields: String,
-    pub(super) event_bytes_max: usize,
-    pub(super) limits: Limits,
-}
-
 /// A session: one connection that brings messages, and one at a time that takes them.
 #[derive(Debug)]
-pub(super) struct Transport {
-    fixed: Fixed,
+pub(super) struct Sse {
+    fixed: Arc<Fixed>,
     stream: Stream,
     endpoint: Url,
     session_id: Option<String>,
@@ -38,24 +29,18 @@ pub(super) struct Transport {
 struct Stream {
     url: Url,
     connection: Connection,
-    body: body::Decoder,
-    events: sse::Decoder,
-    limits: Limits,
-    /// Content of the body that has not gone through `events` yet.
-    content: Vec<u8>,
-    taken: usize,
-    ended: bool,
+    events: Events,
+    fixed: Arc<Fixed>,
     /// Messages that came while a post was in progress.
     inbox: VecDeque<String>,
     inbox_bytes: usize,
-    inbox_bytes_max: usize,
     /// The server named another address for messages.
     moved: Option<Url>,
 }
 
-impl Transport {
+impl Sse {
     /// Opens the stream and waits for the `endpoint` event.
-    pub(super) fn open(url: &Url, fixed: Fixed, deadline: Instant) -> Result<Transport, Error> {
+    pub(super) fn open(url: &Url, fixed: &Arc<Fixed>, deadline: Instant) -> Result<Sse, Error> {
         let mut connection = Connection::open(url, deadline)?;
         let request = format!(
             "GET {} HTTP/1.1\r\nHost: {}\r\nAccept: {}\r\nCache-Control: no-store\r\n{}\r\n",
@@ -78,20 +63,20 @@ impl Transport {
                 sse::MEDIA_TYPE
             )));
         }
-        let mut stream = Stream::new(url.clone(), connection, &answer, &fixed)?;
+        let mut stream = Stream::new(url.clone(), connection, &answer, fixed)?;
         while stream.moved.is_none() {
             // Messages may come before the endpoint; whoever reads next gets them.
             if let Some(text) = stream.next(deadline)? {
                 stream.keep(text);
             }
-            if stream.inbox_bytes > stream.inbox_bytes_max {
-                let max = stream.inbox_bytes_max;
+            if stream.inbox_bytes > fixed.event_bytes_max {
+                let max = fixed.event_bytes_max;
                 return Err(Error::Protocol(format!("no endpoint event came in {max} bytes of messages")));
             }
         }
         let endpoint = stream.moved.take().unwrap_or_else(|| url.clone());
         let session_id = endpoint.session_id().map(str::to_owned).or(answer.session_id);
-        Ok(Transport { fixed, stream, endpoint, session_id, posts: None })
+        Ok(Sse { fixed: fixed.clone(), stream, endpoint, session_id, posts: None })
     }
 
     pub(super) fn endpoint(&self) -> &str {
@@ -119,7 +104,7 @@ impl Transport {
 
     /// Posts one message; `fields` are field lines that belong to this one.
     pub(super) fn post(&mut self, body: &[u8], fields: &str, deadline: Instant) -> Result<(), Error> {
-        if self.stream.ended {
+        if self.stream.events.ended() {
             return Err(Error::Closed);
         }
         self.move_endpoint();
@@ -132,29 +117,30 @@ impl Transport {
         );
         let request = [head.as_bytes(), body].concat();
         let kept = self.posts.take().filter(Connection::is_usable);
-        let limits = self.fixed.limits.clone();
+        let fixed = self.fixed.clone();
+        let limits = &fixed.limits;
         let stream = &mut self.stream;
         let turn: Turn<'_> = &mut || stream.drain();
         let mut connection = kept.map_or_else(|| Connection::open(&self.endpoint, deadline), Ok)?;
-        let mut result = connection.exchange("POST", &request, &limits, deadline, turn);
+        let mut result = connection.exchange("POST", &request, limits, deadline, turn);
         // It was closed in the moment between the look at it and the request, which therefore was not taken. A server
         // that takes a request and closes without a word gets it twice, and can tell by the id.
         if connection.was_used() && matches!(&result, Err(failed) if failed.unanswered) {
             connection = Connection::open(&self.endpoint, deadline)?;
-            result = connection.exchange("POST", &request, &limits, deadline, turn);
+            result = connection.exchange("POST", &request, limits, deadline, turn);
         }
         let answer = result.map_err(|failed| failed.error)?;
         if (200..300).contains(&answer.status) {
-            self.posts = connection.finish(&answer, &limits, deadline, turn).1;
+            self.posts = connection.finish(&answer, limits, deadline, turn).1;
             return Ok(());
         }
-        let (error, kept) = refused(connection, &answer, &limits, deadline, turn);
+        let (error, kept) = refused(connection, &answer, limits, deadline, turn);
         self.posts = kept;
         Err(error)
     }
 
     pub(super) fn close(&mut self) {
-        self.stream.ended = true;
+        self.stream.events.end();
         self.stream.inbox.clear();
         self.stream.connection.close();
         self.posts = None;
@@ -169,43 +155,36 @@ impl Transport {
 }
 
 impl Stream {
-    fn new(url: Url, mut connection: Connection, answer: &Answer, fixed: &Fixed) -> Result<Stream, Error> {
-        let input = connection.take_input();
-        let body = answer.framing.map_or_else(body::Decoder::until_close, body::Decoder::new);
-        let mut stream = Stream {
-            url,
-            connection,
-            body,
-            events: sse::Decoder::new(fixed.event_bytes_max),
-            limits: fixed.limits.clone(),
-            content: Vec::new(),
-            taken: 0,
-            ended: false,
-            inbox: VecDeque::new(),
-            inbox_bytes: 0,
-            inbox_bytes_max: fixed.event_bytes_max,
-            moved: None,
-        };
-        stream.decode(&input)?;
-        Ok(stream)
+    fn new(
+        url: Url,
+        mut connection: Connection,
+        answer: &Answer,
+        fixed: &Arc<Fixed>,
+    ) -> Result<Stream, Error> {
+        let mut events = Events::new(answer, fixed);
+        events.decode(&connection.take_input(), &fixed.limits)?;
+        let (fixed, inbox) = (fixed.clone(), VecDeque::new());
+        Ok(Stream { url, connection, events, fixed, inbox, inbox_bytes: 0, moved: None })
     }
 
     /// The next message; `None` for an event of another kind.
     fn next(&mut self, deadline: Instant) -> Result<Option<String>, Error> {
         loop {
-            if let Some(event) = self.event()? {
+            if let Some(event) = self.events.next()? {
                 return self.message(event);
             }
-            if self.ended {
+            if self.events.ended() {
                 return Err(Error::Closed);
             }
-            let mut buffer = [0; 16 << 10];
+            let mut buffer = [0; READ_BYTES];
             match self.connection.read(&mut buffer, deadline, &mut || Ok(())) {
-                Ok(0) => self.ended = true,
-                Ok(count) => self.decode(buffer.get(..count).unwrap_or_default())?,
+                Ok(0) => self.events.end(),
+                Ok(count) => {
+                    self.events.decode(buffer.get(..count).unwrap_or_default(), &self.fixed.limits)?
+                }
                 Err(Error::Timeout) => return Err(Error::Timeout),
                 Err(error) => {
-                    self.ended = true;
+                    self.events.end();
                     return Err(error);
                 }
             }
@@ -216,26 +195,28 @@ impl Stream {
     ///
     /// The stream's end is an error one turn later only: the server may have answered the post before it.
     fn drain(&mut self) -> Result<(), Error> {
-        if self.ended {
+        if self.events.ended() {
             return Err(Error::Closed);
         }
-        while self.inbox_bytes < self.inbox_bytes_max {
-            if let Some(event) = self.event()? {
+        while self.inbox_bytes < self.fixed.event_bytes_max {
+            if let Some(event) = self.events.next()? {
                 if let Some(text) = self.message(event)? {
                     self.keep(text);
                 }
                 continue;
             }
-            if self.ended {
+            if self.events.ended() {
                 break;
             }
-            let mut buffer = [0; 16 << 10];
+            let mut buffer = [0; READ_BYTES];
             match self.connection.read_now(&mut buffer) {
-                Ok(Some(0)) => self.ended = true,
-                Ok(Some(count)) => self.decode(buffer.get(..count).unwrap_or_default())?,
+                Ok(Some(0)) => self.events.end(),
+                Ok(Some(count)) => {
+                    self.events.decode(buffer.get(..count).unwrap_or_default(), &self.fixed.limits)?
+                }
                 Ok(None) => break,
                 Err(error) => {
-                    self.ended = true;
+                    self.events.end();
                     return Err(error.into());
                 }
             }
@@ -246,30 +227,6 @@ impl Stream {
     fn keep(&mut self, text: String) {
         self.inbox_bytes += text.len();
         self.inbox.push_back(text);
-    }
-
-    /// Takes bytes off the wire.
-    fn decode(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        let content = &mut self.content;
-        let decoded = self.body.decode(bytes, &self.limits, |data| content.extend_from_slice(data));
-        self.ended |= !matches!(&decoded, Ok(progress) if !progress.done);
-        decoded.map(|_| ()).map_err(|refusal| {
-            Error::Protocol(format!("the server's event stream is malformed: {}", refusal.reason))
-        })
-    }
-
-    fn event(&mut self) -> Result<Option<sse::Event>, Error> {
-        let mut rest = self.content.get(self.taken..).unwrap_or_default();
-        let event = self.events.next(&mut rest);
-        self.taken = self.content.len() - rest.len();
-        if rest.is_empty() {
-            self.content.clear();
-            self.taken = 0;
-        }
-        event.map_err(|error| {
-            self.ended = true;
-            Error::Protocol(format!("the server sent too much at once: {error}"))
-        })
     }
 
     fn message(&mut self, event: sse::Event) -> Result<Option<String>, Error> {
@@ -283,20 +240,4 @@ impl Stream {
             _ => Ok(None),
         }
     }
-}
-
-/// The error of a response that is no success, and the connection if it can be used again.
-fn refused(
-    connection: Connection,
-    answer: &Answer,
-    limits: &Limits,
-    deadline: Instant,
-    turn: Turn<'_>,
-) -> (Error, Option<Connection>) {
-    let status = answer.status;
-    let (mut body, kept) = connection.finish(answer, limits, deadline, turn);
-    if let Some(location) = answer.location.as_deref().filter(|_| (300..400).contains(&status)) {
-        body = format!("moved to {}; redirects are not followed", shown(location.as_bytes()));
-    }
-    (Error::Http { status, body }, kept)
 }

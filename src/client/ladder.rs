@@ -1,0 +1,191 @@
+//! How a client finds out what a server speaks, and how both agree on a revision.
+//!
+//! *Scope:* the steps of MCP 2026-07-28, basic, "Versioning", and of MCP 2025-11-25, transports, "Backwards
+//! Compatibility". *Not in scope:* how messages travel.
+//!
+//! ```text
+//!   POST server/discover ──2026-07-28──▶ stateless
+//!     │ −32022 with revisions known here, another error of JSON-RPC, 4xx
+//!     ▼
+//!   POST initialize ──────result───────▶ Streamable HTTP
+//!     │ 4xx
+//!     ▼
+//!   GET ───────────`endpoint` event────▶ HTTP+SSE ──▶ initialize
+//! ```
+//!
+//! 401, 403, 5xx and silence end it at any step: they say nothing about what the server speaks.
+
+use std::borrow::Cow;
+
+use serde_json::value::RawValue;
+
+use super::options::after;
+use super::sse::Sse;
+use super::stateless::Stateless;
+use super::streamable::Streamable;
+use super::{Carrier, Client, Error};
+use crate::http::shown;
+use crate::jsonrpc::{self, Object, member};
+use crate::mcp::Revision;
+
+/// UnsupportedProtocolVersionError (MCP 2026-07-28, schema).
+const UNSUPPORTED_PROTOCOL_VERSION: i64 = -32022;
+
+impl Client {
+    /// Agrees with the server on a revision: `initialize` (MCP 2025-11-25, lifecycle), or `server/discover` on a
+    /// stateless client. [`connect`](Client::connect) has done it.
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), mcp_rill::client::Error> {
+    /// let mut client = mcp_rill::client::Client::builder().open("http://127.0.0.1:3001/sse")?;
+    /// client.ping()?; // servers answer this much to anybody
+    /// client.initialize()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`request`](Client::request), and [`Error::Protocol`] if the server wants a revision that this crate does not
+    /// know.
+    pub fn initialize(&mut self) -> Result<(), Error> {
+        if self.stateless.is_none() {
+            return self.handshake(None);
+        }
+        let welcome = self.request("server/discover", None)?;
+        let served = revisions(&welcome, "supportedVersions");
+        match newest(&served) {
+            Some(revision) if !revision.has_sessions() => {
+                self.welcomed(revision, welcome);
+                Ok(())
+            }
+            _ => Err(strange(&served)),
+        }
+    }
+
+    /// Finds the transport, and initializes.
+    pub(super) fn climb(&mut self) -> Result<(), Error> {
+        let asked = self.identity.revision.as_deref();
+        let mut legacy = None;
+        // Whoever asks for an older revision does not want to hear of the newest.
+        if asked.is_none_or(|name| Revision::named(name).is_some_and(|revision| !revision.has_sessions())) {
+            self.become_stateless();
+            match self.probe()? {
+                Probed::Stateless => return Ok(()),
+                Probed::Sessions(revision) => legacy = revision,
+            }
+        }
+        self.stateless = None;
+        self.carrier = Carrier::Streamable(Box::new(Streamable::new(&self.url, &self.fixed, true)));
+        let post = match self.handshake(legacy) {
+            Err(Error::Http { status, .. }) if is_other(status) => status,
+            result => return result,
+        };
+        let sse = Sse::open(&self.url, &self.fixed, after(self.connect_timeout));
+        self.carrier = match sse {
+            Ok(sse) => Carrier::Sse(Box::new(sse)),
+            Err(Error::Http { status, .. }) if is_other(status) => {
+                return Err(Error::Protocol(format!(
+                    "the server at http://{}{} answered {post} to POST and {status} to GET: this is no MCP endpoint; \
+                     check the path",
+                    self.url.authority(),
+                    self.url.target
+                )));
+            }
+            Err(error) => return Err(error),
+        };
+        self.handshake(legacy)
+    }
+
+    pub(super) fn become_stateless(&mut self) {
+        self.carrier = Carrier::Streamable(Box::new(Streamable::new(&self.url, &self.fixed, false)));
+        self.stateless = Some(Stateless::new(&self.identity.info, &self.identity.capabilities));
+    }
+
+    fn probe(&mut self) -> Result<Probed, Error> {
+        match self.request("server/discover", None) {
+            Ok(welcome) => {
+                let served = revisions(&welcome, "supportedVersions");
+                let newest = newest(&served).ok_or_else(|| strange(&served))?;
+                if newest.has_sessions() {
+                    return Ok(Probed::Sessions(Some(newest)));
+                }
+                self.welcomed(newest, welcome);
+                Ok(Probed::Stateless)
+            }
+            Err(Error::Rpc(error)) if error.code == UNSUPPORTED_PROTOCOL_VERSION => {
+                let served = error.data.as_deref().map(|data| revisions(data, "supported"));
+                match served.as_deref().map(|served| (newest(served), served)) {
+                    // It refuses what it says it serves.
+                    Some((Some(revision), _)) if !revision.has_sessions() => Err(Error::Rpc(error)),
+                    Some((None, served)) if !served.is_empty() => Err(strange(served)),
+                    Some((revision, _)) => Ok(Probed::Sessions(revision)),
+                    None => Ok(Probed::Sessions(None)),
+                }
+            }
+            Err(Error::Rpc(_)) => Ok(Probed::Sessions(None)),
+            Err(Error::Http { status, .. }) if is_other(status) => Ok(Probed::Sessions(None)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// `initialize` and what follows it; `instead` is a revision that the server is known to serve.
+    fn handshake(&mut self, instead: Option<Revision>) -> Result<(), Error> {
+        let known = instead.map(Revision::name).or(self.identity.revision.as_deref());
+        let name = known.unwrap_or(Revision::NEWEST_WITH_SESSIONS.name());
+        let mut params = Vec::new();
+        let mut object = Object::new(&mut params);
+        object.str("protocolVersion", name).raw("capabilities", &self.identity.capabilities);
+        object.raw("clientInfo", &self.identity.info);
+        object.end();
+        let welcome = self.request("initialize", Some(&String::from_utf8_lossy(&params)))?;
+        let version = member(&welcome, "protocolVersion").ok().flatten().and_then(jsonrpc::string);
+        let Some(version) = version else {
+            return Err(Error::Protocol("the result of `initialize` has no `protocolVersion`".to_owned()));
+        };
+        let revision = Revision::named(&version).filter(|revision| revision.has_sessions());
+        let Some(revision) = revision else {
+            let version = shown(version.as_bytes());
+            return Err(Error::Protocol(format!("the server wants the unknown revision `{version}`")));
+        };
+        self.welcomed(revision, welcome);
+        self.notify("notifications/initialized", None)?;
+        let (version, deadline) = (self.version_field(), after(self.request_timeout));
+        match &mut self.carrier {
+            Carrier::Streamable(streamable) => streamable.listen(version, deadline),
+            Carrier::Sse(_) => Ok(()),
+        }
+    }
+
+    fn welcomed(&mut self, revision: Revision, welcome: Box<RawValue>) {
+        (self.revision, self.welcome) = (Some(revision), Some(welcome));
+    }
+}
+
+/// What `server/discover` found out.
+enum Probed {
+    Stateless,
+    /// A server with sessions, and the newest revision that it told of.
+    Sessions(Option<Revision>),
+}
+
+/// Whether a status may mean that the server speaks another transport.
+fn is_other(status: u16) -> bool {
+    matches!(status, 400..500) && !matches!(status, 401 | 403)
+}
+
+fn revisions(object: &RawValue, name: &str) -> Vec<String> {
+    let list = member(object, name).ok().flatten();
+    let list = list.and_then(|list| serde_json::from_str::<Vec<&RawValue>>(list.get()).ok());
+    let names = list.unwrap_or_default().into_iter().filter_map(jsonrpc::string);
+    names.map(Cow::into_owned).collect()
+}
+
+fn newest(served: &[String]) -> Option<Revision> {
+    served.iter().filter_map(|name| Revision::named(name)).max()
+}
+
+fn strange(served: &[String]) -> Error {
+    let known = Revision::ALL.map(Revision::name).join(", ");
+    let served = shown(served.join(", ").as_bytes());
+    Error::Protocol(format!("the server serves the revisions `{served}`, this client knows {known}"))
+}
