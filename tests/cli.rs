@@ -491,6 +491,70 @@ fn a_token_file_has_to_be_right_and_private() {
     }
 }
 
+#[test]
+fn a_state_key_file_has_to_be_right_and_private() {
+    let key = "000102030405060708090a0b0c0d0e0f";
+    let file = TokenFile::new("key", key);
+    for (text, mode, words) in [
+        (key, 0o640, &["mode 0640", "chmod 600", "keys"][..]),
+        ("", 0o600, &["there are 0 keys"]),
+        (&format!("{key}\n{key}\n{key}"), 0o600, &["there are 3 keys"]),
+        (&format!("{key}\nsecret"), 0o600, &["line 2", "32 hexadecimal digits"]),
+    ] {
+        file.write(text, mode);
+        let output = output(&["--listen", "127.0.0.1:0", "--state-key-file", file.path()]);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!((output.status.code(), said.lines().count()), (Some(2), 1), "{said}");
+        assert!(said.contains(file.path()) && words.iter().all(|word| said.contains(word)), "{said}");
+        assert!(!said.contains("secret") && !said.contains(key), "{said}");
+    }
+}
+
+/// Posts to `/mcp` with these fields, and gives all that comes back.
+fn mcp_post(node: &Running, fields: &str, body: &str) -> String {
+    let mut stream = TcpStream::connect(node.addr()).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let head =
+        "POST /mcp HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\n";
+    write!(stream, "{head}{fields}Content-Length: {}\r\n\r\n{body}", body.len()).unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    text
+}
+
+/// Two processes with one key: what the one asks, the other takes the answer to. A third with another key does not.
+#[test]
+fn questions_are_answered_to_any_node_with_the_key() {
+    let (keys, other) = (TokenFile::new("node", ""), TokenFile::new("other", ""));
+    keys.write("000102030405060708090a0b0c0d0e0f\n", 0o600);
+    other.write("0f0e0d0c0b0a09080706050403020100\n000102030405060708090a0b0c0d0e0f", 0o600);
+    let node = |path: Option<&str>| {
+        let mut arguments = vec!["--listen", "127.0.0.1:0"];
+        arguments.extend(path.into_iter().flat_map(|path| ["--state-key-file", path]));
+        Running::start(&arguments)
+    };
+    let (one, two, newer, stranger) =
+        (node(Some(keys.path())), node(Some(keys.path())), node(Some(other.path())), node(None));
+    let meta = r#""_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{"elicitation":{}}}"#;
+    let ask = |node: &Running, more: &str| {
+        let body = format!(
+            r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"ask",{more}{meta}}}}}"#
+        );
+        let fields = "MCP-Protocol-Version: 2026-07-28\r\nMcp-Method: tools/call\r\nMcp-Name: ask\r\n";
+        mcp_post(node, fields, &body)
+    };
+    let asked = ask(&one, "");
+    let (_, state) = asked.split_once(r#""requestState":""#).unwrap_or_else(|| panic!("{asked}"));
+    let state = state.split_once('"').unwrap().0;
+    let answer = format!(
+        r#""requestState":"{state}","inputResponses":{{"name":{{"action":"accept","content":{{"name":"Ada"}}}}}},"#
+    );
+    for node in [&two, &newer] {
+        assert!(ask(node, &answer).contains("Hello, Ada!"));
+    }
+    assert!(ask(&stranger, &answer).contains("-32602"));
+}
+
 /// Peers are authenticated, so others may reach it: what is in the way is only that this machine has no such address.
 #[test]
 fn with_tokens_it_may_listen_where_others_can_connect() {

@@ -24,6 +24,7 @@ pub(super) struct Serve {
     pub(super) listen: Vec<Address>,
     pub(super) admission: Admission,
     pub(super) token_file: Option<PathBuf>,
+    pub(super) state_key_file: Option<PathBuf>,
     pub(super) settings: Settings,
     pub(super) limits: Limits,
 }
@@ -56,6 +57,8 @@ Options:
   --authorization-server URL   where to get one; may be given several times
   --scope NAME          which scopes there are; may be given several times
   --node-id NAME        Begin session ids with this name, by which a proxy finds this process
+  --state-key-file FILE Seal what clients of 2026-07-28 keep for the server with the key in this file, 32
+                        hexadecimal digits; the same on every node. A second line: the key before it
   --limit NAME=VALUE    Change a limit (see below); may be given several times
   -h, --help            Show this
   -V, --version         Show the version
@@ -98,6 +101,7 @@ pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Com
             Arg::Long("allow-origin") => serve.settings.origins.push(text(&mut parser)?),
             Arg::Long("cors") => serve.settings.cors = true,
             Arg::Long("token-file") => serve.token_file = Some(parser.value()?.into()),
+            Arg::Long("state-key-file") => serve.state_key_file = Some(parser.value()?.into()),
             Arg::Long("resource") => resource.resource = text(&mut parser)?,
             Arg::Long("authorization-server") => resource.authorization_servers.push(text(&mut parser)?),
             Arg::Long("scope") => resource.scopes.push(text(&mut parser)?),

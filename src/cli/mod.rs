@@ -5,6 +5,7 @@
 mod args;
 mod demo;
 mod peers;
+mod secrets;
 mod serve;
 mod tokens;
 

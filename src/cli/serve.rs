@@ -11,17 +11,21 @@ use signal_hook::iterator::Signals;
 
 use super::args::Serve;
 use super::tokens::TokenFile;
-use super::{Failure, demo, print};
+use super::{Failure, demo, print, secrets};
 
 /// Serves until SIGINT or SIGTERM.
 pub(super) fn serve(options: Serve) -> Result<(), Failure> {
-    let Serve { listen, admission, token_file, settings, limits } = options;
+    let Serve { listen, admission, token_file, state_key_file, settings, limits } = options;
     let tokens = token_file.map(TokenFile::open).transpose()?;
     let paths = [&settings.sse_path, &settings.mcp_path]
         .map(|path| format!("{}{path}", settings.base_path.trim_end_matches('/')));
     let (grace, user_timeout) = (limits.shutdown_grace, limits.tcp_user_timeout);
     let mut listening: Option<Listening> = None;
-    let mut server = Some(authorized(demo::server().settings(settings).limits(limits), tokens.clone()));
+    let mut server = authorized(demo::server().settings(settings).limits(limits), tokens.clone());
+    if let Some(path) = state_key_file {
+        server = secrets::with_state_keys(server, &path)?;
+    }
+    let mut server = Some(server);
     for address in &listen {
         let bound = match (&mut listening, server.take()) {
             (Some(listening), _) => listening.also_listen(address.clone()),

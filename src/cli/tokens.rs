@@ -1,16 +1,13 @@
 //! The file of `--token-file`: read at the start and on SIGHUP.
 //!
-//! *Scope:* opening it, its mode, holding what was read. *Not in scope:* what is in it ([`Tokens`]).
+//! *Scope:* holding what was read. *Not in scope:* its mode (`secrets`), what is in it ([`Tokens`]).
 
-use std::fs::File;
-use std::io::Read;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use mcp_rill::{Denied, HttpRequest, Principal, Tokens};
 
-use super::Failure;
+use super::{Failure, secrets};
 
 /// A file of tokens and what was last read from it. Clones share both.
 #[derive(Clone, Debug)]
@@ -51,20 +48,6 @@ impl TokenFile {
 }
 
 fn read(path: &Path) -> Result<Tokens, Failure> {
-    let named = |problem: &dyn std::fmt::Display| Failure(format!("{}: {problem}", path.display()));
-    let mut file = File::open(path).map_err(|error| named(&error))?;
-    check_mode(path, &file)?;
-    let mut text = String::new();
-    file.read_to_string(&mut text).map_err(|error| named(&error))?;
-    Tokens::read(&text).map_err(|problem| named(&problem))
-}
-
-/// Whoever can read the tokens can use them, and whoever can write can let himself in.
-fn check_mode(path: &Path, file: &File) -> Result<(), Failure> {
-    let mode = file.metadata()?.permissions().mode() & 0o777;
-    if mode & 0o077 == 0 {
-        return Ok(());
-    }
-    let path = path.display();
-    Err(Failure(format!("{path}: others can get at the tokens (mode {mode:04o}); run: chmod 600 {path}")))
+    let text = secrets::read(path, "tokens")?;
+    Tokens::read(&text).map_err(|problem| Failure(format!("{}: {problem}", path.display())))
 }
