@@ -714,7 +714,7 @@ fn a_call_can_send_its_client_away_and_still_ask_it() {
     let post = client.ask(&mut bench, &call(1, "poll", "{}"));
     let bytes = bench.world.take(post);
     let text = String::from_utf8_lossy(&bytes).into_owned();
-    assert!(text.contains("id: 1-0\nretry: 250\ndata: \n\n"), "{text}");
+    assert!(text.contains("id: 1-0\nretry: 250\ndata:\n\n"), "{text}");
     assert_eq!((see(&bytes).messages, see(&bytes).ended), (vec![], true));
     // The connection is good for something else, and is not taken for the call's any more.
     bench.world.send(post, mcp_post(Some(&client.id), &ping(2)));
@@ -741,12 +741,12 @@ fn a_stream_can_be_sent_away_from_more_than_once() {
     reply.disconnect(7 * S);
     bench.turn();
     let text = bench.world.take_text(post);
-    assert!(text.contains("id: 1-2\nretry: 7000\ndata: \n\n") && text.ends_with("0\r\n\r\n"), "{text}");
+    assert!(text.contains("id: 1-2\nretry: 7000\ndata:\n\n") && text.ends_with("0\r\n\r\n"), "{text}");
     let get = client.get(&mut bench, Some("1-2"));
     reply.disconnect(8 * S);
     bench.turn();
     let text = bench.world.take_text(get);
-    assert!(text.ends_with("id: 1-3\nretry: 8000\ndata: \n\n") && bench.world.ended(get), "{text}");
+    assert!(text.ends_with("id: 1-3\nretry: 8000\ndata:\n\n") && bench.world.ended(get), "{text}");
     // Sent away while it is away.
     reply.disconnect(9 * S);
     reply.finish("done");
