@@ -273,7 +273,7 @@ impl Engine {
             self.prime(now, conn, retry);
         }
         let Some(entry) = self.conns.get_mut(conn) else { return };
-        if !entry.post.as_ref().is_some_and(|post| post.stream.is_some()) {
+        if entry.post.as_ref().is_none_or(|post| post.stream.is_none()) {
             return;
         }
         let (post, unsaid) = (entry.post.take(), entry.held.take());
@@ -330,6 +330,7 @@ impl Engine {
         (last, what): (EventId, Resumable),
         reply: &mut Reply<'_>,
     ) {
+        self.touch(session);
         if let Some(old) = self.conn_of(session, last.stream) {
             self.take_from(session, old);
         }
@@ -359,7 +360,6 @@ impl Engine {
             entry.session = (!carries_post).then_some(session);
             entry.last_output = Nanos::of(now);
         }
-        self.touch(session);
     }
 
     /// Takes a stream from the connection that carries it.
