@@ -774,6 +774,21 @@ fn who_cannot_come_back_is_not_sent_away() {
         bench.turn();
         assert_eq!(bench.world.response(client.sock).header("Content-Type"), Some("application/json"));
     }
+    // Over HTTP+SSE the session ends with the stream; a request without a session has no one to come back.
+    let stream = bench.world.open_sse();
+    let sock = bench.world.connect();
+    assert_eq!(bench.world.post(sock, &stream.endpoint, &work(1)).status, 202);
+    let meta = r#""_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{},"progressToken":"#;
+    let post = mcp_post(None, &work(2).replace(r#""_meta":{"progressToken":"#, meta));
+    let fields = "MCP-Protocol-Version: 2026-07-28\r\nMcp-Method: tools/call\r\nMcp-Name: work\r\nHost:";
+    bench.world.send(sock, post.replacen("Host:", fields, 1));
+    let replies = [bench.reply(), bench.reply()];
+    replies.iter().for_each(|reply| reply.disconnect(S));
+    bench.turn();
+    replies.into_iter().for_each(|reply| reply.finish("done"));
+    bench.turn();
+    assert_eq!(bench.world.frames(&stream).len(), 1);
+    assert_eq!(bench.world.response(sock).header("Content-Type"), Some("application/json"));
     bench.world.quiesce();
 }
 
