@@ -180,7 +180,7 @@ fn whatever_comes_when_nothing_is_left_at_the_end() {
                 (_, Some(conn)) => {
                     let ids = &seen.ids;
                     let session = ids[ids.len() - 1 - random.below(ids.len().min(6))].clone();
-                    let text = match random.below(8) {
+                    let text = match random.below(4) {
                         0 if !seen.events.is_empty() => resume(random, &seen),
                         _ => request(random, &session),
                     };
