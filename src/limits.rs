@@ -72,11 +72,11 @@ macro_rules! limits {
 }
 
 limits! {
-    /// Bytes of all peers together: bodies being received, output not yet taken, kept calls, and where a hook authorizes the
-    /// heads of what is open. When spent, new bodies
-    /// and sessions get 503 with `Retry-After`; if output or calls take it further, the connection that holds most is
-    /// closed, or its unfinished request gets 503, or the session with the most kept for its calls is ended. This is the
-    /// worst case for peers' data.
+    /// Bytes of all peers together: bodies being received, output not yet taken, kept calls, where a hook authorizes the
+    /// heads of what is open, and events kept for lost streams. Those are dropped first. When the rest has spent it, new
+    /// bodies and sessions get 503 with `Retry-After`; if output or calls take it further, the connection that holds most
+    /// is closed, or its unfinished request gets 503, or the session with the most kept for its calls is ended. This is
+    /// the worst case for peers' data.
     buffered_bytes_max: usize = 64 << 20;
     /// Open connections. At the cap the connection idle longest between two requests is closed; if none is idle,
     /// new ones wait in the kernel's backlog. About 0.3 KiB each. At most [`CONNECTIONS_CAP`].
@@ -171,6 +171,14 @@ limits! {
     /// After a refusal: how much the peer may go on sending before the connection is closed. Who is not let in, and announces
     /// a longer body than this, is refused and closed at once.
     linger_bytes_max: usize = 256 << 10;
+    /// Messages that are kept for one stream of Streamable HTTP in case its client loses it and comes back; the oldest give
+    /// way, and a client that has not seen those gets 400. Responses are kept besides, whatever their size; with 0 nothing
+    /// else is.
+    replay_bytes_max: usize = 64 << 10;
+    /// How long messages are kept for a client that has lost its stream: since the last one, since the end of the calls
+    /// on it, or, for a session's own stream, since it was lost. Then 400. With 0 streams cannot be resumed, and their
+    /// events have no ids.
+    replay_timeout: Duration = Duration::from_secs(60);
     /// How long a session of Streamable HTTP may be unused: without a request, an open call, an open stream. Then it ends,
     /// and its id gets 404.
     session_idle_timeout: Duration = Duration::from_secs(30 * 60);

@@ -122,7 +122,7 @@ pub fn retry(out: &mut Vec<u8>, ms: u64) {
 /// use mcp_rill::sse::Frame;
 /// let mut out = Vec::new();
 /// Frame { id: Some("0"), retry_ms: Some(500), data: Some(""), ..Frame::default() }.encode(&mut out);
-/// assert_eq!(out, b"id: 0\nretry: 500\ndata: \n\n");
+/// assert_eq!(out, b"id: 0\nretry: 500\ndata:\n\n");
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Frame<'a> {
@@ -152,7 +152,7 @@ impl Frame<'_> {
             let mut rest = Some(data.as_bytes());
             while let Some(text) = rest {
                 let (first, more) = split_line(text);
-                out.extend_from_slice(b"data: ");
+                out.extend_from_slice(if first.is_empty() { b"data:" } else { b"data: " });
                 out.extend_from_slice(first);
                 out.push(b'\n');
                 rest = more.map(|(end, tail)| match (end, tail) {

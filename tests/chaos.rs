@@ -33,12 +33,17 @@ fn server(replies: std::sync::mpsc::Sender<Reply>) -> Server {
         sessions_max: 12,
         sessions_per_peer_max: 5,
         connections_per_peer_max: 8,
+        replay_bytes_max: 4 << 10,
         ..Limits::DEFAULT
     };
     Server::new("chaos", "1")
         .limits(limits)
         .tool("now", "Answer at once", |(), _| "now")
         .tool("large", "Answer much", |(), _| "x".repeat(7000))
+        .tool("away", "Send the client away first", |(), call| -> mcp_rill::Result<_> {
+            call.disconnect(Duration::from_millis(5));
+            Ok(format!("{} roots", call.roots("roots")?.len()))
+        })
         .tool("later", "Answer later", move |(), call| call.defer(|reply| replies.send(reply)))
         .add_tool(Tool::new("ask", "Ask first"), |(), call| -> mcp_rill::Result<_> {
             call.progress(1.0, None, None);
@@ -55,7 +60,7 @@ fn body(random: &mut Random) -> String {
         format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{params}}}"#)
     };
     let revision = ["2025-03-26", "2025-11-25"][random.below(2)];
-    match random.below(12) {
+    match random.below(14) {
         0 | 1 => format!(
             r#"{{"jsonrpc":"2.0","id":0,"method":"initialize","params":{{"protocolVersion":"{revision}","capabilities":{{"roots":{{}}}},"clientInfo":{{"name":"c","version":"1"}}}}}}"#
         ),
@@ -68,11 +73,43 @@ fn body(random: &mut Random) -> String {
         7 => call("large"),
         8 => call("later"),
         9 => call("ask"),
-        10 => format!("[{},{}]", call("ask"), call("later").replace("\"id\":", "\"id\":1")),
+        10 | 11 => call("away"),
+        12 => format!("[{},{}]", call("ask"), call("later").replace("\"id\":", "\"id\":1")),
         _ => format!(
             r#"{{"jsonrpc":"2.0","id":{id},"method":"resources/subscribe","params":{{"uri":"x:///1"}}}}"#
         ),
     }
+}
+
+/// What clients have seen: the sessions, and of streams the session and an event.
+#[derive(Default)]
+struct Seen {
+    ids: Vec<String>,
+    events: Vec<(String, String)>,
+    resumed: usize,
+}
+
+impl Seen {
+    fn look_at(&mut self, text: &str) {
+        let after = |mark: &str| text.split(mark).skip(1).map(str::to_owned).collect::<Vec<_>>();
+        let first_line = |text: &String| text.lines().next().unwrap_or_default().to_owned();
+        let sessions = after("Mcp-Session-Id: ");
+        self.ids.extend(sessions.iter().filter_map(|rest| rest.get(..36)).map(str::to_owned));
+        let events: Vec<String> = after("\nid: ").iter().map(first_line).collect();
+        if let (Some(session), Some(event)) = (sessions.last().map(first_line), events.first()) {
+            self.events.push((session, event.clone()));
+        }
+        // A stream whose first event was no stream's first.
+        let first = after("\r\n\r\nid: ").first().map(first_line);
+        self.resumed += usize::from(first.is_some_and(|id| !id.ends_with("-0")));
+    }
+}
+
+fn resume(random: &mut Random, seen: &Seen) -> String {
+    let (session, event) = &seen.events[seen.events.len() - 1 - random.below(seen.events.len().min(4))];
+    format!(
+        "GET /mcp HTTP/1.1\r\nHost: 127.0.0.1\r\nMcp-Session-Id: {session}\r\nLast-Event-ID: {event}\r\n\r\n"
+    )
 }
 
 fn request(random: &mut Random, session: &str) -> String {
@@ -93,23 +130,12 @@ fn request(random: &mut Random, session: &str) -> String {
     }
 }
 
-fn drain(
-    engine: &mut Engine,
-    now: Now,
-    random: &mut Random,
-    conns: &mut Vec<ConnKey>,
-    ids: &mut Vec<String>,
-) {
+fn drain(engine: &mut Engine, now: Now, random: &mut Random, conns: &mut Vec<ConnKey>, seen: &mut Seen) {
     for _ in 0..10_000 {
         match engine.poll() {
             Action::Write(conn) => {
                 let text = String::from_utf8_lossy(engine.outgoing(conn)).into_owned();
-                ids.extend(
-                    text.split("Mcp-Session-Id: ")
-                        .skip(1)
-                        .filter_map(|rest| rest.get(..36))
-                        .map(str::to_owned),
-                );
+                seen.look_at(&text);
                 let count = if random.below(3) == 0 {
                     random.below(text.len() + 1)
                 } else {
@@ -127,8 +153,10 @@ fn drain(
 
 #[test]
 fn whatever_comes_when_nothing_is_left_at_the_end() {
+    let mut resumed = 0;
     for seed in 0..60 {
-        let (random, mut ids) = (&mut Random(seed), vec!["70228fad-ceea-4b35-8826-7a15b68f0204".to_owned()]);
+        let unknown = "70228fad-ceea-4b35-8826-7a15b68f0204".to_owned();
+        let (random, mut seen) = (&mut Random(seed), Seen { ids: vec![unknown], ..Seen::default() });
         let (send, replies) = std::sync::mpsc::channel();
         let mut last = 0;
         let new_id = move || {
@@ -150,8 +178,12 @@ fn whatever_comes_when_nothing_is_left_at_the_end() {
                 (9, _) => engine.handle().resource_updated("x:///1"),
                 (10, _) => engine.handle().log(mcp_rill::Level::Alert, "y".repeat(random.below(4000))),
                 (_, Some(conn)) => {
+                    let ids = &seen.ids;
                     let session = ids[ids.len() - 1 - random.below(ids.len().min(6))].clone();
-                    let text = request(random, &session);
+                    let text = match random.below(4) {
+                        0 if !seen.events.is_empty() => resume(random, &seen),
+                        _ => request(random, &session),
+                    };
                     let cut = random.below(text.len());
                     for part in [&text[..cut], &text[cut..]] {
                         if engine.wants_read(conn) && !part.is_empty() {
@@ -161,19 +193,20 @@ fn whatever_comes_when_nothing_is_left_at_the_end() {
                 }
             }
             engine.tick(now);
-            drain(&mut engine, now, random, &mut conns, &mut ids);
+            drain(&mut engine, now, random, &mut conns, &mut seen);
             assert!(engine.stats().buffered_bytes < 1 << 20, "seed {seed}: {:?}", engine.stats());
         }
         conns.iter().for_each(|conn| engine.hang_up(now, *conn));
         for _ in 0..40 {
             now.mono += Duration::from_secs(600);
             engine.tick(now);
-            drain(&mut engine, now, random, &mut conns, &mut ids);
+            drain(&mut engine, now, random, &mut conns, &mut seen);
         }
         let stats = engine.stats();
         let left = (stats.connections, stats.sessions, stats.calls, stats.buffered_bytes);
         assert_eq!(left, (0, 0, 0, 0), "seed {seed}");
-        assert!(stats.sessions_opened > 0 && ids.len() > 1, "seed {seed} opened nothing");
+        assert!(stats.sessions_opened > 0 && seen.ids.len() > 1, "seed {seed} opened nothing");
+        resumed += seen.resumed;
         // Whoever has nothing may have all again.
         for number in 0..3 {
             let all: Vec<ConnKey> = (0..8).map(|_| engine.open(now, peer(number))).collect();
@@ -185,7 +218,8 @@ fn whatever_comes_when_nothing_is_left_at_the_end() {
                 all[5..].iter().all(|conn| engine.wants_read(*conn) && engine.outgoing(*conn).is_empty())
             );
             all.iter().for_each(|conn| engine.hang_up(now, *conn));
-            drain(&mut engine, now, random, &mut conns, &mut ids);
+            drain(&mut engine, now, random, &mut conns, &mut seen);
         }
     }
+    assert!(resumed > 10, "{resumed} streams were resumed");
 }

@@ -74,8 +74,10 @@ const TESTED: &[(&str, Tests)] = &[
 ];
 
 /// Limits whose tests need questions or threads: those are in `tests/calls.rs` and `tests/notices.rs`; or Streamable HTTP:
-/// those are in `tests/streamable.rs` and `tests/stateless/`; or the binary applies them: `src/cli/peers.rs`.
+/// those are in `tests/streamable.rs`, `tests/resume.rs` and `tests/stateless/`; or the binary applies them: `src/cli/peers.rs`.
 const ELSEWHERE: &[&str] = &[
+    "replay_bytes_max",
+    "replay_timeout",
     "batch_max",
     "session_idle_timeout",
     "initialize_timeout",

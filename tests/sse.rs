@@ -150,12 +150,12 @@ fn a_long_event_fed_byte_by_byte_is_linear() {
 fn frames() {
     let cases: &[(Frame, &str)] = &[
         (Frame::default(), "\n"),
-        (Frame { data: Some(""), ..Frame::default() }, "data: \n\n"),
+        (Frame { data: Some(""), ..Frame::default() }, "data:\n\n"),
         (
             Frame { data: Some("a\nb\rc\r\nd\n"), ..Frame::default() },
-            "data: a\ndata: b\ndata: c\ndata: d\ndata: \n\n",
+            "data: a\ndata: b\ndata: c\ndata: d\ndata:\n\n",
         ),
-        (Frame { data: Some("\n\r"), ..Frame::default() }, "data: \ndata: \ndata: \n\n"),
+        (Frame { data: Some("\n\r"), ..Frame::default() }, "data:\ndata:\ndata:\n\n"),
         (
             Frame { event: Some("e"), id: Some("i"), retry_ms: Some(u64::MAX), data: Some(" d") },
             "event: e\nid: i\nretry: 18446744073709551615\ndata:  d\n\n",

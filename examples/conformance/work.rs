@@ -9,6 +9,8 @@ use std::time::Duration;
 use mcp_rill::{Call, Level, Reply, Server, schema};
 
 const STEP: Duration = Duration::from_millis(50);
+/// After how long a client that was sent away comes back.
+const RETRY: Duration = Duration::from_millis(500);
 
 schema! { struct Wait {
     /// For how long, unless the call is cancelled.
@@ -44,9 +46,14 @@ pub fn add(server: Server) -> Server {
             }
             "Logged"
         })
-        .tool("test_reconnection", "Finish late, from another thread", move |(), call| {
-            call.defer(|reply| replies.send(reply))
-        })
+        .tool(
+            "test_reconnection",
+            "Send the client away, and finish late from another thread",
+            move |(), call| {
+                call.disconnect(RETRY);
+                call.defer(|reply| replies.send(reply))
+            },
+        )
         .blocking_tool("test_wait", "Wait, and stop as soon as the call is cancelled", {
             move |Wait { seconds }: Wait, call| wait(Duration::from_secs_f64(seconds), call, &cancelled)
         })

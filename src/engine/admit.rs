@@ -51,7 +51,7 @@ impl Engine {
 
     /// Why no other session can be opened now on that connection, if that is so.
     pub(super) fn no_room_for_session(&self, conn: Key) -> Option<String> {
-        let (limits, spent) = (&self.shared.limits, self.spent_bytes());
+        let (limits, spent) = (&self.shared.limits, self.firm_bytes());
         let has_all = |conn: &Connection| self.peers.has_all(&conn.peer, Share::Session, limits);
         if self.stopping.is_some() {
             Some("the server is shutting down".to_owned())
@@ -67,7 +67,7 @@ impl Engine {
     }
 
     fn no_room_for_body(&self, head: &Head<'_>) -> Option<String> {
-        let spent = self.spent_bytes();
+        let spent = self.firm_bytes();
         let body = match head.framing {
             Framing::Length(length) => usize::try_from(length).unwrap_or(usize::MAX),
             Framing::None | Framing::Chunked => 0,

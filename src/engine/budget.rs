@@ -5,7 +5,8 @@
 //!
 //! ```text
 //!  connections at the cap ──▶ the one idle longest is closed
-//!  bytes over the budget ─┬─▶ the connection that holds most gives it up: half a request with 503, output by closing
+//!  bytes over the budget ─┬─▶ what is kept for clients that may come back is dropped, first that of the session with most
+//!                         ├─▶ the connection that holds most gives it up: half a request with 503, output by closing
 //!                         └─▶ a session's calls hold more than that: the session is ended
 //!  one output over its cap ─▶ that connection is closed
 //! ```
@@ -52,6 +53,11 @@ impl Engine {
 
     /// What `buffered_bytes_max` bounds.
     pub(super) fn spent_bytes(&self) -> usize {
+        self.firm_bytes() + self.replay_bytes
+    }
+
+    /// The part of it that does not give way as soon as room is needed.
+    pub(super) fn firm_bytes(&self) -> usize {
         self.shared.pool.used() + self.held_bytes + self.service.held_bytes()
     }
 
@@ -64,6 +70,9 @@ impl Engine {
             self.conns.values_mut().for_each(|conn| conn.http.shrink(&mut self.shared));
         }
         while self.spent_bytes() > self.shared.limits.buffered_bytes_max {
+            if self.shed_replay() {
+                continue;
+            }
             let open = self.conns.iter().filter(|(_, conn)| !conn.closing);
             let largest = open.map(|(key, conn)| (conn.http.held(), key)).max();
             let kept = self.service.largest();

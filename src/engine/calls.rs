@@ -9,6 +9,8 @@
 //! ```
 
 use super::peers::Share;
+use super::replay::StreamId;
+use super::resume::Way;
 use super::{Engine, Event};
 use crate::Now;
 use crate::http::head::Head;
@@ -22,6 +24,8 @@ pub(super) struct OpenCall {
     pub(super) id: Id,
     /// The connection whose POST waits for the result, over Streamable HTTP.
     pub(super) post: Option<Key>,
+    /// The stream that the answer to that POST has become, if it can be resumed.
+    pub(super) stream: Option<StreamId>,
     /// It is being cancelled: a result that comes now comes too late.
     pub(super) cancelled: bool,
     next: Option<CallKey>,
@@ -93,7 +97,7 @@ impl Engine {
         }
         let id = id.clone().into_owned();
         self.held_bytes += id_bytes(&id);
-        let call = OpenCall { session, id, post, cancelled: false, next: open.calls };
+        let call = OpenCall { session, id, post, stream: None, cancelled: false, next: open.calls };
         let key = CallKey(self.calls.insert(call));
         open.calls = Some(key);
         open.calls_count += 1;
@@ -109,6 +113,17 @@ impl Engine {
         jsonrpc::Error::new(code, format!("busy: {reason}"))
     }
 
+    /// The answer to the POST on this connection has become a stream: its calls are found by that from now on.
+    pub(super) fn put_calls_on(&mut self, session: Key, conn: Key, stream: Option<StreamId>) {
+        let mut next = self.sessions.get(session).and_then(|open| open.calls);
+        while let Some(call) = next.and_then(|key| self.calls.get_mut(key.0)) {
+            if call.post == Some(conn) && call.stream.is_none() {
+                call.stream = stream;
+            }
+            next = call.next;
+        }
+    }
+
     /// What is said to a request for which there is no room, and counted.
     pub(super) fn busy_with_calls(&mut self) -> jsonrpc::Error {
         self.stats.busy += 1;
@@ -122,9 +137,10 @@ impl Engine {
         let ended = self.calls.remove(key.0)?;
         self.held_bytes -= id_bytes(&ended.id);
         // Nothing is said of progress after the end (MCP progress).
-        let stream = self.stream_of_call(&ended);
-        let held = stream.and_then(|conn| self.conns.get_mut(conn)).and_then(|conn| conn.held.as_mut());
-        self.held_bytes -= held.map_or(0, |held| held.remove(&Slot::Progress(key)));
+        if let Some(Way::Conn(conn)) = self.way_of_call(&ended) {
+            let held = self.conns.get_mut(conn).and_then(|conn| conn.held.as_mut());
+            self.held_bytes -= held.map_or(0, |held| held.remove(&Slot::Progress(key)));
+        }
         self.touch(ended.session);
         let open = self.sessions.get_mut(ended.session)?;
         open.calls_count -= 1;
@@ -151,8 +167,10 @@ impl Engine {
         self.service.cancelled(call, &mut self.outbox);
         self.flush(now);
         let Some(ended) = self.end_call(call) else { return };
-        if let Some(conn) = ended.post {
-            self.call_cancelled(now, conn, &ended.id, session_over);
+        match (ended.stream, ended.post) {
+            (Some(stream), _) => self.stream_call_cancelled(now, &ended, stream, session_over),
+            (None, Some(conn)) => self.call_cancelled(now, conn, &ended.id, session_over),
+            (None, None) => {}
         }
         self.finish_if_stopping(ended.session);
     }
@@ -169,6 +187,7 @@ impl Engine {
         self.cancel_calls(key);
         self.session_timers.clear(&mut self.sessions, key);
         let Some(open) = self.sessions.remove(key) else { return };
+        self.replay_bytes -= open.life.map_or(0, |life| life.replay.bytes());
         self.by_id.remove(&open.session.id);
         self.peers.remove(peer, Share::Session);
         self.service.closed(SessionKey(key));

@@ -7,11 +7,13 @@
 //!  outbox ─┬─ result, error ──▶ the call's POST; over HTTP+SSE its session's stream
 //!          ├─ for a call ─────▶ the same, or the session's stream if that POST is gone or takes no events
 //!          └─ for sessions ───▶ their streams; where there is none, nothing is sent
+//!  a stream without a connection, over Streamable HTTP ──▶ kept for a client that comes back (`resume`)
 //! ```
 
 use std::collections::BTreeMap;
 
 use super::calls::OpenCall;
+use super::resume::Way;
 use super::stateless::status_of;
 use super::{Engine, Event};
 use crate::Now;
@@ -45,6 +47,10 @@ impl Held {
     pub(super) fn remove(&mut self, slot: &Slot) -> usize {
         self.0.remove(slot).map_or(0, |text| text.len())
     }
+
+    pub(super) fn into_texts(self) -> impl Iterator<Item = Box<[u8]>> {
+        self.0.into_values()
+    }
 }
 
 impl Engine {
@@ -66,10 +72,11 @@ impl Engine {
                 // A notification that clients would choke on; results and questions are seen to where they are made.
                 Outgoing::Latest(..) | Outgoing::Log(..) if text.len() > max => self.stats.oversized += 1,
                 Outgoing::Message(audience) => {
-                    for (_, conn) in self.streams_of(*audience) {
-                        self.frame(now, conn, |out| out.extend_from_slice(text));
+                    for (_, way) in self.streams_of(*audience) {
+                        self.send(now, way, text);
                     }
                 }
+                Outgoing::Disconnect(call, retry) => self.disconnect(now, *call, *retry),
                 Outgoing::Result(call) | Outgoing::Error(call, _) | Outgoing::Busy(call) => {
                     // A cancelled one is ended by whoever cancels it.
                     let cancelled = self.calls.get(call.0).is_some_and(|call| call.cancelled);
@@ -82,13 +89,13 @@ impl Engine {
                     }
                 }
                 Outgoing::Latest(audience, slot) => {
-                    for (_, conn) in self.streams_of(*audience) {
-                        self.latest(now, conn, slot, text);
+                    for (_, way) in self.streams_of(*audience) {
+                        self.latest(now, way, slot, text);
                     }
                 }
                 Outgoing::Log(audience, level) => {
-                    for (session, conn) in self.streams_of(*audience) {
-                        self.log(now, session, conn, *level, text);
+                    for (session, way) in self.streams_of(*audience) {
+                        self.log(now, session, way, *level, text);
                     }
                 }
             }
@@ -97,32 +104,23 @@ impl Engine {
         self.outbox = outbox;
     }
 
-    /// The sessions that a message is for and that can get it now, each with its connection.
-    fn streams_of(&self, audience: Audience) -> Vec<(Key, Key)> {
-        let one = |session: Key, conn: Option<Key>| conn.map(|conn| (session, conn)).into_iter().collect();
+    /// The sessions that a message is for and that can get it, now or when they come back, each with the way to it.
+    fn streams_of(&self, audience: Audience) -> Vec<(Key, Way)> {
+        let one = |session: Key, way: Option<Way>| way.map(|way| (session, way)).into_iter().collect();
         match audience {
             Audience::All => {
                 let operating = self.sessions.iter().filter(|(_, open)| open.session.is_operating());
-                operating.filter_map(|(key, open)| Some((key, open.conn?))).collect()
+                operating.filter_map(|(key, _)| Some((key, self.way_of_session(key)?))).collect()
             }
-            Audience::One(session) => one(session.0, self.sessions.get(session.0).and_then(|open| open.conn)),
+            Audience::One(session) => one(session.0, self.way_of_session(session.0)),
             Audience::Call(call, session) => {
-                let stream = match self.calls.get(call.0) {
-                    Some(call) => self.stream_of_call(call),
-                    None => self.sessions.get(session.0).and_then(|open| open.conn),
+                let way = match self.calls.get(call.0) {
+                    Some(call) => self.way_of_call(call),
+                    None => self.way_of_session(session.0),
                 };
-                one(session.0, stream)
+                one(session.0, way)
             }
         }
-    }
-
-    /// What carries the messages of a call: the answer to its POST if that can be a stream, else its session's stream.
-    pub(super) fn stream_of_call(&self, call: &OpenCall) -> Option<Key> {
-        let takes_events = |conn: &Key| {
-            let post = self.conns.get(*conn).filter(|conn| !conn.closing).and_then(|conn| conn.post.as_ref());
-            post.is_some_and(|post| post.sse)
-        };
-        call.post.filter(takes_events).or_else(|| self.sessions.get(call.session).and_then(|open| open.conn))
     }
 
     /// Whether a stream takes so little that only what must be said is said.
@@ -131,11 +129,24 @@ impl Engine {
         stream.is_some_and(|stream| stream.http.outgoing().len() > self.shared.limits.output_bytes_max / 2)
     }
 
-    /// A notification of which a slow stream gets the latest only, once it has room again.
-    fn latest(&mut self, now: Now, conn: Key, slot: &Slot, text: &[u8]) {
-        if !self.is_slow(conn) {
-            return self.frame(now, conn, |out| out.extend_from_slice(text));
+    fn slow(&self, way: Way) -> Option<Key> {
+        match way {
+            Way::Conn(conn) => Some(conn).filter(|conn| self.is_slow(*conn)),
+            Way::Left(..) => None,
         }
+    }
+
+    fn send(&mut self, now: Now, way: Way, text: &[u8]) {
+        let write = |out: &mut Vec<u8>| out.extend_from_slice(text);
+        match way {
+            Way::Conn(conn) => self.frame(now, conn, write),
+            Way::Left(session, stream) => self.tell(now, session, stream, false, write),
+        }
+    }
+
+    /// A notification of which a slow stream gets the latest only, once it has room again.
+    fn latest(&mut self, now: Now, way: Way, slot: &Slot, text: &[u8]) {
+        let Some(conn) = self.slow(way) else { return self.send(now, way, text) };
         if let Some(entry) = self.conns.get_mut(conn) {
             let replaced = entry.held.get_or_insert_default().0.insert(slot.clone(), text.into());
             self.held_bytes += text.len();
@@ -143,16 +154,16 @@ impl Engine {
         }
     }
 
-    fn log(&mut self, now: Now, session: Key, conn: Key, level: Level, text: &[u8]) {
+    fn log(&mut self, now: Now, session: Key, way: Way, level: Level, text: &[u8]) {
         let wanted = self
             .sessions
             .get(session)
             .and_then(|open| open.session.log_level)
             .is_some_and(|least| level >= least);
-        if wanted && self.is_slow(conn) {
+        if wanted && self.slow(way).is_some() {
             self.stats.logs_dropped += 1;
         } else if wanted {
-            self.frame(now, conn, |out| out.extend_from_slice(text));
+            self.send(now, way, text);
         }
     }
 
@@ -201,9 +212,10 @@ impl Engine {
 
     /// Sends the response to a request where it is waited for.
     fn deliver(&mut self, now: Now, call: &OpenCall, verdict: Verdict, write: impl FnOnce(&mut Vec<u8>)) {
-        match call.post {
-            Some(conn) => self.answer_post(now, conn, verdict, write),
-            None => {
+        match (call.stream, call.post) {
+            (Some(stream), _) => self.answer_stream(now, call.session, stream, verdict, write),
+            (None, Some(conn)) => self.answer_post(now, conn, verdict, write),
+            (None, None) => {
                 if let Some(conn) = self.sessions.get(call.session).and_then(|open| open.conn) {
                     self.frame(now, conn, write);
                 }
@@ -213,7 +225,14 @@ impl Engine {
 
     /// Puts one message on a stream.
     pub(super) fn frame(&mut self, now: Now, conn: Key, write: impl FnOnce(&mut Vec<u8>)) {
+        self.say(now, conn, false, write);
+    }
+
+    pub(super) fn say(&mut self, now: Now, conn: Key, is_response: bool, write: impl FnOnce(&mut Vec<u8>)) {
         self.upgrade(now, conn);
+        if let Some((session, stream)) = self.carried(conn) {
+            return self.tell(now, session, stream, is_response, write);
+        }
         let Some(entry) = self.conns.get_mut(conn) else { return };
         let written = entry.http.push(now, &mut self.shared, |out| {
             out.extend_from_slice(sse::MESSAGE_START);
@@ -222,12 +241,16 @@ impl Engine {
             keep_on_one_line(out.get_mut(start..).unwrap_or_default());
             out.extend_from_slice(sse::MESSAGE_END);
         });
-        if written.is_none() {
-            return;
+        if written.is_some() {
+            entry.last_output = Nanos::of(now);
+            self.stats.messages_queued += 1;
+            self.framed(conn);
         }
-        let backlog = entry.http.outgoing().len();
-        entry.last_output = Nanos::of(now);
-        self.stats.messages_queued += 1;
+    }
+
+    /// A message was put on a stream.
+    pub(super) fn framed(&mut self, conn: Key) {
+        let backlog = self.conns.get(conn).map_or(0, |entry| entry.http.outgoing().len());
         if backlog > self.shared.limits.output_bytes_max {
             self.drop_slow_reader(conn);
         }

@@ -1,6 +1,6 @@
 //! How long sessions live that have no stream to end with.
 //!
-//! *Scope:* deadlines of sessions of Streamable HTTP, and their end. *Not in scope:* the end of a session as such
+//! *Scope:* deadlines of sessions of Streamable HTTP and of what they keep, and their end. *Not in scope:* the end of a session as such
 //! (`calls`).
 //!
 //! ```text
@@ -11,6 +11,8 @@
 use std::time::Duration;
 
 use super::Engine;
+use super::deliver::Held;
+use super::replay::Replay;
 use crate::Now;
 use crate::mcp::Peer;
 use crate::slab::Key;
@@ -21,6 +23,8 @@ pub(super) struct Life {
     pub(super) peer: Peer,
     /// When it was last heard of.
     pub(super) used: Duration,
+    /// What its streams have said.
+    pub(super) replay: Replay,
 }
 
 impl Engine {
@@ -32,13 +36,15 @@ impl Engine {
     }
 
     /// A stream's connection is gone: over HTTP+SSE the session is, too.
-    pub(super) fn stream_ended(&mut self, session: Key, conn: Key, peer: &Peer) {
+    pub(super) fn stream_ended(&mut self, session: Key, conn: Key, peer: &Peer, unsaid: Option<Box<Held>>) {
         let Some(open) = self.sessions.get_mut(session) else { return };
         if open.life.is_none() {
             return self.end_session(session, peer);
         }
         // Another one may have taken its place.
-        open.conn = open.conn.filter(|stream| *stream != conn);
+        if open.conn == Some(conn) {
+            self.leave_get(session, unsaid);
+        }
         self.touch(session);
     }
 
@@ -61,6 +67,7 @@ impl Engine {
         let mut due = Vec::new();
         self.session_timers.due(&mut self.sessions, now.mono, &mut due);
         for key in due {
+            self.expire_replay(key, now.mono);
             let limits = &self.shared.limits;
             let Some(open) = self.sessions.get_mut(key) else { continue };
             let Some(life) = &mut open.life else { continue };

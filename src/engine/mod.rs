@@ -63,6 +63,8 @@ mod negotiate;
 mod observe;
 mod peers;
 mod post;
+mod replay;
+mod resume;
 mod routes;
 mod shutdown;
 mod sse;
@@ -166,6 +168,8 @@ pub struct Engine {
     /// Bytes in all [`Connection::held`], in the replies of all [`Post`]s, in the ids of all calls, and in the heads that are
     /// kept to be asked about again.
     held_bytes: usize,
+    /// Bytes that are kept for clients that may come back: they give way.
+    replay_bytes: usize,
     /// No room for another connection until there is a good deal of it.
     full: bool,
     stopping: Option<Duration>,
@@ -269,6 +273,7 @@ impl Engine {
             mailbox,
             jobs,
             held_bytes: 0,
+            replay_bytes: 0,
             full: false,
             stopping: None,
             stats: Stats::default(),
@@ -564,14 +569,16 @@ impl Engine {
         let Some(mut conn) = self.conns.remove(key) else { return };
         conn.http.release(&mut self.shared);
         self.peers.remove(&conn.peer, conn.share);
-        self.held_bytes -= conn.held.map_or(0, |held| held.bytes());
+        self.held_bytes -= conn.held.as_ref().map_or(0, |held| held.bytes());
         self.held_bytes -= conn.admitted.map_or(0, |admitted| admitted.held_bytes());
         self.held_bytes -= conn.post.as_ref().map_or(0, |post| post.held_bytes());
-        if let Some(post) = conn.post.filter(|post| post.alone) {
-            self.end_alone(post.session);
-        }
         if let Some(session) = conn.session {
-            self.stream_ended(session, key, &conn.peer);
+            self.stream_ended(session, key, &conn.peer, conn.held);
+        } else if let Some(post) = conn.post {
+            match post.alone {
+                true => self.end_alone(post.session),
+                false => self.leave_post(post, conn.held),
+            }
         }
         self.end_sessions_if_over();
     }
@@ -597,5 +604,6 @@ mod tests {
     fn an_idle_session_is_small() {
         assert!(size_of::<Connection>() <= 192, "{}", size_of::<Connection>());
         assert!(size_of::<Open>() <= 112, "{}", size_of::<Open>());
+        assert!(size_of::<Life>() <= 112, "{}", size_of::<Life>());
     }
 }

@@ -47,6 +47,8 @@ pub struct Stats {
     /// Sessions ended because more was kept for their calls and subscriptions than for anybody else when
     /// `buffered_bytes_max` was passed.
     pub sessions_shed: u64,
+    /// Sessions of which what was kept for lost streams was dropped early, because `buffered_bytes_max` was passed.
+    pub replays_shed: u64,
     /// Results replaced by an error, and notifications dropped, because of `message_bytes_max`.
     pub oversized: u64,
     /// Results that came for a call which was cancelled or answered before.

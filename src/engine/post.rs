@@ -9,10 +9,14 @@
 //!            └─ all answered ──▶ JSON
 //! ```
 
+use std::time::Duration;
+
 use super::Engine;
 use super::deliver::{Verdict, keep_on_one_line};
 use super::ids::{ROOM, id_text};
 use super::negotiate::Accepted;
+use super::replay::StreamId;
+use super::resume::RETRY;
 use super::routes::{JSON, refusal};
 use super::sse::STREAM_FIELDS;
 use super::streamable::{NO_SESSION, Parcel, REFUSED};
@@ -41,6 +45,8 @@ pub(super) struct Post {
     status: u16,
     failed: bool,
     session_over: bool,
+    /// The stream that the answer has become, if that can be resumed.
+    pub(super) stream: Option<StreamId>,
 }
 
 impl Post {
@@ -58,6 +64,7 @@ impl Post {
             status: 200,
             failed: false,
             session_over: false,
+            stream: None,
         }
     }
 
@@ -75,11 +82,27 @@ impl Post {
             status: 200,
             failed: false,
             session_over: false,
+            stream: None,
         }
     }
 
     pub(super) fn held_bytes(&self) -> usize {
         self.replies.iter().map(Vec::len).sum()
+    }
+
+    /// Whether it opens a session that is not to be.
+    pub(super) fn is_refusal(&self) -> bool {
+        self.initializes && self.failed
+    }
+
+    /// Whether the answer says which session it belongs to.
+    fn names_session(&self) -> bool {
+        !(self.alone || self.is_refusal())
+    }
+
+    /// Whether its messages reach the client also if this connection does not take them any more.
+    fn outlives(&self) -> bool {
+        self.stream.is_some()
     }
 }
 
@@ -92,9 +115,13 @@ impl Engine {
         verdict: Verdict,
         write: impl FnOnce(&mut Vec<u8>),
     ) {
-        let entry = self.conns.get_mut(conn).filter(|entry| !entry.closing);
-        let Some(post) = entry.and_then(|entry| entry.post.as_mut()) else {
-            // Whoever asked is gone (a lost connection is no cancellation before 2026-07-28).
+        let entry = self.conns.get_mut(conn);
+        let waits = |entry: &&mut super::Connection| {
+            !entry.closing || entry.post.as_ref().is_some_and(|post| post.outlives())
+        };
+        let Some(post) = entry.filter(waits).and_then(|entry| entry.post.as_mut()) else {
+            // Whoever asked is gone (a lost connection is no cancellation before 2026-07-28), and got no id to come back
+            // with.
             self.stats.late += 1;
             return;
         };
@@ -123,20 +150,19 @@ impl Engine {
     /// Adds a response to the stream, or keeps it while the answer is JSON.
     fn add_reply(&mut self, now: Now, conn: Key, write: impl FnOnce(&mut Vec<u8>)) {
         let Some(entry) = self.conns.get_mut(conn) else { return };
-        let Some(post) = entry.post.as_mut().filter(|_| !entry.http.is_chunking() && !entry.http.is_stream())
-        else {
-            return self.frame(now, conn, write);
+        let streams = entry.http.is_chunking() || entry.http.is_stream();
+        let Some(post) = entry.post.as_mut().filter(|post| !streams && !post.outlives()) else {
+            return self.say(now, conn, true, write);
         };
         let mut text = Vec::new();
         write(&mut text);
         keep_on_one_line(&mut text);
         self.held_bytes += text.len();
-        self.stats.messages_queued += 1;
         post.replies.push(text);
         // A batch whose responses are many and large is better sent piece by piece; a client that cannot have it so gets
         // no more than a stream would.
         let (held, streams, limits) = (post.held_bytes(), post.sse, &self.shared.limits);
-        if held > limits.output_bytes_max || self.spent_bytes() > limits.buffered_bytes_max {
+        if held > limits.output_bytes_max || self.firm_bytes() > limits.buffered_bytes_max {
             self.drop_slow_reader(conn);
         } else if streams && held > limits.message_bytes_max {
             self.upgrade(now, conn);
@@ -151,26 +177,27 @@ impl Engine {
 
     /// Makes the answer a stream, if it waits and is none yet. Says whether it did.
     pub(super) fn upgrade(&mut self, now: Now, conn: Key) -> bool {
+        self.upgrade_with(now, conn, RETRY)
+    }
+
+    /// The same for a client that is to wait for this long before it comes back, if it loses the stream.
+    pub(super) fn upgrade_with(&mut self, now: Now, conn: Key, retry: Duration) -> bool {
         let Some(entry) = self.conns.get_mut(conn) else { return false };
         let waits = entry.http.is_waiting() && !entry.http.is_chunking();
         let Some(post) = entry.post.as_mut().filter(|_| waits) else { return false };
         let replies = std::mem::take(&mut post.replies);
         self.held_bytes -= replies.iter().map(Vec::len).sum::<usize>();
         let mut room = ROOM;
-        let named = !(post.alone || post.initializes && post.failed);
-        let open = self.sessions.get(post.session).filter(|_| named);
+        let open = self.sessions.get(post.session).filter(|_| post.names_session());
         let id = open.map(|open| id_text(&self.settings.node_id, open.session.id, &mut room));
         let [cache, buffering] = STREAM_FIELDS;
         let fields = [cache, buffering, ("Mcp-Session-Id", id.unwrap_or_default())];
         let fields = fields.get(..if id.is_some() { 3 } else { 2 }).unwrap_or_default();
         entry.last_output = Nanos::of(now);
         entry.http.begin_chunks(now, &mut self.shared, sse::MEDIA_TYPE, fields);
+        self.begin_stream(now, conn, retry);
         for text in replies {
-            entry.http.push(now, &mut self.shared, |out| {
-                [sse::MESSAGE_START, &text, sse::MESSAGE_END]
-                    .iter()
-                    .for_each(|part| out.extend_from_slice(part));
-            });
+            self.say(now, conn, true, |out| out.extend_from_slice(&text));
         }
         self.enqueue(conn);
         self.schedule(conn);
@@ -199,7 +226,11 @@ impl Engine {
         if entry.http.is_chunking() || entry.http.is_stream() {
             entry.http.end_chunks(now, &mut self.shared);
         } else {
+            self.stats.messages_queued += post.replies.len() as u64;
             self.respond(now, conn, &post);
+        }
+        if let Some(stream) = post.stream {
+            self.stream_over(post.session, stream);
         }
         if let Some(unsaid) = self.conns.get_mut(conn).and_then(|entry| entry.held.take()) {
             self.held_bytes -= unsaid.bytes();
@@ -209,7 +240,7 @@ impl Engine {
         self.schedule(conn);
         if post.alone {
             self.end_alone(post.session);
-        } else if post.initializes && post.failed {
+        } else if post.is_refusal() {
             self.end_streamable(post.session);
         }
     }
@@ -218,7 +249,7 @@ impl Engine {
         let mut room = ROOM;
         let open = self.sessions.get(post.session);
         let id = open.map(|open| id_text(&self.settings.node_id, open.session.id, &mut room));
-        let id = id.filter(|_| !(post.alone || post.initializes && post.failed));
+        let id = id.filter(|_| post.names_session());
         let Some(entry) = self.conns.get_mut(conn) else { return };
         let mut body = Vec::new();
         let (status, id) = match post.replies.as_slice() {

@@ -2,8 +2,8 @@
 //! 2025-11-25, basic/transports).
 //!
 //! *Scope:* sessions without a stream of their own, messages into them, and the answer to each POST, which is JSON for as
-//! long as it can be and a stream as soon as it has to be. *Not in scope:* resuming streams, requests that stand alone
-//! (`stateless`).
+//! long as it can be and a stream as soon as it has to be. *Not in scope:* resuming streams (`resume`), requests that
+//! stand alone (`stateless`).
 //!
 //! ```text
 //!  POST ─┬ not acceptable, not JSON-RPC, no session ──▶ 4xx with a JSON-RPC error: nothing happens
@@ -11,7 +11,8 @@
 //!        └ requests ──▶ Post ─┬─ all answered, and nothing else was said ──▶ JSON
 //!                             └─ a message before that, or keep_alive ──▶ SSE ── all answered ──▶ end
 //!  GET ──▶ what belongs to no request: list changes, updates, logs
-//!  the POST's client gone ──▶ its calls go on, their results are dropped    DELETE, idle ──▶ session gone, calls cancelled
+//!  the POST's client gone ──▶ its calls go on, their results are kept if it can come back
+//!  DELETE, idle ──▶ session gone, calls cancelled
 //! ```
 
 use super::ids::{ROOM, id_text, owner_hint};
@@ -19,6 +20,7 @@ use super::lives::Life;
 use super::negotiate::{Accepted, Version};
 use super::peers::Share;
 use super::post::Post;
+use super::replay::{EventId, Replay, Resumable};
 use super::routes::{self, refusal};
 use super::sse::STREAM_FIELDS;
 use super::stateless::{self, Era, names_revision};
@@ -212,7 +214,7 @@ impl Engine {
             conn: None,
             calls: None,
             calls_count: 0,
-            life: Some(Box::new(Life { peer, used: now.mono })),
+            life: Some(Box::new(Life { peer, used: now.mono, replay: Replay::default() })),
             timer: Link::default(),
         });
         self.by_id.insert(id, key.index());
@@ -280,14 +282,16 @@ impl Engine {
 impl Engine {
     pub(super) fn mcp_get(&mut self, now: Now, conn: Key, head: &Head<'_>, reply: &mut Reply<'_>) {
         match self.check_get(conn, head) {
-            Ok(session) => {
+            Ok((session, Some(last))) => self.resume(now, conn, session, last, reply),
+            Ok((session, None)) => {
+                let first = self.begin_get(session);
                 let mut room = ROOM;
                 let Some(open) = self.sessions.get_mut(session) else { return };
                 let id = id_text(&self.settings.node_id, open.session.id, &mut room);
                 open.conn = Some(conn);
                 let [cache, buffering] = STREAM_FIELDS;
                 let fields = [cache, buffering, ("Mcp-Session-Id", id)];
-                reply.stream(&mut self.shared, sse::MEDIA_TYPE, &fields, |_| {});
+                reply.stream(&mut self.shared, sse::MEDIA_TYPE, &fields, |out| out.extend_from_slice(&first));
                 if let Some(entry) = self.conns.get_mut(conn) {
                     entry.session = Some(session);
                     entry.last_output = Nanos::of(now);
@@ -298,7 +302,12 @@ impl Engine {
         }
     }
 
-    fn check_get(&mut self, conn: Key, head: &Head<'_>) -> Result<Key, Answer> {
+    /// The session whose stream is wanted, and where a client that has lost one wants to go on.
+    fn check_get(
+        &mut self,
+        conn: Key,
+        head: &Head<'_>,
+    ) -> Result<(Key, Option<(EventId, Resumable)>), Answer> {
         let version = Version::of(head);
         if matches!(version, Version::Modern(_)) || head.header("mcp-session-id").is_none() {
             // Clients take exactly this for "there is no such stream", and go on without.
@@ -309,21 +318,22 @@ impl Engine {
         if !Accepted::of(head).events {
             return Err(refusal(406, REFUSED, "Not acceptable: a stream is text/event-stream; accept that"));
         }
+        let last = self.last_event(session, head)?;
         let stream = self.sessions.get(session).and_then(|open| self.conns.get(open.conn?));
-        if stream.is_some_and(|stream| !stream.closing && stream.http.is_stream()) {
+        if last.is_none() && stream.is_some_and(|stream| !stream.closing && stream.http.is_stream()) {
             return Err(refusal(
                 409,
                 REFUSED,
                 "Conflict: this session has a stream already; it can have one",
             ));
         }
-        let spent = self.spent_bytes();
+        let spent = self.firm_bytes();
         let reason = if self.stopping.is_some() {
             "the server is shutting down".to_owned()
         } else if spent >= self.shared.limits.buffered_bytes_max {
             format!("{spent} bytes are buffered (limit buffered_bytes_max)")
         } else {
-            return Ok(session);
+            return Ok((session, last));
         };
         Err(routes::as_error(self.busy(&reason)))
     }

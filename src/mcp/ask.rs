@@ -124,7 +124,7 @@ impl Asked {
         self.pending.clear();
     }
 
-    /// Counts a log of this run; says whether it was not sent in an earlier one.
+    /// Counts a log of this run, or another thing that is to happen once; says whether it was not sent in an earlier one.
     pub(crate) fn logs_again(&mut self) -> bool {
         self.logs += 1;
         self.logs > self.logs_sent

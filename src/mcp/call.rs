@@ -356,6 +356,30 @@ impl Call<'_> {
         }
     }
 
+    /// Sends the client away for the time that the call takes: the response to its POST ends now, and the client comes back
+    /// for the result after about `retry`, in milliseconds on the wire (MCP 2025-11-25, transports: polling). What the
+    /// call says meanwhile, questions and result included, is kept for it ([`Limits::replay_timeout`](crate::Limits::replay_timeout)).
+    /// For calls of minutes, which proxies or sleeping machines would cut off.
+    ///
+    /// Does nothing where clients cannot come back: over HTTP+SSE, before 2025-11-25, in revisions without sessions, for
+    /// clients that take no event streams, and if `replay_timeout` is 0. From a handler on the loop's thread it takes
+    /// effect when that returns, so it is for blocking tools and [`defer`](Call::defer).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use mcp_rill::Server;
+    /// let server = Server::new("backup", "1.0.0").blocking_tool("backup", "Back everything up", |(), call| {
+    ///     call.disconnect(Duration::from_secs(20));
+    ///     std::thread::sleep(Duration::from_secs(50));
+    ///     "done"
+    /// });
+    /// ```
+    pub fn disconnect(&mut self, retry: Duration) {
+        if self.asked.logs_again() {
+            self.note(Note::Disconnect(retry));
+        }
+    }
+
     fn note(&mut self, note: Note) {
         match &mut self.notes {
             Notes::Kept(notes) => notes.push(note),

@@ -507,6 +507,7 @@ fn emit(run: &mut Run<'_>, note: Note, out: &mut Outbox) {
             });
             run.progress = Some(done);
         }
+        Note::Disconnect(retry) => out.disconnect(run.key, retry),
         log => write_log(run.audience(), &log, out),
     }
 }

@@ -79,7 +79,13 @@ impl Level {
 #[derive(Debug)]
 pub(crate) enum Note {
     Progress(Progress),
-    Log { level: Level, logger: Option<String>, data: Value },
+    Log {
+        level: Level,
+        logger: Option<String>,
+        data: Value,
+    },
+    /// The client is to come back after this time.
+    Disconnect(Duration),
 }
 
 #[derive(Debug)]
@@ -124,7 +130,7 @@ pub(crate) type Change = Box<dyn FnOnce(&mut Registry) + Send>;
 pub(crate) struct Mail {
     pub(crate) finished: Vec<Ended>,
     pub(crate) progress: BTreeMap<CallKey, Progress>,
-    /// Of one call, or of the server.
+    /// Of one call, or of the server; and wishes to send a call's client away.
     pub(crate) logs: Vec<(Option<CallKey>, Note)>,
     pub(crate) updated: BTreeSet<String>,
     /// So many URIs were updated that it is not known which.
@@ -350,6 +356,19 @@ impl Reply {
     pub fn log_as(&self, level: Level, logger: &str, data: impl Into<Value>) {
         let logger = Some(logger.to_owned());
         self.link.mailbox.note(self.link.call, Note::Log { level, logger, data: data.into() });
+    }
+
+    /// As [`Call::disconnect`].
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// fn export(reply: mcp_rill::Reply, write_all: impl FnOnce() -> usize) {
+    ///     reply.disconnect(Duration::from_secs(30));
+    ///     reply.finish(format!("{} rows", write_all()));
+    /// }
+    /// ```
+    pub fn disconnect(&self, retry: Duration) {
+        self.link.mailbox.note(self.link.call, Note::Disconnect(retry));
     }
 
     /// Whether the call was cancelled, has timed out, or its client is gone: the work can stop.

@@ -149,6 +149,9 @@ pub enum Outgoing {
     Message(Audience),
     /// A notification of which only the latest matters: while the session's stream is slow, a newer one replaces it.
     Latest(Audience, Slot),
+    /// Not a message: the response to the call's POST is to end now, and its client to come back after this time for what
+    /// is still to come, if it can (MCP 2025-11-25, transports).
+    Disconnect(CallKey, Duration),
     /// A log message. It is dropped if the session's level is higher, or its stream is slow.
     Log(Audience, Level),
 }
@@ -239,6 +242,11 @@ impl Outbox {
                 }
             });
         });
+    }
+
+    /// Sends a call's client away until it comes back by itself: [`Outgoing::Disconnect`].
+    pub fn disconnect(&mut self, call: CallKey, retry: Duration) {
+        self.push(Outgoing::Disconnect(call, retry), |_| {});
     }
 
     /// A result came for a call that is over: it is counted.

@@ -528,6 +528,10 @@ pub fn frames(bytes: &[u8]) -> Vec<Value> {
         let lines: Vec<&str> = block.strip_suffix("\n\n").expect("frames are whole").split('\n').collect();
         match lines.as_slice() {
             [": ping"] => {}
+            [id, retry, "data:"] if id.starts_with("id: ") && retry.starts_with("retry: ") => {}
+            [id, "event: message", data] if id.starts_with("id: ") => {
+                assert!(data.starts_with("data: {"), "{data}")
+            }
             ["event: message", data] => {
                 assert!(data.starts_with("data: {") && !data.contains('\r'), "{data}")
             }
@@ -537,6 +541,9 @@ pub fn frames(bytes: &[u8]) -> Vec<Value> {
     let (mut decoder, mut rest, mut values) = (Decoder::new(64 << 20), bytes, Vec::new());
     while let Some(event) = decoder.next(&mut rest).unwrap() {
         assert_eq!(event.name, "message");
+        if event.data.is_empty() {
+            continue;
+        }
         values.push(serde_json::from_str(&event.data).unwrap());
     }
     values

@@ -84,7 +84,7 @@ STAGES = {
     "http-conformance": Stage(lambda: Client([sys.executable, HERE / "python" / "conformance.py", cache.node24(), "--suite",
                                               "active", "30", "39"], cache.piece("conformance")), on="fixture", http="legacy"),
     "http-conformance-next": Stage(lambda: Client([sys.executable, HERE / "python" / "conformance.py", cache.node24(),
-                                                   "--requirements", "2025-11-25", "33", "80"],
+                                                   "--requirements", "2025-11-25", "33", "83"],
                                                   cache.piece("conformance-next")), on="fixture", http="legacy"),
     "schema": Stage(_schema, on="both"),
 }
