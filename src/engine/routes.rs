@@ -47,9 +47,14 @@ pub(crate) enum Route<'a> {
 /// Checks Host and Origin, in this order and before anything else.
 pub(crate) fn check(head: &Head<'_>, settings: &Settings, peer: &Peer) -> Result<(), Answer> {
     let checked = check_host(head, settings, peer).and_then(|()| check_origin(head, settings, peer));
+    checked.map_err(|answer| in_kind(answer, head, settings))
+}
+
+/// A refusal in the form of what it is asked of: Streamable HTTP has them as JSON-RPC errors.
+pub(crate) fn in_kind(answer: Answer, head: &Head<'_>, settings: &Settings) -> Answer {
     match relative(head.path, settings) == settings.mcp_path {
-        true => checked.map_err(as_error),
-        false => checked,
+        true => as_error(answer),
+        false => answer,
     }
 }
 

@@ -4,7 +4,7 @@
 
 use super::{Engine, cors, routes};
 use crate::Now;
-use crate::http::conn::{Handler, Reply, Verdict};
+use crate::http::conn::{Answer, Handler, Reply, Verdict};
 use crate::http::head::Head;
 use crate::http::response::{Extra, Shared};
 use crate::slab::Key;
@@ -42,6 +42,10 @@ impl Handler for Turn<'_> {
             }
             Err(answer) => Verdict::Refuse(Box::new(answer)),
         }
+    }
+
+    fn too_long(&mut self, head: &Head<'_>, length: u64) -> Answer {
+        routes::in_kind(Answer::too_long(length, &self.engine.shared.limits), head, &self.engine.settings)
     }
 
     fn request(&mut self, head: &Head<'_>, body: &[u8], reply: &mut Reply<'_>) {

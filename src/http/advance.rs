@@ -19,7 +19,7 @@ use std::ops::Range;
 use super::body::{Decoder, Progress};
 use super::conn::{Answer, Conn, Handler, Outcome, Pending, Reply, State, Verdict};
 use super::head::{Fields, Framing, Head, parse};
-use super::response::{Extra, Response, Shared, To};
+use super::response::{Response, Shared, To};
 use super::{Refusal, shown};
 use crate::timers::Nanos;
 use crate::{Limits, Now};
@@ -98,9 +98,6 @@ impl Conn {
         let head = match parse(bytes, &mut fields, &handler.shared().limits) {
             Ok(head) => head,
             Err(refusal) => {
-                if refusal.status == 413 {
-                    self.extra = extra_of(bytes, handler);
-                }
                 self.refuse(handler.shared(), &refusal, bytes.starts_with(b"HEAD "));
                 return end;
             }
@@ -114,17 +111,30 @@ impl Conn {
         };
         let body = length.and_then(|length| after.get(..length));
         self.extra = handler.extra(&head);
-        let verdict = match handler.head(&head) {
-            Verdict::TurnAway(answer) => {
-                let max = handler.shared().limits.linger_bytes_max;
-                if length.is_none_or(|length| length > max) {
-                    self.answer(now, &answer, To { keep_alive: false, ..to }, handler.shared());
-                    return end;
+        let verdict = handler.head(&head);
+        let Limits { body_bytes_max, linger_bytes_max, .. } = handler.shared().limits;
+        let length_max =
+            if matches!(verdict, Verdict::TurnAway(_)) { linger_bytes_max } else { body_bytes_max };
+        let announced = match head.framing {
+            Framing::None => 0,
+            Framing::Length(length) => length,
+            // How long it is would show only by reading it.
+            Framing::Chunked => {
+                if matches!(verdict, Verdict::TurnAway(_)) {
+                    u64::MAX
+                } else {
+                    0
                 }
-                Verdict::Refuse(answer)
             }
-            verdict => verdict,
         };
+        if announced > length_max as u64 {
+            let answer = match verdict {
+                Verdict::Refuse(answer) | Verdict::TurnAway(answer) => *answer,
+                Verdict::Read => handler.too_long(&head, announced),
+            };
+            self.answer(now, &answer, To { keep_alive: false, ..to }, handler.shared());
+            return end;
+        }
         match (verdict, body) {
             (Verdict::Refuse(answer) | Verdict::TurnAway(answer), _) if head.expect_continue => {
                 self.answer(now, &answer, To { keep_alive: false, ..to }, handler.shared());
@@ -298,13 +308,6 @@ impl Conn {
             self.wrote = Nanos::of(now);
         }
     }
-}
-
-/// What a response gets to a request that is too long but lawful: a page in a browser is to learn that it is too long.
-fn extra_of<H: Handler>(head: &[u8], handler: &mut H) -> Option<Box<Extra>> {
-    let any_length = Limits { body_bytes_max: usize::MAX, ..handler.shared().limits.clone() };
-    let mut fields = Fields::new();
-    parse(head, &mut fields, &any_length).ok().and_then(|head| handler.extra(&head))
 }
 
 /// Appends `data` if the memory it takes is at most `room`; gives what is left of that.

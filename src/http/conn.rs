@@ -45,6 +45,13 @@ pub trait Handler {
     /// The head is whole and lawful. Decides before the body is read; called once for each request.
     fn head(&mut self, head: &Head<'_>) -> Verdict;
 
+    /// The body is announced to be longer than `body_bytes_max`: what is said instead of reading it (RFC 9110 §15.5.14). The
+    /// connection is closed after it.
+    fn too_long(&mut self, head: &Head<'_>, length: u64) -> Answer {
+        let _ = head;
+        Answer::too_long(length, &self.shared().limits)
+    }
+
     /// Fields that every response to this request gets, whoever writes it; asked before [`head`](Handler::head).
     fn extra(&mut self, head: &Head<'_>) -> Option<Box<Extra>> {
         let _ = head;
@@ -90,6 +97,14 @@ impl Answer {
             content_type: Some(TEXT.into()),
             body: body.into().into_bytes(),
         }
+    }
+
+    /// What is said to a body of this length instead of reading it (RFC 9110 §15.5.14).
+    pub(crate) fn too_long(length: u64, limits: &Limits) -> Answer {
+        let max = limits.body_bytes_max;
+        let text =
+            format!("the body of {length} bytes is longer than {max}; send less, or raise body_bytes_max");
+        Answer::text(413, text)
     }
 
     pub(super) fn write(&self, shared: &mut Shared, output: &mut Buffer, to: To, extra: Option<&Extra>) {

@@ -213,7 +213,7 @@ pub fn parse<'a>(bytes: &'a [u8], room: &'a mut Fields<'a>, limits: &Limits) -> 
     let target_parts = split_target(method, target, limits)?;
     let known = Known::collect(fields);
     let host = known.host(version, target_parts.authority)?;
-    let framing = known.framing(method, version, limits)?;
+    let framing = known.framing(method, version)?;
     let expects = known.expects_continue(version)?;
     let keep_alive = !known.close && (version == Version::Http11 || known.keep_alive);
     Ok(Head {
@@ -362,7 +362,7 @@ impl<'a> Known<'a> {
     }
 
     /// RFC 9112 §6.3, with every repair a recipient may make replaced by a refusal.
-    fn framing(&self, method: &str, version: Version, limits: &Limits) -> Result<Framing, Refusal> {
+    fn framing(&self, method: &str, version: Version) -> Result<Framing, Refusal> {
         let framing = match (self.coding, self.length) {
             (Single::Absent, Single::Absent) => Framing::None,
             (Single::Absent, Single::One(value)) => Framing::Length(content_length(value)?),
@@ -391,13 +391,6 @@ impl<'a> Known<'a> {
             // RFC 9110 §15.5.12, for the methods that carry content by definition.
             ("POST" | "PUT" | "PATCH", Framing::None) => {
                 Err(Refusal::new(411, format!("a {method} request has no Content-Length; send one")))
-            }
-            (_, Framing::Length(length)) if length > limits.body_bytes_max as u64 => {
-                let max = limits.body_bytes_max;
-                let reason = format!(
-                    "the body of {length} bytes is longer than {max}; send less, or raise body_bytes_max"
-                );
-                Err(Refusal::new(413, reason))
             }
             (_, framing) => Ok(framing),
         }
