@@ -63,7 +63,7 @@ macro_rules! limits {
             /// ```
             pub fn get(&self, name: &str) -> Option<String> {
                 match name {
-                    $( stringify!($name) => Some(self.$name.show()), )+
+                    $( stringify!($name) => Some(self.$name.show(name)), )+
                     _ => None,
                 }
             }
@@ -264,7 +264,7 @@ impl Limits {
 /// How a limit's type is read from and shown as text.
 trait Unit: Sized {
     fn read(text: &str) -> Option<Self>;
-    fn show(&self) -> String;
+    fn show(&self, name: &str) -> String;
     fn complaint(name: &str, value: &str) -> String;
 }
 
@@ -281,9 +281,11 @@ impl Unit for usize {
         usize::try_from(digits.checked_mul(scale)?).ok()
     }
 
-    fn show(&self) -> String {
+    fn show(&self, name: &str) -> String {
         const UNITS: [(usize, &str); 3] = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
-        match UNITS.iter().find(|(scale, _)| *self >= *scale && self.is_multiple_of(*scale)) {
+        let units: &[(usize, &str)] =
+            if name.contains("bytes") || name.ends_with("_rate_min") { &UNITS } else { &[] };
+        match units.iter().find(|(scale, _)| *self >= *scale && self.is_multiple_of(*scale)) {
             Some((scale, unit)) => format!("{}{unit}", self / scale),
             None => self.to_string(),
         }
@@ -307,7 +309,7 @@ impl Unit for Duration {
         digits.checked_mul(scale).map(Duration::from_millis)
     }
 
-    fn show(&self) -> String {
+    fn show(&self, _: &str) -> String {
         match self.as_millis() {
             ms if ms % 1000 == 0 => format!("{}s", ms / 1000),
             ms => format!("{ms}ms"),
@@ -337,6 +339,16 @@ mod tests {
             limits.set(name, &shown).unwrap_or_else(|e| panic!("{name}={shown}: {e}"));
             assert_eq!(limits, Limits::DEFAULT, "{name}={shown}");
         }
+    }
+
+    #[test]
+    fn bytes_are_shown_as_sizes_and_counts_as_counts() {
+        let shown = |name: &str| Limits::DEFAULT.get(name).unwrap();
+        assert_eq!((shown("connections_max"), shown("mailbox_max")), ("2048".to_owned(), "1024".to_owned()));
+        assert_eq!(
+            (shown("turn_bytes_max"), shown("body_rate_min")),
+            ("64KiB".to_owned(), "1KiB".to_owned())
+        );
     }
 
     #[test]
