@@ -37,7 +37,10 @@
 //! assert!(client.ping().is_err());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
-#![allow(clippy::disallowed_methods)] // Waiting for a peer needs a clock; like `net`, this is above the engine.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "waiting for a peer needs a clock; like `net`, this is above the engine"
+)]
 
 mod error;
 mod events;

@@ -20,7 +20,7 @@
 //! listening.run()
 //! # }
 //! ```
-#![allow(clippy::disallowed_methods)]
+#![allow(clippy::disallowed_methods, reason = "this is where the clock and the random bits come from")]
 
 mod accept;
 mod listen;

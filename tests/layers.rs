@@ -314,6 +314,42 @@ fn unsafe_code_is_forbidden() {
     }
 }
 
+/// The attributes of `code` that switch a lint off, each with the line it stands in and its text in `text`, which has
+/// the same lines.
+fn exceptions<'a>(text: &'a str, code: &str) -> Vec<(usize, &'a str)> {
+    let begins = ["#[allow(", "#![allow(", "#[expect(", "#![expect(", "#[cfg_attr(", "#![cfg_attr("];
+    let lines: Vec<&str> = text.lines().collect();
+    let mut found = Vec::new();
+    for (at, line) in code.lines().enumerate() {
+        if let Some(column) = begins.iter().filter_map(|begin| line.find(begin)).min() {
+            let begin = lines[at].find(line[column..].split('(').next().unwrap()).unwrap();
+            let start = lines[..at].iter().map(|line| line.len() + 1).sum::<usize>() + begin;
+            let attribute = &text[start..start + text[start..].find(")]").unwrap()];
+            found.extend(
+                (attribute.contains("allow(") || attribute.contains("expect("))
+                    .then_some((at + 1, attribute)),
+            );
+        }
+    }
+    found
+}
+
+/// What a lint says is an error in CI, so whoever switches one off says why: for those that keep panics out, why it
+/// cannot happen.
+#[test]
+fn exceptions_from_lints_have_a_reason() {
+    let mut problems = Vec::new();
+    for Source { path, text, code, .. } in &sources() {
+        for (line, attribute) in exceptions(text, code) {
+            let reason = attribute.split_once("reason = \"").and_then(|(_, reason)| reason.split('"').next());
+            if reason.is_none_or(|reason| reason.len() < 10) {
+                problems.push(format!("src/{path}:{line}: `{attribute}` has no `reason = \"…\"`"));
+            }
+        }
+    }
+    fail_if_any(problems);
+}
+
 #[test]
 fn files_stay_short() {
     let mut problems = Vec::new();
@@ -347,4 +383,7 @@ fn the_reader_of_sources_is_right() {
         .map(|path| path.join("::"))
         .collect();
     assert_eq!(found, ["net::TcpStream", "net::IpAddr", "io"]);
+    let text = "/* x */ #[allow(a)] #[cfg_attr(x, y)]\n// #[allow(b)]\n#![expect(\n    c,\n    reason = \"d\"\n)]\nlet e = \"#[allow(f)]\";";
+    let found = exceptions(text, &without_comments_and_strings(text));
+    assert_eq!(found, [(1, "#[allow(a"), (3, "#![expect(\n    c,\n    reason = \"d\"\n")]);
 }

@@ -104,12 +104,15 @@ pub(super) fn write_chunk<R>(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)
         out.truncate(start);
         return result;
     }
-    let digits = format!("{size:08x}");
-    if let Some(place) = out.get_mut(start..start + digits.len()) {
-        place.copy_from_slice(digits.as_bytes());
-    }
+    set_size(out, start, size);
     out.extend_from_slice(b"\r\n");
     result
+}
+
+/// A chunk of 4 GiB or more has a longer size, for which there is no place yet.
+fn set_size(out: &mut Vec<u8>, start: usize, size: usize) {
+    let place = start..start + SIZE_PLACE.len() - 2;
+    out.splice(place, format!("{size:08x}").into_bytes());
 }
 
 #[cfg(test)]
@@ -123,5 +126,12 @@ mod tests {
         assert_eq!(out, [b"before0000001a\r\n".as_slice(), &[b'x'; 26], b"\r\n"].concat());
         write_chunk(&mut out, |_| {});
         assert!(out.ends_with(b"x\r\n"));
+    }
+
+    #[test]
+    fn a_size_of_more_digits_pushes_the_line_end_on() {
+        let mut out = [b"before", SIZE_PLACE, b"data"].concat();
+        set_size(&mut out, 6, usize::MAX);
+        assert_eq!(out, format!("before{:x}\r\ndata", usize::MAX).into_bytes());
     }
 }

@@ -264,7 +264,7 @@ pub type Result<T = ToolResult, E = Box<dyn std::error::Error + Send + Sync>> = 
 /// assert!(Revision::NEWEST_WITH_SESSIONS.has_sessions() && !Revision::NEWEST.has_sessions());
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[allow(non_camel_case_types)]
+#[allow(non_camel_case_types, reason = "the names are dates")]
 pub enum Revision {
     /// 2024-11-05: HTTP+SSE.
     V2024_11_05,

@@ -166,7 +166,7 @@ macro_rules! schema {
             ) -> ::core::result::Result<Self, $crate::schema::Error> {
                 let fields = <$name as $crate::schema::Object>::FIELDS;
                 let mut slots = [::core::option::Option::None; <$name as $crate::schema::Object>::FIELDS.len()];
-                #[allow(unused_mut, unused_variables)]
+                #[allow(unused_mut, unused_variables, reason = "the struct may have no fields")]
                 let mut members = $crate::schema::__private::Members::read(value, place, fields, &mut slots)?;
                 ::core::result::Result::Ok($name {
                     $( $field: members.take::<$type>($crate::schema!(@default $type, $($default)?))?, )*
@@ -174,7 +174,7 @@ macro_rules! schema {
             }
 
             fn write(&self, out: &mut $crate::schema::__private::Vec<u8>) {
-                #[allow(unused_mut)]
+                #[allow(unused_mut, reason = "the struct may have no fields")]
                 let mut object =
                     $crate::schema::__private::ObjectWriter::new(out, <$name as $crate::schema::Object>::FIELDS);
                 $( object.member(&self.$field); )*
