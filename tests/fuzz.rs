@@ -55,7 +55,7 @@ fn run(target: &str, count: u64, check: fn(&[u8])) {
     let mut names = names(&folder);
     names.sort();
     let corpus: Vec<Vec<u8>> = names.iter().map(|name| fs::read(folder.join(name)).unwrap()).collect();
-    assert!((10..=60).contains(&corpus.len()), "{} files in the corpus", corpus.len());
+    assert!((10..=80).contains(&corpus.len()), "{} files in the corpus", corpus.len());
     for (name, input) in names.iter().zip(&corpus) {
         checked(name, input);
     }

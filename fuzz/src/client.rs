@@ -22,11 +22,20 @@ impl Response {
         assert!(found.next().is_none(), "{name} is sent twice");
         value
     }
+
+    pub fn is_event_stream(&self) -> bool {
+        self.header("content-type") == Some("text/event-stream")
+    }
 }
 
 /// The first whole response in `bytes` and how long it is; `None` if more bytes are needed. Checks what every response
 /// of this server must have.
 pub fn response(bytes: &[u8], method: &str) -> Option<(Response, usize)> {
+    begun(bytes, method).filter(|(.., whole)| *whole).map(|(response, used, _)| (response, used))
+}
+
+/// The same as far as it is there, and whether that is all of it; `None` if more bytes of the head are needed.
+pub fn begun(bytes: &[u8], method: &str) -> Option<(Response, usize, bool)> {
     const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
     let skipped = if bytes.starts_with(CONTINUE) { CONTINUE.len() } else { 0 };
     let bytes = &bytes[skipped..];
@@ -48,18 +57,18 @@ pub fn response(bytes: &[u8], method: &str) -> Option<(Response, usize)> {
     let mut decoder = head.framing.map_or(Decoder::until_close(), Decoder::new);
     let progress =
         decoder.decode(rest, &limits, |data| response.body.extend_from_slice(data)).expect("a body");
-    if !progress.done && !response.is_stream {
-        return None;
+    let whole = progress.done || response.is_stream;
+    if whole || response.is_event_stream() {
+        check(&response, method);
     }
-    check(&response, method);
-    Some((response, skipped + range.end + progress.used))
+    Some((response, skipped + range.end + progress.used, whole))
 }
 
 fn check(response: &Response, method: &str) {
     assert!(response.header("date").is_some_and(|date| date.len() == 29), "{response:?}");
     assert!(response.header("connection").is_some(), "{response:?}");
     assert_eq!(response.header("keep-alive").is_some(), response.keep_alive, "{response:?}");
-    assert_eq!(response.header("content-length").is_none(), response.is_stream || is_event_stream(response));
+    assert_eq!(response.header("content-length").is_none(), response.is_stream || response.is_event_stream());
     assert!(response.status != 405 || response.header("allow").is_some(), "{response:?}");
     assert!(response.status != 503 || response.header("retry-after").is_some(), "{response:?}");
     assert!(method != "HEAD" || response.body.is_empty());
@@ -67,8 +76,4 @@ fn check(response: &Response, method: &str) {
         let text = std::str::from_utf8(&response.body).expect("a reason that is no text");
         assert!(text.chars().count() < 600 && !text.contains(char::is_control), "{text:?}");
     }
-}
-
-fn is_event_stream(response: &Response) -> bool {
-    response.header("content-type") == Some("text/event-stream")
 }

@@ -15,8 +15,18 @@
 //! | `u` | n | the program around the server says that something changed, or logs |
 //! | `e`, `h` | connection | the peer half-closes, or is gone |
 //! | `z` | n | the server shuts down |
+//! | `i` | connection, n, form | it posts `initialize` to `/mcp`, of one of three revisions |
+//! | `m` | connection, session, message, id, form | it posts a message into a session of `/mcp` |
+//! | `n` | connection, session, count, (message, id)…, form | it posts a batch of up to five |
+//! | `v` | connection, message, id, form | it posts a message of [`messages::MODERN`], which names no session |
+//! | `q` | connection, session, n | it answers the session's latest question |
+//! | `l` | connection, session, n | it asks for the session's stream, from the start or from some event on |
+//! | `d` | connection, session | it ends the session |
+//!
+//! A form is one of [`streamable::FORMS`]: other header fields, or a body in chunks.
 
 mod messages;
+mod streamable;
 mod world;
 
 use world::World;
@@ -54,7 +64,7 @@ impl<'a> Script<'a> {
 }
 
 fn operation(world: &mut World, letter: u8, script: &mut Script<'_>) {
-    const LETTERS: &[u8] = b"ogpbwtrauehz";
+    const LETTERS: &[u8] = b"ogpbwtrauehzimnvqld";
     let letter =
         if LETTERS.contains(&letter) { letter } else { LETTERS[usize::from(letter) % LETTERS.len()] };
     match letter {
@@ -76,6 +86,24 @@ fn operation(world: &mut World, letter: u8, script: &mut Script<'_>) {
         b'u' => world.announce(script.number()),
         b'e' => world.half_close(script.number()),
         b'h' => world.hang_up(script.number()),
-        _ => world.shut_down(script.number()),
+        b'z' => world.shut_down(script.number()),
+        b'i' => world.initialize(script.number(), script.number(), script.number()),
+        b'm' => {
+            let (conn, session, message) = (script.number(), script.number(), script.number());
+            let messages = [(message, script.number())];
+            world.mcp_post(conn, session, &messages, script.number());
+        }
+        b'n' => {
+            let (conn, session, count) = (script.number(), script.number(), script.number() % 6);
+            let messages: Vec<_> = (0..count).map(|_| (script.number(), script.number())).collect();
+            world.mcp_batch(conn, session, &messages, script.number());
+        }
+        b'v' => {
+            let (conn, message, id) = (script.number(), script.number(), script.number());
+            world.mcp_modern(conn, message, id, script.number());
+        }
+        b'q' => world.mcp_answer(script.number(), script.number(), script.number()),
+        b'l' => world.mcp_stream(script.number(), script.number(), script.number()),
+        _ => world.mcp_delete(script.number(), script.number()),
     }
 }

@@ -37,3 +37,20 @@ pub const ANSWERS: &[&str] = &[
     r#""result":{"roots":[{"uri":"file:///x"}]}"#,
     r#""result":[]"#,
 ];
+
+/// Messages as clients of revision 2026-07-28 send them, without a session.
+pub const MODERN: &[&str] = &[
+    r#"{"jsonrpc":"2.0","id":@,"method":"server/discover","params":{"_meta":{META}}}"#,
+    r#"{"jsonrpc":"2.0","id":@,"method":"tools/call","params":{"name":"echo","arguments":{"text":"hello"},"_meta":{META}}}"#,
+    r#"{"jsonrpc":"2.0","id":@,"method":"tools/call","params":{"name":"later","_meta":{"progressToken":"t",META}}}"#,
+    r#"{"jsonrpc":"2.0","id":@,"method":"tools/call","params":{"name":"ask","_meta":{META}}}"#,
+    r#"{"jsonrpc":"2.0","id":@,"method":"tools/call","params":{"name":"ask","inputResponses":{"sure0":{"action":"accept"}},"requestState":"x","_meta":{META}}}"#,
+    r#"{"jsonrpc":"2.0","id":@,"method":"tools/list","params":{"_meta":{META}}}"#,
+    r#"{"jsonrpc":"2.0","id":@,"method":"resources/read","params":{"uri":"fuzz:///a","_meta":{META}}}"#,
+    r#"{"jsonrpc":"2.0","id":@,"method":"no/such/method","params":{"_meta":{META}}}"#,
+    r#"{"jsonrpc":"2.0","id":@,"method":"tools/list","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":7}}}"#,
+    r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":@,"_meta":{META}}}"#,
+];
+
+/// What `META` stands for.
+pub const META: &str = r#""io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"fuzz","version":"1"},"io.modelcontextprotocol/clientCapabilities":{"elicitation":{}}"#;

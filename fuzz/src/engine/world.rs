@@ -12,9 +12,10 @@ use mcp_rill::{Elicited, Handle, Level, Limits, Now, Reply, ResourceTemplate, Se
 
 use super::super::client;
 use super::messages::{ANSWERS, MESSAGES};
+use super::streamable::{McpSession, Parcel};
 
 /// Bounds that a short script reaches.
-const LIMITS: Limits = Limits {
+pub const LIMITS: Limits = Limits {
     buffered_bytes_max: 12 << 10,
     connections_max: 8,
     sessions_max: 3,
@@ -74,33 +75,53 @@ fn server(replies: &Replies) -> Server {
 }
 
 /// One connection as its peer sees it.
-struct Conn {
-    key: ConnKey,
-    open: bool,
+pub struct Conn {
+    pub key: ConnKey,
+    pub open: bool,
     /// How much more the peer takes.
     window: usize,
     /// The last write was short.
     blocked: bool,
     half_closed: bool,
+    /// The server half-closed: it says no more.
+    over: bool,
     /// Bytes of the script were sent here: what the requests on it are is not known.
     raw: bool,
     /// The methods and messages of requests without a response yet, oldest first.
-    waiting: Vec<Asked>,
+    pub waiting: Vec<Asked>,
     input: Vec<u8>,
     stream: Option<Stream>,
 }
 
-#[derive(Clone, Copy)]
-enum Asked {
+pub enum Asked {
     Stream,
     /// Into this session, under this id if it is a request.
     Post(usize, Option<i64>),
+    McpPost(Parcel),
+    /// The stream of this session, and whether from some event on.
+    McpStream(usize, bool),
+    McpEnd(usize),
 }
 
-/// A session as its client sees it.
+impl Conn {
+    pub fn is_stream(&self) -> bool {
+        self.stream.is_some()
+    }
+}
+
+/// A stream that lasts as long as its connection.
 struct Stream {
     decoder: Decoder,
-    session: usize,
+    of: Of,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Of {
+    /// Of HTTP+SSE; its endpoint is still to come.
+    Nobody,
+    Session(usize),
+    /// Of Streamable HTTP, and whether it may repeat what was said before.
+    Mcp(usize, bool),
 }
 
 #[derive(Default)]
@@ -111,6 +132,28 @@ struct Session {
     counts: BTreeMap<i64, Counts>,
     /// The last reply was a result.
     last_is_result: bool,
+}
+
+/// A session of HTTP+SSE hears a message.
+fn heard(session: &mut Session, text: &str, any_raw: bool) {
+    match jsonrpc::parse(text.as_bytes(), &Limits::DEFAULT).expect("a message") {
+        Message::Request(question) => {
+            let mut id = Vec::new();
+            question.id.write(&mut id);
+            session.questions.push(String::from_utf8(id).expect("an id"));
+        }
+        Message::Notification(_) => {}
+        Message::Response(reply) => match reply.id.map(Id::from) {
+            Some(Id::Int(id)) => {
+                session.last_is_result = reply.outcome.is_ok();
+                let counts = session.counts.entry(id).or_default();
+                counts.replies += 1;
+                let asked = counts.accepted + counts.unknown;
+                assert!(any_raw || counts.replies <= asked, "{id}: {counts:?}");
+            }
+            other => assert!(any_raw, "a reply to {other:?}"),
+        },
+    }
 }
 
 /// What happened under one id.
@@ -124,16 +167,19 @@ struct Counts {
 }
 
 pub struct World {
-    engine: Engine,
+    pub engine: Engine,
     handle: Handle,
     now: Now,
     replies: Replies,
-    conns: Vec<Conn>,
+    pub conns: Vec<Conn>,
     sessions: Vec<Session>,
-    posts: u64,
-    accepted: u64,
-    any_raw: bool,
-    stopping: bool,
+    pub mcp: Vec<McpSession>,
+    /// Messages that were posted, and of these: known to be taken, known to be refused.
+    pub posts: u64,
+    pub accepted: u64,
+    pub refused: u64,
+    pub any_raw: bool,
+    pub stopping: bool,
 }
 
 impl World {
@@ -152,8 +198,10 @@ impl World {
             replies,
             conns: Vec::new(),
             sessions: Vec::new(),
+            mcp: Vec::new(),
             posts: 0,
             accepted: 0,
+            refused: 0,
             any_raw: false,
             stopping: false,
         }
@@ -170,6 +218,7 @@ impl World {
             window: usize::MAX,
             blocked: false,
             half_closed: false,
+            over: false,
             raw: false,
             waiting: Vec::new(),
             input: Vec::new(),
@@ -178,12 +227,12 @@ impl World {
     }
 
     /// Picks among the connections that are open.
-    fn pick(&self, n: usize) -> Option<usize> {
+    pub fn pick(&self, n: usize) -> Option<usize> {
         let open: Vec<usize> = (0..self.conns.len()).filter(|at| self.conns[*at].open).collect();
         open.get(n % open.len().max(1)).copied()
     }
 
-    fn send(&mut self, at: usize, bytes: &[u8]) -> bool {
+    pub fn send(&mut self, at: usize, bytes: &[u8]) -> bool {
         let conn = &self.conns[at];
         let takes = !conn.half_closed && self.engine.wants_read(conn.key);
         if takes {
@@ -191,7 +240,7 @@ impl World {
                 .chunks(LIMITS.turn_bytes_max)
                 .for_each(|piece| self.engine.receive(self.now, conn.key, piece));
         }
-        takes
+        takes && !self.conns[at].over
     }
 
     pub fn ask_for_stream(&mut self, n: usize) {
@@ -255,7 +304,7 @@ impl World {
         self.advance(Duration::from_millis(STEPS_MS[n % STEPS_MS.len()]));
     }
 
-    fn advance(&mut self, time: Duration) {
+    pub fn advance(&mut self, time: Duration) {
         self.now.mono += time;
         self.now.unix += time;
         self.engine.tick(self.now);
@@ -333,7 +382,13 @@ impl World {
             match self.engine.poll() {
                 Action::Write(key) => self.write(key),
                 Action::Read(key) => assert!(self.engine.wants_read(key)),
-                Action::HalfClose(key) => assert!(self.engine.outgoing(key).is_empty()),
+                Action::HalfClose(key) => {
+                    assert!(self.engine.outgoing(key).is_empty());
+                    let conn = self.conns.iter_mut().find(|conn| conn.open && conn.key == key);
+                    let conn = conn.expect("a connection");
+                    conn.over = true;
+                    conn.waiting.clear();
+                }
                 Action::Close(key) => self.closed(key),
                 Action::Wait(deadline) => return deadline,
             }
@@ -346,7 +401,7 @@ impl World {
         let conn = &mut self.conns[at];
         assert!(!conn.blocked, "asked to write although the last write was short");
         let bytes = self.engine.outgoing(key);
-        assert!(!bytes.is_empty(), "nothing to write");
+        assert!(!bytes.is_empty() && !conn.over, "nothing to write");
         let count = bytes.len().min(conn.window);
         conn.blocked = count < bytes.len();
         conn.window = if conn.window == usize::MAX { usize::MAX } else { conn.window - count };
@@ -363,38 +418,62 @@ impl World {
 
     /// The peer looks at what it was sent.
     fn read(&mut self, at: usize) {
-        let conn = &mut self.conns[at];
-        while conn.stream.is_none() && !conn.input.is_empty() {
+        while self.conns[at].stream.is_none() && !self.conns[at].input.is_empty() {
+            let conn = &mut self.conns[at];
             if conn.raw {
                 return;
             }
-            let method = if matches!(conn.waiting.first(), Some(Asked::Stream)) { "GET" } else { "POST" };
-            let Some((response, used)) = client::response(&conn.input, method) else { return };
-            conn.input.drain(..used);
-            match (conn.waiting.is_empty(), response.status) {
-                // Nothing was asked: only a connection that is given up is told so.
-                (true, status) => assert_eq!(status, 408, "a response to no request"),
-                (false, status) => {
-                    let asked = conn.waiting.remove(0);
-                    if response.is_stream {
-                        assert!(matches!(asked, Asked::Stream), "a stream that was not asked for");
-                        conn.stream = Some(Stream { decoder: Decoder::new(1 << 16), session: usize::MAX });
-                        conn.waiting.clear();
-                        conn.input = response.body;
-                        break;
-                    }
-                    if let Asked::Post(session, id) = asked {
-                        self.accepted += u64::from(status == 202);
-                        if let Some(id) = id {
-                            let counts = self.sessions[session].counts.entry(id).or_default();
-                            counts.unknown -= 1;
-                            counts.accepted += usize::from(status == 202);
-                        }
-                    }
-                }
+            let method = match conn.waiting.first() {
+                Some(Asked::Stream | Asked::McpStream(..)) => "GET",
+                Some(Asked::McpEnd(_)) => "DELETE",
+                _ => "POST",
+            };
+            let Some((response, used, whole)) = client::begun(&conn.input, method) else { return };
+            // Nothing was asked: only a connection that is given up is told so.
+            assert!(!conn.waiting.is_empty() || response.status == 408, "a response to no request");
+            if !whole {
+                return self.read_part(at, &response);
             }
+            conn.input.drain(..used);
+            if conn.waiting.is_empty() {
+                continue;
+            }
+            let asked = conn.waiting.remove(0);
+            if !response.keep_alive {
+                // What was sent behind it is not looked at.
+                conn.waiting.clear();
+            }
+            if response.is_stream {
+                let of = match asked {
+                    Asked::Stream => Of::Nobody,
+                    Asked::McpStream(session, resumes) => Of::Mcp(session, resumes),
+                    _ => panic!("a stream that was not asked for"),
+                };
+                conn.stream = Some(Stream { decoder: Decoder::new(1 << 16), of });
+                conn.input = response.body;
+                break;
+            }
+            self.responded(at, asked, &response);
         }
         self.read_events(at);
+    }
+
+    fn responded(&mut self, at: usize, asked: Asked, response: &client::Response) {
+        match asked {
+            Asked::Post(session, id) => {
+                let accepted = response.status == 202;
+                self.accepted += u64::from(accepted);
+                self.refused += u64::from(!accepted);
+                if let Some(id) = id {
+                    let counts = self.sessions[session].counts.entry(id).or_default();
+                    counts.unknown -= 1;
+                    counts.accepted += usize::from(accepted);
+                }
+            }
+            Asked::McpPost(parcel) => self.parcel_answered(at, parcel, response),
+            Asked::McpEnd(session) => self.mcp[session].ended |= response.status == 200,
+            Asked::Stream | Asked::McpStream(..) => assert!(response.status >= 400, "{response:?}"),
+        }
     }
 
     fn read_events(&mut self, at: usize) {
@@ -404,30 +483,19 @@ impl World {
         let mut rest = &bytes[..];
         while let Some(event) = stream.decoder.next(&mut rest).expect("a short event") {
             if event.name == "endpoint" {
-                assert_eq!(stream.session, usize::MAX, "a second endpoint");
-                stream.session = self.sessions.len();
+                assert_eq!(stream.of, Of::Nobody, "a second endpoint");
+                stream.of = Of::Session(self.sessions.len());
                 self.sessions.push(Session { endpoint: event.data, conn: at, ..Session::default() });
                 continue;
             }
             assert_eq!(event.name, "message");
-            let session = &mut self.sessions[stream.session];
-            match jsonrpc::parse(event.data.as_bytes(), &Limits::DEFAULT).expect("a message") {
-                Message::Request(question) => {
-                    let mut id = Vec::new();
-                    question.id.write(&mut id);
-                    session.questions.push(String::from_utf8(id).expect("an id"));
+            match stream.of {
+                Of::Nobody => panic!("a message before the endpoint"),
+                Of::Session(session) => heard(&mut self.sessions[session], &event.data, self.any_raw),
+                Of::Mcp(session, resumes) => {
+                    let reply = self.mcp[session].heard(&event.data);
+                    assert!(reply.is_none() || resumes || self.any_raw, "a reply on no request's stream");
                 }
-                Message::Notification(_) => {}
-                Message::Response(reply) => match reply.id.map(Id::from) {
-                    Some(Id::Int(id)) => {
-                        session.last_is_result = reply.outcome.is_ok();
-                        let counts = session.counts.entry(id).or_default();
-                        counts.replies += 1;
-                        let asked = counts.accepted + counts.unknown;
-                        assert!(self.any_raw || counts.replies <= asked, "{id}: {counts:?}");
-                    }
-                    other => assert!(self.any_raw, "a reply to {other:?}"),
-                },
             }
         }
     }
@@ -440,11 +508,14 @@ impl World {
         assert!(calls <= sessions * LIMITS.calls_max, "{calls} calls in {sessions} sessions");
         let max = LIMITS.buffered_bytes_max;
         assert!(buffered_bytes <= max, "{buffered_bytes} bytes are held, {max} may be");
-        assert!(self.any_raw || (self.accepted <= messages_received && messages_received <= self.posts));
+        let taken = self.accepted..=self.posts - self.refused;
+        assert!(self.any_raw || taken.contains(&messages_received), "{messages_received} taken of {taken:?}");
         for conn in self.conns.iter().filter(|conn| conn.open) {
             let left = self.engine.outgoing(conn.key).len();
             assert!(left == 0 || conn.blocked, "{left} bytes are left although the peer takes them");
-            assert!(left <= LIMITS.output_bytes_max + 64, "{left} bytes wait for one peer");
+            // What one answer may hold, its head, and what may be left of those before it.
+            let max = LIMITS.output_bytes_max + LIMITS.turn_bytes_max + 512;
+            assert!(left <= max, "{left} bytes wait for one peer");
         }
     }
 
@@ -456,11 +527,16 @@ impl World {
             self.wake(at);
         }
         self.settle();
-        for _ in 0..=LIMITS.rounds_max {
+        self.check_waiting();
+        self.check_doubtful();
+        // POSTs on one connection wait for each other.
+        let behind = self.conns.iter().map(|conn| conn.waiting.len()).max().unwrap_or_default();
+        for _ in 0..(LIMITS.rounds_max + 1) * (behind + 1) {
             self.advance(LIMITS.question_timeout);
             self.settle();
         }
         self.check_replies();
+        self.check_waiting();
         assert_eq!(self.engine.stats().calls, 0, "a call is open although all its timeouts have passed");
         self.check_service();
         if self.stopping {
@@ -469,6 +545,10 @@ impl World {
         for conn in self.conns.iter().filter(|conn| conn.open) {
             self.engine.hang_up(self.now, conn.key);
         }
+        self.settle();
+        self.check_newcomer();
+        // Timers are a little late, never early.
+        self.advance(LIMITS.session_idle_timeout + Duration::from_secs(1));
         self.settle();
         let Stats { connections, sessions, calls, buffered_bytes, workers_stuck, .. } = self.engine.stats();
         assert_eq!((connections, sessions, calls, buffered_bytes, workers_stuck), (0, 0, 0, 0, 0));
