@@ -23,7 +23,7 @@ def root() -> Path:
 
 
 def piece(name: str) -> Path:
-    """The directory of an installed piece: `ts1`, `ts2`, `inspector` (npm), `py1`, `py2`, `node24` (PyPI)."""
+    """The directory of an installed piece: `ts1`, `ts2`, `inspector` (npm), `py1`, `py2`, `h11`, `node24` (PyPI)."""
     install, pins = (_npm, _npm_pins(name)) if (LOCKS / name).is_dir() else (_pip, [LOCKS / "python" / f"{name}.txt"])
     target = root() / f"{name}-{_digest(pins)}"
     if (target / MARKER).exists():

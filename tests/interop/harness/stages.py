@@ -1,6 +1,7 @@
 """The stages: which client each one is, how it is started, and how its lines are counted."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -33,7 +34,7 @@ class Client:
 class Stage:
     # Called when the stage runs, so that nothing is installed for stages that were not asked for.
     client: Callable[[], Client]
-    # Which server it talks to: the demo of the binary, the fixture of the official suite, or both.
+    # Which server it talks to: the demo of the binary, the fixture of the official suite, both, or none.
     on: str = "demo"
     # Over Streamable HTTP: "legacy", or "auto" for clients that ask for the newest era first.
     http: str | None = None
@@ -47,6 +48,16 @@ def _schema() -> Client:
         return Client(["echo", f"skip no official schemas at {os.path.relpath(schemas, server.REPOSITORY)}"])
     checker = server.build(["--target-dir", str(cache.root() / "schema-check")], HERE / "schema-check")
     return Client([sys.executable, HERE / "transcript.py", "--check", checker, schemas])
+
+
+def _foreign() -> Client:
+    cases = cache.root() / "http-cases"
+    shutil.rmtree(cases, ignore_errors=True)
+    cases.mkdir(parents=True)
+    subprocess.run(["cargo", "test", "--quiet", "--locked", "--no-default-features", "--test", "http", "cases"], check=True,
+                   cwd=server.REPOSITORY, env={**os.environ, "HTTP_CASES": str(cases)}, stdout=subprocess.DEVNULL)
+    verdicts = server.build(["--target-dir", str(cache.root() / "verdicts")], HERE / "verdicts")
+    return Client([cache.python("h11"), HERE / "python" / "foreign.py", verdicts, shutil.which("node") or "node", cases])
 
 
 STAGES = {
@@ -87,6 +98,7 @@ STAGES = {
                                                    "--requirements", "2025-11-25", "33", "83"],
                                                   cache.piece("conformance-next")), on="fixture", http="legacy"),
     "schema": Stage(_schema, on="both"),
+    "foreign": Stage(_foreign, on="none"),
 }
 
 
@@ -139,12 +151,12 @@ def run_started(name: str, client: Client, demo: Callable[[], Path], own: bool) 
         return servers[-1].url
 
     try:
-        if stage.on != "fixture":
+        if stage.on in ("demo", "both"):
             urls["INTEROP_URL"] = start(demo(), LIMITS if own else None)
-        if stage.on != "demo":
+        if stage.on in ("fixture", "both"):
             urls["INTEROP_FIXTURE_URL"] = start(server.fixture(), None)
             urls.setdefault("INTEROP_URL", urls["INTEROP_FIXTURE_URL"])
-        if own and stage.on != "fixture":
+        if own and "INTEROP_URL" in urls and stage.on != "fixture":
             urls |= {"INTEROP_OWN": "1", "INTEROP_PAGE_ITEMS": str(PAGE_ITEMS), "INTEROP_KEEP_ALIVE_MS": str(KEEP_ALIVE_MS)}
             if stage.wants_unpaged:
                 urls["INTEROP_UNPAGED_URL"] = start(demo(), {"shutdown_grace": LIMITS["shutdown_grace"]})
@@ -155,7 +167,7 @@ def run_started(name: str, client: Client, demo: Callable[[], Path], own: bool) 
         complaints = [complaint for one in servers if (complaint := one.stop())]
     for complaint in complaints:
         _fail(tally, name, f"shutdown: {complaint}")
-    if not complaints:
+    if servers and not complaints:
         tally.passed += 1
         print(f"ok {name}: the server ends well", flush=True)
     if tally.failed:
