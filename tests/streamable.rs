@@ -311,6 +311,19 @@ fn a_batch_that_cancels_its_own_requests_is_answered() {
 }
 
 #[test]
+fn a_batch_that_cancels_the_request_of_another_post_ends_that() {
+    let mut world = World::new(server());
+    let client = Client::new(&mut world, "2025-03-26");
+    client.send(&mut world, client.sock, &call(1, "later", "{}"));
+    let other = world.connect();
+    client.send(&mut world, other, &format!("[{},{}]", cancel(1), ping(2)));
+    assert_eq!(world.response(other).messages()[0]["id"], 2);
+    assert_eq!(world.response(client.sock).messages(), [Value::Null; 0]);
+    assert_eq!(world.stats().calls, 0);
+    world.quiesce();
+}
+
+#[test]
 fn notices_go_to_the_open_stream_or_nowhere() {
     let mut world = World::new(server());
     let (with, without) = (Client::new(&mut world, "2025-11-25"), Client::new(&mut world, "2025-11-25"));

@@ -56,7 +56,7 @@ impl Held {
 impl Engine {
     /// Sends what a service has put into the outbox.
     pub(super) fn flush(&mut self, now: Now) {
-        if self.deferring {
+        if self.deferring.is_some() {
             return;
         }
         // Also where nothing is to be sent: a call that was kept or cancelled without a word has changed it.

@@ -158,8 +158,8 @@ pub struct Engine {
     calls: Slab<OpenCall>,
     peers: Peers,
     outbox: Outbox,
-    /// What is in the outbox may be for the connection whose turn it is: it stays there until that turn is over.
-    deferring: bool,
+    /// What is in the outbox may be for this connection, whose turn it is: it stays there until that turn is over.
+    deferring: Option<Key>,
     /// Connections that may have something to do; each is in it once.
     ready: VecDeque<Key>,
     service_due: Option<Duration>,
@@ -267,7 +267,7 @@ impl Engine {
             calls: Slab::default(),
             peers: Peers::default(),
             outbox: Outbox::default(),
-            deferring: false,
+            deferring: None,
             ready: VecDeque::new(),
             service_due: None,
             mailbox,
@@ -506,7 +506,7 @@ impl Engine {
         if let Some(conn) = self.conns.get_mut(key) {
             conn.http = http;
         }
-        if std::mem::take(&mut self.deferring) {
+        if self.deferring.take().is_some() {
             self.flush(now);
             self.complete_post(now, key);
         }

@@ -206,8 +206,8 @@ impl Engine {
 
     /// Sends the answer, or ends it, once all of its requests are answered.
     pub(super) fn complete_post(&mut self, now: Now, conn: Key) {
-        // While it is that connection's turn its state is not at hand; it is looked at when the turn is over.
-        let done = |post: &Post| post.open == 0 && !self.deferring;
+        // While it is this connection's turn its state is not at hand; it is looked at when the turn is over.
+        let done = |post: &Post| post.open == 0 && self.deferring != Some(conn);
         let Some(entry) = self.conns.get_mut(conn) else { return };
         if !entry.post.as_ref().is_some_and(|post| done(post)) {
             return;

@@ -149,7 +149,7 @@ impl Engine {
         }
         let call = self.begin_call(key, Some(conn), &request.id, &request.method);
         reply.wait();
-        self.deferring = true;
+        self.deferring = Some(conn);
         if let Some(entry) = self.conns.get_mut(conn) {
             entry.last_output = Nanos::of(now);
             entry.post = Some(Box::new(Post::alone(key, accepted)));

@@ -248,7 +248,7 @@ impl Engine {
             return self.flush(now);
         }
         reply.wait();
-        self.deferring = true;
+        self.deferring = Some(conn);
         let mut post = Post::new(session, parcel, Accepted::of(head));
         // All calls are open before the first one can be answered, or cancelled by a notification further on.
         let calls: Vec<Option<CallKey>> =
