@@ -44,13 +44,14 @@ pub const MODERN: &[&str] = &[
     r#"{"jsonrpc":"2.0","id":@,"method":"tools/call","params":{"name":"echo","arguments":{"text":"hello"},"_meta":{META}}}"#,
     r#"{"jsonrpc":"2.0","id":@,"method":"tools/call","params":{"name":"later","_meta":{"progressToken":"t",META}}}"#,
     r#"{"jsonrpc":"2.0","id":@,"method":"tools/call","params":{"name":"ask","_meta":{META}}}"#,
-    r#"{"jsonrpc":"2.0","id":@,"method":"tools/call","params":{"name":"ask","inputResponses":{"sure0":{"action":"accept"}},"requestState":"x","_meta":{META}}}"#,
+    r#"{"jsonrpc":"2.0","id":@,"method":"tools/call","params":{"name":"ask","inputResponses":{"sure0":{"action":"accept"}},"requestState":"STATE","_meta":{META}}}"#,
     r#"{"jsonrpc":"2.0","id":@,"method":"tools/list","params":{"_meta":{META}}}"#,
     r#"{"jsonrpc":"2.0","id":@,"method":"resources/read","params":{"uri":"fuzz:///a","_meta":{META}}}"#,
     r#"{"jsonrpc":"2.0","id":@,"method":"no/such/method","params":{"_meta":{META}}}"#,
     r#"{"jsonrpc":"2.0","id":@,"method":"tools/list","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":7}}}"#,
     r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":@,"_meta":{META}}}"#,
+    r#"{"jsonrpc":"2.0","id":@,"method":"subscriptions/listen","params":{"notifications":{"toolsListChanged":true,"resourceSubscriptions":["fuzz:///a"]},"_meta":{META}}}"#,
 ];
 
-/// What `META` stands for.
+/// What `META` stands for; `STATE` is what the last result asked to be sent back.
 pub const META: &str = r#""io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"fuzz","version":"1"},"io.modelcontextprotocol/clientCapabilities":{"elicitation":{}}"#;

@@ -83,6 +83,8 @@ pub struct Parcel {
     broken: bool,
     /// Without a session: a refusal may come after it was looked at.
     modern: bool,
+    /// It lasts until its client goes.
+    listens: bool,
     /// The session was over before this was sent.
     too_late: bool,
     events_seen: usize,
@@ -149,7 +151,7 @@ impl World {
     pub fn mcp_modern(&mut self, n: usize, message: usize, id: usize, form: usize) {
         let text = MODERN[message % MODERN.len()];
         let ids = if text.contains(r#""id":@"#) { vec![id as i64] } else { Vec::new() };
-        let text = text.replace('@', &id.to_string()).replace("META", META);
+        let text = text.replace('@', &id.to_string()).replace("META", META).replace("STATE", &self.state);
         let body = Body { text, ids, cancelled: Vec::new(), messages: 1, broken: false };
         self.send_parcel(n, None, body, FORMS[form % FORMS.len()], true);
     }
@@ -194,6 +196,7 @@ impl World {
         if let Some(session) = session {
             self.mcp[session].cancelled.extend(cancelled);
         }
+        let listens = text.contains("subscriptions/listen");
         let modern = modern || form.contains("2026");
         let too_late = session.is_some_and(|session| self.mcp[session].ended);
         let parcel = Parcel {
@@ -203,6 +206,7 @@ impl World {
             form,
             broken,
             modern,
+            listens,
             too_late,
             events_seen: 0,
             replies: Vec::new(),
@@ -299,6 +303,12 @@ impl World {
             202 => assert!(parcel.ids.is_empty(), "a request is accepted and not answered"),
             _ => assert!(status >= 400, "{response:?}"),
         }
+        let body = String::from_utf8_lossy(&response.body);
+        if let Some(state) =
+            body.split_once(r#""requestState":""#).and_then(|(_, rest)| rest.split('"').next())
+        {
+            self.state = state.to_owned();
+        }
         // Said of a session that ended meanwhile, 404 does not tell whether the message was taken.
         let taken = status < 400;
         self.accepted += if taken && !parcel.modern { parcel.messages } else { 0 };
@@ -360,6 +370,16 @@ impl World {
                 self.settle();
             }
         }
+    }
+
+    /// Streams of notifications have no end of their own.
+    pub fn stop_listening(&mut self) {
+        for conn in self.conns.iter().filter(|conn| conn.open) {
+            if conn.waiting.iter().any(|asked| matches!(asked, Asked::McpPost(parcel) if parcel.listens)) {
+                self.engine.hang_up(self.now, conn.key);
+            }
+        }
+        self.settle();
     }
 
     /// A POST waits for calls that are open, and for nothing else.

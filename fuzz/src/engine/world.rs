@@ -30,6 +30,7 @@ pub const LIMITS: Limits = Limits {
     rounds_max: 2,
     subscriptions_max: 1,
     mailbox_max: 4,
+    listens_max: 1,
     id_bytes_max: 100,
     turn_bytes_max: 1 << 10,
     ..Limits::DEFAULT
@@ -169,11 +170,13 @@ struct Counts {
 pub struct World {
     pub engine: Engine,
     handle: Handle,
-    now: Now,
+    pub now: Now,
     replies: Replies,
     pub conns: Vec<Conn>,
     sessions: Vec<Session>,
     pub mcp: Vec<McpSession>,
+    /// The last `requestState`.
+    pub state: String,
     /// Messages that were posted, and of these: known to be taken, known to be refused.
     pub posts: u64,
     pub accepted: u64,
@@ -199,6 +202,7 @@ impl World {
             conns: Vec::new(),
             sessions: Vec::new(),
             mcp: Vec::new(),
+            state: String::new(),
             posts: 0,
             accepted: 0,
             refused: 0,
@@ -529,6 +533,7 @@ impl World {
             self.wake(at);
         }
         self.settle();
+        self.stop_listening();
         self.check_waiting();
         self.check_doubtful();
         // POSTs on one connection wait for each other.
