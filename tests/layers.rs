@@ -335,16 +335,49 @@ fn exceptions<'a>(text: &'a str, code: &str) -> Vec<(usize, &'a str)> {
 }
 
 /// What a lint says is an error in CI, so whoever switches one off says why: for those that keep panics out, why it
-/// cannot happen.
+/// cannot happen. Tests, at the end of a file, may panic.
 #[test]
 fn exceptions_from_lints_have_a_reason() {
     let mut problems = Vec::new();
     for Source { path, text, code, .. } in &sources() {
-        for (line, attribute) in exceptions(text, code) {
+        let end = text.find("\nmod tests {").and_then(|tests| text[..tests].rfind("#[cfg(test)]"));
+        let lines = text[..end.unwrap_or(text.len())].lines().count();
+        for (line, attribute) in exceptions(text, code).into_iter().filter(|(line, _)| *line <= lines) {
             let reason = attribute.split_once("reason = \"").and_then(|(_, reason)| reason.split('"').next());
             if reason.is_none_or(|reason| reason.len() < 10) {
                 problems.push(format!("src/{path}:{line}: `{attribute}` has no `reason = \"…\"`"));
             }
+        }
+    }
+    fail_if_any(problems);
+}
+
+/// SECURITY.md is about limits and tests that exist, and leaves out no limit.
+#[test]
+fn the_threat_model_names_what_there_is() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = fs::read_to_string(root.join("SECURITY.md")).unwrap();
+    let mut code: String = sources().iter().map(|source| source.code.as_str()).collect();
+    let mut folders = vec![root.join("tests")];
+    while let Some(folder) = folders.pop() {
+        for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            match path.extension() {
+                None if path.is_dir() && !path.ends_with("interop") => folders.push(path),
+                Some(extension) if extension == "rs" => code += &fs::read_to_string(&path).unwrap(),
+                _ => {}
+            }
+        }
+    }
+    let quoted: Vec<&str> = text.split('`').skip(1).step_by(2).collect();
+    let mut problems: Vec<String> = mcp_rill::Limits::NAMES
+        .iter()
+        .filter(|name| !quoted.contains(*name))
+        .map(|name| format!("SECURITY.md says nothing about the limit `{name}`"))
+        .collect();
+    for name in quoted.iter().filter(|text| text.contains('_') && text.chars().all(is_name)) {
+        let file = root.join("tests/wire").join(name).exists();
+        if !file && !mcp_rill::Limits::NAMES.contains(name) && !names(&code, &format!("fn {name}")) {
+            problems.push(format!("SECURITY.md names `{name}`, which is neither a limit nor a test"));
         }
     }
     fail_if_any(problems);

@@ -316,7 +316,10 @@ impl World {
         if self.any_raw {
             return;
         }
-        assert!(!taken || !parcel.broken && !parcel.too_late, "{status} although nobody may take it");
+        assert!(
+            !taken || !parcel.broken && (parcel.modern || !parcel.too_late),
+            "{status} although nobody may take it"
+        );
         self.check_ids(&parcel, taken);
         self.learn_session(&parcel, response);
     }
