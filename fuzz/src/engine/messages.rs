@@ -26,6 +26,7 @@ pub const MESSAGES: &[&str] = &[
     r#"{"jsonrpc":"2.0","id":@}"#,
     r#"[{"jsonrpc":"2.0","id":@,"method":"ping"}]"#,
     r#"{"jsonrpc":"2.0","id":@,"method":"ping""#,
+    r#"{"jsonrpc":"2.0","id":@,"method":"tools/call","params":{"name":"leave"}}"#,
 ];
 
 /// The `result` or `error` of an answer to a question.

@@ -37,6 +37,8 @@ pub struct McpSession {
     pub ended: bool,
     /// A request of it was not answered: only the end of the session is an excuse.
     doubtful: bool,
+    /// Streams were left and may have been taken over: a response can be on another one.
+    resumed: bool,
 }
 
 impl McpSession {
@@ -170,6 +172,7 @@ impl World {
             return;
         }
         let Body { text, ids, cancelled, messages, broken } = body;
+        let leaves = text.contains("leave");
         let named = session.map(|session| format!("Mcp-Session-Id: {}\r\n", self.mcp[session].id));
         let framed = match form.contains("chunked") {
             true => format!("\r\n{:x}\r\n{text}\r\n0\r\n\r\n", text.len()),
@@ -195,6 +198,7 @@ impl World {
         self.posts += messages;
         if let Some(session) = session {
             self.mcp[session].cancelled.extend(cancelled);
+            self.mcp[session].resumed |= leaves;
         }
         let listens = text.contains("subscriptions/listen");
         let modern = modern || form.contains("2026");
@@ -228,17 +232,19 @@ impl World {
         const FIELDS: [&str; 6] = [
             "",
             "Accept: text/event-stream\r\n",
-            "Accept: text/event-stream\r\nLast-Event-ID: 1\r\n",
+            "Accept: text/event-stream\r\nLast-Event-ID: LAST\r\n",
             "Last-Event-ID: \r\nLast-Event-ID: x\r\n",
             "Last-Event-ID: 18446744073709551616-\u{fffd}\r\n",
             "Accept: application/json\r\n",
         ];
         let (Some(at), session) = (self.pick(n), session % self.mcp.len().max(1)) else { return };
         let Some(McpSession { id, .. }) = self.mcp.get(session) else { return };
-        let fields = FIELDS[what % FIELDS.len()];
+        let fields = FIELDS[what % FIELDS.len()].replace("LAST", &self.last_event);
         let request = format!("GET /mcp HTTP/1.1\r\nHost: localhost\r\nMcp-Session-Id: {id}\r\n{fields}\r\n");
         if self.send(at, request.as_bytes()) {
-            self.conns[at].waiting.push(Asked::McpStream(session, fields.contains("Last-Event-ID")));
+            let resumes = fields.contains("Last-Event-ID");
+            self.mcp[session].resumed |= resumes;
+            self.conns[at].waiting.push(Asked::McpStream(session, resumes));
         }
     }
 
@@ -272,6 +278,19 @@ impl World {
             }
         }
         parcel.events_seen = seen.max(parcel.events_seen);
+        if !decoder.last_id().is_empty() {
+            self.last_event = decoder.last_id().to_owned();
+        }
+    }
+
+    /// What was missed of a stream that is over.
+    pub fn heard_again(&mut self, session: usize, response: &Response) {
+        let (mut decoder, mut rest) = (Decoder::new(1 << 16), &response.body[..]);
+        while let Some(event) = decoder.next(&mut rest).expect("a short event") {
+            if !event.data.is_empty() {
+                self.mcp[session].heard(&event.data);
+            }
+        }
     }
 
     pub fn parcel_answered(&mut self, at: usize, parcel: Parcel, response: &Response) {
@@ -333,7 +352,7 @@ impl World {
         }
         if let (Some(session), true) = (parcel.session, taken) {
             let session = &mut self.mcp[session];
-            session.doubtful |= left.iter().any(|id| !session.cancelled.contains(id));
+            session.doubtful |= !session.resumed && left.iter().any(|id| !session.cancelled.contains(id));
         } else if taken {
             assert!(left.is_empty(), "{left:?} got no answer");
         }

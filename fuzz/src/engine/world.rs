@@ -31,6 +31,7 @@ pub const LIMITS: Limits = Limits {
     subscriptions_max: 1,
     mailbox_max: 4,
     listens_max: 1,
+    replay_bytes_max: 1 << 10,
     id_bytes_max: 100,
     turn_bytes_max: 1 << 10,
     ..Limits::DEFAULT
@@ -44,7 +45,7 @@ schema! { #[derive(Debug, PartialEq)] struct Sure { sure: bool } }
 type Replies = Arc<Mutex<Vec<Reply>>>;
 
 fn server(replies: &Replies) -> Server {
-    let replies = replies.clone();
+    let (replies, left) = (replies.clone(), replies.clone());
     Server::new("fuzz", "1")
         .limits(LIMITS)
         .tool("echo", "", |Text { text }: Text, _| text)
@@ -54,6 +55,10 @@ fn server(replies: &Replies) -> Server {
             "x".repeat(bytes.min(4000))
         })
         .tool("later", "", move |(), call| call.defer(|reply| replies.lock().expect("a lock").push(reply)))
+        .tool("leave", "", move |(), call| {
+            call.disconnect(Duration::from_secs(1));
+            call.defer(|reply| left.lock().expect("a lock").push(reply))
+        })
         .tool("ask", "", |Again { again }: Again, call| -> mcp_rill::Result<_> {
             let mut round = 0;
             loop {
@@ -175,6 +180,8 @@ pub struct World {
     pub conns: Vec<Conn>,
     sessions: Vec<Session>,
     pub mcp: Vec<McpSession>,
+    /// The id of the last event that any client saw.
+    pub last_event: String,
     /// The last `requestState`.
     pub state: String,
     /// Messages that were posted, and of these: known to be taken, known to be refused.
@@ -202,6 +209,7 @@ impl World {
             conns: Vec::new(),
             sessions: Vec::new(),
             mcp: Vec::new(),
+            last_event: String::new(),
             state: String::new(),
             posts: 0,
             accepted: 0,
@@ -476,6 +484,7 @@ impl World {
             }
             Asked::McpPost(parcel) => self.parcel_answered(at, parcel, response),
             Asked::McpEnd(session) => self.mcp[session].ended |= response.status == 200,
+            Asked::McpStream(session, true) if response.status == 200 => self.heard_again(session, response),
             Asked::Stream | Asked::McpStream(..) => assert!(response.status >= 400, "{response:?}"),
         }
     }
@@ -493,6 +502,10 @@ impl World {
                 continue;
             }
             assert_eq!(event.name, "message");
+            if event.data.is_empty() {
+                // It only tells its id.
+                continue;
+            }
             match stream.of {
                 Of::Nobody => panic!("a message before the endpoint"),
                 Of::Session(session) => heard(&mut self.sessions[session], &event.data, self.any_raw),
@@ -501,6 +514,9 @@ impl World {
                     assert!(reply.is_none() || resumes || self.any_raw, "a reply on no request's stream");
                 }
             }
+        }
+        if !stream.decoder.last_id().is_empty() {
+            self.last_event = stream.decoder.last_id().to_owned();
         }
     }
 
