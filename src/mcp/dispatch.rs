@@ -27,6 +27,7 @@ use crate::mcp::listen::Listens;
 use crate::mcp::reply::Mailbox;
 use crate::mcp::seal::{Binding, Seal};
 use crate::mcp::server::{List, Registry};
+use crate::mcp::session::Clients;
 use crate::mcp::subscriptions::Subscriptions;
 use crate::mcp::{
     Audience, CallKey, Implementation, Incoming, Jobs, Level, Outbox, Outgoing, Revision, Server, Service,
@@ -48,6 +49,7 @@ pub(crate) struct Dispatch {
     pub(crate) seal: Seal,
     pub(crate) list_cache: CacheHint,
     pub(crate) listens: Listens,
+    clients: Clients,
     /// No answer of a client will come any more.
     pub(crate) stopping: bool,
     subscriptions: Subscriptions,
@@ -71,6 +73,7 @@ impl Dispatch {
             seal: Seal { current: current.unwrap_or(key), previous },
             list_cache,
             listens: Listens::default(),
+            clients: Clients::default(),
             stopping: false,
             subscriptions: Subscriptions::default(),
         }
@@ -215,6 +218,7 @@ impl Dispatch {
         out: &mut Outbox,
     ) -> Result<(), Error> {
         let revision = session.initialize(request.params)?;
+        session.share_client(&mut self.clients);
         out.result(request.call, |out| {
             let mut result = Object::new(out);
             result.str("protocolVersion", revision.name());

@@ -3,6 +3,7 @@
 //! *Scope:* the state that `initialize` and later messages leave in a session, and who the peer is.
 //! *Not in scope:* where the session's messages go: the engine keeps that beside this.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -166,6 +167,24 @@ pub(crate) fn cut(text: &str) -> &str {
     text.char_indices().nth(CHARACTERS_MAX).and_then(|(end, _)| text.get(..end)).unwrap_or(text)
 }
 
+/// What clients said of themselves lately.
+#[derive(Debug, Default)]
+pub(crate) struct Clients(VecDeque<Arc<ClientInfo>>);
+
+impl Clients {
+    /// How many are remembered: a few kinds of client is what a server has.
+    const MAX: usize = 16;
+
+    fn share(&mut self, client: &Arc<ClientInfo>) -> Arc<ClientInfo> {
+        if let Some(known) = self.0.iter().find(|known| *known == client) {
+            return known.clone();
+        }
+        self.0.truncate(Clients::MAX - 1);
+        self.0.push_front(client.clone());
+        client.clone()
+    }
+}
+
 /// The state of one client, as a [`Service`](crate::mcp::Service) sees it.
 ///
 /// ```
@@ -230,6 +249,14 @@ impl Session {
         self.operating
     }
 
+    /// Says the same of this client as of others that said the same: most sessions are of a few programs, so what they
+    /// say is kept once.
+    pub(crate) fn share_client(&mut self, known: &mut Clients) {
+        if let Some(client) = &mut self.client {
+            *client = known.share(client);
+        }
+    }
+
     /// Takes in the parameters of an `initialize` request and returns the revision agreed on. A client may initialize
     /// again; the newer word holds.
     ///
@@ -261,5 +288,31 @@ impl Session {
         if self.revision.is_none() {
             self.revision = version.and_then(Revision::named).filter(|revision| revision.has_sessions());
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_clients_say_of_themselves_is_kept_once() {
+        let mut known = Clients::default();
+        let mut session = |name: &str| {
+            let mut session = Session::new(Uuid::nil(), None);
+            let info = format!(r#"{{"name":"{name}","version":"1"}}"#);
+            let params =
+                format!(r#"{{"protocolVersion":"2025-11-25","capabilities":{{}},"clientInfo":{info}}}"#);
+            session.initialize(Some(serde_json::from_str(&params).unwrap())).unwrap();
+            session.share_client(&mut known);
+            session.client_arc().unwrap()
+        };
+        let (one, two, other) = (session("a"), session("a"), session("b"));
+        assert!(Arc::ptr_eq(&one, &two) && !Arc::ptr_eq(&one, &other));
+        let many: Vec<_> = (0..100).map(|at| session(&at.to_string())).collect();
+        assert_eq!(Arc::strong_count(&one), 2, "whoever is long gone is forgotten");
+        assert!(Arc::ptr_eq(&many[99], &session("99")));
+        assert_eq!(known.0.len(), Clients::MAX);
     }
 }
