@@ -36,8 +36,10 @@ class Stage:
     client: Callable[[], Client]
     # Which server it talks to: the demo of the binary, the fixture of the official suite, both, or none.
     on: str = "demo"
-    # Over Streamable HTTP: "legacy", or "auto" for clients that ask for the newest era first.
-    http: str | None = None
+    # Over Streamable HTTP instead of HTTP+SSE.
+    http: bool = False
+    # What clients that know the stateless era negotiate: "auto", or its revision and no other.
+    era: str | None = None
     # A second server with default limits, to compare the paged lists with whole ones.
     wants_unpaged: bool = False
 
@@ -60,6 +62,11 @@ def _foreign() -> Client:
     return Client([cache.python("h11"), HERE / "python" / "foreign.py", verdicts, shutil.which("node") or "node", cases])
 
 
+def _suite(package: str, *runs: str | int) -> Client:
+    """Runs of the official suite: for each one its options, the scenarios and the checks that it has."""
+    return Client([sys.executable, HERE / "python" / "conformance.py", cache.node24(), *map(str, runs)], cache.piece(package))
+
+
 STAGES = {
     "curl": Stage(lambda: Client([sys.executable, HERE / "python" / "curl.py"])),
     "fetch": Stage(lambda: Client([cache.node24(), HERE / "node" / "fetch.mjs"])),
@@ -73,30 +80,43 @@ STAGES = {
                            on="fixture"),
     "questions-py1": Stage(lambda: Client([cache.python("py1"), HERE / "python" / "py1.py", "questions"]), on="fixture"),
     "questions-py2": Stage(lambda: Client([cache.python("py2"), HERE / "python" / "py2.py", "questions"]), on="fixture"),
-    "http-ts1": Stage(lambda: Client(["node", HERE / "node" / "ts1.mjs"], cache.piece("ts1")), wants_unpaged=True, http="legacy"),
+    "http-ts1": Stage(lambda: Client(["node", HERE / "node" / "ts1.mjs"], cache.piece("ts1")), wants_unpaged=True, http=True),
     "http-ts2": Stage(lambda: Client([cache.node24(), HERE / "node" / "ts2.mjs"], cache.piece("ts2")), wants_unpaged=True,
-                      http="legacy"),
+                      http=True),
     "http-ts2-auto": Stage(lambda: Client([cache.node24(), HERE / "node" / "ts2.mjs"], cache.piece("ts2")), wants_unpaged=True,
-                           http="auto"),
-    "http-py1": Stage(lambda: Client([cache.python("py1"), HERE / "python" / "py1.py"]), wants_unpaged=True, http="legacy"),
-    "http-py2": Stage(lambda: Client([cache.python("py2"), HERE / "python" / "py2.py"]), wants_unpaged=True, http="legacy"),
+                           http=True, era="auto"),
+    "http-py1": Stage(lambda: Client([cache.python("py1"), HERE / "python" / "py1.py"]), wants_unpaged=True, http=True),
+    "http-py2": Stage(lambda: Client([cache.python("py2"), HERE / "python" / "py2.py"]), wants_unpaged=True, http=True),
+    "http-py2-auto": Stage(lambda: Client([cache.python("py2"), HERE / "python" / "py2.py"]), wants_unpaged=True, http=True,
+                           era="auto"),
+    "stateless-ts2": Stage(lambda: Client([cache.node24(), HERE / "node" / "ts2.mjs", "stateless"], cache.piece("ts2")),
+                           on="fixture", http=True, era="2026-07-28"),
+    "stateless-py2": Stage(lambda: Client([cache.python("py2"), HERE / "python" / "py2.py", "stateless"]), on="fixture",
+                           http=True, era="2026-07-28"),
     "http-questions-ts1": Stage(lambda: Client(["node", HERE / "node" / "ts1.mjs", "questions"], cache.piece("ts1")),
-                                on="fixture", http="legacy"),
+                                on="fixture", http=True),
     "http-questions-ts2": Stage(lambda: Client([cache.node24(), HERE / "node" / "ts2.mjs", "questions"], cache.piece("ts2")),
-                                on="fixture", http="legacy"),
+                                on="fixture", http=True),
     "http-questions-py1": Stage(lambda: Client([cache.python("py1"), HERE / "python" / "py1.py", "questions"]), on="fixture",
-                                http="legacy"),
+                                http=True),
     "http-questions-py2": Stage(lambda: Client([cache.python("py2"), HERE / "python" / "py2.py", "questions"]), on="fixture",
-                                http="legacy"),
+                                http=True),
     "inspector": Stage(lambda: Client([sys.executable, HERE / "python" / "inspector.py", cache.node24()],
                                       cache.piece("inspector"))),
-    "conformance": Stage(lambda: Client([sys.executable, HERE / "python" / "conformance.py", cache.node24(), "--suite", "active", "30", "40"],
-                                        cache.piece("conformance")), on="fixture"),
-    "http-conformance": Stage(lambda: Client([sys.executable, HERE / "python" / "conformance.py", cache.node24(), "--suite",
-                                              "active", "30", "39"], cache.piece("conformance")), on="fixture", http="legacy"),
-    "http-conformance-next": Stage(lambda: Client([sys.executable, HERE / "python" / "conformance.py", cache.node24(),
-                                                   "--requirements", "2025-11-25", "33", "83"],
-                                                  cache.piece("conformance-next")), on="fixture", http="legacy"),
+    "http-inspector": Stage(lambda: Client([sys.executable, HERE / "python" / "inspector.py", cache.node24()],
+                                           cache.piece("inspector")), http=True, era="modern"),
+    # Each run of the suite with the figures of a whole one.
+    "conformance": Stage(lambda: _suite("conformance", "--suite active", 30, 40), on="fixture"),
+    "http-conformance": Stage(lambda: _suite("conformance", "--suite all", 32, 43), on="fixture", http=True),
+    "http-conformance-next": Stage(lambda: _suite("conformance-next", "--requirements 2025-11-25", 33, 83), on="fixture", http=True),
+    "http-conformance-2026": Stage(lambda: _suite("conformance-next", "--requirements 2026-07-28", 38, 151), on="fixture", http=True),
+    "http-conformance-older": Stage(lambda: _suite("conformance-next", "--suite all --spec-version 2025-06-18", 27, 56,
+                                                   "--suite all --spec-version 2025-03-26", 1, 3), on="fixture", http=True),
+    "http-conformance-pending": Stage(lambda: _suite("conformance-next", "--scenario json-schema-2020-12", 1, 8,
+                                                     "--scenario server-sse-polling", 1, 0,
+                                                     "--scenario http-header-validation", 1, 14,
+                                                     "--scenario http-custom-header-server-validation", 1, 10),
+                                      on="fixture", http=True),
     "schema": Stage(_schema, on="both"),
     "foreign": Stage(_foreign, on="none"),
 }
@@ -161,7 +181,9 @@ def run_started(name: str, client: Client, demo: Callable[[], Path], own: bool) 
             if stage.wants_unpaged:
                 urls["INTEROP_UNPAGED_URL"] = start(demo(), {"shutdown_grace": LIMITS["shutdown_grace"]})
         if stage.http:
-            urls["INTEROP_HTTP"] = stage.http
+            urls["INTEROP_HTTP"] = "1"
+        if stage.era:
+            urls["INTEROP_ERA"] = stage.era
         tally = run_against(name, client, urls)
     finally:
         complaints = [complaint for one in servers if (complaint := one.stop())]

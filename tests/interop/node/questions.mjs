@@ -5,15 +5,16 @@ const http = Boolean(process.env.INTEROP_HTTP);
 const url = new URL(http ? '/mcp' : process.env.INTEROP_URL, process.env.INTEROP_URL);
 
 const SESSIONS = 20;
-const WATCHED = 'test://watched-resource';
-const SAMPLING = 'sampling/createMessage';
-const ELICITATION = 'elicitation/create';
-const ROOTS = 'roots/list';
-const ALL = { sampling: {}, elicitation: { form: {} }, roots: {} };
+export const WATCHED = 'test://watched-resource';
+export const SAMPLING = 'sampling/createMessage';
+export const ELICITATION = 'elicitation/create';
+export const ROOTS = 'roots/list';
+export const ALL = { sampling: {}, elicitation: { form: {} }, roots: {} };
 
 export async function runQuestions(sdk) {
   const session = await Session.open(sdk);
   await checkSampling(session);
+  await checkFailure(session);
   await checkForms(session);
   await checkRounds(session);
   await checkProgress(session);
@@ -32,21 +33,24 @@ export async function runQuestions(sdk) {
 }
 
 /** A connected client whose answers are set by each check, and what it was told. */
-class Session {
+export class Session {
   static async open(sdk, capabilities = ALL) {
     const session = new Session();
     session.sdk = sdk;
     session.client = new sdk.Client({ name: 'questions', version: '0' }, { capabilities, ...sdk.options });
-    // What the server said, from the transport, and which requests it was sent.
+    // What the server said, from the transport, which messages it was sent, and the HTTP around them.
     session.messages = [];
     session.posts = [];
+    session.exchanges = [];
     session.answers = {};
     for (const method of Object.keys(capabilities).map((name) => ({ sampling: SAMPLING, elicitation: ELICITATION, roots: ROOTS })[name])) {
       sdk.answer(session.client, method, (request, context) => session.answers[method](request.params, sdk.signal(context)));
     }
-    const record = (target, init) => {
+    const record = async (target, init) => {
       if (init?.method === 'POST') session.posts.push(JSON.parse(init.body));
-      return fetch(target, init);
+      const response = await fetch(target, init);
+      session.exchanges.push({ sent: new Headers(init?.headers), got: response.headers, status: response.status });
+      return response;
     };
     const Transport = http ? sdk.StreamableHTTPClientTransport : sdk.SSEClientTransport;
     const transport = new Transport(url, { fetch: record });
@@ -88,11 +92,11 @@ class Session {
   }
 }
 
-const textOf = (result) => result.content.map((block) => block.text).join('');
-const sampled = (text) => ({ role: 'assistant', model: 'none', content: { type: 'text', text } });
-const accept = (content) => () => ({ action: 'accept', content });
+export const textOf = (result) => result.content.map((block) => block.text).join('');
+export const sampled = (text) => ({ role: 'assistant', model: 'none', content: { type: 'text', text } });
+export const accept = (content) => () => ({ action: 'accept', content });
 
-async function eventually(condition, what) {
+export async function eventually(condition, what) {
   const deadline = Date.now() + 5000;
   while (!(await condition())) {
     assert.ok(Date.now() < deadline, `not within 5 s: ${what}`);
@@ -100,7 +104,7 @@ async function eventually(condition, what) {
   }
 }
 
-async function checkSampling(session) {
+export async function checkSampling(session) {
   await check('sampling: the prompt arrives, the answer comes back', async () => {
     session.answers[SAMPLING] = ({ messages, maxTokens }) => {
       assert.equal(maxTokens, 100);
@@ -109,6 +113,13 @@ async function checkSampling(session) {
     };
     assert.equal(await session.text('test_sampling', { prompt: 'é ✓ 𝄞' }), 'LLM response: about é ✓ 𝄞');
   });
+  await check('roots', async () => {
+    session.answers[ROOTS] = () => ({ roots: [{ uri: 'file:///a', name: 'a' }, { uri: 'file:///b' }] });
+    assert.equal(await session.text('test_input_required_result_list_roots'), '2 roots: file:///a file:///b');
+  });
+}
+
+async function checkFailure(session) {
   await check('sampling: a client that fails is told to the model', async () => {
     session.answers[SAMPLING] = () => {
       throw new Error('no model today');
@@ -117,13 +128,9 @@ async function checkSampling(session) {
     assert.match(told, /no model today/);
     return told;
   });
-  await check('roots', async () => {
-    session.answers[ROOTS] = () => ({ roots: [{ uri: 'file:///a', name: 'a' }, { uri: 'file:///b' }] });
-    assert.equal(await session.text('test_input_required_result_list_roots'), '2 roots: file:///a file:///b');
-  });
 }
 
-async function checkForms(session) {
+export async function checkForms(session) {
   await check('a form: accept, decline, cancel', async () => {
     const user = { username: 'testuser', email: 'test@example.com' };
     const ask = () => session.text('test_elicitation', { message: 'Who are you?' });
@@ -166,7 +173,7 @@ async function checkForms(session) {
   });
 }
 
-async function checkRounds(session) {
+export async function checkRounds(session) {
   const name = accept({ name: 'Ada' });
   await check('three questions at once are all asked before any is answered', async () => {
     let asked = 0;
@@ -203,7 +210,7 @@ async function checkRounds(session) {
   });
 }
 
-async function checkProgress(session) {
+export async function checkProgress(session) {
   await check('progress: each call gets its own, increasing', async () => {
     const calls = Array.from({ length: 3 }, async () => {
       const heard = [];
@@ -324,7 +331,7 @@ async function checkWaiting(session) {
   });
 }
 
-async function checkCompletion({ client }) {
+export async function checkCompletion({ client }) {
   const values = async (ref, name, value) => (await client.complete({ ref, argument: { name, value } })).completion.values;
   const prompt = { type: 'ref/prompt', name: 'test_prompt_with_arguments' };
   assert.deepEqual(await values(prompt, 'arg1', 'test'), ['testValue1', 'testing']);

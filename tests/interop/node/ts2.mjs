@@ -3,6 +3,7 @@ import { createRequire } from 'node:module';
 import { assert, check } from './report.mjs';
 import { runChecks } from './checks.mjs';
 import { runQuestions } from './questions.mjs';
+import { runStateless } from './stateless.mjs';
 
 const require = createRequire(`${process.env.INTEROP_PACKAGES}/`);
 const { Client, ResourceNotFoundError, SSEClientTransport, StreamableHTTPClientTransport, UriTemplate } =
@@ -12,13 +13,15 @@ const { z } = require('zod');
 const anyResult = z.looseObject({});
 const known = new Set(['tools/list', 'resources/list', 'resources/templates/list', 'prompts/list']);
 
+const mode = (era) => (era === 'auto' ? era : { pin: era });
+
 const sdk = {
   Client,
   SSEClientTransport,
   StreamableHTTPClientTransport,
   UriTemplate,
-  // This SDK can ask for the newest era first and fall back.
-  options: process.env.INTEROP_HTTP === 'auto' ? { versionNegotiation: { mode: 'auto' } } : {},
+  // This SDK can ask for the newest era first and fall back, or insist on one revision of it.
+  options: process.env.INTEROP_ERA ? { versionNegotiation: { mode: mode(process.env.INTEROP_ERA) } } : {},
   request: (client, method, params) =>
     known.has(method) ? client.request({ method, params }) : client.request({ method, params }, anyResult),
   // This SDK turns the code -32002 into an error class of its own and shows -32602.
@@ -35,4 +38,8 @@ const more = async (client, lists) => {
   });
 };
 
-await (process.argv[2] === 'questions' ? runQuestions(sdk) : runChecks(sdk, more));
+switch (process.argv[2]) {
+  case 'questions': await runQuestions(sdk); break;
+  case 'stateless': await runStateless(sdk); break;
+  default: await runChecks(sdk, more);
+}

@@ -9,6 +9,7 @@ import samples
 from report import check, equal, finish, true
 
 URL = os.environ["INTEROP_URL"]
+ERA = os.environ.get("INTEROP_ERA")
 LAUNCHER = "node_modules/@modelcontextprotocol/inspector/clients/launcher/build/index.js"
 NODE = sys.argv[1]
 
@@ -20,8 +21,11 @@ def inspect(method: str, *arguments: str) -> dict:
 
 
 def invoke(method: str, *arguments: str) -> subprocess.CompletedProcess:
-    command = [NODE, os.path.join(os.environ["INTEROP_PACKAGES"], LAUNCHER), "--cli", "--server-url", URL, "--transport", "sse",
-               "--format", "json", "--method", method, *arguments]
+    server = ["--server-url", URL, "--transport", "sse"]
+    if ERA:
+        server = ["--server-url", URL.removesuffix("/sse") + "/mcp", "--transport", "http", "--protocol-era", ERA]
+    command = [NODE, os.path.join(os.environ["INTEROP_PACKAGES"], LAUNCHER), "--cli", *server, "--format", "json",
+               "--method", method, *arguments]
     return subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=30)
 
 
@@ -45,6 +49,8 @@ def check_tools() -> None:
             equal(result["content"], [{"type": "text", "text": text}])
     with check("tools/call add"):
         result = inspect("tools/call", "--tool-name", "add", "--tool-args-json", '{"a": 2, "b": 3}')
+        # Only results of the newest era say whose they are.
+        equal("_meta" in result, bool(ERA), "the server's name in the result")
         equal(float(result["content"][0]["text"]), 5)
     with check("tools/call with a wrong argument is an error"):
         done = invoke("tools/call", "--tool-name", "echo", "--tool-args-json", '{"text": 5}')
