@@ -12,6 +12,8 @@ import wire
 from report import check, equal, finish, true
 
 HTTP = "INTEROP_HTTP" in os.environ
+# Clients that may use the newest era have to. There are no sessions in it.
+ERA = os.environ.get("INTEROP_ERA")
 
 
 def _at(url: str | None) -> str | None:
@@ -25,6 +27,7 @@ OWN = "INTEROP_OWN" in os.environ
 PAGE_ITEMS = int(os.environ.get("INTEROP_PAGE_ITEMS", 0))
 KEEP_ALIVE_MS = int(os.environ.get("INTEROP_KEEP_ALIVE_MS", 0))
 
+NEWEST_REVISION = "2026-07-28"
 LEGACY_REVISIONS = ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"]
 SESSIONS, CALLS = 20, 25
 
@@ -34,27 +37,41 @@ LISTS = [("list_tools", "tools", "name"), ("list_resources", "resources", "uri")
 
 
 class Connection:
-    """A session on an event stream of its own, and what the transport said its session id is."""
+    """A session on an event stream of its own, and what the transport said its session id is; or a client without one.
+
+    `client` answers questions in results; in a session, where there are none, it is the same as `session`.
+    """
 
     def __init__(self, sdk, url: str, **callbacks):
         self._sdk, self._url, self._callbacks, self.session_ids = sdk, url, callbacks, []
+        # The HTTP responses, where no session hides them.
+        self.responses: list = []
 
     async def __aenter__(self) -> "Connection":
         self._stack = contextlib.AsyncExitStack()
         async with contextlib.AsyncExitStack() as stack:
-            open_streams = self._sdk.http_client if HTTP else self._sdk.sse_client
-            streams = await stack.enter_async_context(
-                open_streams(self._url, on_session_created=self.session_ids.append))
-            self.session = await stack.enter_async_context(self._sdk.session(*streams, **self._callbacks))
-            self.initialized = plain(await self.session.initialize())
+            await (self._negotiate(stack) if ERA else self._initialize(stack))
             self._stack = stack.pop_all()
         return self
+
+    async def _initialize(self, stack: contextlib.AsyncExitStack) -> None:
+        open_streams = self._sdk.http_client if HTTP else self._sdk.sse_client
+        streams = await stack.enter_async_context(open_streams(self._url, on_session_created=self.session_ids.append))
+        self.session = self.client = await stack.enter_async_context(self._sdk.session(*streams, **self._callbacks))
+        self.initialized = plain(await self.session.initialize())
+
+    async def _negotiate(self, stack: contextlib.AsyncExitStack) -> None:
+        self.client = await stack.enter_async_context(
+            self._sdk.client(self._url, ERA, self.responses.append, **self._callbacks))
+        self.session, server = self.client.session, self.client.server_info
+        self.initialized = {"serverInfo": plain(server) if server else None, "protocolVersion": self.client.protocol_version,
+                            "capabilities": plain(self.client.server_capabilities)}
 
     async def __aexit__(self, *error) -> None:
         await self._stack.__aexit__(*error)
 
     async def echo(self, text: str) -> str:
-        return content_text(plain(await self.session.call_tool("echo", {"text": text})))
+        return content_text(plain(await self.client.call_tool("echo", {"text": text})))
 
 
 def plain(model) -> dict:
@@ -73,20 +90,23 @@ def run_checks(sdk) -> None:
 
 async def _run(sdk) -> None:
     async with Connection(sdk, URL) as connection:
-        with check("connect and initialize") as notes:
+        with check("connect and discover" if ERA else "connect and initialize") as notes:
             found = connection.initialized
             true(found["serverInfo"]["name"], "serverInfo has no name")
-            true(found["protocolVersion"] in LEGACY_REVISIONS, f"negotiated {found['protocolVersion']}")
+            wanted = [NEWEST_REVISION] if ERA else LEGACY_REVISIONS
+            true(found["protocolVersion"] in wanted, f"negotiated {found['protocolVersion']}")
             notes.append(f"{found['serverInfo']['name']} {found['serverInfo'].get('version')}, {found['protocolVersion']}")
         lists = await _check_lists(sdk, connection)
         await _check_tools(connection, lists["tools"])
         await _check_resources(connection, lists)
         await _check_prompts(connection, lists["prompts"])
-        await _check_capabilities(sdk, connection, lists)
+        if not ERA:
+            await _check_session(connection, lists)
+        await _check_completion(sdk, connection, lists)
         await _check_errors(sdk, connection)
         await _check_many_sessions(sdk)
         if KEEP_ALIVE_MS:
-            with check("a session lives on past keep-alives"):
+            with check("a client lives on past keep-alives"):
                 await asyncio.sleep(3 * KEEP_ALIVE_MS / 1000)
                 equal(await connection.echo("awake"), "awake")
     _check_close(connection)
@@ -129,7 +149,7 @@ async def _walk(sdk, connection: Connection, method: str, member: str) -> tuple[
 async def _check_tools(connection: Connection, tools: list[dict]) -> None:
     with check("every tool can be called") as notes:
         for tool in tools:
-            result = plain(await connection.session.call_tool(tool["name"], samples.arguments(tool["inputSchema"])))
+            result = plain(await connection.client.call_tool(tool["name"], samples.arguments(tool["inputSchema"])))
             true(isinstance(result.get("content"), list), f"{tool['name']} has no content")
             if result.get("isError"):
                 notes.append(f"isError from {tool['name']}: {content_text(result)}")
@@ -139,12 +159,12 @@ async def _check_tools(connection: Connection, tools: list[dict]) -> None:
             equal(await connection.echo(text), text)
     with check("add gives the sum"):
         for a, b in [(2, 3), (-1, 1), (0.5, 0.25)]:
-            equal(float(content_text(plain(await connection.session.call_tool("add", {"a": a, "b": b})))), a + b)
+            equal(float(content_text(plain(await connection.client.call_tool("add", {"a": a, "b": b})))), a + b)
 
 
 async def _check_resources(connection: Connection, lists: dict[str, list[dict]]) -> None:
     async def read(uri: str) -> None:
-        contents = plain(await connection.session.read_resource(uri))["contents"]
+        contents = plain(await connection.client.read_resource(uri))["contents"]
         true(contents, f"{uri} is empty")
         for one in contents:
             true(one.get("uri"), f"{uri}: contents without a URI")
@@ -163,12 +183,12 @@ async def _check_resources(connection: Connection, lists: dict[str, list[dict]])
 async def _check_prompts(connection: Connection, prompts: list[dict]) -> None:
     with check("every prompt can be got") as notes:
         for prompt in prompts:
-            result = plain(await connection.session.get_prompt(prompt["name"], samples.prompt_arguments(prompt)))
+            result = plain(await connection.client.get_prompt(prompt["name"], samples.prompt_arguments(prompt)))
             true(result["messages"], f"{prompt['name']} has no messages")
         notes.append(f"{len(prompts)} prompts")
 
 
-async def _check_capabilities(sdk, connection: Connection, lists: dict[str, list[dict]]) -> None:
+async def _check_session(connection: Connection, lists: dict[str, list[dict]]) -> None:
     session, capabilities = connection.session, connection.initialized["capabilities"]
     with check("ping"):
         await session.send_ping()
@@ -179,16 +199,19 @@ async def _check_capabilities(sdk, connection: Connection, lists: dict[str, list
         with check("subscribe and unsubscribe"):
             await session.subscribe_resource(lists["resources"][0]["uri"])
             await session.unsubscribe_resource(lists["resources"][0]["uri"])
+
+
+async def _check_completion(sdk, connection: Connection, lists: dict[str, list[dict]]) -> None:
     prompt = next((prompt for prompt in lists["prompts"] if prompt.get("arguments")), None)
-    if "completions" in capabilities and prompt:
+    if "completions" in connection.initialized["capabilities"] and prompt:
         with check("completion/complete"):
             argument = {"name": prompt["arguments"][0]["name"], "value": ""}
-            result = plain(await session.complete(sdk.prompt_reference(prompt["name"]), argument))
+            result = plain(await connection.session.complete(sdk.prompt_reference(prompt["name"]), argument))
             true(isinstance(result["completion"]["values"], list), "no values")
 
 
 async def _check_errors(sdk, connection: Connection) -> None:
-    session = connection.session
+    client, session = connection.client, connection.session
 
     async def refusal(call) -> tuple[int | None, str]:
         """The error code and message; the code is None where the refusal is a result with `isError`."""
@@ -202,7 +225,7 @@ async def _check_errors(sdk, connection: Connection) -> None:
     with check("an unknown method is -32601"):
         equal((await refusal(sdk.request(session, "no/such/method")))[0], -32601, "code")
     with check("an unknown tool is refused") as notes:
-        code, _ = await refusal(session.call_tool("no-such-tool", {}))
+        code, _ = await refusal(client.call_tool("no-such-tool", {}))
         true(code in (None, -32602), f"code {code}")
         notes.append("isError" if code is None else f"code {code}")
     wrong = [("a missing", {}, "text"), ("a mistyped", {"text": 5}, "text")]
@@ -210,13 +233,14 @@ async def _check_errors(sdk, connection: Connection) -> None:
         wrong.append(("an unknown", {"text": "x", "surplus": 1}, "surplus"))
     for what, arguments, named in wrong:
         with check(f"{what} argument is named") as notes:
-            _, complaint = await refusal(session.call_tool("echo", arguments))
+            _, complaint = await refusal(client.call_tool("echo", arguments))
             true(named in complaint, f'"{complaint}" does not name {named}')
             notes.append(complaint)
-    with check("an unknown resource is -32002"):
-        equal((await refusal(session.read_resource("no-such:resource")))[0], -32002, "code")
+    not_found = -32602 if ERA else -32002
+    with check(f"an unknown resource is {not_found}"):
+        equal((await refusal(client.read_resource("no-such:resource")))[0], not_found, "code")
     with check("an unknown prompt is -32602"):
-        equal((await refusal(session.get_prompt("no-such-prompt", {})))[0], -32602, "code")
+        equal((await refusal(client.get_prompt("no-such-prompt", {})))[0], -32602, "code")
 
 
 async def _check_many_sessions(sdk) -> None:
@@ -225,14 +249,14 @@ async def _check_many_sessions(sdk) -> None:
 
     async def one_session(number: int) -> None:
         async with Connection(sdk, URL) as connection:
-            ready.append(connection.session_ids[0])
+            ready.append(number if ERA else connection.session_ids[0])
             if len(ready) == SESSIONS:
                 everyone.set()
             await everyone.wait()
             texts = [f"session {number}, call {call}" for call in range(CALLS)]
             equal(await asyncio.gather(*(connection.echo(text) for text in texts)), texts)
 
-    with check(f"{SESSIONS} sessions of {CALLS} calls at once get their own replies"):
+    with check(f"{SESSIONS} {'clients' if ERA else 'sessions'} of {CALLS} calls at once get their own replies"):
         async with asyncio.timeout(60), asyncio.TaskGroup() as group:
             for number in range(SESSIONS):
                 group.create_task(one_session(number))
@@ -240,7 +264,7 @@ async def _check_many_sessions(sdk) -> None:
 
 
 def _check_close(connection: Connection) -> None:
-    if not OWN:
+    if ERA or not OWN:
         return
     with check("close ends the session"):
         ping, headers = {"jsonrpc": "2.0", "id": 1, "method": "ping"}, {}

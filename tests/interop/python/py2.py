@@ -5,13 +5,14 @@ import sys
 import warnings
 
 import httpx2
-from mcp import ClientSession, MCPDeprecationWarning, MCPError, types
+from mcp import Client, ClientSession, MCPDeprecationWarning, MCPError, types
 from mcp.client.sse import sse_client
 from mcp.client.streamable_http import streamable_http_client
 
 import checks
 import questions
 import samples
+import stateless
 
 # The methods that only older revisions have are what is tested here.
 warnings.simplefilter("ignore", MCPDeprecationWarning)
@@ -34,9 +35,20 @@ class Sdk:
     Error = MCPError
 
     @staticmethod
+    @contextlib.asynccontextmanager
+    async def client(url: str, era: str, on_response, **callbacks):
+        """A client that negotiates the era itself: "auto", or a revision that it takes for granted."""
+        async def hear(response) -> None:
+            on_response(response)
+
+        async with httpx2.AsyncClient(timeout=httpx2.Timeout(30, read=300), event_hooks={"response": [hear]}) as http:
+            transport = streamable_http_client(url, http_client=http)
+            async with Client(transport, mode=era, read_timeout_seconds=20, **(_answers() | callbacks)) as client:
+                yield client
+
+    @staticmethod
     def session(read, write, **callbacks) -> ClientSession:
-        usual = {"sampling_callback": _sample, "elicitation_callback": _elicit, "list_roots_callback": _roots}
-        return ClientSession(read, write, read_timeout_seconds=20, **(usual | callbacks))
+        return ClientSession(read, write, read_timeout_seconds=20, **(_answers() | callbacks))
 
     @staticmethod
     def page(cursor: str | None):
@@ -55,6 +67,10 @@ class Sdk:
         """This SDK has told the server by itself."""
 
 
+def _answers() -> dict:
+    return {"sampling_callback": _sample, "elicitation_callback": _elicit, "list_roots_callback": _roots}
+
+
 async def _sample(_context, _params):
     return types.CreateMessageResult(role="assistant", model="none", content=types.TextContent(type="text", text="sampled"))
 
@@ -67,4 +83,10 @@ async def _roots(_context):
     return types.ListRootsResult(roots=[types.Root(uri="file:///sample", name="sample")])
 
 
-questions.run_questions(Sdk) if sys.argv[1:] == ["questions"] else checks.run_checks(Sdk)
+match sys.argv[1:]:
+    case ["questions"]:
+        questions.run_questions(Sdk)
+    case ["stateless"]:
+        stateless.run_stateless(Sdk)
+    case _:
+        checks.run_checks(Sdk)

@@ -31,14 +31,15 @@ class Client:
                                       **(callbacks if can_answer else dict.fromkeys(callbacks)))
 
     async def __aenter__(self) -> "Client":
-        self.session = (await self._connection.__aenter__()).session
+        connection = await self._connection.__aenter__()
+        self.session, self.client, self.responses = connection.session, connection.client, connection.responses
         return self
 
     async def __aexit__(self, *error) -> None:
         await self._connection.__aexit__(*error)
 
     async def call(self, tool: str, arguments: dict | None = None, **more) -> dict:
-        return plain(await self.session.call_tool(tool, arguments or {}, **more))
+        return plain(await self.client.call_tool(tool, arguments or {}, **more))
 
     async def text(self, tool: str, arguments: dict | None = None, **more) -> str:
         """The text of a call that has to succeed."""
@@ -107,15 +108,16 @@ def run_questions(sdk) -> None:
 
 async def _run(sdk) -> None:
     async with Client(sdk) as client:
-        await _check_sampling(client)
-        await _check_forms(client)
-        await _check_rounds(client)
-        await _check_progress(client)
+        await check_sampling(client)
+        await _check_refusal(client)
+        await check_forms(client)
+        await check_rounds(client)
+        await check_progress(client)
         await _check_logs(client)
         await _check_changes(sdk, client)
         await _check_cancelling(sdk, client)
         await _check_waiting(client)
-        await _check_completion(sdk, client)
+        await check_completion(sdk, client)
         await _check_incapable(sdk)
         await _check_crossing(sdk)
         with check("the first session is still well"):
@@ -123,7 +125,7 @@ async def _run(sdk) -> None:
             equal(client.surprises, [], "what the SDK did not expect")
 
 
-async def _check_sampling(client: Client) -> None:
+async def check_sampling(client: Client) -> None:
     with check("sampling: the prompt arrives, the answer comes back"):
         def answer(params: dict) -> dict:
             equal((params["maxTokens"], params["messages"][0]["role"]), (100, "user"))
@@ -131,16 +133,19 @@ async def _check_sampling(client: Client) -> None:
 
         client.answers["sampling/createMessage"] = answer
         equal(await client.text("test_sampling", {"prompt": "é ✓ 𝄞"}), "LLM response: about é ✓ 𝄞")
-    with check("sampling: a client that refuses is told to the model") as notes:
-        client.answers["sampling/createMessage"] = lambda _params: "no model today"
-        notes.append(await client.refusal("test_sampling", {"prompt": "hello"}))
-        true("no model today" in notes[0], notes[0])
     with check("roots"):
         client.answers["roots/list"] = lambda _params: {"roots": [{"uri": "file:///a", "name": "a"}, {"uri": "file:///b"}]}
         equal(await client.text("test_input_required_result_list_roots"), "2 roots: file:///a file:///b")
 
 
-async def _check_forms(client: Client) -> None:
+async def _check_refusal(client: Client) -> None:
+    with check("sampling: a client that refuses is told to the model") as notes:
+        client.answers["sampling/createMessage"] = lambda _params: "no model today"
+        notes.append(await client.refusal("test_sampling", {"prompt": "hello"}))
+        true("no model today" in notes[0], notes[0])
+
+
+async def check_forms(client: Client) -> None:
     form, form_text = "elicitation/create", {"message": "Who are you?"}
     with check("a form: accept, decline, cancel"):
         user = {"username": "testuser", "email": "test@example.com"}
@@ -172,7 +177,7 @@ async def _check_forms(client: Client) -> None:
         true("count" in notes[0], notes[0])
 
 
-async def _check_rounds(client: Client) -> None:
+async def check_rounds(client: Client) -> None:
     client.answers |= {"elicitation/create": accept(name="Ada"), "sampling/createMessage": lambda _params: sampled("Good day"),
                        "roots/list": lambda _params: {"roots": [{"uri": "file:///a"}]}}
     with check("three questions at once"):
@@ -193,11 +198,11 @@ async def _check_rounds(client: Client) -> None:
         equal(await client.text("test_input_required_result_request_state"), "state-ok, confirmed: true")
     with check("a prompt that asks"):
         client.answers["elicitation/create"] = accept(context="a test")
-        prompt = plain(await client.session.get_prompt("test_input_required_result_prompt"))
+        prompt = plain(await client.client.get_prompt("test_input_required_result_prompt"))
         equal(prompt["messages"][0]["content"]["text"], "Use this context: a test")
 
 
-async def _check_progress(client: Client) -> None:
+async def check_progress(client: Client) -> None:
     async def call() -> str:
         heard = []
 
@@ -298,7 +303,7 @@ async def _check_waiting(client: Client) -> None:
         equal(await asyncio.gather(*calls), ["Finished after a while"] * 3)
 
 
-async def _check_completion(sdk, client: Client) -> None:
+async def check_completion(sdk, client: Client) -> None:
     async def values(reference, name: str, value: str) -> list[str]:
         found = plain(await client.session.complete(reference, {"name": name, "value": value}))
         return found["completion"]["values"]
