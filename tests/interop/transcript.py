@@ -1,4 +1,4 @@
-"""Drives servers through every legacy revision over HTTP+SSE and writes down each message that they send.
+"""Drives servers through every revision and writes down each message: the legacy ones over HTTP+SSE, 2026-07-28 by POST.
 
 `transcript.py` prints the transcript of the server at $INTEROP_URL, a line of JSON per message, and that of the fixture
 at $INTEROP_FIXTURE_URL, if there is one; `transcript.py --check CHECKER SCHEMAS` hands them to the checker instead.
@@ -11,7 +11,9 @@ import subprocess
 import sys
 
 import samples
+import transcript_2026
 import wire
+from messages import RESULTS, SENT_BY_THE_SERVER, fitting_answer
 
 URL = os.environ["INTEROP_URL"]
 FIXTURE_URL = os.environ.get("INTEROP_FIXTURE_URL")
@@ -20,37 +22,6 @@ CHECK_TIMEOUT = 60
 
 # Before 2025-06-18 no client can show one.
 ASKS_WITH_A_FORM = {"test_input_required_result_prompt"}
-
-RESULTS = {
-    "initialize": "InitializeResult",
-    "ping": "EmptyResult",
-    "tools/list": "ListToolsResult",
-    "tools/call": "CallToolResult",
-    "resources/list": "ListResourcesResult",
-    "resources/templates/list": "ListResourceTemplatesResult",
-    "resources/read": "ReadResourceResult",
-    "resources/subscribe": "EmptyResult",
-    "resources/unsubscribe": "EmptyResult",
-    "prompts/list": "ListPromptsResult",
-    "prompts/get": "GetPromptResult",
-    "completion/complete": "CompleteResult",
-    "logging/setLevel": "EmptyResult",
-}
-
-SENT_BY_THE_SERVER = {
-    "ping": "PingRequest",
-    "sampling/createMessage": "CreateMessageRequest",
-    "elicitation/create": "ElicitRequest",
-    "roots/list": "ListRootsRequest",
-    "notifications/cancelled": "CancelledNotification",
-    "notifications/message": "LoggingMessageNotification",
-    "notifications/progress": "ProgressNotification",
-    "notifications/prompts/list_changed": "PromptListChangedNotification",
-    "notifications/resources/list_changed": "ResourceListChangedNotification",
-    "notifications/resources/updated": "ResourceUpdatedNotification",
-    "notifications/tools/list_changed": "ToolListChangedNotification",
-    "notifications/elicitation/complete": "ElicitationCompleteNotification",
-}
 
 
 class Session:
@@ -144,22 +115,6 @@ class Session:
     def _note(self, message: dict, definition: str | None) -> None:
         entry = {"revision": self.revision, "direction": "server", "message": message}
         self._transcript.append({**entry, "def": definition} if definition else entry)
-
-
-def fitting_answer(question: dict) -> dict:
-    match question["method"]:
-        case "ping":
-            return {}
-        case "sampling/createMessage":
-            return {"role": "assistant", "model": "none", "content": {"type": "text", "text": "sampled"}}
-        case "elicitation/create" if question["params"].get("mode") == "url":
-            return {"action": "accept"}
-        case "elicitation/create":
-            return {"action": "accept", "content": samples.arguments(question["params"]["requestedSchema"])}
-        case "roots/list":
-            return {"roots": [{"uri": "file:///sample"}]}
-        case unknown:
-            raise wire.WireError(f"the server asks {unknown}")
 
 
 def capabilities(revision: str) -> dict:
@@ -292,6 +247,7 @@ def _call(session: Session, tool: str, arguments: dict | None = None, refused: b
 def main() -> int:
     urls = list(dict.fromkeys(url for url in [URL, FIXTURE_URL] if url))
     entries = [entry for url in urls for revision in REVISIONS for entry in drive(url, revision)]
+    entries += [entry for url in urls for entry in transcript_2026.drive(url, is_fixture=url == FIXTURE_URL)]
     text = "".join(json.dumps(entry) + "\n" for entry in entries)
     if sys.argv[1:2] != ["--check"]:
         print(text, end="")

@@ -47,15 +47,20 @@ def _head(raw: bytes) -> tuple[int, dict[str, str]]:
     return int(status_line.split(" ", 2)[1]), {name.strip().lower(): value.strip() for name, value in pairs}
 
 
+def request(method: str, url: str, headers: dict[str, str], body: bytes | None = None) -> bytes:
+    host, port, target = _split(url)
+    of_body = {} if body is None else {"Content-Type": "application/json", "Content-Length": str(len(body))}
+    fields = {"Host": f"{host}:{port}", **of_body, **headers}
+    head = f"{method} {target} HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+    return head.encode() + b"\r\n" + (body or b"")
+
+
 def post(url: str, message: object, headers: dict[str, str] | None = None) -> Response:
     """One POST on a connection of its own."""
-    host, port, target = _split(url)
     body = message if isinstance(message, bytes) else json.dumps(message).encode()
-    fields = {"Host": f"{host}:{port}", "Content-Type": "application/json", "Content-Length": str(len(body)),
-              "Connection": "close", **(headers or {})}
-    head = f"POST {target} HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in fields.items()) + "\r\n"
+    host, port, _ = _split(url)
     with socket.create_connection((host, port), timeout=TIMEOUT) as connection:
-        connection.sendall(head.encode() + body)
+        connection.sendall(request("POST", url, {"Connection": "close", **(headers or {})}, body))
         raw = b""
         while piece := connection.recv(65536):
             raw += piece
@@ -85,14 +90,8 @@ class Stream:
     """`GET /sse`, read up to the endpoint event. The messages after it are asked for one by one."""
 
     def __init__(self, url: str, headers: dict[str, str] | None = None):
-        host, port, target = _split(url)
-        fields = {"Host": f"{host}:{port}", "Accept": "text/event-stream", **(headers or {})}
-        head = f"GET {target} HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in fields.items()) + "\r\n"
-        self._socket = socket.create_connection((host, port), timeout=TIMEOUT)
-        self._raw, self._text = bytearray(), ""
+        self._begin(url, request("GET", url, {"Accept": "text/event-stream", **(headers or {})}))
         try:
-            self._socket.sendall(head.encode())
-            self._read_head()
             name, data = self.next_event(TIMEOUT)
         except BaseException:
             self.close()
@@ -101,6 +100,18 @@ class Stream:
             self.close()
             raise WireError(f"the first event is {name!r}")
         self.endpoint = urljoin(url, data)
+
+    def _begin(self, url: str, request: bytes) -> None:
+        """Sends the request and reads the head of the response."""
+        host, port, _ = _split(url)
+        self._socket = socket.create_connection((host, port), timeout=TIMEOUT)
+        self._raw, self._text = bytearray(), ""
+        try:
+            self._socket.sendall(request)
+            self._read_head()
+        except BaseException:
+            self.close()
+            raise
 
     def __enter__(self) -> "Stream":
         return self

@@ -2,7 +2,8 @@
 //!
 //! `schema-check SCHEMAS < TRANSCRIPT`: the directory holds `<revision>.json`; each line of the transcript is
 //! `{"revision": "2025-06-18", "direction": "server", "def": "ListToolsResult", "message": {…}}`. `def` names the
-//! definition of the result, of the notification or of the request; without it only the envelope is judged.
+//! definition of the result, of the notification or of the request; without it only the envelope is judged. `parts` may
+//! name more of them, each with a JSON pointer to what it judges: `{"/error": "InvalidParamsError"}`.
 
 mod envelope;
 mod schemas;
@@ -52,7 +53,8 @@ fn check_all(directory: &str) -> Result<BTreeMap<String, Count>> {
         let count = counts.entry(revision.to_owned()).or_default();
         count.messages += 1;
         if let Some(schemas) = schemas.get_mut(revision) {
-            let complaints = check_message(schemas, &entry["message"], entry["def"].as_str())?;
+            let mut complaints = check_message(schemas, &entry["message"], entry["def"].as_str())?;
+            complaints.extend(check_parts(schemas, &entry["message"], &entry["parts"])?);
             if !complaints.is_empty() {
                 count.failures += 1;
                 println!(
@@ -80,6 +82,16 @@ fn check_message(schemas: &mut Schemas, message: &Value, definition: Option<&str
         // The unions of all results accept nearly anything: only the definition that fits the request tells.
         let judged = if kind == envelope::Kind::Result { &message["result"] } else { message };
         complaints.extend(schemas.validate(definition, judged)?);
+    }
+    Ok(complaints)
+}
+
+fn check_parts(schemas: &mut Schemas, message: &Value, parts: &Value) -> Result<Vec<String>> {
+    let mut complaints = Vec::new();
+    for (place, definition) in parts.as_object().into_iter().flatten() {
+        let part = message.pointer(place).ok_or_else(|| format!("nothing at {place} in {message}"))?;
+        let definition = definition.as_str().ok_or("a part without a definition")?;
+        complaints.extend(schemas.validate(definition, part)?);
     }
     Ok(complaints)
 }
