@@ -2,7 +2,8 @@
 
 /** A small value that a JSON Schema allows, as far as tools' argument schemas usually go. */
 export function value(schema) {
-  if ('default' in schema) return schema.default;
+  // What a number counts often takes its time.
+  if ('default' in schema) return 'minimum' in schema ? Math.min(schema.default, number(schema)) : schema.default;
   if ('const' in schema) return schema.const;
   if (schema.enum?.length) return schema.enum[0];
   const choices = schema.oneOf ?? schema.anyOf;

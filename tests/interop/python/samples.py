@@ -6,7 +6,8 @@ import re
 def value(schema: dict) -> object:
     """A small value that a JSON Schema allows, as far as tools' argument schemas usually go."""
     if "default" in schema:
-        return schema["default"]
+        # What a number counts often takes its time.
+        return min(schema["default"], _number(schema)) if "minimum" in schema else schema["default"]
     if "const" in schema:
         return schema["const"]
     if schema.get("enum"):
