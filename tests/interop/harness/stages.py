@@ -67,6 +67,10 @@ def _suite(package: str, *runs: str | int) -> Client:
     return Client([sys.executable, HERE / "python" / "conformance.py", cache.node24(), *map(str, runs)], cache.piece(package))
 
 
+def _rmcp() -> Client:
+    return Client([server.build(["--target-dir", str(cache.root() / "rmcp")], HERE / "rmcp")])
+
+
 STAGES = {
     "curl": Stage(lambda: Client([sys.executable, HERE / "python" / "curl.py"])),
     "fetch": Stage(lambda: Client([cache.node24(), HERE / "node" / "fetch.mjs"])),
@@ -101,6 +105,7 @@ STAGES = {
                                 http=True),
     "http-questions-py2": Stage(lambda: Client([cache.python("py2"), HERE / "python" / "py2.py", "questions"]), on="fixture",
                                 http=True),
+    "http-rmcp": Stage(_rmcp, on="fixture", http=True),
     "inspector": Stage(lambda: Client([sys.executable, HERE / "python" / "inspector.py", cache.node24()],
                                       cache.piece("inspector"))),
     "http-inspector": Stage(lambda: Client([sys.executable, HERE / "python" / "inspector.py", cache.node24()],
