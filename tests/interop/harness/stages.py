@@ -105,6 +105,8 @@ STAGES = {
                                 http=True),
     "http-questions-py2": Stage(lambda: Client([cache.python("py2"), HERE / "python" / "py2.py", "questions"]), on="fixture",
                                 http=True),
+    "mcp-remote": Stage(lambda: Client(["node", HERE / "node" / "remote.mjs", cache.node24(), cache.piece("conformance")
+                                        / "node_modules" / "mcp-remote" / "dist" / "proxy.js"], cache.piece("ts1")), on="fixture"),
     "http-rmcp": Stage(_rmcp, on="fixture", http=True),
     "inspector": Stage(lambda: Client([sys.executable, HERE / "python" / "inspector.py", cache.node24()],
                                       cache.piece("inspector"))),
