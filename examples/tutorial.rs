@@ -11,8 +11,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mcp_rill::{
-    CallError, Json, Prompt, PromptMessage, PromptResult, Resource, ResourceContents, ResourceTemplate,
-    Server, Tool, schema,
+    CallError, Elicited, Json, Prompt, PromptMessage, PromptResult, Resource, ResourceContents,
+    ResourceTemplate, Result, Server, Tool, schema,
 };
 
 // The documentation comments below are more than comments: they become the descriptions in the JSON Schema that the
@@ -59,6 +59,12 @@ schema! { struct NewNote {
     text: String { length 1..=2000 },
 } }
 
+// A form for the user, in the same words as arguments: what the client makes of it is a dialog with a box to tick.
+schema! { struct Confirm {
+    /// Tick to forget them for good.
+    sure: bool,
+} }
+
 // Clients send the arguments of prompts as strings, whatever they mean, so this struct has nothing else; a number here
 // would be refused when the server starts, with a sentence that says so.
 schema! { struct Review {
@@ -96,8 +102,8 @@ fn main() -> std::io::Result<()> {
     let server = Server::new("tutorial", "1.0.0")
         .title("mcp-rill tutorial")
         .instructions("Keep notes with `add_note`; read them at notes:///all or note:///{number}.");
-    let listening =
-        with_prompts(with_resources(with_tools(server, &notes), &notes), &notes).listen(address)?;
+    let listening = with_prompts(with_resources(with_notes(with_tools(server), &notes), &notes), &notes)
+        .listen(address)?;
     for address in listening.local_addrs() {
         println!("serving on http://{address}/sse, Ctrl-C ends it");
     }
@@ -105,11 +111,9 @@ fn main() -> std::io::Result<()> {
     listening.run()
 }
 
-fn with_tools(server: Server, notes: &Notes) -> Server {
+fn with_tools(server: Server) -> Server {
     // Handlers are FnMut: one thread runs them all, one at a time. What a closure owns therefore needs no lock …
     let mut tickets = 0;
-    // … and only what several closures share does. Each gets a clone of the handle, and `move` takes it inside.
-    let shared = notes.clone();
     server
         // The first parameter's type makes the schema, reads the arguments and refuses what does not fit, in words that
         // the model can act on. The handler sees only what is right.
@@ -148,15 +152,34 @@ fn with_tools(server: Server, notes: &Notes) -> Server {
             tickets += 1;
             tickets
         })
-        .tool("add_note", "Remember a note", move |NewNote { text }: NewNote, _| {
-            let mut notes = shared.lock();
-            notes.push(text);
-            format!("kept as note:///{}", notes.len())
-        })
         // The second parameter knows who is asking: the client, its session, the headers of its HTTP request.
         .tool("whoami", "Say which client is asking", |(), call| match call.client() {
             Some(client) => format!("{} {} with revision {}", client.name, client.version, call.revision()),
             None => "a client that did not introduce itself".to_owned(),
+        })
+}
+
+fn with_notes(server: Server, notes: &Notes) -> Server {
+    // … and only what several closures share does. Each gets a clone of the handle, and `move` takes it inside.
+    let (kept, forgotten) = (notes.clone(), notes.clone());
+    server
+        .tool("add_note", "Remember a note", move |NewNote { text }: NewNote, _| {
+            let mut notes = kept.lock();
+            notes.push(text);
+            format!("kept as note:///{}", notes.len())
+        })
+        // A handler can ask the user. While there is no answer, `?` ends it, and it runs again from its first line when the
+        // answer is there: so above a question only look, and change things below it. However old the client is, these lines
+        // are the same: it is asked on its stream, or since 2026-07-28 in a result, after which it calls again.
+        .tool("forget_notes", "Forget all notes, if the user agrees", move |(), call| -> Result<_> {
+            Ok(match call.elicit::<Confirm>("forget", "Forget all notes for good?")? {
+                Elicited::Accepted(Confirm { sure: true }) => {
+                    format!("notes forgotten: {}", forgotten.lock().drain(..).count())
+                }
+                Elicited::Accepted(_) | Elicited::Declined | Elicited::Cancelled => {
+                    "kept them all".to_owned()
+                }
+            })
         })
 }
 

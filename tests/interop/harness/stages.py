@@ -34,7 +34,7 @@ class Client:
 class Stage:
     # Called when the stage runs, so that nothing is installed for stages that were not asked for.
     client: Callable[[], Client]
-    # Which server it talks to: the demo of the binary, the fixture of the official suite, both, or none.
+    # Which server it talks to: the demo of the binary, the fixture of the official suite, both, the example `tutorial`, or none.
     on: str = "demo"
     # Over Streamable HTTP instead of HTTP+SSE.
     http: bool = False
@@ -106,6 +106,8 @@ STAGES = {
     "http-questions-py2": Stage(lambda: Client([cache.python("py2"), HERE / "python" / "py2.py", "questions"]), on="fixture",
                                 http=True),
     "eras": Stage(lambda: Client([cache.node24(), HERE / "node" / "eras.mjs"], cache.piece("ts2"))),
+    "tutorial": Stage(lambda: Client([cache.node24(), HERE / "node" / "tutorial.mjs", cache.piece("ts1"), cache.piece("ts2")]),
+                      on="tutorial"),
     "mcp-remote": Stage(lambda: Client(["node", HERE / "node" / "remote.mjs", cache.node24(), cache.piece("conformance")
                                         / "node_modules" / "mcp-remote" / "dist" / "proxy.js"], cache.piece("ts1")), on="fixture"),
     "http-rmcp": Stage(_rmcp, on="fixture", http=True),
@@ -179,12 +181,14 @@ def run_started(name: str, client: Client, demo: Callable[[], Path], own: bool) 
         return servers[-1].url
 
     try:
+        if stage.on == "tutorial":
+            urls["INTEROP_URL"] = start(server.example("tutorial"), None)
         if stage.on in ("demo", "both"):
             urls["INTEROP_URL"] = start(demo(), LIMITS if own else None)
         if stage.on in ("fixture", "both"):
             urls["INTEROP_FIXTURE_URL"] = start(server.fixture(), None)
             urls.setdefault("INTEROP_URL", urls["INTEROP_FIXTURE_URL"])
-        if own and "INTEROP_URL" in urls and stage.on != "fixture":
+        if own and stage.on in ("demo", "both"):
             urls |= {"INTEROP_OWN": "1", "INTEROP_PAGE_ITEMS": str(PAGE_ITEMS), "INTEROP_KEEP_ALIVE_MS": str(KEEP_ALIVE_MS)}
             if stage.wants_unpaged:
                 urls["INTEROP_UNPAGED_URL"] = start(demo(), {"shutdown_grace": LIMITS["shutdown_grace"]})
