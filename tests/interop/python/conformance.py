@@ -92,7 +92,7 @@ def judge(done: subprocess.CompletedProcess, options: str, scenarios: int, check
                or [(options.split()[-1], *figures) for figures in re.findall(r"^Passed: (\d+)/\d+, (\d+) failed", output, re.MULTILINE)])
     # The extensions are run, but they are no part of a revision, and the suite's exit code leaves them out.
     extensions = set(re.findall(r"^ +[✓✗] ([\w-]+) \(extension\)", output, re.MULTILINE))
-    for name in extensions:
+    for name in sorted(extensions):
         print(f"skip {name}: an extension", flush=True)
     summary = [(name, int(good), int(bad)) for name, good, bad in summary if name not in extensions]
     for name, good, bad in summary:
