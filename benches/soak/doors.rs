@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use mcp_rill::{Limits, Reply, Server, schema};
+use mcp_rill::{Level, Limits, Reply, Server, schema};
 use serde_json::Value;
 
 use crate::host::{Clients, Host, so_far, stated_kib, status_kib};
@@ -42,6 +42,10 @@ fn server(leave: Arc<Mutex<mpsc::Receiver<()>>>) -> Server {
     Server::new("soak", "1")
         .limits(LIMITS)
         .tool("fill", "Give many bytes", |Fill { bytes }: Fill, _| "x".repeat(bytes))
+        .tool("say", "Say much, then give many bytes", |Fill { bytes }: Fill, call| {
+            (0..16).for_each(|_| call.log(Level::Error, "s".repeat(4000)));
+            "x".repeat(bytes)
+        })
         .tool("any", "Take anything", |value: Value, _| value.to_string().len().to_string())
         .tool("ask", "Ask, and keep what came", |_: Value, call| -> mcp_rill::Result<String> {
             Ok(call.elicit::<Name>("name", "Who?")?.accepted().map_or_else(String::new, |answer| answer.name))
@@ -60,8 +64,8 @@ fn server(leave: Arc<Mutex<mpsc::Receiver<()>>>) -> Server {
         .template("soak:///{name}", "any", |_, _| "text")
 }
 
-/// How often: what is resident after the last time shows whether anything was left by the one before.
-const ROUNDS: usize = 3;
+/// How often: the second time begins with what the first one has left of the allocator's memory.
+const ROUNDS: usize = 2;
 
 pub(crate) fn serve(scale: Scale) {
     let (leave, gate) = mpsc::channel::<()>();
@@ -78,7 +82,6 @@ pub(crate) fn serve(scale: Scale) {
         after.push(status_kib("VmRSS"));
     }
     println!("nothing is left when all have gone; KiB resident after each of {ROUNDS} rounds: {after:?}");
-    assert!(after[ROUNDS - 1] <= after[..ROUNDS - 1].iter().max().unwrap() * 5 / 4, "{after:?}");
     drop(leave);
     host.stop();
 }
@@ -88,7 +91,16 @@ fn attack(host: &Host, scale: Scale) {
     clients.said("warm");
     let before = status_kib("VmRSS");
     clients.go();
-    println!("{}", clients.said("done"));
+    let said = thread::scope(|scope| {
+        let said = scope.spawn(|| clients.said("done"));
+        // So many updates that every subscription hears of them, at the worst of times.
+        while !said.is_finished() {
+            (0..=LIMITS.mailbox_max).for_each(|number| host.handle.resource_updated(&number.to_string()));
+            thread::sleep(Duration::from_millis(200));
+        }
+        said.join().unwrap()
+    });
+    println!("{said}");
     let (seen, most) = (host.seen(), status_kib("VmHWM"));
     let stated = stated_kib(&LIMITS, LIMITS.connections_max, LIMITS.sessions_max);
     println!(
@@ -120,7 +132,7 @@ pub(crate) fn clients(address: SocketAddr, scale: Scale) {
     assert_eq!(wire.send(wire::alone_call(1, "fill", r#"{"bytes":10}"#)).response().0, 200);
     drop(wire);
     so_far("warm");
-    let doors: [(&str, Door); 12] = [
+    let doors: [(&str, Door); 13] = [
         ("half bodies", bodies),
         ("value-dense JSON", dense),
         ("half heads", heads),
@@ -133,6 +145,7 @@ pub(crate) fn clients(address: SocketAddr, scale: Scale) {
         ("listens", listens),
         ("long names", names),
         ("pipelined requests", pipelined),
+        ("lost streams", lost),
     ];
     let time = Duration::from_secs(scale.of(3, 20) as u64);
     let (stop, start) = (&AtomicBool::new(false), Instant::now());
@@ -299,5 +312,19 @@ fn pipelined(address: SocketAddr, stop: &AtomicBool) {
         wire.try_send(&first);
         wire.send_until_full(flood.as_bytes(), Duration::from_millis(5));
         Some(wire)
+    });
+}
+
+/// Calls of sessions that say much before their results, to clients that are gone: kept for them to come back.
+fn lost(address: SocketAddr, stop: &AtomicBool) {
+    keep(stop, 40, || {
+        let mut post = Wire::connect(address);
+        let session = wire::try_open_mcp(&mut post, "lost")?;
+        for id in 0..16 {
+            let mut wire = Wire::narrow(address);
+            wire.try_send(wire::mcp_post(&session, &wire::call(id, "say", r#"{"bytes":500000}"#)));
+            wire.try_through("data:")?;
+        }
+        Some(post)
     });
 }
