@@ -176,10 +176,17 @@ fn keep(stop: &AtomicBool, count: usize, mut open: impl FnMut() -> Option<Wire>)
 
 const MIB: usize = 1 << 20;
 
+/// One that waits for nothing for long: there is more to attack.
+fn hasty(wire: Wire) -> Wire {
+    wire.socket.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+    wire.socket.set_write_timeout(Some(Duration::from_millis(500))).unwrap();
+    wire
+}
+
 fn bodies(address: SocketAddr, stop: &AtomicBool) {
     let half = vec![b' '; 4 * MIB - 1];
     keep(stop, 40, || {
-        let mut wire = Wire::connect(address);
+        let mut wire = hasty(Wire::connect(address));
         wire.try_send(wire::post_head("/mcp", 4 * MIB));
         wire.try_send(&half).then_some(wire)
     });
@@ -190,7 +197,7 @@ fn dense(address: SocketAddr, stop: &AtomicBool) {
     let values = vec![r#"{"a":{"b":[0]}}"#; 24_000].join(",");
     let arguments = format!(r#"{{"values":[{values}],"rest":"{}"}}"#, "y".repeat(3 * MIB));
     keep(stop, 1, || {
-        let mut wire = Wire::connect(address);
+        let mut wire = hasty(Wire::connect(address));
         wire.try_send(wire::alone_call(1, "any", &arguments));
         wire.try_response().map(|_| wire)
     });
@@ -199,14 +206,14 @@ fn dense(address: SocketAddr, stop: &AtomicBool) {
 fn heads(address: SocketAddr, stop: &AtomicBool) {
     let head = format!("GET /sse HTTP/1.1\r\nX: {}", "h".repeat(15 << 10));
     keep(stop, 400, || {
-        let mut wire = Wire::connect(address);
+        let mut wire = hasty(Wire::connect(address));
         wire.try_send(&head).then_some(wire)
     });
 }
 
 fn unread_streams(address: SocketAddr, stop: &AtomicBool) {
     keep(stop, 30, || {
-        let (mut wire, mut post) = (Wire::narrow(address), Wire::connect(address));
+        let (mut wire, mut post) = (hasty(Wire::narrow(address)), hasty(Wire::connect(address)));
         wire.try_send(wire::get("/sse"));
         wire.try_through("event: endpoint\ndata: ")?;
         let endpoint = wire.try_through("\n\n")?.trim_end().to_owned();
@@ -221,7 +228,7 @@ fn unread_streams(address: SocketAddr, stop: &AtomicBool) {
 fn unread_answers(address: SocketAddr, stop: &AtomicBool) {
     let request = wire::alone_call(1, "fill", r#"{"bytes":3900000}"#);
     keep(stop, 30, || {
-        let mut wire = Wire::narrow(address);
+        let mut wire = hasty(Wire::narrow(address));
         wire.try_send(&request).then_some(wire)
     });
 }
@@ -231,10 +238,10 @@ fn call_often(address: SocketAddr, stop: &AtomicBool, tool: &str, bytes: usize, 
     let arguments = format!(r#"{{"text":"{}"}}"#, "z".repeat(bytes));
     let mut wires = std::collections::VecDeque::new();
     keep(stop, sessions, || {
-        let mut post = Wire::connect(address);
+        let mut post = hasty(Wire::connect(address));
         let session = wire::try_open_mcp(&mut post, tool)?;
         for id in 0..Limits::DEFAULT.calls_max {
-            let mut wire = Wire::connect(address);
+            let mut wire = hasty(Wire::connect(address));
             wire.try_send(wire::mcp_post(&session, &wire::call(id, tool, &arguments)));
             wires.push_back(wire);
         }
@@ -257,7 +264,7 @@ fn threads(address: SocketAddr, stop: &AtomicBool) {
     let request = wire::alone_call(1, "hang", &format!(r#"{{"text":"{}"}}"#, "w".repeat(3 * MIB)));
     // Who goes leaves a thread stuck with what it was given.
     keep(stop, 12, || {
-        let mut wire = Wire::connect(address);
+        let mut wire = hasty(Wire::connect(address));
         wire.try_send(&request).then_some(wire)
     });
 }
@@ -265,7 +272,7 @@ fn threads(address: SocketAddr, stop: &AtomicBool) {
 fn subscriptions(address: SocketAddr, stop: &AtomicBool) {
     let mut last = 0;
     keep(stop, 40, || {
-        let mut wire = Wire::connect(address);
+        let mut wire = hasty(Wire::connect(address));
         let session = wire::try_open_mcp(&mut wire, "subscriber")?;
         for _ in 0..Limits::DEFAULT.subscriptions_max {
             last += 1;
@@ -285,7 +292,7 @@ fn listens(address: SocketAddr, stop: &AtomicBool) {
     let filter = format!(r#""notifications":{{"resourceSubscriptions":[{}]}}"#, uris.join(","));
     let request = wire::alone(1, "subscriptions/listen", "", &filter);
     keep(stop, 60, || {
-        let mut wire = Wire::narrow(address);
+        let mut wire = hasty(Wire::narrow(address));
         wire.try_send(&request).then_some(wire)
     });
 }
@@ -293,14 +300,14 @@ fn listens(address: SocketAddr, stop: &AtomicBool) {
 fn names(address: SocketAddr, stop: &AtomicBool) {
     // Longer than what is kept of it.
     let name = "\u{1f600}".repeat(100_000);
-    let mut wire = Wire::connect(address);
+    let mut wire = hasty(Wire::connect(address));
     keep(stop, 1, || {
         if wire::try_open_mcp(&mut wire, &name).is_none() {
-            wire = Wire::connect(address);
+            wire = hasty(Wire::connect(address));
             return None;
         }
         thread::sleep(Duration::from_millis(5));
-        Some(Wire::connect(address))
+        Some(hasty(Wire::connect(address)))
     });
 }
 
@@ -308,7 +315,7 @@ fn pipelined(address: SocketAddr, stop: &AtomicBool) {
     let first = wire::alone_call(1, "later", "{}");
     let flood: String = (2..4000).map(|id| wire::alone_call(id, "fill", r#"{"bytes":100}"#)).collect();
     keep(stop, 60, || {
-        let mut wire = Wire::narrow(address);
+        let mut wire = hasty(Wire::narrow(address));
         wire.try_send(&first);
         wire.send_until_full(flood.as_bytes(), Duration::from_millis(5));
         Some(wire)
@@ -318,10 +325,10 @@ fn pipelined(address: SocketAddr, stop: &AtomicBool) {
 /// Calls of sessions that say much before their results, to clients that are gone: kept for them to come back.
 fn lost(address: SocketAddr, stop: &AtomicBool) {
     keep(stop, 40, || {
-        let mut post = Wire::connect(address);
+        let mut post = hasty(Wire::connect(address));
         let session = wire::try_open_mcp(&mut post, "lost")?;
         for id in 0..16 {
-            let mut wire = Wire::narrow(address);
+            let mut wire = hasty(Wire::narrow(address));
             wire.try_send(wire::mcp_post(&session, &wire::call(id, "say", r#"{"bytes":500000}"#)));
             wire.try_through("data:")?;
         }
