@@ -580,6 +580,7 @@ impl Engine {
                 false => self.leave_post(post, conn.held),
             }
         }
+        debug_assert!(self.alone <= self.conns.len(), "a request that stands alone ends with its connection");
         self.end_sessions_if_over();
     }
 }
