@@ -1,0 +1,75 @@
+//! Where revisions without sessions, streams that are resumed and authentication meet on one connection or one limit, in
+//! memory.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+#[allow(dead_code, reason = "shared with `stateless`")]
+#[path = "stateless/clients.rs"]
+mod clients;
+mod common;
+
+use std::time::Duration;
+
+use clients::call;
+use common::http::{self, mcp_post, request};
+use common::{Sock, World, demo};
+use mcp_rill::mcp::Principal;
+use mcp_rill::{Level, Limits, Server, Tokens};
+use serde_json::json;
+
+const ADA: &str = "2a0f0b5e3c6d4a798f1e1d5c7b9a3e60";
+const BOB: &str = "b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0";
+
+fn streaming(limits: Limits) -> World {
+    World::new(demo::streaming(demo::server()).limits(limits))
+}
+
+/// Budgets that a few messages fill.
+fn small() -> Limits {
+    Limits {
+        body_bytes_max: 8 << 10,
+        message_bytes_max: 8 << 10,
+        page_bytes_max: 4 << 10,
+        output_bytes_max: 24 << 10,
+        buffered_bytes_max: 40 << 10,
+        ..Limits::DEFAULT
+    }
+}
+
+fn hello() -> String {
+    let params = r#"{"protocolVersion":"2025-11-25","capabilities":{"elicitation":{}},"clientInfo":{"name":"t","version":"1"}}"#;
+    request(0, "initialize", params)
+}
+
+fn initialize(world: &mut World, sock: Sock) -> String {
+    world.send(sock, mcp_post(None, &hello()));
+    let id = world.response(sock).header("Mcp-Session-Id").unwrap().to_owned();
+    world.send(sock, mcp_post(Some(&id), r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#));
+    assert_eq!(world.response(sock).status, 202);
+    id
+}
+
+fn get(session: &str, last: Option<&str>) -> String {
+    let last = last.map_or(String::new(), |last| format!("Last-Event-ID: {last}\r\n"));
+    format!("GET /mcp HTTP/1.1\r\nHost: localhost\r\nMcp-Session-Id: {session}\r\n{last}\r\n")
+}
+
+/// The last id in a stream.
+fn last_id(text: &str) -> String {
+    let id = text.rsplit("id: ").next().unwrap();
+    id.lines().next().unwrap().to_owned()
+}
+
+#[test]
+fn too_much_behind_a_streamed_answer_does_not_end_up_in_it() {
+    let mut world = streaming(small());
+    let sock = world.connect();
+    let session = initialize(&mut world, sock);
+    let ask = request(1, "tools/call", r#"{"name":"ask","arguments":{}}"#);
+    world.send(sock, mcp_post(Some(&session), &ask));
+    let begun = world.take_text(sock);
+    assert!(begun.contains("chunked") && begun.contains("elicitation/create"), "{begun}");
+    let behind = mcp_post(Some(&session), &"x".repeat(7 << 10));
+    world.send(sock, behind.repeat(6));
+    let rest = world.take_text(sock);
+    assert_eq!((rest.as_str(), world.closed(sock)), ("", true), "a client would take this for a chunk");
+}
