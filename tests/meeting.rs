@@ -60,6 +60,33 @@ fn last_id(text: &str) -> String {
 }
 
 #[test]
+fn who_was_sent_away_has_nothing_open_on_the_connection() {
+    let mut world = World::new(guarded());
+    let sock = world.connect();
+    world.send(sock, of(ADA, &mcp_post(None, &hello())));
+    let session = world.response(sock).header("Mcp-Session-Id").unwrap().to_owned();
+    let away = request(1, "tools/call", r#"{"name":"away","arguments":{}}"#);
+    world.send(sock, of(ADA, &mcp_post(Some(&session), &away)));
+    let answer = world.response(sock);
+    assert!(answer.keeps_alive());
+    let last = last_id(answer.text());
+    // The connection is somebody else's now, who has nothing of ada's.
+    world.send(sock, of(BOB, &http::get("/")));
+    assert_eq!(world.response(sock).status, 404);
+    let other = world.connect();
+    world.send(other, of(BOB, &get(&session, Some(&last))));
+    assert_eq!(world.response(other).status, 404);
+    world.engine.handle().reauthorize();
+    world.jump(world.now.mono);
+    world.run();
+    assert!(!world.ended(sock), "nothing is open on it, so nobody is asked about it");
+    world.send(sock, of(BOB, &call(2, "principal", json!({})).text()));
+    assert_eq!(world.response(sock).messages()[0]["result"]["content"][0]["text"], "bob");
+    world.send(other, of(ADA, &get(&session, Some(&last))));
+    assert!(world.take_text(other).contains("elicitation/create"));
+}
+
+#[test]
 fn too_much_behind_a_streamed_answer_does_not_end_up_in_it() {
     let mut world = streaming(small());
     let sock = world.connect();

@@ -282,6 +282,7 @@ impl Engine {
         if let Some(post) = post {
             self.leave_post(post, unsaid);
         }
+        self.forget_request(conn);
         self.enqueue(conn);
         self.schedule(conn);
     }
