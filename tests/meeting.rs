@@ -60,6 +60,13 @@ fn last_id(text: &str) -> String {
 }
 
 #[test]
+fn comments_without_a_pause_are_no_setting() {
+    let error = Limits { keep_alive: Duration::ZERO, ..Limits::DEFAULT }.check().unwrap_err();
+    assert!(error.starts_with("limit keep_alive is 0"), "{error}");
+    assert_eq!(Limits { keep_alive: Duration::from_millis(1), ..Limits::DEFAULT }.check(), Ok(()));
+}
+
+#[test]
 fn who_was_sent_away_has_nothing_open_on_the_connection() {
     let mut world = World::new(guarded());
     let sock = world.connect();
