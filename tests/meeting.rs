@@ -60,10 +60,75 @@ fn last_id(text: &str) -> String {
 }
 
 #[test]
+fn a_request_that_stands_alone_needs_room_for_one_call() {
+    let mut world = streaming(Limits { calls_max: 1, ..Limits::DEFAULT });
+    assert_eq!(call(1, "nothing", json!({})).response(&mut world).status, 200);
+    let mut world = streaming(Limits { calls_max: 0, ..Limits::DEFAULT });
+    let response = call("a", "nothing", json!({})).response(&mut world);
+    assert_eq!((response.status, response.header("Retry-After")), (503, Some("1")));
+    let error = &response.messages()[0];
+    assert_eq!((&error["id"], &error["error"]["code"]), (&json!("a"), &json!(-32603)));
+    assert_eq!(world.stats().busy, 1);
+    world.quiesce();
+    world.assert_empty();
+}
+
+#[test]
 fn comments_without_a_pause_are_no_setting() {
     let error = Limits { keep_alive: Duration::ZERO, ..Limits::DEFAULT }.check().unwrap_err();
     assert!(error.starts_with("limit keep_alive is 0"), "{error}");
     assert_eq!(Limits { keep_alive: Duration::from_millis(1), ..Limits::DEFAULT }.check(), Ok(()));
+}
+
+#[test]
+fn a_request_after_which_the_client_has_gone_is_cancelled_also_where_it_had_to_wait() {
+    let mut world = streaming(Limits::DEFAULT);
+    let sock = world.connect();
+    let session = initialize(&mut world, sock);
+    let first = request(1, "tools/call", r#"{"name":"later","arguments":{}}"#);
+    world.send(sock, mcp_post(Some(&session), &first));
+    world.send(sock, call(2, "later", json!({})).text());
+    world.half_close(sock);
+    assert_eq!((world.stats().calls, world.closed(sock)), (1, false));
+    // The one before it is answered all the same.
+    let cancel = r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}"#;
+    let other = world.connect();
+    world.send(other, mcp_post(Some(&session), cancel));
+    assert!(world.take_text(sock).starts_with("HTTP/1.1 200 OK\r\n"));
+    assert_eq!((world.stats().calls, world.closed(sock)), (0, true));
+}
+
+#[test]
+fn the_time_to_come_back_begins_with_the_loss() {
+    let mut world = streaming(Limits { keep_alive: Duration::from_secs(3600), ..Limits::DEFAULT });
+    let (sock, stream) = (world.connect(), world.connect());
+    let session = initialize(&mut world, sock);
+    world.send(stream, get(&session, None));
+    let last = last_id(&world.take_text(stream));
+    // Nothing happens for a long time, so nobody tells the engine of it.
+    world.now.mono += Duration::from_secs(100);
+    world.reset(stream);
+    world.advance(Duration::from_secs(1));
+    world.engine.handle().log(Level::Error, "missed");
+    world.advance(Duration::from_secs(1));
+    let again = world.connect();
+    world.send(again, get(&session, Some(&last)));
+    let text = world.take_text(again);
+    assert!(text.starts_with("HTTP/1.1 200 OK\r\n") && text.contains("missed"), "{text}");
+}
+
+fn guarded() -> Server {
+    let tokens = Tokens::read(&format!("ada:{ADA}\nbob:{BOB}")).unwrap();
+    demo::streaming(demo::server())
+        .tool("principal", "Say who is asking", |(), call| {
+            call.principal().map_or("nobody", Principal::name).to_owned()
+        })
+        .authorize(move |request| tokens.authorize(request))
+}
+
+/// The request with a token.
+fn of(token: &str, request: &str) -> String {
+    request.replacen("\r\n", &format!("\r\nAuthorization: Bearer {token}\r\n"), 1)
 }
 
 #[test]
