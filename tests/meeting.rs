@@ -172,3 +172,46 @@ fn too_much_behind_a_streamed_answer_does_not_end_up_in_it() {
     let rest = world.take_text(sock);
     assert_eq!((rest.as_str(), world.closed(sock)), ("", true), "a client would take this for a chunk");
 }
+
+/// Resumes a stream whose first connection takes nothing, with this budget. Gives what was buffered before, the status, and
+/// how many of the missed messages came.
+fn resume_with(buffered_bytes_max: usize) -> (usize, u16, usize) {
+    let mut world = streaming(Limits { buffered_bytes_max, ..small() });
+    let (sock, stream, again) = (world.connect(), world.connect(), world.connect());
+    let session = initialize(&mut world, sock);
+    for at in 1..=200 {
+        let subscribe = request(at, "resources/subscribe", &format!(r#"{{"uri":"demo:///note/{at}"}}"#));
+        world.send(sock, mcp_post(Some(&session), &subscribe));
+        assert_eq!(world.response(sock).status, 200);
+    }
+    world.send(stream, get(&session, None));
+    let last = last_id(&world.take_text(stream));
+    world.reads_only(stream, 0);
+    let handle = world.engine.handle();
+    for _ in 0..3 {
+        handle.log(Level::Error, "x".repeat(4000));
+    }
+    world.advance(Duration::ZERO);
+    (1..=200).for_each(|at| handle.resource_updated(&format!("demo:///note/{at}")));
+    world.advance(Duration::ZERO);
+    let before = world.stats().buffered_bytes;
+    world.send(again, get(&session, Some(&last)));
+    let text = world.take_text(again);
+    // The answer itself may be too much: then the connection is closed.
+    assert_eq!(text.is_empty(), world.closed(again));
+    let status = text.get(9..12).map_or(0, |status| status.parse().unwrap());
+    (before, status, text.matches("\nid: ").count())
+}
+
+#[test]
+fn who_resumes_gets_everything_or_is_told_also_where_room_runs_out_meanwhile() {
+    let (buffered, status, came) = resume_with(1 << 20);
+    assert_eq!((status, came), (200, 203));
+    let mut told = 0;
+    for budget in (buffered - (24 << 10)..buffered + (16 << 10)).step_by(500) {
+        let (_, status, came) = resume_with(budget);
+        told += usize::from(status != 200);
+        assert!(status != 200 || came == 203, "{came} of 203 with {budget} bytes");
+    }
+    assert!((1..80).contains(&told), "{told}");
+}
