@@ -116,7 +116,8 @@ limits! {
     message_bytes_max: usize = 4 << 20;
     /// Output queued for one stream. Over half of it new requests get 503; over it the stream is closed.
     output_bytes_max: usize = 8 << 20;
-    /// Requests of one session being worked on; one more is refused as busy (−32000).
+    /// Requests of one session being worked on; one more is refused as busy (−32000). A request without a session
+    /// (2026-07-28) is the only one of its kind, so that 0 alone refuses it: 503, −32603.
     calls_max: usize = 32;
     /// Rounds of questions that one call may ask its client; more are an error result.
     rounds_max: usize = 8;
