@@ -74,9 +74,9 @@ macro_rules! limits {
 limits! {
     /// Bytes of all peers together: bodies being received, output not yet taken, kept calls, where a hook authorizes the
     /// heads of what is open, and events kept for lost streams. Those are dropped first. When the rest has spent it, new
-    /// bodies and sessions get 503 with `Retry-After`; if output or calls take it further, the connection that holds most
-    /// is closed, or its unfinished request gets 503, or the session with the most kept for its calls is ended. This is
-    /// the worst case for peers' data.
+    /// bodies and sessions get 503 with `Retry-After`, unless over half of it is kept for calls and subscriptions: then the
+    /// session with the most is ended instead. If output or calls take it further, the connection that holds most is closed,
+    /// or its unfinished request gets 503, or such a session is ended. This is the worst case for peers' data.
     buffered_bytes_max: usize = 64 << 20;
     /// Open connections. At the cap the connection idle longest between two requests is closed; if none is idle,
     /// new ones wait in the kernel's backlog. About 0.3 KiB each. At most [`CONNECTIONS_CAP`].

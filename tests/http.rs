@@ -6,6 +6,8 @@
 mod cases;
 #[path = "http/connection.rs"]
 mod connection;
+#[path = "http/faults.rs"]
+mod faults;
 #[path = "http/generated.rs"]
 mod generated;
 #[path = "http/harness.rs"]

@@ -24,6 +24,12 @@ impl Engine {
         head: &Head<'_>,
         route: Route<'_>,
     ) -> Result<Option<Key>, Answer> {
+        // Before the session is looked up: it may be the one that gives way.
+        match route {
+            Route::StreamHead | Route::McpGet | Route::McpDelete => {}
+            Route::Stream { .. } => self.make_room(1),
+            Route::McpPost | Route::Message { .. } => self.make_room(body_bytes(head)),
+        }
         let session = match route {
             Route::Message { session } => Some(self.find_stream_session(conn, session)?),
             _ => None,
@@ -68,11 +74,7 @@ impl Engine {
 
     fn no_room_for_body(&self, head: &Head<'_>) -> Option<String> {
         let spent = self.firm_bytes();
-        let body = match head.framing {
-            Framing::Length(length) => usize::try_from(length).unwrap_or(usize::MAX),
-            Framing::None | Framing::Chunked => 0,
-        };
-        (spent.saturating_add(body) > self.shared.limits.buffered_bytes_max)
+        (spent.saturating_add(body_bytes(head)) > self.shared.limits.buffered_bytes_max)
             .then(|| format!("{spent} bytes are buffered (limit buffered_bytes_max)"))
     }
 
@@ -118,5 +120,13 @@ impl Engine {
     /// The id of a new session: a v4 UUID (RFC 9562 §5.4).
     pub(super) fn next_id(&mut self) -> Uuid {
         uuid::Builder::from_random_bytes((self.new_id)().to_be_bytes()).into_uuid()
+    }
+}
+
+/// What the body will take, as far as the head says it.
+fn body_bytes(head: &Head<'_>) -> usize {
+    match head.framing {
+        Framing::Length(length) => usize::try_from(length).unwrap_or(usize::MAX),
+        Framing::None | Framing::Chunked => 0,
     }
 }

@@ -5,6 +5,7 @@
 //!
 //! ```text
 //!  connections at the cap ──▶ the one idle longest is closed
+//!  no room for a new body, and over half of the budget kept for calls ──▶ the session with most is ended
 //!  bytes over the budget ─┬─▶ what is kept for clients that may come back is dropped, first that of the session with most
 //!                         ├─▶ the connection that holds most gives it up: half a request with 503, output by closing
 //!                         └─▶ a session's calls hold more than that: the session is ended
@@ -92,6 +93,19 @@ impl Engine {
             self.enqueue(key);
             // The rest is held for calls, and freed when their sessions are taken out: closing more would not help now.
             if self.shared.pool.used() <= self.shared.limits.buffered_bytes_max {
+                return;
+            }
+        }
+    }
+
+    /// Makes room for that many bytes more, as far as it is taken by what is kept for calls and subscriptions: that may
+    /// stay for minutes, or for ever, and gives way while it is more than half of the budget. Bodies and output go by
+    /// themselves, so they are waited for.
+    pub(super) fn make_room(&mut self, bytes: usize) {
+        let max = self.shared.limits.buffered_bytes_max;
+        while self.firm_bytes().saturating_add(bytes) > max && self.service.held_bytes() > max / 2 {
+            let largest = self.service.largest();
+            if !largest.is_some_and(|(_, session)| self.shed_session(session.0)) {
                 return;
             }
         }

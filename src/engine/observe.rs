@@ -45,7 +45,7 @@ pub struct Stats {
     /// Streams closed because the client did not read.
     pub slow_readers: u64,
     /// Sessions ended because more was kept for their calls and subscriptions than for anybody else when
-    /// `buffered_bytes_max` was passed.
+    /// `buffered_bytes_max` was passed, or when a new body or session found no room and such took more than half of it.
     pub sessions_shed: u64,
     /// Sessions of which what was kept for lost streams was dropped early, because `buffered_bytes_max` was passed.
     pub replays_shed: u64,

@@ -7,7 +7,7 @@ use mcp_rill::{Level, Limits, Reply, Server, schema};
 use serde_json::{Value, json};
 
 use crate::common::World;
-use crate::common::http::{call, ping, request};
+use crate::common::http::{call, ping, post_head, request};
 use crate::common::questions::{ALL, Client, one, text};
 
 schema! { struct Name { name: String } }
@@ -267,4 +267,51 @@ fn who_holds_the_budget_with_open_calls_pays_for_it() {
     assert_eq!((stats.sessions, stats.sessions_shed, stats.slow_readers, stats.calls), (1, 1, 0, 0));
     assert!(queue.try_iter().all(|reply| reply.is_cancelled()));
     world.quiesce();
+}
+
+/// Kept calls stay for minutes: whoever fills the budget with them just so far that nobody is over it must not keep
+/// everybody else out meanwhile.
+#[test]
+fn what_is_kept_for_calls_gives_way_to_bodies_while_it_is_more_than_half() {
+    let limits = Limits {
+        buffered_bytes_max: 256 << 10,
+        body_bytes_max: 64 << 10,
+        message_bytes_max: 64 << 10,
+        output_bytes_max: 128 << 10,
+        page_bytes_max: 32 << 10,
+        ..Limits::DEFAULT
+    };
+    for past in [0, 1] {
+        let mut world = World::new(server().0.limits(limits.clone()));
+        let [greedy, modest] = [(); 2].map(|()| Client::new(&mut world, "2025-11-25", ALL));
+        let max = world.engine.limits().buffered_bytes_max;
+        let mut id = 0;
+        let mut work = |world: &mut World, bytes| {
+            id += 1;
+            let padding = "x".repeat(bytes);
+            let params = format!(r#"{{"name":"work","_meta":{{"x":"{padding}"}}}}"#);
+            greedy.tell(world, &request(100 + id, "tools/call", &params));
+            world.stats().buffered_bytes
+        };
+        let (first, second) = (work(&mut world, 50_000), work(&mut world, 50_000));
+        let kept = work(&mut world, max / 2 + past - second - (first - 50_000));
+        assert_eq!(kept, max / 2 + past);
+        // Three bodies that are never whole take the rest, but for what a refusal needs.
+        let halves: Vec<_> = (0..3)
+            .map(|left| {
+                let sock = world.connect();
+                let share = (max - world.stats().buffered_bytes - 2000) / (3 - left);
+                let length = share + 1 - post_head(&modest.stream.endpoint, 30_000).len();
+                world.send(sock, post_head(&modest.stream.endpoint, length) + &"x".repeat(length - 1));
+                sock
+            })
+            .collect();
+        assert!(world.stats().buffered_bytes > max - 2100 && world.stats().sessions_shed == 0);
+        let response = modest.post(&mut world, &(ping(1) + &" ".repeat(3000)));
+        assert_eq!(response.status, if past == 0 { 503 } else { 202 }, "{}", response.text());
+        assert_eq!(world.ended(greedy.stream.sock), past == 1);
+        assert_eq!(world.stats().sessions_shed, past as u64);
+        assert!(halves.iter().all(|sock| !world.ended(*sock)) && !world.ended(modest.stream.sock));
+        world.quiesce();
+    }
 }

@@ -1,6 +1,7 @@
 //! A table of inputs: each with the section of RFC 9110 or 9112 it is about, the statuses it gets, and a part of the
 //! last response's text. `!` after the statuses: the server closes; what follows is then never looked at.
 
+use crate::faults;
 use crate::harness::{SMALL, responses, run_all_ways};
 
 struct Case {
@@ -44,6 +45,7 @@ fn check(cases: Vec<Case>) {
         }
         for input in inputs {
             let outcome = run_all_ways(case.name, &SMALL, &input, false);
+            faults::change_nothing(case.name, &SMALL, &input);
             let shown = String::from_utf8_lossy(&outcome.output).into_owned();
             let got = responses(&outcome.output, method);
             let name = format!("{} ({})", case.name, case.section);

@@ -154,7 +154,7 @@ pub(crate) fn run_all_ways(name: &str, limits: &Limits, input: &[u8], eof: bool)
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// Whether `100 Continue` is sent depends on whether the body came with the head, and may.
-fn without_continue(output: &[u8]) -> Vec<u8> {
+pub(crate) fn without_continue(output: &[u8]) -> Vec<u8> {
     let mut kept = Vec::new();
     let mut rest = output;
     while !rest.is_empty() {
