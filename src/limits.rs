@@ -116,7 +116,8 @@ limits! {
     message_bytes_max: usize = 4 << 20;
     /// Output queued for one stream. Over half of it new requests get 503; over it the stream is closed.
     output_bytes_max: usize = 8 << 20;
-    /// Requests of one session being worked on; one more is refused as busy (−32000).
+    /// Requests of one session being worked on; one more is refused as busy (−32000). A request without a session
+    /// (2026-07-28) is the only one of its kind, so that 0 alone refuses it: 503, −32603.
     calls_max: usize = 32;
     /// Rounds of questions that one call may ask its client; more are an error result.
     rounds_max: usize = 8;
@@ -184,7 +185,7 @@ limits! {
     session_idle_timeout: Duration = Duration::from_secs(30 * 60);
     /// The same for one whose client has sent neither `notifications/initialized` nor a request after `initialize`.
     initialize_timeout: Duration = Duration::from_secs(60);
-    /// A stream without output for this long gets a comment, so that proxies keep it open.
+    /// A stream without output for this long gets a comment, so that proxies keep it open. At least 1 ms.
     keep_alive: Duration = Duration::from_secs(15);
     /// After a shutdown began: how long queued output and running calls may take before the rest is reset. The library
     /// does not apply it by itself: give it to `Handle::shutdown`, as the binary does on a signal.
@@ -252,6 +253,10 @@ impl Limits {
         least("message_bytes_max", self.message_bytes_max, "page_bytes_max + 128", page)?;
         least("page_items_max", self.page_items_max, "one item", 1)?;
         least("turn_bytes_max", self.turn_bytes_max, "one packet", 1024)?;
+        if self.keep_alive < Duration::from_millis(1) {
+            let error = "limit keep_alive is 0, but must be at least 1ms (or comments leave no time for anything else)";
+            return Err(error.to_owned());
+        }
         least("json_depth_max", self.json_depth_max, "an envelope with params and _meta", 4)?;
         let body = self.body_bytes_max.saturating_add(self.head_bytes_max);
         least("buffered_bytes_max", self.buffered_bytes_max, "body_bytes_max + head_bytes_max", body)?;

@@ -573,6 +573,7 @@ fn tokens_let_in_and_are_read_again() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mcp-rill"));
     command.args([&ANY[..], &["--token-file", file.path()]].concat());
     let mut running = Running::with_stderr(command, Stdio::piped());
+    assert!(running.said.contains("Authorization: Bearer TOKEN"), "{}", running.said);
     let mut errors = BufReader::new(running.guard.0.stderr.take().unwrap());
     let mut reload = |running: &Running, text: &str, mode: u32| {
         file.write(text, mode);
@@ -613,6 +614,7 @@ fn tokens_let_in_and_are_read_again() {
 #[test]
 fn without_a_token_file_a_hangup_ends_it() {
     let mut running = Running::start(&ANY);
+    assert!(!running.said.contains("token"), "{}", running.said);
     running.guard.signal("HUP");
     assert_eq!(running.guard.exit_code(), None, "ended by the signal");
 }

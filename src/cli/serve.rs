@@ -38,8 +38,9 @@ pub(super) fn serve(options: Serve) -> Result<(), Failure> {
         return Err(Failure("there is no address to listen on".to_owned()));
     };
     listening.on_accept(move |socket, peer| admission.look(socket, peer, user_timeout));
+    let guarded = tokens.is_some();
     heed_signals(listening.handle(), grace, tokens)?;
-    announce(&listening, &paths);
+    announce(&listening, &paths, guarded);
     Ok(listening.run()?)
 }
 
@@ -87,7 +88,7 @@ fn reload(tokens: &TokenFile, handle: &Handle) {
     let _ = writeln!(io::stderr(), "mcp-rill: {told}");
 }
 
-fn announce(listening: &Listening, [sse_path, mcp_path]: &[String; 2]) {
+fn announce(listening: &Listening, [sse_path, mcp_path]: &[String; 2], guarded: bool) {
     let bases: Vec<String> = listening.local_addrs().map(|address| format!("http://{address}")).collect();
     let sockets: Vec<String> = listening.local_paths().map(|path| path.display().to_string()).collect();
     let mut text = String::from("mcp-rill serves a demo on\n");
@@ -107,6 +108,11 @@ fn announce(listening: &Listening, [sse_path, mcp_path]: &[String; 2]) {
         text.push_str(&format!("Clients of Streamable HTTP connect to {base}{mcp_path}.\n"));
     } else if let Some(socket) = sockets.first() {
         text.push_str(&format!("Try it:\n  curl -N --unix-socket '{socket}' http://localhost{sse_path}\n"));
+    }
+    if guarded {
+        text.push_str(
+            "Each request needs a token: -H 'Authorization: Bearer TOKEN', or --header for the inspector.\n",
+        );
     }
     text.push_str("Ctrl-C ends it.\n");
     print(&text);

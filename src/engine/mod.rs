@@ -341,14 +341,12 @@ impl Engine {
     /// The peer will send no more. What it sent is still answered, but a request without a session is cancelled by this
     /// (MCP 2026-07-28, cancellation).
     pub fn end_of_input(&mut self, now: Now, conn: ConnKey) {
-        if self.conns.get(conn.0).is_some_and(|conn| conn.post.as_ref().is_some_and(|post| post.alone)) {
-            return self.close(conn.0);
-        }
         self.with_http(now, conn.0, |http, turn| http.end_of_input(now, turn));
     }
 
     /// The connection is broken, or the driver gave up on it.
-    pub fn hang_up(&mut self, _: Now, conn: ConnKey) {
+    pub fn hang_up(&mut self, now: Now, conn: ConnKey) {
+        self.at(now);
         self.close(conn.0);
     }
 
@@ -510,6 +508,9 @@ impl Engine {
             self.flush(now);
             self.complete_post(now, key);
         }
+        if self.conns.get(key).is_some_and(|conn| conn.http.has_ended_input()) {
+            self.cancel_alone(key);
+        }
         self.report_refusals(key);
         self.relieve();
     }
@@ -580,6 +581,7 @@ impl Engine {
                 false => self.leave_post(post, conn.held),
             }
         }
+        debug_assert!(self.alone <= self.conns.len(), "a request that stands alone ends with its connection");
         self.end_sessions_if_over();
     }
 }

@@ -12,7 +12,7 @@
 //!
 //! An id is good for as long as everything after it is kept: what a client gets is whole, or it is told otherwise.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::num::NonZeroU64;
 use std::time::Duration;
@@ -21,7 +21,7 @@ use super::post::Post;
 use crate::slab::Key;
 
 /// Names one stream of a session for ever.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct StreamId(NonZeroU64);
 
 /// Names one event of a session for ever: the stream, and how many events that has had before.
@@ -143,9 +143,26 @@ struct Answer {
 #[derive(Default)]
 struct Answers {
     open: Vec<Answer>,
-    /// In the order in which they ended.
-    over: VecDeque<Answer>,
+    /// Nothing but time and memory bounds how many.
+    over: BTreeMap<StreamId, Answer>,
+    /// When they ended.
+    ends: BTreeSet<(Duration, StreamId)>,
     over_bytes: usize,
+}
+
+impl Answers {
+    fn end(&mut self, answer: Answer) {
+        self.over_bytes += answer.bytes();
+        self.ends.insert((answer.ring.since, answer.id));
+        self.over.insert(answer.id, answer);
+    }
+
+    fn take_over(&mut self, id: StreamId) -> Option<Answer> {
+        let answer = self.over.remove(&id)?;
+        self.over_bytes -= answer.bytes();
+        self.ends.remove(&(answer.ring.since, id));
+        Some(answer)
+    }
 }
 
 /// What a session's streams have said.
@@ -243,15 +260,14 @@ impl Replay {
         let Some(at) = answers.open.iter().position(|answer| answer.id == id) else { return };
         let mut answer = answers.open.remove(at);
         (answer.conn, answer.post, answer.ring.since) = (None, None, now);
-        answers.over_bytes += answer.bytes();
-        answers.over.push_back(answer);
+        answers.end(answer);
     }
 }
 
 impl Answer {
     /// What it counts for once it is over; open ones are bounded by `calls_max`.
     fn bytes(&self) -> usize {
-        size_of::<Answer>() + self.ring.bytes
+        size_of::<(Answer, StreamId, Duration, StreamId)>() + self.ring.bytes
     }
 }
 
@@ -306,7 +322,7 @@ impl Replay {
         } else if let Some(answer) = self.open(last.stream) {
             (answer.next, answer.ring.whole_after, Resumable::Open)
         } else {
-            let over = self.answers.as_ref()?.over.iter().find(|answer| answer.id == last.stream)?;
+            let over = self.answers.as_ref()?.over.get(&last.stream)?;
             (over.next, over.ring.whole_after, Resumable::Over)
         };
         (whole_after <= last.seq && last.seq < next).then_some(found)
@@ -325,15 +341,12 @@ impl Replay {
             answer.ring.seen(last.seq);
             answer.ring.messages(last.stream).for_each(|(id, text)| each(id, text));
         } else if let Some(answers) = &mut self.answers
-            && let Some(at) = answers.over.iter().position(|answer| answer.id == last.stream)
-            && let Some(mut answer) = answers.over.remove(at)
+            && let Some(mut answer) = answers.take_over(last.stream)
         {
-            answers.over_bytes -= answer.bytes();
             answer.ring.seen(last.seq);
             answer.ring.messages(last.stream).for_each(|(id, text)| each(id, text));
             if !answer.ring.kept.is_empty() {
-                answers.over_bytes += answer.bytes();
-                answers.over.insert(at, answer);
+                answers.end(answer);
             }
             self.tidy();
         }
@@ -360,10 +373,10 @@ impl Replay {
                 answer.ring.drop_all();
             }
         }
-        while answers.over.front().is_some_and(|answer| answer.ring.is_due(now, timeout))
-            && let Some(answer) = answers.over.pop_front()
+        while let Some((since, id)) = answers.ends.first().copied()
+            && since.saturating_add(timeout) <= now
         {
-            answers.over_bytes -= answer.bytes();
+            answers.take_over(id);
         }
         self.tidy();
     }
@@ -374,8 +387,8 @@ impl Replay {
         let answers = self.answers.iter();
         let open = answers.clone().flat_map(|answers| &answers.open);
         let open = open.filter(|answer| answer.conn.is_some() && !answer.ring.kept.is_empty());
-        let over = answers.filter_map(|answers| answers.over.front());
-        get.chain(open.chain(over).map(|answer| answer.ring.since)).min()
+        let over = answers.filter_map(|answers| answers.ends.first().map(|(since, _)| *since));
+        get.chain(open.map(|answer| answer.ring.since)).chain(over).min()
     }
 
     /// Drops everything that is kept. Streams go on.
@@ -384,6 +397,7 @@ impl Replay {
         if let Some(answers) = &mut self.answers {
             answers.open.iter_mut().for_each(|answer| answer.ring.drop_all());
             answers.over.clear();
+            answers.ends.clear();
             answers.over_bytes = 0;
         }
         self.tidy();

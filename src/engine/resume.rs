@@ -157,6 +157,15 @@ fn write_event(out: &mut Vec<u8>, id: EventId, text: &[u8]) {
     [sse::MESSAGE_START, text, sse::MESSAGE_END].iter().for_each(|part| out.extend_from_slice(part));
 }
 
+fn nothing_to_resume(last: &[u8]) -> Answer {
+    let text = format!(
+        "Bad request: nothing can be resumed from the Last-Event-ID `{}`: it is not of this session, or what came after \
+         it is kept no longer; open a stream without Last-Event-ID, and ask again for what is missing",
+        shown(last)
+    );
+    refusal(400, REFUSED, text)
+}
+
 /// Calls whose answer is a stream.
 impl Engine {
     /// What carries the messages of a call: the answer to its POST if that can be a stream, else its session's stream.
@@ -282,6 +291,7 @@ impl Engine {
         if let Some(post) = post {
             self.leave_post(post, unsaid);
         }
+        self.forget_request(conn);
         self.enqueue(conn);
         self.schedule(conn);
     }
@@ -310,14 +320,7 @@ impl Engine {
             Single::One(text) => text,
         };
         let found = EventId::read(text).and_then(|id| Some((id, self.replay(session)?.resumable(id)?)));
-        found.map(Some).ok_or_else(|| {
-            let text = format!(
-                "Bad request: nothing can be resumed from the Last-Event-ID `{}`: it is not of this session, or what \
-                 came after it is kept no longer; open a stream without Last-Event-ID, and ask again for what is missing",
-                shown(text)
-            );
-            refusal(400, REFUSED, text)
-        })
+        found.map(Some).ok_or_else(|| nothing_to_resume(text))
     }
 
     /// Goes on with a stream after the event `last`. A connection that still seems to carry it is closed: its client says
@@ -333,6 +336,10 @@ impl Engine {
         self.touch(session);
         if let Some(old) = self.conn_of(session, last.stream) {
             self.take_from(session, old);
+        }
+        // What the old connection had not said is kept now, too, and that may have cost room.
+        if self.replay(session).and_then(|replay| replay.resumable(last)) != Some(what) {
+            return reply.answer(&mut self.shared, &nothing_to_resume(last.to_string().as_bytes()));
         }
         let mut missed = Vec::new();
         self.with_replay(session, |replay| {

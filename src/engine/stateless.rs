@@ -147,14 +147,32 @@ impl Engine {
         if let Some(open) = self.sessions.get_mut(key) {
             self.service.opened(SessionKey(key), &mut open.session);
         }
-        let call = self.begin_call(key, Some(conn), &request.id, &request.method);
+        let Some(call) = self.begin_call(key, Some(conn), &request.id, &request.method) else {
+            self.end_alone(key);
+            let max = self.shared.limits.calls_max;
+            let busy = self.busy(&format!("{max} requests may be open (limit calls_max)"));
+            let error = Error::internal(String::from_utf8_lossy(&busy.body));
+            let body = refusal_of(busy.status, Some(request.id.clone()), &error);
+            return reply.answer(&mut self.shared, &Answer { headers: busy.headers, ..body });
+        };
         reply.wait();
         self.deferring = Some(conn);
         if let Some(entry) = self.conns.get_mut(conn) {
             entry.last_output = Nanos::of(now);
             entry.post = Some(Box::new(Post::alone(key, accepted)));
         }
-        self.hand_over(now, conn, key, head, message, call);
+        self.hand_over(now, conn, key, head, message, Some(call));
+    }
+
+    /// The client of a request that stands alone is gone. What was said before that request is still sent.
+    pub(super) fn cancel_alone(&mut self, conn: Key) {
+        let Some(entry) = self.conns.get_mut(conn) else { return };
+        let Some(post) = entry.post.take_if(|post| post.alone) else { return };
+        let unsaid = entry.held.take();
+        entry.http.give_up(&mut self.shared);
+        self.held_bytes -= post.held_bytes() + unsaid.map_or(0, |held| held.bytes());
+        self.forget_request(conn);
+        self.end_alone(post.session);
     }
 
     /// A request that stands alone is over: it was answered, or its client is gone.

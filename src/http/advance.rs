@@ -31,8 +31,13 @@ const STREAM_INPUT_BYTES_MAX: usize = 4 << 10;
 impl Conn {
     /// Puts what `advance` left aside: the beginning of a head, or requests that wait.
     pub(super) fn keep(&mut self, bytes: &[u8], shared: &mut Shared) {
-        if !bytes.is_empty() && !self.store(bytes, None, shared) {
-            self.refuse(shared, &budget_spent(), false);
+        if bytes.is_empty() || self.store(bytes, None, shared) {
+            return;
+        }
+        match self.is_chunking() {
+            // In the middle of a response there is no place for another one.
+            true => self.abort(shared),
+            false => self.refuse(shared, &budget_spent(), false),
         }
     }
 

@@ -402,6 +402,16 @@ impl Conn {
         }
     }
 
+    /// The request that waits gets no answer, or no more of it: what is queued is sent, then the connection is closed.
+    pub fn give_up(&mut self, shared: &mut Shared) {
+        if self.is_waiting() || self.is_stream() {
+            self.state = State::Closing;
+            self.dropped = 0;
+            self.stalled = false;
+            self.input.clear(&mut shared.pool);
+        }
+    }
+
     /// Closes at once; what is queued is lost.
     pub fn abort(&mut self, shared: &mut Shared) {
         self.state = State::Closed;
@@ -442,6 +452,11 @@ impl Conn {
     /// Whether the socket is to be read. While it is not, the bytes stay in the kernel and slow the peer down.
     pub fn wants_read(&self) -> bool {
         !self.stalled && !self.eof && !matches!(self.state, State::Closed)
+    }
+
+    /// Whether the peer has said that it will send nothing more.
+    pub fn has_ended_input(&self) -> bool {
+        self.eof
     }
 
     /// When [`expire`](Conn::expire) wants to be called, as time on the `mono` clock.

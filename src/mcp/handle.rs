@@ -222,19 +222,18 @@ impl Handle {
     ///
     /// ```
     /// # use std::sync::{Arc, Mutex};
-    /// # use mcp_rill::{Server, Tokens};
-    /// # fn main() -> std::io::Result<()> {
+    /// # use mcp_rill::{Server, Tokens, engine::Engine};
     /// let tokens = Arc::new(Mutex::new(Tokens::default()));
     /// let list = tokens.clone();
     /// let server = Server::new("demo", "1.0.0").authorize(move |request| match list.lock() {
     ///     Ok(tokens) => tokens.authorize(request),
     ///     Err(_) => panic!("nobody is let in"),
     /// });
-    /// let listening = server.listen("127.0.0.1:0")?;
+    /// let engine = Engine::new(server, || 1)?;
     /// // later, on any thread, with another list:
     /// *tokens.lock().unwrap() = Tokens::read("ada:2a0f0b5e3c6d4a798f1e1d5c7b9a3e60").unwrap();
-    /// listening.handle().reauthorize();
-    /// # Ok(()) }
+    /// engine.handle().reauthorize();
+    /// # Ok::<(), String>(())
     /// ```
     pub fn reauthorize(&self) {
         self.0.ask_reauthorize();
