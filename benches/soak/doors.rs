@@ -117,8 +117,10 @@ fn attack(host: &Host, scale: Scale) {
         seen.stats.refused
     );
     assert!(seen.buffered_max <= LIMITS.buffered_bytes_max, "{}", seen.buffered_max);
-    assert!(seen.buffered_max > LIMITS.buffered_bytes_max / 2, "the attack was too weak to show anything");
-    assert!(seen.stats.sessions_shed + seen.stats.slow_readers > 0 && seen.stats.busy > 0);
+    // Which of them gives way first is a matter of who comes when.
+    let gave_way = seen.stats.sessions_shed + seen.stats.slow_readers + seen.stats.busy;
+    assert!(gave_way > 0, "the attack was too weak to show anything");
+    assert!(seen.buffered_max > LIMITS.buffered_bytes_max / 10 * 9, "{}", seen.buffered_max);
     assert!(most <= START_KIB + stated + AT_WORK_KIB, "{most} KiB");
     clients.go();
     clients.end();
