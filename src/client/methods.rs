@@ -6,9 +6,9 @@
 use serde_json::value::RawValue;
 
 use super::options::after;
-use super::stateless::{SERVER_INFO, SUBSCRIPTION_ID};
 use super::{Carrier, Client, Error, Received, Transport, json_object};
 use crate::jsonrpc::{self, Array, Id, IdRef, Object, member};
+use crate::mcp::meta::{SERVER_INFO, SUBSCRIPTION_ID};
 use crate::mcp::{Level, Revision};
 
 /// Pages that [`Client::list`] asks for: a server that never comes to an end is cut off.

@@ -16,15 +16,7 @@ use super::Error;
 use super::routing::{Params, line};
 use crate::jsonrpc::{self, Id, Members, Object, member};
 use crate::mcp::Revision;
-
-const PROTOCOL_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
-const CLIENT_INFO: &str = "io.modelcontextprotocol/clientInfo";
-const CLIENT_CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
-const LOG_LEVEL: &str = "io.modelcontextprotocol/logLevel";
-/// In the `_meta` of results: who answered.
-pub(super) const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
-/// In the `_meta` of what a `subscriptions/listen` brings: its id.
-pub(super) const SUBSCRIPTION_ID: &str = "io.modelcontextprotocol/subscriptionId";
+use crate::mcp::meta::{CLIENT_CAPABILITIES, CLIENT_INFO, LOG_LEVEL, PROTOCOL_VERSION, named_by};
 
 /// What is kept between requests: only what the server does not keep for us.
 #[derive(Debug)]
@@ -115,12 +107,10 @@ impl Stateless {
         fields.push_str(&line("Mcp-Method", method));
         let members = members(params)?;
         let name = match method {
-            "tools/call" | "prompts/get" => members.get("name"),
-            "resources/read" => members.get("uri"),
-            "tasks/get" | "tasks/update" | "tasks/cancel" => members.get("taskId"),
-            _ => None,
+            "tasks/get" | "tasks/update" | "tasks/cancel" => Some("taskId"),
+            _ => named_by(method),
         };
-        if let Some(name) = name.and_then(jsonrpc::string) {
+        if let Some(name) = name.and_then(|name| members.get(name)).and_then(jsonrpc::string) {
             fields.push_str(&line("Mcp-Name", &name));
             if method == "tools/call" {
                 fields.push_str(&self.annotated.lines(&name, members.get("arguments")));
@@ -131,7 +121,7 @@ impl Stateless {
 
     /// Takes note of a request that may come back with questions.
     pub(super) fn sent(&mut self, id: &Id, method: &str, params: Option<&str>) {
-        if ["tools/call", "prompts/get", "resources/read"].contains(&method) {
+        if named_by(method).is_some() {
             let params = params.unwrap_or("{}").to_owned();
             let call = Call { caller: id.clone(), method: method.to_owned(), params, rounds: 0 };
             self.calls.insert(id.clone(), call);

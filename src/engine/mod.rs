@@ -55,6 +55,7 @@ mod admit;
 mod authorize;
 mod budget;
 mod calls;
+mod connection;
 mod cors;
 mod deliver;
 mod ids;
@@ -80,22 +81,19 @@ pub use observe::{Event, Stats};
 
 use uuid::Uuid;
 
-use crate::http::conn::{After, Conn};
+use crate::http::conn::After;
 use crate::http::response::Shared;
 use crate::mcp::{
     Authorize, CallKey, Dispatch, Handle, Jobs, Mailbox, Outbox, Peer, Server, Service, Session, Settings,
     StateKey,
 };
 use crate::slab::{Key, Slab};
-use crate::timers::{Link, Linked, Nanos, Timers};
+use crate::timers::{Link, Linked, Timers};
 use crate::{Limits, Now};
-use authorize::Admitted;
 use calls::OpenCall;
-use deliver::Held;
+use connection::Connection;
 use lives::Life;
-use peers::{Peers, Share};
-use post::Post;
-use turn::Turn;
+use peers::Peers;
 
 /// Names one connection for ever.
 ///
@@ -165,7 +163,7 @@ pub struct Engine {
     service_due: Option<Duration>,
     mailbox: Arc<Mailbox>,
     jobs: Arc<Jobs>,
-    /// Bytes in all [`Connection::held`], in the replies of all [`Post`]s, in the ids of all calls, and in the heads that are
+    /// Bytes in all `Connection::held`, in the replies of all `Post`s, in the ids of all calls, and in the heads that are
     /// kept to be asked about again.
     held_bytes: usize,
     /// Bytes that are kept for clients that may come back: they give way.
@@ -174,45 +172,6 @@ pub struct Engine {
     full: bool,
     stopping: Option<Duration>,
     stats: Stats,
-}
-
-/// One connection.
-struct Connection {
-    http: Conn,
-    /// Who is at the other end; the principal is that of the present request.
-    peer: Peer,
-    /// As what it is counted.
-    share: Share,
-    /// Only where a hook says who that is.
-    admitted: Option<Box<Admitted>>,
-    /// The session whose stream this is.
-    session: Option<Key>,
-    /// The requests of which the answer is awaited on this connection.
-    post: Option<Box<Post>>,
-    /// What a slow stream has not been told.
-    held: Option<Box<Held>>,
-    timer: Link,
-    /// When the stream last got output, for keep-alive comments.
-    last_output: Nanos,
-    queued: bool,
-    /// The last write was short, and no writable event has come since.
-    blocked: bool,
-    /// The driver was told to stop reading.
-    paused: bool,
-    closing: bool,
-}
-
-impl Connection {
-    /// Whether it carries a stream, or an answer that may become one.
-    fn is_streaming(&self) -> bool {
-        self.session.is_some() || self.post.as_ref().is_some_and(|post| post.sse)
-    }
-}
-
-impl Linked for Connection {
-    fn link(&mut self) -> &mut Link {
-        &mut self.timer
-    }
 }
 
 /// One session, and where its messages go.
@@ -226,6 +185,12 @@ struct Open {
     /// How long it lives, if it is one of Streamable HTTP.
     life: Option<Box<Life>>,
     timer: Link,
+}
+
+impl Open {
+    fn new(session: Session, conn: Option<Key>, life: Option<Box<Life>>) -> Open {
+        Open { session, conn, calls: None, calls_count: 0, life, timer: Link::default() }
+    }
 }
 
 impl Linked for Open {
@@ -313,21 +278,7 @@ impl Engine {
         self.at(now);
         self.stats.connections_opened += 1;
         let share = self.share_of(&peer);
-        let key = self.conns.insert(Connection {
-            http: Conn::new(now),
-            peer,
-            share,
-            admitted: None,
-            session: None,
-            post: None,
-            held: None,
-            timer: Link::default(),
-            last_output: Nanos::of(now),
-            queued: false,
-            blocked: false,
-            paused: false,
-            closing: false,
-        });
+        let key = self.conns.insert(Connection::new(now, peer, share));
         self.count_in(key);
         self.schedule(key);
         ConnKey(key)
@@ -490,99 +441,9 @@ impl Engine {
         }
     }
 
-    /// Runs `act` on a connection's HTTP side with the rest of the engine at hand.
-    fn with_http(&mut self, now: Now, key: Key, act: impl FnOnce(&mut Conn, &mut Turn<'_>)) {
-        self.at(now);
-        if self.conns.get(key).is_none_or(|conn| conn.closing) {
-            return;
-        }
-        // Before its replies are: a 202 then leaves before the frame on the stream.
-        self.enqueue(key);
-        let Some(conn) = self.conns.get_mut(key) else { return };
-        let mut http = std::mem::replace(&mut conn.http, Conn::new(now));
-        act(&mut http, &mut Turn { engine: self, key, now, session: None });
-        if let Some(conn) = self.conns.get_mut(key) {
-            conn.http = http;
-        }
-        if self.deferring.take().is_some() {
-            self.flush(now);
-            self.complete_post(now, key);
-        }
-        if self.conns.get(key).is_some_and(|conn| conn.http.has_ended_input()) {
-            self.cancel_alone(key);
-        }
-        self.report_refusals(key);
-        self.relieve();
-    }
-
     fn at(&mut self, now: Now) {
         self.now = now;
         self.shared.at(now);
-    }
-
-    fn enqueue(&mut self, key: Key) {
-        if let Some(conn) = self.conns.get_mut(key)
-            && !conn.queued
-        {
-            conn.queued = true;
-            self.ready.push_back(key);
-        }
-    }
-
-    /// Sees to it that the connection is looked at when its next deadline comes. `poll` does this for every connection
-    /// that was enqueued, once in a turn, unless it is to be written to, since `sent` enqueues it again.
-    fn schedule(&mut self, key: Key) {
-        let Some(conn) = self.conns.get(key) else { return };
-        let silent = conn.is_streaming().then(|| conn.last_output.after(self.shared.limits.keep_alive));
-        let deadline = conn.http.deadline(&self.shared.limits).into_iter().chain(silent).min();
-        if let Some(deadline) = deadline {
-            self.timers.wake_by(&mut self.conns, key, deadline);
-        }
-    }
-
-    fn expire(&mut self, now: Now, key: Key) {
-        let keep_alive = self.shared.limits.keep_alive;
-        let Some(conn) = self.conns.get_mut(key) else { return };
-        if conn.http.deadline(&self.shared.limits).is_some_and(|deadline| deadline <= now.mono) {
-            let backlog_bytes = conn.http.outgoing().len();
-            conn.http.expire(now, &mut self.shared);
-            let lost = backlog_bytes > 0 && conn.http.outgoing().is_empty();
-            self.report_refusals(key);
-            if lost {
-                self.tell_slow_reader(key, backlog_bytes);
-            }
-        } else if conn.is_streaming() && conn.last_output.after(keep_alive) <= now.mono {
-            self.comment(now, key);
-        }
-        self.enqueue(key);
-    }
-
-    /// Marks a connection for closing. It is taken out by `poll`, never in the middle of something.
-    fn close(&mut self, key: Key) {
-        if let Some(conn) = self.conns.get_mut(key) {
-            conn.closing = true;
-            self.enqueue(key);
-        }
-    }
-
-    fn remove(&mut self, key: Key) {
-        self.timers.clear(&mut self.conns, key);
-        let Some(mut conn) = self.conns.remove(key) else { return };
-        conn.http.release(&mut self.shared);
-        self.peers.remove(&conn.peer, conn.share);
-        self.held_bytes -= conn.held.as_ref().map_or(0, |held| held.bytes());
-        self.held_bytes -= conn.admitted.map_or(0, |admitted| admitted.held_bytes());
-        self.held_bytes -= conn.post.as_ref().map_or(0, |post| post.held_bytes());
-        if let Some(session) = conn.session {
-            self.stream_ended(session, key, &conn.peer, conn.held);
-        } else if let Some(post) = conn.post {
-            match post.alone {
-                true => self.end_alone(post.session),
-                false => self.leave_post(post, conn.held),
-            }
-        }
-        debug_assert!(self.alone <= self.conns.len(), "a request that stands alone ends with its connection");
-        self.end_sessions_if_over();
     }
 }
 

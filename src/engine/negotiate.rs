@@ -101,16 +101,7 @@ fn is_date(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Limits;
-    use crate::http::head::{Fields, Search, parse};
-
-    fn with<T>(fields: &str, read: impl FnOnce(&Head<'_>) -> T) -> T {
-        let text = format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
-        let range = Search::default().find(text.as_bytes(), &Limits::DEFAULT).unwrap().unwrap();
-        let mut room = Fields::new();
-        let head = parse(&text.as_bytes()[range], &mut room, &Limits::DEFAULT).unwrap();
-        read(&head)
-    }
+    use crate::http::head::with_fields as with;
 
     #[test]
     fn media_ranges() {

@@ -39,7 +39,7 @@ pub struct Stats {
     pub messages_queued: u64,
     /// HTTP requests that were refused.
     pub refused: u64,
-    /// Requests refused because `calls_max`, `output_bytes_max` or `buffered_bytes_max` was reached, or because no worker
+    /// Requests refused because `calls_max`, `listens_max`, `output_bytes_max` or `buffered_bytes_max` was reached, or because no worker
     /// thread and no place in their queue was free.
     pub busy: u64,
     /// Streams closed because the client did not read.

@@ -21,7 +21,7 @@ use crate::jsonrpc::{self, Message};
 use crate::mcp::{Session, SessionKey};
 use crate::slab::Key;
 use crate::sse;
-use crate::timers::{Link, Nanos};
+use crate::timers::Nanos;
 
 impl Engine {
     pub(super) fn open_session(&mut self, now: Now, conn: Key, query: &str, reply: &mut Reply<'_>) {
@@ -31,14 +31,7 @@ impl Engine {
         let Some(entry) = self.conns.get_mut(conn) else { return };
         self.peers.add(&entry.peer, Share::Session, &self.shared.limits);
         let session = Session::new(id, entry.peer.principal.clone());
-        let key = self.sessions.insert(Open {
-            session,
-            conn: Some(conn),
-            calls: None,
-            calls_count: 0,
-            life: None,
-            timer: Link::default(),
-        });
+        let key = self.sessions.insert(Open::new(session, Some(conn), None));
         entry.session = Some(key);
         entry.last_output = Nanos::of(now);
         self.by_id.insert(id, key.index());

@@ -24,9 +24,10 @@ use crate::http::conn::{Answer, Reply};
 use crate::http::head::{Head, Single};
 use crate::http::response::Response;
 use crate::jsonrpc::{self, Error, Message, Object, Request, string, write_error_body};
-use crate::mcp::{Envelope, HEADER_MISMATCH, Revision, Session, SessionKey, VERSION_KEY, check_header};
+use crate::mcp::meta::{PROTOCOL_VERSION, named_by};
+use crate::mcp::{Envelope, HEADER_MISMATCH, Revision, Session, SessionKey, check_header};
 use crate::slab::Key;
-use crate::timers::{Link, Nanos};
+use crate::timers::Nanos;
 
 /// The revision is not served (MCP 2026-07-28).
 const UNSUPPORTED_VERSION: i64 = -32022;
@@ -76,11 +77,11 @@ pub(super) fn era(message: &Message<'_>, version: &Version) -> Result<Era, Answe
 /// Whether the parameters name their revision themselves.
 pub(super) fn names_revision(params: &RawValue) -> bool {
     // Without an escape the name stands there as it is, or not at all.
-    if !params.get().contains(VERSION_KEY) && !params.get().contains('\\') {
+    if !params.get().contains(PROTOCOL_VERSION) && !params.get().contains('\\') {
         return false;
     }
     let inside = |raw, name| jsonrpc::member(raw, name).ok().flatten();
-    inside(params, "_meta").is_some_and(|meta| inside(meta, VERSION_KEY).is_some())
+    inside(params, "_meta").is_some_and(|meta| inside(meta, PROTOCOL_VERSION).is_some())
 }
 
 /// A refusal that tells its request by the id.
@@ -135,14 +136,7 @@ impl Engine {
         let principal = self.conns.get(conn).and_then(|conn| conn.peer.principal.clone());
         let Envelope { client, log_level, .. } = envelope;
         let session = Session::of_request(principal, Revision::V2026_07_28, client, log_level);
-        let key = self.sessions.insert(Open {
-            session,
-            conn: None,
-            calls: None,
-            calls_count: 0,
-            life: None,
-            timer: Link::default(),
-        });
+        let key = self.sessions.insert(Open::new(session, None, None));
         self.alone += 1;
         if let Some(open) = self.sessions.get_mut(key) {
             self.service.opened(SessionKey(key), &mut open.session);
@@ -198,11 +192,7 @@ fn check<'a>(
         return Err((400, unsupported(&envelope.version)));
     }
     check_header(head, "Mcp-Method", &request.method).map_err(|error| (400, error))?;
-    let member = match &*request.method {
-        "tools/call" | "prompts/get" => Some("name"),
-        "resources/read" => Some("uri"),
-        _ => None,
-    };
+    let member = named_by(&request.method);
     let named = member.and_then(|member| envelope.params.get(member)).and_then(string);
     if let Some(name) = named {
         check_header(head, "Mcp-Name", &name).map_err(|error| (400, error))?;

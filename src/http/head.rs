@@ -476,3 +476,14 @@ pub(crate) fn fault_of_field(line: &[u8]) -> Option<&'static str> {
     }
     None
 }
+
+/// For unit tests: the head of a GET with these field lines.
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+pub(crate) fn with_fields<T>(lines: &str, read: impl FnOnce(&Head<'_>) -> T) -> T {
+    let limits = Limits::DEFAULT;
+    let text = format!("GET / HTTP/1.1\r\nHost: a\r\n{lines}\r\n");
+    let range = Search::default().find(text.as_bytes(), &limits).unwrap().unwrap();
+    let mut room = Fields::new();
+    read(&parse(text.as_bytes().get(range).unwrap(), &mut room, &limits).unwrap())
+}

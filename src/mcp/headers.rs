@@ -203,22 +203,13 @@ fn annotation(value: &RawValue, schema: &Members<'_>) -> Result<String, String> 
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::Limits;
-    use crate::http::head::{Fields, Search, parse};
+    use crate::http::head::with_fields as with;
 
     const SCHEMA: &str = r#"{"type":"object","properties":{
         "region":{"type":"string","x-mcp-header":"Region"},
         "place":{"type":"object","properties":{"floor":{"type":"integer","x-mcp-header":"floor"}}},
         "dry":{"type":"boolean","x-mcp-header":"Dry"},
         "x-mcp-header":{"type":"array"}}}"#;
-
-    fn with<T>(fields: &str, read: impl FnOnce(&Head<'_>) -> T) -> T {
-        let text = format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
-        let range = Search::default().find(text.as_bytes(), &Limits::DEFAULT).unwrap().unwrap();
-        let mut room = Fields::new();
-        let head = parse(&text.as_bytes()[range], &mut room, &Limits::DEFAULT).unwrap();
-        read(&head)
-    }
 
     fn verdict(fields: &str, arguments: &str) -> Result<(), Error> {
         let arguments = serde_json::from_str(arguments).unwrap();

@@ -13,11 +13,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::value::RawValue;
 
 use crate::jsonrpc::{Array, Error, Id, IdRef, Members, Object, string};
+use crate::mcp::meta::SUBSCRIPTION_ID;
 use crate::mcp::server::List;
 use crate::mcp::{Audience, CallKey, Outbox, Outgoing, SessionKey, Slot};
-
-/// What ties a notification to the request that asked for it.
-const SUBSCRIPTION: &str = "io.modelcontextprotocol/subscriptionId";
 
 /// What somebody wants to hear of.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -196,11 +194,11 @@ impl Listens {
 
 fn write_meta(params: &mut Object<'_>, id: &Id) {
     params.field("_meta", |out| {
-        Object::new(out).field(SUBSCRIPTION, |out| IdRef::from(id).write(out));
+        Object::new(out).field(SUBSCRIPTION_ID, |out| IdRef::from(id).write(out));
     });
 }
 
 /// The member of a result's `_meta` that says which stream ends with it.
 pub(crate) fn write_subscription(meta: &mut Object<'_>, id: &Id) {
-    meta.field(SUBSCRIPTION, |out| IdRef::from(id).write(out));
+    meta.field(SUBSCRIPTION_ID, |out| IdRef::from(id).write(out));
 }

@@ -188,6 +188,7 @@ mod handlers;
 mod headers;
 mod jobs;
 mod listen;
+pub(crate) mod meta;
 mod prompt;
 mod protected;
 mod registry;
@@ -236,7 +237,7 @@ pub use service::{Audience, CallKey, Incoming, Outbox, Outgoing, Service, Sessio
 pub use session::{Capabilities, ClientInfo, Peer, Principal, Session};
 pub use settings::Settings;
 pub(crate) use settings::{NODE_ID_CHARS_MAX, is_node_id};
-pub(crate) use stateless::{Envelope, VERSION_KEY};
+pub(crate) use stateless::Envelope;
 pub use tokens::Tokens;
 #[cfg(feature = "schemars")]
 pub use typed::Typed;

@@ -24,19 +24,13 @@ use crate::mcp::cache::CacheHint;
 use crate::mcp::calls::{Run, Target};
 use crate::mcp::dispatch::{Dispatch, read_level};
 use crate::mcp::listen::{Filter, write_subscription};
+use crate::mcp::meta::{CLIENT_CAPABILITIES, CLIENT_INFO, LOG_LEVEL, PROTOCOL_VERSION, SERVER_INFO};
 use crate::mcp::seal::{Binding, Subject};
 use crate::mcp::session::cut;
 use crate::mcp::{
     CallKey, Capabilities, ClientInfo, Implementation, Incoming, Level, Outbox, Revision, Session, headers,
     rounds,
 };
-
-/// The member of a request's `_meta` that names the revision. Its presence makes the request one that stands alone.
-pub(crate) const VERSION_KEY: &str = "io.modelcontextprotocol/protocolVersion";
-const CAPABILITIES_KEY: &str = "io.modelcontextprotocol/clientCapabilities";
-const CLIENT_KEY: &str = "io.modelcontextprotocol/clientInfo";
-const LOG_LEVEL_KEY: &str = "io.modelcontextprotocol/logLevel";
-const SERVER_KEY: &str = "io.modelcontextprotocol/serverInfo";
 
 /// What a request says of its client.
 #[derive(Debug)]
@@ -58,17 +52,17 @@ impl<'a> Envelope<'a> {
             Error::invalid_params(format_args!("`params._meta` must have `{name}`, and of the right type"))
         };
         let params = params.map(Members::of).transpose()?.unwrap_or_default();
-        let meta = params.get("_meta").ok_or_else(|| wrong(VERSION_KEY))?;
-        let meta = Members::of(meta).map_err(|_| wrong(VERSION_KEY))?;
-        let version = meta.get(VERSION_KEY).and_then(string).ok_or_else(|| wrong(VERSION_KEY))?;
-        let capabilities = meta.get(CAPABILITIES_KEY).ok_or_else(|| wrong(CAPABILITIES_KEY))?;
-        let capabilities = Capabilities::read(capabilities).map_err(|_| wrong(CAPABILITIES_KEY))?;
-        let info = meta.get(CLIENT_KEY).map(Members::of).transpose().map_err(|_| wrong(CLIENT_KEY))?;
+        let meta = params.get("_meta").ok_or_else(|| wrong(PROTOCOL_VERSION))?;
+        let meta = Members::of(meta).map_err(|_| wrong(PROTOCOL_VERSION))?;
+        let version = meta.get(PROTOCOL_VERSION).and_then(string).ok_or_else(|| wrong(PROTOCOL_VERSION))?;
+        let capabilities = meta.get(CLIENT_CAPABILITIES).ok_or_else(|| wrong(CLIENT_CAPABILITIES))?;
+        let capabilities = Capabilities::read(capabilities).map_err(|_| wrong(CLIENT_CAPABILITIES))?;
+        let info = meta.get(CLIENT_INFO).map(Members::of).transpose().map_err(|_| wrong(CLIENT_INFO))?;
         let text = |name| {
             let text = info.as_ref().and_then(|info| info.get(name)).and_then(string);
             text.map(|text| cut(&text).into()).unwrap_or_default()
         };
-        let log_level = meta.get(LOG_LEVEL_KEY).map(|level| read_level(Some(level))).transpose()?;
+        let log_level = meta.get(LOG_LEVEL).map(|level| read_level(Some(level))).transpose()?;
         let client = ClientInfo { name: text("name"), version: text("version"), capabilities };
         Ok(Envelope { params, version, client, log_level })
     }
@@ -77,7 +71,7 @@ impl<'a> Envelope<'a> {
 /// The `_meta` of every result.
 pub(crate) fn result_meta(info: &Implementation) -> String {
     let mut meta = Vec::new();
-    Object::new(&mut meta).field(SERVER_KEY, |out| info.write(out));
+    Object::new(&mut meta).field(SERVER_INFO, |out| info.write(out));
     String::from_utf8(meta).unwrap_or_default()
 }
 
@@ -202,7 +196,7 @@ impl Dispatch {
         result.str("resultType", "complete");
         result.field("_meta", |out| {
             let mut meta = Object::new(out);
-            meta.field(SERVER_KEY, |out| self.info.write(out));
+            meta.field(SERVER_INFO, |out| self.info.write(out));
             write_subscription(&mut meta, id);
         });
     }
