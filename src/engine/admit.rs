@@ -5,6 +5,7 @@
 use uuid::Uuid;
 
 use super::ids::{Whose, owner_hint, read_id};
+use super::negotiate::Version;
 use super::peers::Share;
 use super::routes::{self, Route};
 use super::sse::STREAM_FIELDS;
@@ -12,6 +13,7 @@ use super::{Connection, Engine, Open};
 use crate::Now;
 use crate::http::conn::{Answer, Reply};
 use crate::http::head::{Framing, Head};
+use crate::jsonrpc::Error;
 use crate::slab::Key;
 use crate::sse;
 
@@ -41,7 +43,12 @@ impl Engine {
         };
         let Some(reason) = refusal else { return Ok(session) };
         let answer = self.busy(&reason);
-        Err(if route == Route::McpPost { routes::as_error(answer) } else { answer })
+        Err(match (route, Version::of(head)) {
+            // The body is not read, so the field alone has to say of which revision this is.
+            (Route::McpPost, Version::Modern(_)) => routes::as_error_of(Error::INTERNAL_ERROR, answer),
+            (Route::McpPost, _) => routes::as_error(answer),
+            _ => answer,
+        })
     }
 
     /// What is said where there is no room, and counted.

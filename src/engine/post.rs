@@ -52,20 +52,8 @@ pub(super) struct Post {
 impl Post {
     /// Before its requests are counted.
     pub(super) fn new(session: Key, parcel: &Parcel<'_>, accepted: Accepted) -> Post {
-        Post {
-            session,
-            open: 0,
-            replies: Vec::new(),
-            json: accepted.json,
-            sse: accepted.events,
-            batch: parcel.batch,
-            initializes: parcel.session.is_none(),
-            alone: false,
-            status: 200,
-            failed: false,
-            session_over: false,
-            stream: None,
-        }
+        let (batch, initializes) = (parcel.batch, parcel.session.is_none());
+        Post { batch, initializes, open: 0, alone: false, ..Post::alone(session, accepted) }
     }
 
     /// One request without a session.
@@ -212,8 +200,10 @@ impl Engine {
         if !entry.post.as_ref().is_some_and(|post| done(post)) {
             return;
         }
-        let json =
-            entry.post.as_ref().is_some_and(|post| post.json && !(post.sse && post.replies.is_empty()));
+        // What has a status of its own has to be told by it, in whatever form.
+        let is_json =
+            |post: &Post| (post.json && !(post.sse && post.replies.is_empty())) || post.status != 200;
+        let json = entry.post.as_ref().is_some_and(|post| is_json(post));
         let over = entry.post.as_ref().is_some_and(|post| post.session_over && post.replies.is_empty());
         if !json && !over {
             self.upgrade(now, conn);
@@ -250,32 +240,27 @@ impl Engine {
         let open = self.sessions.get(post.session);
         let id = open.map(|open| id_text(&self.settings.node_id, open.session.id, &mut room));
         let id = id.filter(|_| post.names_session());
-        let Some(entry) = self.conns.get_mut(conn) else { return };
-        let mut body = Vec::new();
-        let (status, id) = match post.replies.as_slice() {
+        let mut array = Vec::new();
+        let (status, body, named) = match post.replies.as_slice() {
             [] => {
-                body = refusal(404, NO_SESSION, "Session not found").body;
-                (404, None)
+                array = refusal(404, NO_SESSION, "Session not found").body;
+                (404, &array, false)
             }
-            [one] if !post.batch => {
-                let busy = (post.status == 503).then_some(("Retry-After", "1"));
-                let headers = id.map(|id| ("Mcp-Session-Id", id)).or(busy);
-                let headers = headers.as_slice();
-                let response = Response { status: post.status, headers, content_type: Some(JSON), body: one };
-                return entry.http.respond(now, &mut self.shared, &response);
-            }
+            [one] if !post.batch => (post.status, one, true),
             several => {
-                let mut array = jsonrpc::Array::new(&mut body);
+                let mut items = jsonrpc::Array::new(&mut array);
                 several.iter().for_each(|text| {
-                    array.item(|out| out.extend_from_slice(text));
+                    items.item(|out| out.extend_from_slice(text));
                 });
-                array.end();
-                (200, id)
+                items.end();
+                (200, &array, true)
             }
         };
-        let headers = id.map(|id| [("Mcp-Session-Id", id)]);
-        let headers = headers.as_ref().map_or(&[][..], |headers| headers);
-        let response = Response { status, headers, content_type: Some(JSON), body: &body };
-        entry.http.respond(now, &mut self.shared, &response);
+        let busy = (status == 503).then_some(("Retry-After", "1"));
+        let header = id.filter(|_| named).map(|id| ("Mcp-Session-Id", id)).or(busy);
+        let response = Response { status, headers: header.as_slice(), content_type: Some(JSON), body };
+        if let Some(entry) = self.conns.get_mut(conn) {
+            entry.http.respond(now, &mut self.shared, &response);
+        }
     }
 }

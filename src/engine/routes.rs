@@ -135,8 +135,12 @@ pub(crate) fn refusal(status: u16, code: i64, text: impl Into<Cow<'static, str>>
 
 /// The same refusal with its sentence in a JSON-RPC error.
 pub(crate) fn as_error(answer: Answer) -> Answer {
+    as_error_of(-32000, answer)
+}
+
+pub(crate) fn as_error_of(code: i64, answer: Answer) -> Answer {
     let text = String::from_utf8_lossy(&answer.body).into_owned();
-    Answer { headers: answer.headers, ..refusal(answer.status, -32000, text) }
+    Answer { headers: answer.headers, ..refusal(answer.status, code, text) }
 }
 
 fn message<'a>(head: &Head<'a>) -> Result<Route<'a>, Answer> {

@@ -33,7 +33,7 @@ use crate::jsonrpc::{self, Error, Message};
 use crate::mcp::{CallKey, Revision, Session, SessionKey};
 use crate::slab::Key;
 use crate::sse;
-use crate::timers::{Link, Nanos};
+use crate::timers::Nanos;
 
 /// What transports say where JSON-RPC has no code of its own: `-32000` as all SDKs have it.
 pub(super) const REFUSED: i64 = -32000;
@@ -209,14 +209,8 @@ impl Engine {
         let peer = self.conns.get(conn).map(|conn| conn.peer.clone()).unwrap_or_default();
         self.peers.add(&peer, Share::Session, &self.shared.limits);
         let session = Session::new(id, peer.principal.clone());
-        let key = self.sessions.insert(Open {
-            session,
-            conn: None,
-            calls: None,
-            calls_count: 0,
-            life: Some(Box::new(Life { peer, used: now.mono, replay: Replay::default() })),
-            timer: Link::default(),
-        });
+        let life = Box::new(Life { peer, used: now.mono, replay: Replay::default() });
+        let key = self.sessions.insert(Open::new(session, None, Some(life)));
         self.by_id.insert(id, key.index());
         self.stats.sessions_opened += 1;
         if let Some(open) = self.sessions.get_mut(key) {
@@ -312,7 +306,8 @@ impl Engine {
         if matches!(version, Version::Modern(_)) || head.header("mcp-session-id").is_none() {
             // Clients take exactly this for "there is no such stream", and go on without.
             let text = "Method not allowed: a stream belongs to a session; send its Mcp-Session-Id";
-            return Err(refusal(405, REFUSED, text).header("Allow", "POST, DELETE"));
+            let allow = if matches!(version, Version::Modern(_)) { "POST" } else { "POST, DELETE" };
+            return Err(refusal(405, REFUSED, text).header("Allow", allow));
         }
         let session = self.session_of(conn, head, &version)?;
         if !Accepted::of(head).events {

@@ -301,3 +301,34 @@ fn what_is_kept_for_a_request_counts_and_goes_with_its_connection() {
     assert!(world.stats().buffered_bytes <= 64 << 10);
     world.quiesce();
 }
+
+#[test]
+fn a_status_of_its_own_is_told_in_whatever_form() {
+    let mut world = World::new(demo::streaming(demo::server()));
+    let events_only = |request: crate::clients::Request| request.header("Accept", "text/event-stream");
+    let response = events_only(request(1, "ping", json!({}))).response(&mut world);
+    assert_eq!((response.status, &response.messages()[0]["error"]["code"]), (404, &json!(-32601)));
+    let lacking = events_only(call(1, "ask", json!({})).capabilities(json!({})));
+    assert_eq!(lacking.response(&mut world).status, 400);
+    // What has none comes as it was asked for.
+    let response = events_only(call(1, "nothing", json!({}))).response(&mut world);
+    assert_eq!(response.header("Content-Type"), Some("text/event-stream"));
+}
+
+#[test]
+fn no_room_is_told_in_the_words_of_the_revision() {
+    let limits = Limits { buffered_bytes_max: 64 << 10, body_bytes_max: 40 << 10, ..Limits::DEFAULT };
+    let limits =
+        Limits { message_bytes_max: 30 << 10, page_bytes_max: 4 << 10, output_bytes_max: 60 << 10, ..limits };
+    let mut world = World::new(demo::server().limits(limits));
+    let half = world.connect();
+    let text = call(1, "echo", json!({"text": "x".repeat(38 << 10)})).text();
+    world.send(half, &text[..text.len() - 1]);
+    for (version, code) in [(crate::clients::VERSION, -32603), ("2025-11-25", -32000)] {
+        let response =
+            call(2, "echo", json!({"text": "x".repeat(38 << 10)})).header("MCP-Protocol-Version", version);
+        let response = response.response(&mut world);
+        assert_eq!((response.status, response.header("Retry-After")), (503, Some("1")));
+        assert_eq!(response.messages()[0]["error"]["code"], code, "{version}");
+    }
+}
