@@ -479,7 +479,7 @@ pub(crate) fn fault_of_field(line: &[u8]) -> Option<&'static str> {
 
 /// For unit tests: the head of a GET with these field lines.
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
+#[allow(clippy::unwrap_used, reason = "unit tests alone call this, with heads that are right")]
 pub(crate) fn with_fields<T>(lines: &str, read: impl FnOnce(&Head<'_>) -> T) -> T {
     let limits = Limits::DEFAULT;
     let text = format!("GET / HTTP/1.1\r\nHost: a\r\n{lines}\r\n");
