@@ -220,11 +220,11 @@ impl Binary {
     }
 }
 
-/// What README "Memory" states, in KiB: peers' data, entries of connections and sessions, buffers kept for reuse; and a
-/// twentieth, because memory comes in pages.
+/// What README "Memory" states, in KiB: peers' data, entries of connections and sessions, buffers kept for reuse; and an
+/// eighth, because memory comes in pages, and buffers that grow leave holes behind that nothing else fits in.
 pub(crate) fn stated_kib(limits: &mcp_rill::Limits, connections: usize, sessions: usize) -> u64 {
     let entries = (connections + sessions) as f64 * 0.3;
-    ((limits.buffered_bytes_max >> 10) as u64 + entries as u64 + REUSED_KIB) * 21 / 20
+    ((limits.buffered_bytes_max >> 10) as u64 + entries as u64 + REUSED_KIB) * 9 / 8
 }
 
 /// Buffers kept for reuse, and the one for reading.

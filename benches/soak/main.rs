@@ -61,7 +61,7 @@ mod parts {
     const PART_TIME_MAX: Duration = Duration::from_secs(300);
 
     const ALLOCATOR: [(&str, &str); 3] =
-        [("MALLOC_ARENA_MAX", "1"), ("MALLOC_MMAP_THRESHOLD_", "65536"), ("MALLOC_TRIM_THRESHOLD_", "65536")];
+        [("MALLOC_ARENA_MAX", "1"), ("MALLOC_MMAP_THRESHOLD_", "32768"), ("MALLOC_TRIM_THRESHOLD_", "65536")];
 
     /// How much of everything.
     #[derive(Clone, Copy)]
