@@ -75,8 +75,10 @@ limits! {
     /// Bytes of all peers together: bodies being received, output not yet taken, kept calls, where a hook authorizes the
     /// heads of what is open, and events kept for lost streams. Those are dropped first. When the rest has spent it, new
     /// bodies and sessions get 503 with `Retry-After`, unless over half of it is kept for calls and subscriptions: then the
-    /// session with the most is ended instead. If output or calls take it further, the connection that holds most is closed,
-    /// or its unfinished request gets 503, or such a session is ended. This is the worst case for peers' data.
+    /// session with the most is ended instead; or unless some peer dawdles, with half a request for more than `body_timeout`
+    /// or with output that it takes little by little for more than `write_timeout`: then the one that holds most loses it. If
+    /// output or calls take it further, the connection that holds most is closed, or its unfinished request gets 503, or such
+    /// a session is ended. This is the worst case for peers' data.
     buffered_bytes_max: usize = 64 << 20;
     /// Open connections. At the cap the connection idle longest between two requests is closed; if none is idle,
     /// new ones wait in the kernel's backlog. About 0.3 KiB each. At most [`CONNECTIONS_CAP`].
@@ -154,10 +156,10 @@ limits! {
     turn_bytes_max: usize = 64 << 10;
     /// From the first byte of a request (or the accept) to the end of its head; then 408 and close.
     head_timeout: Duration = Duration::from_secs(10);
-    /// From the end of the head to the end of the body, stretched by what `body_rate_min` allows, and between two parts
-    /// of the body; then 408 and close.
+    /// From the end of the head to the end of the body; then 408 and close. Each byte that comes puts the end off by what
+    /// `body_rate_min` gives for it, but never to later than this long from now: what came fast earns no long wait.
     body_timeout: Duration = Duration::from_secs(30);
-    /// Bytes per second a body must keep up beyond `body_timeout`; slower ones get 408 and close.
+    /// Bytes per second a body must keep up once `body_timeout` has passed; slower ones get 408 and close.
     body_rate_min: usize = 1 << 10;
     /// A peer that takes none of its queued output for this long is closed.
     write_timeout: Duration = Duration::from_secs(30);

@@ -182,6 +182,23 @@ impl Listening {
         self.listeners.iter().filter_map(Listener::path)
     }
 
+    /// The sockets that are listened on, in the order in which they were bound, to set what the system lets be set. Above
+    /// all a longer backlog, by another `listen(2)`: it is 128, and of a larger crowd that comes all at once some wait a
+    /// second or more for their system to try again. Only on Unix.
+    ///
+    /// ```
+    /// # use std::{io, os::fd::BorrowedFd};
+    /// # fn f(server: &mcp_rill::net::Listening, listen: fn(BorrowedFd<'_>, i32) -> io::Result<()>) -> io::Result<()> {
+    /// for socket in server.listeners() {
+    ///     listen(socket, 4096)?; // of the crate rustix, say
+    /// }
+    /// # Ok(()) }
+    /// ```
+    #[cfg(unix)]
+    pub fn listeners(&self) -> impl Iterator<Item = std::os::fd::BorrowedFd<'_>> {
+        self.listeners.iter().map(std::os::fd::AsFd::as_fd)
+    }
+
     /// A hold on the server for other threads.
     pub fn handle(&self) -> Handle {
         self.engine.handle()
@@ -460,6 +477,7 @@ impl std::fmt::Debug for Listening {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::{BufRead, BufReader};
     use std::net::{Shutdown, TcpStream as Client};
 
     fn listening() -> (Listening, SocketAddr) {
@@ -480,6 +498,41 @@ mod tests {
         }
         let stats = listening.stats();
         assert_eq!((stats.connections_opened, stats.sessions_opened, stats.connections), (1, 1, 0));
+    }
+
+    #[test]
+    fn interrupted_calls_are_made_again() {
+        let server = Server::new("test", "1").tool("big", "Give much", |(), _| "x".repeat(1 << 20));
+        let mut listening = server.listen("127.0.0.1:0").unwrap();
+        let address = listening.local_addrs().next().unwrap();
+        let handle = listening.handle();
+        let client = thread::spawn(move || {
+            let tell = |text: String| {
+                let mut client = Client::connect(address).unwrap();
+                client.write_all(text.as_bytes()).unwrap();
+                client
+            };
+            let mut stream =
+                BufReader::new(tell(format!("GET /sse HTTP/1.1\r\nHost: {address}\r\n\r\n"))).lines();
+            let mut until = |begins: &str| {
+                stream.find_map(|line| line.unwrap().strip_prefix(begins).map(str::to_owned)).unwrap()
+            };
+            let endpoint = until("data: ");
+            let body = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"big"}}"#;
+            let head =
+                format!("POST {endpoint} HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json");
+            let _post = tell(format!("{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len()));
+            let reply = until("data: ");
+            handle.shutdown(Duration::ZERO);
+            reply
+        });
+        stream::faults::INTERRUPTED.set(Some(0));
+        while !listening.is_finished() {
+            listening.poll(None).unwrap();
+        }
+        let interrupted = stream::faults::INTERRUPTED.take().unwrap();
+        let reply = client.join().unwrap();
+        assert!(reply.contains(&"x".repeat(1 << 20)) && interrupted >= 4, "{interrupted}");
     }
 
     #[test]

@@ -24,6 +24,11 @@ impl Key {
         self.index
     }
 
+    /// No other entry of the slab ever had or will have it.
+    pub(crate) fn serial(self) -> u64 {
+        self.serial.get()
+    }
+
     /// The slot number and the low bits of the serial in 32 bits, for event queues that carry one word.
     pub fn token(self) -> u32 {
         (self.serial.get() as u32) << TOKEN_INDEX_BITS | self.index

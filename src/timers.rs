@@ -27,8 +27,8 @@ pub struct Now {
     pub unix: Duration,
 }
 
-/// A moment of [`Now::mono`] in half the room of a [`Duration`]: 584 years of it, and a connection keeps three.
-#[derive(Clone, Copy, Debug)]
+/// A moment of [`Now::mono`] in half the room of a [`Duration`]: 584 years of it, and a connection keeps four.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Nanos(u64);
 
 impl Nanos {
@@ -38,6 +38,10 @@ impl Nanos {
 
     pub(crate) fn duration(self) -> Duration {
         Duration::from_nanos(self.0)
+    }
+
+    pub(crate) fn later(self, wait: Duration) -> Nanos {
+        Nanos(self.0.saturating_add(u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX)))
     }
 
     /// The end of a wait that began at this moment.

@@ -24,6 +24,9 @@ const TESTED: &[(&str, Tests)] = &[
             the_largest_backlog_pays_for_queued_output,
             the_budget_holds_against_clients_that_do_not_read_their_responses,
             bodies_that_fill_the_budget_cost_no_others_their_streams,
+            bodies_that_drip_make_room,
+            output_that_is_taken_drop_by_drop_makes_room,
+            what_is_sent_behind_a_request_that_waits_makes_room,
         ],
     ),
     (
@@ -46,7 +49,7 @@ const TESTED: &[(&str, Tests)] = &[
     ("target_bytes_max", &[a_longer_target_gets_414]),
     ("head_bytes_max", &[a_longer_head_gets_431]),
     ("headers_max", &[one_header_more_gets_431]),
-    ("body_bytes_max", &[a_longer_body_gets_413]),
+    ("body_bytes_max", &[a_longer_body_gets_413, a_body_past_all_limits_costs_nobody_anything]),
     ("chunk_extension_bytes_max", &[longer_chunk_extensions_get_400]),
     ("trailer_bytes_max", &[a_longer_trailer_section_gets_400]),
     ("json_depth_max", &[deeper_json_is_a_parse_error]),
@@ -317,6 +320,87 @@ fn bodies_that_fill_the_budget_cost_no_others_their_streams() {
     assert!(!world.ended(slow[1]));
     assert_eq!(world.call(&stream, sock, &ping(1))["id"], 1);
     assert_eq!((world.stats().slow_readers, world.stats().refused), (0, 2));
+    world.quiesce();
+}
+
+#[test]
+fn bodies_that_drip_make_room() {
+    let mut world = world(|limits| (limits.body_timeout, limits.body_rate_min) = (TEN, 1));
+    let (stream, sock) = (world.open_sse(), world.connect());
+    let max = world.engine.limits().buffered_bytes_max;
+    // All of it but a little at once, and then a byte whenever it must be: each deadline is kept for hours.
+    let slow: Vec<Sock> = [max / 2 + 1000, max / 2 - 1000]
+        .map(|share| {
+            let slow = world.connect();
+            let length = share - 10 - post_head(&stream.endpoint, 30_000).len();
+            world.send(slow, post_head(&stream.endpoint, length) + &"x".repeat(length - 3));
+            slow
+        })
+        .to_vec();
+    world.advance(TEN - MS);
+    slow.iter().for_each(|slow| world.send(*slow, "x"));
+    assert_busy(&world.post(sock, &stream.endpoint, &padded_ping(1000)), "buffered_bytes_max");
+    world.advance(MS);
+    // The one that holds most makes room, and nobody else pays.
+    assert_eq!(world.post(sock, &stream.endpoint, &padded_ping(1000)).status, 202);
+    assert_busy(&refused(&mut world, slow[0]), "");
+    assert!(!world.ended(slow[1]));
+    assert_eq!((world.frames(&stream).len(), world.stats().slow_readers), (1, 0));
+    world.quiesce();
+}
+
+#[test]
+fn output_that_is_taken_drop_by_drop_makes_room() {
+    let mut world = world(|limits| limits.write_timeout = TEN);
+    let (stream, sock) = (world.open_sse(), world.connect());
+    let slow = [world.open_sse(), world.open_sse()];
+    for (slow, bytes) in slow.iter().zip([14_000, 13_000]) {
+        world.reads_only(slow.sock, 0);
+        assert_eq!(world.post(sock, &slow.endpoint, &framed(bytes)).status, 202);
+    }
+    let body = padded_ping(30_000);
+    world.advance(TEN - MS);
+    slow.iter().for_each(|slow| world.reads_only(slow.sock, 1));
+    assert_busy(&world.post(sock, &stream.endpoint, &body), "buffered_bytes_max");
+    world.advance(MS);
+    assert_eq!(world.post(sock, &stream.endpoint, &body).status, 202);
+    assert!(world.closed(slow[0].sock) && !world.closed(slow[1].sock));
+    assert_eq!((world.frames(&stream).len(), world.stats().slow_readers), (1, 1));
+    // Having taken all, a peer begins anew.
+    world.reads_all(slow[1].sock);
+    world.reads_only(slow[1].sock, 0);
+    assert_eq!(world.post(sock, &slow[1].endpoint, &framed(14_000)).status, 202);
+    world.advance(TEN - MS);
+    assert_busy(&world.post(sock, &stream.endpoint, &padded_ping(39_000)), "buffered_bytes_max");
+    assert!(!world.closed(slow[1].sock));
+    world.quiesce();
+}
+
+#[test]
+fn what_is_sent_behind_a_request_that_waits_makes_room() {
+    let mut world = world(|limits| limits.write_timeout = TEN);
+    let (stream, sock) = (world.open_sse(), world.connect());
+    let listens: Vec<Sock> = (0..2).map(|_| world.connect()).collect();
+    let meta = r#"{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}"#;
+    let body = request(
+        1,
+        "subscriptions/listen",
+        &format!(r#"{{"_meta":{meta},"notifications":{{"toolsListChanged":true}}}}"#),
+    );
+    let fields =
+        "POST /mcp HTTP/1.1\r\nMCP-Protocol-Version: 2026-07-28\r\nMcp-Method: subscriptions/listen\r\n";
+    for (listen, bytes) in listens.iter().zip([20_000, 19_000]) {
+        world.send(*listen, mcp_post(None, &body).replace("POST /mcp HTTP/1.1\r\n", fields));
+        assert!(world.take_text(*listen).contains("acknowledged"));
+        world.send(*listen, "x".repeat(bytes));
+    }
+    let body = padded_ping(39_000);
+    world.advance(TEN - MS);
+    assert_busy(&world.post(sock, &stream.endpoint, &body), "buffered_bytes_max");
+    world.advance(MS);
+    assert_eq!(world.post(sock, &stream.endpoint, &body).status, 202);
+    assert!(world.closed(listens[0]) && !world.closed(listens[1]));
+    assert_eq!(world.frames(&stream).len(), 1);
     world.quiesce();
 }
 
@@ -937,9 +1021,13 @@ fn a_body_that_keeps_the_rate_may_take_longer() {
         world.advance(Duration::from_secs(1));
     }
     assert!(!world.ended(sock));
-    // 99 do not.
-    world.send(sock, [b'x'; 99]);
-    assert_closes_after(&mut world, sock, TEN);
+    // 67 do not: each step brings it nearer by ten milliseconds, of the nine seconds that are left.
+    for _ in 0..800 {
+        world.send(sock, [b'x'; 2]);
+        assert!(!world.ended(sock));
+        world.advance(MS * 30);
+    }
+    assert_closes_after(&mut world, sock, MS * 1000);
     assert_eq!(refused(&mut world, sock).status, 408);
     world.quiesce();
 }
@@ -954,6 +1042,38 @@ fn a_body_that_came_fast_earns_no_long_silence() {
     assert_closes_after(&mut world, sock, TEN);
     assert_eq!(refused(&mut world, sock).status, 408);
     assert!(world.stats().buffered_bytes < 1000);
+    // Nor does it earn a drip.
+    let drip = world.connect();
+    world.send(drip, post_head(&stream.endpoint, 30_001));
+    world.send(drip, [b'x'; 29_000]);
+    for _ in 0..11 {
+        assert!(!world.ended(drip));
+        world.advance(Duration::from_secs(1) - MS);
+        world.send(drip, "x");
+    }
+    assert_eq!(refused(&mut world, drip).status, 408);
+    world.quiesce();
+}
+
+/// What can never be taken makes nobody give way.
+#[test]
+fn a_body_past_all_limits_costs_nobody_anything() {
+    let mut world = world(|limits| limits.write_timeout = TEN);
+    let (stream, slow, sock) = (world.open_sse(), world.open_sse(), world.connect());
+    world.reads_only(slow.sock, 0);
+    assert_eq!(world.post(sock, &slow.endpoint, &framed(20_000)).status, 202);
+    for n in 0..9 {
+        world.advance(TEN - MS);
+        world.reads_only(slow.sock, 1);
+        // A stranger's session, and one that is his.
+        let endpoint = if n % 2 == 0 { "/messages?sessionId=x" } else { &stream.endpoint };
+        let (liar, length) = (world.connect(), 70_000_usize << (4 * n));
+        world.send(liar, post_head(endpoint, length));
+        let status = refused(&mut world, liar).status;
+        assert_eq!(status, if n % 2 == 0 { 400 } else { 413 }, "{length}");
+        world.reset(liar);
+    }
+    assert!(!world.closed(slow.sock) && world.stats().busy == 0);
     world.quiesce();
 }
 

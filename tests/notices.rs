@@ -64,6 +64,13 @@ fn turn(world: &mut World) {
     world.advance(Duration::from_millis(1));
 }
 
+/// A single turn of the loop; says whether it wants another one at once.
+fn step(world: &mut World) -> bool {
+    world.jump(world.now.mono);
+    world.run();
+    world.deadline().is_some_and(|due| due <= world.now.mono)
+}
+
 /// The URIs and lists that the client was told of since the last look.
 fn told(world: &mut World, client: &Client) -> Vec<String> {
     let frames = client.hear(world);
@@ -481,6 +488,47 @@ fn a_blocking_tool_can_be_added_and_one_that_finds_no_room_is_dropped_without_a_
     assert!(heard.iter().any(|frame| frame["id"] == 7 && frame["result"]["isError"] == true), "{heard:?}");
     client.tell(&mut world, &call(8, "slow", "{}"));
     assert_eq!(text(&one(pool.heard(&mut world, &client, 1))), "slow");
+}
+
+#[test]
+fn a_burst_of_logs_costs_nobody_that_reads_a_thing() {
+    const CLIENTS: usize = 16;
+    let limits = Limits {
+        buffered_bytes_max: 64 << 10,
+        output_bytes_max: 60 << 10,
+        message_bytes_max: 30 << 10,
+        page_bytes_max: 4 << 10,
+        body_bytes_max: 40 << 10,
+        ..Limits::DEFAULT
+    };
+    let mut world = World::new(server().limits(limits));
+    let clients: Vec<Client> = (0..CLIENTS).map(|_| Client::new(&mut world, "2025-11-25", ALL)).collect();
+    let handle = world.engine.handle();
+    // All at once it would be four times what the server may hold, so nobody could be told apart from a slow reader.
+    (0..16).for_each(|n| handle.log(Level::Error, format!("{n:02} {}", "x".repeat(1000))));
+    handle.tools_changed();
+    let mut turns = 0;
+    while step(&mut world) {
+        turns += 1;
+    }
+    assert!(turns > 4, "{turns}");
+    for client in &clients {
+        let frames = client.hear(&mut world);
+        let numbers: Vec<usize> = logged(&frames).iter().map(|log| log[..2].parse().unwrap()).collect();
+        assert_eq!(numbers, (0..16).collect::<Vec<_>>());
+        assert_eq!(frames.last().unwrap()["method"], "notifications/tools/list_changed");
+    }
+    assert_eq!((world.stats().slow_readers, world.stats().logs_dropped), (0, 0));
+    // What is said meanwhile comes after it, and a result after its own logs.
+    (0..8).for_each(|n| handle.log(Level::Error, format!("{n:02} {}", "x".repeat(1000))));
+    assert!(step(&mut world));
+    handle.log(Level::Error, "99 the last");
+    handle.remove_resource("res:///one").unwrap();
+    while step(&mut world) {}
+    let frames = clients[3].hear(&mut world);
+    let numbers: Vec<usize> = logged(&frames).iter().map(|log| log[..2].parse().unwrap()).collect();
+    assert_eq!(numbers, [0, 1, 2, 3, 4, 5, 6, 7, 99]);
+    assert_eq!(frames.last().unwrap()["method"], "notifications/resources/list_changed");
 }
 
 #[test]

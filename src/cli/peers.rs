@@ -1,6 +1,6 @@
-//! What the system is told, and asked, about each new connection.
+//! What the system is told, and asked, about connections.
 //!
-//! *Scope:* dead TCP peers, and who is behind a Unix socket. *Not in scope:* what peers may do once they are in.
+//! *Scope:* how many may wait to be accepted, dead TCP peers, and who is behind a Unix socket. *Not in scope:* what peers may do once they are in.
 
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -9,6 +9,21 @@ use std::time::Duration;
 use mcp_rill::{Peer, Principal};
 
 use super::Failure;
+
+/// Connections that may wait to be accepted; the system has a bound of its own (`net.core.somaxconn`).
+#[cfg(target_os = "linux")]
+const BACKLOG: i32 = 4096;
+
+/// Lets more connections wait than the standard library does: of a crowd that comes all at once, after a restart for
+/// example, those that find no place come back only after a second or more.
+#[cfg(target_os = "linux")]
+pub(super) fn expect_crowds(listener: BorrowedFd<'_>) {
+    // Without it they have to try again.
+    let _ = rustix::net::listen(listener, BACKLOG);
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn expect_crowds(_: BorrowedFd<'_>) {}
 
 /// How new connections are looked at.
 #[derive(Debug, Default)]
@@ -77,6 +92,20 @@ mod tests {
 
     const TCP: Peer = Peer { address: None, loopback: true, unix: false, principal: None };
     const UNIX: Peer = Peer { unix: true, ..TCP };
+
+    #[test]
+    fn a_crowd_finds_a_place() {
+        let allowed = std::fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap();
+        let crowd = allowed.trim().parse::<usize>().unwrap().min(300);
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        expect_crowds(listener.as_fd());
+        let address = listener.local_addr().unwrap();
+        // Nobody accepts: whoever finds no place waits for as long as this, or for ever.
+        let patience = Duration::from_secs(20);
+        let all: Vec<TcpStream> =
+            (0..crowd).map(|_| TcpStream::connect_timeout(&address, patience).unwrap()).collect();
+        assert_eq!(all.len(), crowd);
+    }
 
     #[test]
     fn a_tcp_peer_gets_the_user_timeout() {

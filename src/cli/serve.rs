@@ -11,7 +11,7 @@ use signal_hook::iterator::Signals;
 
 use super::args::Serve;
 use super::tokens::TokenFile;
-use super::{Failure, demo, print, secrets};
+use super::{Failure, demo, peers, print, secrets};
 
 /// Serves until SIGINT or SIGTERM.
 pub(super) fn serve(options: Serve) -> Result<(), Failure> {
@@ -37,6 +37,7 @@ pub(super) fn serve(options: Serve) -> Result<(), Failure> {
     let Some(mut listening) = listening else {
         return Err(Failure("there is no address to listen on".to_owned()));
     };
+    listening.listeners().for_each(peers::expect_crowds);
     listening.on_accept(move |socket, peer| admission.look(socket, peer, user_timeout));
     let guarded = tokens.is_some();
     heed_signals(listening.handle(), grace, tokens)?;

@@ -26,20 +26,23 @@ impl Engine {
         head: &Head<'_>,
         route: Route<'_>,
     ) -> Result<Option<Key>, Answer> {
-        // Before the session is looked up: it may be the one that gives way.
-        match route {
-            Route::StreamHead | Route::McpGet | Route::McpDelete => {}
-            Route::Stream { .. } => self.make_room(1),
-            Route::McpPost | Route::Message { .. } => self.make_room(body_bytes(head)),
-        }
-        let session = match route {
-            Route::Message { session } => Some(self.find_stream_session(conn, session)?),
-            _ => None,
+        let bytes = match route {
+            Route::StreamHead | Route::McpGet | Route::McpDelete => 0,
+            Route::Stream { .. } => 1,
+            // One that will never be read makes nobody give way: it gets 413 next.
+            Route::McpPost | Route::Message { .. } => Some(body_bytes(head))
+                .filter(|bytes| *bytes <= self.shared.limits.body_bytes_max)
+                .unwrap_or(0),
         };
+        let mut session = self.stream_session_of(conn, route)?;
+        if self.make_room(bytes) {
+            // It may be the one that gave way.
+            session = self.stream_session_of(conn, route)?;
+        }
         let refusal = match route {
             Route::StreamHead | Route::McpGet | Route::McpDelete => None,
             Route::Stream { .. } => self.no_room_for_session(conn),
-            Route::McpPost | Route::Message { .. } => self.no_room_for_body(head),
+            Route::McpPost | Route::Message { .. } => self.no_room_for(bytes),
         };
         let Some(reason) = refusal else { return Ok(session) };
         let answer = self.busy(&reason);
@@ -49,6 +52,14 @@ impl Engine {
             (Route::McpPost, _) => routes::as_error(answer),
             _ => answer,
         })
+    }
+
+    /// The session of HTTP+SSE that the request is for.
+    fn stream_session_of(&self, conn: Key, route: Route<'_>) -> Result<Option<Key>, Answer> {
+        match route {
+            Route::Message { session } => self.find_stream_session(conn, session).map(Some),
+            _ => Ok(None),
+        }
     }
 
     /// What is said where there is no room, and counted.
@@ -79,9 +90,9 @@ impl Engine {
         }
     }
 
-    fn no_room_for_body(&self, head: &Head<'_>) -> Option<String> {
+    fn no_room_for(&self, bytes: usize) -> Option<String> {
         let spent = self.firm_bytes();
-        (spent.saturating_add(body_bytes(head)) > self.shared.limits.buffered_bytes_max)
+        (spent.saturating_add(bytes) > self.shared.limits.buffered_bytes_max)
             .then(|| format!("{spent} bytes are buffered (limit buffered_bytes_max)"))
     }
 

@@ -5,7 +5,8 @@
 //!
 //! ```text
 //!  connections at the cap ──▶ the one idle longest is closed
-//!  no room for a new body, and over half of the budget kept for calls ──▶ the session with most is ended
+//!  no room for a new body ─┬─▶ over half of the budget is kept for calls: the session with most is ended
+//!                          └─▶ peers that dawdle: the connection that holds most of them gives it up
 //!  bytes over the budget ─┬─▶ what is kept for clients that may come back is dropped, first that of the session with most
 //!                         ├─▶ the connection that holds most gives it up: half a request with 503, output by closing
 //!                         └─▶ a session's calls hold more than that: the session is ended
@@ -84,13 +85,7 @@ impl Engine {
                 return;
             }
             let Some((1.., key)) = largest else { return };
-            let Some(conn) = self.conns.get_mut(key) else { return };
-            let backlog_bytes = conn.http.outgoing().len();
-            if conn.http.shed(self.now, &mut self.shared) {
-                self.tell_slow_reader(key, backlog_bytes);
-            }
-            self.report_refusals(key);
-            self.enqueue(key);
+            self.shed(key);
             // The rest is held for calls, and freed when their sessions are taken out: closing more would not help now.
             if self.shared.pool.used() <= self.shared.limits.buffered_bytes_max {
                 return;
@@ -98,17 +93,42 @@ impl Engine {
         }
     }
 
-    /// Makes room for that many bytes more, as far as it is taken by what is kept for calls and subscriptions: that may
-    /// stay for minutes, or for ever, and gives way while it is more than half of the budget. Bodies and output go by
-    /// themselves, so they are waited for.
-    pub(super) fn make_room(&mut self, bytes: usize) {
+    /// Makes room for that many bytes more, if there is none. What is kept for calls and subscriptions may stay for
+    /// minutes, or for ever, and gives way while it is more than half of the budget. Bodies and output go by themselves, so
+    /// they are waited for, unless it is a peer's fault that they stay: a few that drip could hold all of it.
+    /// Says whether somebody had to.
+    pub(super) fn make_room(&mut self, bytes: usize) -> bool {
         let max = self.shared.limits.buffered_bytes_max;
-        while self.firm_bytes().saturating_add(bytes) > max && self.service.held_bytes() > max / 2 {
-            let largest = self.service.largest();
-            if !largest.is_some_and(|(_, session)| self.shed_session(session.0)) {
-                return;
+        let mut made = false;
+        while self.firm_bytes().saturating_add(bytes) > max {
+            let kept = (self.service.held_bytes() > max / 2).then(|| self.service.largest()).flatten();
+            if !kept.is_some_and(|(_, session)| self.shed_session(session.0)) && !self.shed_overdue() {
+                break;
             }
+            made = true;
         }
+        made
+    }
+
+    /// Has the connection give up what it holds that holds most of those that are overdue. Says whether there was one.
+    fn shed_overdue(&mut self) -> bool {
+        let (now, limits) = (self.now, &self.shared.limits);
+        let open = self.conns.iter().filter(|(_, conn)| !conn.closing && conn.http.is_overdue(now, limits));
+        let largest = open.map(|(key, conn)| (conn.http.held(), key)).max();
+        let Some((_, key)) = largest else { return false };
+        self.shed(key);
+        true
+    }
+
+    /// Has a connection give up what it holds.
+    fn shed(&mut self, key: Key) {
+        let Some(conn) = self.conns.get_mut(key) else { return };
+        let backlog_bytes = conn.http.outgoing().len();
+        if conn.http.shed(self.now, &mut self.shared) {
+            self.tell_slow_reader(key, backlog_bytes);
+        }
+        self.report_refusals(key);
+        self.enqueue(key);
     }
 
     /// Ends the session for which most is kept, and its stream; its memory is free at once. Says whether there was one.

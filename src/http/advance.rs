@@ -15,6 +15,7 @@
 //! ```
 
 use std::ops::Range;
+use std::time::Duration;
 
 use super::body::{Decoder, Progress};
 use super::conn::{Answer, Conn, Handler, Outcome, Pending, Reply, State, Verdict};
@@ -162,8 +163,8 @@ impl Conn {
                     Verdict::Read => None,
                     Verdict::Refuse(answer) | Verdict::TurnAway(answer) => Some(answer),
                 };
-                let heard = Nanos::of(now);
-                let pending = Pending { decoder, head_len, to, total, received: 0, heard, refused };
+                let deadline = Nanos::of(now).later(handler.shared().limits.body_timeout);
+                let pending = Pending { decoder, head_len, to, total, deadline, refused };
                 self.await_body(now, bytes, pending, waits, handler.shared());
                 end
             }
@@ -186,8 +187,11 @@ impl Conn {
         let State::Body(pending) = &mut self.state else { return 0 };
         let shared = handler.shared();
         let Shared { pool, limits, .. } = shared;
-        pending.received = pending.received.saturating_add(bytes.len() as u64);
-        pending.heard = Nanos::of(now);
+        // What came fast earns no long wait: it is held meanwhile.
+        let rate = limits.body_rate_min.max(1) as u64;
+        let earned = Duration::from_nanos((bytes.len() as u64).saturating_mul(1_000_000_000) / rate);
+        let latest = Nanos::of(now).later(limits.body_timeout);
+        pending.deadline = pending.deadline.later(earned).min(latest);
         let (decoder, total) = (&mut pending.decoder, pending.total);
         let mut room = Some(limits.buffered_bytes_max.saturating_sub(pool.used()));
         let decoded = match pending.refused {
@@ -310,7 +314,7 @@ impl Conn {
             State::Closed => self.release(shared),
         }
         if quiet && !self.output.is_empty() {
-            self.wrote = Nanos::of(now);
+            self.begin_output(now);
         }
     }
 }

@@ -9,8 +9,9 @@
 //!  ───────── ────────── ────────────────────────────────────── ─────────────────── ──────────────────────
 //!  Head      parsed     head_timeout (no byte yet: also, or     408 (no byte: just  closed after the output
 //!                       idle_timeout after the first request)   closed)             (amid a head: 400)
-//!  Body      decoded    body_timeout, stretched by the rate;    408                 400
-//!                       and between two parts of it
+//!  Body      decoded    body_timeout; each byte puts it off as  408                 400
+//!                       body_rate_min says, to body_timeout
+//!                       from now at most
 //!  Waiting   kept       none                                    –                   answered all the same
 //!  Chunks    kept       none                                    –                   answered all the same
 //!  Stream    dropped    none                                    –                   closed at once
@@ -237,6 +238,8 @@ pub struct Conn {
     pub(super) since: Nanos,
     /// When the peer last took output, or there was none.
     pub(super) wrote: Nanos,
+    /// Since when there has been output at all times.
+    pub(super) behind: Nanos,
     /// Bytes that arrived after the last one that was looked at.
     pub(super) dropped: u32,
     pub(super) fresh: bool,
@@ -269,9 +272,8 @@ pub(super) struct Pending {
     pub(super) to: To,
     /// The most that `input` will hold, if it is known.
     pub(super) total: Option<usize>,
-    pub(super) received: u64,
-    /// When the last of it came.
-    pub(super) heard: Nanos,
+    /// When it is too late.
+    pub(super) deadline: Nanos,
     pub(super) refused: Option<Box<Answer>>,
 }
 
@@ -285,6 +287,7 @@ impl Conn {
             extra: None,
             since: Nanos::of(now),
             wrote: Nanos::of(now),
+            behind: Nanos::of(now),
             dropped: 0,
             fresh: true,
             stalled: false,
@@ -362,7 +365,7 @@ impl Conn {
             return None;
         }
         if self.output.is_empty() {
-            self.wrote = Nanos::of(now);
+            self.begin_output(now);
         }
         let result = self.output.write(&mut shared.pool, |out| match chunks {
             true => write_chunk(out, write),
@@ -421,6 +424,29 @@ impl Conn {
     /// Bytes that are kept for this connection: what came and is not yet answered, and what is not yet sent.
     pub fn held(&self) -> usize {
         self.input.len() + self.output.len()
+    }
+
+    /// Whether what is held has been held for longer than an honest peer needs as a rule: half a request for more than
+    /// `body_timeout`, though it may come as fast as `body_rate_min` wants it; output, though some of it is taken now and
+    /// then, or what was sent on behind a request that waits, for more than `write_timeout`. Nobody is cut off for that
+    /// alone, but such a connection gives way where there is no room.
+    pub fn is_overdue(&self, now: Now, limits: &Limits) -> bool {
+        let passed = |since: Nanos, wait: Duration| since.after(wait) <= now.mono;
+        let has_output = !self.output.is_empty() && passed(self.behind, limits.write_timeout);
+        let has_input = !self.input.is_empty()
+            && match self.state {
+                State::Body(_) => passed(self.since, limits.body_timeout),
+                State::Waiting(_) | State::Chunks(_) => passed(self.since, limits.write_timeout),
+                // Heads have a deadline that nothing stretches; what else is here waits for output to be taken.
+                _ => false,
+            };
+        has_output || has_input
+    }
+
+    /// There was no output, and there is some now.
+    pub(super) fn begin_output(&mut self, now: Now) {
+        self.wrote = Nanos::of(now);
+        self.behind = self.wrote;
     }
 
     /// Gives back memory that is held for nothing.
@@ -543,12 +569,7 @@ impl Conn {
             State::Head { began: false, .. } if !self.output.is_empty() => return None,
             State::Head { began: false, .. } if self.fresh => limits.head_timeout,
             State::Head { began: false, .. } => limits.idle_timeout,
-            State::Body(pending) => {
-                let seconds = pending.received / (limits.body_rate_min.max(1) as u64);
-                let whole = limits.body_timeout.saturating_add(Duration::from_secs(seconds));
-                // What came fast earns no long silence: it is held meanwhile.
-                return Some(self.since.after(whole).min(pending.heard.after(limits.body_timeout)));
-            }
+            State::Body(pending) => return Some(pending.deadline.duration()),
             State::Linger => limits.linger_timeout,
             State::Waiting(_) | State::Chunks(_) | State::Stream | State::Closing | State::Closed => {
                 return None;
@@ -579,6 +600,6 @@ mod tests {
 
     #[test]
     fn a_connection_is_small() {
-        assert!(size_of::<Conn>() <= 72, "{}", size_of::<Conn>());
+        assert!(size_of::<Conn>() <= 80, "{}", size_of::<Conn>());
     }
 }

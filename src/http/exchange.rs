@@ -50,7 +50,7 @@ impl Conn {
     ) {
         let State::Waiting(to) = self.state else { return };
         if self.output.is_empty() {
-            self.wrote = Nanos::of(now);
+            self.begin_output(now);
         }
         if to.chunks {
             shared.respond_chunks(&mut self.output, content_type, headers, to, self.extra.as_deref());
@@ -83,7 +83,7 @@ impl Conn {
         // Requests came meanwhile: they wait for `resume`, also where the peer has sent all it had to say.
         self.stalled = true;
         if quiet {
-            self.wrote = Nanos::of(now);
+            self.begin_output(now);
         }
     }
 

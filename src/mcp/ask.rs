@@ -292,7 +292,7 @@ impl Call<'_> {
             Capabilities { elicitation_url: true, ..Capabilities::default() },
         )?;
         // Where there are no sessions nothing refers to it later.
-        let id = revision.has_sessions().then(|| format!("{:x}-{key}", self.link.call.0.token()));
+        let id = revision.has_sessions().then(|| format!("{:x}-{key}", self.link.call.0.serial()));
         let answer = self.asked.result(key, "elicitation/create", |out| {
             Object::new(out)
                 .str("mode", "url")

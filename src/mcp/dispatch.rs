@@ -50,6 +50,7 @@ pub(crate) struct Dispatch {
     pub(crate) list_cache: CacheHint,
     pub(crate) listens: Listens,
     clients: Clients,
+    sessions: usize,
     /// No answer of a client will come any more.
     pub(crate) stopping: bool,
     subscriptions: Subscriptions,
@@ -74,6 +75,7 @@ impl Dispatch {
             list_cache,
             listens: Listens::default(),
             clients: Clients::default(),
+            sessions: 0,
             stopping: false,
             subscriptions: Subscriptions::default(),
         }
@@ -81,6 +83,10 @@ impl Dispatch {
 }
 
 impl Service for Dispatch {
+    fn opened(&mut self, _: SessionKey, _: &mut Session) {
+        self.sessions += 1;
+    }
+
     fn request(&mut self, request: &Incoming<'_>, session: &mut Session, out: &mut Outbox) {
         let answered = if !session.revision().has_sessions() {
             self.answer_stateless(request, session, out)
@@ -116,6 +122,7 @@ impl Service for Dispatch {
     }
 
     fn closed(&mut self, key: SessionKey) {
+        self.sessions = self.sessions.saturating_sub(1);
         self.subscriptions.forget(key);
         self.listens.forget(key);
     }
@@ -360,17 +367,31 @@ impl Dispatch {
         Ok(())
     }
 
-    /// What other threads have left.
+    /// What other threads have left. Of a burst of logs for everybody no more is taken in one turn than all streams have
+    /// room for, so that a client that reads gets to it before the next lot; what was left after them comes after them.
     fn take_mail(&mut self, now: Now, out: &mut Outbox) {
-        let mail = self.mailbox.take();
-        for (call, progress) in mail.progress {
+        let mut mail = self.mailbox.take();
+        for (call, progress) in std::mem::take(&mut mail.progress) {
             self.take_note(call, crate::mcp::reply::Note::Progress(progress), out);
         }
-        for (call, log) in mail.logs {
+        let bytes_max = self.limits.buffered_bytes_max / 4 / self.sessions.max(1);
+        let mut said = 0;
+        let mut logs = std::mem::take(&mut mail.logs).into_iter();
+        while said < bytes_max
+            && let Some((call, log)) = logs.next()
+        {
+            let before = out.bytes();
             match call {
                 Some(call) => self.take_note(call, log, out),
-                None => write_log(Audience::All, &log, out),
+                None => {
+                    write_log(Audience::All, &log, out);
+                    said += out.bytes() - before;
+                }
             }
+        }
+        mail.logs = logs.collect();
+        if !mail.logs.is_empty() {
+            return self.mailbox.put_back(mail);
         }
         for ended in mail.finished {
             self.take_finished(ended, now, out);

@@ -181,6 +181,20 @@ impl Mailbox {
         std::mem::take(&mut *self.lock())
     }
 
+    /// Leaves the rest of what was taken for the next time, before what has come meanwhile.
+    pub(crate) fn put_back(&self, rest: Mail) {
+        let mut mail = self.lock();
+        let newer = std::mem::replace(&mut *mail, rest);
+        mail.finished.extend(newer.finished);
+        mail.progress.extend(newer.progress);
+        mail.logs.extend(newer.logs);
+        mail.updated.extend(newer.updated);
+        mail.all_updated |= newer.all_updated;
+        mail.changed.extend(newer.changed);
+        mail.changes.extend(newer.changes);
+        self.has_mail.store(true, Ordering::Release);
+    }
+
     /// The grace of a shutdown that was asked for since the last call.
     pub(crate) fn take_shutdown(&self) -> Option<Duration> {
         self.shutdown.lock().unwrap_or_else(PoisonError::into_inner).take()

@@ -254,6 +254,11 @@ impl Outbox {
         self.late += 1;
     }
 
+    /// Bytes of all messages.
+    pub(crate) fn bytes(&self) -> usize {
+        self.text.len()
+    }
+
     pub(crate) fn take_late(&mut self) -> u64 {
         std::mem::take(&mut self.late)
     }

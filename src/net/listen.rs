@@ -191,6 +191,16 @@ impl Listener {
     }
 }
 
+#[cfg(unix)]
+impl std::os::fd::AsFd for Listener {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        match &self.socket {
+            Socket::Tcp { socket, .. } => socket.as_fd(),
+            Socket::Unix { socket, .. } => socket.as_fd(),
+        }
+    }
+}
+
 /// Binds the first address that can be bound. Errors do not name `text`, but name the address if that is another one.
 fn bind_tcp(text: &str, public: bool) -> io::Result<Socket> {
     let invalid = |what: &str| Err(io::Error::new(ErrorKind::InvalidInput, what));

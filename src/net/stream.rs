@@ -39,12 +39,16 @@ impl Stream {
 
 impl Read for Stream {
     fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        #[cfg(test)]
+        faults::interrupt()?;
         either!(self, socket => socket.read(room))
     }
 }
 
 impl Write for Stream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        #[cfg(test)]
+        faults::interrupt()?;
         either!(self, socket => socket.write(bytes))
     }
 
@@ -71,5 +75,24 @@ impl Source for Stream {
 impl std::os::fd::AsFd for Stream {
     fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
         either!(self, socket => socket.as_fd())
+    }
+}
+
+/// Signals that come in the middle of a system call, which no test could time.
+#[cfg(test)]
+pub(super) mod faults {
+    use std::cell::Cell;
+    use std::io;
+
+    thread_local! {
+        /// Whether calls of this thread are interrupted, and how many were.
+        pub(in crate::net) static INTERRUPTED: Cell<Option<usize>> = const { Cell::new(None) };
+    }
+
+    /// Interrupts every other call.
+    pub(super) fn interrupt() -> io::Result<()> {
+        let Some(count) = INTERRUPTED.get() else { return Ok(()) };
+        INTERRUPTED.set(Some(count + 1));
+        if count % 2 == 0 { Err(io::ErrorKind::Interrupted.into()) } else { Ok(()) }
     }
 }

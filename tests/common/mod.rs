@@ -311,12 +311,14 @@ impl World {
             self.run();
             let next = self.deadline().filter(|due| *due <= end);
             let Some(due) = next else { break };
-            self.jump(due.max(self.now.mono));
-            self.run();
-            assert!(
-                self.deadline().is_none_or(|again| again > due),
-                "a deadline that was met comes again at once: the driver would spin"
-            );
+            // Mail may be left for a few turns more.
+            let turns = (0..1000).take_while(|_| {
+                self.jump(due.max(self.now.mono));
+                self.run();
+                self.deadline().is_some_and(|again| again <= due)
+            });
+            let turns = turns.count();
+            assert!(turns < 1000, "a deadline that was met comes again and again: the driver would spin");
         }
         self.jump(end);
         self.run();
