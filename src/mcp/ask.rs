@@ -192,8 +192,9 @@ impl Asked {
 /// ```
 impl Call<'_> {
     /// Shows the user a form made from `T`, a flat struct of `schema!`, and gives what was filled in (MCP elicitation,
-    /// since 2025-06-18). `T` with a nested struct or a list of anything but an enum does not compile. `key` names the
-    /// question within its handler; `message` is what the user reads above the form.
+    /// since 2025-06-18). `T` with a nested struct or a list of anything but an enum does not compile: `cargo build` says
+    /// so, `cargo check` does not get that far. `key` names the question within its handler; `message` is what the user
+    /// reads above the form.
     ///
     /// ```
     /// # use mcp_rill::{Elicited, Server, schema};

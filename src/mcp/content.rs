@@ -340,7 +340,8 @@ pub struct Json<T>(pub T);
 /// constructors, which becomes a protocol error.
 #[diagnostic::on_unimplemented(
     message = "a tool cannot return `{Self}`",
-    note = "return text, a number, `Content`, `Vec<Content>`, `Json<T>`, `ToolResult`, or a `Result` of one of them"
+    note = "return text, a number, a bool, `()`, `Content`, `Vec<Content>`, `Json<T>`, `ToolResult`, `Deferred`, or a `Result` \
+            of one of them"
 )]
 pub trait IntoToolResult {
     /// The JSON Schema of the structured content, if the type has any.

@@ -21,7 +21,8 @@ pub(super) fn put<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
 #[doc(hidden)]
 #[diagnostic::on_unimplemented(
     message = "the default of a field of type `{T}` cannot be a `{Self}`",
-    note = "a default is an expression of the field's type; for strings a `&'static str` will do"
+    note = "a default is an expression of the field's type; for strings a `&'static str` will do; an `Option` needs none: \
+            either it may be missing, or it is a plain type with a default"
 )]
 pub trait DefaultFor<T> {
     /// The value.
