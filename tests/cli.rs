@@ -637,6 +637,33 @@ fn resource_cors_and_node_are_applied() {
 }
 
 #[test]
+fn what_happens_is_logged_where_that_is_wanted() {
+    let log = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mcp-rill"));
+        command.args([&ANY, arguments].concat());
+        let mut running = Running::with_stderr(command, Stdio::piped());
+        let request = "GET /sse HTTP/1.1\r\nHost: evil.example\r\nAuthorization: Bearer abc\r\n\r\n";
+        assert_eq!(running.status(request), "403");
+        let stream = running.open();
+        running.guard.signal("TERM");
+        assert_eq!(running.guard.exit_code(), Some(0));
+        let mut text = String::new();
+        running.guard.0.stderr.take().unwrap().read_to_string(&mut text).unwrap();
+        let id = stream.endpoint.split('=').nth(1).unwrap();
+        assert!(!text.contains(id) && !text.contains("abc"), "{text}");
+        text
+    };
+    assert_eq!(log(&[]), "");
+    let text = log(&["--log"]);
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(lines[0].starts_with("mcp-rill: 127.0.0.1:"), "{text}");
+    assert!(lines[0].contains(" was refused with 403: Host `evil.example` is not allowed"), "{text}");
+    assert!(lines[1].ends_with(" opened a session"), "{text}");
+    assert!(lines[2].starts_with("mcp-rill: the session of 127.0.0.1:"), "{text}");
+    assert_eq!(lines.len(), 3, "{text}");
+}
+
+#[test]
 fn a_closed_standard_output_is_no_failure() {
     let run = |arguments: &str| {
         let program = env!("CARGO_BIN_EXE_mcp-rill");

@@ -25,6 +25,7 @@ pub(super) struct Serve {
     pub(super) admission: Admission,
     pub(super) token_file: Option<PathBuf>,
     pub(super) state_key_file: Option<PathBuf>,
+    pub(super) log: bool,
     pub(super) settings: Settings,
     pub(super) limits: Limits,
 }
@@ -59,6 +60,7 @@ Options:
   --node-id NAME        Begin session ids with this name, by which a proxy finds this process
   --state-key-file FILE Seal what clients of 2026-07-28 keep for the server with the key in this file, 32
                         hexadecimal digits; the same on every node. A second line: the key before it
+  --log                 Write a line to standard error for each session, refused request and slow reader
   --limit NAME=VALUE    Change a limit (see below); may be given several times
   -h, --help            Show this
   -V, --version         Show the version
@@ -102,6 +104,7 @@ pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Com
             Arg::Long("cors") => serve.settings.cors = true,
             Arg::Long("token-file") => serve.token_file = Some(parser.value()?.into()),
             Arg::Long("state-key-file") => serve.state_key_file = Some(parser.value()?.into()),
+            Arg::Long("log") => serve.log = true,
             Arg::Long("resource") => resource.resource = text(&mut parser)?,
             Arg::Long("authorization-server") => resource.authorization_servers.push(text(&mut parser)?),
             Arg::Long("scope") => resource.scopes.push(text(&mut parser)?),

@@ -4,6 +4,7 @@
 
 mod args;
 mod demo;
+mod log;
 mod peers;
 mod secrets;
 mod serve;

@@ -10,12 +10,13 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use super::args::Serve;
+use super::log::Log;
 use super::tokens::TokenFile;
 use super::{Failure, demo, peers, print, secrets};
 
 /// Serves until SIGINT or SIGTERM.
 pub(super) fn serve(options: Serve) -> Result<(), Failure> {
-    let Serve { listen, admission, token_file, state_key_file, settings, limits } = options;
+    let Serve { listen, admission, token_file, state_key_file, log, settings, limits } = options;
     let tokens = token_file.map(TokenFile::open).transpose()?;
     let paths = [&settings.sse_path, &settings.mcp_path]
         .map(|path| format!("{}{path}", settings.base_path.trim_end_matches('/')));
@@ -41,8 +42,16 @@ pub(super) fn serve(options: Serve) -> Result<(), Failure> {
     listening.on_accept(move |socket, peer| admission.look(socket, peer, user_timeout));
     let guarded = tokens.is_some();
     heed_signals(listening.handle(), grace, tokens)?;
+    let log = log.then(|| Log::begin(io::stderr())).transpose()?.map(|(log, observer)| {
+        listening.on_event(observer);
+        log
+    });
     announce(&listening, &paths, guarded);
-    Ok(listening.run()?)
+    let served = listening.run();
+    if let Some(log) = log {
+        log.end();
+    }
+    Ok(served?)
 }
 
 fn authorized(server: Server, tokens: Option<TokenFile>) -> Server {
