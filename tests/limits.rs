@@ -325,28 +325,40 @@ fn bodies_that_fill_the_budget_cost_no_others_their_streams() {
 
 #[test]
 fn bodies_that_drip_make_room() {
-    let mut world = world(|limits| (limits.body_timeout, limits.body_rate_min) = (TEN, 1));
-    let (stream, sock) = (world.open_sse(), world.connect());
-    let max = world.engine.limits().buffered_bytes_max;
-    // All of it but a little at once, and then a byte whenever it must be: each deadline is kept for hours.
-    let slow: Vec<Sock> = [max / 2 + 1000, max / 2 - 1000]
-        .map(|share| {
-            let slow = world.connect();
-            let length = share - 10 - post_head(&stream.endpoint, 30_000).len();
-            world.send(slow, post_head(&stream.endpoint, length) + &"x".repeat(length - 3));
-            slow
-        })
-        .to_vec();
-    world.advance(TEN - MS);
-    slow.iter().for_each(|slow| world.send(*slow, "x"));
-    assert_busy(&world.post(sock, &stream.endpoint, &padded_ping(1000)), "buffered_bytes_max");
-    world.advance(MS);
-    // The one that holds most makes room, and nobody else pays.
-    assert_eq!(world.post(sock, &stream.endpoint, &padded_ping(1000)).status, 202);
-    assert_busy(&refused(&mut world, slow[0]), "");
-    assert!(!world.ended(slow[1]));
-    assert_eq!((world.frames(&stream).len(), world.stats().slow_readers), (1, 0));
-    world.quiesce();
+    for in_chunks in [false, true] {
+        let mut world = world(|limits| {
+            (limits.body_timeout, limits.body_rate_min) = (TEN, 1);
+            limits.turn_bytes_max = 4 << 10;
+        });
+        let (stream, sock) = (world.open_sse(), world.connect());
+        let max = world.engine.limits().buffered_bytes_max;
+        // All of it but a little at once, and then a byte whenever it must be, which is as fast as the limits want it.
+        let slow: Vec<Sock> = [max / 2 + 1000, max / 2 - 1000]
+            .map(|share| {
+                let slow = world.connect();
+                let length = share - 10 - post_head(&stream.endpoint, 30_000).len();
+                world.send(slow, post_head(&stream.endpoint, length) + &"x".repeat(length - 3));
+                slow
+            })
+            .to_vec();
+        world.advance(TEN - MS);
+        slow.iter().for_each(|slow| world.send(*slow, "x"));
+        assert_busy(&world.post(sock, &stream.endpoint, &padded_ping(1000)), "buffered_bytes_max");
+        world.advance(MS);
+        // The one that holds most makes room, and nobody else pays.
+        let head = post_head(&stream.endpoint, 1000);
+        if in_chunks {
+            world.send(sock, head.replace("Content-Length: 1000", "Transfer-Encoding: chunked"));
+            world.send(sock, format!("3e8\r\n{}\r\n0\r\n\r\n", padded_ping(1000)));
+        } else {
+            world.send(sock, head + &padded_ping(1000));
+        }
+        assert_eq!(world.response(sock).status, 202);
+        assert_busy(&refused(&mut world, slow[0]), "");
+        assert!(!world.ended(slow[1]));
+        assert_eq!((world.frames(&stream).len(), world.stats().slow_readers), (1, 0));
+        world.quiesce();
+    }
 }
 
 #[test]

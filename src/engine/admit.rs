@@ -34,8 +34,10 @@ impl Engine {
                 .filter(|bytes| *bytes <= self.shared.limits.body_bytes_max)
                 .unwrap_or(0),
         };
+        // How long a body in chunks gets shows later.
+        let chunks = if head.framing == Framing::Chunked { self.shared.limits.turn_bytes_max } else { 0 };
         let mut session = self.stream_session_of(conn, route)?;
-        if self.make_room(bytes) {
+        if self.make_room(bytes.max(chunks)) {
             // It may be the one that gave way.
             session = self.stream_session_of(conn, route)?;
         }
