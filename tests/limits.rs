@@ -328,12 +328,12 @@ fn bodies_that_drip_make_room() {
     for in_chunks in [false, true] {
         let mut world = world(|limits| {
             (limits.body_timeout, limits.body_rate_min) = (TEN, 1);
-            limits.turn_bytes_max = 4 << 10;
+            limits.turn_bytes_max = 8 << 10;
         });
         let (stream, sock) = (world.open_sse(), world.connect());
         let max = world.engine.limits().buffered_bytes_max;
-        // All of it but a little at once, and then a byte whenever it must be, which is as fast as the limits want it.
-        let slow: Vec<Sock> = [max / 2 + 1000, max / 2 - 1000]
+        // There is some room, but not enough. All of it but a little at once, and then a byte whenever it must be, which is as fast as the limits want it.
+        let slow: Vec<Sock> = [max / 2 - 1000, max / 2 - 2000]
             .map(|share| {
                 let slow = world.connect();
                 let length = share - 10 - post_head(&stream.endpoint, 30_000).len();
@@ -343,15 +343,15 @@ fn bodies_that_drip_make_room() {
             .to_vec();
         world.advance(TEN - MS);
         slow.iter().for_each(|slow| world.send(*slow, "x"));
-        assert_busy(&world.post(sock, &stream.endpoint, &padded_ping(1000)), "buffered_bytes_max");
+        assert_busy(&world.post(sock, &stream.endpoint, &padded_ping(6000)), "buffered_bytes_max");
         world.advance(MS);
         // The one that holds most makes room, and nobody else pays.
-        let head = post_head(&stream.endpoint, 1000);
+        let head = post_head(&stream.endpoint, 6000);
         if in_chunks {
-            world.send(sock, head.replace("Content-Length: 1000", "Transfer-Encoding: chunked"));
-            world.send(sock, format!("3e8\r\n{}\r\n0\r\n\r\n", padded_ping(1000)));
+            world.send(sock, head.replace("Content-Length: 6000", "Transfer-Encoding: chunked"));
+            world.send(sock, format!("1770\r\n{}\r\n0\r\n\r\n", padded_ping(6000)));
         } else {
-            world.send(sock, head + &padded_ping(1000));
+            world.send(sock, head + &padded_ping(6000));
         }
         assert_eq!(world.response(sock).status, 202);
         assert_busy(&refused(&mut world, slow[0]), "");
