@@ -378,13 +378,31 @@ fn output_that_is_taken_drop_by_drop_makes_room() {
     assert_eq!(world.post(sock, &stream.endpoint, &body).status, 202);
     assert!(world.closed(slow[0].sock) && !world.closed(slow[1].sock));
     assert_eq!((world.frames(&stream).len(), world.stats().slow_readers), (1, 1));
+    // So does output that finds no room, however much more of it there is.
+    let more = world.open_sse();
+    world.reads_only(more.sock, 0);
+    for _ in 0..2 {
+        assert_eq!(world.post(sock, &more.endpoint, &framed(14_000)).status, 202);
+        world.advance(TEN / 4);
+    }
+    world.reads_only(slow[1].sock, 1);
+    assert_eq!(world.post(sock, &more.endpoint, &framed(14_000)).status, 202);
+    world.advance(TEN / 4);
+    assert!(world.closed(slow[1].sock) && !world.closed(more.sock));
+    world.reset(more.sock);
     // Having taken all, a peer begins anew.
-    world.reads_all(slow[1].sock);
-    world.reads_only(slow[1].sock, 0);
-    assert_eq!(world.post(sock, &slow[1].endpoint, &framed(14_000)).status, 202);
+    let anew = world.open_sse();
+    for _ in 0..2 {
+        world.reads_only(anew.sock, 0);
+        assert_eq!(world.post(sock, &anew.endpoint, &framed(14_000)).status, 202);
+        world.advance(TEN - MS);
+        world.reads_all(anew.sock);
+    }
+    world.reads_only(anew.sock, 0);
+    assert_eq!(world.post(sock, &anew.endpoint, &framed(14_000)).status, 202);
     world.advance(TEN - MS);
     assert_busy(&world.post(sock, &stream.endpoint, &padded_ping(39_000)), "buffered_bytes_max");
-    assert!(!world.closed(slow[1].sock));
+    assert!(!world.closed(anew.sock));
     world.quiesce();
 }
 

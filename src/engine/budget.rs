@@ -8,6 +8,7 @@
 //!  no room for a new body ─┬─▶ over half of the budget is kept for calls: the session with most is ended
 //!                          └─▶ peers that dawdle: the connection that holds most of them gives it up
 //!  bytes over the budget ─┬─▶ what is kept for clients that may come back is dropped, first that of the session with most
+//!                         ├─▶ peers that dawdle: as above
 //!                         ├─▶ the connection that holds most gives it up: half a request with 503, output by closing
 //!                         └─▶ a session's calls hold more than that: the session is ended
 //!  one output over its cap ─▶ that connection is closed
@@ -72,7 +73,7 @@ impl Engine {
             self.conns.values_mut().for_each(|conn| conn.http.shrink(&mut self.shared));
         }
         while self.spent_bytes() > self.shared.limits.buffered_bytes_max {
-            if self.shed_replay() {
+            if self.shed_replay() || self.shed_overdue() {
                 continue;
             }
             let open = self.conns.iter().filter(|(_, conn)| !conn.closing);
