@@ -9,6 +9,7 @@
 //!     ─────────────────┼──────────────────────────────────────────
 //!     present          │ must be there and say the same
 //!     absent, null     │ must not be there: whoever routed by it was misled
+//!     there twice      │ refused: whoever routed may have read the other one
 //! ```
 
 use std::borrow::Cow;
@@ -67,7 +68,7 @@ fn cut(text: &str) -> String {
 /// Checks the `Mcp-Param-*` fields of a call against its arguments.
 ///
 /// # Errors
-/// −32020 names the field.
+/// −32020 names the field; also where an annotated argument, or an object around it, is there twice.
 pub(crate) fn check_arguments(
     schema: &str,
     arguments: Option<&RawValue>,
@@ -79,8 +80,10 @@ pub(crate) fn check_arguments(
     // A schema with a wrong annotation was refused when its tool was added.
     for Annotation { path, header } in annotations(schema).unwrap_or_default() {
         let field = format!("Mcp-Param-{header}");
-        let step = |value, name: &String| member(value, name).ok().flatten();
-        let value = arguments.and_then(|arguments| path.iter().try_fold(arguments, step));
+        let value = arguments.map_or(Ok(None), |arguments| argument(arguments, &path));
+        let value = value.map_err(|error| {
+            mismatch(format!("{field} cannot be compared with `{}`: {}", path.join("."), error.message))
+        })?;
         match value.filter(|value| value.get() != "null") {
             Some(value) => check_argument(head, &field, value)?,
             None if head.header(&field).is_none() => {}
@@ -93,6 +96,22 @@ pub(crate) fn check_arguments(
         }
     }
     Ok(())
+}
+
+/// The value at a path; `None` where the path leads through what is no object.
+///
+/// # Errors
+/// As [`member`].
+fn argument<'a>(arguments: &'a RawValue, path: &[String]) -> Result<Option<&'a RawValue>, Error> {
+    let mut value = arguments;
+    for name in path {
+        if !value.get().starts_with('{') {
+            return Ok(None);
+        }
+        let Some(inner) = member(value, name)? else { return Ok(None) };
+        value = inner;
+    }
+    Ok(Some(value))
 }
 
 fn check_argument(head: &Head<'_>, field: &str, value: &RawValue) -> Result<(), Error> {
@@ -256,6 +275,16 @@ mod tests {
             ("Mcp-Param-Floor: \r\n", r#"{"place":{"floor":0}}"#, "says ``"),
             ("Mcp-Param-Dry: True\r\n", r#"{"dry":true}"#, "says `True`"),
             ("Mcp-Param-Dry: 1\r\n", r#"{"dry":true}"#, "says `1`"),
+            // Whatever the field says: who stands between may have read the other one.
+            ("", r#"{"region":"eu","region":"us"}"#, "member `region` occurs twice"),
+            ("", r#"{"region":"eu","region":null}"#, "member `region` occurs twice"),
+            ("Mcp-Param-Region: eu\r\n", r#"{"region":"eu","re\u0067ion":"eu"}"#, "`region` occurs twice"),
+            (
+                "",
+                r#"{"place":{"floor":1},"place":{"floor":13}}"#,
+                "`place.floor`: Invalid params: member `place`",
+            ),
+            ("Mcp-Param-Floor: 1\r\n", r#"{"place":{"floor":1,"floor":13}}"#, "member `floor` occurs twice"),
         ] {
             let error = verdict(fields, arguments).unwrap_err();
             assert_eq!(error.code, HEADER_MISMATCH);

@@ -222,6 +222,34 @@ fn arguments_that_are_repeated_in_header_fields() {
 }
 
 #[test]
+fn an_argument_that_is_there_twice_does_not_get_past_its_header_field() {
+    const SCHEMA: &str = r#"{"type":"object","properties":{
+        "region":{"type":"string","x-mcp-header":"Region"},
+        "place":{"type":"object","properties":{"floor":{"type":"integer","x-mcp-header":"Floor"}}}}}"#;
+    let at = Tool::new("at", "Say where").input_schema(SCHEMA);
+    let mut world =
+        World::new(Server::new("places", "1").add_tool(at, |arguments: Value, _| arguments.to_string()));
+    let twice = |arguments: Value, field: (&str, &str)| {
+        let request = call(1, "at", arguments).header(field.0, field.1).text();
+        request.replace("regioX", "region").replace("placX", "place").replace("flooX", "floor")
+    };
+    for field in [("X", "none"), ("Mcp-Param-Region", "eu"), ("Mcp-Param-Floor", "1")] {
+        for arguments in [
+            json!({"region": "eu", "regioX": "us"}),
+            json!({"place": {"floor": 1}, "placX": {"floor": 13}}),
+            json!({"place": {"floor": 1, "flooX": 13}}),
+        ] {
+            let sock = world.connect();
+            world.send(sock, twice(arguments, field));
+            let response = world.response(sock);
+            let error = &response.messages()[0];
+            assert_eq!((response.status, &error["error"]["code"]), (400, &json!(-32020)), "{error}");
+            assert_eq!(error["id"], 1);
+        }
+    }
+}
+
+#[test]
 fn they_take_no_session_and_leave_none() {
     let limits = Limits { sessions_max: 0, ..Limits::DEFAULT };
     let mut world = World::new(demo::streaming(demo::server()).limits(limits));
