@@ -25,7 +25,9 @@ use crate::http::head::{Head, Single};
 use crate::http::response::Response;
 use crate::jsonrpc::{self, Error, Message, Object, Request, string, write_error_body};
 use crate::mcp::meta::{PROTOCOL_VERSION, named_by};
-use crate::mcp::{Envelope, HEADER_MISMATCH, Revision, Session, SessionKey, check_header};
+use crate::mcp::{
+    Envelope, HEADER_MISMATCH, Revision, Session, SessionKey, check_coded_header, check_header,
+};
 use crate::slab::Key;
 use crate::timers::Nanos;
 
@@ -195,7 +197,7 @@ fn check<'a>(
     let member = named_by(&request.method);
     let named = member.and_then(|member| envelope.params.get(member)).and_then(string);
     if let Some(name) = named {
-        check_header(head, "Mcp-Name", &name).map_err(|error| (400, error))?;
+        check_coded_header(head, "Mcp-Name", &name).map_err(|error| (400, error))?;
     } else if matches!(head.single("mcp-name"), Single::One(_) | Single::Several) && member.is_some() {
         let error =
             Error::new(HEADER_MISMATCH, "Header mismatch: Mcp-Name is sent, but the body has no name");

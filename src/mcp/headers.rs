@@ -34,26 +34,46 @@ fn decode(value: &[u8]) -> Option<Cow<'_, str>> {
     }
 }
 
-/// Checks a field that must say what the body says.
+/// Checks a field that must say literally what the body says.
 ///
 /// # Errors
 /// −32020 names the field, and what the body has.
 pub(crate) fn check(head: &Head<'_>, field: &str, body: &str) -> Result<(), Error> {
-    let text = found(head, field, body)?;
-    match text == body {
+    let value = sent(head, field, body)?;
+    match value == body.as_bytes() {
         true => Ok(()),
-        false => Err(mismatch(format!("{field} says `{}`, but the body says `{}`", cut(&text), cut(body)))),
+        false => Err(differs(field, &String::from_utf8_lossy(value), body)),
     }
 }
 
-fn found<'a>(head: &Head<'a>, field: &str, body: &str) -> Result<Cow<'a, str>, Error> {
+/// Checks a field that must say what the body says, be it in base64: `Mcp-Name` and `Mcp-Param-*` can hold what no field
+/// can hold literally.
+///
+/// # Errors
+/// As [`check`].
+pub(crate) fn check_coded(head: &Head<'_>, field: &str, body: &str) -> Result<(), Error> {
+    let text = decoded(head, field, body)?;
+    match text == body {
+        true => Ok(()),
+        false => Err(differs(field, &text, body)),
+    }
+}
+
+fn decoded<'a>(head: &Head<'a>, field: &str, body: &str) -> Result<Cow<'a, str>, Error> {
+    decode(sent(head, field, body)?)
+        .ok_or_else(|| mismatch(format!("{field} is neither text nor the base64 of text (=?base64?…?=)")))
+}
+
+fn sent<'a>(head: &Head<'a>, field: &str, body: &str) -> Result<&'a [u8], Error> {
     match head.single(field) {
-        Single::One(value) => decode(value).ok_or_else(|| {
-            mismatch(format!("{field} is neither text nor the base64 of text (=?base64?…?=)"))
-        }),
+        Single::One(value) => Ok(value),
         Single::Absent => Err(mismatch(format!("{field} is missing; the body says `{}`", cut(body)))),
         Single::Several => Err(mismatch(format!("{field} is sent more than once"))),
     }
+}
+
+fn differs(field: &str, text: &str, body: &str) -> Error {
+    mismatch(format!("{field} says `{}`, but the body says `{}`", cut(text), cut(body)))
 }
 
 fn mismatch(text: String) -> Error {
@@ -117,16 +137,16 @@ fn argument<'a>(arguments: &'a RawValue, path: &[String]) -> Result<Option<&'a R
 fn check_argument(head: &Head<'_>, field: &str, value: &RawValue) -> Result<(), Error> {
     let body = string(value).unwrap_or(Cow::Borrowed(value.get()));
     if !value.get().starts_with(|first: char| first == '-' || first.is_ascii_digit()) {
-        return check(head, field, &body);
+        return check_coded(head, field, &body);
     }
-    let text = found(head, field, &body)?;
+    let text = decoded(head, field, &body)?;
     let same = match (integer(&text), integer(&body)) {
         (Some(one), Some(other)) => one == other,
         _ => text == body,
     };
     match same {
         true => Ok(()),
-        false => Err(mismatch(format!("{field} says `{}`, but the body says `{}`", cut(&text), cut(&body)))),
+        false => Err(differs(field, &text, &body)),
     }
 }
 

@@ -72,7 +72,8 @@ fn the_version_header() {
     let list = || request(7, "tools/list", json!({}));
     let header = "MCP-Protocol-Version";
     assert_refused(&list().without(header), 400, -32020, "MCP-Protocol-Version is missing");
-    for other in ["2025-11-25", "2027-01-01", "x", "2026-07-28 x", ""] {
+    // The last one is the right value in the form that is for names and arguments only.
+    for other in ["2025-11-25", "2027-01-01", "x", "2026-07-28 x", "", "=?base64?MjAyNi0wNy0yOA==?="] {
         assert_refused(&list().header(header, other), 400, -32020, "MCP-Protocol-Version says");
     }
     let mut twice = list();
@@ -91,10 +92,10 @@ fn the_version_header() {
 fn method_and_name_headers() {
     let list = || request(7, "tools/list", json!({}));
     assert_refused(&list().without("Mcp-Method"), 400, -32020, "Mcp-Method is missing");
-    for other in ["tools/LIST", "tools/call", "", "=?base64?dG9vbHM=?="] {
+    // The last one is the right value in the form that is for names and arguments only.
+    for other in ["tools/LIST", "tools/call", "", "=?base64?!?=", "=?base64?dG9vbHMvbGlzdA==?="] {
         assert_refused(&list().header("Mcp-Method", other), 400, -32020, "Mcp-Method says");
     }
-    assert_refused(&list().header("Mcp-Method", "=?base64?!?="), 400, -32020, "neither text nor the base64");
     let named = [
         request(1, "tools/call", json!({"name": "echo", "arguments": {"text": "x"}})),
         request(1, "prompts/get", json!({"name": "explain", "arguments": {"term": "x"}})),
@@ -117,6 +118,8 @@ fn method_and_name_headers() {
         assert!(lower.reply(&mut world)["result"].is_object());
     }
     let coded = call(1, "echo", json!({"text": "x"})).header("Mcp-Name", "=?base64?ZWNobw==?=");
+    let wrong = coded.clone().header("Mcp-Name", "=?base64?!?=");
+    assert_refused(&wrong, 400, -32020, "Mcp-Name is neither text nor the base64");
     assert!(coded.reply(&mut world)["result"].is_object());
     let without = request(1, "tools/call", json!({})).without("Mcp-Name");
     assert_eq!(without.reply(&mut world)["error"]["code"], -32602);
