@@ -168,8 +168,11 @@ fn check_json(head: &Head<'_>, status: u16) -> Result<(), Answer> {
         };
         return Err(Answer::text(status, format!("Content-Type must be application/json, but {found}")));
     }
-    match head.header("content-encoding") {
-        None | Some(b"identity") => Ok(()),
+    // A list, which may be spread over several fields (RFC 9110 §8.4); empty members of a list say nothing.
+    let codings = head.headers_named("content-encoding").flat_map(|value| value.split(|byte| *byte == b','));
+    let mut codings = codings.map(<[u8]>::trim_ascii).filter(|coding| !coding.is_empty());
+    match codings.find(|coding| !coding.eq_ignore_ascii_case(b"identity")) {
+        None => Ok(()),
         Some(coding) => {
             let coding = printable(&String::from_utf8_lossy(coding));
             Err(Answer::text(
