@@ -31,7 +31,7 @@ use std::ops::Range;
 use super::{Refusal, is_token_byte, shown};
 use crate::Limits;
 
-/// Room in the first line for the method, the version, spaces and CR LF, besides the target itself.
+/// Room in the first line for the method, the version, spaces and CR LF, besides the target itself. No method is longer.
 const LINE_REST_BYTES_MAX: usize = 64;
 /// Positions are kept in 32 bits, so that a connection stays small; no limit makes a head longer than this.
 const HEAD_BYTES_CAP: usize = 1 << 30;
@@ -61,7 +61,7 @@ impl Search {
     ///
     /// # Errors
     /// 400 for a bare LF, a second empty line, or what is not a request line (RFC 9112 §2.2, §3); 414 for a too long
-    /// request line; 431 for a too long head; 505 for a version other than 1.0 and 1.1.
+    /// request line, or 501 if that is due to its method; 431 for a too long head; 505 for a version other than 1.0 and 1.1.
     pub fn find(&mut self, bytes: &[u8], limits: &Limits) -> Result<Option<Range<usize>>, Refusal> {
         self.check_first_byte(bytes.get(self.start as usize))?;
         let from = self.from as usize;
@@ -70,14 +70,14 @@ impl Search {
                 return Ok(Some(self.start as usize..from + at + 1));
             }
         }
-        self.check_length(bytes.len().saturating_sub(self.start as usize), limits)?;
+        self.check_length(bytes, bytes.len(), limits)?;
         self.from = position(bytes.len());
         Ok(None)
     }
 
     /// A line ends before `end`. Returns whether it is the last one of the head.
     fn end_line(&mut self, bytes: &[u8], end: usize, limits: &Limits) -> Result<bool, Refusal> {
-        self.check_length(end.saturating_sub(self.start as usize), limits)?;
+        self.check_length(bytes, end, limits)?;
         let line = self.line as usize;
         if bytes.get(end.saturating_sub(2)) != Some(&b'\r') || end < line + 2 {
             let text = shown(bytes.get(line..end).unwrap_or_default().trim_ascii_end());
@@ -125,10 +125,18 @@ impl Search {
         }
     }
 
-    fn check_length(&self, length: usize, limits: &Limits) -> Result<(), Refusal> {
+    /// Refuses a head that is too long already before `end`.
+    fn check_length(&self, bytes: &[u8], end: usize, limits: &Limits) -> Result<(), Refusal> {
+        let start = self.start as usize;
+        let length = end.saturating_sub(start);
         let (head_max, target_max) = (limits.head_bytes_max.min(HEAD_BYTES_CAP), limits.target_bytes_max);
         if !self.in_fields && !self.response && length > target_max.saturating_add(LINE_REST_BYTES_MAX) {
-            return Err(target_too_long(limits));
+            let beginning = bytes.get(start..start + LINE_REST_BYTES_MAX).unwrap_or_default();
+            // RFC 9112 §3: 501 if it is the method that is too long.
+            return Err(match memchr::memchr(b' ', beginning) {
+                Some(_) => target_too_long(limits),
+                None => method_too_long(),
+            });
         }
         if length > head_max {
             let reason =
@@ -164,4 +172,11 @@ fn position(at: usize) -> u32 {
 pub(super) fn target_too_long(limits: &Limits) -> Refusal {
     let max = limits.target_bytes_max;
     Refusal::new(414, format!("the request target is longer than {max} bytes; shorten it"))
+}
+
+fn method_too_long() -> Refusal {
+    let reason = format!(
+        "no method that is supported has {LINE_REST_BYTES_MAX} bytes or more; use GET, POST or DELETE"
+    );
+    Refusal::new(501, reason)
 }

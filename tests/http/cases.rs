@@ -210,7 +210,28 @@ fn targets() {
             "100 bytes",
         ),
         case("a long line with a bare LF", "9110 15.5.15", format!("GET /{}\n", "x".repeat(200)), "414!", ""),
-        case("a long method", "9110 15.5.15", "M".repeat(165), "414!", ""),
+        case("a method without end", "9112 3", "M".repeat(165), "501!", "no method"),
+        case(
+            "a long method",
+            "9112 3",
+            format!("{} / HTTP/1.1\r\nHost: a\r\n\r\n", "M".repeat(65)),
+            "501!",
+            "",
+        ),
+        case(
+            "a long method and target",
+            "9112 3",
+            format!("{} /{}", "M".repeat(64), "x".repeat(99)),
+            "501!",
+            "",
+        ),
+        case(
+            "a method that is not too long",
+            "9112 3",
+            format!("{} /{}", "M".repeat(63), "x".repeat(100)),
+            "414!",
+            "",
+        ),
     ]);
 }
 
