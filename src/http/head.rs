@@ -230,14 +230,14 @@ pub fn parse<'a>(bytes: &'a [u8], room: &'a mut Fields<'a>, limits: &Limits) -> 
     })
 }
 
-/// RFC 9110 §9.1: what is not understood is 501, and that are CONNECT and TRACE too.
+/// RFC 9110 §9.1: what is not understood is 501, and that are CONNECT and TRACE too. What the others may be used for is up
+/// to the paths.
 fn check_method(method: &str) -> Result<(), Refusal> {
     if matches!(method, "GET" | "POST" | "OPTIONS" | "DELETE" | "HEAD" | "PUT" | "PATCH") {
         return Ok(());
     }
     let method = shown(method.as_bytes());
-    let reason =
-        format!("the method `{method}` is not supported; use GET, HEAD, POST, PUT, DELETE, OPTIONS or PATCH");
+    let reason = format!("the method `{method}` is not supported; use GET, POST or DELETE");
     Err(Refusal::new(501, reason))
 }
 
@@ -388,9 +388,9 @@ impl<'a> Known<'a> {
             ("GET" | "HEAD", Framing::Length(1..) | Framing::Chunked) => {
                 Err(Refusal::new(400, format!("a {method} request has a body; leave it out")))
             }
-            // RFC 9110 §15.5.12, for the methods that carry content by definition.
-            ("POST" | "PUT" | "PATCH", Framing::None) => {
-                Err(Refusal::new(411, format!("a {method} request has no Content-Length; send one")))
+            // RFC 9110 §15.5.12: every path that takes POST wants content. RFC 9112 §6.3 (7): other methods have none then.
+            ("POST", Framing::None) => {
+                Err(Refusal::new(411, "a POST request has no Content-Length; send one"))
             }
             (_, framing) => Ok(framing),
         }
