@@ -88,6 +88,7 @@ fn routes(sse: &str, mcp: &str) -> Vec<(String, Option<String>, String)> {
         (line("OPTIONS /mcp"), None, String::new()),
         (line("GET /nothing"), None, String::new()),
         (line("DELETE /sse"), None, String::new()),
+        (line("OPTIONS *"), None, String::new()),
     ]
 }
 
@@ -161,7 +162,7 @@ fn no_route_is_open() {
                 text["HTTP/1.1 ".len()..][..3].parse().unwrap()
             })
             .collect();
-        assert_eq!(statuses, [200, 202, 200, 200, 200, 200, 405, 404, 405]);
+        assert_eq!(statuses, [200, 202, 200, 200, 200, 200, 405, 404, 405, 204]);
         world.quiesce();
     }
 }

@@ -6,6 +6,7 @@
 //! ```text
 //!  head ─▶ Host? ──▶ Origin? ──▶ (who?) ──▶ path? ──▶ method? ──▶ query, Content-Type? ──▶ Route
 //!           403       403        401, 403    404       405          400, 414, 415
+//!                                            `*`: 204 with the methods that some path takes
 //! ```
 //!
 //! Host and Origin come first and on every path, so that a web page which reached this server by DNS rebinding learns
@@ -58,7 +59,7 @@ pub(crate) fn in_kind(answer: Answer, head: &Head<'_>, settings: &Settings) -> A
     }
 }
 
-/// Decides what serves the request.
+/// Decides what serves the request, or answers it: with a refusal, or with what `OPTIONS *` asks for.
 pub(crate) fn route<'a>(head: &Head<'a>, settings: &Settings) -> Result<Route<'a>, Answer> {
     let path = relative(head.path, settings);
     if path == settings.mcp_path {
@@ -82,7 +83,13 @@ pub(crate) fn route<'a>(head: &Head<'a>, settings: &Settings) -> Result<Route<'a
             method => Err(not_allowed(method, path, "POST")),
         };
     }
-    Err(nothing_here(head, settings))
+    Err(match path {
+        // RFC 9110 §9.3.7: the server as a whole is asked, not a path. What a path takes, its 405 says.
+        "*" => {
+            Answer { status: 204, ..Answer::default() }.header("Allow", "GET, HEAD, POST, DELETE, OPTIONS")
+        }
+        _ => nothing_here(head, settings),
+    })
 }
 
 pub(super) fn nothing_here(head: &Head<'_>, settings: &Settings) -> Answer {
