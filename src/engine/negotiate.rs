@@ -68,8 +68,10 @@ pub(super) enum Version {
     Served,
     /// 2026-07-28 or a later one: without sessions.
     Modern(String),
-    /// Anything else, made visible; also several fields at once.
+    /// Anything else, made visible.
     Unknown(String),
+    /// More than one field, be they equal.
+    Several,
 }
 
 /// The first revision without sessions.
@@ -79,7 +81,7 @@ impl Version {
     pub(super) fn of(head: &Head<'_>) -> Version {
         let value = match head.single("mcp-protocol-version") {
             Single::Absent => return Version::Absent,
-            Single::Several => return Version::Unknown("sent more than once".to_owned()),
+            Single::Several => return Version::Several,
             Single::One(value) => value,
         };
         let text = shown(value);
@@ -89,6 +91,23 @@ impl Version {
             Ok(name) if is_date(name) && name >= MODERN => Version::Modern(text),
             _ => Version::Unknown(text),
         }
+    }
+
+    /// Why the request cannot be served, if that is so: `in_session` only revisions with sessions can.
+    pub(super) fn fault(&self, in_session: bool) -> Option<String> {
+        let name = match self {
+            Version::Absent | Version::Served => return None,
+            Version::Modern(_) if !in_session => return None,
+            Version::Several => return Some("MCP-Protocol-Version is sent more than once".to_owned()),
+            Version::Modern(name) | Version::Unknown(name) => name,
+        };
+        let revisions = Revision::ALL.iter().rev();
+        let served: Vec<&str> = revisions
+            .filter(|revision| !in_session || revision.has_sessions())
+            .map(|revision| revision.name())
+            .collect();
+        let served = served.join(", ");
+        Some(format!("unsupported MCP-Protocol-Version `{name}`; supported are {served}"))
     }
 }
 
@@ -139,5 +158,6 @@ mod tests {
         for name in ["2026-07-27", "2024-10-07", "DRAFT-2026-v1", "2026-07-28x", "9", "2026-07-2\u{e9}"] {
             assert!(matches!(version(name), Version::Unknown(_)), "{name}");
         }
+        assert_eq!(version("2025-11-25\r\nMCP-Protocol-Version: 2025-11-25"), Version::Several);
     }
 }

@@ -173,8 +173,12 @@ impl Engine {
         let id = match head.single("mcp-session-id") {
             Single::One(id) => std::str::from_utf8(id).unwrap_or_default(),
             Single::Absent => {
-                let text = "Bad request: the Mcp-Session-Id header is required; `initialize` gives it";
-                return Err(refusal(400, REFUSED, text));
+                // Whoever speaks another revision may know no sessions, and has to learn of the revision first.
+                let fault = version.fault(false);
+                let text = fault
+                    .as_deref()
+                    .unwrap_or("the Mcp-Session-Id header is required; `initialize` gives it");
+                return Err(refusal(400, REFUSED, format!("Bad request: {text}")));
             }
             Single::Several => {
                 return Err(refusal(400, REFUSED, "Bad request: Mcp-Session-Id is sent more than once"));
@@ -185,20 +189,10 @@ impl Engine {
             let hint = owner_hint(id, &self.settings.node_id);
             refusal(404, NO_SESSION, format!("Session not found{hint}"))
         })?;
-        if let Version::Modern(name) | Version::Unknown(name) = version {
-            let served: Vec<&str> = Revision::ALL
-                .iter()
-                .rev()
-                .filter(|revision| revision.has_sessions())
-                .map(|revision| revision.name())
-                .collect();
-            let text = format!(
-                "Bad request: unsupported MCP-Protocol-Version `{name}`; supported are {}",
-                served.join(", ")
-            );
-            return Err(refusal(400, REFUSED, text));
+        match version.fault(true) {
+            Some(fault) => Err(refusal(400, REFUSED, format!("Bad request: {fault}"))),
+            None => Ok(key),
         }
-        Ok(key)
     }
 
     fn begin_session(&mut self, now: Now, conn: Key) -> Result<Key, Answer> {
@@ -305,7 +299,9 @@ impl Engine {
         let version = Version::of(head);
         if matches!(version, Version::Modern(_)) || head.header("mcp-session-id").is_none() {
             // Clients take exactly this for "there is no such stream", and go on without.
-            let text = "Method not allowed: a stream belongs to a session; send its Mcp-Session-Id";
+            let fault = version.fault(false);
+            let text = fault.as_deref().unwrap_or("a stream belongs to a session; send its Mcp-Session-Id");
+            let text = format!("Method not allowed: {text}");
             let allow = if matches!(version, Version::Modern(_)) { "POST" } else { "POST, DELETE" };
             return Err(refusal(405, REFUSED, text).header("Allow", allow));
         }
