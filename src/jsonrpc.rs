@@ -285,7 +285,8 @@ pub fn split_batch<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Vec<&'a RawVa
 /// −32600 for what is no message: an array, a member twice (escapes do not hide it), a `jsonrpc` other than `"2.0"`,
 /// an id that is not an integer of 64 bits or a string, a method that is not a string, `params` that are not an
 /// object (MCP has no positional ones, and null is not absent), members of both a request and a response; a request's
-/// id that is longer than `id_bytes_max`.
+/// id that is longer than `id_bytes_max`. Servers of the TypeScript SDK have −32700 here too; JSON-RPC 2.0, section 5.1,
+/// keeps that for what is not JSON.
 ///
 /// ```
 /// use mcp_rill::{Limits, jsonrpc::{Error, parse}};

@@ -11,6 +11,9 @@
 //!
 //! Host and Origin come first and on every path, so that a web page which reached this server by DNS rebinding learns
 //! nothing, not even from errors.
+//!
+//! Paths are compared as sent, not decoded: `/%73se` is 404, though RFC 3986 §6.2.2.2 has it mean `/sse`. So no other
+//! spelling gets around what a proxy decides by the path.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
