@@ -174,7 +174,7 @@ mod tests {
     fn lines_without_room_are_counted() {
         let (page, lost) = (Page::default(), AtomicU64::new(41));
         let ((lines, waiting), (end, _ended)) = (sync_channel(2), sync_channel(0));
-        ["one", "two"].map(|line| lines.send(line.to_owned()).unwrap());
+        ["one", "two"].into_iter().for_each(|line| lines.send(line.to_owned()).unwrap());
         drop(lines);
         write(page.clone(), &waiting, &lost, end);
         assert_eq!(
