@@ -8,7 +8,7 @@
 //!     │ −32022 with revisions known here, another error of JSON-RPC, 4xx
 //!     ▼
 //!   POST initialize ──────result───────▶ Streamable HTTP
-//!     │ 4xx
+//!     │ 4xx, whatever its body says
 //!     ▼
 //!   GET ───────────`endpoint` event────▶ HTTP+SSE ──▶ initialize
 //! ```
@@ -76,24 +76,41 @@ impl Client {
         }
         self.stateless = None;
         self.carrier = Carrier::Streamable(Box::new(Streamable::new(&self.url, &self.fixed, true)));
-        let post = match self.handshake(legacy) {
-            Err(Error::Http { status, .. }) if is_other(status) => status,
-            result => return result,
+        let Err(refused) = self.handshake(legacy) else { return Ok(()) };
+        let post = match self.status_of(&refused) {
+            Some(status) if is_other(status) => status,
+            _ => return Err(refused),
         };
-        let sse = Sse::open(&self.url, &self.fixed, after(self.connect_timeout));
-        self.carrier = match sse {
+        self.carrier = match Sse::open(&self.url, &self.fixed, after(self.connect_timeout)) {
             Ok(sse) => Carrier::Sse(Box::new(sse)),
-            Err(Error::Http { status, .. }) if is_other(status) => {
-                return Err(Error::Protocol(format!(
-                    "the server at http://{}{} answered {post} to POST and {status} to GET: this is no MCP endpoint; \
-                     check the path",
-                    self.url.authority(),
-                    self.url.target
-                )));
-            }
-            Err(error) => return Err(error),
+            Err(error) => return Err(self.no_endpoint(post, refused, error)),
         };
         self.handshake(legacy)
+    }
+
+    /// The status that a refusal came with, also if its body says what is wrong in terms of JSON-RPC.
+    fn status_of(&self, error: &Error) -> Option<u16> {
+        match (error, &self.carrier) {
+            (Error::Http { status, .. }, _) => Some(*status),
+            (Error::Rpc(_), Carrier::Streamable(streamable)) => streamable.refusal(),
+            _ => None,
+        }
+    }
+
+    /// What to say when `initialize` was refused with the status `post`, and no stream came from GET either.
+    fn no_endpoint(&self, post: u16, refused: Error, get: Error) -> Error {
+        match (refused, get) {
+            // Whoever refuses in terms of MCP has an endpoint; it is no address for HTTP+SSE that is missing.
+            (Error::Rpc(error), Error::Timeout | Error::Closed) => Error::Rpc(error),
+            (Error::Rpc(error), Error::Http { status, .. }) if is_other(status) => Error::Rpc(error),
+            (_, Error::Http { status, .. }) if is_other(status) => Error::Protocol(format!(
+                "the server at http://{}{} answered {post} to POST and {status} to GET: this is no MCP endpoint; \
+                 check the path",
+                self.url.authority(),
+                self.url.target
+            )),
+            (_, get) => get,
+        }
     }
 
     pub(super) fn become_stateless(&mut self) {

@@ -50,6 +50,8 @@ pub(super) struct Streamable {
     inbox_bytes: usize,
     /// Why there is no stream of the session any more.
     trouble: Option<Error>,
+    /// The status that came with the last refusal told as an error of JSON-RPC.
+    refusal: Option<u16>,
     expired: bool,
     closed: bool,
 }
@@ -68,6 +70,7 @@ impl Streamable {
             inbox: VecDeque::new(),
             inbox_bytes: 0,
             trouble: None,
+            refusal: None,
             expired: false,
             closed: false,
         }
@@ -79,6 +82,10 @@ impl Streamable {
 
     pub(super) fn session_id(&self) -> Option<&str> {
         self.session_id.as_deref()
+    }
+
+    pub(super) fn refusal(&self) -> Option<u16> {
+        self.refusal
     }
 
     /// Opens the stream of the session itself, if the server has one (MCP 2025-11-25, transports, "Listening for
@@ -377,6 +384,7 @@ impl Streamable {
         // What a person must change, and what is broken, is for the caller whatever the body says.
         let is_final = matches!(status, 401 | 403 | 500..);
         if !is_final && is_error_for(&body, &id, &self.fixed) {
+            self.refusal = Some(status);
             return self.keep(Incoming::Message(body, Some(id)));
         }
         self.keep(Incoming::Failed(id, Error::Http { status, body }));

@@ -11,6 +11,9 @@ use crate::mock::{
 };
 use crate::{ENDPOINT, Peer, STREAM, assert_protocol};
 
+/// The error of a server that takes no message without a session.
+const NO_SESSION: &str = r#"{"code":-32000,"message":"no session"}"#;
+
 /// What comes of connecting to a server that answers in this way, one request after another.
 fn connect(script: impl FnOnce(&TcpListener) + Send + 'static) -> Result<Client, Error> {
     let server = mock(move |listener| {
@@ -136,6 +139,38 @@ fn a_server_of_http_and_sse() {
         });
         assert_eq!(client.unwrap().transport(), Transport::Sse, "{refused}");
     }
+}
+
+#[test]
+fn a_server_of_http_and_sse_that_refuses_in_terms_of_json_rpc() {
+    for refused in [400, 404, 405] {
+        let client = connect(move |listener| {
+            for step in ["server/discover", "initialize"] {
+                let (_, body) = answer(listener, |_, body| error(refused, body, NO_SESSION));
+                assert_eq!(method(&body), step);
+            }
+            sse(listener);
+        });
+        assert_eq!(client.unwrap().transport(), Transport::Sse, "{refused}");
+    }
+    // If there is no such stream, the error is what there is to know.
+    let get: [fn(&str) -> String; 3] =
+        [|_| status(405), |_| status(400), |_| [crate::mock::STREAM, crate::mock::END].concat()];
+    for get in get {
+        let result = connect(move |listener| {
+            answer(listener, |_, _| status(404));
+            answer(listener, |_, body| error(400, body, NO_SESSION));
+            let (head, _) = answer(listener, |_, body| get(body));
+            assert!(head.starts_with("GET "), "{head}");
+        });
+        assert!(matches!(&result, Err(Error::Rpc(error)) if error.code == -32000), "{result:?}");
+    }
+    let result = connect(move |listener| {
+        answer(listener, |_, _| status(404));
+        answer(listener, |_, body| error(400, body, NO_SESSION));
+        answer(listener, |_, _| status(401));
+    });
+    assert!(matches!(result, Err(Error::Http { status: 401, .. })), "{result:?}");
 }
 
 #[test]
