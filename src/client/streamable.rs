@@ -369,10 +369,10 @@ impl Streamable {
 
     fn refuse(&mut self, id: Option<Id>, status: u16, body: String) {
         let Some(id) = id else {
-            // Not every server has a stream of its own.
             match status {
-                405 => {}
-                404 => self.trouble = Some(Error::Expired),
+                404 if self.session_id.is_some() => self.trouble = Some(Error::Expired),
+                // Not every server has a stream of its own.
+                404 | 405 => {}
                 _ => self.trouble = Some(Error::Http { status, body }),
             }
             return;
