@@ -13,7 +13,7 @@
 //!   GET ───────────`endpoint` event────▶ HTTP+SSE ──▶ initialize
 //! ```
 //!
-//! 401, 403, 5xx and silence end it at any step: they say nothing about what the server speaks.
+//! 401, 403, 407, 408, 429, 5xx and silence end it at any step: they say nothing about what the server speaks.
 
 use std::borrow::Cow;
 
@@ -185,9 +185,9 @@ enum Probed {
     Sessions(Option<Revision>),
 }
 
-/// Whether a status may mean that the server speaks another transport.
-fn is_other(status: u16) -> bool {
-    matches!(status, 400..500) && !matches!(status, 401 | 403)
+/// Whether a status may mean that the server speaks another transport: not if it says who may ask, or when.
+pub(super) fn is_other(status: u16) -> bool {
+    matches!(status, 400..500) && !matches!(status, 401 | 403 | 407 | 408 | 429)
 }
 
 fn revisions(object: &RawValue, name: &str) -> Vec<String> {

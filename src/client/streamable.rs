@@ -12,6 +12,7 @@ use super::Error;
 use super::events::Fixed;
 use super::exchange::{Exchange, Step};
 use super::http::{Answer, Connection, SLICE, Turn, left, refused};
+use super::ladder::is_other;
 use super::url::Url;
 use crate::jsonrpc::{self, Id, Message};
 use crate::sse;
@@ -381,9 +382,8 @@ impl Streamable {
             let error = self.expire();
             return self.keep(Incoming::Failed(id, error));
         }
-        // What a person must change, and what is broken, is for the caller whatever the body says.
-        let is_final = matches!(status, 401 | 403 | 500..);
-        if !is_final && is_error_for(&body, &id, &self.fixed) {
+        // What a person must change, what has to wait, and what is broken is for the caller whatever the body says.
+        if is_other(status) && is_error_for(&body, &id, &self.fixed) {
             self.refusal = Some(status);
             return self.keep(Incoming::Message(body, Some(id)));
         }

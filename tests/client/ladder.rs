@@ -184,7 +184,7 @@ fn who_wants_an_older_revision_asks_for_no_newer_one() {
 #[test]
 fn answers_that_say_nothing_about_the_transport() {
     // Each at the first step, at the second, and at the third.
-    for refused in [401, 403, 500, 503, 302] {
+    for refused in [401, 403, 407, 408, 429, 500, 503, 302] {
         for step in 0..3 {
             let result = connect(move |listener| {
                 for at in 0..=step {
@@ -198,9 +198,12 @@ fn answers_that_say_nothing_about_the_transport() {
         }
     }
     // What its body says in terms of JSON-RPC does not make it another refusal.
-    let result =
-        connect(|listener| discover(listener, |body| error(401, body, r#"{"code":-32601,"message":"x"}"#)));
-    assert!(matches!(result, Err(Error::Http { status: 401, .. })));
+    for refused in [401, 429] {
+        let result = connect(move |listener| {
+            discover(listener, |body| error(refused, body, r#"{"code":-32601,"message":"x"}"#));
+        });
+        assert!(matches!(result, Err(Error::Http { status, .. }) if status == refused));
+    }
     let result = connect(|listener| {
         discover(listener, |_| status(404));
         answer(listener, |_, body| error(200, body, r#"{"code":-32602,"message":"no"}"#));
