@@ -5,7 +5,7 @@
 //!
 //! ```text
 //!   POST server/discover ──2026-07-28──▶ stateless
-//!     │ −32022 with revisions known here, another error of JSON-RPC, 4xx
+//!     │ any other revisions, an error of JSON-RPC, 4xx
 //!     ▼
 //!   POST initialize ──────result───────▶ Streamable HTTP
 //!     │ 4xx, whatever its body says
@@ -65,15 +65,24 @@ impl Client {
     /// Finds the transport, and initializes.
     pub(super) fn climb(&mut self) -> Result<(), Error> {
         let asked = self.identity.revision.as_deref();
-        let mut legacy = None;
         // Whoever asks for an older revision does not want to hear of the newest.
-        if asked.is_none_or(|name| Revision::named(name).is_some_and(|revision| !revision.has_sessions())) {
-            self.become_stateless();
-            match self.probe()? {
-                Probed::Stateless => return Ok(()),
-                Probed::Sessions(revision) => legacy = revision,
-            }
+        if asked.is_some_and(|name| Revision::named(name).is_none_or(Revision::has_sessions)) {
+            return self.climb_to_session(None);
         }
+        self.become_stateless();
+        match self.probe()? {
+            Probed::Stateless => Ok(()),
+            Probed::Sessions(revision) => self.climb_to_session(revision),
+            // Servers of both eras name only the revisions without sessions.
+            Probed::Strange(strange) => self.climb_to_session(None).map_err(|error| match error {
+                Error::Rpc(_) | Error::Protocol(_) => strange,
+                error => error,
+            }),
+        }
+    }
+
+    /// The steps for servers with sessions.
+    fn climb_to_session(&mut self, legacy: Option<Revision>) -> Result<(), Error> {
         self.stateless = None;
         self.carrier = Carrier::Streamable(Box::new(Streamable::new(&self.url, &self.fixed, true)));
         let Err(refused) = self.handshake(legacy) else { return Ok(()) };
@@ -122,19 +131,21 @@ impl Client {
         match self.request("server/discover", None) {
             Ok(welcome) => {
                 let served = revisions(&welcome, "supportedVersions");
-                let newest = newest(&served).ok_or_else(|| strange(&served))?;
-                if newest.has_sessions() {
-                    return Ok(Probed::Sessions(Some(newest)));
+                match newest(&served) {
+                    None => Ok(Probed::Strange(strange(&served))),
+                    Some(revision) if revision.has_sessions() => Ok(Probed::Sessions(Some(revision))),
+                    Some(revision) => {
+                        self.welcomed(revision, welcome);
+                        Ok(Probed::Stateless)
+                    }
                 }
-                self.welcomed(newest, welcome);
-                Ok(Probed::Stateless)
             }
             Err(Error::Rpc(error)) if error.code == UNSUPPORTED_PROTOCOL_VERSION => {
                 let served = error.data.as_deref().map(|data| revisions(data, "supported"));
                 match served.as_deref().map(|served| (newest(served), served)) {
                     // It refuses what it says it serves.
                     Some((Some(revision), _)) if !revision.has_sessions() => Err(Error::Rpc(error)),
-                    Some((None, served)) if !served.is_empty() => Err(strange(served)),
+                    Some((None, served)) if !served.is_empty() => Ok(Probed::Strange(strange(served))),
                     Some((revision, _)) => Ok(Probed::Sessions(revision)),
                     None => Ok(Probed::Sessions(None)),
                 }
@@ -183,6 +194,8 @@ enum Probed {
     Stateless,
     /// A server with sessions, and the newest revision that it told of.
     Sessions(Option<Revision>),
+    /// A server that told of no revision known here, and what to say if it has no sessions either.
+    Strange(Error),
 }
 
 /// Whether a status may mean that the server speaks another transport: not if it says who may ask, or when.

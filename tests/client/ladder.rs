@@ -90,10 +90,6 @@ fn a_server_that_names_what_it_serves() {
     });
     assert_eq!(client.unwrap().transport(), Transport::Streamable);
 
-    let strange = connect(move |listener| discover(listener, unsupported(r#"["2031-01-01"]"#)));
-    assert_protocol(strange, &["`2031-01-01`", "this client knows 2024-11-05"]);
-    let strange = connect(|listener| discover(listener, |body| result(body, r#"{"supportedVersions":[]}"#)));
-    assert_protocol(strange, &["the server serves the revisions ``"]);
     let contradiction = connect(move |listener| discover(listener, unsupported(r#"["2026-07-28"]"#)));
     assert!(matches!(contradiction, Err(Error::Rpc(error)) if error.code == -32022));
     // Without the list it is an error as any other.
@@ -102,6 +98,48 @@ fn a_server_that_names_what_it_serves() {
         assert_eq!(initialize(listener), "2025-11-25");
     });
     client.unwrap();
+}
+
+#[test]
+fn a_server_that_names_only_what_is_unknown_here_may_have_sessions_too() {
+    let strange: [fn(&str) -> String; 3] = [
+        |body| {
+            let data = r#"{"supported":["2031-01-01"],"requested":"2026-07-28"}"#;
+            error(400, body, &format!(r#"{{"code":-32022,"message":"Unsupported","data":{data}}}"#))
+        },
+        |body| result(body, r#"{"supportedVersions":["2031-01-01"]}"#),
+        |body| result(body, r#"{"supportedVersions":[]}"#),
+    ];
+    for (strange, named) in strange.into_iter().zip(["`2031-01-01`", "`2031-01-01`", "``"]) {
+        let client = connect(move |listener| {
+            discover(listener, strange);
+            assert_eq!(initialize(listener), "2025-11-25");
+        });
+        assert_eq!(client.unwrap().transport(), Transport::Streamable);
+
+        // If it has none, what it named is what there is to know, however it says so.
+        let no_sessions: [fn(&str) -> String; 3] = [
+            |_| status(404),
+            |body| error(400, body, NO_SESSION),
+            |body| error(200, body, r#"{"code":-32601,"message":"Method not found"}"#),
+        ];
+        for (at, no_session) in no_sessions.into_iter().enumerate() {
+            let result = connect(move |listener| {
+                discover(listener, strange);
+                assert_eq!(method(&answer(listener, |_, body| no_session(body)).1), "initialize");
+                if at < 2 {
+                    answer(listener, |_, _| status(405));
+                }
+            });
+            let said = format!("the server serves the revisions {named}");
+            assert_protocol(result, &[&said, "this client knows 2024-11-05"]);
+        }
+        let result = connect(move |listener| {
+            discover(listener, strange);
+            answer(listener, |_, _| status(503));
+        });
+        assert!(matches!(result, Err(Error::Http { status: 503, .. })), "{result:?}");
+    }
 }
 
 #[test]
