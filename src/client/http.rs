@@ -129,7 +129,7 @@ impl Connection {
             }
             let mut buffer = [0; READ_BYTES];
             let read = self.read(&mut buffer, deadline, turn).and_then(|count| match count {
-                0 => Err(closed_silently()),
+                0 => Err(self.ended()),
                 _ => Ok(count),
             });
             let count = read.map_err(|error| Failed { unanswered: self.is_unanswered(&error), error })?;
@@ -173,6 +173,16 @@ impl Connection {
     /// Adds what was read to what the head is looked for in.
     pub(super) fn take(&mut self, bytes: &[u8]) {
         self.input.extend_from_slice(bytes);
+    }
+
+    /// The end of the connection where the head of a response was to come, or the rest of it.
+    pub(super) fn ended(&self) -> Error {
+        let text = if self.input.is_empty() && self.interim == 0 {
+            "the server closed without answering"
+        } else {
+            "the server closed in the middle of its answer"
+        };
+        io::Error::new(ErrorKind::UnexpectedEof, text).into()
     }
 
     /// Whether the connection broke before any byte of the response came.
@@ -320,11 +330,6 @@ pub(super) fn refused(
         body = format!("moved to {}; redirects are not followed", shown(location.as_bytes()));
     }
     (Error::Http { status, body }, kept)
-}
-
-/// The end of a connection where the head of a response was to come.
-pub(super) fn closed_silently() -> Error {
-    io::Error::new(ErrorKind::UnexpectedEof, "the server closed without answering").into()
 }
 
 /// `timeout=5, max=100`: for how long the server keeps an idle connection.

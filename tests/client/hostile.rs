@@ -42,6 +42,10 @@ fn heads() {
     assert_protocol(fixed(["HTTP/1.1 200 OK\r\n", &"X: y\r\n".repeat(20_000)].concat()), &["malformed"]);
     assert_protocol(fixed("HTTP/1.1 100 Continue\r\n\r\n".repeat(1000)), &["interim"]);
     assert_protocol(fixed("HTTP/1.1 200 OK\r\nMcp-Session-Id: a\x01b\r\n\r\n"), &["malformed"]);
+    for begun in ["HTTP/1.1 2", "HTTP/1.1 100 Continue\r\n\r\n"] {
+        let cut = cut_off(begun).unwrap_err();
+        assert!(cut.to_string().contains("closed in the middle of its answer"), "{begun}: {cut}");
+    }
     let twice = "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n";
     assert_protocol(fixed(twice), &["malformed", "twice"]);
 }
