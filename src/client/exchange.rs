@@ -278,10 +278,8 @@ impl Exchange {
             return Ok(Step::Whole(text, kept));
         }
         let status = body.answer.status;
-        let said = match body.answer.location.filter(|_| (300..400).contains(&status)) {
-            Some(to) => format!("moved to {}; redirects are not followed", shown(to.as_bytes())),
-            None => String::from_utf8_lossy(&body.text).into_owned(),
-        };
+        let said = body.answer.moved();
+        let said = said.unwrap_or_else(|| String::from_utf8_lossy(&body.text).into_owned());
         Ok(Step::Refused(status, said, kept))
     }
 

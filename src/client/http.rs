@@ -16,7 +16,6 @@ use crate::Limits;
 use crate::http::body::Decoder;
 use crate::http::head::{Fields, Framing, Search};
 use crate::http::response::{ResponseHead, parse_response};
-use crate::http::shown;
 
 /// How long one read or write blocks before the caller gets a turn.
 pub(super) const SLICE: Duration = Duration::from_millis(50);
@@ -310,10 +309,21 @@ impl Answer {
         }
     }
 
+    /// Where a redirect leads, which says more than its body.
+    pub(super) fn moved(&self) -> Option<String> {
+        let location = self.location.as_deref().filter(|_| is_redirect(self.status));
+        location.map(|location| format!("moved to {location}"))
+    }
+
     /// Whether the body is of that media type, whatever its parameters (RFC 9110 §8.3.1).
     pub(super) fn is(&self, media_type: &str) -> bool {
         self.content_type.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(media_type)
     }
+}
+
+/// Whether a status says that the server is elsewhere (RFC 9110 §15.4).
+pub(super) fn is_redirect(status: u16) -> bool {
+    matches!(status, 300..=303 | 307 | 308)
 }
 
 /// The error of a response that is no success, and the connection if it can be used again.
@@ -325,11 +335,8 @@ pub(super) fn refused(
     turn: Turn<'_>,
 ) -> (Error, Option<Connection>) {
     let status = answer.status;
-    let (mut body, kept) = connection.finish(answer, limits, deadline, turn);
-    if let Some(location) = answer.location.as_deref().filter(|_| (300..400).contains(&status)) {
-        body = format!("moved to {}; redirects are not followed", shown(location.as_bytes()));
-    }
-    (Error::Http { status, body }, kept)
+    let (body, kept) = connection.finish(answer, limits, deadline, turn);
+    (Error::Http { status, body: answer.moved().unwrap_or(body) }, kept)
 }
 
 /// `timeout=5, max=100`: for how long the server keeps an idle connection.
