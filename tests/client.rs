@@ -888,7 +888,7 @@ fn errors_are_sentences() {
     let rpc = Error::Rpc(jsonrpc::Error::method_not_found("x"));
     for (error, text) in [
         (Error::Timeout, "the server did not answer in time"),
-        (Error::Closed, "the session is closed"),
+        (Error::Closed, "the stream that was to bring the answer has ended, or the session is closed"),
         (Error::Http { status: 404, body: " no\n".to_owned() }, "the server refused with 404 Not Found: no"),
         (Error::Http { status: 503, body: String::new() }, "the server refused with 503 Service Unavailable"),
         (

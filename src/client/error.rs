@@ -58,7 +58,9 @@ impl fmt::Display for Error {
             }
             Error::Rpc(error) => write!(f, "the server answered with an error: {error}"),
             Error::Timeout => f.write_str("the server did not answer in time"),
-            Error::Closed => f.write_str("the session is closed"),
+            Error::Closed => {
+                f.write_str("the stream that was to bring the answer has ended, or the session is closed")
+            }
             Error::Expired => f.write_str("the server does not know the session any more; connect again"),
         }
     }
