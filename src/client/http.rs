@@ -157,8 +157,9 @@ impl Connection {
             let end = range.end;
             let mut fields = Fields::new();
             let bytes = self.input.get(range).unwrap_or_default();
-            let answer = parse_response(bytes, &mut fields, method, limits).map(|head| Answer::of(&head));
-            let answer = answer.map_err(|refusal| Error::Protocol(refusal.reason.into_owned()))?;
+            let head = parse_response(bytes, &mut fields, method, limits);
+            let head = head.map_err(|refusal| Error::Protocol(refusal.reason.into_owned()));
+            let answer = head.and_then(|head| Answer::of(&head))?;
             self.input.drain(..end);
             self.search = Search::in_response();
             if answer.status >= 200 {
@@ -296,9 +297,17 @@ impl Connection {
 }
 
 impl Answer {
-    fn of(head: &ResponseHead<'_>) -> Answer {
+    /// # Errors
+    /// Two session ids: whichever is taken, something on the way may have taken the other one.
+    fn of(head: &ResponseHead<'_>) -> Result<Answer, Error> {
         let text = |name: &str| head.header(name).map(|value| String::from_utf8_lossy(value).into_owned());
-        Answer {
+        let mut sessions = head.headers().filter(|(name, _)| name.eq_ignore_ascii_case("mcp-session-id"));
+        let session = sessions.next();
+        if sessions.any(|(_, id)| session.is_some_and(|(_, first)| first != id)) {
+            let text = "the server's response has two different values of Mcp-Session-Id";
+            return Err(Error::Protocol(text.to_owned()));
+        }
+        Ok(Answer {
             status: head.status,
             framing: head.framing,
             keep_alive: head.keep_alive,
@@ -306,7 +315,7 @@ impl Answer {
             location: text("location"),
             session_id: text("mcp-session-id"),
             keep: text("keep-alive").as_deref().and_then(keep_alive_timeout),
-        }
+        })
     }
 
     /// Where a redirect leads, which says more than its body.

@@ -186,6 +186,8 @@ fn session_ids_that_would_be_more_than_that() {
         ("", "visible ASCII"),
         ("caf\u{e9}", "visible ASCII"),
         ("a\tb", "visible ASCII"),
+        ("a\r\nMcp-Session-Id: b", "two different values"),
+        ("a\r\nX: y\r\nmcp-session-id: a\r\nMCP-SESSION-ID: A", "two different values"),
     ] {
         let server = mock(move |listener: TcpListener| {
             answer(&listener, |_, body| {
@@ -196,6 +198,17 @@ fn session_ids_that_would_be_more_than_that() {
         assert_protocol(result, &["Mcp-Session-Id", why]);
         server.thread.join().unwrap();
     }
+    // The same one twice is one.
+    let script = |listener: TcpListener| {
+        let twice = "Mcp-Session-Id: a\r\nmcp-session-id: a\r\n";
+        answer(&listener, |_, body| json(200, twice, &response(body, WELCOME)));
+        answer(&listener, |_, _| status(202));
+        answer(&listener, |_, _| status(405));
+        assert!(answer(&listener, |_, _| status(200)).0.starts_with("DELETE "));
+    };
+    with(Client::builder().transport(Transport::Streamable), script, |client| {
+        assert_eq!(client.session_id(), Some("a"));
+    });
 }
 
 #[test]
