@@ -1,0 +1,65 @@
+//! What is wrong with what a server was made of.
+//!
+//! *Scope:* checks of what a builder or a [`Handle`](crate::Handle) adds. *Not in scope:* limits and HTTP settings, which check
+//! themselves.
+
+use serde_json::value::RawValue;
+
+use crate::Limits;
+use crate::mcp::{Tool, headers};
+
+/// # Errors
+/// A sentence that names the tool.
+pub(crate) fn check_tool(tool: &Tool) -> Result<(), String> {
+    let lawful = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-/".contains(&byte);
+    let name = &tool.name;
+    if name.is_empty() || name.len() > 128 || !name.bytes().all(lawful) {
+        return Err(format!("tool `{name}`: a name has 1 to 128 characters of A-Z a-z 0-9 _ . - /"));
+    }
+    tool.schemas().try_for_each(|text| {
+        check_schema(text).map_err(|problem| format!("tool `{name}`: its schema {problem}"))
+    })?;
+    let annotations = tool.input_schema_text().map_or(Ok(()), headers::check_annotations);
+    annotations.map_err(|problem| format!("tool `{name}`: {problem}"))
+}
+
+/// A schema goes out with every list, and clients read it: one that no client would take is a mistake to be told of.
+fn check_schema(text: &str) -> Result<(), String> {
+    let (limits, bytes) = (Limits::DEFAULT, text.len());
+    if bytes > limits.page_bytes_max {
+        return Err(format!("has {bytes} bytes; a page of a list has {}", limits.page_bytes_max));
+    }
+    crate::jsonrpc::scan(text.as_bytes(), &limits)
+        .map_err(|error| format!("is refused: {}", error.message))?;
+    let is_object = serde_json::from_str::<&RawValue>(text).is_ok_and(|raw| raw.get().starts_with('{'));
+    is_object.then_some(()).ok_or_else(|| format!("is not a JSON object: {text}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn schemas_are_bounded() {
+        let nested =
+            |depth: usize| format!("{}{}", r#"{"a":"#.repeat(depth - 1) + "{}", "}".repeat(depth - 1));
+        let wide = |values: usize| format!(r#"{{"enum":[{}1]}}"#, "1,".repeat(values - 3));
+        let long = |bytes: usize| format!(r#"{{"description":"{}"}}"#, "x".repeat(bytes - 18));
+        for (schema, complaint) in [
+            (nested(64), ""),
+            (nested(65), "json_depth_max (64)"),
+            (wide(100_000), ""),
+            (wide(100_001), "json_values_max"),
+            (long(512 << 10), ""),
+            (long((512 << 10) + 1), "has 524289 bytes; a page of a list has 524288"),
+            ("[]".to_owned(), "is not a JSON object: []"),
+            ("{".to_owned(), "is not a JSON object: {"),
+        ] {
+            let problem = check_tool(&Tool::new("t", "").input_schema(schema)).err().unwrap_or_default();
+            assert!(
+                problem.contains(complaint) && problem.is_empty() == complaint.is_empty(),
+                "{problem:.200}"
+            );
+        }
+    }
+}
