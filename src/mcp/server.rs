@@ -148,24 +148,55 @@ pub(crate) struct Registry {
     pub(crate) resources: Items<ResourceEntry>,
     pub(crate) templates: Items<TemplateEntry>,
     pub(crate) prompts: Items<PromptEntry>,
-    /// What completes an argument: by prompt or template, and argument.
+    /// What completes an argument, as it was told: by prompt or template, and argument.
     pub(crate) completions: BTreeMap<(Completed, String), Box<dyn Completer>>,
+    /// Whether there ever was anything to complete: clients were told then that the method works.
+    pub(crate) completes: bool,
 }
 
 impl Registry {
-    /// A prompt's arguments that are enums are completed from their values, unless something else completes them.
-    pub(crate) fn complete_choices<A: Arguments>(&mut self, prompt: &str) {
-        for (argument, values) in A::FIELDS.iter().filter_map(|field| Some((field.name, choices(field)?))) {
-            let argument = (Completed::Prompt(prompt.to_owned()), argument.to_owned());
-            self.completions.entry(argument).or_insert_with(|| Box::new(values));
-        }
+    /// Adds what completes an argument, in the place of what did.
+    fn complete(&mut self, of: Completed, argument: &str, completer: impl Completer + 'static) {
+        self.completions.insert((of, argument.to_owned()), Box::new(completer));
+        self.completes = true;
+    }
+
+    /// Adds a prompt; says whether the name was free, and changes nothing if it was not.
+    fn add_prompt(&mut self, entry: PromptEntry) -> bool {
+        self.completes |= entry.2.iter().any(|field| choices(field).is_some());
+        self.prompts.add(&entry.0.name.clone(), entry)
+    }
+
+    /// Puts a prompt in the place of one with the same name, or adds it. What completes arguments of that name stays.
+    pub(crate) fn put_prompt(&mut self, entry: PromptEntry) {
+        self.completes |= entry.2.iter().any(|field| choices(field).is_some());
+        self.prompts.put(&entry.0.name.clone(), entry);
+    }
+
+    pub(crate) fn remove_prompt(&mut self, name: &str) {
+        self.prompts.remove(name);
+        self.completions.retain(|(of, _), _| !matches!(of, Completed::Prompt(prompt) if prompt == name));
+    }
+
+    pub(crate) fn remove_template(&mut self, text: &str) {
+        self.templates.remove(text);
+        self.completions
+            .retain(|(of, _), _| !matches!(of, Completed::Template(template) if template == text));
+    }
+
+    /// The values of a prompt's argument that is an enum; none for others.
+    pub(crate) fn choices(&mut self, of: &Completed, argument: &str) -> Vec<String> {
+        let Completed::Prompt(name) = of else { return Vec::new() };
+        let fields = self.prompts.find(name).map(|(_, _, fields)| *fields).unwrap_or_default();
+        fields.iter().find(|field| field.name == argument).and_then(choices).unwrap_or_default()
     }
 }
 
 pub(crate) type ToolEntry = (Tool, ToolHandler);
 pub(crate) type ResourceEntry = (Resource, ResourceHandler);
 pub(crate) type TemplateEntry = (ResourceTemplate, UriTemplate, TemplateHandler);
-pub(crate) type PromptEntry = (Prompt, PromptHandler);
+/// With the arguments that its handler takes.
+pub(crate) type PromptEntry = (Prompt, PromptHandler, &'static [Field]);
 
 impl Server {
     /// A server by its program's name and version.
@@ -399,8 +430,7 @@ impl Server {
         let name = description.name.clone();
         match prompt(description, handler) {
             Ok(entry) => {
-                self.registry.complete_choices::<A>(&name);
-                let added = self.registry.prompts.add(&name, entry);
+                let added = self.registry.add_prompt(entry);
                 self.note_twice(added, "prompt", &name)
             }
             Err(problem) => self.note_problem(problem),
@@ -408,7 +438,8 @@ impl Server {
     }
 
     /// Completes an argument of a prompt while the user types (MCP completion): from a list of values, or by a closure.
-    /// Arguments that are enums of `schema!` are completed from their values without this.
+    /// Arguments that are enums of `schema!` are completed from their values without this. It stays when
+    /// [`Handle::add_prompt`](crate::Handle::add_prompt) replaces the prompt, and goes with the prompt when that is removed.
     ///
     /// ```
     /// use mcp_rill::{Server, schema};
@@ -427,8 +458,7 @@ impl Server {
         argument: &str,
         completer: impl Completer + 'static,
     ) -> Server {
-        let argument = (Completed::Prompt(prompt.to_owned()), argument.to_owned());
-        self.registry.completions.insert(argument, Box::new(completer));
+        self.registry.complete(Completed::Prompt(prompt.to_owned()), argument, completer);
         self
     }
 
@@ -439,8 +469,7 @@ impl Server {
         variable: &str,
         completer: impl Completer + 'static,
     ) -> Server {
-        let argument = (Completed::Template(uri_template.to_owned()), variable.to_owned());
-        self.registry.completions.insert(argument, Box::new(completer));
+        self.registry.complete(Completed::Template(uri_template.to_owned()), variable, completer);
         self
     }
 
@@ -537,7 +566,7 @@ where
         Ok(arguments) => handler(arguments, call).into_prompt(),
         Err(error) => Err(CallError::invalid_params(error)),
     });
-    Ok((prompt, run))
+    Ok((prompt, run, A::FIELDS))
 }
 
 impl std::fmt::Debug for Server {
