@@ -6,6 +6,7 @@
 use serde_json::value::RawValue;
 
 use crate::Limits;
+use crate::jsonrpc::{member, scan, string};
 use crate::mcp::{Tool, headers};
 
 /// # Errors
@@ -16,9 +17,10 @@ pub(crate) fn check_tool(tool: &Tool) -> Result<(), String> {
     if name.is_empty() || name.len() > 128 || !name.bytes().all(lawful) {
         return Err(format!("tool `{name}`: a name has 1 to 128 characters of A-Z a-z 0-9 _ . - /"));
     }
-    tool.schemas().try_for_each(|text| {
-        check_schema(text).map_err(|problem| format!("tool `{name}`: its schema {problem}"))
-    })?;
+    for (what, text) in [("input", tool.input_schema_text()), ("output", tool.output_schema_text())] {
+        text.map_or(Ok(()), check_schema)
+            .map_err(|problem| format!("tool `{name}`: its {what} schema {problem}"))?;
+    }
     let annotations = tool.input_schema_text().map_or(Ok(()), headers::check_annotations);
     annotations.map_err(|problem| format!("tool `{name}`: {problem}"))
 }
@@ -29,10 +31,15 @@ fn check_schema(text: &str) -> Result<(), String> {
     if bytes > limits.page_bytes_max {
         return Err(format!("has {bytes} bytes; a page of a list has {}", limits.page_bytes_max));
     }
-    crate::jsonrpc::scan(text.as_bytes(), &limits)
-        .map_err(|error| format!("is refused: {}", error.message))?;
-    let is_object = serde_json::from_str::<&RawValue>(text).is_ok_and(|raw| raw.get().starts_with('{'));
-    is_object.then_some(()).ok_or_else(|| format!("is not a JSON object: {text}"))
+    scan(text.as_bytes(), &limits).map_err(|error| format!("is refused: {}", error.message))?;
+    let root = serde_json::from_str::<&RawValue>(text).ok().filter(|raw| raw.get().starts_with('{'));
+    let root = root.ok_or_else(|| format!("is not a JSON object: {text}"))?;
+    let kind = member(root, "type").map_err(|error| format!("is refused: {}", error.message))?;
+    // Only 2026-07-28 has other output schemas, and a tool is for clients of every revision.
+    match kind.and_then(string).as_deref() {
+        Some("object") => Ok(()),
+        _ => Err("must have `\"type\": \"object\"` at its root, or clients refuse the whole list".to_owned()),
+    }
 }
 
 #[cfg(test)]
@@ -40,11 +47,46 @@ mod tests {
     use super::*;
 
     #[test]
+    fn schemas_are_of_objects() {
+        let complaint = "schema must have `\"type\": \"object\"` at its root";
+        for (schema, complaint) in [
+            (r#"{"type":"object"}"#, ""),
+            (r#"{"$schema":"x","typ\u0065" : "\u006fbject","oneOf":[{},{"type":"null"}]}"#, ""),
+            ("{}", complaint),
+            (r#"{"type":["object"]}"#, complaint),
+            (r#"{"type":"array","items":{"type":"object"}}"#, complaint),
+            (r#"{"oneOf":[{"type":"object"}]}"#, complaint),
+            (r#"{"type":"array","type":"object"}"#, "schema is refused"),
+        ] {
+            let (input, output) =
+                (Tool::new("t", "").input_schema(schema), Tool::new("t", "").output_schema(schema));
+            for (what, tool) in [("input", input), ("output", output)] {
+                let problem = check_tool(&tool).err().unwrap_or_default();
+                let expected = if complaint.is_empty() {
+                    String::new()
+                } else {
+                    format!("tool `t`: its {what} {complaint}")
+                };
+                assert!(
+                    problem.starts_with(&expected) && problem.is_empty() == expected.is_empty(),
+                    "{schema}: {problem}"
+                );
+            }
+        }
+    }
+
+    #[test]
     fn schemas_are_bounded() {
-        let nested =
-            |depth: usize| format!("{}{}", r#"{"a":"#.repeat(depth - 1) + "{}", "}".repeat(depth - 1));
-        let wide = |values: usize| format!(r#"{{"enum":[{}1]}}"#, "1,".repeat(values - 3));
-        let long = |bytes: usize| format!(r#"{{"description":"{}"}}"#, "x".repeat(bytes - 18));
+        let nested = |depth: usize| {
+            format!(
+                r#"{{"type":"object","a":{}{}"#,
+                r#"{"a":"#.repeat(depth - 2) + "{}",
+                "}".repeat(depth - 1)
+            )
+        };
+        let wide = |values: usize| format!(r#"{{"type":"object","enum":[{}1]}}"#, "1,".repeat(values - 4));
+        let long =
+            |bytes: usize| format!(r#"{{"type":"object","description":"{}"}}"#, "x".repeat(bytes - 34));
         for (schema, complaint) in [
             (nested(64), ""),
             (nested(65), "json_depth_max (64)"),

@@ -195,8 +195,9 @@ impl Tool {
     }
 
     /// The JSON Schema of the arguments as text, instead of the one that the handler's argument type gives. The root
-    /// must be an object with `"type": "object"`. The text is sent as it is; text that is not a JSON object is a problem
-    /// that the server reports before it serves. Arguments are not checked against it, so the handler does that.
+    /// must be an object with `"type": "object"`; anything else is a problem that the server reports before it serves,
+    /// since clients refuse the whole list for it. The text is sent as it is. Arguments are not checked against it, so the
+    /// handler does that.
     ///
     /// ```
     /// use mcp_rill::{Server, Tool};
@@ -211,7 +212,8 @@ impl Tool {
     }
 
     /// The JSON Schema of the structured result as text, instead of the one that [`Json`](crate::Json) gives: for a handler
-    /// that returns a [`ToolResult`](crate::ToolResult). Every result but an error must then have structured content.
+    /// that returns a [`ToolResult`](crate::ToolResult). Every result but an error must then have structured content. The
+    /// root must have `"type": "object"` here too: 2026-07-28 allows others, the revisions before do not.
     ///
     /// ```
     /// use mcp_rill::{Server, Tool, ToolResult};
@@ -271,10 +273,6 @@ impl Tool {
 
     pub(crate) fn output_schema_text(&self) -> Option<&str> {
         self.output_schema.as_deref()
-    }
-
-    pub(crate) fn schemas(&self) -> impl Iterator<Item = &str> {
-        self.input_schema.iter().chain(&self.output_schema).map(String::as_str)
     }
 
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
