@@ -139,13 +139,13 @@ impl Handle {
     /// Adds a resource, in the place of one with the same URI.
     ///
     /// # Errors
-    /// [`Full`].
+    /// [`Full`]; and what is wrong with the resource.
     pub fn add_resource<R, F>(&self, resource: Resource, handler: F) -> crate::Result<()>
     where
         R: IntoResource,
         F: FnMut(&mut Call) -> R + Send + 'static,
     {
-        let entry = server::resource(resource, handler);
+        let entry = server::resource(resource, handler)?;
         self.change(List::Resources, move |registry| registry.resources.put(&entry.0.uri.clone(), entry))
     }
 

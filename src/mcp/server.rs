@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 
 use crate::Limits;
 use crate::mcp::cache::CacheHint;
-use crate::mcp::check::check_tool;
+use crate::mcp::check::{check_tool, check_uri, completion_problems};
 use crate::mcp::complete::{Completed, Completer, choices};
 use crate::mcp::registry::Items;
 use crate::mcp::uri::{UriTemplate, Vars};
@@ -380,8 +380,13 @@ impl Server {
         F: FnMut(&mut Call) -> R + Send + 'static,
     {
         let uri = description.uri.clone();
-        let added = self.registry.resources.add(&uri, resource(description, handler));
-        self.note_twice(added, "resource", &uri)
+        match resource(description, handler) {
+            Ok(entry) => {
+                let added = self.registry.resources.add(&uri, entry);
+                self.note_twice(added, "resource", &uri)
+            }
+            Err(problem) => self.note_problem(problem),
+        }
     }
 
     /// Adds a family of resources by a URI template (RFC 6570, level 1); the handler gets the variables' values.
@@ -440,6 +445,8 @@ impl Server {
     /// Completes an argument of a prompt while the user types (MCP completion): from a list of values, or by a closure.
     /// Arguments that are enums of `schema!` are completed from their values without this. It stays when
     /// [`Handle::add_prompt`](crate::Handle::add_prompt) replaces the prompt, and goes with the prompt when that is removed.
+    /// A prompt or argument that is not there when the server starts is a problem that it reports then; the order in which
+    /// they are added does not matter, and arguments of handlers that take any JSON are declared by [`Prompt::argument`].
     ///
     /// ```
     /// use mcp_rill::{Server, schema};
@@ -488,8 +495,13 @@ impl Server {
     /// Everything that is wrong with what was put together, before anything is served.
     ///
     /// # Errors
-    /// One sentence for each problem: a name used twice, a schema that is not JSON, limits or paths that cannot be.
+    /// One sentence for each problem: a name used twice, a schema that is not JSON, completions of what is not there, limits
+    /// or paths that cannot be.
     pub(crate) fn checked(mut self) -> Result<Server, String> {
+        if self.info.name.is_empty() {
+            self.problems.push("the server has no name".to_owned());
+        }
+        self.problems.extend(completion_problems(&mut self.registry));
         if let Err(problem) = self.limits.check() {
             self.problems.push(problem);
         }
@@ -529,12 +541,13 @@ where
     check_tool(&tool).map(|()| (tool, ToolHandler::Blocking(run)))
 }
 
-pub(crate) fn resource<R, F>(resource: Resource, mut handler: F) -> ResourceEntry
+pub(crate) fn resource<R, F>(resource: Resource, mut handler: F) -> Result<ResourceEntry, String>
 where
     R: IntoResource,
     F: FnMut(&mut Call) -> R + Send + 'static,
 {
-    (resource, Box::new(move |call| handler(call).into_resource()))
+    check_uri("resource", &resource.uri)?;
+    Ok((resource, Box::new(move |call| handler(call).into_resource())))
 }
 
 pub(crate) fn template<R, F>(template: ResourceTemplate, mut handler: F) -> Result<TemplateEntry, String>
@@ -544,6 +557,10 @@ where
 {
     let pattern = UriTemplate::new(&template.uri_template)
         .map_err(|error| format!("resource template `{}`: {error}", template.uri_template))?;
+    // A scheme may be a variable.
+    if !template.uri_template.starts_with('{') {
+        check_uri("resource template", &template.uri_template)?;
+    }
     Ok((template, pattern, Box::new(move |vars, call| handler(vars, call).into_resource())))
 }
 
@@ -553,6 +570,9 @@ where
     R: IntoPrompt,
     F: FnMut(A, &mut Call) -> R + Send + 'static,
 {
+    if prompt.name.is_empty() {
+        return Err("a prompt has no name".to_owned());
+    }
     if let Some(field) = A::FIELDS.iter().find(|field| !field.is_text()) {
         return Err(format!(
             "prompt `{}`: argument `{}` must be text: clients send every argument as a string",

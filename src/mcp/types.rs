@@ -123,7 +123,7 @@ macro_rules! common {
 /// ```
 #[derive(Clone, Debug)]
 pub struct Implementation {
-    name: String,
+    pub(crate) name: String,
     version: String,
     website_url: Option<String>,
     common: Common,
@@ -374,7 +374,7 @@ common!(Resource);
 about!(Resource);
 
 impl Resource {
-    /// A resource by its URI and name.
+    /// A resource by its URI, which begins with a scheme such as `note:` (RFC 3986, section 3.1), and name.
     pub fn new(uri: impl Into<String>, name: impl Into<String>) -> Resource {
         Resource { uri: uri.into(), name: name.into(), ..Resource::default() }
     }
