@@ -47,7 +47,7 @@ macro_rules! limits {
             pub fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
                 match name {
                     $( stringify!($name) => {
-                        self.$name = Unit::read(value).ok_or_else(|| <$kind as Unit>::complaint(name, value))?;
+                        self.$name = Unit::read(name, value)?;
                         Ok(())
                     } )+
                     _ => Err(format!("unknown limit `{name}`; the limits are: {}", Self::NAMES.join(", "))),
@@ -218,7 +218,8 @@ impl Limits {
     /// Checks the relations between the fields; [`Engine::new`](crate::engine::Engine::new) refuses limits that break one.
     ///
     /// # Errors
-    /// A sentence that names the limit, its value, and the other limit or the least value that it must reach.
+    /// A sentence that names the limit, its value, and the other limit or the least value that it must reach, or the most
+    /// that it may be.
     ///
     /// ```
     /// use mcp_rill::Limits;
@@ -226,66 +227,116 @@ impl Limits {
     /// assert_eq!(error, "limit connections_max is 8, but must be at least 16 (2 × sessions_max)");
     /// ```
     pub fn check(&self) -> Result<(), String> {
-        let least = |name: &str, value: usize, floor_name: &str, floor: usize| match value >= floor {
-            true => Ok(()),
-            false => Err(format!("limit {name} is {value}, but must be at least {floor} ({floor_name})")),
-        };
-        least(
-            "connections_max",
-            self.connections_max,
-            "2 × sessions_max",
-            self.sessions_max.saturating_mul(2),
-        )?;
-        least("connections_max", self.connections_max, "one connection", 1)?;
-        least(
-            "head_bytes_max",
-            self.head_bytes_max,
-            "target_bytes_max + 64",
-            self.target_bytes_max.saturating_add(64),
-        )?;
-        least(
-            "output_bytes_max",
-            self.output_bytes_max,
-            "message_bytes_max + 8 × id_bytes_max",
-            self.message_bytes_max.saturating_add(self.id_bytes_max.saturating_mul(8)),
-        )?;
-        least("message_bytes_max", self.message_bytes_max, "an error message", 1024)?;
-        // A page has a cursor besides its items.
-        let page = self.page_bytes_max.saturating_add(128);
-        least("message_bytes_max", self.message_bytes_max, "page_bytes_max + 128", page)?;
-        least("page_items_max", self.page_items_max, "one item", 1)?;
-        least("turn_bytes_max", self.turn_bytes_max, "one packet", 1024)?;
-        if self.keep_alive < Duration::from_millis(1) {
-            let error = "limit keep_alive is 0, but must be at least 1ms (or comments leave no time for anything else)";
-            return Err(error.to_owned());
+        self.check_relations()?;
+        self.check_floors()?;
+        for (name, value, cap) in [
+            ("headers_max", self.headers_max, HEADERS_CAP),
+            ("connections_max", self.connections_max, CONNECTIONS_CAP),
+        ] {
+            if value > cap {
+                return Err(format!("limit {name} is {value}, but may be at most {cap}"));
+            }
         }
-        least("json_depth_max", self.json_depth_max, "an envelope with params and _meta", 4)?;
-        let body = self.body_bytes_max.saturating_add(self.head_bytes_max);
-        least("buffered_bytes_max", self.buffered_bytes_max, "body_bytes_max + head_bytes_max", body)?;
-        least("buffered_bytes_max", self.buffered_bytes_max, "output_bytes_max", self.output_bytes_max)?;
-        least("the cap of headers_max", HEADERS_CAP, "headers_max", self.headers_max)?;
-        least("the cap of connections_max", CONNECTIONS_CAP, "connections_max", self.connections_max)
+        Ok(())
+    }
+
+    fn check_relations(&self) -> Result<(), String> {
+        let sum = usize::saturating_add;
+        // A page has a cursor besides its items.
+        let page = sum(self.page_bytes_max, 128);
+        let messages = sum(self.message_bytes_max, self.id_bytes_max.saturating_mul(8));
+        let body = sum(self.body_bytes_max, self.head_bytes_max);
+        for (name, value, floor_name, floor) in [
+            (
+                "connections_max",
+                self.connections_max,
+                "2 × sessions_max",
+                self.sessions_max.saturating_mul(2),
+            ),
+            ("head_bytes_max", self.head_bytes_max, "target_bytes_max + 64", sum(self.target_bytes_max, 64)),
+            ("output_bytes_max", self.output_bytes_max, "message_bytes_max + 8 × id_bytes_max", messages),
+            ("message_bytes_max", self.message_bytes_max, "page_bytes_max + 128", page),
+            ("buffered_bytes_max", self.buffered_bytes_max, "body_bytes_max + head_bytes_max", body),
+            ("buffered_bytes_max", self.buffered_bytes_max, "output_bytes_max", self.output_bytes_max),
+        ] {
+            at_least(name, value, floor_name, floor)?;
+        }
+        Ok(())
+    }
+
+    /// With less of one of these nobody can be served.
+    fn check_floors(&self) -> Result<(), String> {
+        for (name, value, floor_name, floor) in [
+            ("connections_max", self.connections_max, "one connection", 1),
+            ("target_bytes_max", self.target_bytes_max, "one path", 1),
+            ("headers_max", self.headers_max, "one field, Host", 1),
+            ("body_bytes_max", self.body_bytes_max, "one byte", 1),
+            ("json_depth_max", self.json_depth_max, "an envelope with params and _meta", 4),
+            ("json_values_max", self.json_values_max, "the least `initialize`", 10),
+            ("message_bytes_max", self.message_bytes_max, "an error message", 1024),
+            ("page_items_max", self.page_items_max, "one item", 1),
+            ("turn_bytes_max", self.turn_bytes_max, "one packet", 1024),
+        ] {
+            at_least(name, value, floor_name, floor)?;
+        }
+        let over = "less is over at once";
+        for (name, time, floor_name) in [
+            ("tool_timeout", self.tool_timeout, over),
+            ("question_timeout", self.question_timeout, over),
+            ("request_state_ttl", self.request_state_ttl, over),
+            ("head_timeout", self.head_timeout, over),
+            ("body_timeout", self.body_timeout, over),
+            ("write_timeout", self.write_timeout, over),
+            ("idle_timeout", self.idle_timeout, over),
+            ("session_idle_timeout", self.session_idle_timeout, over),
+            ("initialize_timeout", self.initialize_timeout, over),
+            ("keep_alive", self.keep_alive, "or comments leave no time for anything else"),
+        ] {
+            if time < Duration::from_millis(1) {
+                let time = time.show(name);
+                return Err(format!("limit {name} is {time}, but must be at least 1ms ({floor_name})"));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn at_least(name: &str, value: usize, floor_name: &str, floor: usize) -> Result<(), String> {
+    match value >= floor {
+        true => Ok(()),
+        false => Err(format!("limit {name} is {value}, but must be at least {floor} ({floor_name})")),
     }
 }
 
 /// How a limit's type is read from and shown as text.
 trait Unit: Sized {
-    fn read(text: &str) -> Option<Self>;
+    /// What may follow a number, and what the number is multiplied by.
+    const UNITS: &'static [(&'static str, u64)];
+    /// What a text must be, with examples.
+    const FORM: &'static str;
+
+    fn of(count: u64) -> Option<Self>;
     fn show(&self, name: &str) -> String;
-    fn complaint(name: &str, value: &str) -> String;
+
+    fn read(name: &str, value: &str) -> Result<Self, String> {
+        let end = value.find(|c: char| !c.is_ascii_digit()).unwrap_or(value.len());
+        let (digits, unit) = value.split_at(end);
+        let known = Self::UNITS.iter().find(|(known, _)| *known == unit);
+        let Some((_, scale)) = known.filter(|_| !digits.is_empty()) else {
+            return Err(format!("limit {name}: `{value}` is not {}", Self::FORM));
+        };
+        let count = digits.parse::<u64>().ok().and_then(|count| count.checked_mul(*scale));
+        count.and_then(Self::of).ok_or_else(|| format!("limit {name}: `{value}` is too large"))
+    }
 }
 
 impl Unit for usize {
-    fn read(text: &str) -> Option<usize> {
-        let (digits, unit) = split_unit(text)?;
-        let scale: u64 = match unit {
-            "" => 1,
-            "KiB" => 1 << 10,
-            "MiB" => 1 << 20,
-            "GiB" => 1 << 30,
-            _ => return None,
-        };
-        usize::try_from(digits.checked_mul(scale)?).ok()
+    const UNITS: &'static [(&'static str, u64)] =
+        &[("", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
+    const FORM: &'static str = "a number; write it like 4096, 64KiB or 4MiB";
+
+    fn of(count: u64) -> Option<usize> {
+        usize::try_from(count).ok()
     }
 
     fn show(&self, name: &str) -> String {
@@ -297,23 +348,15 @@ impl Unit for usize {
             None => self.to_string(),
         }
     }
-
-    fn complaint(name: &str, value: &str) -> String {
-        format!("limit {name}: `{value}` is not a number; write it like 4096, 64KiB or 4MiB")
-    }
 }
 
 impl Unit for Duration {
-    fn read(text: &str) -> Option<Duration> {
-        let (digits, unit) = split_unit(text)?;
-        let scale = match unit {
-            "ms" => 1,
-            "s" => 1000,
-            "min" => 60_000,
-            "h" => 3_600_000,
-            _ => return None,
-        };
-        digits.checked_mul(scale).map(Duration::from_millis)
+    const UNITS: &'static [(&'static str, u64)] =
+        &[("ms", 1), ("s", 1000), ("min", 60_000), ("h", 3_600_000)];
+    const FORM: &'static str = "a time; write it like 500ms, 10s, 30min or 1h";
+
+    fn of(count: u64) -> Option<Duration> {
+        Some(Duration::from_millis(count))
     }
 
     fn show(&self, _: &str) -> String {
@@ -322,16 +365,6 @@ impl Unit for Duration {
             ms => format!("{ms}ms"),
         }
     }
-
-    fn complaint(name: &str, value: &str) -> String {
-        format!("limit {name}: `{value}` is not a time; write it like 500ms, 10s, 30min or 1h")
-    }
-}
-
-fn split_unit(text: &str) -> Option<(u64, &str)> {
-    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (digits, unit) = text.split_at(end);
-    Some((digits.parse().ok()?, unit))
 }
 
 #[cfg(test)]
@@ -362,12 +395,22 @@ mod tests {
     fn a_bad_name_or_value_is_named() {
         let mut limits = Limits::DEFAULT;
         assert!(limits.set("sesions_max", "1").unwrap_err().contains("sessions_max"));
-        for bad in ["", "x", "-1", "1KB", "1.5MiB", "99999999999999999999", "18446744073709551615GiB", " 1"] {
+        for bad in ["", "x", "-1", "1KB", "1.5MiB", " 1", "99999999999999999999KB"] {
             let error = limits.set("sessions_max", bad).unwrap_err();
-            assert!(error.contains(&format!("`{bad}`")), "{error}");
+            assert!(error.contains(&format!("`{bad}` is not a number")), "{error}");
         }
         for bad in ["1", "1m", "s", "1 s"] {
-            assert!(limits.set("keep_alive", bad).unwrap_err().contains("keep_alive"), "{bad}");
+            let error = limits.set("keep_alive", bad).unwrap_err();
+            assert!(error.contains(&format!("keep_alive: `{bad}` is not a time")), "{error}");
+        }
+        for (name, large) in [
+            ("sessions_max", "99999999999999999999"),
+            ("sessions_max", "18446744073709551615GiB"),
+            ("keep_alive", "99999999999999999999ms"),
+            ("keep_alive", "18446744073709551615h"),
+        ] {
+            let error = limits.set(name, large).unwrap_err();
+            assert_eq!(error, format!("limit {name}: `{large}` is too large"));
         }
         assert_eq!(limits, Limits::DEFAULT);
     }
@@ -387,6 +430,54 @@ mod tests {
         ];
         for limits in broken {
             assert!(limits.check().is_err(), "{limits:?}");
+        }
+    }
+
+    #[test]
+    fn what_leaves_nobody_served_is_refused() {
+        for (name, too_little, least, why) in [
+            ("connections_max", "0", "1", "one connection"),
+            ("target_bytes_max", "0", "1", "one path"),
+            ("headers_max", "0", "1", "one field, Host"),
+            ("body_bytes_max", "0", "1", "one byte"),
+            ("json_depth_max", "3", "4", "an envelope with params and _meta"),
+            ("json_values_max", "9", "10", "the least `initialize`"),
+            ("page_items_max", "0", "1", "one item"),
+            ("turn_bytes_max", "1023", "1024", "one packet"),
+            ("tool_timeout", "0s", "1ms", "less is over at once"),
+            ("question_timeout", "0s", "1ms", "less is over at once"),
+            ("request_state_ttl", "0s", "1ms", "less is over at once"),
+            ("head_timeout", "0s", "1ms", "less is over at once"),
+            ("body_timeout", "0s", "1ms", "less is over at once"),
+            ("write_timeout", "0s", "1ms", "less is over at once"),
+            ("idle_timeout", "0s", "1ms", "less is over at once"),
+            ("session_idle_timeout", "0s", "1ms", "less is over at once"),
+            ("initialize_timeout", "0s", "1ms", "less is over at once"),
+            ("keep_alive", "0s", "1ms", "or comments leave no time for anything else"),
+        ] {
+            let mut limits = Limits { sessions_max: 0, ..Limits::DEFAULT };
+            limits.set(name, too_little).unwrap();
+            let complaint = format!("limit {name} is {too_little}, but must be at least {least} ({why})");
+            assert_eq!(limits.check(), Err(complaint));
+            limits.set(name, least).unwrap();
+            assert_eq!(limits.check(), Ok(()), "{name}");
+        }
+        for name in ["tcp_user_timeout", "replay_timeout", "linger_timeout", "shutdown_grace"] {
+            let mut limits = Limits::DEFAULT;
+            limits.set(name, "0s").unwrap();
+            assert_eq!(limits.check(), Ok(()), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_over_a_cap_is_told_the_right_way_round() {
+        for (name, cap) in [("headers_max", HEADERS_CAP), ("connections_max", CONNECTIONS_CAP)] {
+            let mut limits = Limits::DEFAULT;
+            limits.set(name, &cap.to_string()).unwrap();
+            assert_eq!(limits.check(), Ok(()));
+            limits.set(name, &(cap + 1).to_string()).unwrap();
+            let complaint = format!("limit {name} is {}, but may be at most {cap}", cap + 1);
+            assert_eq!(limits.check(), Err(complaint));
         }
     }
 }

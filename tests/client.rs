@@ -517,7 +517,7 @@ fn hostile_answers_to_the_request_for_a_stream() {
     let response = "HTTP/1.1 405 No\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nGET\r\n0\r\n\r\n";
     assert_eq!(status(open_against(response)), (405, "GET".to_owned()));
     let response = "HTTP/1.1 307 Go\r\nLocation: http://evil.example/\r\nContent-Length: 0\r\n\r\n";
-    assert_eq!(status(open_against(response)).1, "moved to http://evil.example/; redirects are not followed");
+    assert_eq!(status(open_against(response)).1, "moved to http://evil.example/");
     let response = ["HTTP/1.1 500 No\r\nContent-Length: 999999999\r\n\r\n", &"x".repeat(300 << 10)].concat();
     assert_eq!(status(open_against(response)), (500, "x".repeat(64 << 10)));
 
@@ -888,9 +888,21 @@ fn errors_are_sentences() {
     let rpc = Error::Rpc(jsonrpc::Error::method_not_found("x"));
     for (error, text) in [
         (Error::Timeout, "the server did not answer in time"),
-        (Error::Closed, "the session is closed"),
+        (Error::Closed, "the stream that was to bring the answer has ended, or the session is closed"),
         (Error::Http { status: 404, body: " no\n".to_owned() }, "the server refused with 404 Not Found: no"),
         (Error::Http { status: 503, body: String::new() }, "the server refused with 503 Service Unavailable"),
+        (
+            Error::Http { status: 307, body: "moved to http://a.example/mcp".to_owned() },
+            "the server refused with 307 Temporary Redirect: moved to http://a.example/mcp; redirects are not followed",
+        ),
+        (
+            Error::Http { status: 308, body: String::new() },
+            "the server refused with 308 Permanent Redirect; redirects are not followed",
+        ),
+        (
+            Error::Http { status: 407, body: String::new() },
+            "the server refused with 407 Proxy Authentication Required",
+        ),
         (rpc, "the server answered with an error: Method not found: x (-32601)"),
     ] {
         assert_eq!(error.to_string(), text);

@@ -6,7 +6,7 @@ mod common;
 use common::World;
 use common::http::request;
 use common::questions::{Client, Pool};
-use mcp_rill::{Partial, Prompt, Server, schema};
+use mcp_rill::{Partial, Prompt, ResourceTemplate, Server, schema};
 use serde_json::{Value, json};
 
 schema! { enum Tone { Formal = "formal" "Very formal", Friendly = "friendly", Funny = "funny" } }
@@ -132,6 +132,61 @@ fn enums_of_prompts_that_are_added_later_are_completed_too() {
     pool.turn(&mut world);
     client.hear(&mut world);
     assert_eq!(code(&ask(&mut world, &client, &params(&late, "tone", "fr"))), -32602);
+}
+
+#[test]
+fn completions_change_and_go_with_their_prompt() {
+    schema! { enum Size { Small = "small", Large = "large" } }
+    schema! { struct Sized { tone: Size, language: Tone } }
+    schema! { struct Plain { tone: String } }
+    let mut world = World::new(server());
+    let pool = Pool::new(&mut world);
+    let client = Client::new(&mut world, "2025-11-25", "{}");
+    let handle = world.engine.handle();
+    let mut offered = |argument: &str| {
+        pool.turn(&mut world);
+        client.hear(&mut world);
+        values(&mut world, &client, &params(&prompt(), argument, ""))
+    };
+    assert_eq!(offered("tone"), ["formal", "friendly", "funny"]);
+    // Another prompt of that name: other choices, or none. What was told stays.
+    handle.add_prompt(Prompt::new("review", "Size"), |_: Sized, _| "x").unwrap();
+    assert_eq!(offered("tone"), ["small", "large"]);
+    assert_eq!(offered("language"), ["Rust", "ruby", "Python", "ärger"]);
+    handle.add_prompt(Prompt::new("review", "Plain"), |_: Plain, _| "x").unwrap();
+    assert!(offered("tone").is_empty());
+    // Removed, it takes everything with it.
+    handle.remove_prompt("review").unwrap();
+    handle.add_prompt(Prompt::new("review", "Size"), |_: Sized, _| "x").unwrap();
+    assert_eq!(offered("language"), ["formal", "friendly", "funny"]);
+    assert_eq!(offered("tone"), ["small", "large"]);
+}
+
+#[test]
+fn completions_go_with_their_template_and_the_method_stays() {
+    let server = Server::new("complete", "1").template("num:///{n}", "n", |_, _| "").complete_template(
+        "num:///{n}",
+        "n",
+        ["1", "2"],
+    );
+    let mut world = World::new(server);
+    let pool = Pool::new(&mut world);
+    let client = Client::new(&mut world, "2025-11-25", "{}");
+    let number = params(&template("num:///{n}"), "n", "");
+    let handle = world.engine.handle();
+    for (gone, offered) in [(false, &["1", "2"][..]), (true, &[])] {
+        if gone {
+            handle.remove_template("num:///{n}").unwrap();
+        }
+        handle.add_template(ResourceTemplate::new("num:///{n}", "n"), |_, _| "").unwrap();
+        pool.turn(&mut world);
+        client.hear(&mut world);
+        assert_eq!(values(&mut world, &client, &number), offered);
+    }
+    handle.remove_template("num:///{n}").unwrap();
+    pool.turn(&mut world);
+    client.hear(&mut world);
+    assert_eq!(code(&ask(&mut world, &client, &number)), -32602);
 }
 
 #[test]

@@ -374,6 +374,8 @@ fn tools_come_and_go_while_the_server_runs() {
         handle.add_tool(Tool::new("second", "Another"), |(), _| "other").unwrap();
         handle.remove_tool("first").unwrap();
         handle.remove_tool("never there").unwrap();
+        let no_object = Tool::new("t", "Wrong").input_schema("{}");
+        assert!(handle.add_tool(no_object, |_: serde_json::Value, _| "never").is_err());
         let wrong = handle.add_tool(Tool::new("not a name", "Wrong"), |(), _| "never").unwrap_err();
         assert!(wrong.to_string().contains("`not a name`"), "{wrong}");
     });
@@ -404,6 +406,7 @@ fn resources_templates_and_prompts_come_and_go_too() {
             .unwrap();
         handle.add_prompt(Prompt::new("p", "P"), |(), _| "prompted").unwrap();
         assert!(handle.add_template(ResourceTemplate::new("r:///{", "x"), |_, _| "").is_err());
+        assert!(handle.add_resource(Resource::new("motd", "no scheme"), |_| "x").is_err());
     });
     turn(&mut world);
     assert_eq!(told(&mut world, &client), ["resources/list_changed", "prompts/list_changed"]);

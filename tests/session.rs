@@ -365,7 +365,7 @@ fn notifications_are_never_answered() {
 
 #[test]
 fn every_frame_is_one_line_whatever_handlers_give() {
-    let lines = "{\r\n\"a\":\n1}";
+    let lines = "{\r\n\"type\":\n\"object\"}";
     let tool = Tool::new("raw", "Two\r\nlines").input_schema(lines).output_schema(lines);
     let server = Server::new("lines", "1\n2")
         .instructions("a\nb\rc\u{2028}d")
@@ -378,10 +378,13 @@ fn every_frame_is_one_line_whatever_handlers_give() {
     let frame = world.call(&stream, sock, &request(0, "initialize", hello));
     assert_eq!(frame["result"]["instructions"], "a\nb\rc\u{2028}d");
     let frame = world.call(&stream, sock, &request(1, "tools/list", "{}"));
-    assert_eq!(frame["result"]["tools"][0]["inputSchema"], json!({"a": 1}));
+    assert_eq!(frame["result"]["tools"][0]["inputSchema"], json!({"type": "object"}));
     assert_eq!(frame["result"]["tools"][0]["description"], "Two\r\nlines");
     let frame = world.call(&stream, sock, &call(2, "raw", "{\n\"b\":\r\n[]}"));
-    assert_eq!((text_of(&frame), &frame["result"]["structuredContent"]), ("{\"b\":[]}", &json!({"a": 1})));
+    assert_eq!(
+        (text_of(&frame), &frame["result"]["structuredContent"]),
+        ("{\"b\":[]}", &json!({"type": "object"}))
+    );
     world.quiesce();
 }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 
+use super::http::is_redirect;
 use crate::http::response::reason_phrase;
 use crate::http::shown;
 use crate::jsonrpc;
@@ -25,7 +26,7 @@ pub enum Error {
     Http {
         /// The status code.
         status: u16,
-        /// What the response said, cut at 64 KiB.
+        /// What the response said, cut at 64 KiB; of a redirect, where it leads.
         body: String,
     },
     /// The server broke the rules of HTTP, event streams, JSON-RPC or MCP.
@@ -50,11 +51,16 @@ impl fmt::Display for Error {
                 write!(f, "the server refused with {status} {}", reason_phrase(*status))?;
                 // A body can be a page of HTML; its beginning is what fits a sentence.
                 let text = shown(body.trim().as_bytes());
-                if text.is_empty() { Ok(()) } else { write!(f, ": {text}") }
+                if !text.is_empty() {
+                    write!(f, ": {text}")?;
+                }
+                if is_redirect(*status) { f.write_str("; redirects are not followed") } else { Ok(()) }
             }
             Error::Rpc(error) => write!(f, "the server answered with an error: {error}"),
             Error::Timeout => f.write_str("the server did not answer in time"),
-            Error::Closed => f.write_str("the session is closed"),
+            Error::Closed => {
+                f.write_str("the stream that was to bring the answer has ended, or the session is closed")
+            }
             Error::Expired => f.write_str("the server does not know the session any more; connect again"),
         }
     }

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use super::Error;
 use super::events::{Events, Fixed};
-use super::http::{Answer, BODY_BYTES_MAX, Connection, READ_BYTES, closed_silently};
+use super::http::{Answer, BODY_BYTES_MAX, Connection, READ_BYTES};
 use crate::http::body::Decoder;
 use crate::http::head::Framing;
 use crate::http::{is_value_byte, shown};
@@ -171,7 +171,7 @@ impl Exchange {
             let mut buffer = [0; READ_BYTES];
             let error = match connection.read_within(&mut buffer, wait) {
                 Ok(None) => return Ok(Step::Nothing),
-                Ok(Some(0)) => closed_silently(),
+                Ok(Some(0)) => connection.ended(),
                 Ok(Some(count)) => {
                     connection.take(buffer.get(..count).unwrap_or_default());
                     return Ok(Step::Progress);
@@ -278,10 +278,8 @@ impl Exchange {
             return Ok(Step::Whole(text, kept));
         }
         let status = body.answer.status;
-        let said = match body.answer.location.filter(|_| (300..400).contains(&status)) {
-            Some(to) => format!("moved to {}; redirects are not followed", shown(to.as_bytes())),
-            None => String::from_utf8_lossy(&body.text).into_owned(),
-        };
+        let said = body.answer.moved();
+        let said = said.unwrap_or_else(|| String::from_utf8_lossy(&body.text).into_owned());
         Ok(Step::Refused(status, said, kept))
     }
 

@@ -16,7 +16,6 @@ use crate::Limits;
 use crate::http::body::Decoder;
 use crate::http::head::{Fields, Framing, Search};
 use crate::http::response::{ResponseHead, parse_response};
-use crate::http::shown;
 
 /// How long one read or write blocks before the caller gets a turn.
 pub(super) const SLICE: Duration = Duration::from_millis(50);
@@ -129,7 +128,7 @@ impl Connection {
             }
             let mut buffer = [0; READ_BYTES];
             let read = self.read(&mut buffer, deadline, turn).and_then(|count| match count {
-                0 => Err(closed_silently()),
+                0 => Err(self.ended()),
                 _ => Ok(count),
             });
             let count = read.map_err(|error| Failed { unanswered: self.is_unanswered(&error), error })?;
@@ -158,8 +157,9 @@ impl Connection {
             let end = range.end;
             let mut fields = Fields::new();
             let bytes = self.input.get(range).unwrap_or_default();
-            let answer = parse_response(bytes, &mut fields, method, limits).map(|head| Answer::of(&head));
-            let answer = answer.map_err(|refusal| Error::Protocol(refusal.reason.into_owned()))?;
+            let head = parse_response(bytes, &mut fields, method, limits);
+            let head = head.map_err(|refusal| Error::Protocol(refusal.reason.into_owned()));
+            let answer = head.and_then(|head| Answer::of(&head))?;
             self.input.drain(..end);
             self.search = Search::in_response();
             if answer.status >= 200 {
@@ -173,6 +173,16 @@ impl Connection {
     /// Adds what was read to what the head is looked for in.
     pub(super) fn take(&mut self, bytes: &[u8]) {
         self.input.extend_from_slice(bytes);
+    }
+
+    /// The end of the connection where the head of a response was to come, or the rest of it.
+    pub(super) fn ended(&self) -> Error {
+        let text = if self.input.is_empty() && self.interim == 0 {
+            "the server closed without answering"
+        } else {
+            "the server closed in the middle of its answer"
+        };
+        io::Error::new(ErrorKind::UnexpectedEof, text).into()
     }
 
     /// Whether the connection broke before any byte of the response came.
@@ -287,9 +297,17 @@ impl Connection {
 }
 
 impl Answer {
-    fn of(head: &ResponseHead<'_>) -> Answer {
+    /// # Errors
+    /// Two session ids: whichever is taken, something on the way may have taken the other one.
+    fn of(head: &ResponseHead<'_>) -> Result<Answer, Error> {
         let text = |name: &str| head.header(name).map(|value| String::from_utf8_lossy(value).into_owned());
-        Answer {
+        let mut sessions = head.headers().filter(|(name, _)| name.eq_ignore_ascii_case("mcp-session-id"));
+        let session = sessions.next();
+        if sessions.any(|(_, id)| session.is_some_and(|(_, first)| first != id)) {
+            let text = "the server's response has two different values of Mcp-Session-Id";
+            return Err(Error::Protocol(text.to_owned()));
+        }
+        Ok(Answer {
             status: head.status,
             framing: head.framing,
             keep_alive: head.keep_alive,
@@ -297,13 +315,24 @@ impl Answer {
             location: text("location"),
             session_id: text("mcp-session-id"),
             keep: text("keep-alive").as_deref().and_then(keep_alive_timeout),
-        }
+        })
+    }
+
+    /// Where a redirect leads, which says more than its body.
+    pub(super) fn moved(&self) -> Option<String> {
+        let location = self.location.as_deref().filter(|_| is_redirect(self.status));
+        location.map(|location| format!("moved to {location}"))
     }
 
     /// Whether the body is of that media type, whatever its parameters (RFC 9110 §8.3.1).
     pub(super) fn is(&self, media_type: &str) -> bool {
         self.content_type.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(media_type)
     }
+}
+
+/// Whether a status says that the server is elsewhere (RFC 9110 §15.4).
+pub(super) fn is_redirect(status: u16) -> bool {
+    matches!(status, 300..=303 | 307 | 308)
 }
 
 /// The error of a response that is no success, and the connection if it can be used again.
@@ -315,16 +344,8 @@ pub(super) fn refused(
     turn: Turn<'_>,
 ) -> (Error, Option<Connection>) {
     let status = answer.status;
-    let (mut body, kept) = connection.finish(answer, limits, deadline, turn);
-    if let Some(location) = answer.location.as_deref().filter(|_| (300..400).contains(&status)) {
-        body = format!("moved to {}; redirects are not followed", shown(location.as_bytes()));
-    }
-    (Error::Http { status, body }, kept)
-}
-
-/// The end of a connection where the head of a response was to come.
-pub(super) fn closed_silently() -> Error {
-    io::Error::new(ErrorKind::UnexpectedEof, "the server closed without answering").into()
+    let (body, kept) = connection.finish(answer, limits, deadline, turn);
+    (Error::Http { status, body: answer.moved().unwrap_or(body) }, kept)
 }
 
 /// `timeout=5, max=100`: for how long the server keeps an idle connection.

@@ -5,15 +5,15 @@
 //!
 //! ```text
 //!   POST server/discover ──2026-07-28──▶ stateless
-//!     │ −32022 with revisions known here, another error of JSON-RPC, 4xx
+//!     │ any other revisions, an error of JSON-RPC, 4xx
 //!     ▼
 //!   POST initialize ──────result───────▶ Streamable HTTP
-//!     │ 4xx
+//!     │ 4xx, whatever its body says
 //!     ▼
 //!   GET ───────────`endpoint` event────▶ HTTP+SSE ──▶ initialize
 //! ```
 //!
-//! 401, 403, 5xx and silence end it at any step: they say nothing about what the server speaks.
+//! 401, 403, 407, 408, 429, 5xx and silence end it at any step: they say nothing about what the server speaks.
 
 use std::borrow::Cow;
 
@@ -65,35 +65,61 @@ impl Client {
     /// Finds the transport, and initializes.
     pub(super) fn climb(&mut self) -> Result<(), Error> {
         let asked = self.identity.revision.as_deref();
-        let mut legacy = None;
         // Whoever asks for an older revision does not want to hear of the newest.
-        if asked.is_none_or(|name| Revision::named(name).is_some_and(|revision| !revision.has_sessions())) {
-            self.become_stateless();
-            match self.probe()? {
-                Probed::Stateless => return Ok(()),
-                Probed::Sessions(revision) => legacy = revision,
-            }
+        if asked.is_some_and(|name| Revision::named(name).is_none_or(Revision::has_sessions)) {
+            return self.climb_to_session(None);
         }
+        self.become_stateless();
+        match self.probe()? {
+            Probed::Stateless => Ok(()),
+            Probed::Sessions(revision) => self.climb_to_session(revision),
+            // Servers of both eras name only the revisions without sessions.
+            Probed::Strange(strange) => self.climb_to_session(None).map_err(|error| match error {
+                Error::Rpc(_) | Error::Protocol(_) => strange,
+                error => error,
+            }),
+        }
+    }
+
+    /// The steps for servers with sessions.
+    fn climb_to_session(&mut self, legacy: Option<Revision>) -> Result<(), Error> {
         self.stateless = None;
         self.carrier = Carrier::Streamable(Box::new(Streamable::new(&self.url, &self.fixed, true)));
-        let post = match self.handshake(legacy) {
-            Err(Error::Http { status, .. }) if is_other(status) => status,
-            result => return result,
+        let Err(refused) = self.handshake(legacy) else { return Ok(()) };
+        let post = match self.status_of(&refused) {
+            Some(status) if is_other(status) => status,
+            _ => return Err(refused),
         };
-        let sse = Sse::open(&self.url, &self.fixed, after(self.connect_timeout));
-        self.carrier = match sse {
+        self.carrier = match Sse::open(&self.url, &self.fixed, after(self.connect_timeout)) {
             Ok(sse) => Carrier::Sse(Box::new(sse)),
-            Err(Error::Http { status, .. }) if is_other(status) => {
-                return Err(Error::Protocol(format!(
-                    "the server at http://{}{} answered {post} to POST and {status} to GET: this is no MCP endpoint; \
-                     check the path",
-                    self.url.authority(),
-                    self.url.target
-                )));
-            }
-            Err(error) => return Err(error),
+            Err(error) => return Err(self.no_endpoint(post, refused, error)),
         };
         self.handshake(legacy)
+    }
+
+    /// The status that a refusal came with, also if its body says what is wrong in terms of JSON-RPC.
+    fn status_of(&self, error: &Error) -> Option<u16> {
+        match (error, &self.carrier) {
+            (Error::Http { status, .. }, _) => Some(*status),
+            (Error::Rpc(_), Carrier::Streamable(streamable)) => streamable.refusal(),
+            _ => None,
+        }
+    }
+
+    /// What to say when `initialize` was refused with the status `post`, and no stream came from GET either.
+    fn no_endpoint(&self, post: u16, refused: Error, get: Error) -> Error {
+        match (refused, get) {
+            // Whoever refuses in terms of MCP has an endpoint; it is no address for HTTP+SSE that is missing.
+            (Error::Rpc(error), Error::Timeout | Error::Closed) => Error::Rpc(error),
+            (Error::Rpc(error), Error::Http { status, .. }) if is_other(status) => Error::Rpc(error),
+            (_, Error::Http { status, .. }) if is_other(status) => Error::Protocol(format!(
+                "the server at http://{}{} answered {post} to POST and {status} to GET: this is no MCP endpoint; \
+                 check the path",
+                self.url.authority(),
+                self.url.target
+            )),
+            (_, get) => get,
+        }
     }
 
     pub(super) fn become_stateless(&mut self) {
@@ -105,19 +131,21 @@ impl Client {
         match self.request("server/discover", None) {
             Ok(welcome) => {
                 let served = revisions(&welcome, "supportedVersions");
-                let newest = newest(&served).ok_or_else(|| strange(&served))?;
-                if newest.has_sessions() {
-                    return Ok(Probed::Sessions(Some(newest)));
+                match newest(&served) {
+                    None => Ok(Probed::Strange(strange(&served))),
+                    Some(revision) if revision.has_sessions() => Ok(Probed::Sessions(Some(revision))),
+                    Some(revision) => {
+                        self.welcomed(revision, welcome);
+                        Ok(Probed::Stateless)
+                    }
                 }
-                self.welcomed(newest, welcome);
-                Ok(Probed::Stateless)
             }
             Err(Error::Rpc(error)) if error.code == UNSUPPORTED_PROTOCOL_VERSION => {
                 let served = error.data.as_deref().map(|data| revisions(data, "supported"));
                 match served.as_deref().map(|served| (newest(served), served)) {
                     // It refuses what it says it serves.
                     Some((Some(revision), _)) if !revision.has_sessions() => Err(Error::Rpc(error)),
-                    Some((None, served)) if !served.is_empty() => Err(strange(served)),
+                    Some((None, served)) if !served.is_empty() => Ok(Probed::Strange(strange(served))),
                     Some((revision, _)) => Ok(Probed::Sessions(revision)),
                     None => Ok(Probed::Sessions(None)),
                 }
@@ -166,11 +194,13 @@ enum Probed {
     Stateless,
     /// A server with sessions, and the newest revision that it told of.
     Sessions(Option<Revision>),
+    /// A server that told of no revision known here, and what to say if it has no sessions either.
+    Strange(Error),
 }
 
-/// Whether a status may mean that the server speaks another transport.
-fn is_other(status: u16) -> bool {
-    matches!(status, 400..500) && !matches!(status, 401 | 403)
+/// Whether a status may mean that the server speaks another transport: not if it says who may ask, or when.
+pub(super) fn is_other(status: u16) -> bool {
+    matches!(status, 400..500) && !matches!(status, 401 | 403 | 407 | 408 | 429)
 }
 
 fn revisions(object: &RawValue, name: &str) -> Vec<String> {

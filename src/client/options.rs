@@ -214,8 +214,8 @@ impl Builder {
     ///
     /// # Errors
     /// As [`open`](Builder::open) and [`Client::initialize`]. With [`Transport::Auto`] also [`Error::Protocol`] if
-    /// nobody there speaks MCP; 401, 403, 5xx and a timeout are errors at any step, since they say nothing about what
-    /// the server speaks.
+    /// nobody there speaks MCP; 401, 403, 407, 408, 429, 5xx and a timeout are errors at any step, since they say
+    /// nothing about what the server speaks.
     pub fn connect(self, url: &str) -> Result<Client, Error> {
         if self.transport != Transport::Auto {
             let mut client = self.open(url)?;

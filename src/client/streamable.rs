@@ -12,6 +12,7 @@ use super::Error;
 use super::events::Fixed;
 use super::exchange::{Exchange, Step};
 use super::http::{Answer, Connection, SLICE, Turn, left, refused};
+use super::ladder::is_other;
 use super::url::Url;
 use crate::jsonrpc::{self, Id, Message};
 use crate::sse;
@@ -50,6 +51,8 @@ pub(super) struct Streamable {
     inbox_bytes: usize,
     /// Why there is no stream of the session any more.
     trouble: Option<Error>,
+    /// The status that came with the last refusal told as an error of JSON-RPC.
+    refusal: Option<u16>,
     expired: bool,
     closed: bool,
 }
@@ -68,6 +71,7 @@ impl Streamable {
             inbox: VecDeque::new(),
             inbox_bytes: 0,
             trouble: None,
+            refusal: None,
             expired: false,
             closed: false,
         }
@@ -79,6 +83,10 @@ impl Streamable {
 
     pub(super) fn session_id(&self) -> Option<&str> {
         self.session_id.as_deref()
+    }
+
+    pub(super) fn refusal(&self) -> Option<u16> {
+        self.refusal
     }
 
     /// Opens the stream of the session itself, if the server has one (MCP 2025-11-25, transports, "Listening for
@@ -362,10 +370,10 @@ impl Streamable {
 
     fn refuse(&mut self, id: Option<Id>, status: u16, body: String) {
         let Some(id) = id else {
-            // Not every server has a stream of its own.
             match status {
-                405 => {}
-                404 => self.trouble = Some(Error::Expired),
+                404 if self.session_id.is_some() => self.trouble = Some(Error::Expired),
+                // Not every server has a stream of its own.
+                404 | 405 => {}
                 _ => self.trouble = Some(Error::Http { status, body }),
             }
             return;
@@ -374,9 +382,9 @@ impl Streamable {
             let error = self.expire();
             return self.keep(Incoming::Failed(id, error));
         }
-        // What a person must change, and what is broken, is for the caller whatever the body says.
-        let is_final = matches!(status, 401 | 403 | 500..);
-        if !is_final && is_error_for(&body, &id, &self.fixed) {
+        // What a person must change, what has to wait, and what is broken is for the caller whatever the body says.
+        if is_other(status) && is_error_for(&body, &id, &self.fixed) {
+            self.refusal = Some(status);
             return self.keep(Incoming::Message(body, Some(id)));
         }
         self.keep(Incoming::Failed(id, Error::Http { status, body }));

@@ -246,20 +246,27 @@ impl<'a> Response<'a> {
     }
 }
 
-/// The phrase that goes with a status code (RFC 9110 §15, RFC 6585); `Unknown` for codes this server never sends.
+/// The phrase that goes with a status code (RFC 9110 §15, RFC 6585); `Unknown` for codes that are not met here.
 pub fn reason_phrase(status: u16) -> &'static str {
     match status {
         100 => "Continue",
         200 => "OK",
         202 => "Accepted",
         204 => "No Content",
+        300 => "Multiple Choices",
+        301 => "Moved Permanently",
+        302 => "Found",
+        303 => "See Other",
         304 => "Not Modified",
+        307 => "Temporary Redirect",
+        308 => "Permanent Redirect",
         400 => "Bad Request",
         401 => "Unauthorized",
         403 => "Forbidden",
         404 => "Not Found",
         405 => "Method Not Allowed",
         406 => "Not Acceptable",
+        407 => "Proxy Authentication Required",
         408 => "Request Timeout",
         409 => "Conflict",
         411 => "Length Required",

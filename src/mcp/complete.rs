@@ -127,13 +127,11 @@ pub(crate) fn complete(
             known.iter().filter_map(|(name, value)| Some((name.to_owned(), string(value)?.into_owned()))),
         );
     }
-    let values = match registry.completions.get_mut(&(completed, name.clone().into_owned())) {
-        Some(completer) => {
-            let partial = Partial { value: &value, others: &others };
-            guarded("completion of", &name, || Ok(completer.complete(&partial)))
-                .map_err(|error| error.into_error(None, Revision::NEWEST))?
-        }
-        None => Vec::new(),
+    let (partial, argument) = (Partial { value: &value, others: &others }, (completed, name.into_owned()));
+    let values = match registry.completions.get_mut(&argument) {
+        Some(completer) => guarded("completion of", &argument.1, || Ok(completer.complete(&partial)))
+            .map_err(|error| error.into_error(None, Revision::NEWEST))?,
+        None => registry.choices(&argument.0, &argument.1).complete(&partial),
     };
     write(out, &values);
     Ok(())

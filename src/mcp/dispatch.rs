@@ -200,7 +200,7 @@ impl Dispatch {
             "resources/read" if self.has_resources() => {
                 self.call(Target::Resource, "uri", request, session, out)
             }
-            "completion/complete" if self.has_completions() => {
+            "completion/complete" if self.registry.completes => {
                 let mut result = Vec::new();
                 complete::complete(&mut self.registry, request.params, &mut result)?;
                 self.result(request.call, session.revision(), None, out, |out| out.append(&mut result));
@@ -212,10 +212,6 @@ impl Dispatch {
 
     pub(crate) fn has_resources(&self) -> bool {
         self.registry.resources.is_offered() || self.registry.templates.is_offered()
-    }
-
-    fn has_completions(&self) -> bool {
-        !self.registry.completions.is_empty()
     }
 
     fn initialize(
@@ -240,7 +236,7 @@ impl Dispatch {
     pub(crate) fn write_capabilities(&self, out: &mut Vec<u8>) {
         let mut capabilities = Object::new(out);
         capabilities.raw("logging", "{}");
-        if self.has_completions() {
+        if self.registry.completes {
             capabilities.raw("completions", "{}");
         }
         if self.registry.prompts.is_offered() {
@@ -264,9 +260,9 @@ impl Dispatch {
                     .write_page(&mut page, "tools", params, limits, |(tool, _), out| tool.write(out))?;
             }
             "prompts/list" if registry.prompts.is_offered() => {
-                registry
-                    .prompts
-                    .write_page(&mut page, "prompts", params, limits, |(prompt, _), out| prompt.write(out))?;
+                registry.prompts.write_page(&mut page, "prompts", params, limits, |(prompt, ..), out| {
+                    prompt.write(out)
+                })?;
             }
             "resources/list" if self.has_resources() => {
                 let write =

@@ -139,13 +139,13 @@ impl Handle {
     /// Adds a resource, in the place of one with the same URI.
     ///
     /// # Errors
-    /// [`Full`].
+    /// [`Full`]; and what is wrong with the resource.
     pub fn add_resource<R, F>(&self, resource: Resource, handler: F) -> crate::Result<()>
     where
         R: IntoResource,
         F: FnMut(&mut Call) -> R + Send + 'static,
     {
-        let entry = server::resource(resource, handler);
+        let entry = server::resource(resource, handler)?;
         self.change(List::Resources, move |registry| registry.resources.put(&entry.0.uri.clone(), entry))
     }
 
@@ -158,7 +158,8 @@ impl Handle {
         self.change(List::Resources, move |registry| registry.resources.remove(&uri))
     }
 
-    /// Adds a resource template, in the place of one with the same text.
+    /// Adds a resource template, in the place of one with the same text. What
+    /// [`Server::complete_template`](crate::Server::complete_template) completes goes on being completed.
     ///
     /// # Errors
     /// [`Full`]; and what is wrong with the template.
@@ -173,16 +174,17 @@ impl Handle {
         })
     }
 
-    /// Removes a resource template, if it is there.
+    /// Removes a resource template, if it is there, and what completes its variables.
     ///
     /// # Errors
     /// [`Full`].
     pub fn remove_template(&self, uri_template: &str) -> crate::Result<()> {
         let text = uri_template.to_owned();
-        self.change(List::Resources, move |registry| registry.templates.remove(&text))
+        self.change(List::Resources, move |registry| registry.remove_template(&text))
     }
 
-    /// Adds a prompt, in the place of one with the same name.
+    /// Adds a prompt, in the place of one with the same name. What
+    /// [`Server::complete_prompt`](crate::Server::complete_prompt) completes goes on being completed.
     ///
     /// # Errors
     /// [`Full`]; and what is wrong with the prompt.
@@ -193,20 +195,16 @@ impl Handle {
         F: FnMut(A, &mut Call) -> R + Send + 'static,
     {
         let entry = server::prompt(prompt, handler)?;
-        self.change(List::Prompts, move |registry| {
-            let name = entry.0.name.clone();
-            registry.complete_choices::<A>(&name);
-            registry.prompts.put(&name, entry);
-        })
+        self.change(List::Prompts, move |registry| registry.put_prompt(entry))
     }
 
-    /// Removes a prompt, if it is there.
+    /// Removes a prompt, if it is there, and what completes its arguments.
     ///
     /// # Errors
     /// [`Full`].
     pub fn remove_prompt(&self, name: &str) -> crate::Result<()> {
         let name = name.to_owned();
-        self.change(List::Prompts, move |registry| registry.prompts.remove(&name))
+        self.change(List::Prompts, move |registry| registry.remove_prompt(&name))
     }
 
     /// Ends the server: no new connections and requests; what is queued is still sent and open calls may finish, for at

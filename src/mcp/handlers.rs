@@ -40,7 +40,7 @@ pub(crate) fn produce(
             ))),
         },
         Target::Prompt => match registry.prompts.find(subject) {
-            Some((prompt, handler)) => {
+            Some((prompt, handler, _)) => {
                 let result = guarded("prompt", subject, || handler(arguments, call))?;
                 Ok(Produced::Prompt(result, prompt.description_text().map(str::to_owned)))
             }

@@ -179,6 +179,7 @@ mod base64;
 mod cache;
 mod call;
 mod calls;
+mod check;
 mod complete;
 mod content;
 mod dispatch;

@@ -12,13 +12,14 @@ use serde_json::value::RawValue;
 
 use crate::Limits;
 use crate::mcp::cache::CacheHint;
+use crate::mcp::check::{check_tool, check_uri, completion_problems};
 use crate::mcp::complete::{Completed, Completer, choices};
 use crate::mcp::registry::Items;
 use crate::mcp::uri::{UriTemplate, Vars};
 use crate::mcp::{
     Authorize, CacheScope, Call, CallError, Icon, Implementation, IntoPrompt, IntoResource, IntoToolResult,
     Prompt, PromptArgument, PromptResult, Resource, ResourceContents, ResourceTemplate, Settings, StateKey,
-    Tool, ToolResult, headers,
+    Tool, ToolResult,
 };
 use crate::schema::{self, Field, Object, Subject};
 
@@ -147,24 +148,55 @@ pub(crate) struct Registry {
     pub(crate) resources: Items<ResourceEntry>,
     pub(crate) templates: Items<TemplateEntry>,
     pub(crate) prompts: Items<PromptEntry>,
-    /// What completes an argument: by prompt or template, and argument.
+    /// What completes an argument, as it was told: by prompt or template, and argument.
     pub(crate) completions: BTreeMap<(Completed, String), Box<dyn Completer>>,
+    /// Whether there ever was anything to complete: clients were told then that the method works.
+    pub(crate) completes: bool,
 }
 
 impl Registry {
-    /// A prompt's arguments that are enums are completed from their values, unless something else completes them.
-    pub(crate) fn complete_choices<A: Arguments>(&mut self, prompt: &str) {
-        for (argument, values) in A::FIELDS.iter().filter_map(|field| Some((field.name, choices(field)?))) {
-            let argument = (Completed::Prompt(prompt.to_owned()), argument.to_owned());
-            self.completions.entry(argument).or_insert_with(|| Box::new(values));
-        }
+    /// Adds what completes an argument, in the place of what did.
+    fn complete(&mut self, of: Completed, argument: &str, completer: impl Completer + 'static) {
+        self.completions.insert((of, argument.to_owned()), Box::new(completer));
+        self.completes = true;
+    }
+
+    /// Adds a prompt; says whether the name was free, and changes nothing if it was not.
+    fn add_prompt(&mut self, entry: PromptEntry) -> bool {
+        self.completes |= entry.2.iter().any(|field| choices(field).is_some());
+        self.prompts.add(&entry.0.name.clone(), entry)
+    }
+
+    /// Puts a prompt in the place of one with the same name, or adds it. What completes arguments of that name stays.
+    pub(crate) fn put_prompt(&mut self, entry: PromptEntry) {
+        self.completes |= entry.2.iter().any(|field| choices(field).is_some());
+        self.prompts.put(&entry.0.name.clone(), entry);
+    }
+
+    pub(crate) fn remove_prompt(&mut self, name: &str) {
+        self.prompts.remove(name);
+        self.completions.retain(|(of, _), _| !matches!(of, Completed::Prompt(prompt) if prompt == name));
+    }
+
+    pub(crate) fn remove_template(&mut self, text: &str) {
+        self.templates.remove(text);
+        self.completions
+            .retain(|(of, _), _| !matches!(of, Completed::Template(template) if template == text));
+    }
+
+    /// The values of a prompt's argument that is an enum; none for others.
+    pub(crate) fn choices(&mut self, of: &Completed, argument: &str) -> Vec<String> {
+        let Completed::Prompt(name) = of else { return Vec::new() };
+        let fields = self.prompts.find(name).map(|(_, _, fields)| *fields).unwrap_or_default();
+        fields.iter().find(|field| field.name == argument).and_then(choices).unwrap_or_default()
     }
 }
 
 pub(crate) type ToolEntry = (Tool, ToolHandler);
 pub(crate) type ResourceEntry = (Resource, ResourceHandler);
 pub(crate) type TemplateEntry = (ResourceTemplate, UriTemplate, TemplateHandler);
-pub(crate) type PromptEntry = (Prompt, PromptHandler);
+/// With the arguments that its handler takes.
+pub(crate) type PromptEntry = (Prompt, PromptHandler, &'static [Field]);
 
 impl Server {
     /// A server by its program's name and version.
@@ -348,8 +380,13 @@ impl Server {
         F: FnMut(&mut Call) -> R + Send + 'static,
     {
         let uri = description.uri.clone();
-        let added = self.registry.resources.add(&uri, resource(description, handler));
-        self.note_twice(added, "resource", &uri)
+        match resource(description, handler) {
+            Ok(entry) => {
+                let added = self.registry.resources.add(&uri, entry);
+                self.note_twice(added, "resource", &uri)
+            }
+            Err(problem) => self.note_problem(problem),
+        }
     }
 
     /// Adds a family of resources by a URI template (RFC 6570, level 1); the handler gets the variables' values.
@@ -398,8 +435,7 @@ impl Server {
         let name = description.name.clone();
         match prompt(description, handler) {
             Ok(entry) => {
-                self.registry.complete_choices::<A>(&name);
-                let added = self.registry.prompts.add(&name, entry);
+                let added = self.registry.add_prompt(entry);
                 self.note_twice(added, "prompt", &name)
             }
             Err(problem) => self.note_problem(problem),
@@ -407,7 +443,10 @@ impl Server {
     }
 
     /// Completes an argument of a prompt while the user types (MCP completion): from a list of values, or by a closure.
-    /// Arguments that are enums of `schema!` are completed from their values without this.
+    /// Arguments that are enums of `schema!` are completed from their values without this. It stays when
+    /// [`Handle::add_prompt`](crate::Handle::add_prompt) replaces the prompt, and goes with the prompt when that is removed.
+    /// A prompt or argument that is not there when the server starts is a problem that it reports then; the order in which
+    /// they are added does not matter, and arguments of handlers that take any JSON are declared by [`Prompt::argument`].
     ///
     /// ```
     /// use mcp_rill::{Server, schema};
@@ -426,8 +465,7 @@ impl Server {
         argument: &str,
         completer: impl Completer + 'static,
     ) -> Server {
-        let argument = (Completed::Prompt(prompt.to_owned()), argument.to_owned());
-        self.registry.completions.insert(argument, Box::new(completer));
+        self.registry.complete(Completed::Prompt(prompt.to_owned()), argument, completer);
         self
     }
 
@@ -438,8 +476,7 @@ impl Server {
         variable: &str,
         completer: impl Completer + 'static,
     ) -> Server {
-        let argument = (Completed::Template(uri_template.to_owned()), variable.to_owned());
-        self.registry.completions.insert(argument, Box::new(completer));
+        self.registry.complete(Completed::Template(uri_template.to_owned()), variable, completer);
         self
     }
 
@@ -458,8 +495,13 @@ impl Server {
     /// Everything that is wrong with what was put together, before anything is served.
     ///
     /// # Errors
-    /// One sentence for each problem: a name used twice, a schema that is not JSON, limits or paths that cannot be.
+    /// One sentence for each problem: a name used twice, a schema that is not JSON, completions of what is not there, limits
+    /// or paths that cannot be.
     pub(crate) fn checked(mut self) -> Result<Server, String> {
+        if self.info.name.is_empty() {
+            self.problems.push("the server has no name".to_owned());
+        }
+        self.problems.extend(completion_problems(&mut self.registry));
         if let Err(problem) = self.limits.check() {
             self.problems.push(problem);
         }
@@ -499,12 +541,13 @@ where
     check_tool(&tool).map(|()| (tool, ToolHandler::Blocking(run)))
 }
 
-pub(crate) fn resource<R, F>(resource: Resource, mut handler: F) -> ResourceEntry
+pub(crate) fn resource<R, F>(resource: Resource, mut handler: F) -> Result<ResourceEntry, String>
 where
     R: IntoResource,
     F: FnMut(&mut Call) -> R + Send + 'static,
 {
-    (resource, Box::new(move |call| handler(call).into_resource()))
+    check_uri("resource", &resource.uri)?;
+    Ok((resource, Box::new(move |call| handler(call).into_resource())))
 }
 
 pub(crate) fn template<R, F>(template: ResourceTemplate, mut handler: F) -> Result<TemplateEntry, String>
@@ -514,6 +557,10 @@ where
 {
     let pattern = UriTemplate::new(&template.uri_template)
         .map_err(|error| format!("resource template `{}`: {error}", template.uri_template))?;
+    // A scheme may be a variable.
+    if !template.uri_template.starts_with('{') {
+        check_uri("resource template", &template.uri_template)?;
+    }
     Ok((template, pattern, Box::new(move |vars, call| handler(vars, call).into_resource())))
 }
 
@@ -523,6 +570,9 @@ where
     R: IntoPrompt,
     F: FnMut(A, &mut Call) -> R + Send + 'static,
 {
+    if prompt.name.is_empty() {
+        return Err("a prompt has no name".to_owned());
+    }
     if let Some(field) = A::FIELDS.iter().find(|field| !field.is_text()) {
         return Err(format!(
             "prompt `{}`: argument `{}` must be text: clients send every argument as a string",
@@ -536,65 +586,11 @@ where
         Ok(arguments) => handler(arguments, call).into_prompt(),
         Err(error) => Err(CallError::invalid_params(error)),
     });
-    Ok((prompt, run))
+    Ok((prompt, run, A::FIELDS))
 }
 
 impl std::fmt::Debug for Server {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Server").field("info", &self.info).finish_non_exhaustive()
-    }
-}
-
-fn check_tool(tool: &Tool) -> Result<(), String> {
-    let lawful = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-/".contains(&byte);
-    let name = &tool.name;
-    if name.is_empty() || name.len() > 128 || !name.bytes().all(lawful) {
-        return Err(format!("tool `{name}`: a name has 1 to 128 characters of A-Z a-z 0-9 _ . - /"));
-    }
-    tool.schemas().try_for_each(|text| {
-        check_schema(text).map_err(|problem| format!("tool `{name}`: its schema {problem}"))
-    })?;
-    let annotations = tool.input_schema_text().map_or(Ok(()), headers::check_annotations);
-    annotations.map_err(|problem| format!("tool `{name}`: {problem}"))
-}
-
-/// A schema goes out with every list, and clients read it: one that no client would take is a mistake to be told of.
-fn check_schema(text: &str) -> Result<(), String> {
-    let (limits, bytes) = (Limits::DEFAULT, text.len());
-    if bytes > limits.page_bytes_max {
-        return Err(format!("has {bytes} bytes; a page of a list has {}", limits.page_bytes_max));
-    }
-    crate::jsonrpc::scan(text.as_bytes(), &limits)
-        .map_err(|error| format!("is refused: {}", error.message))?;
-    let is_object = serde_json::from_str::<&RawValue>(text).is_ok_and(|raw| raw.get().starts_with('{'));
-    is_object.then_some(()).ok_or_else(|| format!("is not a JSON object: {text}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn schemas_are_bounded() {
-        let nested =
-            |depth: usize| format!("{}{}", r#"{"a":"#.repeat(depth - 1) + "{}", "}".repeat(depth - 1));
-        let wide = |values: usize| format!(r#"{{"enum":[{}1]}}"#, "1,".repeat(values - 3));
-        let long = |bytes: usize| format!(r#"{{"description":"{}"}}"#, "x".repeat(bytes - 18));
-        for (schema, complaint) in [
-            (nested(64), ""),
-            (nested(65), "json_depth_max (64)"),
-            (wide(100_000), ""),
-            (wide(100_001), "json_values_max"),
-            (long(512 << 10), ""),
-            (long((512 << 10) + 1), "has 524289 bytes; a page of a list has 524288"),
-            ("[]".to_owned(), "is not a JSON object: []"),
-            ("{".to_owned(), "is not a JSON object: {"),
-        ] {
-            let problem = check_tool(&Tool::new("t", "").input_schema(schema)).err().unwrap_or_default();
-            assert!(
-                problem.contains(complaint) && problem.is_empty() == complaint.is_empty(),
-                "{problem:.200}"
-            );
-        }
     }
 }

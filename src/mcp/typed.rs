@@ -12,7 +12,7 @@ use crate::mcp::{Arguments, CallError, IntoToolResult, ToolResult};
 use crate::schema::Field;
 
 /// A tool's arguments, or its structured result, of any type with the derives of serde and schemars: for structs that
-/// another program has already.
+/// another program has already. Their schema must be that of an object: an enum needs a struct around it.
 ///
 /// ```
 /// use mcp_rill::{Server, Typed};

@@ -123,7 +123,7 @@ macro_rules! common {
 /// ```
 #[derive(Clone, Debug)]
 pub struct Implementation {
-    name: String,
+    pub(crate) name: String,
     version: String,
     website_url: Option<String>,
     common: Common,
@@ -195,8 +195,9 @@ impl Tool {
     }
 
     /// The JSON Schema of the arguments as text, instead of the one that the handler's argument type gives. The root
-    /// must be an object with `"type": "object"`. The text is sent as it is; text that is not a JSON object is a problem
-    /// that the server reports before it serves. Arguments are not checked against it, so the handler does that.
+    /// must be an object with `"type": "object"`; anything else is a problem that the server reports before it serves,
+    /// since clients refuse the whole list for it. The text is sent as it is. Arguments are not checked against it, so the
+    /// handler does that.
     ///
     /// ```
     /// use mcp_rill::{Server, Tool};
@@ -211,7 +212,8 @@ impl Tool {
     }
 
     /// The JSON Schema of the structured result as text, instead of the one that [`Json`](crate::Json) gives: for a handler
-    /// that returns a [`ToolResult`](crate::ToolResult). Every result but an error must then have structured content.
+    /// that returns a [`ToolResult`](crate::ToolResult). Every result but an error must then have structured content. The
+    /// root must have `"type": "object"` here too: 2026-07-28 allows others, the revisions before do not.
     ///
     /// ```
     /// use mcp_rill::{Server, Tool, ToolResult};
@@ -271,10 +273,6 @@ impl Tool {
 
     pub(crate) fn output_schema_text(&self) -> Option<&str> {
         self.output_schema.as_deref()
-    }
-
-    pub(crate) fn schemas(&self) -> impl Iterator<Item = &str> {
-        self.input_schema.iter().chain(&self.output_schema).map(String::as_str)
     }
 
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
@@ -376,7 +374,7 @@ common!(Resource);
 about!(Resource);
 
 impl Resource {
-    /// A resource by its URI and name.
+    /// A resource by its URI, which begins with a scheme such as `note:` (RFC 3986, section 3.1), and name.
     pub fn new(uri: impl Into<String>, name: impl Into<String>) -> Resource {
         Resource { uri: uri.into(), name: name.into(), ..Resource::default() }
     }

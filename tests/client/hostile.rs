@@ -42,6 +42,10 @@ fn heads() {
     assert_protocol(fixed(["HTTP/1.1 200 OK\r\n", &"X: y\r\n".repeat(20_000)].concat()), &["malformed"]);
     assert_protocol(fixed("HTTP/1.1 100 Continue\r\n\r\n".repeat(1000)), &["interim"]);
     assert_protocol(fixed("HTTP/1.1 200 OK\r\nMcp-Session-Id: a\x01b\r\n\r\n"), &["malformed"]);
+    for begun in ["HTTP/1.1 2", "HTTP/1.1 100 Continue\r\n\r\n"] {
+        let cut = cut_off(begun).unwrap_err();
+        assert!(cut.to_string().contains("closed in the middle of its answer"), "{begun}: {cut}");
+    }
     let twice = "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n";
     assert_protocol(fixed(twice), &["malformed", "twice"]);
 }
@@ -53,7 +57,7 @@ fn statuses() {
     let moved = "HTTP/1.1 307 Go\r\nLocation: http://evil.example/\r\nContent-Length: 0\r\n\r\n";
     match fixed(moved) {
         Err(Error::Http { status: 307, body }) => {
-            assert_eq!(body, "moved to http://evil.example/; redirects are not followed");
+            assert_eq!(body, "moved to http://evil.example/");
         }
         other => panic!("{other:?}"),
     }
@@ -182,6 +186,8 @@ fn session_ids_that_would_be_more_than_that() {
         ("", "visible ASCII"),
         ("caf\u{e9}", "visible ASCII"),
         ("a\tb", "visible ASCII"),
+        ("a\r\nMcp-Session-Id: b", "two different values"),
+        ("a\r\nX: y\r\nmcp-session-id: a\r\nMCP-SESSION-ID: A", "two different values"),
     ] {
         let server = mock(move |listener: TcpListener| {
             answer(&listener, |_, body| {
@@ -192,6 +198,17 @@ fn session_ids_that_would_be_more_than_that() {
         assert_protocol(result, &["Mcp-Session-Id", why]);
         server.thread.join().unwrap();
     }
+    // The same one twice is one.
+    let script = |listener: TcpListener| {
+        let twice = "Mcp-Session-Id: a\r\nmcp-session-id: a\r\n";
+        answer(&listener, |_, body| json(200, twice, &response(body, WELCOME)));
+        answer(&listener, |_, _| status(202));
+        answer(&listener, |_, _| status(405));
+        assert!(answer(&listener, |_, _| status(200)).0.starts_with("DELETE "));
+    };
+    with(Client::builder().transport(Transport::Streamable), script, |client| {
+        assert_eq!(client.session_id(), Some("a"));
+    });
 }
 
 #[test]

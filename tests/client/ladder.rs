@@ -11,6 +11,9 @@ use crate::mock::{
 };
 use crate::{ENDPOINT, Peer, STREAM, assert_protocol};
 
+/// The error of a server that takes no message without a session.
+const NO_SESSION: &str = r#"{"code":-32000,"message":"no session"}"#;
+
 /// What comes of connecting to a server that answers in this way, one request after another.
 fn connect(script: impl FnOnce(&TcpListener) + Send + 'static) -> Result<Client, Error> {
     let server = mock(move |listener| {
@@ -87,10 +90,6 @@ fn a_server_that_names_what_it_serves() {
     });
     assert_eq!(client.unwrap().transport(), Transport::Streamable);
 
-    let strange = connect(move |listener| discover(listener, unsupported(r#"["2031-01-01"]"#)));
-    assert_protocol(strange, &["`2031-01-01`", "this client knows 2024-11-05"]);
-    let strange = connect(|listener| discover(listener, |body| result(body, r#"{"supportedVersions":[]}"#)));
-    assert_protocol(strange, &["the server serves the revisions ``"]);
     let contradiction = connect(move |listener| discover(listener, unsupported(r#"["2026-07-28"]"#)));
     assert!(matches!(contradiction, Err(Error::Rpc(error)) if error.code == -32022));
     // Without the list it is an error as any other.
@@ -99,6 +98,48 @@ fn a_server_that_names_what_it_serves() {
         assert_eq!(initialize(listener), "2025-11-25");
     });
     client.unwrap();
+}
+
+#[test]
+fn a_server_that_names_only_what_is_unknown_here_may_have_sessions_too() {
+    let strange: [fn(&str) -> String; 3] = [
+        |body| {
+            let data = r#"{"supported":["2031-01-01"],"requested":"2026-07-28"}"#;
+            error(400, body, &format!(r#"{{"code":-32022,"message":"Unsupported","data":{data}}}"#))
+        },
+        |body| result(body, r#"{"supportedVersions":["2031-01-01"]}"#),
+        |body| result(body, r#"{"supportedVersions":[]}"#),
+    ];
+    for (strange, named) in strange.into_iter().zip(["`2031-01-01`", "`2031-01-01`", "``"]) {
+        let client = connect(move |listener| {
+            discover(listener, strange);
+            assert_eq!(initialize(listener), "2025-11-25");
+        });
+        assert_eq!(client.unwrap().transport(), Transport::Streamable);
+
+        // If it has none, what it named is what there is to know, however it says so.
+        let no_sessions: [fn(&str) -> String; 3] = [
+            |_| status(404),
+            |body| error(400, body, NO_SESSION),
+            |body| error(200, body, r#"{"code":-32601,"message":"Method not found"}"#),
+        ];
+        for (at, no_session) in no_sessions.into_iter().enumerate() {
+            let result = connect(move |listener| {
+                discover(listener, strange);
+                assert_eq!(method(&answer(listener, |_, body| no_session(body)).1), "initialize");
+                if at < 2 {
+                    answer(listener, |_, _| status(405));
+                }
+            });
+            let said = format!("the server serves the revisions {named}");
+            assert_protocol(result, &[&said, "this client knows 2024-11-05"]);
+        }
+        let result = connect(move |listener| {
+            discover(listener, strange);
+            answer(listener, |_, _| status(503));
+        });
+        assert!(matches!(result, Err(Error::Http { status: 503, .. })), "{result:?}");
+    }
 }
 
 #[test]
@@ -139,6 +180,38 @@ fn a_server_of_http_and_sse() {
 }
 
 #[test]
+fn a_server_of_http_and_sse_that_refuses_in_terms_of_json_rpc() {
+    for refused in [400, 404, 405] {
+        let client = connect(move |listener| {
+            for step in ["server/discover", "initialize"] {
+                let (_, body) = answer(listener, |_, body| error(refused, body, NO_SESSION));
+                assert_eq!(method(&body), step);
+            }
+            sse(listener);
+        });
+        assert_eq!(client.unwrap().transport(), Transport::Sse, "{refused}");
+    }
+    // If there is no such stream, the error is what there is to know.
+    let get: [fn(&str) -> String; 3] =
+        [|_| status(405), |_| status(400), |_| [crate::mock::STREAM, crate::mock::END].concat()];
+    for get in get {
+        let result = connect(move |listener| {
+            answer(listener, |_, _| status(404));
+            answer(listener, |_, body| error(400, body, NO_SESSION));
+            let (head, _) = answer(listener, |_, body| get(body));
+            assert!(head.starts_with("GET "), "{head}");
+        });
+        assert!(matches!(&result, Err(Error::Rpc(error)) if error.code == -32000), "{result:?}");
+    }
+    let result = connect(move |listener| {
+        answer(listener, |_, _| status(404));
+        answer(listener, |_, body| error(400, body, NO_SESSION));
+        answer(listener, |_, _| status(401));
+    });
+    assert!(matches!(result, Err(Error::Http { status: 401, .. })), "{result:?}");
+}
+
+#[test]
 fn who_wants_an_older_revision_asks_for_no_newer_one() {
     let server = mock(|listener| assert_eq!(initialize(&listener), "2025-03-26"));
     let client = Client::builder().revision("2025-03-26").connect(&server.url).unwrap();
@@ -149,7 +222,7 @@ fn who_wants_an_older_revision_asks_for_no_newer_one() {
 #[test]
 fn answers_that_say_nothing_about_the_transport() {
     // Each at the first step, at the second, and at the third.
-    for refused in [401, 403, 500, 503, 302] {
+    for refused in [401, 403, 407, 408, 429, 500, 503, 302] {
         for step in 0..3 {
             let result = connect(move |listener| {
                 for at in 0..=step {
@@ -163,9 +236,12 @@ fn answers_that_say_nothing_about_the_transport() {
         }
     }
     // What its body says in terms of JSON-RPC does not make it another refusal.
-    let result =
-        connect(|listener| discover(listener, |body| error(401, body, r#"{"code":-32601,"message":"x"}"#)));
-    assert!(matches!(result, Err(Error::Http { status: 401, .. })));
+    for refused in [401, 429] {
+        let result = connect(move |listener| {
+            discover(listener, |body| error(refused, body, r#"{"code":-32601,"message":"x"}"#));
+        });
+        assert!(matches!(result, Err(Error::Http { status, .. }) if status == refused));
+    }
     let result = connect(|listener| {
         discover(listener, |_| status(404));
         answer(listener, |_, body| error(200, body, r#"{"code":-32602,"message":"no"}"#));
@@ -181,6 +257,10 @@ fn no_endpoint_at_all() {
         }
     });
     assert_protocol(result, &["/mcp answered 404 to POST and 405 to GET", "check the path"]);
+    let empty = |_: &str| [crate::mock::STREAM, crate::mock::END].concat();
+    let result = connect(move |listener| discover(listener, empty));
+    let text = result.unwrap_err().to_string();
+    assert!(text.starts_with("the stream that was to bring the answer has ended"), "{text}");
     let page = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\r\n<html>";
     let result = connect(move |listener| discover(listener, |_| page.to_owned()));
     assert_protocol(result, &["`text/html`", "application/json", "is this the URL of an MCP endpoint?"]);

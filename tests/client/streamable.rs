@@ -238,6 +238,17 @@ fn a_server_without_sessions_of_its_own() {
         // Without a session none can be lost.
         assert!(matches!(client.ping(), Err(Error::Http { status: 404, .. })));
     });
+    // Nor is it one that is lost where there is no stream.
+    let script = |listener: TcpListener| {
+        answer(&listener, |_, body| result(body, WELCOME));
+        answer(&listener, |_, _| status(202));
+        assert!(answer(&listener, |_, _| status(404)).0.starts_with("GET "));
+        answer(&listener, |_, body| result(body, "{}"));
+    };
+    with(builder(), script, |mut client| {
+        assert!(matches!(client.next_message(LONG), Ok(None)));
+        client.ping().unwrap();
+    });
 }
 
 #[test]
