@@ -43,6 +43,10 @@
 //! in a handler of yours is caught and answered as an internal error (−32603), if the program is built to unwind.
 
 #![forbid(unsafe_code)]
+#![cfg_attr(
+    not(feature = "net"),
+    allow(rustdoc::broken_intra_doc_links, reason = "what they lead to comes with `net`")
+)]
 #![warn(missing_docs)]
 
 mod buffer;
