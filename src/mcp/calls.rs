@@ -28,6 +28,7 @@ use crate::mcp::ask::{Answer, Asked};
 use crate::mcp::call::{CallError, Context, Failure, Link, Notes};
 use crate::mcp::dispatch::Dispatch;
 use crate::mcp::handlers::{Produced, guarded, produce};
+use crate::mcp::jobs::Tell;
 use crate::mcp::reply::{Ended, Finished, Flags, Note, Progress};
 use crate::mcp::seal::Binding;
 use crate::mcp::server::{BlockingTool, ToolHandler};
@@ -228,12 +229,11 @@ impl Dispatch {
             let mut call_at_hand = Call { context, asked, notes: Notes::Mailed, link, deferred: false };
             let result = guarded("tool", &name, || handler(arguments.as_deref(), &mut call_at_hand));
             // Whoever got a reply from a deferring handler finishes the call.
-            if !(call_at_hand.deferred
+            let others = call_at_hand.deferred
                 && call_at_hand.asked.pending.is_empty()
-                && matches!(result, Err(CallError(Failure::Deferred))))
-            {
-                mailbox.finish(call, Finished::Ran(result, call_at_hand.asked));
-            }
+                && matches!(result, Err(CallError(Failure::Deferred)));
+            let finished = Finished::Ran(result, call_at_hand.asked);
+            (!others).then(|| Box::new(move || mailbox.finish(call, finished)) as Tell)
         };
         if self.jobs.push(run.key, Box::new(job)) {
             self.keep(run, Vec::new(), held_bytes, now, time);

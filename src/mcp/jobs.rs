@@ -41,7 +41,10 @@ pub struct Jobs {
     stuck_max: usize,
 }
 
-type Job = Box<dyn FnOnce() + Send>;
+/// Gives what tells the loop of its result, if there is any: by then its thread is free for the next one, which a client
+/// may send as soon as it has the result.
+type Job = Box<dyn FnOnce() -> Option<Tell> + Send>;
+pub(crate) type Tell = Box<dyn FnOnce()>;
 
 #[derive(Default)]
 struct State {
@@ -126,10 +129,15 @@ impl Jobs {
             let Some((call, job)) = state.queue.pop_front() else { break };
             state.running.insert(call);
             drop(state);
-            job();
+            let tell = job();
             state = self.lock();
             state.running.remove(&call);
             state.stuck.remove(&call);
+            if let Some(tell) = tell {
+                drop(state);
+                tell();
+                state = self.lock();
+            }
             if state.threads > self.allowed(&state) {
                 break;
             }
@@ -197,7 +205,13 @@ mod tests {
         let mut keys = Slab::default();
         let mut push = || {
             let (looks, key) = (Looks(jobs.clone()), CallKey(keys.insert(())));
-            assert!(jobs.push(key, Box::new(move || drop(looks))));
+            assert!(jobs.push(
+                key,
+                Box::new(move || {
+                    drop(looks);
+                    None
+                })
+            ));
             key
         };
         let first = push();
@@ -205,5 +219,22 @@ mod tests {
         jobs.give_up(first);
         jobs.close();
         assert!(!jobs.wants_thread());
+    }
+
+    #[test]
+    fn a_thread_is_free_before_anybody_hears_of_its_result() {
+        let limits = Limits { workers: 1, worker_queue_max: 0, ..Limits::DEFAULT };
+        let jobs = Arc::new(Jobs::new(&limits));
+        let mut keys = Slab::default();
+        let [first, next] = [(); 2].map(|()| CallKey(keys.insert(())));
+        let (told, queue) = (jobs.clone(), jobs.clone());
+        let tell = move || {
+            let close = queue.clone();
+            let job = move || Some(Box::new(move || close.close()) as Tell);
+            assert!(queue.push(next, Box::new(job)), "there is no room for the next one");
+        };
+        assert!(told.push(first, Box::new(move || Some(Box::new(tell) as Tell))));
+        assert!(jobs.wants_thread());
+        jobs.work();
     }
 }
