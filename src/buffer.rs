@@ -19,6 +19,10 @@ const BLOCK_BYTES_MIN: usize = 256;
 /// Bytes of memory that wait in the pool: some hundred blocks as a rule, one for each socket of a busy turn.
 const POOLED_BYTES_MAX: usize = 1 << 20;
 
+/// What a block of memory takes besides its bytes, in the mean, where many small ones are counted: glibc puts a word before
+/// each and rounds it up to two.
+pub(crate) const BLOCK_OVERHEAD_BYTES: usize = 16;
+
 /// Lends memory to [`Buffer`]s and counts what they hold.
 #[derive(Debug, Default)]
 pub struct Pool {

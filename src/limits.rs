@@ -178,6 +178,9 @@ limits! {
     /// way, and a client that has not seen those gets 400. Responses are kept besides, whatever their size; with 0 nothing
     /// else is.
     replay_bytes_max: usize = 64 << 10;
+    /// Streams of one session that are kept after their calls were answered, in case the answers were lost; beyond it the
+    /// oldest is dropped, and a client that comes back for it gets 400. About 0.2 KiB each, and the messages.
+    replay_streams_max: usize = 256;
     /// How long messages are kept for a client that has lost its stream: since the last one, since the end of the calls
     /// on it, or, for a session's own stream, since it was lost. Then 400. With 0 streams cannot be resumed, and their
     /// events have no ids.

@@ -80,6 +80,7 @@ const TESTED: &[(&str, Tests)] = &[
 /// those are in `tests/streamable.rs`, `tests/resume.rs` and `tests/stateless/`; or the binary applies them: `src/cli/peers.rs`.
 const ELSEWHERE: &[&str] = &[
     "replay_bytes_max",
+    "replay_streams_max",
     "replay_timeout",
     "batch_max",
     "session_idle_timeout",

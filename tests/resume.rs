@@ -513,6 +513,53 @@ fn a_response_is_kept_whatever_its_size() {
     bench.world.quiesce();
 }
 
+/// Pings until so many answers are streams that are over, in a session that keeps at most `replay_streams_max` of them.
+/// Gives how many of the first ones, up to which from the beginning, are gone, and the bytes that are counted.
+fn ping_streams(replay_streams_max: usize, count: usize) -> (usize, usize) {
+    let mut bench = Bench::new(|limits| limits.replay_streams_max = replay_streams_max);
+    let client = bench.client("2025-11-25");
+    let before = bench.buffered();
+    for id in 0..count {
+        let post =
+            mcp_post(Some(&client.id), &ping(id)).replacen("Host:", "Accept: text/event-stream\r\nHost:", 1);
+        bench.world.send(client.sock, post);
+        assert!(see(&bench.world.take(client.sock)).ended);
+    }
+    let kept = bench.buffered() - before;
+    let gone = (1..=count).filter(|stream| {
+        let sock = client.get(&mut bench, Some(&format!("{stream}-0")));
+        let bytes = bench.world.take(sock);
+        let is_whole = bytes.starts_with(b"HTTP/1.1 200");
+        assert!(!is_whole || see(&bytes).messages[0]["id"].as_u64() == Some(*stream as u64 - 1));
+        !is_whole
+    });
+    let gone: Vec<usize> = gone.collect();
+    assert!(gone.iter().copied().eq(1..=gone.len()), "the oldest go first: {gone:?}");
+    bench.world.advance(61 * S);
+    assert_eq!(bench.buffered(), before);
+    bench.world.quiesce();
+    (gone.len(), kept)
+}
+
+/// `replay_streams_max` at the limit and one past it, and 0.
+#[test]
+fn the_oldest_streams_that_are_over_give_way() {
+    assert_eq!(ping_streams(3, 3).0, 0);
+    assert_eq!(ping_streams(3, 4).0, 1);
+    assert_eq!(ping_streams(3, 9).0, 6);
+    assert_eq!(ping_streams(0, 2), (2, 0));
+}
+
+/// A short answer takes 200 bytes and more on a 64-bit machine, and its text is the least of it.
+#[test]
+fn what_is_kept_of_short_answers_is_counted_with_all_around_it() {
+    let (gone, kept) = ping_streams(64, 64);
+    assert!(
+        gone == 0 && (64 * 24 * size_of::<usize>()..64 * 64 * size_of::<usize>()).contains(&kept),
+        "{kept}"
+    );
+}
+
 /// `replay_timeout` at the limit and one past it.
 #[test]
 fn a_lost_stream_is_kept_for_a_time() {

@@ -187,7 +187,7 @@ impl Engine {
         self.cancel_calls(key);
         self.session_timers.clear(&mut self.sessions, key);
         let Some(open) = self.sessions.remove(key) else { return };
-        self.replay_bytes -= open.life.map_or(0, |life| life.replay.bytes());
+        self.replay_bytes -= open.life.map_or(0, |life| life.replay.held_bytes());
         self.by_id.remove(&open.session.id);
         self.peers.remove(peer, Share::Session);
         self.service.closed(SessionKey(key));

@@ -7,17 +7,19 @@
 //! ```text
 //!             begin_get ──▶ carried ⇄ left ──▶ replay_timeout, another GET ──▶ its events are dropped
 //!  begin_post ──▶ carried ⇄ left
-//!                    └────────┴─ all answered ──▶ over ── replay_timeout, or all of it was seen ──▶ gone
+//!                    └────────┴─ all answered ──▶ over ── replay_timeout, all of it was seen, or it is the oldest of
+//!                                                         more than replay_streams_max ──▶ gone
 //! ```
 //!
 //! An id is good for as long as everything after it is kept: what a client gets is whole, or it is told otherwise.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 use std::num::NonZeroU64;
 use std::time::Duration;
 
 use super::post::Post;
+use crate::buffer::BLOCK_OVERHEAD_BYTES;
 use crate::slab::Key;
 
 /// Names one stream of a session for ever.
@@ -57,13 +59,14 @@ struct Kept {
 
 impl Kept {
     fn bytes(&self) -> usize {
-        size_of::<Kept>() + self.text.len()
+        size_of::<Kept>() + BLOCK_OVERHEAD_BYTES + self.text.len()
     }
 }
 
 /// The latest messages of one stream.
 pub(super) struct Ring {
     kept: VecDeque<Kept>,
+    /// Of the messages, without places for more.
     bytes: usize,
     /// Of those that give way to newer ones.
     yielding_bytes: usize,
@@ -76,6 +79,14 @@ pub(super) struct Ring {
 impl Ring {
     fn new(whole_after: u64, since: Duration) -> Ring {
         Ring { kept: VecDeque::new(), bytes: 0, yielding_bytes: 0, whole_after, since }
+    }
+
+    /// The memory that it takes.
+    fn held_bytes(&self) -> usize {
+        match self.kept.capacity() {
+            0 => 0,
+            places => self.bytes + (places - self.kept.len()) * size_of::<Kept>() + BLOCK_OVERHEAD_BYTES,
+        }
     }
 
     fn push(&mut self, kept: Kept, bytes_max: usize) {
@@ -143,25 +154,34 @@ struct Answer {
 #[derive(Default)]
 struct Answers {
     open: Vec<Answer>,
-    /// Nothing but time and memory bounds how many.
-    over: BTreeMap<StreamId, Answer>,
-    /// When they ended.
-    ends: BTreeSet<(Duration, StreamId)>,
+    /// Oldest end first.
+    over: VecDeque<Answer>,
+    /// Of their messages.
     over_bytes: usize,
 }
 
 impl Answers {
-    fn end(&mut self, answer: Answer) {
-        self.over_bytes += answer.bytes();
-        self.ends.insert((answer.ring.since, answer.id));
-        self.over.insert(answer.id, answer);
+    fn end(&mut self, mut answer: Answer, streams_max: usize) {
+        if streams_max == 0 {
+            return;
+        }
+        // Before there is one too many, for which the queue would grow to twice its size.
+        while self.over.len() >= streams_max {
+            self.drop_oldest();
+        }
+        // Most have one message, and the first one makes room for several.
+        answer.ring.kept.shrink_to_fit();
+        self.over_bytes += answer.ring.held_bytes();
+        self.over.push_back(answer);
     }
 
-    fn take_over(&mut self, id: StreamId) -> Option<Answer> {
-        let answer = self.over.remove(&id)?;
-        self.over_bytes -= answer.bytes();
-        self.ends.remove(&(answer.ring.since, id));
-        Some(answer)
+    fn drop_oldest(&mut self) {
+        self.over_bytes -= self.over.pop_front().map_or(0, |oldest| oldest.ring.held_bytes());
+    }
+
+    fn held_bytes(&self) -> usize {
+        let open: usize = self.open.iter().map(|answer| answer.ring.held_bytes()).sum();
+        open + self.over_bytes + self.over.capacity() * size_of::<Answer>()
     }
 }
 
@@ -254,20 +274,14 @@ impl Replay {
         }
     }
 
-    /// All of an answer's requests are answered.
-    pub(super) fn end(&mut self, id: StreamId, now: Duration) {
+    /// All of an answer's requests are answered. Of those that are over, the latest `streams_max` are kept.
+    pub(super) fn end(&mut self, id: StreamId, now: Duration, streams_max: usize) {
         let Some(answers) = &mut self.answers else { return };
         let Some(at) = answers.open.iter().position(|answer| answer.id == id) else { return };
         let mut answer = answers.open.remove(at);
         (answer.conn, answer.post, answer.ring.since) = (None, None, now);
-        answers.end(answer);
-    }
-}
-
-impl Answer {
-    /// What it counts for once it is over; open ones are bounded by `calls_max`.
-    fn bytes(&self) -> usize {
-        size_of::<(Answer, StreamId, Duration, StreamId)>() + self.ring.bytes
+        answers.end(answer, streams_max);
+        self.tidy();
     }
 }
 
@@ -322,7 +336,7 @@ impl Replay {
         } else if let Some(answer) = self.open(last.stream) {
             (answer.next, answer.ring.whole_after, Resumable::Open)
         } else {
-            let over = self.answers.as_ref()?.over.get(&last.stream)?;
+            let over = self.answers.as_ref()?.over.iter().find(|answer| answer.id == last.stream)?;
             (over.next, over.ring.whole_after, Resumable::Over)
         };
         (whole_after <= last.seq && last.seq < next).then_some(found)
@@ -341,12 +355,15 @@ impl Replay {
             answer.ring.seen(last.seq);
             answer.ring.messages(last.stream).for_each(|(id, text)| each(id, text));
         } else if let Some(answers) = &mut self.answers
-            && let Some(mut answer) = answers.take_over(last.stream)
+            && let Some(at) = answers.over.iter().position(|answer| answer.id == last.stream)
+            && let Some(answer) = answers.over.get_mut(at)
         {
+            answers.over_bytes -= answer.ring.held_bytes();
             answer.ring.seen(last.seq);
             answer.ring.messages(last.stream).for_each(|(id, text)| each(id, text));
-            if !answer.ring.kept.is_empty() {
-                answers.end(answer);
+            match answer.ring.kept.is_empty() {
+                true => drop(answers.over.remove(at)),
+                false => answers.over_bytes += answer.ring.held_bytes(),
             }
             self.tidy();
         }
@@ -355,12 +372,10 @@ impl Replay {
 
 /// Time and memory.
 impl Replay {
-    /// Bytes that are kept.
-    pub(super) fn bytes(&self) -> usize {
-        let get = self.get.ring.as_ref().map_or(0, |ring| ring.bytes);
-        let answers = self.answers.as_ref();
-        let open = answers.map_or(0, |answers| answers.open.iter().map(|answer| answer.ring.bytes).sum());
-        get + open + answers.map_or(0, |answers| answers.over_bytes)
+    /// The memory that [`shed`](Replay::shed) gives back.
+    pub(super) fn held_bytes(&self) -> usize {
+        let get = self.get.ring.as_ref().map_or(0, |ring| ring.held_bytes());
+        get + self.answers.as_ref().map_or(0, |answers| answers.held_bytes())
     }
 
     /// Drops what has been kept for `timeout`. What is open and left by its connection waits for as long as its calls
@@ -373,10 +388,8 @@ impl Replay {
                 answer.ring.drop_all();
             }
         }
-        while let Some((since, id)) = answers.ends.first().copied()
-            && since.saturating_add(timeout) <= now
-        {
-            answers.take_over(id);
+        while answers.over.front().is_some_and(|oldest| oldest.ring.is_due(now, timeout)) {
+            answers.drop_oldest();
         }
         self.tidy();
     }
@@ -387,7 +400,7 @@ impl Replay {
         let answers = self.answers.iter();
         let open = answers.clone().flat_map(|answers| &answers.open);
         let open = open.filter(|answer| answer.conn.is_some() && !answer.ring.kept.is_empty());
-        let over = answers.filter_map(|answers| answers.ends.first().map(|(since, _)| *since));
+        let over = answers.filter_map(|answers| answers.over.front().map(|answer| answer.ring.since));
         get.chain(open.map(|answer| answer.ring.since)).chain(over).min()
     }
 
@@ -396,9 +409,7 @@ impl Replay {
         self.get.ring = None;
         if let Some(answers) = &mut self.answers {
             answers.open.iter_mut().for_each(|answer| answer.ring.drop_all());
-            answers.over.clear();
-            answers.ends.clear();
-            answers.over_bytes = 0;
+            (answers.over, answers.over_bytes) = (VecDeque::new(), 0);
         }
         self.tidy();
     }

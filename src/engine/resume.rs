@@ -61,9 +61,9 @@ impl Engine {
     /// Changes what a session keeps, and counts it.
     fn with_replay<R>(&mut self, session: Key, act: impl FnOnce(&mut Replay) -> R) -> Option<R> {
         let life = self.sessions.get_mut(session)?.life.as_mut()?;
-        let before = life.replay.bytes();
+        let before = life.replay.held_bytes();
         let result = act(&mut life.replay);
-        self.replay_bytes = self.replay_bytes - before + life.replay.bytes();
+        self.replay_bytes = self.replay_bytes - before + life.replay.held_bytes();
         Some(result)
     }
 
@@ -237,8 +237,8 @@ impl Engine {
 
     /// All is answered: what is kept of it waits for its client a while longer.
     pub(super) fn stream_over(&mut self, session: Key, stream: StreamId) {
-        let now = self.now.mono;
-        self.with_replay(session, |replay| replay.end(stream, now));
+        let (now, streams_max) = (self.now.mono, self.shared.limits.replay_streams_max);
+        self.with_replay(session, |replay| replay.end(stream, now, streams_max));
         let due = now.saturating_add(self.shared.limits.replay_timeout);
         self.session_timers.wake_by(&mut self.sessions, session, due);
     }
@@ -393,8 +393,10 @@ impl Engine {
 
     /// Drops what is kept for the session that has most of it. Says whether there was any.
     pub(super) fn shed_replay(&mut self) -> bool {
-        let kept =
-            self.sessions.iter().filter_map(|(key, open)| Some((open.life.as_ref()?.replay.bytes(), key)));
+        let kept = self
+            .sessions
+            .iter()
+            .filter_map(|(key, open)| Some((open.life.as_ref()?.replay.held_bytes(), key)));
         let Some((1.., session)) = kept.max() else { return false };
         self.stats.replays_shed += 1;
         self.with_replay(session, Replay::shed);
