@@ -174,16 +174,17 @@ limits! {
     /// After a refusal: how much the peer may go on sending before the connection is closed. Who is not let in, and announces
     /// a longer body than this, is refused and closed at once.
     linger_bytes_max: usize = 256 << 10;
-    /// Messages that are kept for one stream of Streamable HTTP in case its client loses it and comes back; the oldest give
-    /// way, and a client that has not seen those gets 400. Responses are kept besides, whatever their size; with 0 nothing
-    /// else is.
+    /// Messages that are kept for one stream of Streamable HTTP in case its client loses it and comes back. The oldest
+    /// notifications give way, and a client that comes back goes on without them; then questions, and a client that has not
+    /// seen those gets 400. Responses are kept besides, whatever their size; with 0 nothing else is. To keep nothing at all
+    /// set `replay_timeout` to 0.
     replay_bytes_max: usize = 64 << 10;
     /// Streams of one session that are kept after their calls were answered, in case the answers were lost; beyond it the
     /// oldest is dropped, and a client that comes back for it gets 400. About 0.2 KiB each, and the messages.
     replay_streams_max: usize = 256;
     /// How long messages are kept for a client that has lost its stream: since the last one, since the end of the calls
-    /// on it, or, for a session's own stream, since it was lost. Then 400. With 0 streams cannot be resumed, and their
-    /// events have no ids.
+    /// on it, or, for a session's own stream, since it was lost. Then 400, unless it is notifications of a call that goes on.
+    /// With 0 streams cannot be resumed, and their events have no ids.
     replay_timeout: Duration = Duration::from_secs(60);
     /// How long a session of Streamable HTTP may be unused: without a request, an open call, an open stream. Then it ends,
     /// and its id gets 404.

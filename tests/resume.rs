@@ -10,10 +10,12 @@ use std::time::Duration;
 use common::http::{self, call, mcp_post, ping, request};
 use common::{Sock, World, demo, principal};
 use mcp_rill::sse::Decoder;
-use mcp_rill::{Level, Limits, Reply, Server, Tool};
+use mcp_rill::{Level, Limits, Reply, Server, Tool, schema};
 use serde_json::{Value, json};
 
 const S: Duration = Duration::from_secs(1);
+
+schema! { struct Chat { logs: usize } }
 
 /// A world whose tool `work` is done by the test, through the replies that come out of the receiver.
 struct Bench {
@@ -35,7 +37,12 @@ impl Bench {
                     call.disconnect(Duration::from_millis(250));
                     Ok(format!("{} roots", call.roots("roots")?.len()))
                 },
-            );
+            )
+            .tool("chat", "Ask, then log", |Chat { logs }, call| -> mcp_rill::Result<_> {
+                let roots = call.roots("roots")?;
+                (0..logs).for_each(|_| call.log(Level::Error, "x".repeat(100)));
+                Ok(format!("{} roots", roots.len()))
+            });
         Bench { world: World::new(server), replies }
     }
 
@@ -452,9 +459,9 @@ fn ids_that_are_none_of_this_sessions() {
     bench.world.quiesce();
 }
 
-/// From which events a client can come back that has lost its stream, if so much is kept.
-fn lost_with(replay_bytes_max: usize) -> Vec<bool> {
-    let can_from = |seq: usize| {
+/// How many messages a client gets that has lost its stream after each of its events, if so much is kept.
+fn found_with(replay_bytes_max: usize) -> Vec<usize> {
+    let from = |seq: usize| {
         let mut bench = Bench::new(|limits| limits.replay_bytes_max = replay_bytes_max);
         let client = bench.client("2025-11-25");
         let post = client.ask(&mut bench, &work(1));
@@ -463,33 +470,74 @@ fn lost_with(replay_bytes_max: usize) -> Vec<bool> {
         bench.world.reset(post);
         (1..STAGES).for_each(|at| stage(&mut bench, &mut reply, at));
         let sock = client.get(&mut bench, Some(&format!("1-{seq}")));
-        let bytes = bench.world.take(sock);
-        let can = bytes.starts_with(b"HTTP/1.1 200");
-        if can {
-            assert_eq!(see(&bytes).messages.len(), STAGES - seq);
-            assert!(see(&bytes).messages.last().is_none_or(|message| message["result"].is_object()));
-        }
+        let seen = see(&bench.world.take(sock));
+        assert!(seen.ended && seen.messages.last().is_none_or(|message| message["result"].is_object()));
         client.delete(&mut bench);
         bench.world.quiesce();
-        can
+        seen.messages.len()
     };
-    (0..=STAGES).map(can_from).collect()
+    (0..=STAGES).map(from).collect()
 }
 
 /// `replay_bytes_max` at the limit and one past it, and 0.
 #[test]
-fn the_oldest_messages_of_a_stream_give_way() {
-    assert_eq!(lost_with(64 << 10), [true; STAGES + 1]);
+fn the_oldest_notifications_of_a_stream_give_way() {
+    assert_eq!(found_with(64 << 10), [5, 4, 3, 2, 1, 0]);
     // All that gives way, in its own measure: the largest limit that still drops one, and one more.
     let (mut limit, mut enough) = (0, 4096);
     while enough - limit > 1 {
         let middle = (limit + enough) / 2;
-        *(if lost_with(middle)[0] { &mut enough } else { &mut limit }) = middle;
+        *(if found_with(middle)[0] == STAGES { &mut enough } else { &mut limit }) = middle;
     }
-    assert_eq!(lost_with(limit + 1), [true; STAGES + 1]);
-    assert_eq!(lost_with(limit), [false, true, true, true, true, true]);
+    assert_eq!(found_with(limit + 1), [5, 4, 3, 2, 1, 0]);
+    assert_eq!(found_with(limit), [4, 4, 3, 2, 1, 0]);
     // With 0 the response is still there.
-    assert_eq!(lost_with(0), [false, false, false, false, true, true]);
+    assert_eq!(found_with(0), [1, 1, 1, 1, 1, 0]);
+}
+
+/// Also those that were kept until they were too old, while the call went on and its client was there.
+#[test]
+fn a_response_is_there_also_for_who_misses_old_notifications() {
+    let mut bench = Bench::new(|limits| limits.tool_timeout = 500 * S);
+    let client = bench.client("2025-11-25");
+    let post = client.ask(&mut bench, &work(1));
+    let mut reply = Some(bench.reply());
+    (0..3).for_each(|at| stage(&mut bench, &mut reply, at));
+    bench.world.advance(61 * S);
+    bench.world.reset(post);
+    (3..STAGES).for_each(|at| stage(&mut bench, &mut reply, at));
+    let sock = client.get(&mut bench, Some("1-1"));
+    assert_eq!(see(&bench.world.take(sock)).messages.len(), 2);
+    bench.world.quiesce();
+}
+
+/// A client that has seen nothing but the priming event of a call that asks, and then logs so often. Gives the status that
+/// it gets when it comes back, and the messages.
+fn question_with(replay_bytes_max: usize, logs: usize) -> (u16, Vec<Value>) {
+    let mut bench = Bench::new(|limits| limits.replay_bytes_max = replay_bytes_max);
+    let client = bench.client("2025-11-25");
+    let post = client.ask(&mut bench, &call(1, "chat", &format!(r#"{{"logs":{logs}}}"#)));
+    let asked = see(&bench.world.take(post)).messages;
+    bench.world.reset(post);
+    let answer = json!({ "jsonrpc": "2.0", "id": asked[0]["id"], "result": { "roots": [] } });
+    assert_eq!(client.post(&mut bench, &answer.to_string()).status, 202);
+    let sock = client.get(&mut bench, Some("1-0"));
+    let bytes = bench.world.take(sock);
+    let (status, mut messages) = (http::responses(&bytes)[0].status, Vec::new());
+    if status == 200 {
+        messages = see(&bytes).messages;
+    }
+    bench.world.quiesce();
+    (status, messages)
+}
+
+#[test]
+fn questions_give_way_after_notifications_and_not_unnoticed() {
+    let (status, messages) = question_with(8 << 10, 100);
+    assert_eq!((status, &messages[0]["method"]), (200, &json!("roots/list")));
+    assert!((3..100).contains(&messages.len()) && messages.last().unwrap()["result"].is_object());
+    assert_eq!(question_with(8 << 10, 1).1.len(), 3);
+    assert_eq!(question_with(0, 1).0, 400);
 }
 
 #[test]

@@ -13,6 +13,7 @@
 use std::collections::BTreeMap;
 
 use super::calls::OpenCall;
+use super::replay::Kind;
 use super::resume::Way;
 use super::stateless::status_of;
 use super::{Engine, Event};
@@ -73,7 +74,7 @@ impl Engine {
                 Outgoing::Latest(..) | Outgoing::Log(..) if text.len() > max => self.stats.oversized += 1,
                 Outgoing::Message(audience) => {
                     for (_, way) in self.streams_of(*audience) {
-                        self.send(now, way, text);
+                        self.send(now, way, Kind::Question, text);
                     }
                 }
                 Outgoing::Disconnect(call, retry) => self.disconnect(now, *call, *retry),
@@ -136,17 +137,19 @@ impl Engine {
         }
     }
 
-    fn send(&mut self, now: Now, way: Way, text: &[u8]) {
+    fn send(&mut self, now: Now, way: Way, kind: Kind, text: &[u8]) {
         let write = |out: &mut Vec<u8>| out.extend_from_slice(text);
         match way {
-            Way::Conn(conn) => self.frame(now, conn, write),
-            Way::Left(session, stream) => self.tell(now, session, stream, false, write),
+            Way::Conn(conn) => self.say(now, conn, kind, write),
+            Way::Left(session, stream) => self.tell(now, session, stream, kind, write),
         }
     }
 
     /// A notification of which a slow stream gets the latest only, once it has room again.
     fn latest(&mut self, now: Now, way: Way, slot: &Slot, text: &[u8]) {
-        let Some(conn) = self.slow(way) else { return self.send(now, way, text) };
+        let Some(conn) = self.slow(way) else {
+            return self.send(now, way, Kind::Notification, text);
+        };
         if let Some(entry) = self.conns.get_mut(conn) {
             let replaced = entry.held.get_or_insert_default().0.insert(slot.clone(), text.into());
             self.held_bytes += text.len();
@@ -163,7 +166,7 @@ impl Engine {
         if wanted && self.slow(way).is_some() {
             self.stats.logs_dropped += 1;
         } else if wanted {
-            self.send(now, way, text);
+            self.send(now, way, Kind::Notification, text);
         }
     }
 
@@ -176,7 +179,7 @@ impl Engine {
                 return;
             };
             self.held_bytes -= text.len();
-            self.frame(now, conn, |out| out.extend_from_slice(&text));
+            self.say(now, conn, Kind::Notification, |out| out.extend_from_slice(&text));
         }
     }
 
@@ -217,21 +220,17 @@ impl Engine {
             (None, Some(conn)) => self.answer_post(now, conn, verdict, write),
             (None, None) => {
                 if let Some(conn) = self.sessions.get(call.session).and_then(|open| open.conn) {
-                    self.frame(now, conn, write);
+                    self.say(now, conn, Kind::Response, write);
                 }
             }
         }
     }
 
     /// Puts one message on a stream.
-    pub(super) fn frame(&mut self, now: Now, conn: Key, write: impl FnOnce(&mut Vec<u8>)) {
-        self.say(now, conn, false, write);
-    }
-
-    pub(super) fn say(&mut self, now: Now, conn: Key, is_response: bool, write: impl FnOnce(&mut Vec<u8>)) {
+    pub(super) fn say(&mut self, now: Now, conn: Key, kind: Kind, write: impl FnOnce(&mut Vec<u8>)) {
         self.upgrade(now, conn);
         if let Some((session, stream)) = self.carried(conn) {
-            return self.tell(now, session, stream, is_response, write);
+            return self.tell(now, session, stream, kind, write);
         }
         let Some(entry) = self.conns.get_mut(conn) else { return };
         let written = entry.http.push(now, &mut self.shared, |out| {

@@ -15,7 +15,7 @@ use super::Engine;
 use super::deliver::{Verdict, keep_on_one_line};
 use super::ids::{ROOM, id_text};
 use super::negotiate::Accepted;
-use super::replay::StreamId;
+use super::replay::{Kind, StreamId};
 use super::resume::RETRY;
 use super::routes::{JSON, refusal};
 use super::sse::STREAM_FIELDS;
@@ -140,7 +140,7 @@ impl Engine {
         let Some(entry) = self.conns.get_mut(conn) else { return };
         let streams = entry.http.is_chunking() || entry.http.is_stream();
         let Some(post) = entry.post.as_mut().filter(|post| !streams && !post.outlives()) else {
-            return self.say(now, conn, true, write);
+            return self.say(now, conn, Kind::Response, write);
         };
         let mut text = Vec::new();
         write(&mut text);
@@ -185,7 +185,7 @@ impl Engine {
         entry.http.begin_chunks(now, &mut self.shared, sse::MEDIA_TYPE, fields);
         self.begin_stream(now, conn, retry);
         for text in replies {
-            self.say(now, conn, true, |out| out.extend_from_slice(&text));
+            self.say(now, conn, Kind::Response, |out| out.extend_from_slice(&text));
         }
         self.enqueue(conn);
         self.schedule(conn);

@@ -11,7 +11,8 @@
 //!                                                         more than replay_streams_max ──▶ gone
 //! ```
 //!
-//! An id is good for as long as everything after it is kept: what a client gets is whole, or it is told otherwise.
+//! An id is good for as long as everything after it is kept that has to arrive: a client gets all questions and responses, or
+//! it is told otherwise. Of notifications the oldest may be missing.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -49,17 +50,31 @@ impl fmt::Display for EventId {
     }
 }
 
+/// What a message is, in the order in which they give way to newer ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A client can do without.
+    Notification,
+    /// A question, or word that it needs no answer any more: it has to arrive.
+    Question,
+    /// It has to arrive, and is kept whatever its size.
+    Response,
+}
+
 /// One message that is kept.
 struct Kept {
     seq: u64,
-    /// A response is kept whatever its size.
-    is_response: bool,
+    kind: Kind,
     text: Box<[u8]>,
 }
 
 impl Kept {
     fn bytes(&self) -> usize {
         size_of::<Kept>() + BLOCK_OVERHEAD_BYTES + self.text.len()
+    }
+
+    fn yielding_bytes(&self) -> usize {
+        if self.kind == Kind::Response { 0 } else { self.bytes() }
     }
 }
 
@@ -70,7 +85,7 @@ pub(super) struct Ring {
     bytes: usize,
     /// Of those that give way to newer ones.
     yielding_bytes: usize,
-    /// Everything after the event of this number is kept.
+    /// Everything after the event of this number that has to arrive is kept.
     whole_after: u64,
     /// When the last message was kept, the stream was over, or the session's stream lost its connection.
     since: Duration,
@@ -91,14 +106,22 @@ impl Ring {
 
     fn push(&mut self, kept: Kept, bytes_max: usize) {
         self.bytes += kept.bytes();
-        self.yielding_bytes += if kept.is_response { 0 } else { kept.bytes() };
+        self.yielding_bytes += kept.yielding_bytes();
         self.kept.push_back(kept);
         while self.yielding_bytes > bytes_max {
-            let oldest = self.kept.iter().position(|kept| !kept.is_response);
+            let oldest = |kind| self.kept.iter().position(|kept| kept.kind == kind);
+            let oldest = oldest(Kind::Notification).or_else(|| oldest(Kind::Question));
             let Some(oldest) = oldest.and_then(|at| self.kept.remove(at)) else { return };
             self.bytes -= oldest.bytes();
             self.yielding_bytes -= oldest.bytes();
-            self.whole_after = self.whole_after.max(oldest.seq);
+            self.miss(&oldest);
+        }
+    }
+
+    /// The message is kept no longer.
+    fn miss(&mut self, gone: &Kept) {
+        if gone.kind != Kind::Notification {
+            self.whole_after = self.whole_after.max(gone.seq);
         }
     }
 
@@ -108,15 +131,14 @@ impl Ring {
             && let Some(kept) = self.kept.pop_front()
         {
             self.bytes -= kept.bytes();
-            self.yielding_bytes -= if kept.is_response { 0 } else { kept.bytes() };
+            self.yielding_bytes -= kept.yielding_bytes();
         }
         self.whole_after = self.whole_after.max(seq);
     }
 
     fn drop_all(&mut self) {
-        if let Some(last) = self.kept.back() {
-            *self = Ring::new(self.whole_after.max(last.seq), self.since);
-        }
+        std::mem::take(&mut self.kept).iter().for_each(|gone| self.miss(gone));
+        (self.bytes, self.yielding_bytes) = (0, 0);
     }
 
     fn messages(&self, stream: StreamId) -> impl Iterator<Item = (EventId, &[u8])> {
@@ -304,15 +326,8 @@ impl Replay {
     }
 
     /// Keeps a message under its id, and at most `bytes_max` of its stream besides responses.
-    pub(super) fn keep(
-        &mut self,
-        id: EventId,
-        is_response: bool,
-        text: Box<[u8]>,
-        now: Duration,
-        bytes_max: usize,
-    ) {
-        let kept = Kept { seq: id.seq, is_response, text };
+    pub(super) fn keep(&mut self, id: EventId, kind: Kind, text: Box<[u8]>, now: Duration, bytes_max: usize) {
+        let kept = Kept { seq: id.seq, kind, text };
         let ring = if self.get.id == Some(id.stream) {
             let before = id.seq.saturating_sub(1);
             let ring = self.get.ring.get_or_insert_with(|| Box::new(Ring::new(before, now)));
@@ -327,7 +342,8 @@ impl Replay {
         ring.push(kept, bytes_max);
     }
 
-    /// What a client can be given that has seen everything up to the event `last`; `None` if that is not all.
+    /// What a client can be given that has seen everything up to the event `last`; `None` if something is
+    /// gone that has to arrive.
     pub(super) fn resumable(&self, last: EventId) -> Option<Resumable> {
         let (next, whole_after, found) = if self.get.id == Some(last.stream) {
             let next = self.get.next;

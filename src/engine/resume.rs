@@ -10,6 +10,9 @@
 //!             ├ connection lost, or Call::disconnect ──▶ left ── GET with Last-Event-ID ──▶ what was missed, and on
 //!             └ all answered ──▶ over ── GET with Last-Event-ID ──▶ what was missed, and the end
 //! ```
+//!
+//! What was missed is all that has to arrive, or the client gets 400; of notifications there may be gaps: only the latest
+//! are kept.
 
 use std::time::Duration;
 
@@ -17,7 +20,7 @@ use super::calls::OpenCall;
 use super::deliver::{Held, Verdict, keep_on_one_line};
 use super::ids::{ROOM, id_text};
 use super::post::Post;
-use super::replay::{EventId, Replay, Resumable, StreamId};
+use super::replay::{EventId, Kind, Replay, Resumable, StreamId};
 use super::routes::refusal;
 use super::sse::STREAM_FIELDS;
 use super::streamable::REFUSED;
@@ -73,7 +76,7 @@ impl Engine {
         now: Now,
         session: Key,
         stream: StreamId,
-        is_response: bool,
+        kind: Kind,
         write: impl FnOnce(&mut Vec<u8>),
     ) {
         let conn = self.conn_of(session, stream);
@@ -95,7 +98,7 @@ impl Engine {
             entry.http.push(now, &mut self.shared, |out| write_event(out, id, &text));
         }
         let (bytes_max, timeout) = (self.shared.limits.replay_bytes_max, self.shared.limits.replay_timeout);
-        self.with_replay(session, |replay| replay.keep(id, is_response, text.into(), now.mono, bytes_max));
+        self.with_replay(session, |replay| replay.keep(id, kind, text.into(), now.mono, bytes_max));
         let due = now.mono.saturating_add(timeout);
         self.session_timers.wake_by(&mut self.sessions, session, due);
         match conn {
@@ -210,7 +213,7 @@ impl Engine {
         match self.conn_of(session, stream) {
             Some(conn) => self.answer_post(now, conn, verdict, write),
             None => {
-                self.tell(now, session, stream, true, write);
+                self.tell(now, session, stream, Kind::Response, write);
                 self.left_settled(session, stream);
             }
         }
@@ -268,7 +271,7 @@ impl Engine {
 
     fn tell_unsaid(&mut self, session: Key, stream: StreamId, unsaid: Option<Box<Held>>) {
         for text in unsaid.into_iter().flat_map(|held| held.into_texts()) {
-            self.tell(self.now, session, stream, false, |out| out.extend_from_slice(&text));
+            self.tell(self.now, session, stream, Kind::Notification, |out| out.extend_from_slice(&text));
         }
     }
 

@@ -12,6 +12,7 @@
 
 use super::ids::{ROOM, id_text};
 use super::peers::Share;
+use super::replay::Kind;
 use super::routes;
 use super::{Engine, Event, Open};
 use crate::Now;
@@ -105,7 +106,9 @@ impl Engine {
                 None => {
                     let (error, id) = (self.busy_with_calls(), Some(request.id.clone()));
                     if let Some(stream) = self.sessions.get(key).and_then(|open| open.conn) {
-                        self.frame(now, stream, |out| jsonrpc::write_error(out, id, &error));
+                        self.say(now, stream, Kind::Response, |out| {
+                            jsonrpc::write_error(out, id, &error);
+                        });
                     }
                     return;
                 }
