@@ -19,6 +19,9 @@ pub struct Key {
 const TOKEN_INDEX_BITS: u32 = 20;
 
 impl Key {
+    /// Comes before all others, and names nothing.
+    pub(crate) const LEAST: Key = Key { serial: NonZeroU64::MIN, index: 0 };
+
     /// The slot number: small, and shared with keys that are no longer valid.
     pub fn index(self) -> u32 {
         self.index

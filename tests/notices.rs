@@ -278,6 +278,45 @@ fn subscriptions_have_a_limit_and_are_counted_towards_the_budget() {
     }
 }
 
+/// Short URIs of one session each take about ten times their text.
+#[test]
+fn short_uris_are_counted_with_all_around_them() {
+    let mut world = World::new(server());
+    let clients = [(); 2].map(|()| Client::new(&mut world, "2025-11-25", ALL));
+    let before = world.stats().buffered_bytes;
+    let uri = |at: usize, n: usize| format!("res:///many/{at}-{n}");
+    for (at, client) in clients.iter().enumerate() {
+        (0..100).for_each(|n| drop(subscribe(&mut world, client, &uri(at, n))));
+    }
+    let held = world.stats().buffered_bytes - before;
+    assert!((200 * 150..200 * 200).contains(&held), "{held}");
+    (0..100).for_each(|n| drop(unsubscribe(&mut world, &clients[0], &uri(0, n))));
+    (0..100).for_each(|n| drop(unsubscribe(&mut world, &clients[0], &uri(1, n))));
+    assert_eq!(world.stats().buffered_bytes - before, held / 2, "those of the other session stay");
+    world.quiesce();
+}
+
+/// A URI that begins like another one is another one, and each session hears of its own.
+#[test]
+fn updates_are_heard_by_those_who_subscribed_to_that_uri() {
+    let mut world = World::new(server());
+    let clients = [(); 3].map(|()| Client::new(&mut world, "2025-11-25", ALL));
+    let uris = ["res:///many/1", "res:///many/10", "res:///many/1"];
+    for (client, uri) in clients.iter().zip(uris) {
+        subscribe(&mut world, client, uri);
+        subscribe(&mut world, client, "res:///many/0");
+    }
+    let handle = world.engine.handle();
+    for (updated, heard) in
+        [("1", [1, 0, 1]), ("10", [0, 1, 0]), ("0", [1, 1, 1]), ("", [0; 3]), ("100", [0; 3])]
+    {
+        handle.resource_updated(&format!("res:///many/{updated}"));
+        turn(&mut world);
+        assert_eq!(clients.each_ref().map(|client| told(&mut world, client).len()), heard, "{updated}");
+    }
+    world.quiesce();
+}
+
 #[test]
 fn a_burst_of_updates_is_one_per_uri_and_turn() {
     let mut world = World::new(server());

@@ -145,7 +145,7 @@ impl Service for Dispatch {
     }
 
     fn held_bytes(&self) -> usize {
-        self.calls.held_bytes() + self.subscriptions.held_bytes + self.listens.held_bytes()
+        self.calls.held_bytes() + self.subscriptions.held_bytes() + self.listens.held_bytes()
     }
 
     fn largest(&self) -> Option<(usize, SessionKey)> {
