@@ -9,10 +9,12 @@
 //! ```
 
 use super::peers::Share;
-use super::replay::StreamId;
+use super::post::Post;
+use super::replay::{ANSWER_BYTES, StreamId};
 use super::resume::Way;
 use super::{Engine, Event};
 use crate::Now;
+use crate::buffer::BLOCK_OVERHEAD_BYTES;
 use crate::http::head::Head;
 use crate::jsonrpc::{self, Id, IdRef, Message};
 use crate::mcp::{CallKey, Incoming, Peer, SessionKey, Slot};
@@ -29,6 +31,19 @@ pub(super) struct OpenCall {
     /// It is being cancelled: a result that comes now comes too late.
     pub(super) cancelled: bool,
     next: Option<CallKey>,
+}
+
+impl OpenCall {
+    /// The memory that the engine keeps for it: a peer can make its id as long as a message, and its answer may become a
+    /// stream that can be resumed.
+    fn held_bytes(&self) -> usize {
+        let id = match &self.id {
+            Id::Int(_) => 0,
+            Id::Str(text) => text.len() + BLOCK_OVERHEAD_BYTES,
+        };
+        let answer = size_of::<Post>() + BLOCK_OVERHEAD_BYTES + ANSWER_BYTES;
+        size_of::<OpenCall>() + id + if self.post.is_some() { answer } else { 0 }
+    }
 }
 
 impl Engine {
@@ -96,8 +111,8 @@ impl Engine {
             return None;
         }
         let id = id.clone().into_owned();
-        self.held_bytes += id_bytes(&id);
         let call = OpenCall { session, id, post, stream: None, cancelled: false, next: open.calls };
+        self.held_bytes += call.held_bytes();
         let key = CallKey(self.calls.insert(call));
         open.calls = Some(key);
         open.calls_count += 1;
@@ -135,7 +150,7 @@ impl Engine {
     /// Takes a call out of its session and the table; `None` if it is not open.
     pub(super) fn end_call(&mut self, key: CallKey) -> Option<OpenCall> {
         let ended = self.calls.remove(key.0)?;
-        self.held_bytes -= id_bytes(&ended.id);
+        self.held_bytes -= ended.held_bytes();
         // Nothing is said of progress after the end (MCP progress).
         if let Some(Way::Conn(conn)) = self.way_of_call(&ended) {
             let held = self.conns.get_mut(conn).and_then(|conn| conn.held.as_mut());
@@ -200,13 +215,5 @@ impl Engine {
             self.finish(stream);
         }
         self.observe(&Event::SessionClosed { peer });
-    }
-}
-
-/// What an open call's id holds: a peer can make it as long as a message.
-fn id_bytes(id: &Id) -> usize {
-    match id {
-        Id::Int(_) => 0,
-        Id::Str(text) => text.len(),
     }
 }

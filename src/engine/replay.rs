@@ -172,6 +172,9 @@ struct Answer {
     post: Option<Box<Post>>,
 }
 
+/// What an open one takes; its calls count for it.
+pub(super) const ANSWER_BYTES: usize = size_of::<Answer>();
+
 /// Streams that POSTs opened.
 #[derive(Default)]
 struct Answers {

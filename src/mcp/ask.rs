@@ -27,6 +27,7 @@
 
 use serde_json::value::RawValue;
 
+use crate::buffer::BLOCK_OVERHEAD_BYTES;
 use crate::jsonrpc::{self, Members, Object, string};
 use crate::mcp::call::{CallError, Failure};
 use crate::mcp::forms;
@@ -145,12 +146,16 @@ impl Asked {
         Ok(())
     }
 
-    /// How much memory it holds, roughly: what peers can make large.
+    /// The memory that it holds besides itself, between two runs.
     pub(crate) fn held_bytes(&self) -> usize {
         let answers = self.answers.iter().map(|(key, answer)| {
             key.len() + if let Answer::Result(raw) = answer { raw.get().len() } else { 64 }
         });
-        answers.sum::<usize>() + self.once.iter().map(|(key, raw)| key.len() + raw.get().len()).sum::<usize>()
+        let once = self.once.iter().map(|(key, raw)| key.len() + raw.get().len());
+        let places = self.answers.capacity() * size_of::<(Box<str>, Answer)>()
+            + self.once.capacity() * size_of::<(Box<str>, Box<RawValue>)>();
+        let blocks = 2 * BLOCK_OVERHEAD_BYTES * (self.answers.len() + self.once.len());
+        answers.chain(once).sum::<usize>() + places + blocks
     }
 
     /// The result of the question `key`; asks it if this is the first time.

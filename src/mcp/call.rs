@@ -126,7 +126,7 @@ impl Headers<'_> {
     /// The memory that kept ones take.
     pub(crate) fn held_bytes(&self) -> usize {
         match self {
-            Headers::Kept(lines) => lines.len(),
+            Headers::Kept(lines) => 2 * size_of::<usize>() + lines.len(),
             Headers::Live(_) => 0,
         }
     }

@@ -23,6 +23,7 @@ use std::time::Duration;
 use serde_json::value::RawValue;
 
 use crate::Now;
+use crate::buffer::BLOCK_OVERHEAD_BYTES;
 use crate::jsonrpc::{Array, Error, Object, Response};
 use crate::mcp::ask::{Answer, Asked};
 use crate::mcp::call::{CallError, Context, Failure, Link, Notes};
@@ -91,12 +92,13 @@ impl Run<'_> {
         Audience::Call(self.key, self.session)
     }
 
-    /// Roughly the memory that a peer has made it hold.
+    /// The memory that it holds besides itself.
     fn held_bytes(&self) -> usize {
         let arguments = self.arguments.as_ref().map_or(0, |arguments| arguments.get().len());
         let meta = self.context.meta.as_ref().map_or(0, |meta| meta.get().len());
         let headers = self.context.headers.held_bytes();
-        512 + self.subject.len() + arguments + meta + headers + self.asked.held_bytes()
+        let texts = self.subject.len() + arguments + meta + headers;
+        texts + 4 * BLOCK_OVERHEAD_BYTES + self.asked.held_bytes()
     }
 }
 
@@ -107,13 +109,33 @@ struct Kept {
     /// Requests to the client that have no answer yet; none: it runs elsewhere.
     asking: Vec<(i64, Box<str>)>,
     deadline: Duration,
+    /// What another thread holds for it.
+    elsewhere_bytes: usize,
     held_bytes: usize,
 }
+
+impl Kept {
+    /// The memory that it takes, with its places in [`Calls`], of which half may be free.
+    fn count(&self) -> usize {
+        let own = size_of::<Kept>() + BLOCK_OVERHEAD_BYTES + 2 * size_of::<Places>();
+        let keys = self
+            .asking
+            .iter()
+            .map(|(_, key)| key.len() + BLOCK_OVERHEAD_BYTES + 2 * size_of::<QuestionPlace>());
+        let asking = self.asking.capacity() * size_of::<(i64, Box<str>)>() + keys.sum::<usize>();
+        own + asking + self.run.held_bytes() + self.elsewhere_bytes
+    }
+}
+
+/// What the maps of [`Calls`] keep of one call, and of one question.
+type Places = ((CallKey, Box<Kept>), (Duration, CallKey));
+type QuestionPlace = (i64, CallKey);
 
 /// The calls that are not finished.
 #[derive(Debug, Default)]
 pub(crate) struct Calls {
-    kept: BTreeMap<CallKey, Kept>,
+    /// Boxed, since a map may have as many places free as are taken.
+    kept: BTreeMap<CallKey, Box<Kept>>,
     /// By the id of the request to the client. Ids are never used twice.
     questions: BTreeMap<i64, CallKey>,
     last_question: i64,
@@ -122,7 +144,8 @@ pub(crate) struct Calls {
 }
 
 impl Calls {
-    fn keep(&mut self, kept: Kept) {
+    fn keep(&mut self, mut kept: Box<Kept>) {
+        kept.held_bytes = kept.count();
         self.held_bytes += kept.held_bytes;
         self.deadlines.insert((kept.deadline, kept.run.key));
         kept.asking.iter().for_each(|(id, _)| {
@@ -131,7 +154,7 @@ impl Calls {
         self.kept.insert(kept.run.key, kept);
     }
 
-    fn take(&mut self, key: CallKey) -> Option<Kept> {
+    fn take(&mut self, key: CallKey) -> Option<Box<Kept>> {
         let kept = self.kept.remove(&key)?;
         self.held_bytes -= kept.held_bytes;
         self.deadlines.remove(&(kept.deadline, key));
@@ -217,7 +240,7 @@ impl Dispatch {
     ) {
         let mut link = self.link(&mut run);
         // The thread has its own copy.
-        let held_bytes = run.held_bytes();
+        let elsewhere_bytes = size_of::<Kept>() + run.held_bytes();
         run.flags = Some(link.flags().clone());
         run.time_left = Some(time);
         let mut context = run.context.clone();
@@ -236,7 +259,7 @@ impl Dispatch {
             (!others).then(|| Box::new(move || mailbox.finish(call, finished)) as Tell)
         };
         if self.jobs.push(run.key, Box::new(job)) {
-            self.keep(run, Vec::new(), held_bytes, now, time);
+            self.keep(run, Vec::new(), elsewhere_bytes, now, time);
         } else {
             let reason =
                 "all worker threads are busy and the queue is full (limits workers, worker_queue_max)";
@@ -244,20 +267,20 @@ impl Dispatch {
         }
     }
 
-    /// `elsewhere` are the bytes that another thread holds for the call.
+    /// `elsewhere_bytes` are those that another thread holds for the call.
     fn keep(
         &mut self,
         mut run: Run<'static>,
         asking: Vec<(i64, Box<str>)>,
-        elsewhere: usize,
+        elsewhere_bytes: usize,
         now: Now,
         time: Duration,
     ) {
         if asking.is_empty() {
             run.time_left = Some(time);
         }
-        let held_bytes = run.held_bytes() + elsewhere;
-        self.calls.keep(Kept { run, asking, deadline: now.mono.saturating_add(time), held_bytes });
+        let deadline = now.mono.saturating_add(time);
+        self.calls.keep(Box::new(Kept { run, asking, deadline, elsewhere_bytes, held_bytes: 0 }));
     }
 
     /// The handler came back: with questions, or with its last word. Questions win over whatever it returned, unless that
@@ -390,7 +413,6 @@ impl Dispatch {
         if kept.asking.is_empty() {
             self.run_again(kept.run, now, out);
         } else {
-            kept.held_bytes = kept.run.held_bytes();
             self.calls.keep(kept);
         }
         true
@@ -442,7 +464,7 @@ impl Dispatch {
         }
     }
 
-    fn stop_asking(&mut self, mut kept: Kept, why: &'static str, now: Now, out: &mut Outbox) {
+    fn stop_asking(&mut self, mut kept: Box<Kept>, why: &'static str, now: Now, out: &mut Outbox) {
         for (_, question) in kept.asking.drain(..) {
             kept.run.asked.answer(question, Answer::None(why));
         }

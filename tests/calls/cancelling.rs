@@ -281,7 +281,8 @@ fn what_is_kept_for_calls_gives_way_to_bodies_while_it_is_more_than_half() {
         page_bytes_max: 32 << 10,
         ..Limits::DEFAULT
     };
-    for past in [0, 1] {
+    // The count has a little in it that is not the service's.
+    for past in [0, 1000] {
         let mut world = World::new(server().0.limits(limits.clone()));
         let [greedy, modest] = [(); 2].map(|()| Client::new(&mut world, "2025-11-25", ALL));
         let max = world.engine.limits().buffered_bytes_max;
@@ -309,8 +310,8 @@ fn what_is_kept_for_calls_gives_way_to_bodies_while_it_is_more_than_half() {
         assert!(world.stats().buffered_bytes > max - 2100 && world.stats().sessions_shed == 0);
         let response = modest.post(&mut world, &(ping(1) + &" ".repeat(3000)));
         assert_eq!(response.status, if past == 0 { 503 } else { 202 }, "{}", response.text());
-        assert_eq!(world.ended(greedy.stream.sock), past == 1);
-        assert_eq!(world.stats().sessions_shed, past as u64);
+        assert_eq!(world.ended(greedy.stream.sock), past > 0);
+        assert_eq!(world.stats().sessions_shed, u64::from(past > 0));
         assert!(halves.iter().all(|sock| !world.ended(*sock)) && !world.ended(modest.stream.sock));
         world.quiesce();
     }

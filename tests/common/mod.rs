@@ -263,6 +263,13 @@ impl World {
         new
     }
 
+    /// Gives back the memory of what the server sent, where there is much of it.
+    pub fn forget(&mut self, sock: Sock) {
+        let side = &mut self.sides[sock.0];
+        (side.outbound, side.seen) = (Vec::new(), 0);
+        self.written.clear();
+    }
+
     pub fn take_text(&mut self, sock: Sock) -> String {
         String::from_utf8(self.take(sock)).unwrap()
     }
