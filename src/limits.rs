@@ -83,7 +83,8 @@ limits! {
     /// Open connections. At the cap the connection idle longest between two requests is closed; if none is idle,
     /// new ones wait in the kernel's backlog. About 0.3 KiB each. At most [`CONNECTIONS_CAP`].
     connections_max: usize = 2048;
-    /// Open sessions. One more gets 503 with `Retry-After`. About 0.3 KiB each while idle, besides its connection.
+    /// Open sessions. One more gets 503 with `Retry-After`. About 0.3 KiB each while idle, besides its connection, and at most
+    /// 0.4 KiB for what its client says of itself, which sessions that say the same share.
     sessions_max: usize = 512;
     /// Open connections of one peer address, or of one /64 network of IPv6; 0 is off, since all clients of a proxy are one
     /// peer. Unix sockets do not count. At the cap the peer's connection idle longest between two requests is closed; if

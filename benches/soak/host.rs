@@ -223,7 +223,8 @@ impl Binary {
 }
 
 /// What README "Memory" states, in KiB: peers' data, entries of connections and sessions, buffers kept for reuse; and an
-/// eighth, because memory comes in pages, and buffers that grow leave holes behind that nothing else fits in.
+/// eighth, because memory comes in pages, and buffers that grow leave holes behind that nothing else fits in. All clients
+/// here say the same of themselves.
 pub(crate) fn stated_kib(limits: &mcp_rill::Limits, connections: usize, sessions: usize) -> u64 {
     let entries = (connections + sessions) as f64 * 0.3;
     ((limits.buffered_bytes_max >> 10) as u64 + entries as u64 + REUSED_KIB) * 9 / 8

@@ -153,9 +153,9 @@ impl Capabilities {
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClientInfo {
-    /// Its name: at most its first 256 characters.
+    /// Its name: at most its first 128 bytes, whole characters.
     pub name: Box<str>,
-    /// Its version: at most its first 256 characters.
+    /// Its version: likewise.
     pub version: Box<str>,
     /// What it can do.
     pub capabilities: Capabilities,
@@ -163,8 +163,9 @@ pub struct ClientInfo {
 
 /// A client's name is kept as long as its session, and only shown: of a long one the start will do.
 pub(crate) fn cut(text: &str) -> &str {
-    const CHARACTERS_MAX: usize = 256;
-    text.char_indices().nth(CHARACTERS_MAX).and_then(|(end, _)| text.get(..end)).unwrap_or(text)
+    const BYTES_MAX: usize = 128;
+    let end = text.len().min(BYTES_MAX);
+    (0..=end).rev().find_map(|end| text.get(..end)).unwrap_or_default()
 }
 
 /// What clients said of themselves lately.
@@ -295,6 +296,16 @@ impl Session {
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_is_cut_by_bytes_between_characters() {
+        let lengths =
+            |character: &str| [0, 1, 42, 128, 129, 1000].map(|count| cut(&character.repeat(count)).len());
+        assert_eq!(lengths("a"), [0, 1, 42, 128, 128, 128]);
+        assert_eq!(lengths("€"), [0, 3, 126, 126, 126, 126]);
+        assert_eq!(lengths("🦀"), [0, 4, 128, 128, 128, 128]);
+        assert_eq!(cut(&format!("{}€x", "a".repeat(126))), "a".repeat(126));
+    }
 
     #[test]
     fn what_clients_say_of_themselves_is_kept_once() {
