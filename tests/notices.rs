@@ -388,6 +388,36 @@ fn a_slow_stream_hears_of_each_thing_once_when_it_reads_again() {
     world.quiesce();
 }
 
+/// What is held back for a slow stream counts with the URI that it is held by, and is free when it is replaced or sent.
+#[test]
+fn what_a_slow_stream_has_not_heard_is_counted_with_its_uri() {
+    let limits = Limits {
+        output_bytes_max: 64 << 10,
+        message_bytes_max: 40 << 10,
+        page_bytes_max: 8 << 10,
+        ..Limits::DEFAULT
+    };
+    let mut world = World::new(server().limits(limits).tool("big", "Big", |(), _| "x".repeat(36 << 10)));
+    let client = Client::new(&mut world, "2025-11-25", ALL);
+    let uris = ["y", "z"].map(|letter| format!("res:///many/{}", letter.repeat(8000)));
+    uris.iter().for_each(|uri| drop(subscribe(&mut world, &client, uri)));
+    let before = world.stats().buffered_bytes;
+    world.reads_only(client.stream.sock, 0);
+    assert_eq!(client.post(&mut world, &call(1, "big", "{}")).status, 202);
+    let slow = world.stats().buffered_bytes;
+    let handle = world.engine.handle();
+    for (held, uri) in [(1, &uris[0]), (1, &uris[0]), (2, &uris[1]), (2, &uris[0])] {
+        handle.resource_updated(uri);
+        turn(&mut world);
+        let counted = world.stats().buffered_bytes - slow;
+        assert!((held * 16_000..held * 16_500).contains(&counted), "{counted}");
+    }
+    world.reads_all(client.stream.sock);
+    assert_eq!(client.hear(&mut world).len(), 3);
+    assert_eq!(world.stats().buffered_bytes, before);
+    world.quiesce();
+}
+
 fn names(world: &mut World, client: &Client, method: &str, list: &str, name: &str) -> Vec<String> {
     let reply = client.ask(world, &request(1, method, "{}"));
     let items = reply["result"][list].as_array().unwrap_or_else(|| panic!("{reply}"));

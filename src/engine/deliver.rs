@@ -18,6 +18,7 @@ use super::resume::Way;
 use super::stateless::status_of;
 use super::{Engine, Event};
 use crate::Now;
+use crate::buffer::BLOCK_OVERHEAD_BYTES;
 use crate::jsonrpc;
 use crate::mcp::{Audience, Level, Outgoing, Slot};
 use crate::slab::Key;
@@ -37,20 +38,49 @@ pub(super) enum Verdict {
 
 /// Notifications that wait until a stream takes more, the latest of each kind.
 #[derive(Default)]
-pub(super) struct Held(BTreeMap<Slot, Box<[u8]>>);
+pub(super) struct Held {
+    latest: BTreeMap<Slot, Box<[u8]>>,
+    bytes: usize,
+}
 
 impl Held {
+    /// What one of them takes, with its place in the map, of which half may be free.
+    fn bytes_of(slot: &Slot, text: &[u8]) -> usize {
+        let name = if let Slot::Updated(uri) = slot { uri.len() + BLOCK_OVERHEAD_BYTES } else { 0 };
+        name + text.len() + BLOCK_OVERHEAD_BYTES + 2 * size_of::<(Slot, Box<[u8]>)>()
+    }
+
     pub(super) fn bytes(&self) -> usize {
-        self.0.values().map(|text| text.len()).sum()
+        self.bytes
+    }
+
+    /// Gives the bytes that are taken now, and those that are free now.
+    fn insert(&mut self, slot: &Slot, text: &[u8]) -> (usize, usize) {
+        let taken = Held::bytes_of(slot, text);
+        let replaced = self.latest.insert(slot.clone(), text.into());
+        let free = replaced.map_or(0, |text| Held::bytes_of(slot, &text));
+        self.bytes = self.bytes + taken - free;
+        (taken, free)
     }
 
     /// Gives the bytes that are free now.
     pub(super) fn remove(&mut self, slot: &Slot) -> usize {
-        self.0.remove(slot).map_or(0, |text| text.len())
+        let free = self.latest.remove(slot).map_or(0, |text| Held::bytes_of(slot, &text));
+        self.bytes -= free;
+        free
+    }
+
+    /// The first one, and the bytes that are free now.
+    fn pop(&mut self) -> Option<(Box<[u8]>, usize)> {
+        let (slot, text) = self.latest.pop_first()?;
+        let free = Held::bytes_of(&slot, &text);
+        self.bytes -= free;
+        debug_assert!(self.bytes > 0 || self.latest.is_empty(), "what is held is counted once");
+        Some((text, free))
     }
 
     pub(super) fn into_texts(self) -> impl Iterator<Item = Box<[u8]>> {
-        self.0.into_values()
+        self.latest.into_values()
     }
 }
 
@@ -151,9 +181,8 @@ impl Engine {
             return self.send(now, way, Kind::Notification, text);
         };
         if let Some(entry) = self.conns.get_mut(conn) {
-            let replaced = entry.held.get_or_insert_default().0.insert(slot.clone(), text.into());
-            self.held_bytes += text.len();
-            self.held_bytes -= replaced.map_or(0, |text: Box<[u8]>| text.len());
+            let (taken, free) = entry.held.get_or_insert_default().insert(slot, text);
+            self.held_bytes = self.held_bytes + taken - free;
         }
     }
 
@@ -174,11 +203,11 @@ impl Engine {
     pub(super) fn release_held(&mut self, now: Now, conn: Key) {
         while !self.is_slow(conn) {
             let Some(entry) = self.conns.get_mut(conn) else { return };
-            let Some((_, text)) = entry.held.as_mut().and_then(|held| held.0.pop_first()) else {
+            let Some((text, free)) = entry.held.as_mut().and_then(|held| held.pop()) else {
                 entry.held = None;
                 return;
             };
-            self.held_bytes -= text.len();
+            self.held_bytes -= free;
             self.say(now, conn, Kind::Notification, |out| out.extend_from_slice(&text));
         }
     }

@@ -163,8 +163,8 @@ pub struct Engine {
     service_due: Option<Duration>,
     mailbox: Arc<Mailbox>,
     jobs: Arc<Jobs>,
-    /// Bytes in all `Connection::held`, in the replies of all `Post`s, in the ids of all calls, and in the heads that are
-    /// kept to be asked about again.
+    /// Bytes in all `Connection::held`, in the replies of all `Post`s, of all open calls, and in the heads that are kept to
+    /// be asked about again.
     held_bytes: usize,
     /// Bytes that are kept for clients that may come back: they give way.
     replay_bytes: usize,
