@@ -338,6 +338,74 @@ fn notices_go_to_the_open_stream_or_nowhere() {
     world.quiesce();
 }
 
+/// Asks a client whose answer has to be JSON; gives the connection.
+fn ask_for_json(world: &mut World, client: &Client, tool: &str) -> Sock {
+    let sock = world.connect();
+    let post = mcp_post(Some(&client.id), &call(1, tool, "{}"));
+    world.send(sock, post.replacen("Host:", "Accept: application/json\r\nHost:", 1));
+    sock
+}
+
+/// A question that nobody can get must not hold its call until `question_timeout`.
+#[test]
+fn who_cannot_be_asked_is_told_at_once_and_holds_no_call() {
+    let mut world = world(|limits| limits.calls_max = 1);
+    let client = Client::new(&mut world, "2025-11-25");
+    let unable = |world: &mut World| {
+        let sock = ask_for_json(world, &client, "ask");
+        let result = world.response(sock).messages()[0]["result"].clone();
+        let text = result["content"][0]["text"].as_str().unwrap();
+        assert!(text.contains("no stream to be asked on") && result["isError"] == true, "{text}");
+        assert_eq!(world.stats().calls, 0);
+    };
+    (0..3).for_each(|_| unable(&mut world));
+    // Nor on a stream that was lost, and that nobody came back for in time.
+    let stream = client.get(&mut world);
+    world.reset(stream);
+    world.advance(Limits::DEFAULT.replay_timeout + S);
+    unable(&mut world);
+    // On an open one, and on one that may be taken up again.
+    let other = world.connect();
+    let stream = client.get(&mut world);
+    let sock = ask_for_json(&mut world, &client, "ask");
+    let question = data(&world.take_text(stream)).remove(0);
+    client.send(&mut world, other, &answer(&question, "Ada"));
+    assert_eq!(world.response(sock).messages()[0]["result"]["content"][0]["text"], "Ada");
+    world.reset(stream);
+    let sock = ask_for_json(&mut world, &client, "ask");
+    assert_eq!((world.stats().calls, world.unread(sock)), (1, 0));
+    let (again, id) = (world.connect(), &client.id);
+    world.send(
+        again,
+        format!("GET /mcp HTTP/1.1\r\nHost: localhost\r\nMcp-Session-Id: {id}\r\nLast-Event-ID: 2-1\r\n\r\n"),
+    );
+    let question = data(&world.take_text(again)).remove(0);
+    client.send(&mut world, other, &answer(&question, "Bob"));
+    assert_eq!(world.response(sock).messages()[0]["result"]["content"][0]["text"], "Bob");
+    world.quiesce();
+}
+
+/// A handler that makes nothing of it and asks something else comes to its end, too.
+#[test]
+fn who_cannot_be_asked_is_not_asked_for_ever() {
+    const FORM: &str = r#"{"type":"object","properties":{}}"#;
+    let server = server().tool("nag", "Ask and ask", |(), call| -> mcp_rill::Result<()> {
+        for nth in 0.. {
+            match call.elicit_raw(&nth.to_string(), "Well?", FORM) {
+                Err(error) if error.to_string().contains("no stream") => {}
+                other => drop(other?),
+            }
+        }
+        Ok(())
+    });
+    let mut world = World::new(server);
+    let client = Client::new(&mut world, "2025-06-18");
+    let sock = ask_for_json(&mut world, &client, "nag");
+    assert!(world.response(sock).text().contains("rounds_max"));
+    assert_eq!(world.stats().calls, 0);
+    world.quiesce();
+}
+
 #[test]
 fn a_client_that_does_not_read_its_answer_is_closed() {
     let mut world = world(|limits| {

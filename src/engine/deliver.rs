@@ -6,11 +6,12 @@
 //! ```text
 //!  outbox ─┬─ result, error ──▶ the call's POST; over HTTP+SSE its session's stream
 //!          ├─ for a call ─────▶ the same, or the session's stream if that POST is gone or takes no events
+//!          │                    └─ there is none, and it has to arrive: the service hears of it
 //!          └─ for sessions ───▶ their streams; where there is none, nothing is sent
 //!  a stream without a connection, over Streamable HTTP ──▶ kept for a client that comes back (`resume`)
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::calls::OpenCall;
 use super::replay::Kind;
@@ -20,7 +21,7 @@ use super::{Engine, Event};
 use crate::Now;
 use crate::buffer::BLOCK_OVERHEAD_BYTES;
 use crate::jsonrpc;
-use crate::mcp::{Audience, Level, Outgoing, Slot};
+use crate::mcp::{Audience, CallKey, Level, Outgoing, Slot};
 use crate::slab::Key;
 use crate::sse;
 use crate::timers::Nanos;
@@ -85,16 +86,28 @@ impl Held {
 }
 
 impl Engine {
-    /// Sends what a service has put into the outbox.
+    /// Sends what a service has put into the outbox, and what it puts there when it hears that something cannot arrive.
     pub(super) fn flush(&mut self, now: Now) {
         if self.deferring.is_some() {
             return;
         }
+        loop {
+            let unreached = self.flush_once(now);
+            if unreached.is_empty() {
+                return;
+            }
+            unreached.into_iter().for_each(|call| self.service.unreached(call, now, &mut self.outbox));
+        }
+    }
+
+    /// Gives the calls that a message was for that had to arrive and has no way.
+    fn flush_once(&mut self, now: Now) -> BTreeSet<CallKey> {
+        let mut unreached = BTreeSet::new();
         // Also where nothing is to be sent: a call that was kept or cancelled without a word has changed it.
         self.service_due = self.service.due();
         self.stats.late += self.outbox.take_late();
         if self.outbox.is_empty() {
-            return;
+            return unreached;
         }
         let mut outbox = std::mem::take(&mut self.outbox);
         let max = self.shared.limits.message_bytes_max;
@@ -103,8 +116,12 @@ impl Engine {
                 // A notification that clients would choke on; results and questions are seen to where they are made.
                 Outgoing::Latest(..) | Outgoing::Log(..) if text.len() > max => self.stats.oversized += 1,
                 Outgoing::Message(audience) => {
-                    for (_, way) in self.streams_of(*audience) {
-                        self.send(now, way, Kind::Question, text);
+                    let ways = self.streams_of(*audience);
+                    match audience {
+                        Audience::Call(call, _) if ways.iter().all(|(_, way)| self.is_forgotten(*way)) => {
+                            unreached.insert(*call);
+                        }
+                        _ => ways.into_iter().for_each(|(_, way)| self.send(now, way, Kind::Question, text)),
                     }
                 }
                 Outgoing::Disconnect(call, retry) => self.disconnect(now, *call, *retry),
@@ -133,6 +150,7 @@ impl Engine {
         }
         outbox.clear();
         self.outbox = outbox;
+        unreached
     }
 
     /// The sessions that a message is for and that can get it, now or when they come back, each with the way to it.

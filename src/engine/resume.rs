@@ -83,10 +83,8 @@ impl Engine {
         let Some(id) = self.with_replay(session, |replay| replay.next_event(stream)).flatten() else {
             return;
         };
-        let replay = self.replay(session);
-        if conn.is_none() && replay.is_some_and(|replay| replay.get() == Some(stream) && !replay.keeps_get())
-        {
-            // Nobody has come for too long. The id is used up, so that whoever does learns that something is missing.
+        if conn.is_none() && self.is_forgotten(Way::Left(session, stream)) {
+            // The id is used up, so that whoever comes learns that something is missing.
             return;
         }
         let mut text = Vec::new();
@@ -105,6 +103,12 @@ impl Engine {
             Some(conn) => self.framed(conn),
             None => self.relieve(),
         }
+    }
+
+    /// Whether it is a session's stream that nobody has come for in too long a time, so that nothing is kept for it.
+    pub(super) fn is_forgotten(&self, way: Way) -> bool {
+        let Way::Left(session, stream) = way else { return false };
+        self.replay(session).is_some_and(|replay| replay.get() == Some(stream) && !replay.keeps_get())
     }
 
     fn conn_of(&self, session: Key, stream: StreamId) -> Option<Key> {

@@ -215,7 +215,7 @@ impl Call<'_> {
     ///
     /// # Errors
     /// Without an answer yet, an error to be passed on with `?`. An error for the model if the client cannot show forms,
-    /// refused, did not answer within `question_timeout`, or answered what `T` does not take.
+    /// has no stream to be asked on, refused, did not answer within `question_timeout`, or answered what `T` does not take.
     pub fn elicit<T: schema::Object>(&mut self, key: &str, message: &str) -> Result<Elicited<T>, CallError> {
         const { assert!(T::KIND.is_flat(), "a form has only strings, numbers, booleans, enums and lists of enums") }
         let answer = self.elicit_raw(key, message, &schema::schema_text::<T>())?;
@@ -318,7 +318,8 @@ impl Call<'_> {
     ///
     /// # Errors
     /// Without an answer yet, an error to be passed on with `?`. An error for the model if the client cannot sample,
-    /// refused, did not answer within `question_timeout`, or answered something else than a message.
+    /// has no stream to be asked on, refused, did not answer within `question_timeout`, or answered something else than a
+    /// message.
     ///
     /// ```
     /// # fn f(call: &mut mcp_rill::Call, article: &str) -> mcp_rill::Result<String> {

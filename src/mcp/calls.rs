@@ -4,7 +4,7 @@
 //! *Not in scope:* methods (that is `dispatch`), threads and clocks.
 //!
 //! ```text
-//!              ┌────────────────────────── all answered, or question_timeout ◀──────────┐
+//!              ┌────────── all answered, no way to the client, or question_timeout ◀────┐
 //!              ▼                                                                        │
 //!  request ─▶ run ─┬─ value, error, panic ─────────────────────────▶ answered           │
 //!              │   ├─ questions ─▶ requests to the client ─▶ Asking ────────────────────┘
@@ -471,6 +471,16 @@ impl Dispatch {
         // Asking is over; the time for working goes on.
         kept.run.flags = None;
         self.run_again(kept.run, now, out);
+    }
+
+    /// A question of the call has no way to its client.
+    pub(crate) fn give_up_asking(&mut self, key: CallKey, now: Now, out: &mut Outbox) {
+        // It may have been word that an older one needs no answer, and the call be at work elsewhere by now.
+        let is_asking = self.calls.kept.get(&key).is_some_and(|kept| !kept.asking.is_empty());
+        if let Some(kept) = is_asking.then(|| self.calls.take(key)).flatten() {
+            let why = ": it has no stream to be asked on; its POST must accept text/event-stream, or a GET open one";
+            self.stop_asking(kept, why, now, out);
+        }
     }
 
     /// Stops waiting for answers: in a shutdown there is no way left by which they could come.

@@ -121,6 +121,10 @@ impl Service for Dispatch {
         self.cancel_call(call, out);
     }
 
+    fn unreached(&mut self, call: CallKey, now: Now, out: &mut Outbox) {
+        self.give_up_asking(call, now, out);
+    }
+
     fn closed(&mut self, key: SessionKey) {
         self.sessions = self.sessions.saturating_sub(1);
         self.subscriptions.forget(key);

@@ -108,6 +108,13 @@ pub trait Service: Send {
         let _ = (call, out);
     }
 
+    /// A [`Message`](Outgoing::Message) for a call found no way to its client: the client takes no events in the answer to its
+    /// POST, and its session has no stream. The call is still open, unless it was answered since. To go on sending more of
+    /// them would go on for ever.
+    fn unreached(&mut self, call: CallKey, now: Now, out: &mut Outbox) {
+        let _ = (call, now, out);
+    }
+
     /// A session ended; its open calls were cancelled before.
     fn closed(&mut self, key: SessionKey) {
         let _ = key;
@@ -150,7 +157,8 @@ pub enum Outgoing {
     Error(CallKey, i64),
     /// There is no room for a call: the text says of what there is too much. It becomes an error of its transport.
     Busy(CallKey),
-    /// A JSON-RPC message that has to arrive: a question, or word that it needs no answer any more.
+    /// A JSON-RPC message that has to arrive: a question, or word that it needs no answer any more. If it cannot, and is for
+    /// a call, the service hears of it ([`Service::unreached`]).
     Message(Audience),
     /// A notification of which only the latest matters: while the session's stream is slow, a newer one replaces it.
     Latest(Audience, Slot),
