@@ -417,6 +417,55 @@ fn a_token_that_is_withdrawn_closes_what_it_opened() {
     world.quiesce();
 }
 
+/// Regression: a request whose body was on its way when its token was withdrawn was served, and a stream that it opened
+/// lived on without a token.
+#[test]
+fn a_withdrawn_token_does_not_open_a_stream_with_a_body_that_was_on_its_way() {
+    let listen = alone(ADA, "subscriptions/listen", "", r#""notifications":{"toolsListChanged":true}"#);
+    let chunked = |whole: &str| {
+        let (head, body) = whole.split_once("\r\n\r\n").unwrap();
+        let head = head.split("\r\n").filter(|line| !line.starts_with("Content-Length"));
+        let head: Vec<&str> = head.chain(["Transfer-Encoding: chunked"]).collect();
+        format!("{}\r\n\r\n{:x}\r\n{body}\r\n0\r\n\r\n", head.join("\r\n"), body.len())
+    };
+    let waits = |whole: &str| whole.replacen("\r\n", "\r\nExpect: 100-continue\r\n", 1);
+    let initialize = req("POST /mcp", &[&bearer(ADA)], &hello());
+    for whole in [chunked(&listen), chunked(&initialize), waits(&listen), listen, initialize] {
+        let (head, rest) = match whole.contains("Expect") {
+            true => whole.split_at(whole.find("\r\n\r\n").unwrap() + 4),
+            false => whole.split_at(whole.len() - 5),
+        };
+        for (list, status) in [
+            (format!("ada:{ADA}\nbob:{BOB}"), 200),
+            (format!("bob:{BOB}"), 401),
+            // The same token, and somebody else's.
+            (format!("bob:{ADA}"), 401),
+        ] {
+            let tokens = self::list();
+            let mut world = World::new(server(&tokens));
+            let sock = world.connect();
+            world.send(sock, head);
+            world.take(sock);
+            *tokens.lock().unwrap() = Tokens::read(&list).unwrap();
+            world.engine.handle().reauthorize();
+            world.jump(world.now.mono);
+            world.send(sock, rest);
+            let text = world.take_text(sock);
+            assert!(text.starts_with(&format!("HTTP/1.1 {status} ")), "{list}: {text}");
+            let opened = !text.contains("text/event-stream") && status == 200;
+            assert_eq!(world.stats().sessions, usize::from(opened), "{list}: {text}");
+            if status == 401 {
+                assert!(text.contains("error=\"invalid_token\""), "{text}");
+                assert_eq!((world.stats().messages_received, world.stats().buffered_bytes), (0, 0));
+                assert_eq!(ask(&mut world, sock, req("GET /nothing", &[&bearer(BOB)], "")).status, {
+                    if list.contains(BOB) { 404 } else { 401 }
+                });
+            }
+            world.quiesce();
+        }
+    }
+}
+
 /// A new token of the same name is the same principal; the old one's stream ends with it.
 #[test]
 fn tokens_are_rotated() {

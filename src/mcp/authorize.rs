@@ -23,7 +23,8 @@ impl Server {
     /// [`Call::principal`](crate::Call::principal) gives it, and a session belongs to the principal that opened it; to
     /// every other it does not exist. One connection may carry requests of several principals.
     ///
-    /// The hook runs on the loop's thread, once for each request, so it must not block: check a signature or look into a
+    /// The hook runs on the loop's thread, once for each request (and again after
+    /// [`Handle::reauthorize`](crate::Handle::reauthorize)), so it must not block: check a signature or look into a
     /// list (such as [`Tokens`](crate::Tokens)), but ask no other server. A hook that panics lets nobody in: that request
     /// is answered with 500, because a client that got 401 would throw away a token that may well be good.
     ///
