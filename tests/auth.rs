@@ -337,6 +337,47 @@ fn a_denial_is_an_event() {
     world.quiesce();
 }
 
+/// Regression: refusals of malformed heads quoted whole lines, with the token or the session's id in them, in the event and
+/// in the response.
+#[test]
+fn a_refusal_of_a_malformed_head_quotes_no_secret() {
+    let mut world = world();
+    let (_, id) = open_sse(&mut world, ADA);
+    world.events();
+    let host = "Host: localhost";
+    let get = format!("GET /sse HTTP/1.1\r\n{host}\r\n");
+    let post = format!("POST /messages?sessionId={id}");
+    for (head, named) in [
+        (format!("{get}Authorization : Bearer {ADA}\r\n\r\n"), "header line `Authorization` has whitespace"),
+        (
+            format!("{get}Authorization: Bearer {ADA}\x07\r\n\r\n"),
+            "header line `Authorization` has a control",
+        ),
+        (format!("{get}Authorization: Bearer {ADA}\n\r\n"), "header line `Authorization` ends in a bare LF"),
+        (format!("{get}Authorization: Bearer\r\n {ADA}\r\n\r\n"), "header line 3 begins with whitespace"),
+        (format!("{get}Authorization: Bearer\r\n {ADA}\n"), "header line 3 ends in a bare LF"),
+        (format!("{get}Authorization Bearer {ADA}\r\n\r\n"), "header line 2 has no colon"),
+        (format!("{get}Authorization Bearer {ADA}:\r\n\r\n"), "header line `Authorization` has a name with"),
+        (format!("{get}: {ADA}\r\n\r\n"), "header line 2 has no name"),
+        (format!("{get}Mcp-Session-Id\t: {id}\r\n\r\n"), "header line `Mcp-Session-Id` has whitespace"),
+        (format!("{post}\r\n{host}\r\n\r\n"), "the request line `POST /messages?...` does not end"),
+        (format!("{post} HTTP/1.1\n{host}\r\n\r\n"), "the line `POST /messages?...` ends in a bare LF"),
+        (
+            format!("{post}\x01 HTTP/1.1\r\n{host}\r\n\r\n"),
+            "the request line `POST /messages?...` is malformed",
+        ),
+        (format!("{post}#a HTTP/1.1\r\n{host}\r\n\r\n"), "the request target `/messages?...` holds a `#`"),
+    ] {
+        let sock = world.connect();
+        let response = ask(&mut world, sock, &head);
+        let [Seen::Refused(400, reason)] = &world.events()[..] else { panic!("{head}") };
+        assert_eq!((response.status, response.text()), (400, &**reason));
+        assert!(reason.contains(named), "{head}: {reason}");
+        assert!(!reason.contains(&ADA[..8]) && !reason.contains(&id[..8]), "{reason}");
+    }
+    world.quiesce();
+}
+
 #[test]
 fn a_body_that_nobody_may_send_is_not_held() {
     let mut world = world();

@@ -240,8 +240,8 @@ impl Conn {
         handler.request(head, body, &mut reply);
         if reply.outcome == Outcome::None {
             // A request without an answer would hang its peer, and the next answer would be taken for this one's.
-            let target = shown(head.target.as_bytes());
-            let text = format!("the server gave no answer to {} {target}", head.method);
+            let path = shown(head.path.as_bytes());
+            let text = format!("the server gave no answer to {} {path}", head.method);
             reply.send(handler.shared(), &Response::text(500, &text));
         }
         let Reply { to, outcome, .. } = reply;
