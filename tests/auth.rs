@@ -378,6 +378,38 @@ fn a_refusal_of_a_malformed_head_quotes_no_secret() {
     world.quiesce();
 }
 
+/// Regression: `{:?}` of a call printed the token and the whole id of the session, on its first run and when it ran again.
+#[test]
+fn a_call_is_printed_without_secrets() {
+    let printed = Arc::new(Mutex::new(Vec::new()));
+    let (sink, tokens) = (printed.clone(), list());
+    let server = demo::server()
+        .tool("print", "Print the call", move |(), call| -> mcp_rill::Result<&str> {
+            sink.lock().unwrap().push(format!("{call:?} {call:#?}"));
+            call.roots("again")?;
+            Ok("printed")
+        })
+        .authorize(move |request| tokens.lock().unwrap().authorize(request));
+    let mut world = World::new(server);
+    let (stream, id) = open_sse(&mut world, ADA);
+    let sock = world.connect();
+    let line = format!("POST /messages?sessionId={id}");
+    let mut post = |body: &str| ask(&mut world, sock, req(&line, &[&bearer(ADA)], body)).status;
+    assert_eq!(post(&call(1, "print", "{}")), 202);
+    assert_eq!(post(r#"{"jsonrpc":"2.0","id":1,"result":{"roots":[]}}"#), 202);
+    assert!(world.take_text(stream).contains("printed"));
+    let printed = printed.lock().unwrap();
+    assert_eq!(printed.len(), 2);
+    for text in &*printed {
+        assert!(!text.contains(&ADA[..8]) && !text.contains(&id), "{text}");
+        // What it is good for.
+        assert!(text.contains(&format!("{}...", &id[..8])) && text.contains("ada"), "{text}");
+        assert!(text.contains("Authorization") && !text.contains("Bearer"), "{text}");
+    }
+    assert!(printed[0].contains("/messages"), "{}", printed[0]);
+    world.quiesce();
+}
+
 #[test]
 fn a_body_that_nobody_may_send_is_not_held() {
     let mut world = world();

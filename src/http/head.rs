@@ -23,6 +23,7 @@
 //! # Ok::<(), mcp_rill::http::Refusal>(())
 //! ```
 
+use std::fmt;
 use std::mem::MaybeUninit;
 use std::net::Ipv6Addr;
 
@@ -138,7 +139,9 @@ impl Default for Fields<'_> {
 }
 
 /// A lawful request head. What is in it means one thing only.
-#[derive(Clone, Debug)]
+///
+/// `{:?}` has neither the query nor the values of fields, which hold tokens and ids of sessions.
+#[derive(Clone)]
 pub struct Head<'a> {
     /// One of GET, HEAD, POST, PUT, DELETE, OPTIONS and PATCH (RFC 9110 §9).
     pub method: &'a str,
@@ -188,6 +191,19 @@ impl<'a> Head<'a> {
         let mut single = Single::Absent;
         self.headers_named(name).for_each(|value| single.add(value));
         single
+    }
+}
+
+impl fmt::Debug for Head<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&str> = self.headers().map(|(name, _)| name).collect();
+        f.debug_struct("Head")
+            .field("method", &self.method)
+            .field("path", &self.path)
+            .field("version", &self.version)
+            .field("framing", &self.framing)
+            .field("fields", &names)
+            .finish_non_exhaustive()
     }
 }
 
