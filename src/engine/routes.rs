@@ -22,6 +22,7 @@ use super::cors;
 use super::negotiate::Accepted;
 use crate::http::conn::Answer;
 use crate::http::head::{Head, Single};
+use crate::http::shown;
 use crate::jsonrpc::{Error, write_error_body};
 use crate::mcp::{Peer, Settings};
 
@@ -100,7 +101,9 @@ pub(super) fn nothing_here(head: &Head<'_>, settings: &Settings) -> Answer {
         404,
         format!(
             "nothing is served at `{}`; MCP clients connect to `{}` or, for HTTP+SSE, to `{}`",
-            head.path, settings.mcp_path, settings.sse_path
+            shown(head.path.as_bytes()),
+            settings.mcp_path,
+            settings.sse_path
         ),
     )
 }
