@@ -37,13 +37,13 @@ pub struct Tokens(Vec<(Principal, Box<[u8]>)>);
 
 impl Tokens {
     /// Reads a list: one `name:token` a line, with comments after `#` at the start of a line, and blank lines. A name may
-    /// come several times. A list may be empty: then nobody is let in.
+    /// come several times. A byte order mark in front is passed over. A list may be empty: then nobody is let in.
     ///
     /// # Errors
     /// The number of the first line that is wrong, and why; never the token itself.
     pub fn read(text: &str) -> Result<Tokens, String> {
         let mut tokens: Vec<(Principal, Box<[u8]>)> = Vec::new();
-        for (at, line) in text.lines().enumerate() {
+        for (at, line) in text.strip_prefix('\u{feff}').unwrap_or(text).lines().enumerate() {
             let line = line.trim();
             if line.is_empty() || line.starts_with('#') {
                 continue;
@@ -150,6 +150,9 @@ mod tests {
         assert_eq!(name(&tokens, BOB), Some("bob smith"));
         assert_eq!(format!("{tokens:?}"), r#"["ada", "bob smith", "ada"]"#);
         assert!(Tokens::read("").unwrap().is_empty());
+        // As editors on Windows write it.
+        let marked = Tokens::read(&format!("\u{feff}ada:{ADA}\r\n")).unwrap();
+        assert_eq!(name(&marked, ADA), Some("ada"));
     }
 
     #[test]
