@@ -251,7 +251,7 @@ fn a_second_signal_ends_it_at_once() {
 fn what_is_wrong_is_said_in_one_line() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().unwrap().to_string();
-    let cases: [(&[&str], &[&str]); 33] = [
+    let cases: [(&[&str], &[&str]); 35] = [
         (&["--listen", &taken], &[&taken, "in use", "choose another port"]),
         (&["--listen", "127.0.0.1"], &["127.0.0.1", "HOST:PORT"]),
         (&["--listen", "localhost:http"], &["localhost:http", "HOST:PORT"]),
@@ -277,6 +277,8 @@ fn what_is_wrong_is_said_in_one_line() {
         (&["--listen", "127.0.0.1:0", "--sse-path", "sse"], &["SSE path", "`sse`"]),
         (&["--listen", "127.0.0.1:0", "--sse-path", "/messages"], &["/messages"]),
         (&["--listen", "127.0.0.1:0", "--node-id", "a.b"], &["`a.b`"]),
+        (&["--listen", "127.0.0.1:0", "--node-id", "--"], &["`--`", "not `-` alone"]),
+        (&["--node-id", ""], &["--node-id is empty", "leave the option out"]),
         (
             &["--token-file", "/nowhere/tokens"],
             &["--token-file /nowhere/tokens", "No such file", "name a file"],

@@ -37,7 +37,8 @@ pub struct Settings {
     /// does.
     pub resource: Option<ProtectedResource>,
     /// This process among several behind one proxy: session ids are `<node_id>-<uuid>`, so that the proxy can tell from an
-    /// id where its session is. At most 40 letters, digits and `-`; empty: ids are UUIDs alone.
+    /// id where its session is. At most 40 letters, digits and `-`; empty: ids are UUIDs alone. A proxy that looks at the
+    /// beginning takes `n1-b` for `n1`, so none may be the beginning of another one up to a `-`.
     pub node_id: String,
 }
 
@@ -97,7 +98,7 @@ impl Settings {
         match is_node_id(&self.node_id) || self.node_id.is_empty() {
             true => Ok(self),
             false => Err(format!(
-                "the node id `{}` must have 1 to {NODE_ID_CHARS_MAX} letters, digits and `-`",
+                "the node id `{}` must have 1 to {NODE_ID_CHARS_MAX} letters, digits and `-`, and not `-` alone",
                 self.node_id
             )),
         }
@@ -170,7 +171,7 @@ impl Server {
 /// No dots, which proxies cut ids at, and nothing that would have to be encoded in a query.
 pub(crate) fn is_node_id(name: &str) -> bool {
     let lawful = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
-    (1..=NODE_ID_CHARS_MAX).contains(&name.len()) && name.bytes().all(lawful)
+    name.len() <= NODE_ID_CHARS_MAX && name.bytes().all(lawful) && name.bytes().any(|byte| byte != b'-')
 }
 
 #[cfg(test)]
@@ -185,7 +186,7 @@ mod tests {
         for name in ["", "n1", "mcp-0", &"n".repeat(40)] {
             assert!(settings(name).is_ok(), "{name}");
         }
-        for name in ["a.b", "a_b", "a b", "a/b", "ä", &"n".repeat(41)] {
+        for name in ["a.b", "a_b", "a b", "-", "--", "a/b", "ä", &"n".repeat(41)] {
             assert!(settings(name).unwrap_err().contains(&format!("`{name}`")), "{name}");
         }
     }
