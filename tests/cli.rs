@@ -251,10 +251,14 @@ fn a_second_signal_ends_it_at_once() {
 fn what_is_wrong_is_said_in_one_line() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().unwrap().to_string();
-    let cases: [(&[&str], &[&str]); 35] = [
+    let cases: [(&[&str], &[&str]); 39] = [
         (&["--listen", &taken], &[&taken, "in use", "choose another port"]),
         (&["--listen", "127.0.0.1"], &["127.0.0.1", "HOST:PORT"]),
         (&["--listen", "localhost:http"], &["localhost:http", "HOST:PORT"]),
+        (&["--listen", "http://127.0.0.1:3001"], &["http://127.0.0.1:3001", "without scheme and path"]),
+        (&["--listen", "127.0.0.1:3001/mcp"], &["127.0.0.1:3001/mcp", "without scheme and path"]),
+        (&["--listen", "/run/mcp/s"], &["/run/mcp/s", "unix:PATH"]),
+        (&["--listen", "unix:/"], &["unix:/", "a directory", "another path"]),
         (&["--listen", "0.0.0.0:0"], &["0.0.0.0:0", "--insecure-public"]),
         (&["--listen", "::1:0"], &["::1:0", "[::1]:3001"]),
         (&["--insecure-public", "--listen", "192.0.2.1:0"], &["192.0.2.1:0", "network interface"]),
@@ -300,6 +304,7 @@ fn what_is_wrong_is_said_in_one_line() {
     for (arguments, words) in cases {
         let output = output(arguments);
         let text = String::from_utf8(output.stderr).unwrap();
+        assert!(!text.contains("a directory") || !text.contains("remove"), "{arguments:?}: {text}");
         assert!(!text.contains("regular file") || !text.contains("chmod"), "{arguments:?}: {text}");
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {text}");
         assert!(text.starts_with("mcp-rill: ") && text.ends_with('\n'), "{arguments:?}: {text}");
@@ -310,6 +315,7 @@ fn what_is_wrong_is_said_in_one_line() {
         }
         let hint = text.contains("HOST:PORT, such as");
         assert_eq!(hint, words.contains(&"HOST:PORT"), "{arguments:?}: {text}");
+        assert!(!text.contains("IPv6") || words.contains(&"[::1]:3001"), "{arguments:?}: {text}");
     }
 }
 
