@@ -10,7 +10,7 @@
 //! ```
 //!
 //! Host and Origin come first and on every path, so that a web page which reached this server by DNS rebinding learns
-//! nothing, not even from errors.
+//! nothing of what is served, not even from errors. Heads that are not lawful were refused before, whatever is served.
 //!
 //! Paths are compared as sent, not decoded: `/%73se` is 404, though RFC 3986 §6.2.2.2 has it mean `/sse`. So no other
 //! spelling gets around what a proxy decides by the path.
