@@ -131,6 +131,9 @@ fn no_route_is_open() {
                 (vec![bearer("no-such-token-no-such-token")], 401, Some("invalid_token")),
                 (vec![bearer(&ADA[..31])], 401, Some("invalid_token")),
                 (vec![bearer("")], 400, Some("invalid_request")),
+                // RFC 9110 §11.4: spaces, and nothing else.
+                (vec![format!("Authorization: Bearer \t{ADA}")], 400, Some("invalid_request")),
+                (vec![format!("Authorization: Bearer\t{ADA}")], 401, None),
                 (vec![bearer(ADA), bearer(ADA)], 400, Some("invalid_request")),
                 (vec![bearer(ADA), "authorization: x".to_owned()], 400, Some("invalid_request")),
             ] {
@@ -153,7 +156,7 @@ fn no_route_is_open() {
             .into_iter()
             .map(|(line, session, body)| {
                 let session = session.map(|id| format!("Mcp-Session-Id: {id}"));
-                let credentials = bearer(ADA);
+                let credentials = format!("Authorization: bearer   {ADA}");
                 let fields: Vec<&str> =
                     [credentials.as_str()].into_iter().chain(session.as_deref()).collect();
                 let sock = world.connect();

@@ -98,8 +98,8 @@ impl<'a> HttpRequest<'a> {
         if !scheme.eq_ignore_ascii_case(b"bearer") || token.first().is_some_and(|byte| *byte != b' ') {
             return Err(Denied::missing());
         }
-        let token = std::str::from_utf8(token.trim_ascii()).ok().filter(|token| is_token68(token));
-        token.ok_or_else(|| {
+        let token = std::str::from_utf8(token).ok().map(|token| token.trim_start_matches(' '));
+        token.filter(|token| is_token68(token)).ok_or_else(|| {
             Denied::malformed("Authorization has no token after `Bearer`, or one that cannot be")
         })
     }
