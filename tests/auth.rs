@@ -652,6 +652,32 @@ fn the_metadata_document_is_what_the_rfc_says() {
     world.quiesce();
 }
 
+/// MCP 2025-11-25, authorization: a 401 says which scopes to ask for, those that the hook names or else those that there are.
+#[test]
+fn a_challenge_names_the_scopes() {
+    let resource =
+        ProtectedResource::new("https://mcp.example", "https://login.example").scope("a").scope("b");
+    let server = demo::server().protected_resource(resource).authorize(|request| match request.bearer()? {
+        "old" => Err(Denied::invalid_token("expired")),
+        "own" => Err(Denied::invalid_token("expired").scope("c")),
+        "low" => Err(Denied::insufficient_scope("d", "more is needed")),
+        _ => Err(Denied::malformed("what is this?")),
+    });
+    let mut world = World::new(server);
+    let sock = world.connect();
+    let cases = [("old", Some("a b")), ("own", Some("c")), ("low", Some("d")), ("odd", None)];
+    for (token, scope) in cases.into_iter().chain([("", None)]) {
+        let credentials = bearer(token);
+        let response = ask(&mut world, sock, req("GET /sse", &[&credentials], ""));
+        let challenge = response.header("WWW-Authenticate").unwrap();
+        let named = challenge.split("scope=\"").nth(1).map(|rest| rest.split('"').next().unwrap());
+        assert_eq!(named, scope, "{token}: {challenge}");
+    }
+    let nothing = ask(&mut world, sock, req("GET /sse", &[], ""));
+    assert!(nothing.header("WWW-Authenticate").unwrap().contains("scope=\"a b\""));
+    world.quiesce();
+}
+
 /// Who asks from where, with and without CORS.
 #[test]
 fn the_cors_matrix() {

@@ -145,8 +145,12 @@ fn denial(denied: &Denied, settings: &Settings) -> Answer {
     if denied.status() >= 500 {
         return answer;
     }
-    let metadata = settings.resource.as_ref().map(|resource| resource.url());
-    answer.header("WWW-Authenticate", denied.challenge(metadata.as_deref()))
+    let resource = settings.resource.as_ref();
+    let metadata = resource.map(|resource| resource.url());
+    // Who has no token that is good asks for one with the scopes that there are (MCP 2025-11-25, authorization).
+    let scopes = resource.filter(|resource| denied.status() == 401 && !resource.scopes.is_empty());
+    let scope = scopes.map(|resource| resource.scopes.join(" "));
+    answer.header("WWW-Authenticate", denied.challenge(metadata.as_deref(), scope.as_deref()))
 }
 
 /// The metadata document (RFC 9728 §3), at its own place and where clients look for the MCP path's. A client that has no

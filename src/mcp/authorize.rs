@@ -193,12 +193,13 @@ impl Denied {
     }
 
     /// The value of `WWW-Authenticate` (RFC 6750 §3). Who sent no credentials is told no error (§3.1), only where to get some:
-    /// `metadata` is the URL of the document that says so (RFC 9728 §5.1).
-    pub(crate) fn challenge(&self, metadata: Option<&str>) -> String {
+    /// `metadata` is the URL of the document that says so (RFC 9728 §5.1). `scope` is what to ask for where the hook has named
+    /// none.
+    pub(crate) fn challenge(&self, metadata: Option<&str>, scope: Option<&str>) -> String {
         let parameters = [
             ("error", self.error),
             ("error_description", self.error.map(|_| &*self.description)),
-            ("scope", self.scope.as_deref()),
+            ("scope", self.scope.as_deref().or(scope)),
             ("resource_metadata", metadata),
         ];
         // At least one parameter is a must (RFC 6750 §3).
@@ -231,7 +232,7 @@ mod tests {
     #[test]
     fn a_description_cannot_end_its_quotes() {
         let denied = Denied::invalid_token("a \"b\" \\ c\r\nX: ä, error=\"d\"");
-        let challenge = denied.challenge(None);
+        let challenge = denied.challenge(None, None);
         assert_eq!(
             challenge,
             "Bearer realm=\"mcp\", error=\"invalid_token\", error_description=\"a 'b' ' c''X: ', error='d'\""
