@@ -737,6 +737,9 @@ fn a_closed_standard_output_is_no_failure() {
     };
     assert_eq!(run("--help >&-"), Some(0));
     assert_eq!(run("--frobnicate 2>&- >&-"), Some(2));
+    // What is lost and not unwanted is one.
+    #[cfg(target_os = "linux")]
+    assert_eq!(["--help", "--version"].map(|flag| run(&format!("{flag} >/dev/full 2>&-"))), [Some(2); 2]);
     // A reader that goes away while the server runs.
     // It cannot tell its port then; those from here on are not given out by the system.
     let first = 20_000 + std::process::id() as u16 % 10_000;
