@@ -251,10 +251,14 @@ fn a_second_signal_ends_it_at_once() {
 fn what_is_wrong_is_said_in_one_line() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().unwrap().to_string();
-    let cases: [(&[&str], &[&str]); 29] = [
+    let cases: [(&[&str], &[&str]); 39] = [
         (&["--listen", &taken], &[&taken, "in use", "choose another port"]),
         (&["--listen", "127.0.0.1"], &["127.0.0.1", "HOST:PORT"]),
         (&["--listen", "localhost:http"], &["localhost:http", "HOST:PORT"]),
+        (&["--listen", "http://127.0.0.1:3001"], &["http://127.0.0.1:3001", "without scheme and path"]),
+        (&["--listen", "127.0.0.1:3001/mcp"], &["127.0.0.1:3001/mcp", "without scheme and path"]),
+        (&["--listen", "/run/mcp/s"], &["/run/mcp/s", "unix:PATH"]),
+        (&["--listen", "unix:/"], &["unix:/", "a directory", "another path"]),
         (&["--listen", "0.0.0.0:0"], &["0.0.0.0:0", "--insecure-public"]),
         (&["--listen", "::1:0"], &["::1:0", "[::1]:3001"]),
         (&["--insecure-public", "--listen", "192.0.2.1:0"], &["192.0.2.1:0", "network interface"]),
@@ -277,7 +281,19 @@ fn what_is_wrong_is_said_in_one_line() {
         (&["--listen", "127.0.0.1:0", "--sse-path", "sse"], &["SSE path", "`sse`"]),
         (&["--listen", "127.0.0.1:0", "--sse-path", "/messages"], &["/messages"]),
         (&["--listen", "127.0.0.1:0", "--node-id", "a.b"], &["`a.b`"]),
-        (&["--token-file", "/nowhere/tokens"], &["/nowhere/tokens", "No such file"]),
+        (&["--listen", "127.0.0.1:0", "--node-id", "--"], &["`--`", "not `-` alone"]),
+        (&["--node-id", ""], &["--node-id is empty", "leave the option out"]),
+        (
+            &["--token-file", "/nowhere/tokens"],
+            &["--token-file /nowhere/tokens", "No such file", "name a file"],
+        ),
+        (
+            &["--state-key-file", "/nowhere/k"],
+            &["--state-key-file /nowhere/k", "No such file", "name a file"],
+        ),
+        (&["--token-file", "/dev/null"], &["--token-file /dev/null", "not a regular file"]),
+        (&["--state-key-file", "/dev/null"], &["--state-key-file /dev/null", "not a regular file"]),
+        (&["--token-file", env!("CARGO_MANIFEST_DIR")], &["not a regular file"]),
         (&["--scope", "notes:read"], &["--resource"]),
         (&["--listen", "127.0.0.1:0", "--resource", "https://a.example"], &["--authorization-server"]),
         (
@@ -288,6 +304,8 @@ fn what_is_wrong_is_said_in_one_line() {
     for (arguments, words) in cases {
         let output = output(arguments);
         let text = String::from_utf8(output.stderr).unwrap();
+        assert!(!text.contains("a directory") || !text.contains("remove"), "{arguments:?}: {text}");
+        assert!(!text.contains("regular file") || !text.contains("chmod"), "{arguments:?}: {text}");
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {text}");
         assert!(text.starts_with("mcp-rill: ") && text.ends_with('\n'), "{arguments:?}: {text}");
         assert_eq!(text.lines().count(), 1, "{arguments:?}: {text}");
@@ -297,6 +315,7 @@ fn what_is_wrong_is_said_in_one_line() {
         }
         let hint = text.contains("HOST:PORT, such as");
         assert_eq!(hint, words.contains(&"HOST:PORT"), "{arguments:?}: {text}");
+        assert!(!text.contains("IPv6") || words.contains(&"[::1]:3001"), "{arguments:?}: {text}");
     }
 }
 
@@ -479,7 +498,7 @@ fn a_token_file_has_to_be_right_and_private() {
         (&tokens, 0o622, &["mode 0622", "chmod 600"]),
         ("", 0o600, &["no token", "name:token"]),
         (&format!("# x\n\nada:{ADA} x"), 0o600, &["line 3"]),
-        (&format!("ada:{ADA}\nbob:{ADA}"), 0o600, &["line 2", "`bob`", "`ada`"]),
+        (&format!("ada:{ADA}\nbob:{ADA}"), 0o600, &["line 2", "line 1"]),
         ("ada:secret", 0o600, &["line 1", "22"]),
     ] {
         file.write(text, mode);
@@ -489,6 +508,52 @@ fn a_token_file_has_to_be_right_and_private() {
         assert!(said.contains(file.path()) && words.iter().all(|word| said.contains(word)), "{said}");
         assert!(!said.contains("secret") && !said.contains(ADA), "{said}");
     }
+}
+
+/// Whoever owns a file can read and write it, whatever its mode is.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_token_file_has_to_be_ones_own_or_roots() {
+    use std::os::unix::fs::MetadataExt;
+    let file = TokenFile::new("owner", &format!("ada:{ADA}\n"));
+    let own = std::fs::metadata(file.path()).unwrap().uid();
+    if std::os::unix::fs::chown(file.path(), Some(own + 1), None).is_err() {
+        // Only root can give files away. This one is root's, and of a mode that is refused next.
+        let output = output(&["--listen", "127.0.0.1:0", "--token-file", "/etc/passwd"]);
+        assert!(String::from_utf8(output.stderr).unwrap().contains("mode 0644"));
+        return;
+    }
+    for option in ["--token-file", "--state-key-file"] {
+        let output = output(&["--listen", "127.0.0.1:0", option, file.path()]);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains(&format!("another user (uid {})", own + 1)), "{said}");
+        assert!(said.contains(option) && said.contains(file.path()) && !said.contains("chmod"), "{said}");
+    }
+}
+
+/// Regression: a FIFO was opened, which waits for somebody at its other end: at the start for ever, and on SIGHUP on the
+/// only thread that hears signals.
+#[test]
+fn a_fifo_for_a_token_file_holds_nothing_up() {
+    let file = TokenFile::new("fifo", &format!("ada:{ADA}\n"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mcp-rill"));
+    command.args([&ANY[..], &["--token-file", file.path()]].concat());
+    let mut running = Running::with_stderr(command, Stdio::piped());
+    std::fs::remove_file(file.path()).unwrap();
+    assert!(Command::new("mkfifo").args(["-m", "600", file.path()]).status().unwrap().success());
+    for option in ["--token-file", "--state-key-file"] {
+        let output = output(&["--listen", "127.0.0.1:0", option, file.path()]);
+        assert!(String::from_utf8(output.stderr).unwrap().contains("not a regular file"));
+    }
+    running.guard.signal("HUP");
+    let errors = running.guard.0.stderr.take().unwrap();
+    let (tell, told) = std::sync::mpsc::channel();
+    // On a thread of its own: if nothing is said, the test fails and does not wait for ever.
+    std::thread::spawn(move || tell.send(BufReader::new(errors).lines().next().unwrap().unwrap()).unwrap());
+    let told = told.recv_timeout(PATIENCE).unwrap();
+    assert!(told.contains("not a regular file") && told.contains("stay in force"), "{told}");
+    running.guard.signal("TERM");
+    assert_eq!(running.guard.exit_code(), Some(0));
 }
 
 #[test]
@@ -592,7 +657,11 @@ fn tokens_let_in_and_are_read_again() {
     read_through(&mut stream, "sessionId=");
 
     // What cannot be read changes nothing.
-    for (text, mode, why) in [("bob", 0o600, "line 1"), ("", 0o644, "chmod 600")] {
+    for (text, mode, why) in [
+        ("bob", 0o600, "line 1"),
+        (&*format!("bob:{BOB}"), 0o644, "chmod 600"),
+        ("", 0o600, "no token in it"),
+    ] {
         let told = reload(&running, text, mode);
         assert!(told.contains(why) && told.contains("stay in force"), "{told}");
         assert_eq!([ADA, BOB].map(|token| running.status(&sse(token))), ["200", "401"]);
@@ -604,9 +673,6 @@ fn tokens_let_in_and_are_read_again() {
     reload(&running, &format!("bob:{BOB}\n"), 0o600);
     stream.read_to_end(&mut Vec::new()).unwrap();
     assert_eq!([ADA, BOB].map(|token| running.status(&sse(token))), ["401", "200"]);
-    // Without any token nobody comes in.
-    assert!(reload(&running, "", 0o600).contains("tokens: 0"));
-    assert_eq!(running.status(&sse(BOB)), "401");
     running.guard.signal("TERM");
     assert_eq!(running.guard.exit_code(), Some(0));
 }
@@ -671,6 +737,9 @@ fn a_closed_standard_output_is_no_failure() {
     };
     assert_eq!(run("--help >&-"), Some(0));
     assert_eq!(run("--frobnicate 2>&- >&-"), Some(2));
+    // What is lost and not unwanted is one.
+    #[cfg(target_os = "linux")]
+    assert_eq!(["--help", "--version"].map(|flag| run(&format!("{flag} >/dev/full 2>&-"))), [Some(2); 2]);
     // A reader that goes away while the server runs.
     // It cannot tell its port then; those from here on are not given out by the system.
     let first = 20_000 + std::process::id() as u16 % 10_000;

@@ -108,7 +108,7 @@ pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Com
             Arg::Long("resource") => resource.resource = text(&mut parser)?,
             Arg::Long("authorization-server") => resource.authorization_servers.push(text(&mut parser)?),
             Arg::Long("scope") => resource.scopes.push(text(&mut parser)?),
-            Arg::Long("node-id") => serve.settings.node_id = text(&mut parser)?,
+            Arg::Long("node-id") => serve.settings.node_id = node_id(text(&mut parser)?)?,
             Arg::Long("insecure-public") => serve.settings.insecure_public = true,
             Arg::Long("limit") => set_limit(&mut serve.limits, &text(&mut parser)?)?,
             other => return Err(Failure(format!("{}; see `mcp-rill --help`", other.unexpected()))),
@@ -143,6 +143,14 @@ fn mode(digits: &str) -> Result<u32, Failure> {
 
 fn uid(digits: &str) -> Result<u32, Failure> {
     digits.parse().map_err(|_| Failure(format!("--allow-uid {digits}: write a number, such as 1000")))
+}
+
+/// An empty one would be none, and is what a script makes of a variable that is not set.
+fn node_id(name: String) -> Result<String, Failure> {
+    match name.is_empty() {
+        true => Err(Failure("--node-id is empty: name this process, or leave the option out".to_owned())),
+        false => Ok(name),
+    }
 }
 
 /// What was said of Unix sockets is said of each; of none it would have no effect.

@@ -10,7 +10,7 @@ mod secrets;
 mod serve;
 mod tokens;
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
 use args::Command;
@@ -28,14 +28,8 @@ impl<T: std::fmt::Display> From<T> for Failure {
 /// Runs the program.
 pub(crate) fn main() -> ExitCode {
     let done = args::parse(std::env::args_os().skip(1)).and_then(|command| match command {
-        Command::Help => {
-            print(&args::help());
-            Ok(())
-        }
-        Command::Version => {
-            print(concat!("mcp-rill ", env!("CARGO_PKG_VERSION"), "\n"));
-            Ok(())
-        }
+        Command::Help => print(&args::help()),
+        Command::Version => print(concat!("mcp-rill ", env!("CARGO_PKG_VERSION"), "\n")),
         Command::Serve(options) => serve::serve(*options),
     });
     match done {
@@ -49,7 +43,12 @@ pub(crate) fn main() -> ExitCode {
 }
 
 /// Writes to standard output; a reader that has gone away has seen enough.
-fn print(text: &str) {
+fn print(text: &str) -> Result<(), Failure> {
     let mut out = std::io::stdout();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(Failure(format!("standard output: {error}")))
+        }
+        _ => Ok(()),
+    }
 }

@@ -125,5 +125,6 @@ fn announce(listening: &Listening, [sse_path, mcp_path]: &[String; 2], guarded: 
         );
     }
     text.push_str("Ctrl-C ends it.\n");
-    print(&text);
+    // It serves all the same where nobody can be told.
+    let _ = print(&text);
 }

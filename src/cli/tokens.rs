@@ -1,6 +1,6 @@
 //! The file of `--token-file`: read at the start and on SIGHUP.
 //!
-//! *Scope:* holding what was read. *Not in scope:* its mode (`secrets`), what is in it ([`Tokens`]).
+//! *Scope:* holding what was read. *Not in scope:* who else can get at it (`secrets`), what is in it ([`Tokens`]).
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,6 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use mcp_rill::{Denied, HttpRequest, Principal, Tokens};
 
 use super::{Failure, secrets};
+
+const OPTION: &str = "--token-file";
 
 /// A file of tokens and what was last read from it. Clones share both.
 #[derive(Clone, Debug)]
@@ -20,12 +22,6 @@ impl TokenFile {
     /// Reads the file for the first time.
     pub(super) fn open(path: PathBuf) -> Result<TokenFile, Failure> {
         let tokens = read(&path)?;
-        if tokens.is_empty() {
-            return Err(Failure(format!(
-                "{}: there is no token in it; write one name:token a line",
-                path.display()
-            )));
-        }
         Ok(TokenFile { path, tokens: Arc::new(Mutex::new(tokens)) })
     }
 
@@ -48,6 +44,11 @@ impl TokenFile {
 }
 
 fn read(path: &Path) -> Result<Tokens, Failure> {
-    let text = secrets::read(path, "tokens")?;
-    Tokens::read(&text).map_err(|problem| Failure(format!("{}: {problem}", path.display())))
+    let text = secrets::read(path, OPTION, "tokens")?;
+    let tokens = Tokens::read(&text).and_then(|tokens| match tokens.is_empty() {
+        // Also what a file is like for a moment while it is written anew.
+        true => Err("there is no token in it; write one name:token a line".to_owned()),
+        false => Ok(tokens),
+    });
+    tokens.map_err(|problem| Failure(format!("{OPTION} {}: {problem}", path.display())))
 }

@@ -7,7 +7,8 @@
 //!  head ─▶ Host, Origin ─▶ metadata document, preflight? ─▶ hook ─┬─ Ok ──▶ principal of this request ──▶ routes
 //!              403                 200, 204, 404                  ├─ Err ─▶ 401, 403, 400; the body stays unread
 //!                                                                 └─ panic ▶ 500
-//!  Handle::reauthorize ─▶ hook, with the request of each open stream ── Err, or somebody else ──▶ closed
+//!  Handle::reauthorize ─┬▶ hook, with the request of each open stream ── Err, or somebody else ──▶ closed
+//!                       └▶ hook, for a body that was on its way, once it is whole ── the same ──▶ 401, 403, 400
 //! ```
 //!
 //! A connection may carry requests of several principals, one after the other: `Connection::peer` names that of the present
@@ -30,6 +31,8 @@ pub(super) struct Admitted {
     transport: Option<Principal>,
     /// The head of the request that has a stream or an answer open, to ask about it again; else empty.
     request: Box<[u8]>,
+    /// The engine's count of reauthorizations when the hook was last asked about the present request.
+    asked_at: u64,
 }
 
 impl Admitted {
@@ -50,16 +53,34 @@ impl Engine {
     }
 
     fn identify(&mut self, key: Key, head: &Head<'_>) -> Result<(), Answer> {
-        let Engine { authorize, conns, settings, .. } = self;
+        let Engine { authorize, conns, settings, reauthorizations, .. } = self;
         let (Some(hook), Some(conn)) = (authorize, conns.get_mut(key)) else { return Ok(()) };
         let peer = &mut conn.peer;
         let admitted = conn.admitted.get_or_insert_with(|| {
             Box::new(Admitted { transport: peer.principal.clone(), ..Admitted::default() })
         });
+        admitted.asked_at = *reauthorizations;
         // Not who the request before was from.
         peer.principal = admitted.transport.clone();
         peer.principal = Some(ask(hook, head, peer).map_err(|denied| denial(&denied, settings))?);
         Ok(())
+    }
+
+    /// The body is whole: if it was on its way while tokens may have been withdrawn, the hook is asked again.
+    pub(super) fn ask_again(&mut self, key: Key, head: &Head<'_>) -> Result<(), Answer> {
+        let Some(conn) = self.conns.get(key) else { return Ok(()) };
+        if conn.admitted.as_ref().is_none_or(|admitted| admitted.asked_at == self.reauthorizations) {
+            return Ok(());
+        }
+        let before = conn.peer.principal.clone();
+        self.identify(key, head)?;
+        match self.conns.get(key).is_some_and(|conn| conn.peer.principal == before) {
+            true => Ok(()),
+            false => {
+                let denied = Denied::invalid_token("the token has become somebody else's meanwhile");
+                Err(denial(&denied, &self.settings))
+            }
+        }
     }
 
     /// The request leaves something open: it is kept, to be asked about again.
@@ -82,8 +103,9 @@ impl Engine {
     }
 
     /// Closes every stream, and every connection that waits for an answer, whose request would not be let in any more, or
-    /// would be somebody else's.
+    /// would be somebody else's. Requests whose body is on its way are asked about when it is whole.
     pub(super) fn reauthorize(&mut self) {
+        self.reauthorizations += 1;
         let Engine { authorize: Some(hook), conns, shared, .. } = self else { return };
         let mut denied = Vec::new();
         for (key, conn) in conns.iter() {
@@ -123,8 +145,12 @@ fn denial(denied: &Denied, settings: &Settings) -> Answer {
     if denied.status() >= 500 {
         return answer;
     }
-    let metadata = settings.resource.as_ref().map(|resource| resource.url());
-    answer.header("WWW-Authenticate", denied.challenge(metadata.as_deref()))
+    let resource = settings.resource.as_ref();
+    let metadata = resource.map(|resource| resource.url());
+    // Who has no token that is good asks for one with the scopes that there are (MCP 2025-11-25, authorization).
+    let scopes = resource.filter(|resource| denied.status() == 401 && !resource.scopes.is_empty());
+    let scope = scopes.map(|resource| resource.scopes.join(" "));
+    answer.header("WWW-Authenticate", denied.challenge(metadata.as_deref(), scope.as_deref()))
 }
 
 /// The metadata document (RFC 9728 §3), at its own place and where clients look for the MCP path's. A client that has no

@@ -7,6 +7,7 @@
 //! ```text
 //!  allowed Origin ─┬─ OPTIONS + Access-Control-Request-Method ──▶ 204, before anybody is authenticated
 //!                  └─ anything else ──▶ as without CORS, and three more fields on the response, whatever it is
+//!  other, no Origin ── as without CORS, and Vary: Origin
 //!  no Origin ── Sec-Fetch-Site: cross-site, same-site ──▶ 403
 //! ```
 //!
@@ -31,17 +32,18 @@ const PARAMETER_PREFIX: &str = "mcp-param-";
 /// How long a browser may remember the answer to a preflight: what Chromium allows at most.
 const PREFLIGHT_SECONDS: &str = "7200";
 
-/// The fields of every response to a request of an allowed origin.
+/// The fields of every response: for an allowed origin what lets its pages read it, and else that it would be another one for
+/// them, which a cache has to know (Fetch standard, CORS protocol and HTTP caches).
 pub(super) fn extra(head: &Head<'_>, settings: &Settings, peer: &Peer) -> Option<Box<Extra>> {
     if !settings.cors {
         return None;
     }
-    let origin = routes::allowed_origin(head, settings, peer)?;
-    let fields = [
-        ("Access-Control-Allow-Origin", origin),
-        ("Vary", "Origin"),
-        ("Access-Control-Expose-Headers", RESPONSE_FIELDS),
-    ];
+    let vary = ("Vary", "Origin");
+    let Some(origin) = routes::allowed_origin(head, settings, peer) else {
+        return Some(Box::new(Extra::new(&[vary])));
+    };
+    let fields =
+        [("Access-Control-Allow-Origin", origin), vary, ("Access-Control-Expose-Headers", RESPONSE_FIELDS)];
     // Of no use to a preflight, and no method but that asks for one.
     let count = if head.method == "OPTIONS" { 2 } else { 3 };
     Some(Box::new(Extra::new(fields.get(..count)?)))

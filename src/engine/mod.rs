@@ -143,6 +143,8 @@ pub struct Engine {
     new_id: Box<dyn FnMut() -> u128 + Send>,
     observer: Option<Observer>,
     authorize: Option<Authorize>,
+    /// How often what the hook says may have changed.
+    reauthorizations: u64,
     conns: Slab<Connection>,
     timers: Timers,
     /// Sessions, and what stands in for them while a request without one is open.
@@ -223,6 +225,7 @@ impl Engine {
             new_id: Box::new(new_id),
             observer: None,
             authorize,
+            reauthorizations: 0,
             conns: Slab::default(),
             timers: Timers::default(),
             sessions: Slab::default(),

@@ -10,7 +10,7 @@
 //! ```
 //!
 //! Host and Origin come first and on every path, so that a web page which reached this server by DNS rebinding learns
-//! nothing, not even from errors.
+//! nothing of what is served, not even from errors. Heads that are not lawful were refused before, whatever is served.
 //!
 //! Paths are compared as sent, not decoded: `/%73se` is 404, though RFC 3986 §6.2.2.2 has it mean `/sse`. So no other
 //! spelling gets around what a proxy decides by the path.
@@ -22,6 +22,7 @@ use super::cors;
 use super::negotiate::Accepted;
 use crate::http::conn::Answer;
 use crate::http::head::{Head, Single};
+use crate::http::shown;
 use crate::jsonrpc::{Error, write_error_body};
 use crate::mcp::{Peer, Settings};
 
@@ -100,7 +101,9 @@ pub(super) fn nothing_here(head: &Head<'_>, settings: &Settings) -> Answer {
         404,
         format!(
             "nothing is served at `{}`; MCP clients connect to `{}` or, for HTTP+SSE, to `{}`",
-            head.path, settings.mcp_path, settings.sse_path
+            shown(head.path.as_bytes()),
+            settings.mcp_path,
+            settings.sse_path
         ),
     )
 }

@@ -49,6 +49,9 @@ impl Handler for Turn<'_> {
     }
 
     fn request(&mut self, head: &Head<'_>, body: &[u8], reply: &mut Reply<'_>) {
+        if let Err(answer) = self.engine.ask_again(self.key, head) {
+            return reply.answer(&mut self.engine.shared, &answer);
+        }
         match self.session.take() {
             Some(session) => self.engine.take_message(self.now, self.key, session, head, body, reply),
             None => self.engine.serve(self.now, self.key, head, body, reply),

@@ -159,22 +159,31 @@ impl Conn {
                 let decoder = Decoder::new(head.framing);
                 let (head_len, total) =
                     (bytes.len(), length.map(|length| length.saturating_add(bytes.len())));
-                let refused = match verdict {
-                    Verdict::Read => None,
-                    Verdict::Refuse(answer) | Verdict::TurnAway(answer) => Some(answer),
-                };
+                let refused = !matches!(verdict, Verdict::Read);
                 let deadline = Nanos::of(now).later(handler.shared().limits.body_timeout);
                 let pending = Pending { decoder, head_len, to, total, deadline, refused };
-                self.await_body(now, bytes, pending, waits, handler.shared());
+                self.await_body(now, bytes, pending, waits, verdict, handler.shared());
                 end
             }
         }
     }
 
-    fn await_body(&mut self, now: Now, head: &[u8], pending: Pending, waits: bool, shared: &mut Shared) {
+    fn await_body(
+        &mut self,
+        now: Now,
+        head: &[u8],
+        pending: Pending,
+        waits: bool,
+        verdict: Verdict,
+        shared: &mut Shared,
+    ) {
         self.since = Nanos::of(now);
-        if pending.refused.is_none() && !self.store(head, pending.total, shared) {
-            return self.refuse(shared, &budget_spent(), pending.to.head_only);
+        match verdict {
+            Verdict::Refuse(answer) | Verdict::TurnAway(answer) => {
+                answer.write(shared, &mut self.input, pending.to, self.extra.as_deref());
+            }
+            Verdict::Read if self.store(head, pending.total, shared) => {}
+            Verdict::Read => return self.refuse(shared, &budget_spent(), pending.to.head_only),
         }
         if waits {
             self.output.append(&mut shared.pool, b"HTTP/1.1 100 Continue\r\n\r\n");
@@ -195,8 +204,8 @@ impl Conn {
         let (decoder, total) = (&mut pending.decoder, pending.total);
         let mut room = Some(limits.buffered_bytes_max.saturating_sub(pool.used()));
         let decoded = match pending.refused {
-            Some(_) => decoder.decode(bytes, limits, |_| {}),
-            None => self.input.write(pool, |out| {
+            true => decoder.decode(bytes, limits, |_| {}),
+            false => self.input.write(pool, |out| {
                 decoder
                     .decode(bytes, limits, |data| room = room.and_then(|room| append(out, data, total, room)))
             }),
@@ -220,10 +229,13 @@ impl Conn {
     /// The body is whole.
     fn complete<H: Handler>(&mut self, now: Now, handler: &mut H) {
         let State::Body(pending) = std::mem::replace(&mut self.state, State::Closed) else { return };
-        if let Some(answer) = pending.refused {
-            return self.answer(now, &answer, pending.to, handler.shared());
-        }
         let mut input = std::mem::take(&mut self.input);
+        if pending.refused {
+            let pool = &mut handler.shared().pool;
+            self.output.append(pool, input.as_slice());
+            input.clear(pool);
+            return self.answered(now, State::after(pending.to));
+        }
         let mut fields = Fields::new();
         let (head, body) = input.as_slice().split_at_checked(pending.head_len).unwrap_or_default();
         match parse(head, &mut fields, &handler.shared().limits) {
@@ -240,8 +252,8 @@ impl Conn {
         handler.request(head, body, &mut reply);
         if reply.outcome == Outcome::None {
             // A request without an answer would hang its peer, and the next answer would be taken for this one's.
-            let target = shown(head.target.as_bytes());
-            let text = format!("the server gave no answer to {} {target}", head.method);
+            let path = shown(head.path.as_bytes());
+            let text = format!("the server gave no answer to {} {path}", head.method);
             reply.send(handler.shared(), &Response::text(500, &text));
         }
         let Reply { to, outcome, .. } = reply;

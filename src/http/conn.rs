@@ -229,7 +229,7 @@ pub enum After {
 pub struct Conn {
     pub(super) state: State,
     /// A head that is not whole, or requests that wait for room in the output; in `Body`: the head and what there is
-    /// of the content. Empty between requests.
+    /// of the content, or the answer that the content is dropped before. Empty between requests.
     pub(super) input: Buffer,
     pub(super) output: Buffer,
     /// What the response to the present request gets besides its own fields; `None` between two requests.
@@ -274,7 +274,8 @@ pub(super) struct Pending {
     pub(super) total: Option<usize>,
     /// When it is too late.
     pub(super) deadline: Nanos,
-    pub(super) refused: Option<Box<Answer>>,
+    /// The content is dropped, and `input` holds the answer: what waits to be sent counts, wherever it is.
+    pub(super) refused: bool,
 }
 
 impl Conn {

@@ -23,12 +23,13 @@
 //! # Ok::<(), mcp_rill::http::Refusal>(())
 //! ```
 
+use std::fmt;
 use std::mem::MaybeUninit;
 use std::net::Ipv6Addr;
 
 pub use super::search::Search;
 use super::search::target_too_long;
-use super::{Refusal, is_token_byte, is_value_byte, shown};
+use super::{Refusal, is_token_byte, is_value_byte, shown, shown_field, shown_target};
 use crate::Limits;
 use crate::limits::HEADERS_CAP;
 
@@ -138,7 +139,9 @@ impl Default for Fields<'_> {
 }
 
 /// A lawful request head. What is in it means one thing only.
-#[derive(Clone, Debug)]
+///
+/// `{:?}` has neither the query nor the values of fields, which hold tokens and ids of sessions.
+#[derive(Clone)]
 pub struct Head<'a> {
     /// One of GET, HEAD, POST, PUT, DELETE, OPTIONS and PATCH (RFC 9110 §9).
     pub method: &'a str,
@@ -188,6 +191,19 @@ impl<'a> Head<'a> {
         let mut single = Single::Absent;
         self.headers_named(name).for_each(|value| single.add(value));
         single
+    }
+}
+
+impl fmt::Debug for Head<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&str> = self.headers().map(|(name, _)| name).collect();
+        f.debug_struct("Head")
+            .field("method", &self.method)
+            .field("path", &self.path)
+            .field("version", &self.version)
+            .field("framing", &self.framing)
+            .field("fields", &names)
+            .finish_non_exhaustive()
     }
 }
 
@@ -253,7 +269,7 @@ fn split_target<'a>(method: &str, target: &'a str, limits: &Limits) -> Result<Ta
         return Err(target_too_long(limits));
     }
     let refuse = |why: &str| {
-        let target = shown(target.as_bytes());
+        let target = shown_target(target.as_bytes());
         Err(Refusal::new(400, format!("the request target `{target}` {why}")))
     };
     // RFC 9112 §3.2 names no fragment, and RFC 3986 §2 only visible ASCII. Without an early exit this loop is
@@ -443,18 +459,21 @@ fn explain(head: &[u8], error: Option<httparse::Error>, limits: &Limits) -> Refu
         return Refusal::new(431, format!("there are more than {max} header fields; send fewer"));
     }
     let mut lines = head.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
-    let first = shown(lines.next().unwrap_or_default());
-    for line in lines.filter(|line| !line.is_empty()) {
-        if let Some(fault) = fault_of_field(line) {
-            let line = shown(line);
-            return Refusal::new(400, format!("the header line `{line}` {fault}"));
-        }
+    let first = shown_target(lines.next().unwrap_or_default());
+    if let Some(fault) = faulty_field(lines) {
+        return Refusal::new(400, fault);
     }
     Refusal::new(400, format!("the request line `{first}` is malformed; send it like `GET /path HTTP/1.1`"))
 }
 
+/// The first field line with something wrong, and what that is.
+pub(crate) fn faulty_field<'a>(lines: impl Iterator<Item = &'a [u8]>) -> Option<String> {
+    let mut lines = lines.enumerate().filter(|(_, line)| !line.is_empty());
+    lines.find_map(|(at, line)| Some(format!("{} {}", shown_field(at + 1, line), fault_of_field(line)?)))
+}
+
 /// What is wrong with a field line (RFC 9112 §5).
-pub(crate) fn fault_of_field(line: &[u8]) -> Option<&'static str> {
+fn fault_of_field(line: &[u8]) -> Option<&'static str> {
     if line.first().is_some_and(|byte| b" \t".contains(byte)) {
         return Some("begins with whitespace; do not fold lines");
     }

@@ -72,7 +72,8 @@ mod search;
 pub struct Refusal {
     /// The status code of the response.
     pub status: u16,
-    /// One sentence for a person: the thing, its value (cut and made visible ASCII), and what to change.
+    /// One sentence for a person: the thing, its value (cut and made visible ASCII; left out where it may be a
+    /// secret), and what to change.
     pub reason: Cow<'static, str>,
 }
 
@@ -105,6 +106,26 @@ pub(crate) fn shown(bytes: &[u8]) -> String {
         text.push_str("...");
     }
     text
+}
+
+/// A request line or its target in a sentence: without the query, which may hold a session's id or a token.
+pub(crate) fn shown_target(bytes: &[u8]) -> String {
+    let mut parts = bytes.splitn(2, |byte| *byte == b'?');
+    let mut text = shown(parts.next().unwrap_or_default());
+    if parts.next().is_some() {
+        text.push_str("?...");
+    }
+    text
+}
+
+/// What a field line is called in a sentence: never by its value, which may be a secret, and by its number where it
+/// cannot be told what is its name.
+pub(crate) fn shown_field(number: usize, line: &[u8]) -> String {
+    let name = line.split(|byte| !is_token_byte(*byte)).next().unwrap_or_default();
+    match line.contains(&b':') && !name.is_empty() {
+        true => format!("the header line `{}`", shown(name)),
+        false => format!("header line {number}"),
+    }
 }
 
 /// Whether a byte may be part of a token, such as a method or a field name (RFC 9110 §5.6.2).

@@ -32,7 +32,7 @@
 use std::io::Write;
 
 use super::Refusal;
-use super::head::{Fields, Framing, Head, Single, Version, content_length, fault_of_field, transfer_coding};
+use super::head::{Fields, Framing, Head, Single, Version, content_length, faulty_field, transfer_coding};
 use super::shown;
 use crate::buffer::{Buffer, Pool};
 use crate::limits::HEADERS_CAP;
@@ -507,12 +507,7 @@ fn response_framing(head: &ResponseHead<'_>, method: &str, minor: u8) -> Result<
 fn explain_response(bytes: &[u8]) -> String {
     let mut lines = bytes.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
     let first = shown(lines.next().unwrap_or_default());
-    for line in lines.filter(|line| !line.is_empty()) {
-        if let Some(fault) = fault_of_field(line) {
-            return format!("the header line `{}` {fault}", shown(line));
-        }
-    }
-    format!("the status line `{first}`")
+    faulty_field(lines).unwrap_or_else(|| format!("the status line `{first}`"))
 }
 
 #[cfg(test)]

@@ -28,7 +28,7 @@
 
 use std::ops::Range;
 
-use super::{Refusal, is_token_byte, shown};
+use super::{Refusal, is_token_byte, shown, shown_field, shown_target};
 use crate::Limits;
 
 /// Room in the first line for the method, the version, spaces and CR LF, besides the target itself. No method is longer.
@@ -80,8 +80,13 @@ impl Search {
         self.check_length(bytes, end, limits)?;
         let line = self.line as usize;
         if bytes.get(end.saturating_sub(2)) != Some(&b'\r') || end < line + 2 {
-            let text = shown(bytes.get(line..end).unwrap_or_default().trim_ascii_end());
-            return Err(Refusal::new(400, format!("the line `{text}` ends in a bare LF; end it with CR LF")));
+            let text = bytes.get(line..end).unwrap_or_default().trim_ascii_end();
+            let before = bytes.get(self.start as usize..line).unwrap_or_default();
+            let named = match self.in_fields {
+                true => shown_field(before.iter().filter(|byte| **byte == b'\n').count(), text),
+                false => format!("the line `{}`", shown_target(text)),
+            };
+            return Err(Refusal::new(400, format!("{named} ends in a bare LF; end it with CR LF")));
         }
         self.line = position(end);
         if end > line + 2 {
@@ -160,7 +165,7 @@ impl Search {
             let version = shown(last);
             return Err(Refusal::new(505, format!("the version `{version}` is not supported; use HTTP/1.1")));
         }
-        let line = shown(line);
+        let line = shown_target(line);
         Err(Refusal::new(400, format!("the request line `{line}` does not end in HTTP/1.1; send it as one")))
     }
 }

@@ -23,7 +23,8 @@ impl Server {
     /// [`Call::principal`](crate::Call::principal) gives it, and a session belongs to the principal that opened it; to
     /// every other it does not exist. One connection may carry requests of several principals.
     ///
-    /// The hook runs on the loop's thread, once for each request, so it must not block: check a signature or look into a
+    /// The hook runs on the loop's thread, once for each request (and again after
+    /// [`Handle::reauthorize`](crate::Handle::reauthorize)), so it must not block: check a signature or look into a
     /// list (such as [`Tokens`](crate::Tokens)), but ask no other server. A hook that panics lets nobody in: that request
     /// is answered with 500, because a client that got 401 would throw away a token that may well be good.
     ///
@@ -97,8 +98,8 @@ impl<'a> HttpRequest<'a> {
         if !scheme.eq_ignore_ascii_case(b"bearer") || token.first().is_some_and(|byte| *byte != b' ') {
             return Err(Denied::missing());
         }
-        let token = std::str::from_utf8(token.trim_ascii()).ok().filter(|token| is_token68(token));
-        token.ok_or_else(|| {
+        let token = std::str::from_utf8(token).ok().map(|token| token.trim_start_matches(' '));
+        token.filter(|token| is_token68(token)).ok_or_else(|| {
             Denied::malformed("Authorization has no token after `Bearer`, or one that cannot be")
         })
     }
@@ -192,12 +193,13 @@ impl Denied {
     }
 
     /// The value of `WWW-Authenticate` (RFC 6750 §3). Who sent no credentials is told no error (§3.1), only where to get some:
-    /// `metadata` is the URL of the document that says so (RFC 9728 §5.1).
-    pub(crate) fn challenge(&self, metadata: Option<&str>) -> String {
+    /// `metadata` is the URL of the document that says so (RFC 9728 §5.1). `scope` is what to ask for where the hook has named
+    /// none.
+    pub(crate) fn challenge(&self, metadata: Option<&str>, scope: Option<&str>) -> String {
         let parameters = [
             ("error", self.error),
             ("error_description", self.error.map(|_| &*self.description)),
-            ("scope", self.scope.as_deref()),
+            ("scope", self.scope.as_deref().or(scope)),
             ("resource_metadata", metadata),
         ];
         // At least one parameter is a must (RFC 6750 §3).
@@ -230,7 +232,7 @@ mod tests {
     #[test]
     fn a_description_cannot_end_its_quotes() {
         let denied = Denied::invalid_token("a \"b\" \\ c\r\nX: ä, error=\"d\"");
-        let challenge = denied.challenge(None);
+        let challenge = denied.challenge(None, None);
         assert_eq!(
             challenge,
             "Bearer realm=\"mcp\", error=\"invalid_token\", error_description=\"a 'b' ' c''X: ', error='d'\""

@@ -18,6 +18,7 @@ use crate::http::head::Head;
 use crate::jsonrpc::{self, Object};
 use crate::mcp::ask::Asked;
 use crate::mcp::reply::{Flags, Level, Mailbox, Note, Progress};
+use crate::mcp::session::short_id;
 use crate::mcp::{CallKey, Capabilities, ClientInfo, Handle, Incoming, Peer, Principal, Revision, Session};
 
 /// The code of a resource that is not there, up to 2025-11-25 (MCP resources, error handling).
@@ -67,7 +68,7 @@ pub(crate) enum Notes {
 }
 
 /// Where a request came from; borrowed while its bytes are at hand, owned when the call outlives them.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Context<'a> {
     pub(crate) session_id: Option<Uuid>,
     pub(crate) revision: Revision,
@@ -80,12 +81,41 @@ pub(crate) struct Context<'a> {
     pub(crate) deadline: Option<Duration>,
 }
 
+/// Without the whole id of the session, and what the client may have put into `_meta`.
+impl fmt::Debug for Context<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context")
+            .field("session_id", &self.session_id.map(short_id))
+            .field("revision", &self.revision)
+            .field("client", &self.client)
+            .field("peer", &self.peer)
+            .field("principal", &self.principal)
+            .field("headers", &self.headers)
+            .field("deadline", &self.deadline)
+            .finish_non_exhaustive()
+    }
+}
+
 /// The header fields of the HTTP request.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) enum Headers<'a> {
     Live(&'a Head<'a>),
     /// `name: value` lines.
     Kept(Arc<[u8]>),
+}
+
+/// Names alone: values are secrets.
+impl fmt::Debug for Headers<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Headers::Live(head) => head.fmt(f),
+            Headers::Kept(lines) => {
+                let names =
+                    lines.split(|byte| *byte == b'\n').filter_map(|line| line.split(|b| *b == b':').next());
+                f.debug_list().entries(names.map(String::from_utf8_lossy)).finish()
+            }
+        }
+    }
 }
 
 impl<'a> Context<'a> {

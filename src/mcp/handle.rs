@@ -215,8 +215,8 @@ impl Handle {
 
     /// Asks the hook of [`Server::authorize`](crate::Server::authorize) again about every stream that is open and every request
     /// that waits for its answer, with the head that it was opened with. Where the hook denies it now, or names somebody else,
-    /// the connection is closed. To be called when a token is withdrawn or may have expired: requests are asked about one by
-    /// one anyway. Heads are kept for this, and count towards `buffered_bytes_max`.
+    /// the connection is closed. A request whose body is on its way is asked about again when that is whole. To be called when a
+    /// token is withdrawn or may have expired: requests are asked about one by one anyway. Heads are kept for this, and count towards `buffered_bytes_max`.
     ///
     /// ```
     /// # use std::sync::{Arc, Mutex};

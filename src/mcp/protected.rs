@@ -30,7 +30,7 @@ pub struct ProtectedResource {
     pub resource: String,
     /// The issuer identifiers of the servers that make tokens for it (RFC 8414 §2): at least one URL.
     pub authorization_servers: Vec<String>,
-    /// Scopes that are used here; may be empty.
+    /// Scopes that are used here; may be empty. A 401 names them, unless the hook names others.
     pub scopes: Vec<String>,
 }
 

@@ -4,6 +4,7 @@
 //! *Not in scope:* where the session's messages go: the engine keeps that beside this.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -197,7 +198,6 @@ impl Clients {
 ///     format!("{client} for {principal}, {}, {state}", session.revision())
 /// }
 /// ```
-#[derive(Debug)]
 pub struct Session {
     pub(crate) id: Uuid,
     pub(crate) principal: Option<Principal>,
@@ -206,6 +206,25 @@ pub struct Session {
     operating: bool,
     /// `None`: it gets no logs.
     pub(crate) log_level: Option<Level>,
+}
+
+/// Without the whole id, which lets a client post into the session.
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("id", &short_id(self.id))
+            .field("principal", &self.principal)
+            .field("client", &self.client)
+            .field("revision", &self.revision)
+            .field("operating", &self.operating)
+            .field("log_level", &self.log_level)
+            .finish()
+    }
+}
+
+/// As much of a session's id as tells it from others in a log: 8 characters.
+pub(crate) fn short_id(id: Uuid) -> String {
+    format!("{:08x}...", id.as_fields().0)
 }
 
 impl Session {
@@ -305,6 +324,13 @@ mod tests {
         assert_eq!(lengths("€"), [0, 3, 126, 126, 126, 126]);
         assert_eq!(lengths("🦀"), [0, 4, 128, 128, 128, 128]);
         assert_eq!(cut(&format!("{}€x", "a".repeat(126))), "a".repeat(126));
+    }
+
+    #[test]
+    fn a_session_is_printed_without_its_id() {
+        let id = Uuid::from_u128(0x0012_3456_789a_4bcd_8ef0_1234_5678_9abc);
+        let text = format!("{:?}", Session::new(id, Some(Principal::new("ada"))));
+        assert!(text.contains("\"00123456...\"") && text.contains("ada") && !text.contains("789a"), "{text}");
     }
 
     #[test]

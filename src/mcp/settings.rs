@@ -4,6 +4,7 @@
 
 use std::net::Ipv6Addr;
 
+use crate::http::head::Host;
 use crate::mcp::{ProtectedResource, Server};
 
 /// With the UUID and a `-` that makes 77 characters: ids stay below the 80 that are usual for stick tables of proxies.
@@ -21,7 +22,8 @@ pub struct Settings {
     pub message_path: String,
     /// Where clients of Streamable HTTP send everything.
     pub mcp_path: String,
-    /// Host names that requests may name besides IP addresses, and besides `localhost` on loopback listeners.
+    /// Host names that requests may name besides IP addresses, and besides `localhost` on loopback listeners. There are
+    /// no wildcards.
     pub hosts: Vec<String>,
     /// Origins of web pages that may send requests, such as `https://app.example`, besides pages from loopback names
     /// on loopback listeners. Scheme, host and port are compared, in any case of letters; `null` is never allowed.
@@ -35,7 +37,8 @@ pub struct Settings {
     /// does.
     pub resource: Option<ProtectedResource>,
     /// This process among several behind one proxy: session ids are `<node_id>-<uuid>`, so that the proxy can tell from an
-    /// id where its session is. At most 40 letters, digits and `-`; empty: ids are UUIDs alone.
+    /// id where its session is. At most 40 letters, digits and `-`; empty: ids are UUIDs alone. A proxy that looks at the
+    /// beginning takes `n1-b` for `n1`, so none may be the beginning of another one up to a `-`.
     pub node_id: String,
 }
 
@@ -95,7 +98,7 @@ impl Settings {
         match is_node_id(&self.node_id) || self.node_id.is_empty() {
             true => Ok(self),
             false => Err(format!(
-                "the node id `{}` must have 1 to {NODE_ID_CHARS_MAX} letters, digits and `-`",
+                "the node id `{}` must have 1 to {NODE_ID_CHARS_MAX} letters, digits and `-`, and not `-` alone",
                 self.node_id
             )),
         }
@@ -103,27 +106,51 @@ impl Settings {
 
     /// A name that can match nothing is a mistake that would show as a 403 much later.
     fn check_names(&self) -> Result<(), String> {
-        let bare = |name: &str| name.trim_start_matches('[').trim_end_matches(']').to_owned();
-        let odd = |host: &&String| {
-            host.is_empty()
-                || host.contains('/')
-                || (host.contains(':') && bare(host).parse::<Ipv6Addr>().is_err())
-        };
-        if let Some(host) = self.hosts.iter().find(odd) {
+        if let Some(host) = self.hosts.iter().find(|host| !is_host(host)) {
             return Err(format!(
-                "the allowed host `{host}` must be a name alone, without scheme, port and path"
+                "the allowed host `{host}` must be a name alone, in ASCII, without scheme, port and path; there are no wildcards"
             ));
         }
-        let origin = |origin: &&String| {
-            let rest = origin.split_once("://").map(|(_, rest)| rest);
-            rest.is_none_or(|rest| rest.is_empty() || rest.contains('/'))
-        };
-        match self.origins.iter().find(origin) {
-            Some(origin) => {
-                Err(format!("the allowed origin `{origin}` must be like https://app.example, without a path"))
-            }
-            None => Ok(()),
-        }
+        self.origins.iter().try_for_each(|origin| check_origin(origin))
+    }
+}
+
+/// Whether a request can name it: as `Host` reads it, and without a port, which is ignored there.
+fn is_host(text: &str) -> bool {
+    let alone = |host: Host<'_>| host.port.is_none() && !text.ends_with(':');
+    text.parse::<Ipv6Addr>().is_ok() || Host::read(text).is_some_and(alone)
+}
+
+/// Whether a browser can send it: scheme, host and a port that is not the scheme's own (RFC 6454 §6.2). Schemes are not
+/// those of the web alone, since applications and extensions have pages, too.
+fn check_origin(text: &str) -> Result<(), String> {
+    let is_scheme = |scheme: &str| {
+        scheme.starts_with(|first: char| first.is_ascii_alphabetic())
+            && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
+    };
+    let parts = text.split_once("://").filter(|(scheme, _)| is_scheme(scheme));
+    let Some((scheme, host)) = parts.and_then(|(scheme, rest)| Some((scheme, Host::read(rest)?))) else {
+        return Err(format!(
+            "the allowed origin `{text}` must be like https://app.example or https://app.example:8443, in ASCII, without a \
+             path; there are no wildcards"
+        ));
+    };
+    let Some((bare, port)) =
+        text.rsplit_once(':').filter(|(bare, _)| *bare != scheme && !text.ends_with(']'))
+    else {
+        return Ok(());
+    };
+    let own = match scheme.to_ascii_lowercase().as_str() {
+        "http" => Some(80),
+        "https" => Some(443),
+        _ => None,
+    };
+    match host.port {
+        Some(number) if Some(number) != own && number.to_string() == port => Ok(()),
+        Some(number) if Some(number) != own => Err(format!(
+            "the allowed origin `{text}`: browsers write the port as {number}; write {bare}:{number}"
+        )),
+        _ => Err(format!("the allowed origin `{text}`: browsers leave this port out; write {bare}")),
     }
 }
 
@@ -144,7 +171,7 @@ impl Server {
 /// No dots, which proxies cut ids at, and nothing that would have to be encoded in a query.
 pub(crate) fn is_node_id(name: &str) -> bool {
     let lawful = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
-    (1..=NODE_ID_CHARS_MAX).contains(&name.len()) && name.bytes().all(lawful)
+    name.len() <= NODE_ID_CHARS_MAX && name.bytes().all(lawful) && name.bytes().any(|byte| byte != b'-')
 }
 
 #[cfg(test)]
@@ -159,7 +186,7 @@ mod tests {
         for name in ["", "n1", "mcp-0", &"n".repeat(40)] {
             assert!(settings(name).is_ok(), "{name}");
         }
-        for name in ["a.b", "a_b", "a b", "a/b", "ä", &"n".repeat(41)] {
+        for name in ["a.b", "a_b", "a b", "-", "--", "a/b", "ä", &"n".repeat(41)] {
             assert!(settings(name).unwrap_err().contains(&format!("`{name}`")), "{name}");
         }
     }
@@ -170,16 +197,59 @@ mod tests {
             let (hosts, origins) = (vec![host.to_owned()], vec![origin.to_owned()]);
             Settings { hosts, origins, ..Settings::default() }.checked()
         };
-        for host in ["mcp.example", "localhost", "::1", "[::1]"] {
+        for host in ["mcp.example", "MCP.example", "localhost", "10.0.0.1", "::1", "[::1]", "a_b.example."] {
             assert!(settings(host, "https://app.example:8443").is_ok(), "{host}");
         }
-        for host in ["mcp.example:443", "http://mcp.example", "mcp.example/x", ""] {
+        for host in [
+            "mcp.example:443",
+            "mcp.example:",
+            "http://mcp.example",
+            "mcp.example/x",
+            "mcp.example#",
+            "",
+            "*",
+            "*.example",
+            "a b",
+            "a@b",
+            "[::1",
+            "exämple",
+        ] {
             let error = settings(host, "https://app.example").unwrap_err();
-            assert!(error.contains(&format!("`{host}`")), "{error}");
+            assert!(error.contains(&format!("`{host}`")) && error.contains("no wildcards"), "{error}");
         }
-        for origin in ["app.example", "https://app.example/", "https://", "null"] {
+        for origin in
+            ["HTTPS://App.example", "http://[::1]:3000", "http://[::1]", "app://a.b", "https://a:80"]
+        {
+            assert!(settings("mcp.example", origin).is_ok(), "{origin}");
+        }
+        for origin in [
+            "app.example",
+            "https://app.example/",
+            "https://",
+            "null",
+            "*",
+            "https://*.example",
+            "https://app.example?x",
+            "https://app.example#",
+            "https://app.example ",
+            "https://u@app.example",
+            "https://app.example:99999",
+            "https://exämple",
+            "://app.example",
+            "ht tp://app.example",
+        ] {
             let error = settings("mcp.example", origin).unwrap_err();
-            assert!(error.contains(&format!("`{origin}`")), "{error}");
+            assert!(error.contains(&format!("`{origin}`")) && error.contains("no wildcards"), "{error}");
+        }
+        for (origin, right) in [
+            ("https://app.example:443", "https://app.example"),
+            ("HTTP://app.example:80", "HTTP://app.example"),
+            ("http://[::1]:80", "http://[::1]"),
+            ("https://app.example:", "https://app.example"),
+            ("https://app.example:08443", "https://app.example:8443"),
+        ] {
+            let error = settings("mcp.example", origin).unwrap_err();
+            assert!(error.ends_with(&format!("write {right}")), "{error}");
         }
     }
 }

@@ -37,26 +37,32 @@ pub struct Tokens(Vec<(Principal, Box<[u8]>)>);
 
 impl Tokens {
     /// Reads a list: one `name:token` a line, with comments after `#` at the start of a line, and blank lines. A name may
-    /// come several times. A list may be empty: then nobody is let in.
+    /// come several times. A byte order mark in front is passed over. A list may be empty: then nobody is let in.
     ///
     /// # Errors
     /// The number of the first line that is wrong, and why; never the token itself.
     pub fn read(text: &str) -> Result<Tokens, String> {
-        let mut tokens: Vec<(Principal, Box<[u8]>)> = Vec::new();
-        for (at, line) in text.lines().enumerate() {
+        let (mut tokens, mut lines) = (Vec::<(Principal, Box<[u8]>)>::new(), Vec::new());
+        for (at, line) in text.strip_prefix('\u{feff}').unwrap_or(text).lines().enumerate() {
             let line = line.trim();
             if line.is_empty() || line.starts_with('#') {
                 continue;
             }
             let (name, token) = read_line(line).map_err(|why| format!("line {}: {why}", at + 1))?;
-            let twice = tokens.iter().find(|(_, known)| **known == *token.as_bytes());
+            let twice = tokens.iter().zip(&lines).find(|((_, known), _)| **known == *token.as_bytes());
             match twice {
-                Some((owner, _)) if owner.name() != name => {
-                    let owner = owner.name();
-                    return Err(format!("line {}: `{name}` has the same token as `{owner}`", at + 1));
+                // By their lines: where names and tokens have changed places, the names are the tokens.
+                Some(((owner, _), line)) if owner.name() != name => {
+                    return Err(format!(
+                        "line {}: the token is that of line {line}, with another name",
+                        at + 1
+                    ));
                 }
                 Some(_) => {}
-                None => tokens.push((Principal::new(name), token.as_bytes().into())),
+                None => {
+                    tokens.push((Principal::new(name), token.as_bytes().into()));
+                    lines.push(at + 1);
+                }
             }
         }
         Ok(Tokens(tokens))
@@ -150,6 +156,9 @@ mod tests {
         assert_eq!(name(&tokens, BOB), Some("bob smith"));
         assert_eq!(format!("{tokens:?}"), r#"["ada", "bob smith", "ada"]"#);
         assert!(Tokens::read("").unwrap().is_empty());
+        // As editors on Windows write it.
+        let marked = Tokens::read(&format!("\u{feff}ada:{ADA}\r\n")).unwrap();
+        assert_eq!(name(&marked, ADA), Some("ada"));
     }
 
     #[test]
@@ -163,11 +172,12 @@ mod tests {
             (format!("ada:{ADA}=x"), 1, "letters"),
             ("ada:".to_owned(), 1, "letters"),
             (format!("ada:{}", &ADA[..21]), 1, "21 characters"),
-            (format!("ada:{ADA}\n# x\nbob:{ADA}"), 3, "`bob` has the same token as `ada`"),
+            (format!("# x\nada:{ADA}\n# x\nbob:{ADA}"), 4, "the token is that of line 2"),
+            (format!("{ADA}:a-name-as-long-as-a-token\n{BOB}:a-name-as-long-as-a-token"), 2, "line 1"),
         ] {
             let error = Tokens::read(&text).unwrap_err();
             assert!(error.starts_with(&format!("line {line}: ")) && error.contains(why), "{text:?}: {error}");
-            assert!(!error.contains(&ADA[..21]), "{error}");
+            assert!(!error.contains(&ADA[..21]) && !error.contains(&BOB[..21]), "{error}");
         }
         assert!(Tokens::read(&format!("ada:{}", &ADA[..22])).is_ok());
     }

@@ -204,6 +204,11 @@ impl std::os::fd::AsFd for Listener {
 /// Binds the first address that can be bound. Errors do not name `text`, but name the address if that is another one.
 fn bind_tcp(text: &str, public: bool) -> io::Result<Socket> {
     let invalid = |what: &str| Err(io::Error::new(ErrorKind::InvalidInput, what));
+    if text.contains('/') {
+        return invalid(
+            "this is a URL or a path; write HOST:PORT alone, without scheme and path, or unix:PATH",
+        );
+    }
     match text.rsplit_once(':') {
         Some((host, port)) if port.parse::<u16>().is_ok() && !host.is_empty() => {
             // `::1:3001` is an address itself, and not the one that is meant.

@@ -90,6 +90,10 @@ fn find_stale(path: &Path) -> io::Result<Option<Identity>> {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         found => found?,
     };
+    if found.is_dir() {
+        let text = "this is a directory and not a socket; choose another path, such as that of a file in it";
+        return Err(io::Error::new(ErrorKind::AlreadyExists, text));
+    }
     if !found.file_type().is_socket() {
         let text = "what is there is not a socket, and is left alone; remove it, or choose another path";
         return Err(io::Error::new(ErrorKind::AlreadyExists, text));
