@@ -33,6 +33,8 @@ mod host;
 #[cfg(target_os = "linux")]
 mod leaks;
 #[cfg(target_os = "linux")]
+mod ledger;
+#[cfg(target_os = "linux")]
 mod pipeline;
 #[cfg(target_os = "linux")]
 mod storms;
@@ -82,9 +84,10 @@ mod parts {
         clients: Option<fn(SocketAddr, Scale)>,
     }
 
-    const PARTS: [Part; 7] = [
+    const PARTS: [Part; 8] = [
         Part { name: "crowd", serve: crowd::serve, clients: Some(crowd::clients) },
         Part { name: "doors", serve: doors::serve, clients: Some(doors::clients) },
+        Part { name: "ledger", serve: ledger::serve, clients: Some(ledger::clients) },
         Part { name: "descriptors", serve: descriptors::serve, clients: None },
         Part { name: "storms", serve: storms::serve, clients: Some(storms::clients) },
         Part { name: "ending", serve: ending::serve, clients: None },

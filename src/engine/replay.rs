@@ -107,6 +107,10 @@ impl Ring {
     fn push(&mut self, kept: Kept, bytes_max: usize) {
         self.bytes += kept.bytes();
         self.yielding_bytes += kept.yielding_bytes();
+        if self.kept.capacity() == 0 {
+            // Most streams say one thing. Room for more that is given back would leave a hole that nothing fits in.
+            self.kept.reserve_exact(1);
+        }
         self.kept.push_back(kept);
         while self.yielding_bytes > bytes_max {
             let oldest = |kind| self.kept.iter().position(|kept| kept.kind == kind);
@@ -194,7 +198,6 @@ impl Answers {
         while self.over.len() >= streams_max {
             self.drop_oldest();
         }
-        // Most have one message, and the first one makes room for several.
         answer.ring.kept.shrink_to_fit();
         self.over_bytes += answer.ring.held_bytes();
         self.over.push_back(answer);
