@@ -184,13 +184,14 @@ impl Listening {
 
     /// The sockets that are listened on, in the order in which they were bound, to set what the system lets be set. Above
     /// all a longer backlog, by another `listen(2)`: it is 128, and of a larger crowd that comes all at once some wait a
-    /// second or more for their system to try again. Only on Unix.
+    /// second or more for their system to try again. One that is much longer than a second's work serves many who have given
+    /// up meanwhile. Only on Unix.
     ///
     /// ```
     /// # use std::{io, os::fd::BorrowedFd};
     /// # fn f(server: &mcp_rill::net::Listening, listen: fn(BorrowedFd<'_>, i32) -> io::Result<()>) -> io::Result<()> {
     /// for socket in server.listeners() {
-    ///     listen(socket, 4096)?; // of the crate rustix, say
+    ///     listen(socket, 1024)?; // of the crate rustix, say
     /// }
     /// # Ok(()) }
     /// ```

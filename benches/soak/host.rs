@@ -40,8 +40,6 @@ impl Host {
 
     pub(crate) fn of(mut listening: Listening) -> Host {
         let address = listening.local_addrs().next().unwrap();
-        // As the binary does.
-        listening.listeners().for_each(|socket| rustix::net::listen(socket, 4096).unwrap());
         let handle = listening.handle();
         let seen = Arc::new((Mutex::new(Seen::default()), Condvar::new()));
         let publish = seen.clone();

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use mcp_rill::{Limits, Server, schema};
 
-use crate::host::{Clients, Host, descriptors, fitting, so_far, status_kib};
+use crate::host::{Clients, Host, PATIENCE, descriptors, fitting, so_far, status_kib};
 use crate::parts::Scale;
 use crate::wire::{self, Wire};
 
@@ -14,6 +14,9 @@ schema! { struct Fill { bytes: usize } }
 
 const HEAD_TIME: Duration = Duration::from_secs(2);
 const THREADS: usize = 4;
+/// Of the first ones, so many open a stream, and so many are reset.
+const WARM: usize = 4;
+const RESETS: usize = 30;
 
 fn storm(scale: Scale) -> usize {
     fitting(scale.of(1000, 5000), "connections")
@@ -31,17 +34,29 @@ pub(crate) fn serve(scale: Scale) {
     let limits =
         Limits { sessions_max: 6000, connections_max: 12_000, head_timeout: HEAD_TIME, ..Limits::DEFAULT };
     let server = Server::new("soak", "1").limits(limits);
-    let host =
-        Host::start(server.tool("fill", "Give many bytes", |Fill { bytes }: Fill, _| "x".repeat(bytes)));
+    let server = server.tool("fill", "Give many bytes", |Fill { bytes }: Fill, _| "x".repeat(bytes));
+    let listening = server.listen("127.0.0.1:0").unwrap();
+    // As the binary does, so that a storm is one.
+    listening.listeners().for_each(|socket| rustix::net::listen(socket, 1024).unwrap());
+    let host = Host::of(listening);
     let mut clients = Clients::start("storms", host.address, scale);
     clients.said("warm");
+    // Some may wait to be accepted yet, to be found dead then.
+    host.until("the first ones to be accepted", |seen| {
+        seen.stats.connections_opened == (WARM + RESETS) as u64
+    });
     host.until_empty();
     let before = descriptors();
     println!("before: {before} descriptors, {} KiB resident", status_kib("VmRSS"));
     clients.go();
     for part in ["storm", "slow", "resets"] {
         let said = clients.said(part);
-        let stats = host.until_empty();
+        let start = Instant::now();
+        let mut stats = host.until_empty();
+        while descriptors() != before && start.elapsed() < PATIENCE {
+            thread::sleep(Duration::from_millis(5));
+            stats = host.until_empty();
+        }
         println!("{}", said.trim_start_matches(part).trim_start_matches(": "));
         println!(
             "  after: {} connections, {} sessions, {} calls, {} bytes held, no timer, {} descriptors, {} KiB resident; {} opened so far, {} refused",
@@ -68,8 +83,8 @@ pub(crate) fn serve(scale: Scale) {
 
 pub(crate) fn clients(address: SocketAddr, scale: Scale) {
     // What the first ones bring about once is not counted.
-    (0..4).for_each(|_| drop(Wire::connect(address).open_sse()));
-    reset_some(address, 0, 30);
+    (0..WARM).for_each(|_| drop(Wire::connect(address).open_sse()));
+    reset_some(address, 0, RESETS);
     so_far("warm");
 
     let start = Instant::now();

@@ -12,7 +12,7 @@ use super::Failure;
 
 /// Connections that may wait to be accepted; the system has a bound of its own (`net.core.somaxconn`).
 #[cfg(target_os = "linux")]
-const BACKLOG: i32 = 4096;
+const BACKLOG: i32 = 1024;
 
 /// Lets more connections wait than the standard library does: of a crowd that comes all at once, after a restart for
 /// example, those that find no place come back only after a second or more.
