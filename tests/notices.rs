@@ -352,15 +352,20 @@ fn when_too_many_uris_were_updated_every_subscription_hears_of_it() {
     }
 }
 
-#[test]
-fn a_slow_stream_hears_of_each_thing_once_when_it_reads_again() {
+/// One in which a result of `big` makes a stream slow that nobody reads.
+fn world_with_big() -> World {
     let limits = Limits {
         output_bytes_max: 64 << 10,
         message_bytes_max: 40 << 10,
         page_bytes_max: 8 << 10,
         ..Limits::DEFAULT
     };
-    let mut world = World::new(server().limits(limits).tool("big", "Big", |(), _| "x".repeat(36 << 10)));
+    World::new(server().limits(limits).tool("big", "Big", |(), _| "x".repeat(36 << 10)))
+}
+
+#[test]
+fn a_slow_stream_hears_of_each_thing_once_when_it_reads_again() {
+    let mut world = world_with_big();
     let (slow, quick) =
         (Client::new(&mut world, "2025-11-25", ALL), Client::new(&mut world, "2025-11-25", ALL));
     for client in [&slow, &quick] {
@@ -391,13 +396,7 @@ fn a_slow_stream_hears_of_each_thing_once_when_it_reads_again() {
 /// What is held back for a slow stream counts with the URI that it is held by, and is free when it is replaced or sent.
 #[test]
 fn what_a_slow_stream_has_not_heard_is_counted_with_its_uri() {
-    let limits = Limits {
-        output_bytes_max: 64 << 10,
-        message_bytes_max: 40 << 10,
-        page_bytes_max: 8 << 10,
-        ..Limits::DEFAULT
-    };
-    let mut world = World::new(server().limits(limits).tool("big", "Big", |(), _| "x".repeat(36 << 10)));
+    let mut world = world_with_big();
     let client = Client::new(&mut world, "2025-11-25", ALL);
     let uris = ["y", "z"].map(|letter| format!("res:///many/{}", letter.repeat(8000)));
     uris.iter().for_each(|uri| drop(subscribe(&mut world, &client, uri)));
