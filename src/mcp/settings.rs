@@ -128,6 +128,10 @@ fn check_origin(text: &str) -> Result<(), String> {
         scheme.starts_with(|first: char| first.is_ascii_alphabetic())
             && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
     };
+    // What web views say of a page that is a file; browsers say `null`.
+    if text.eq_ignore_ascii_case("file://") {
+        return Ok(());
+    }
     let parts = text.split_once("://").filter(|(scheme, _)| is_scheme(scheme));
     let Some((scheme, host)) = parts.and_then(|(scheme, rest)| Some((scheme, Host::read(rest)?))) else {
         return Err(format!(
@@ -217,9 +221,14 @@ mod tests {
             let error = settings(host, "https://app.example").unwrap_err();
             assert!(error.contains(&format!("`{host}`")) && error.contains("no wildcards"), "{error}");
         }
-        for origin in
-            ["HTTPS://App.example", "http://[::1]:3000", "http://[::1]", "app://a.b", "https://a:80"]
-        {
+        for origin in [
+            "HTTPS://App.example",
+            "http://[::1]:3000",
+            "http://[::1]",
+            "app://a.b",
+            "https://a:80",
+            "file://",
+        ] {
             assert!(settings("mcp.example", origin).is_ok(), "{origin}");
         }
         for origin in [
