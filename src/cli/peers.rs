@@ -1,6 +1,7 @@
 //! What the system is told, and asked, about connections.
 //!
-//! *Scope:* how many may wait to be accepted, dead TCP peers, and who is behind a Unix socket. *Not in scope:* what peers may do once they are in.
+//! *Scope:* how many may wait to be accepted, dead TCP peers, and who is behind a Unix socket. *Not in scope:* what peers may
+//! do once they are in.
 
 use std::io;
 use std::os::fd::BorrowedFd;

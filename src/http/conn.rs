@@ -2,7 +2,7 @@
 //!
 //! *Scope:* [`Conn`] takes what arrives, finds the requests in it, asks a [`Handler`] for answers, and holds the
 //! output until the driver has sent it. One request at a time; pipelined ones wait. *Not in scope:* sockets, routes,
-//! and what is in a stream once it is open. How bytes move it from state to state is in `advance.rs`, next to this.
+//! and what is in a stream once it is open. How bytes move it from state to state is in `advance.rs`, how time does in `deadlines.rs`.
 //!
 //! ```text
 //!  state     read       deadline                               when it passes      peer's half-close
@@ -427,29 +427,6 @@ impl Conn {
         self.input.len() + self.output.len()
     }
 
-    /// Whether what is held has been held for longer than an honest peer needs as a rule: half a request for more than
-    /// `body_timeout`, though it may come as fast as `body_rate_min` wants it; output, though some of it is taken now and
-    /// then, or what was sent on behind a request that waits, for more than `write_timeout`. Nobody is cut off for that
-    /// alone, but such a connection gives way where there is no room.
-    pub fn is_overdue(&self, now: Now, limits: &Limits) -> bool {
-        let passed = |since: Nanos, wait: Duration| since.after(wait) <= now.mono;
-        let has_output = !self.output.is_empty() && passed(self.behind, limits.write_timeout);
-        let has_input = !self.input.is_empty()
-            && match self.state {
-                State::Body(_) => passed(self.since, limits.body_timeout),
-                State::Waiting(_) | State::Chunks(_) => passed(self.since, limits.write_timeout),
-                // Heads have a deadline that nothing stretches; what else is here waits for output to be taken.
-                _ => false,
-            };
-        has_output || has_input
-    }
-
-    /// There was no output, and there is some now.
-    pub(super) fn begin_output(&mut self, now: Now) {
-        self.wrote = Nanos::of(now);
-        self.behind = self.wrote;
-    }
-
     /// Gives back memory that is held for nothing.
     pub fn shrink(&mut self, shared: &mut Shared) {
         self.input.shrink(&mut shared.pool);
@@ -484,41 +461,6 @@ impl Conn {
     /// Whether the peer has said that it will send nothing more.
     pub fn has_ended_input(&self) -> bool {
         self.eof
-    }
-
-    /// When [`expire`](Conn::expire) wants to be called, as time on the `mono` clock.
-    pub fn deadline(&self, limits: &Limits) -> Option<Duration> {
-        [self.read_deadline(limits), self.write_deadline(limits)].into_iter().flatten().min()
-    }
-
-    /// The deadline passed (if it did): 408 and close for half a request, else close. Does nothing before that.
-    pub fn expire(&mut self, now: Now, shared: &mut Shared) {
-        shared.at(now);
-        let passed = |deadline: Option<Duration>| deadline.is_some_and(|deadline| deadline <= now.mono);
-        if passed(self.write_deadline(&shared.limits)) {
-            return self.abort(shared);
-        }
-        if !passed(self.read_deadline(&shared.limits)) {
-            return;
-        }
-        let quiet = self.output.is_empty();
-        let late =
-            |what: &str| Refusal::new(408, format!("the request's {what} took too long; send it faster"));
-        match &self.state {
-            State::Head { began: true, .. } => self.refuse(shared, &late("head"), false),
-            State::Body(pending) => {
-                let head_only = pending.to.head_only;
-                self.refuse(shared, &late("body"), head_only);
-            }
-            State::Head { began: false, .. }
-            | State::Waiting(_)
-            | State::Chunks(_)
-            | State::Stream
-            | State::Closing
-            | State::Linger
-            | State::Closed => return self.abort(shared),
-        }
-        self.settle(now, quiet, shared);
     }
 
     /// What to do with the socket once everything is sent.
@@ -557,31 +499,6 @@ impl Conn {
     pub fn release(&mut self, shared: &mut Shared) {
         self.input.clear(&mut shared.pool);
         self.output.clear(&mut shared.pool);
-    }
-}
-
-/// Deadlines.
-impl Conn {
-    fn read_deadline(&self, limits: &Limits) -> Option<Duration> {
-        let wait = match &self.state {
-            // Not read, or not yet answered: the peer is not the one who is late.
-            State::Head { .. } if self.stalled => return None,
-            State::Head { began: true, .. } => limits.head_timeout,
-            State::Head { began: false, .. } if !self.output.is_empty() => return None,
-            State::Head { began: false, .. } if self.fresh => limits.head_timeout,
-            State::Head { began: false, .. } => limits.idle_timeout,
-            State::Body(pending) => return Some(pending.deadline.duration()),
-            State::Linger => limits.linger_timeout,
-            State::Waiting(_) | State::Chunks(_) | State::Stream | State::Closing | State::Closed => {
-                return None;
-            }
-        };
-        Some(self.since.after(wait))
-    }
-
-    fn write_deadline(&self, limits: &Limits) -> Option<Duration> {
-        let waits = !self.output.is_empty();
-        waits.then(|| self.wrote.after(limits.write_timeout))
     }
 }
 

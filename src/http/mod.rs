@@ -59,6 +59,7 @@ mod advance;
 pub mod body;
 #[doc(hidden)]
 pub mod conn;
+mod deadlines;
 mod exchange;
 pub mod head;
 pub mod response;
