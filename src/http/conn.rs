@@ -2,7 +2,8 @@
 //!
 //! *Scope:* [`Conn`] takes what arrives, finds the requests in it, asks a [`Handler`] for answers, and holds the
 //! output until the driver has sent it. One request at a time; pipelined ones wait. *Not in scope:* sockets, routes,
-//! and what is in a stream once it is open. How bytes move it from state to state is in `advance.rs`, how time does in `deadlines.rs`.
+//! and what is in a stream once it is open. How bytes move it from state to state is in `advance.rs`, how time does in
+//! `deadlines.rs`.
 //!
 //! ```text
 //!  state     read       deadline                               when it passes      peer's half-close

@@ -419,3 +419,35 @@ impl Notes {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_put_back_comes_before_what_has_come_meanwhile() {
+        let mailbox = Mailbox::new(10);
+        let say = |text: &str| {
+            mailbox.log_to_all(Level::Info, None, text.into());
+            mailbox.post(|mail, _| {
+                mail.updated.insert(text.to_owned());
+                mail.changed.insert(if text == "old" { List::Tools } else { List::Prompts });
+                mail.changes.push(Box::new(|_| {}));
+                mail.all_updated |= text == "new";
+            });
+        };
+        say("old");
+        let rest = mailbox.take();
+        say("new");
+        mailbox.put_back(rest);
+        assert!(mailbox.has_mail());
+        let mail = mailbox.take();
+        let logged = mail.logs.iter().map(|(_, note)| match note {
+            Note::Log { data, .. } => data.as_str().unwrap_or_default(),
+            _ => "",
+        });
+        assert_eq!(logged.collect::<Vec<_>>(), ["old", "new"]);
+        assert_eq!((mail.updated.len(), mail.changed.len(), mail.changes.len()), (2, 2, 2));
+        assert!(mail.all_updated && !mailbox.has_mail());
+    }
+}
