@@ -7,6 +7,8 @@
     reason = "a test stops at the first surprise"
 )]
 
+use mcp_rill::Json;
+use mcp_rill::mcp::IntoToolResult;
 use mcp_rill::schema::{self, RawValue, Schema, Subject, parse, schema_text, to_json};
 use serde_json::Value;
 
@@ -161,10 +163,25 @@ fn every_rule_has_its_keyword() {
             r#""x":{"type":"array","items":{"type":"string","enum":["celsius","fahrenheit","Kelvin"]},"default":["Kelvin"]}"#,
         ),
         (property! { x: Option<u64> = Some(7) }, r#""x":{"type":"integer","minimum":0,"default":7}"#),
+        (property! { x: Option<i64> = None }, r#""x":{"type":"integer"}"#),
+        (property! { x: f64 = f64::NAN }, r#""x":{"type":"number"}"#),
+        (property! { x: Value = Value::Null }, r#""x":{"default":null}"#),
     ] {
         let whole = format!(r#"{{"type":"object","properties":{{{schema}}},"#);
         assert!(text.starts_with(&whole), "{text} does not start with {whole}");
     }
+}
+
+#[test]
+fn a_result_says_nothing_of_header_fields() {
+    mcp_rill::schema! { #[allow(dead_code)] struct Place { region: String { header "Region" } } }
+    mcp_rill::schema! { #[allow(dead_code)] struct Both { place: Place, dry: bool { header "Dry" } } }
+    let of_result = <Json<Both> as IntoToolResult>::output_schema().unwrap();
+    let of_arguments = schema_text::<Both>();
+    assert!(of_arguments.contains(r#""x-mcp-header":"Region""#) && of_arguments.contains("Dry"));
+    let without =
+        of_arguments.replace(r#","x-mcp-header":"Region""#, "").replace(r#","x-mcp-header":"Dry""#, "");
+    assert_eq!(of_result, without);
 }
 
 #[test]

@@ -30,6 +30,7 @@ use serde_json::value::RawValue;
 use crate::buffer::BLOCK_OVERHEAD_BYTES;
 use crate::jsonrpc::{self, Members, Object, string};
 use crate::mcp::call::{CallError, Failure};
+use crate::mcp::check::check_tool;
 use crate::mcp::forms;
 use crate::mcp::{Call, Capabilities, Revision, Sample, Sampled};
 use crate::schema::{self, Schema, Subject};
@@ -131,16 +132,13 @@ impl Asked {
         self.logs > self.logs_sent
     }
 
-    /// Whether the questions can be sent: schemas that were written by hand may be anything.
+    /// Whether the questions can be sent.
     pub(crate) fn check_questions(&self, bytes_max: usize) -> Result<(), String> {
         for Question { key, params, .. } in &self.pending {
             let bytes = params.len();
             if bytes > bytes_max {
                 let limit = format!("the limit message_bytes_max = {bytes_max}");
                 return Err(format!("the question `{key}` has {bytes} bytes, more than {limit}"));
-            }
-            if !params.is_empty() && serde_json::from_slice::<&RawValue>(params).is_err() {
-                return Err(format!("the question `{key}` is not JSON: is its schema?"));
             }
         }
         Ok(())
@@ -218,7 +216,7 @@ impl Call<'_> {
     /// has no stream to be asked on, refused, did not answer within `question_timeout`, or answered what `T` does not take.
     pub fn elicit<T: schema::Object>(&mut self, key: &str, message: &str) -> Result<Elicited<T>, CallError> {
         const { assert!(T::KIND.is_flat(), "a form has only strings, numbers, booleans, enums and lists of enums") }
-        let answer = self.elicit_raw(key, message, &schema::schema_text::<T>())?;
+        let answer = self.ask_form(key, message, &schema::form_text::<T>())?;
         Ok(match answer {
             Elicited::Accepted(content) => Elicited::Accepted(
                 schema::read(Subject::Answer, Some(&content))
@@ -230,10 +228,12 @@ impl Call<'_> {
     }
 
     /// As [`elicit`](Call::elicit), with the form's JSON Schema as text and the content as JSON, which is not checked
-    /// against it: for forms that are only known at run time.
+    /// against it: for forms that are only known at run time. A form has `type`, `properties`, `required` and `$schema`
+    /// at its root, and fields of the kinds that [`elicit`](Call::elicit) has (MCP schema, `PrimitiveSchemaDefinition`):
+    /// for anything else clients refuse the whole form, so it is an error here.
     ///
     /// # Errors
-    /// As [`elicit`](Call::elicit), and an error for the model if the schema is not JSON.
+    /// As [`elicit`](Call::elicit), and −32603 that names the member which a form does not have.
     ///
     /// ```
     /// # fn f(call: &mut mcp_rill::Call) -> mcp_rill::Result<()> {
@@ -245,6 +245,18 @@ impl Call<'_> {
     /// # Ok(()) }
     /// ```
     pub fn elicit_raw(
+        &mut self,
+        key: &str,
+        message: &str,
+        schema: &str,
+    ) -> Result<Elicited<Box<RawValue>>, CallError> {
+        forms::check(schema)
+            .map_err(|problem| CallError::internal(format!("the form of `{key}` {problem}")))?;
+        self.ask_form(key, message, schema)
+    }
+
+    /// Shows a form that keeps the grammar.
+    fn ask_form(
         &mut self,
         key: &str,
         message: &str,
@@ -319,7 +331,7 @@ impl Call<'_> {
     /// # Errors
     /// Without an answer yet, an error to be passed on with `?`. An error for the model if the client cannot sample,
     /// has no stream to be asked on, refused, did not answer within `question_timeout`, or answered something else than a
-    /// message.
+    /// message. −32603 for a tool that clients would refuse, as [`Server::add_tool`](crate::Server::add_tool) reports it.
     ///
     /// ```
     /// # fn f(call: &mut mcp_rill::Call, article: &str) -> mcp_rill::Result<String> {
@@ -330,7 +342,12 @@ impl Call<'_> {
     /// ```
     pub fn sample(&mut self, key: &str, sample: impl Into<Sample>) -> Result<Sampled, CallError> {
         let sample = sample.into();
-        let sampling_tools = !sample.tools.is_empty();
+        sample
+            .tools
+            .iter()
+            .try_for_each(check_tool)
+            .map_err(|problem| CallError::internal(format!("the question `{key}`: {problem}")))?;
+        let sampling_tools = sample.needs_tools();
         self.require(Capabilities { sampling: true, sampling_tools, ..Capabilities::default() })?;
         let revision = self.context.revision;
         let answer = self.asked.result(key, "sampling/createMessage", |out| sample.write(out, revision))?;

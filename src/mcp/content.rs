@@ -382,7 +382,7 @@ impl IntoToolResult for () {
 
 impl<T: schema::Object> IntoToolResult for Json<T> {
     fn output_schema() -> Option<String> {
-        Some(schema::schema_text::<T>())
+        Some(schema::output_text::<T>())
     }
 
     fn into_tool_result(self) -> std::result::Result<ToolResult, CallError> {

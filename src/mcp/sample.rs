@@ -152,6 +152,11 @@ impl Sample {
         self
     }
 
+    /// Whether it is for clients that know tools in sampling only.
+    pub(crate) fn needs_tools(&self) -> bool {
+        !self.tools.is_empty() || self.tool_choice.is_some()
+    }
+
     pub(crate) fn write(&self, out: &mut Vec<u8>, revision: Revision) {
         let mut params = Object::new(out);
         params.field("messages", |out| {

@@ -15,6 +15,7 @@ use crate::mcp::cache::CacheHint;
 use crate::mcp::check::{check_tool, check_uri, completion_problems};
 use crate::mcp::complete::{Completed, Completer, choices};
 use crate::mcp::registry::Items;
+use crate::mcp::types::ANY_OBJECT;
 use crate::mcp::uri::{UriTemplate, Vars};
 use crate::mcp::{
     Authorize, CacheScope, Call, CallError, Icon, Implementation, IntoPrompt, IntoResource, IntoToolResult,
@@ -62,7 +63,7 @@ macro_rules! any_json {
             const FIELDS: &'static [Field] = &[];
 
             fn schema() -> String {
-                r#"{"type":"object"}"#.to_owned()
+                ANY_OBJECT.to_owned()
             }
 
             fn read(arguments: Option<&RawValue>) -> Result<$type, String> {

@@ -186,6 +186,9 @@ pub struct Tool {
 
 common!(Tool);
 
+/// The schema of arguments that may be anything. Some model APIs refuse an object without `properties`.
+pub(crate) const ANY_OBJECT: &str = r#"{"type":"object","properties":{}}"#;
+
 const HINTS: [&str; 4] = ["readOnlyHint", "destructiveHint", "idempotentHint", "openWorldHint"];
 
 impl Tool {
@@ -279,7 +282,7 @@ impl Tool {
         let mut tool = Object::new(out);
         tool.str("name", &self.name);
         self.common.write(&mut tool);
-        tool.raw("inputSchema", self.input_schema.as_deref().unwrap_or(r#"{"type":"object"}"#));
+        tool.raw("inputSchema", self.input_schema.as_deref().unwrap_or(ANY_OBJECT));
         if let Some(schema) = &self.output_schema {
             tool.raw("outputSchema", schema);
         }

@@ -13,7 +13,8 @@
 /// } }
 /// ```
 /// Visibility, attributes and documentation stay on the struct and its fields. The rules in braces and the default
-/// are optional. A field is required unless it has a default or is an `Option`; `null` then counts as absent.
+/// are optional. A field is required unless it has a default or is an `Option`; `null` then counts as absent. The default
+/// `None` says what an `Option` is anyway, and the schema does not repeat it.
 /// A raw identifier loses its prefix: `r#type` is the member `type`. The default is any expression of the field's type
 /// (a `&str` for strings); it is not checked against the rules.
 ///

@@ -60,6 +60,7 @@ pub use conforms::conforms;
 pub use read::{Error, Place, Subject};
 pub use serde_json::value::RawValue;
 pub use shape::{Bound, Choice, Docs, Field, Kind, NoBound, Rules, Span};
+use write::Purpose;
 
 /// A type that has a JSON Schema, and that is read from and written to JSON.
 ///
@@ -164,8 +165,22 @@ pub trait Object: Schema {
 /// );
 /// ```
 pub fn schema_text<T: Schema>() -> String {
+    purpose_text::<T>(Purpose::Input)
+}
+
+/// The schema of a structured result: without `x-mcp-header`, which is about arguments.
+pub(crate) fn output_text<T: Schema>() -> String {
+    purpose_text::<T>(Purpose::Output)
+}
+
+/// The schema of a form: the root and its fields have only the members that forms may have.
+pub(crate) fn form_text<T: Schema>() -> String {
+    purpose_text::<T>(Purpose::Form)
+}
+
+fn purpose_text<T: Schema>(purpose: Purpose) -> String {
     let mut out = Vec::new();
-    write::kind_schema(&mut out, T::KIND);
+    write::kind_schema(&mut out, purpose, T::KIND);
     text(out)
 }
 

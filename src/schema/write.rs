@@ -4,6 +4,11 @@
 //! *Not in scope:* how single values are written (`types.rs`).
 //!
 //! Keywords come as `type`, `title`, `description`, what the kind adds, `default`, `x-mcp-header`.
+//!
+//! | keyword | input | output | form |
+//! |---|---|---|---|
+//! | `x-mcp-header`: the client repeats an argument in a header field | yes | – | – |
+//! | `additionalProperties` | yes | yes | –: clients refuse it |
 
 use super::shape::{Choice, Docs, Field, Kind, Rules};
 use super::{Schema, types::put};
@@ -43,17 +48,29 @@ pub fn write_choice(out: &mut Vec<u8>, value: &'static str) {
     put(out, value);
 }
 
-/// Writes the schema of a type that stands alone.
-pub(super) fn kind_schema(out: &mut Vec<u8>, kind: &Kind) {
-    schema(out, kind, &Rules::NONE, String::new(), None);
+/// What a schema describes. Each has a grammar of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// The arguments of a tool.
+    Input,
+    /// The structured result of a tool.
+    Output,
+    /// What a person fills in (MCP schema, `ElicitRequest`).
+    Form,
 }
 
-fn field_schema(out: &mut Vec<u8>, field: &Field) {
-    schema(out, field.kind, &field.rules, field.description().unwrap_or_default(), field.default);
+/// Writes the schema of a type that stands alone.
+pub(super) fn kind_schema(out: &mut Vec<u8>, purpose: Purpose, kind: &Kind) {
+    schema(out, purpose, kind, &Rules::NONE, String::new(), None);
+}
+
+fn field_schema(out: &mut Vec<u8>, purpose: Purpose, field: &Field) {
+    schema(out, purpose, field.kind, &field.rules, field.description().unwrap_or_default(), field.default);
 }
 
 fn schema(
     out: &mut Vec<u8>,
+    purpose: Purpose,
     kind: &Kind,
     rules: &Rules,
     description: String,
@@ -69,11 +86,18 @@ fn schema(
     if !description.is_empty() {
         put(json.key("description"), &description);
     }
-    keywords(&mut json, kind, rules);
+    keywords(&mut json, purpose, kind, rules);
     if let Some(write_default) = default {
-        write_default(json.key("default"));
+        let mut value = Vec::new();
+        write_default(&mut value);
+        // `None`, and a float that JSON cannot hold, are no value that the schema's type has.
+        if value != b"null" || matches!(kind, Kind::Any) {
+            json.key("default").extend_from_slice(&value);
+        }
     }
-    if let Some(header) = rules.header {
+    if let Some(header) = rules.header
+        && purpose == Purpose::Input
+    {
         put(json.key("x-mcp-header"), header);
     }
     json.end();
@@ -91,7 +115,7 @@ fn type_name(kind: &Kind) -> Option<&'static str> {
     }
 }
 
-fn keywords(json: &mut JsonObject<'_>, kind: &Kind, rules: &Rules) {
+fn keywords(json: &mut JsonObject<'_>, purpose: Purpose, kind: &Kind, rules: &Rules) {
     match kind {
         Kind::Any | Kind::Boolean => {}
         Kind::Integer { min, max } => integer_range(json, rules.range(*min, *max)),
@@ -114,25 +138,25 @@ fn keywords(json: &mut JsonObject<'_>, kind: &Kind, rules: &Rules) {
         Kind::Choice { choices, .. } if titled(choices) => titles(json.key("oneOf"), choices),
         Kind::Choice { choices, .. } => values(json.key("enum"), choices),
         Kind::List(item) => {
-            item_schema(json.key("items"), item, rules);
+            item_schema(json.key("items"), purpose, item, rules);
             if let Some(span) = rules.items {
                 limits(json, ["minItems", "maxItems"], span.min, span.max);
             }
         }
-        Kind::Object { fields, .. } => members(json, fields),
+        Kind::Object { fields, .. } => members(json, purpose, fields),
     }
 }
 
 /// The forms of a multiple choice are prescribed: without titles `type` and `enum`, with titles `anyOf` alone.
-fn item_schema(out: &mut Vec<u8>, item: &Kind, rules: &Rules) {
+fn item_schema(out: &mut Vec<u8>, purpose: Purpose, item: &Kind, rules: &Rules) {
     match item {
         Kind::Choice { choices, .. } if titled(choices) => {
             let mut json = JsonObject::new(out);
             titles(json.key("anyOf"), choices);
             json.end();
         }
-        Kind::Choice { .. } => kind_schema(out, item),
-        _ => schema(out, item, &rules.of_items(), joined(type_docs(item)), None),
+        Kind::Choice { .. } => kind_schema(out, purpose, item),
+        _ => schema(out, purpose, item, &rules.of_items(), joined(type_docs(item)), None),
     }
 }
 
@@ -155,11 +179,11 @@ fn limits(json: &mut JsonObject<'_>, [least, most]: [&str; 2], min: usize, max: 
     }
 }
 
-fn members(json: &mut JsonObject<'_>, fields: &[Field]) {
+fn members(json: &mut JsonObject<'_>, purpose: Purpose, fields: &[Field]) {
     // Forms must have `properties` and some model APIs refuse an object without it, so an empty one is written too.
     let mut properties = JsonObject::new(json.key("properties"));
     for field in fields {
-        field_schema(properties.key(field.name), field);
+        field_schema(properties.key(field.name), purpose, field);
     }
     properties.end();
     if fields.iter().any(Field::required) {
@@ -167,7 +191,9 @@ fn members(json: &mut JsonObject<'_>, fields: &[Field]) {
             put(out, field.name)
         });
     }
-    put(json.key("additionalProperties"), &false);
+    if purpose != Purpose::Form {
+        put(json.key("additionalProperties"), &false);
+    }
 }
 
 fn titled(choices: &[Choice]) -> bool {

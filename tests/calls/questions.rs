@@ -44,7 +44,7 @@ fn asking() -> Server {
     Server::new("asking", "1").tool("ask", "Ask", |(), call| ask_name(call))
 }
 
-const NAME_FORM: &str = r#"{"type":"object","properties":{"name":{"type":"string"}},"required":["name"],"additionalProperties":false}"#;
+const NAME_FORM: &str = r#"{"type":"object","properties":{"name":{"type":"string"}},"required":["name"]}"#;
 
 fn value(json: &str) -> serde_json::Value {
     serde_json::from_str(json).unwrap()
@@ -91,7 +91,7 @@ fn a_form_has_every_type_of_field_and_its_defaults() {
         "size":{{"type":"string","enum":["s","l"]}},
         "colour":{{"type":"string","oneOf":{titles},"default":"r"}},
         "extras":{{"type":"array","items":{{"anyOf":{titles}}},"maxItems":2,"default":[]}}
-        }},"required":["name","size"],"additionalProperties":false}}"#
+        }},"required":["name","size"]}}"#
     );
     assert_eq!(question["params"]["requestedSchema"], value(&form));
     let content = r#"{"name":"Ada","mail":"a@b.c","count":9,"weight":1.5,"gift":true,"size":"l","colour":"b","extras":["b","r"]}"#;
@@ -105,7 +105,12 @@ fn a_form_has_every_type_of_field_and_its_defaults() {
     assert_eq!(text(&reply), "Ada None 2 None false true true 0");
 }
 
-schema! { struct Paint { colour: Colour = Colour::Red, size: Option<Size> } }
+schema! { struct Paint {
+    colour: Colour { header "Colour" } = Colour::Red,
+    size: Option<Size>,
+    gift: bool = false,
+    count: i64 = 2,
+} }
 
 #[test]
 fn a_client_of_2025_06_18_gets_forms_in_its_own_words() {
@@ -122,8 +127,9 @@ fn a_client_of_2025_06_18_gets_forms_in_its_own_words() {
     let client = Client::new(&mut world, "2025-06-18", r#"{"elicitation":{}}"#);
     let question = client.ask(&mut world, &call(1, "paint", "{}"));
     let form = r#"{"type":"object","properties":{
-        "colour":{"type":"string","enum":["r","b"],"enumNames":["Bright red","Deep blue"],"default":"r"},
-        "size":{"type":"string","enum":["s","l"]}},"additionalProperties":false}"#;
+        "colour":{"type":"string","enum":["r","b"],"enumNames":["Bright red","Deep blue"]},
+        "size":{"type":"string","enum":["s","l"]},
+        "gift":{"type":"boolean","default":false},"count":{"type":"integer"}}}"#;
     assert_eq!(question["params"], json!({ "message": "How?", "requestedSchema": value(form) }));
     let reply = one(client.answer(&mut world, &question, r#"{"action":"accept","content":{"colour":"b"}}"#));
     assert_eq!(text(&reply), "true");
@@ -141,8 +147,9 @@ fn a_form_of_ones_own_is_sent_as_it_is_and_its_content_is_given_as_it_came() {
                 other => format!("{other:?}"),
             })
         })
-        .tool("broken", "Ask", |(), call| -> mcp_rill::Result<_> {
-            call.elicit_raw("broken", "Well?", "{\"type\":")?;
+        .tool("open", "Ask", |(), call| -> mcp_rill::Result<_> {
+            let open = r#"{"type":"object","properties":{},"additionalProperties":false}"#;
+            call.elicit_raw("open", "Well?", open)?;
             Ok("never")
         });
     let mut world = World::new(server);
@@ -154,8 +161,10 @@ fn a_form_of_ones_own_is_sent_as_it_is_and_its_content_is_given_as_it_came() {
     assert_eq!(text(&reply), r#"{"z":1.50,"a":"x"}"#);
     let question = client.ask(&mut world, &call(2, "raw", "{}"));
     assert_eq!(text(&one(client.answer(&mut world, &question, r#"{"action":"accept"}"#))), "{}");
-    let reply = client.ask(&mut world, &call(3, "broken", "{}"));
-    assert!(error_text(&reply).contains("`broken` is not JSON"), "{reply}");
+    let reply = client.ask(&mut world, &call(3, "open", "{}"));
+    let message = "Internal error: the form of `open` has `additionalProperties`; a form may only have `$schema`, `type`, \
+                   `properties`, `required`";
+    assert_eq!(reply["error"], json!({ "code": -32603, "message": message }));
 }
 
 #[test]

@@ -26,6 +26,10 @@ fn server() -> Server {
             let Sampled { model, stop_reason, content, .. } = call.sample("s", sample)?;
             Ok(format!("{model} {stop_reason:?} {content}"))
         })
+        .tool("choice", "Ask", |(), call| -> mcp_rill::Result<_> {
+            let sample = Sample::new(9).user("Hi").tool_choice(ToolChoice::None);
+            Ok(call.sample("choice", sample)?.text())
+        })
         .tool("tools", "Ask", |(), call| -> mcp_rill::Result<_> {
             let clock = Tool::new("clock", "The time").input_schema("{\n\"type\":\"object\"}");
             let ask = Sample::new(9).user("Time?").tool(clock).tool_choice(ToolChoice::Required);
@@ -112,8 +116,24 @@ fn the_model_may_use_tools_and_gets_their_results() {
 fn tools_need_a_client_that_lets_its_model_use_them() {
     let mut world = World::new(server());
     let client = Client::new(&mut world, "2025-11-25", r#"{"sampling":{}}"#);
-    let reply = client.ask(&mut world, &call(1, "tools", "{}"));
-    assert!(error_text(&reply).contains("sampling.tools"), "{reply}");
+    for tool in ["tools", "choice"] {
+        let reply = client.ask(&mut world, &call(1, tool, "{}"));
+        assert!(error_text(&reply).contains("sampling.tools"), "{reply}");
+    }
+}
+
+#[test]
+fn a_tool_that_clients_would_refuse_is_an_error_that_names_it() {
+    let server = Server::new("s", "1").tool("ask", "Ask", |(), call| -> mcp_rill::Result<_> {
+        let list = Tool::new("list", "List").input_schema(r#"{"type":"array"}"#);
+        Ok(call.sample("why", Sample::new(9).user("Why?").tool(list))?.text())
+    });
+    let mut world = World::new(server);
+    let client = Client::new(&mut world, "2025-11-25", ALL);
+    let error = &client.ask(&mut world, &call(1, "ask", "{}"))["error"];
+    assert_eq!(error["code"], -32603);
+    let message = error["message"].as_str().unwrap();
+    assert!(message.contains("the question `why`: tool `list`: its input schema"), "{message}");
 }
 
 #[test]
