@@ -36,13 +36,15 @@ macro_rules! limits {
             /// (`500ms`, `10s`, `30min`, `1h`).
             ///
             /// # Errors
-            /// An unknown name or a value that is not of the limit's kind gives a sentence that names both.
+            /// A sentence that names the limit and the value, if the name is unknown (the nearest one is proposed) or the
+            /// value is not of the limit's kind, such as a size for a count.
             ///
             /// ```
             /// let mut limits = mcp_rill::Limits::DEFAULT;
             /// limits.set("body_bytes_max", "64KiB").unwrap();
             /// assert_eq!(limits.body_bytes_max, 65536);
             /// assert!(limits.set("idle_timeout", "fast").unwrap_err().contains("10s"));
+            /// assert_eq!(limits.set("sesions_max", "4").unwrap_err(), "unknown limit `sesions_max`; did you mean `sessions_max`?");
             /// ```
             pub fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
                 match name {
@@ -50,7 +52,7 @@ macro_rules! limits {
                         self.$name = Unit::read(name, value)?;
                         Ok(())
                     } )+
-                    _ => Err(format!("unknown limit `{name}`; the limits are: {}", Self::NAMES.join(", "))),
+                    _ => Err(format!("unknown limit `{name}`; did you mean `{}`?", nearest(name, Self::NAMES))),
                 }
             }
 
@@ -64,6 +66,20 @@ macro_rules! limits {
             pub fn get(&self, name: &str) -> Option<String> {
                 match name {
                     $( stringify!($name) => Some(self.$name.show(name)), )+
+                    _ => None,
+                }
+            }
+
+            /// The documentation of one limit as Markdown, for help texts: what it bounds, what the peer sees when it is
+            /// hit, what it costs. `None` for an unknown name.
+            ///
+            /// ```
+            /// let text = mcp_rill::Limits::describe("batch_max").unwrap();
+            /// assert!(text.starts_with("Messages of one batch"));
+            /// ```
+            pub fn describe(name: &str) -> Option<&'static str> {
+                match name {
+                    $( stringify!($name) => Some(concat!($($doc,)+).trim_ascii_start()), )+
                     _ => None,
                 }
             }
@@ -276,6 +292,8 @@ impl Limits {
             ("target_bytes_max", self.target_bytes_max, "one path", 1),
             ("headers_max", self.headers_max, "one field, Host", 1),
             ("body_bytes_max", self.body_bytes_max, "one byte", 1),
+            ("calls_max", self.calls_max, "one call", 1),
+            ("workers", self.workers, "one thread for blocking tools", 1),
             ("json_depth_max", self.json_depth_max, "an envelope with params and _meta", 4),
             ("json_values_max", self.json_values_max, "the least `initialize`", 10),
             ("message_bytes_max", self.message_bytes_max, "an error message", 1024),
@@ -306,6 +324,28 @@ impl Limits {
     }
 }
 
+/// The name with the fewest edits from `wanted` to it.
+fn nearest<'a>(wanted: &str, names: &[&'a str]) -> &'a str {
+    names.iter().copied().min_by_key(|name| edits(wanted, name)).unwrap_or_default()
+}
+
+/// How many bytes have to be inserted, removed or replaced to make `from` into `to` (Levenshtein).
+fn edits(from: &str, to: &str) -> usize {
+    let mut row: Vec<usize> = (0..=to.len()).collect();
+    // A word that is longer than any name is no misspelling of one.
+    for (at, byte) in from.bytes().take(64).enumerate() {
+        let (mut left, mut diagonal) = (0, 0);
+        for (above, other) in row.iter_mut().zip(std::iter::once(None).chain(to.bytes().map(Some))) {
+            let cost = match other {
+                None => at + 1,
+                Some(other) => (diagonal + usize::from(byte != other)).min(left + 1).min(*above + 1),
+            };
+            (diagonal, left) = (std::mem::replace(above, cost), cost);
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}
+
 fn at_least(name: &str, value: usize, floor_name: &str, floor: usize) -> Result<(), String> {
     match value >= floor {
         true => Ok(()),
@@ -316,9 +356,9 @@ fn at_least(name: &str, value: usize, floor_name: &str, floor: usize) -> Result<
 /// How a limit's type is read from and shown as text.
 trait Unit: Sized {
     /// What may follow a number, and what the number is multiplied by.
-    const UNITS: &'static [(&'static str, u64)];
+    fn units(name: &str) -> &'static [(&'static str, u64)];
     /// What a text must be, with examples.
-    const FORM: &'static str;
+    fn form(name: &str) -> &'static str;
 
     fn of(count: u64) -> Option<Self>;
     fn show(&self, name: &str) -> String;
@@ -326,39 +366,58 @@ trait Unit: Sized {
     fn read(name: &str, value: &str) -> Result<Self, String> {
         let end = value.find(|c: char| !c.is_ascii_digit()).unwrap_or(value.len());
         let (digits, unit) = value.split_at(end);
-        let known = Self::UNITS.iter().find(|(known, _)| *known == unit);
+        let known = Self::units(name).iter().find(|(known, _)| *known == unit);
         let Some((_, scale)) = known.filter(|_| !digits.is_empty()) else {
-            return Err(format!("limit {name}: `{value}` is not {}", Self::FORM));
+            return Err(format!("limit {name}: `{value}` is not {}", Self::form(name)));
         };
         let count = digits.parse::<u64>().ok().and_then(|count| count.checked_mul(*scale));
         count.and_then(Self::of).ok_or_else(|| format!("limit {name}: `{value}` is too large"))
     }
 }
 
+/// True if the limit of this name counts bytes; any other number counts things.
+fn is_size(name: &str) -> bool {
+    name.contains("bytes") || name.ends_with("_rate_min")
+}
+
 impl Unit for usize {
-    const UNITS: &'static [(&'static str, u64)] =
-        &[("", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
-    const FORM: &'static str = "a number; write it like 4096, 64KiB or 4MiB";
+    fn units(name: &str) -> &'static [(&'static str, u64)] {
+        match is_size(name) {
+            true => &[("", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)],
+            false => &[("", 1)],
+        }
+    }
+
+    fn form(name: &str) -> &'static str {
+        match is_size(name) {
+            true => "a size in bytes; write it like 4096, 64KiB or 4MiB",
+            false => "a count; write a whole number without a unit, like 64",
+        }
+    }
 
     fn of(count: u64) -> Option<usize> {
         usize::try_from(count).ok()
     }
 
     fn show(&self, name: &str) -> String {
-        const UNITS: [(usize, &str); 3] = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
-        let units: &[(usize, &str)] =
-            if name.contains("bytes") || name.ends_with("_rate_min") { &UNITS } else { &[] };
-        match units.iter().find(|(scale, _)| *self >= *scale && self.is_multiple_of(*scale)) {
-            Some((scale, unit)) => format!("{}{unit}", self / scale),
+        let units = <usize as Unit>::units(name).iter().rev();
+        let fitting = |scale: usize| scale > 1 && *self >= scale && self.is_multiple_of(scale);
+        let unit = units.filter_map(|(unit, scale)| Some((unit, usize::of(*scale)?)));
+        match unit.into_iter().find(|(_, scale)| fitting(*scale)) {
+            Some((unit, scale)) => format!("{}{unit}", self / scale),
             None => self.to_string(),
         }
     }
 }
 
 impl Unit for Duration {
-    const UNITS: &'static [(&'static str, u64)] =
-        &[("ms", 1), ("s", 1000), ("min", 60_000), ("h", 3_600_000)];
-    const FORM: &'static str = "a time; write it like 500ms, 10s, 30min or 1h";
+    fn units(_: &str) -> &'static [(&'static str, u64)] {
+        &[("ms", 1), ("s", 1000), ("min", 60_000), ("h", 3_600_000)]
+    }
+
+    fn form(_: &str) -> &'static str {
+        "a time; write it like 500ms, 10s, 30min or 1h"
+    }
 
     fn of(count: u64) -> Option<Duration> {
         Some(Duration::from_millis(count))
@@ -399,10 +458,25 @@ mod tests {
     #[test]
     fn a_bad_name_or_value_is_named() {
         let mut limits = Limits::DEFAULT;
-        assert!(limits.set("sesions_max", "1").unwrap_err().contains("sessions_max"));
-        for bad in ["", "x", "-1", "1KB", "1.5MiB", " 1", "99999999999999999999KB"] {
+        for (wrong, right) in [
+            ("sesions_max", "sessions_max"),
+            ("session_max", "sessions_max"),
+            ("body_byte_max", "body_bytes_max"),
+            ("worker", "workers"),
+            ("keepalive", "keep_alive"),
+            ("Sessions-Max", "sessions_max"),
+        ] {
+            let error = limits.set(wrong, "1").unwrap_err();
+            assert_eq!(error, format!("unknown limit `{wrong}`; did you mean `{right}`?"));
+        }
+        assert!(limits.set("", "1").is_err() && limits.set(&"x".repeat(100_000), "1").is_err());
+        for bad in ["", "x", "-1", "4KiB", "1KB", "1.5", " 1", "99999999999999999999KiB"] {
             let error = limits.set("sessions_max", bad).unwrap_err();
-            assert!(error.contains(&format!("`{bad}` is not a number")), "{error}");
+            assert!(error.contains(&format!("sessions_max: `{bad}` is not a count")), "{error}");
+        }
+        for bad in ["", "x", "-1", "1KB", "1.5MiB", " 1", "99999999999999999999KB"] {
+            let error = limits.set("body_bytes_max", bad).unwrap_err();
+            assert!(error.contains(&format!("body_bytes_max: `{bad}` is not a size")), "{error}");
         }
         for bad in ["1", "1m", "s", "1 s"] {
             let error = limits.set("keep_alive", bad).unwrap_err();
@@ -410,7 +484,7 @@ mod tests {
         }
         for (name, large) in [
             ("sessions_max", "99999999999999999999"),
-            ("sessions_max", "18446744073709551615GiB"),
+            ("body_bytes_max", "18446744073709551615GiB"),
             ("keep_alive", "99999999999999999999ms"),
             ("keep_alive", "18446744073709551615h"),
         ] {
@@ -447,6 +521,8 @@ mod tests {
             ("body_bytes_max", "0", "1", "one byte"),
             ("json_depth_max", "3", "4", "an envelope with params and _meta"),
             ("json_values_max", "9", "10", "the least `initialize`"),
+            ("calls_max", "0", "1", "one call"),
+            ("workers", "0", "1", "one thread for blocking tools"),
             ("page_items_max", "0", "1", "one item"),
             ("turn_bytes_max", "1023", "1024", "one packet"),
             ("tool_timeout", "0s", "1ms", "less is over at once"),

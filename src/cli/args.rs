@@ -14,6 +14,7 @@ use super::peers::Admission;
 #[derive(Debug)]
 pub(super) enum Command {
     Help,
+    HelpLimits,
     Version,
     Serve(Box<Serve>),
 }
@@ -51,8 +52,7 @@ Options:
   --allow-host NAME     Allow requests to this host name; may be given several times
   --allow-origin ORIGIN Allow web pages of this origin (https://app.example); may be given several times
   --cors                Let web pages of allowed origins read answers
-  --token-file FILE     Let in only who sends a bearer token of this file, one name:token a line; SIGHUP
-                        reads it again
+  --token-file FILE     Serve only requests with a bearer token of this file, one name:token a line
   --insecure-public     Listen on addresses that others can reach, without authentication
   --resource URL        Tell clients that tokens are made for this URL (RFC 9728), and with the next two
   --authorization-server URL   where to get one; may be given several times
@@ -61,9 +61,13 @@ Options:
   --state-key-file FILE Seal what clients of 2026-07-28 keep for the server with the key in this file, 32
                         hexadecimal digits; the same on every node. A second line: the key before it
   --log                 Write a line to standard error for each session, refused request and slow reader
-  --limit NAME=VALUE    Change a limit (see below); may be given several times
-  -h, --help            Show this
+  --limit NAME=VALUE    Change a limit (see below); once for each limit
+  -h, --help [limits]   Show this, or what each limit means and what a client sees when it is reached
   -V, --version         Show the version
+
+An option may be given once, except where it says several times. SIGHUP reads the files of tokens and keys
+again; SIGINT and SIGTERM end the server when open calls are answered, and a second one at once. The exit
+code is 2 for a mistake on the command line and 1 for any other failure.
 
 Limits and their defaults:
 ";
@@ -78,6 +82,58 @@ pub(super) fn help() -> String {
     text
 }
 
+/// What each limit means, with its default.
+pub(super) fn help_limits() -> String {
+    let mut text = String::from(
+        "Limits of mcp-rill, set with --limit NAME=VALUE. A size is written like 4096, 64KiB or 4MiB, a time like\n\
+         500ms, 10s, 30min or 1h, a count as a whole number.\n",
+    );
+    for name in Limits::NAMES {
+        let value = Limits::DEFAULT.get(name).unwrap_or_default();
+        text.push_str(&format!("\n{name} [{value}]\n"));
+        // The documentation's links are of no use here.
+        let about = Limits::describe(name).unwrap_or_default().replace("[`", "").replace("`]", "");
+        text.push_str(&wrapped(&about.replace('`', ""), 104));
+    }
+    text
+}
+
+/// The text in lines of at most this many characters, each indented.
+fn wrapped(text: &str, width: usize) -> String {
+    let (mut out, mut column) = (String::new(), 0);
+    for word in text.split_whitespace() {
+        let length = word.chars().count();
+        if column > 0 && column + 1 + length <= width {
+            out.push(' ');
+            column += 1 + length;
+        } else {
+            out.push_str(if column > 0 { "\n    " } else { "    " });
+            column = 4 + length;
+        }
+        out.push_str(word);
+    }
+    out + "\n"
+}
+
+/// Options that may be given more than once; `--limit` once for each limit.
+const REPEATED: &[&str] =
+    &["listen", "allow-uid", "allow-host", "allow-origin", "authorization-server", "scope", "limit"];
+
+/// The options that were given so far.
+#[derive(Default)]
+struct Given(Vec<String>);
+
+impl Given {
+    /// An option that is given twice contradicts itself: a script would not see which one counts.
+    fn once(&mut self, what: String) -> Result<(), Failure> {
+        if self.0.contains(&what) {
+            return Err(Failure::usage(format!("{what} is given twice; give it once")));
+        }
+        self.0.push(what);
+        Ok(())
+    }
+}
+
 /// Reads the arguments after the program's name.
 pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, Failure> {
     let mut parser = lexopt::Parser::from_args(arguments);
@@ -85,10 +141,16 @@ pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Com
     let mut socket_mode = None;
     let mut resource =
         ProtectedResource { resource: String::new(), authorization_servers: Vec::new(), scopes: Vec::new() };
+    let mut given = Given::default();
     let mut first = true;
     while let Some(argument) = parser.next()? {
+        if let Arg::Long(name) = argument
+            && !REPEATED.contains(&name)
+        {
+            given.once(format!("--{name}"))?;
+        }
         match argument {
-            Arg::Short('h') | Arg::Long("help") => return Ok(Command::Help),
+            Arg::Short('h') | Arg::Long("help") => return help_topic(&mut parser),
             Arg::Short('V') | Arg::Long("version") => return Ok(Command::Version),
             Arg::Value(command) if first && command == "serve" => {}
             Arg::Long("listen") => serve.listen.push(text(&mut parser)?.into()),
@@ -110,8 +172,12 @@ pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Com
             Arg::Long("scope") => resource.scopes.push(text(&mut parser)?),
             Arg::Long("node-id") => serve.settings.node_id = node_id(text(&mut parser)?)?,
             Arg::Long("insecure-public") => serve.settings.insecure_public = true,
-            Arg::Long("limit") => set_limit(&mut serve.limits, &text(&mut parser)?)?,
-            other => return Err(Failure(format!("{}; see `mcp-rill --help`", other.unexpected()))),
+            Arg::Long("limit") => {
+                let assignment = text(&mut parser)?;
+                let name = set_limit(&mut serve.limits, &assignment)?;
+                given.once(format!("--limit {name}"))?;
+            }
+            other => return Err(Failure::usage(format!("{}; see `mcp-rill --help`", other.unexpected()))),
         }
         first = false;
     }
@@ -122,33 +188,51 @@ pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Com
     if resource.resource.is_empty()
         && !(resource.authorization_servers.is_empty() && resource.scopes.is_empty())
     {
-        return Err(Failure("--authorization-server and --scope need --resource URL".to_owned()));
+        return Err(Failure::usage("--authorization-server and --scope need --resource URL"));
     }
     serve.settings.resource = Some(resource).filter(|resource| !resource.resource.is_empty());
     Ok(Command::Serve(Box::new(serve)))
 }
 
+fn help_topic(parser: &mut lexopt::Parser) -> Result<Command, Failure> {
+    let topic = match parser.optional_value() {
+        Some(topic) => Some(topic),
+        None => match parser.next()? {
+            Some(Arg::Value(topic)) => Some(topic),
+            _ => None,
+        },
+    };
+    match topic {
+        None => Ok(Command::Help),
+        Some(topic) if topic == "limits" => Ok(Command::HelpLimits),
+        Some(topic) => Err(Failure::usage(format!(
+            "there is no help on `{}`; write --help, or --help limits",
+            topic.to_string_lossy()
+        ))),
+    }
+}
+
 fn text(parser: &mut lexopt::Parser) -> Result<String, Failure> {
     let value = parser.value()?;
-    value.into_string().map_err(|value| Failure(format!("`{}` is not UTF-8", value.to_string_lossy())))
+    value.into_string().map_err(|value| Failure::usage(format!("`{}` is not UTF-8", value.to_string_lossy())))
 }
 
 fn mode(digits: &str) -> Result<u32, Failure> {
     let octal = !digits.is_empty() && digits.bytes().all(|byte| (b'0'..b'8').contains(&byte));
     let mode = u32::from_str_radix(digits, 8).ok().filter(|mode| octal && *mode <= 0o777);
     mode.ok_or_else(|| {
-        Failure(format!("--socket-mode {digits}: write octal digits up to 0777, such as 0660"))
+        Failure::usage(format!("--socket-mode {digits}: write octal digits up to 0777, such as 0660"))
     })
 }
 
 fn uid(digits: &str) -> Result<u32, Failure> {
-    digits.parse().map_err(|_| Failure(format!("--allow-uid {digits}: write a number, such as 1000")))
+    digits.parse().map_err(|_| Failure::usage(format!("--allow-uid {digits}: write a number, such as 1000")))
 }
 
 /// An empty one would be none, and is what a script makes of a variable that is not set.
 fn node_id(name: String) -> Result<String, Failure> {
     match name.is_empty() {
-        true => Err(Failure("--node-id is empty: name this process, or leave the option out".to_owned())),
+        true => Err(Failure::usage("--node-id is empty: name this process, or leave the option out")),
         false => Ok(name),
     }
 }
@@ -171,15 +255,19 @@ fn apply_to_sockets(serve: &mut Serve, socket_mode: Option<u32>) -> Result<(), F
     ];
     match options.iter().find(|(_, given)| *given && count == 0) {
         Some((option, _)) => {
-            Err(Failure(format!("{option} is about Unix sockets, and there is no --listen unix:PATH")))
+            Err(Failure::usage(format!("{option} is about Unix sockets, and there is no --listen unix:PATH")))
         }
         None => Ok(()),
     }
 }
 
-fn set_limit(limits: &mut Limits, assignment: &str) -> Result<(), Failure> {
+/// Returns the name of the limit that was set.
+fn set_limit<'a>(limits: &mut Limits, assignment: &'a str) -> Result<&'a str, Failure> {
     let Some((name, value)) = assignment.split_once('=') else {
-        return Err(Failure(format!("--limit {assignment}: write NAME=VALUE, such as sessions_max=64")));
+        return Err(Failure::usage(format!(
+            "--limit {assignment}: write NAME=VALUE, such as sessions_max=64; see `mcp-rill --help limits`"
+        )));
     };
-    limits.set(name, value).map_err(Failure)
+    limits.set(name, value).map_err(|problem| Failure::usage(format!("--limit: {problem}")))?;
+    Ok(name)
 }

@@ -86,6 +86,9 @@ fn line(event: &Event<'_>) -> Option<String> {
         Event::LargeMessage { bytes } => {
             format!("a message of {bytes} bytes was sent; from 1 MiB on some clients drop it")
         }
+        Event::OutOfDescriptors => {
+            "no descriptor is left for new connections, so clients wait (ulimit -n)".to_owned()
+        }
         _ => return None,
     })
 }
@@ -132,6 +135,7 @@ mod tests {
         observe(&Event::Refused { peer: &unix, status: 403, reason: "no\nfurther" });
         observe(&Event::SlowReader { peer: &unix, backlog_bytes: 7 });
         observe(&Event::LargeMessage { bytes: 2_000_000 });
+        observe(&Event::OutOfDescriptors);
         observe(&Event::SessionClosed { peer: &ada });
         drop(observe);
         log.end();
@@ -140,6 +144,7 @@ mod tests {
             "mcp-rill: a Unix socket was refused with 403: no",
             "mcp-rill: a Unix socket does not read and was cut off; 7 bytes are lost",
             "mcp-rill: a message of 2000000 bytes was sent; from 1 MiB on some clients drop it",
+            "mcp-rill: no descriptor is left for new connections, so clients wait (ulimit -n)",
             "mcp-rill: the session of ada (127.0.0.1:4000) ended",
         ];
         assert_eq!(page.0.lock().unwrap().lines().collect::<Vec<_>>(), expected);

@@ -4,6 +4,7 @@
 
 mod args;
 mod demo;
+mod descriptors;
 mod log;
 mod peers;
 mod secrets;
@@ -15,13 +16,35 @@ use std::process::ExitCode;
 
 use args::Command;
 
-/// What the command line, the system or the configuration had against it; the exit code is 2.
+/// Why the program ends without having done what it was asked to.
 #[derive(Debug)]
-struct Failure(String);
+struct Failure {
+    text: String,
+    /// The exit code: 2 for a mistake on the command line, 1 for anything else.
+    code: u8,
+}
 
-impl<T: std::fmt::Display> From<T> for Failure {
-    fn from(problem: T) -> Failure {
-        Failure(problem.to_string())
+impl Failure {
+    /// A mistake on the command line: with the same arguments it fails anywhere.
+    fn usage(text: impl Into<String>) -> Failure {
+        Failure { text: text.into(), code: 2 }
+    }
+
+    /// A port in use, a file that cannot be read: the same arguments may do another time.
+    fn system(text: impl Into<String>) -> Failure {
+        Failure { text: text.into(), code: 1 }
+    }
+}
+
+impl From<lexopt::Error> for Failure {
+    fn from(problem: lexopt::Error) -> Failure {
+        Failure::usage(format!("{problem}; see `mcp-rill --help`"))
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(problem: std::io::Error) -> Failure {
+        Failure::system(problem.to_string())
     }
 }
 
@@ -29,15 +52,15 @@ impl<T: std::fmt::Display> From<T> for Failure {
 pub(crate) fn main() -> ExitCode {
     let done = args::parse(std::env::args_os().skip(1)).and_then(|command| match command {
         Command::Help => print(&args::help()),
+        Command::HelpLimits => print(&args::help_limits()),
         Command::Version => print(concat!("mcp-rill ", env!("CARGO_PKG_VERSION"), "\n")),
         Command::Serve(options) => serve::serve(*options),
     });
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(Failure(problem)) => {
-            // Nobody is left to tell if standard error is closed.
-            let _ = writeln!(std::io::stderr(), "mcp-rill: {problem}");
-            ExitCode::from(2)
+        Err(Failure { text, code }) => {
+            say(&text);
+            ExitCode::from(code)
         }
     }
 }
@@ -47,8 +70,14 @@ fn print(text: &str) -> Result<(), Failure> {
     let mut out = std::io::stdout();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            Err(Failure(format!("standard output: {error}")))
+            Err(Failure::system(format!("standard output: {error}")))
         }
         _ => Ok(()),
     }
+}
+
+/// Writes a line to standard error.
+fn say(text: &str) {
+    // If standard error is closed there is nobody left to tell.
+    let _ = writeln!(std::io::stderr(), "mcp-rill: {text}");
 }

@@ -45,9 +45,7 @@ impl Admission {
     #[cfg(not(target_os = "linux"))]
     pub(super) fn check(&self) -> Result<(), Failure> {
         match self.by_uid || !self.uids.is_empty() {
-            true => {
-                Err(Failure("only Linux tells the uid of a peer, for --peer-uid and --allow-uid".to_owned()))
-            }
+            true => Err(Failure::usage("only Linux tells the uid of a peer, for --peer-uid and --allow-uid")),
             false => Ok(()),
         }
     }

@@ -1,46 +1,115 @@
 //! Files that hold secrets: tokens, and the keys that seal what clients keep for the server.
 //!
-//! *Scope:* opening one, its kind, owner and mode, the keys. *Not in scope:* tokens ([`tokens`](super::tokens)).
+//! *Scope:* opening one, its kind, owner and mode, reading it again, the keys. *Not in scope:* tokens
+//! ([`tokens`](super::tokens)).
 
 use std::fs::{self, File, Metadata};
 use std::io::Read;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::Path;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
 
-use mcp_rill::{Server, StateKey};
+use mcp_rill::{Handle, Server, StateKey};
 
 use super::Failure;
 
-/// The text of the file that `option` names and that nobody else can get at.
-pub(super) fn read(path: &Path, option: &str, what: &str) -> Result<String, Failure> {
-    let shown = path.display();
-    let named =
-        |error: std::io::Error| Failure(format!("{option} {shown}: {error}; name a file that can be read"));
-    // Before it is opened as well: to open a FIFO is to wait for somebody at its other end.
-    check(path, &fs::metadata(path).map_err(named)?, option, what)?;
-    let mut file = File::open(path).map_err(named)?;
-    check(path, &file.metadata().map_err(named)?, option, what)?;
-    let mut text = String::new();
-    file.read_to_string(&mut text).map_err(named)?;
-    Ok(text)
+/// A file of secrets is not longer than this: 10,000 tokens fit. It bounds what a pipe may send.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// A file that an option names.
+#[derive(Clone, Debug)]
+pub(super) struct SecretFile {
+    path: PathBuf,
+    option: &'static str,
+    /// What is in it, for messages.
+    what: &'static str,
+    /// A pipe was read when the program started, and has nothing more to say.
+    is_pipe: bool,
 }
 
-/// Whoever can read the secrets can use them, and whoever can write can let himself in.
-fn check(path: &Path, found: &Metadata, option: &str, what: &str) -> Result<(), Failure> {
-    let (path, mode) = (path.display(), found.permissions().mode() & 0o777);
-    let problem = if !found.is_file() {
-        "it is not a regular file; name one".to_owned()
-    } else if !is_trusted(found.uid()) {
-        format!("it belongs to another user (uid {}); it has to be yours or root's", found.uid())
-    } else if mode & 0o077 != 0 {
-        format!("others can get at the {what} (mode {mode:04o}); run: chmod 600 {path}")
-    } else {
-        return Ok(());
+impl SecretFile {
+    /// Opens and reads the file for the first time. It may be a pipe, such as the shell's `<(…)` makes.
+    pub(super) fn open(
+        path: PathBuf,
+        option: &'static str,
+        what: &'static str,
+    ) -> Result<(SecretFile, String), Failure> {
+        let mut file = SecretFile { path, option, what, is_pipe: false };
+        let found = fs::metadata(&file.path).map_err(|error| file.unreadable(&error))?;
+        file.is_pipe = found.file_type().is_fifo();
+        let text = file.read_text()?;
+        Ok((file, text))
+    }
+
+    /// Reads the file once more; `None` if it is a pipe.
+    pub(super) fn read_again(&self) -> Result<Option<String>, Failure> {
+        match self.is_pipe {
+            true => Ok(None),
+            false => self.read_text().map(Some),
+        }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A failure about the file, which is named.
+    pub(super) fn failure(&self, problem: impl std::fmt::Display) -> Failure {
+        Failure::system(format!("{} {}: {problem}", self.option, self.path.display()))
+    }
+
+    fn unreadable(&self, error: &std::io::Error) -> Failure {
+        self.failure(format!("{error}; name a file that can be read"))
+    }
+
+    fn read_text(&self) -> Result<String, Failure> {
+        // Before it is opened as well: opening a pipe waits for its other end, and so would the thread that hears signals.
+        self.check(&fs::metadata(&self.path).map_err(|error| self.unreadable(&error))?)?;
+        let file = File::open(&self.path).map_err(|error| self.unreadable(&error))?;
+        self.check(&file.metadata().map_err(|error| self.unreadable(&error))?)?;
+        let mut text = String::new();
+        file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text).map_err(|error| self.unreadable(&error))?;
+        match text.len() as u64 > FILE_BYTES_MAX {
+            true => Err(self.failure(format!("it is longer than {FILE_BYTES_MAX} bytes"))),
+            false => Ok(text),
+        }
+    }
+
+    /// Anybody who can read the secrets can use them, and anybody who can write them can add his own.
+    fn check(&self, found: &Metadata) -> Result<(), Failure> {
+        let mode = found.permissions().mode() & 0o777;
+        // systemd hands over credentials with mode 0440, in a folder that only the service can enter.
+        let group = if is_credential(&self.path) { 0o040 } else { 0 };
+        let kind = found.file_type();
+        if !(kind.is_file() || kind.is_fifo() && self.is_pipe) {
+            Err(self.failure("it is not a regular file; name one"))
+        } else if !is_trusted(found.uid()) {
+            Err(self.failure(format!(
+                "it belongs to another user (uid {}); it has to be yours or root's",
+                found.uid()
+            )))
+        } else if mode & 0o077 & !group != 0 {
+            let (what, shown) = (self.what, self.path.display());
+            Err(self.failure(format!(
+                "the {what} are readable by others, or others can change them (mode {mode:04o}); run: chmod 600 {shown}"
+            )))
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// True if the file lies in the folder of the service's credentials (systemd, `LoadCredential=`).
+fn is_credential(path: &Path) -> bool {
+    let Some(folder) = std::env::var_os("CREDENTIALS_DIRECTORY").filter(|folder| !folder.is_empty()) else {
+        return false;
     };
-    Err(Failure(format!("{option} {path}: {problem}")))
+    match (fs::canonicalize(folder), fs::canonicalize(path)) {
+        (Ok(folder), Ok(path)) => path.parent() == Some(&folder),
+        _ => false,
+    }
 }
 
-/// Whether the file's owner may know the secrets.
+/// True if the file's owner may know the secrets.
 #[cfg(target_os = "linux")]
 fn is_trusted(owner: u32) -> bool {
     owner == 0 || owner == rustix::process::geteuid().as_raw()
@@ -52,19 +121,52 @@ fn is_trusted(_: u32) -> bool {
     true
 }
 
-/// Gives the server the key on the first line of the file, and the one before it on the second, if there is one.
-pub(super) fn with_state_keys(server: Server, path: &Path) -> Result<Server, Failure> {
-    const OPTION: &str = "--state-key-file";
-    let text = read(path, OPTION, "keys")?;
-    let named = |problem: String| Failure(format!("{OPTION} {}: {problem}", path.display()));
+/// The file of `--state-key-file`.
+#[derive(Clone, Debug)]
+pub(super) struct StateKeyFile {
+    file: SecretFile,
+    current: StateKey,
+    previous: Option<StateKey>,
+}
+
+impl StateKeyFile {
+    pub(super) fn open(path: PathBuf) -> Result<StateKeyFile, Failure> {
+        let (file, text) = SecretFile::open(path, "--state-key-file", "keys")?;
+        let (current, previous) = read_keys(&file, &text)?;
+        Ok(StateKeyFile { file, current, previous })
+    }
+
+    /// Gives the server the keys.
+    pub(super) fn apply(&self, server: Server) -> Server {
+        let server = server.state_key(self.current);
+        match self.previous {
+            Some(previous) => server.previous_state_key(previous),
+            None => server,
+        }
+    }
+
+    /// Reads the file again and hands the keys to the running server. Returns what to tell the operator.
+    pub(super) fn reload(&self, handle: &Handle) -> Result<String, Failure> {
+        let shown = self.file.path().display();
+        let Some(text) = self.file.read_again()? else {
+            return Ok(format!("{shown} is a pipe and was read at the start; the keys stay in force"));
+        };
+        let (current, previous) = read_keys(&self.file, &text)?;
+        handle.set_state_keys(current, previous);
+        Ok(format!("{shown}: read again, keys: {}", 1 + usize::from(previous.is_some())))
+    }
+}
+
+/// The key on the first line, and the one before it on the second, if there is one.
+fn read_keys(file: &SecretFile, text: &str) -> Result<(StateKey, Option<StateKey>), Failure> {
     let keys = text.lines().map(str::trim).enumerate().filter(|(_, line)| !line.is_empty());
     let keys: Result<Vec<StateKey>, String> = keys
         .map(|(at, line)| StateKey::read(line).map_err(|problem| format!("line {}: {problem}", at + 1)))
         .collect();
-    match keys.map_err(named)?.as_slice() {
-        [current] => Ok(server.state_key(*current)),
-        [current, previous] => Ok(server.state_key(*current).previous_state_key(*previous)),
-        keys => Err(named(format!(
+    match keys.map_err(|problem| file.failure(problem))?.as_slice() {
+        [current] => Ok((*current, None)),
+        [current, previous] => Ok((*current, Some(*previous))),
+        keys => Err(file.failure(format!(
             "there are {} keys; write the present one on the first line, the one before it on the second",
             keys.len()
         ))),

@@ -1,40 +1,41 @@
 //! The file of `--token-file`: read at the start and on SIGHUP.
 //!
-//! *Scope:* holding what was read. *Not in scope:* who else can get at it (`secrets`), what is in it ([`Tokens`]).
+//! *Scope:* holding what was read. *Not in scope:* who else can read it (`secrets`), what is in it ([`Tokens`]).
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use mcp_rill::{Denied, HttpRequest, Principal, Tokens};
+use mcp_rill::{Denied, Handle, HttpRequest, Principal, Tokens};
 
-use super::{Failure, secrets};
-
-const OPTION: &str = "--token-file";
+use super::Failure;
+use super::secrets::SecretFile;
 
 /// A file of tokens and what was last read from it. Clones share both.
 #[derive(Clone, Debug)]
 pub(super) struct TokenFile {
-    path: PathBuf,
+    file: SecretFile,
     tokens: Arc<Mutex<Tokens>>,
 }
 
 impl TokenFile {
     /// Reads the file for the first time.
     pub(super) fn open(path: PathBuf) -> Result<TokenFile, Failure> {
-        let tokens = read(&path)?;
-        Ok(TokenFile { path, tokens: Arc::new(Mutex::new(tokens)) })
+        let (file, text) = SecretFile::open(path, "--token-file", "tokens")?;
+        let tokens = read(&file, &text)?;
+        Ok(TokenFile { file, tokens: Arc::new(Mutex::new(tokens)) })
     }
 
-    /// Reads it again; what was read before stays in force if it cannot be read. Says what is to be told.
-    pub(super) fn reload(&self) -> Result<String, String> {
-        match read(&self.path) {
-            Ok(tokens) => {
-                let count = tokens.len();
-                *self.tokens.lock().unwrap_or_else(PoisonError::into_inner) = tokens;
-                Ok(format!("{}: read again, tokens: {count}", self.path.display()))
-            }
-            Err(Failure(problem)) => Err(format!("{problem}; the tokens read before stay in force")),
-        }
+    /// Reads it again and has open streams authorized anew. Returns what to tell the operator.
+    pub(super) fn reload(&self, handle: &Handle) -> Result<String, Failure> {
+        let shown = self.file.path().display();
+        let Some(text) = self.file.read_again()? else {
+            return Ok(format!("{shown} is a pipe and was read at the start; the tokens stay in force"));
+        };
+        let tokens = read(&self.file, &text)?;
+        let count = tokens.len();
+        *self.tokens.lock().unwrap_or_else(PoisonError::into_inner) = tokens;
+        handle.reauthorize();
+        Ok(format!("{shown}: read again, tokens: {count}"))
     }
 
     /// The answer of an `authorize` hook.
@@ -43,12 +44,11 @@ impl TokenFile {
     }
 }
 
-fn read(path: &Path) -> Result<Tokens, Failure> {
-    let text = secrets::read(path, OPTION, "tokens")?;
-    let tokens = Tokens::read(&text).and_then(|tokens| match tokens.is_empty() {
+fn read(file: &SecretFile, text: &str) -> Result<Tokens, Failure> {
+    let tokens = Tokens::read(text).map_err(|problem| file.failure(problem))?;
+    match tokens.is_empty() {
         // Also what a file is like for a moment while it is written anew.
-        true => Err("there is no token in it; write one name:token a line".to_owned()),
+        true => Err(file.failure("there is no token in it; write one name:token a line")),
         false => Ok(tokens),
-    });
-    tokens.map_err(|problem| Failure(format!("{OPTION} {}: {problem}", path.display())))
+    }
 }

@@ -2,7 +2,13 @@
 //!
 //! *Scope:* [`Stats`] and [`Event`]. *Not in scope:* logs and metrics formats; an observer of yours writes those.
 
+use std::borrow::Cow;
+use std::time::Duration;
+
+use serde_json::value::RawValue;
+
 use super::Engine;
+use crate::jsonrpc::{Error, Members, string};
 use crate::mcp::Peer;
 use crate::slab::Key;
 
@@ -94,7 +100,7 @@ pub enum Event<'a> {
         peer: &'a Peer,
         /// The HTTP status it got (RFC 9110, section 15).
         status: u16,
-        /// The text it got.
+        /// The text it got; of a JSON body, the message in it.
         reason: &'a str,
     },
     /// A stream was closed because its client did not read.
@@ -109,6 +115,18 @@ pub enum Event<'a> {
         /// Its length in bytes.
         bytes: usize,
     },
+    /// The process, or the system, has no descriptor left for a new connection. Clients wait in the listener's backlog and
+    /// idle connections are closed to make room. Reported once a minute at most.
+    OutOfDescriptors,
+    /// A shutdown began.
+    Stopping {
+        /// How long it may take.
+        grace: Duration,
+        /// Calls that are open, whose results are waited for.
+        calls: usize,
+        /// Connections whose peer has not taken what was sent to it.
+        unread: usize,
+    },
 }
 
 impl Engine {
@@ -119,15 +137,52 @@ impl Engine {
                 observer(&Event::Refused {
                     peer: &conn.peer,
                     status: refusal.status,
-                    reason: &refusal.reason,
+                    reason: &in_words(&refusal.reason),
                 });
             }
         }
     }
 
-    pub(super) fn observe(&mut self, event: &Event<'_>) {
+    pub(crate) fn observe(&mut self, event: &Event<'_>) {
         if let Some(observer) = &mut self.observer {
             observer(event);
+        }
+    }
+}
+
+/// What a body says to a person: the message of a JSON-RPC error, the description of an OAuth one (RFC 6750, section 3), or
+/// all of it.
+fn in_words(body: &str) -> Cow<'_, str> {
+    if !body.starts_with('{') {
+        return Cow::Borrowed(body);
+    }
+    let members = serde_json::from_str::<&RawValue>(body).ok().and_then(|raw| Members::of(raw).ok());
+    let message = members.and_then(|members| match members.get("error_description") {
+        Some(description) => string(description),
+        None => Some(Error::read(members.get("error")?).ok()?.message),
+    });
+    message.unwrap_or(Cow::Borrowed(body))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_are_told_in_words() {
+        for (body, words) in [
+            ("no", "no"),
+            ("", ""),
+            (
+                r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"send \"one\""}}"#,
+                r#"send "one""#,
+            ),
+            (r#"{"error":"invalid_token","error_description":"it is gone"}"#, "it is gone"),
+            ("{cut", "{cut"),
+            ("{}", "{}"),
+            (r#"{"error":7}"#, r#"{"error":7}"#),
+        ] {
+            assert_eq!(in_words(body), words);
         }
     }
 }

@@ -14,7 +14,7 @@
 
 use std::time::Duration;
 
-use super::Engine;
+use super::{Engine, Event};
 use crate::Now;
 use crate::slab::Key;
 
@@ -23,6 +23,10 @@ impl Engine {
     /// is taken, and closes what is left after `grace`. A second call may only shorten the grace.
     pub fn shutdown(&mut self, now: Now, grace: Duration) {
         let deadline = now.mono.saturating_add(grace);
+        if self.stopping.is_none() {
+            let unread = self.conns.iter().filter(|(_, conn)| conn.blocked).count();
+            self.observe(&Event::Stopping { grace, calls: self.calls.len(), unread });
+        }
         self.stopping = Some(self.stopping.map_or(deadline, |before| before.min(deadline)));
         self.service.stopping(now, &mut self.outbox);
         self.flush(now);

@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::mcp::reply::{Change, Mailbox};
+use crate::mcp::seal::{Seal, StateKey};
 use crate::mcp::server::{self, List, Registry};
 use crate::mcp::{
     Arguments, Call, IntoPrompt, IntoResource, IntoToolResult, Level, Prompt, Resource, ResourceTemplate,
@@ -235,6 +236,23 @@ impl Handle {
     /// ```
     pub fn reauthorize(&self) {
         self.0.ask_reauthorize();
+    }
+
+    /// Replaces the keys of [`Server::state_key`](crate::Server::state_key) and
+    /// [`Server::previous_state_key`](crate::Server::previous_state_key): the loop seals with `current` from its next turn
+    /// on, and still takes what `previous` has sealed. Without `previous`, calls that wait for an answer under an older key
+    /// have to be begun again.
+    ///
+    /// ```
+    /// # use mcp_rill::{Server, StateKey, engine::Engine};
+    /// # fn read(_: &str) -> Result<StateKey, String> { StateKey::read("000102030405060708090a0b0c0d0e0f") }
+    /// let (old, new) = (StateKey::new([7; 16]), read("/etc/mcp/key")?);
+    /// let engine = Engine::new(Server::new("demo", "1.0.0").state_key(old), || 1)?;
+    /// engine.handle().set_state_keys(new, Some(old));
+    /// # Ok::<(), String>(())
+    /// ```
+    pub fn set_state_keys(&self, current: StateKey, previous: Option<StateKey>) {
+        self.0.post(|mail, _| mail.seal = Some(Seal { current, previous }));
     }
 
     fn changed(&self, list: List) {

@@ -22,6 +22,7 @@ use serde_json::Value;
 
 use crate::mcp::ask::Asked;
 use crate::mcp::call::{CallError, Failure, Link, Notes};
+use crate::mcp::seal::Seal;
 use crate::mcp::server::{List, Registry};
 use crate::mcp::{Call, CallKey, IntoToolResult, ToolResult};
 
@@ -137,6 +138,8 @@ pub(crate) struct Mail {
     pub(crate) all_updated: bool,
     pub(crate) changed: BTreeSet<List>,
     pub(crate) changes: Vec<Change>,
+    /// The keys that seal from now on.
+    pub(crate) seal: Option<Seal>,
 }
 
 /// Where other threads leave things for the loop.
@@ -192,6 +195,7 @@ impl Mailbox {
         mail.all_updated |= newer.all_updated;
         mail.changed.extend(newer.changed);
         mail.changes.extend(newer.changes);
+        mail.seal = newer.seal.or(mail.seal);
         self.has_mail.store(true, Ordering::Release);
     }
 

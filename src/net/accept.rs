@@ -16,6 +16,7 @@ use mio::{Interest, Registry, Token};
 
 use super::stream::Stream;
 use super::{Listening, Socket};
+use crate::engine::Event;
 use crate::mcp::{Peer, Principal};
 use crate::{CONNECTIONS_CAP, Now};
 
@@ -23,6 +24,9 @@ use crate::{CONNECTIONS_CAP, Now};
 const ACCEPTS_PER_TURN: usize = 256;
 /// How long accepting rests when descriptors or memory have run out: events would not tell when they are back.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+
+/// At the limit every new connection finds no descriptor: one report a minute says it.
+const EXHAUSTION_REPORT_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Looks at a new connection and may say who the peer is; an error closes it.
 #[cfg(unix)]
@@ -41,11 +45,19 @@ pub(super) struct Accepting {
     /// A descriptor to give away when there is none left to accept with: without one it cannot be seen whether anybody
     /// waits, because accepting takes a descriptor before it looks.
     spare: Option<Registry>,
+    /// When it was last reported that descriptors have run out.
+    reported: Option<Duration>,
 }
 
 impl Accepting {
     pub(super) fn new(registry: &Registry) -> io::Result<Accepting> {
-        Ok(Accepting { hook: None, again: None, waiting: None, spare: Some(registry.try_clone()?) })
+        Ok(Accepting {
+            hook: None,
+            again: None,
+            waiting: None,
+            spare: Some(registry.try_clone()?),
+            reported: None,
+        })
     }
 }
 
@@ -61,6 +73,9 @@ impl Listening {
                 return self.take_spare();
             };
             self.take_spare();
+            if self.accepting.spare.is_none() {
+                self.report_exhaustion(now);
+            }
             // Who has just come may have sent something already: it is looked at before anybody has to make room.
             let crowded = self.accepting.spare.is_none()
                 || self.engine.stats().connections >= self.engine.limits().connections_max;
@@ -97,6 +112,9 @@ impl Listening {
                     ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset | ErrorKind::Interrupted => {}
                     _ if is_exhaustion(&error) && self.accepting.spare.take().is_some() => {}
                     _ => {
+                        if is_exhaustion(&error) {
+                            self.report_exhaustion(now);
+                        }
                         self.accepting.again = Some(now.mono + ACCEPT_RETRY);
                         return None;
                     }
@@ -104,6 +122,14 @@ impl Listening {
             }
         }
         None
+    }
+
+    fn report_exhaustion(&mut self, now: Now) {
+        if self.accepting.reported.is_none_or(|at| now.mono >= at.saturating_add(EXHAUSTION_REPORT_INTERVAL))
+        {
+            self.accepting.reported = Some(now.mono);
+            self.engine.observe(&Event::OutOfDescriptors);
+        }
     }
 
     fn take_spare(&mut self) {

@@ -121,15 +121,6 @@ fn jobs_that_no_thread_is_free_for_wait_up_to_a_limit() {
 }
 
 #[test]
-fn without_workers_blocking_tools_are_busy() {
-    let (server, _) = server(workers(0, 10, 4));
-    let mut world = World::new(server);
-    let client = Client::new(&mut world, "2025-11-25", ALL);
-    assert_eq!(client.ask(&mut world, &call(1, "quick", "{}"))["error"]["code"], -32000);
-    assert_eq!(text(&client.ask(&mut world, &call(2, "inline", "{}"))), "inline");
-}
-
-#[test]
 fn a_handler_that_panics_is_an_error_and_its_thread_goes_on() {
     let (server, _) = server(workers(1, 10, 0));
     let mut world = World::new(server);
