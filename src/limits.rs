@@ -61,7 +61,7 @@ macro_rules! limits {
             /// ```
             /// use mcp_rill::Limits;
             /// assert!(Limits::NAMES.iter().all(|name| Limits::DEFAULT.get(name).is_some()));
-            /// assert_eq!(Limits::DEFAULT.get("shutdown_grace").as_deref(), Some("10s"));
+            /// assert_eq!(Limits::DEFAULT.get("shutdown_grace").as_deref(), Some("8s"));
             /// ```
             pub fn get(&self, name: &str) -> Option<String> {
                 match name {
@@ -135,9 +135,10 @@ limits! {
     message_bytes_max: usize = 4 << 20;
     /// Output queued for one stream. Over half of it new requests get 503; over it the stream is closed.
     output_bytes_max: usize = 8 << 20;
-    /// Requests of one session being worked on; one more is refused as busy (−32000). A request without a session
+    /// Requests of one session being worked on; one more is refused as busy (−32000). Each counts towards
+    /// `buffered_bytes_max` with what is kept for it, about 0.5 KiB besides its arguments. A request without a session
     /// (2026-07-28) is the only one of its kind, so that 0 alone refuses it: 503, −32603.
-    calls_max: usize = 32;
+    calls_max: usize = 256;
     /// Rounds of questions that one call may ask its client; more are an error result.
     rounds_max: usize = 8;
     /// Resources that one session may subscribe to; one more is refused (−32602).
@@ -147,8 +148,9 @@ limits! {
     listens_max: usize = 256;
     /// Threads for blocking tools. They are made when the first such tool is called.
     workers: usize = 4;
-    /// Calls that wait for a worker thread; one more is refused as busy (−32000).
-    worker_queue_max: usize = 256;
+    /// Calls that wait for a worker thread, of all sessions; one more is refused as busy (−32000). More than `calls_max`, so
+    /// that one session alone does not fill it.
+    worker_queue_max: usize = 1024;
     /// Worker threads that are stuck past their tool's timeout and are replaced; further ones are not, and when none is
     /// left, calls of blocking tools are refused as busy (−32000).
     workers_stuck_max: usize = 4;
@@ -210,9 +212,10 @@ limits! {
     initialize_timeout: Duration = Duration::from_secs(60);
     /// A stream without output for this long gets a comment, so that proxies keep it open. At least 1 ms.
     keep_alive: Duration = Duration::from_secs(15);
-    /// After a shutdown began: how long queued output and running calls may take before the rest is reset. The library
-    /// does not apply it by itself: give it to `Handle::shutdown`, as the binary does on a signal.
-    shutdown_grace: Duration = Duration::from_secs(10);
+    /// After a shutdown began: how long queued output and running calls may take before the rest is reset. Less than the
+    /// 10 s after which container runtimes kill what has not ended. The library does not apply it by itself: give it to
+    /// `Handle::shutdown`, as the binary does on a signal.
+    shutdown_grace: Duration = Duration::from_secs(8);
 }
 
 impl Default for Limits {
@@ -233,6 +236,8 @@ const _: () = {
     assert!(limits.page_bytes_max + 128 <= limits.message_bytes_max);
     assert!(limits.output_bytes_max <= limits.buffered_bytes_max);
     assert!(limits.body_bytes_max + limits.head_bytes_max <= limits.buffered_bytes_max);
+    assert!(limits.batch_max <= limits.calls_max, "a whole batch may be worked on at once");
+    assert!(limits.calls_max < limits.worker_queue_max, "one session does not fill the queue");
 };
 
 impl Limits {

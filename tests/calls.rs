@@ -4,6 +4,8 @@
 
 mod common;
 
+#[path = "calls/announced.rs"]
+mod announced;
 #[path = "calls/cancelling.rs"]
 mod cancelling;
 #[path = "calls/context.rs"]

@@ -705,9 +705,8 @@ fn a_handler_announces_what_it_has_changed() {
     let mut world = World::new(server);
     let client = Client::new(&mut world, "2025-11-25", "{}");
     client.ask(&mut world, &request(1, "resources/subscribe", r#"{"uri":"tank:///level"}"#));
-    assert_eq!(text(&client.ask(&mut world, &call(2, "drain", "{}"))), "drained");
-    world.advance(Duration::from_millis(1));
-    let told = one(client.hear(&mut world));
+    let [told, result] = client.say(&mut world, &call(2, "drain", "{}")).try_into().unwrap();
+    assert_eq!(text(&result), "drained");
     assert_eq!(told["method"], "notifications/resources/updated");
     assert_eq!(told["params"]["uri"], "tank:///level");
 }

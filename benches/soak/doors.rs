@@ -235,19 +235,22 @@ fn unread_answers(address: SocketAddr, stop: &AtomicBool) {
     });
 }
 
-/// Calls a tool with large arguments until a session has all the calls it may have.
+/// Calls of one session.
+const CALLS: usize = 32;
+
+/// Calls a tool with large arguments, from one session after the other.
 fn call_often(address: SocketAddr, stop: &AtomicBool, tool: &str, bytes: usize, sessions: usize) {
     let arguments = format!(r#"{{"text":"{}"}}"#, "z".repeat(bytes));
     let mut wires = std::collections::VecDeque::new();
     keep(stop, sessions, || {
         let mut post = hasty(Wire::connect(address));
         let session = wire::try_open_mcp(&mut post, tool)?;
-        for id in 0..Limits::DEFAULT.calls_max {
+        for id in 0..CALLS {
             let mut wire = hasty(Wire::connect(address));
             wire.try_send(wire::mcp_post(&session, &wire::call(id, tool, &arguments)));
             wires.push_back(wire);
         }
-        while wires.len() > 4 * Limits::DEFAULT.calls_max {
+        while wires.len() > 4 * CALLS {
             wires.pop_front();
         }
         Some(post)

@@ -95,6 +95,9 @@ fn subscriptions(address: SocketAddr, sessions: usize) -> (Vec<Wire>, usize) {
     (vec![wire], sessions * Limits::DEFAULT.subscriptions_max)
 }
 
+/// Calls of one session: enough that they and not the session are weighed.
+const CALLS: usize = 32;
+
 /// Calls of HTTP+SSE sessions, which need no connection each.
 fn many_calls(address: SocketAddr, sessions: usize, tool: &str, question: bool) -> (Vec<Wire>, usize) {
     let mut post = Wire::connect(address);
@@ -105,7 +108,7 @@ fn many_calls(address: SocketAddr, sessions: usize, tool: &str, question: bool) 
         let name = wire::initialize().replace(r#""elicitation":{}"#, r#""roots":{}"#);
         assert_eq!(post.send(wire::post(&endpoint, &name)).response().0, 202);
         wire.through("\n\n");
-        for id in 1..=Limits::DEFAULT.calls_max {
+        for id in 1..=CALLS {
             assert_eq!(post.send(wire::post(&endpoint, &wire::call(id, tool, "{}"))).response().0, 202);
             if question {
                 wire.through("\n\n");
@@ -114,7 +117,7 @@ fn many_calls(address: SocketAddr, sessions: usize, tool: &str, question: bool) 
         wires.push(wire);
     }
     wires.push(post);
-    (wires, sessions * Limits::DEFAULT.calls_max)
+    (wires, sessions * CALLS)
 }
 
 fn calls(address: SocketAddr, sessions: usize) -> (Vec<Wire>, usize) {

@@ -92,8 +92,11 @@ impl Engine {
             conn.http = http;
         }
         if self.deferring.take().is_some() {
+            // What its handler announces on other streams leaves before its answer.
+            self.dequeue(key);
             self.flush(now);
             self.complete_post(now, key);
+            self.enqueue(key);
         }
         if self.conns.get(key).is_some_and(|conn| conn.http.has_ended_input()) {
             self.cancel_alone(key);
@@ -108,6 +111,16 @@ impl Engine {
         {
             conn.queued = true;
             self.ready.push_back(key);
+        }
+    }
+
+    /// Takes a connection out of the queue: most often it is the last one there.
+    fn dequeue(&mut self, key: Key) {
+        if let Some(at) = self.ready.iter().rposition(|ready| *ready == key) {
+            self.ready.remove(at);
+        }
+        if let Some(conn) = self.conns.get_mut(key) {
+            conn.queued = false;
         }
     }
 

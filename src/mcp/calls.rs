@@ -209,6 +209,7 @@ impl Dispatch {
         let mut call = Call { context, asked, notes: Notes::Kept(Vec::new()), link, deferred: false };
         let produced =
             produce(&mut self.registry, run.target, &run.subject, run.arguments.as_deref(), &mut call);
+        self.announce_changes(out);
         let notes = call.notes.take();
         let Call { context, asked, link, deferred, .. } = call;
         run = Run { context, asked, flags: link.flags, ..run };

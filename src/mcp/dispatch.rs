@@ -1,14 +1,13 @@
 //! From a method's name to what answers it.
 //!
-//! *Scope:* the methods of the 2024-11-05 to 2025-11-25 revisions, answered from the registry of handlers; what other
-//! threads have left in the mailbox. *Not in scope:* what is only in 2026-07-28 (that is `stateless`), running handlers
-//! (that is `calls`), envelopes, streams.
+//! *Scope:* the methods of the 2024-11-05 to 2025-11-25 revisions, answered from the registry of handlers.
+//! *Not in scope:* what is only in 2026-07-28 (that is `stateless`), running handlers (that is `calls`), what other threads
+//! leave (that is `mail`), envelopes, streams.
 //!
 //! ```text
 //!  request ─▶ initialize, ping, logging/setLevel, resources/subscribe ─▶ session state ─▶ result
 //!          └▶ */list, completion/complete ─▶ registry ─────────────────────────────────▶ result
 //!          └▶ tools/call, resources/read, prompts/get ─▶ calls ─▶ handler ─▶ … ────────▶ result or error
-//!  mail ───▶ results, progress, logs, updates, changes ────────────────────────────────▶ streams
 //! ```
 
 use std::borrow::Cow;
@@ -22,16 +21,16 @@ use crate::jsonrpc::{Error, Members, Notification, Object, Response, member, str
 use crate::mcp::ask::Asked;
 use crate::mcp::cache::CacheHint;
 use crate::mcp::call::Context;
-use crate::mcp::calls::{Calls, Run, Target, write_log};
+use crate::mcp::calls::{Calls, Run, Target};
 use crate::mcp::listen::Listens;
 use crate::mcp::reply::Mailbox;
 use crate::mcp::seal::{Binding, Seal};
-use crate::mcp::server::{List, Registry};
+use crate::mcp::server::Registry;
 use crate::mcp::session::Clients;
 use crate::mcp::subscriptions::Subscriptions;
 use crate::mcp::{
-    Audience, CallKey, Implementation, Incoming, Jobs, Level, Outbox, Outgoing, Revision, Server, Service,
-    Session, SessionKey, Slot, StateKey, complete, stateless,
+    CallKey, Implementation, Incoming, Jobs, Level, Outbox, Revision, Server, Service, Session, SessionKey,
+    StateKey, complete, stateless,
 };
 use crate::{Limits, Now};
 
@@ -50,10 +49,10 @@ pub(crate) struct Dispatch {
     pub(crate) list_cache: CacheHint,
     pub(crate) listens: Listens,
     clients: Clients,
-    sessions: usize,
+    pub(crate) sessions: usize,
     /// No answer of a client will come any more.
     pub(crate) stopping: bool,
-    subscriptions: Subscriptions,
+    pub(crate) subscriptions: Subscriptions,
 }
 
 impl Dispatch {
@@ -365,55 +364,6 @@ impl Dispatch {
         self.subscriptions.remove(request.session, &uri);
         out.empty_result(request.call);
         Ok(())
-    }
-
-    /// What other threads have left. Of a burst of logs for everybody no more is taken in one turn than all streams have
-    /// room for, so that a client that reads gets to it before the next lot; what was left after them comes after them.
-    fn take_mail(&mut self, now: Now, out: &mut Outbox) {
-        let mut mail = self.mailbox.take();
-        self.seal = mail.seal.take().unwrap_or(self.seal);
-        for (call, progress) in std::mem::take(&mut mail.progress) {
-            self.take_note(call, crate::mcp::reply::Note::Progress(progress), out);
-        }
-        let bytes_max = self.limits.buffered_bytes_max / 4 / self.sessions.max(1);
-        let mut said = 0;
-        let mut logs = std::mem::take(&mut mail.logs).into_iter();
-        while said < bytes_max
-            && let Some((call, log)) = logs.next()
-        {
-            let before = out.bytes();
-            match call {
-                Some(call) => self.take_note(call, log, out),
-                None => {
-                    write_log(Audience::All, &log, out);
-                    said += out.bytes() - before;
-                }
-            }
-        }
-        mail.logs = logs.collect();
-        if !mail.logs.is_empty() {
-            return self.mailbox.put_back(mail);
-        }
-        for ended in mail.finished {
-            self.take_finished(ended, now, out);
-        }
-        mail.changes.into_iter().for_each(|change| change(&mut self.registry));
-        for list in mail.changed {
-            let method = match list {
-                List::Tools => "notifications/tools/list_changed",
-                List::Resources => "notifications/resources/list_changed",
-                List::Prompts => "notifications/prompts/list_changed",
-            };
-            out.notify(Outgoing::Latest(Audience::All, Slot::Changed(list)), method, |_| {});
-            self.listens.changed(list, method, out);
-        }
-        let some = mail.updated.iter().map(|uri| Some(&**uri)).filter(|_| !mail.all_updated);
-        let updated: Vec<Option<&str>> = some.chain(mail.all_updated.then_some(None)).collect();
-        for uri in updated {
-            let method = "notifications/resources/updated";
-            self.subscriptions.updated(uri, method, out);
-            self.listens.updated(uri, method, out);
-        }
     }
 }
 

@@ -189,6 +189,7 @@ mod handlers;
 mod headers;
 mod jobs;
 mod listen;
+mod mail;
 pub(crate) mod meta;
 mod prompt;
 mod protected;

@@ -184,6 +184,18 @@ impl Mailbox {
         std::mem::take(&mut *self.lock())
     }
 
+    /// Takes what has changed and leaves the rest.
+    pub(crate) fn take_changes(&self) -> Mail {
+        let mut mail = self.lock();
+        Mail {
+            updated: std::mem::take(&mut mail.updated),
+            all_updated: std::mem::take(&mut mail.all_updated),
+            changed: std::mem::take(&mut mail.changed),
+            changes: std::mem::take(&mut mail.changes),
+            ..Mail::default()
+        }
+    }
+
     /// Leaves the rest of what was taken for the next time, before what has come meanwhile.
     pub(crate) fn put_back(&self, rest: Mail) {
         let mut mail = self.lock();
