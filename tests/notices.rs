@@ -546,9 +546,9 @@ fn a_blocking_tool_can_be_added_and_one_that_finds_no_room_is_dropped_without_a_
     let pool = Pool::new(&mut world);
     let client = Client::new(&mut world, "2025-11-25", ALL);
     let slow = |handle: Handle| handle.add_blocking_tool(Tool::new("slow", "Slow"), |(), _| "slow");
-    elsewhere(&world, move |handle| slow(handle).unwrap());
     client.tell(&mut world, &call(7, "defer", "{}"));
     let reply = replies.recv().unwrap();
+    elsewhere(&world, move |handle| slow(handle).unwrap());
     // A second change is refused. Its handler owns a reply, and dropping that leaves something in the mailbox itself.
     elsewhere(&world, move |handle| {
         let mut owned = Some(reply);

@@ -20,6 +20,7 @@ impl Dispatch {
     /// reads gets to it before the next lot; what was left after them comes after them.
     pub(crate) fn take_mail(&mut self, now: Now, out: &mut Outbox) {
         let mut mail = self.mailbox.take();
+        self.seal = mail.seal.take().unwrap_or(self.seal);
         for (call, progress) in std::mem::take(&mut mail.progress) {
             self.take_note(call, Note::Progress(progress), out);
         }
