@@ -38,6 +38,10 @@ impl Bench {
                     Ok(format!("{} roots", call.roots("roots")?.len()))
                 },
             )
+            .tool("chatter", "Log a lot", |(), call| {
+                call.log(Level::Error, "x".repeat(3 << 20));
+                "done"
+            })
             .tool("chat", "Ask, then log", |Chat { logs }, call| -> mcp_rill::Result<_> {
                 let roots = call.roots("roots")?;
                 (0..logs).for_each(|_| call.log(Level::Error, "x".repeat(100)));
@@ -393,8 +397,6 @@ fn the_old_connection_is_taken_over_from() {
     assert!(bench.world.closed(get) && !bench.world.closed(post));
     let post2 = client.get(&mut bench, on_post.last.as_deref());
     assert!(bench.world.closed(post));
-    let plain = client.get(&mut bench, None);
-    assert_eq!(bench.status(plain), 409, "without an id it is another stream");
     for at in 1..STAGES {
         stage(&mut bench, &mut reply, at);
     }
@@ -403,6 +405,82 @@ fn the_old_connection_is_taken_over_from() {
     assert_eq!(see(&bench.world.take(post2)).messages.len(), STAGES - 1);
     assert!(bench.world.ended(post2) && !bench.world.ended(get2));
     assert_eq!(see(&bench.world.take(get2)).messages.len(), 1);
+    bench.world.quiesce();
+}
+
+#[test]
+fn the_newest_get_is_the_sessions_stream() {
+    let mut bench = Bench::new(|_| {});
+    let client = bench.client("2025-11-25");
+    let first = client.get(&mut bench, None);
+    let (post, reply) = (client.ask(&mut bench, &work(1)), bench.reply());
+    // A proxy has lost the first one, which still looks alive here.
+    let second = client.get(&mut bench, None);
+    assert!(bench.world.closed(first) && !bench.world.ended(second) && !bench.world.ended(post));
+    bench.world.engine.handle().log(Level::Error, "one");
+    bench.turn();
+    let seen = see(&bench.world.take(second));
+    assert_eq!((seen.messages.len(), seen.last.as_deref()), (1, Some("2-1")));
+    // What was said on the second is still to be had while no third one came without an id.
+    let third = client.get(&mut bench, Some("2-0"));
+    assert!(bench.world.closed(second));
+    assert_eq!(see(&bench.world.take(third)).messages.len(), 1);
+    let fourth = client.get(&mut bench, None);
+    assert!(bench.world.closed(third) && !bench.world.ended(fourth));
+    assert_eq!(client.refused(&mut bench, "2-1"), 400);
+    reply.finish("done");
+    bench.turn();
+    assert!(bench.world.take_text(post).contains("done"));
+    bench.world.quiesce();
+}
+
+#[test]
+fn a_get_that_is_refused_takes_nothing_over() {
+    let mut bench = Bench::new(|_| {});
+    let sock = bench.world.connect_as(principal("me"));
+    let client = bench.client_on(sock, "2025-11-25");
+    let stream = bench.world.connect_as(principal("me"));
+    client.get_on(&mut bench, stream, None);
+    let get = |bench: &mut Bench, peer: &str, fields: &str| {
+        let (sock, id) = (bench.world.connect_as(principal(peer)), &client.id);
+        let head = format!("GET /mcp HTTP/1.1\r\nHost: localhost\r\nMcp-Session-Id: {id}\r\n{fields}\r\n");
+        bench.world.send(sock, head);
+        bench.status(sock)
+    };
+    assert_eq!(get(&mut bench, "you", ""), 404);
+    assert_eq!(get(&mut bench, "me", "Accept: application/json\r\n"), 406);
+    assert_eq!(get(&mut bench, "me", "Last-Event-ID: 9-9\r\n"), 400);
+    assert_eq!(get(&mut bench, "me", "MCP-Protocol-Version: 1999-01-01\r\n"), 400);
+    assert!(!bench.world.ended(stream));
+    bench.world.quiesce();
+}
+
+#[test]
+fn what_a_slow_stream_was_spared_is_said_on_the_next_one() {
+    let mut bench = Bench::new(|_| {});
+    let client = bench.client("2025-11-25");
+    let before = bench.buffered();
+    let slow = client.get(&mut bench, None);
+    bench.world.reads_only(slow, 1000);
+    for _ in 0..2 {
+        // The client takes JSON alone, so that its logs go to the session's stream.
+        let (sock, id) = (bench.world.connect(), &client.id);
+        let body = call(1, "chatter", "{}");
+        let head = format!(
+            "POST /mcp HTTP/1.1\r\nHost: localhost\r\nAccept: application/json\r\nMcp-Session-Id: {id}\r\n"
+        );
+        let fields = format!("Content-Type: application/json\r\nContent-Length: {}\r\n\r\n", body.len());
+        bench.world.send(sock, head + &fields + &body);
+    }
+    let _ = bench.world.engine.handle().add_tool(Tool::new("late", "Late"), |(), _| "late");
+    bench.turn();
+    let next = client.get(&mut bench, None);
+    assert!(bench.world.closed(slow));
+    let seen = see(&bench.world.take(next));
+    assert_eq!(seen.messages[0]["method"], "notifications/tools/list_changed", "{:?}", seen.messages);
+    bench.world.reset(next);
+    bench.world.advance(61 * S);
+    assert_eq!(bench.buffered(), before);
     bench.world.quiesce();
 }
 

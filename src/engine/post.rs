@@ -16,7 +16,6 @@ use super::deliver::{Verdict, keep_on_one_line};
 use super::ids::{ROOM, id_text};
 use super::negotiate::Accepted;
 use super::replay::{Kind, StreamId};
-use super::resume::RETRY;
 use super::routes::{JSON, refusal};
 use super::sse::STREAM_FIELDS;
 use super::streamable::{NO_SESSION, Parcel, REFUSED};
@@ -165,11 +164,11 @@ impl Engine {
 
     /// Makes the answer a stream, if it waits and is none yet. Says whether it did.
     pub(super) fn upgrade(&mut self, now: Now, conn: Key) -> bool {
-        self.upgrade_with(now, conn, RETRY)
+        self.upgrade_with(now, conn, None)
     }
 
-    /// The same for a client that is to wait for this long before it comes back, if it loses the stream.
-    pub(super) fn upgrade_with(&mut self, now: Now, conn: Key, retry: Duration) -> bool {
+    /// The same for a stream that is about to be closed: `retry` is how long the client is to wait before it comes back.
+    pub(super) fn upgrade_with(&mut self, now: Now, conn: Key, retry: Option<Duration>) -> bool {
         let Some(entry) = self.conns.get_mut(conn) else { return false };
         let waits = entry.http.is_waiting() && !entry.http.is_chunking();
         let Some(post) = entry.post.as_mut().filter(|_| waits) else { return false };

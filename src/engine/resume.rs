@@ -35,9 +35,6 @@ use crate::slab::Key;
 use crate::sse::{self, Frame};
 use crate::timers::Nanos;
 
-/// How long clients are asked to wait before they come back for a stream they lost: what they do by themselves.
-pub(super) const RETRY: Duration = Duration::from_secs(1);
-
 /// What carries messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Way {
@@ -119,8 +116,9 @@ impl Engine {
         }
     }
 
-    /// Gives the answer on this connection, which has just become a stream, an id.
-    pub(super) fn begin_stream(&mut self, now: Now, conn: Key, retry: Duration) {
+    /// Gives the answer on this connection, which has just become a stream, an id. `retry` is how long the client is to wait
+    /// before it comes back, where the stream is about to be closed.
+    pub(super) fn begin_stream(&mut self, now: Now, conn: Key, retry: Option<Duration>) {
         let post = self.conns.get(conn).and_then(|entry| entry.post.as_ref());
         let resumes = !self.shared.limits.replay_timeout.is_zero();
         let post = post.filter(|post| resumes && !post.is_refusal());
@@ -134,7 +132,7 @@ impl Engine {
     }
 
     /// The event that lets a client come back that has seen nothing else yet, if it takes such events.
-    fn prime(&mut self, now: Now, conn: Key, retry: Duration) {
+    fn prime(&mut self, now: Now, conn: Key, retry: Option<Duration>) {
         let Some((session, stream)) = self.carried(conn) else { return };
         let frame = self.priming(session, stream, retry);
         if let Some(entry) = self.conns.get_mut(conn).filter(|_| !frame.is_empty()) {
@@ -143,11 +141,12 @@ impl Engine {
         }
     }
 
-    fn priming(&mut self, session: Key, stream: StreamId, retry: Duration) -> Vec<u8> {
+    fn priming(&mut self, session: Key, stream: StreamId, retry: Option<Duration>) -> Vec<u8> {
         let mut frame = Vec::new();
         let primes = self.sessions.get(session).is_some_and(takes_empty_events);
         if primes && let Some(Some(id)) = self.with_replay(session, |replay| replay.next_event(stream)) {
-            let (id, retry_ms) = (id.to_string(), u64::try_from(retry.as_millis()).ok());
+            let retry_ms = retry.and_then(|retry| u64::try_from(retry.as_millis()).ok());
+            let id = id.to_string();
             Frame { id: Some(&id), retry_ms, data: Some(""), ..Frame::default() }.encode(&mut frame);
         }
         frame
@@ -285,8 +284,8 @@ impl Engine {
         let resumes = self.sessions.get(call.session).is_some_and(takes_empty_events)
             && !self.shared.limits.replay_timeout.is_zero();
         let Some(conn) = self.post_of_call(call).filter(|_| resumes) else { return };
-        if !self.upgrade_with(now, conn, retry) {
-            self.prime(now, conn, retry);
+        if !self.upgrade_with(now, conn, Some(retry)) {
+            self.prime(now, conn, Some(retry));
         }
         let Some(entry) = self.conns.get_mut(conn) else { return };
         if entry.post.as_ref().is_none_or(|post| post.stream.is_none()) {
@@ -306,11 +305,22 @@ impl Engine {
 
 /// Clients that come back.
 impl Engine {
-    /// The session's stream begins on this connection. Gives what it begins with.
+    /// Closes the connection that carries the session's stream, if there is one: the client has asked for the stream again, so
+    /// that one is lost or given up. Returns what had not been said on it.
+    pub(super) fn take_get(&mut self, session: Key) -> Option<Box<Held>> {
+        let old = self.sessions.get_mut(session)?.conn.take()?;
+        let entry = self.conns.get_mut(old)?;
+        entry.session = None;
+        let unsaid = entry.held.take();
+        self.close(old);
+        unsaid
+    }
+
+    /// The session's stream begins anew. Returns its first event, which may be empty.
     pub(super) fn begin_get(&mut self, session: Key) -> Vec<u8> {
         let resumes = !self.shared.limits.replay_timeout.is_zero();
         let stream = resumes.then(|| self.with_replay(session, Replay::begin_get)).flatten();
-        stream.map_or_else(Vec::new, |stream| self.priming(session, stream, RETRY))
+        stream.map_or_else(Vec::new, |stream| self.priming(session, stream, None))
     }
 
     /// Where a GET wants to go on; `None` if it wants a stream from now on.

@@ -10,7 +10,7 @@
 //!        ├ notifications, answers ──▶ 202
 //!        └ requests ──▶ Post ─┬─ all answered, and nothing else was said ──▶ JSON
 //!                             └─ a message before that, or keep_alive ──▶ SSE ── all answered ──▶ end
-//!  GET ──▶ what belongs to no request: list changes, updates, logs
+//!  GET ──▶ what belongs to no request: list changes, updates, logs; the newest one carries it, and ends the one before
 //!  the POST's client gone ──▶ its calls go on, their results are kept if it can come back
 //!  DELETE, idle ──▶ session gone, calls cancelled
 //! ```
@@ -272,6 +272,7 @@ impl Engine {
         match self.check_get(conn, head) {
             Ok((session, Some(last))) => self.resume(now, conn, session, last, reply),
             Ok((session, None)) => {
+                let unsaid = self.take_get(session);
                 let first = self.begin_get(session);
                 let mut room = ROOM;
                 let Some(open) = self.sessions.get_mut(session) else { return };
@@ -283,6 +284,7 @@ impl Engine {
                 if let Some(entry) = self.conns.get_mut(conn) {
                     entry.session = Some(session);
                     entry.last_output = Nanos::of(now);
+                    entry.held = unsaid;
                 }
                 self.touch(session);
             }
@@ -310,14 +312,6 @@ impl Engine {
             return Err(refusal(406, REFUSED, "Not acceptable: a stream is text/event-stream; accept that"));
         }
         let last = self.last_event(session, head)?;
-        let stream = self.sessions.get(session).and_then(|open| self.conns.get(open.conn?));
-        if last.is_none() && stream.is_some_and(|stream| !stream.closing && stream.http.is_stream()) {
-            return Err(refusal(
-                409,
-                REFUSED,
-                "Conflict: this session has a stream already; it can have one",
-            ));
-        }
         let spent = self.firm_bytes();
         let reason = if self.stopping.is_some() {
             "the server is shutting down".to_owned()

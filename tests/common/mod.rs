@@ -537,6 +537,7 @@ pub fn frames(bytes: &[u8]) -> Vec<Value> {
         let lines: Vec<&str> = block.strip_suffix("\n\n").expect("frames are whole").split('\n').collect();
         match lines.as_slice() {
             [": ping"] => {}
+            [id, "data:"] if id.starts_with("id: ") => {}
             [id, retry, "data:"] if id.starts_with("id: ") && retry.starts_with("retry: ") => {}
             [id, "event: message", data] if id.starts_with("id: ") => {
                 assert!(data.starts_with("data: {"), "{data}")
