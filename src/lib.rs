@@ -50,6 +50,7 @@
 #![warn(missing_docs)]
 
 mod buffer;
+mod json;
 mod limits;
 mod slab;
 mod timers;

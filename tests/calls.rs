@@ -10,6 +10,8 @@ mod announced;
 mod cancelling;
 #[path = "calls/context.rs"]
 mod context;
+#[path = "calls/output.rs"]
+mod output;
 #[path = "calls/pool.rs"]
 mod pool;
 #[path = "calls/questions.rs"]

@@ -420,6 +420,27 @@ fn error_objects() {
 }
 
 #[test]
+fn no_message_has_a_line_end_of_unicode_in_it() {
+    let ends = "\u{85}\u{2028}\u{2029}";
+    let (id, raw) =
+        (Id::from(ends), RawValue::from_string(format!("{{\"{ends}\":\n[\"{ends}\"]}}")).unwrap());
+    let error = Error::new(1, ends).with_data(raw.clone());
+    let mut out = Vec::new();
+    jsonrpc::write_result(&mut out, &id, |out| jsonrpc::write_raw(out, raw.get()));
+    jsonrpc::write_error(&mut out, Some((&id).into()), &error);
+    jsonrpc::write_error_body(&mut out, Some((&id).into()), &error);
+    jsonrpc::write_request(&mut out, &id, ends, |out| {
+        Object::new(out).raw(ends, raw.get());
+    });
+    jsonrpc::write_notification(&mut out, ends, |out| {
+        Array::new(out).raw(raw.get());
+    });
+    let text = String::from_utf8(out).unwrap();
+    assert_eq!(text.matches(r"\u0085\u2028\u2029").count(), 19, "{text}");
+    assert!(!text.contains(['\u{85}', '\u{2028}', '\u{2029}', '\n']), "{text}");
+}
+
+#[test]
 fn written_json() {
     let mut out = b"x".to_vec();
     let mut object = Object::new(&mut out);
@@ -431,8 +452,8 @@ fn written_json() {
         Array::new(out).str("").raw("{\n}").item(|out| jsonrpc::write_str(out, "\n"));
     });
     object.end();
-    let expected = "x{\"s\":\"\\u0001\u{7f}\u{2028}\\\"\\\\/\",\"some\":\"\",\"b\":true,\
-        \"i\":-9223372036854775808,\"f\":0.1,\"whole\":3.0,\"nan\":null,\"inf\":null,\"raw\":[1,   2.50],\
+    let expected = "x{\"s\":\"\\u0001\u{7f}\\u2028\\\"\\\\/\",\"some\":\"\",\"b\":true,\
+        \"i\":-9223372036854775808,\"f\":0.1,\"whole\":3,\"raw\":[1,   2.50],\
         \"kept\":{},\"a\":[],\"\\\"\":[\"\",{ },\"\\n\"]}";
     assert_eq!(String::from_utf8(out).unwrap(), expected);
     let mut out = Vec::new();
@@ -500,10 +521,10 @@ impl Random {
         let (id, method, value) = (self.id(), self.text(), self.object(4));
         // What JSON text looks like to others: sometimes in many lines.
         let pretty = if self.below(2) == 0 { format!("{value:#}") } else { value.to_string() };
-        let line = pretty.replace('\n', " ");
         let shown = show_id(&(&id).into());
         let mut out = Vec::new();
         let write = |out: &mut Vec<u8>| jsonrpc::write_raw(out, &pretty);
+        let line = one_line(&pretty);
         let expected = match self.below(6) {
             0 => {
                 jsonrpc::write_request(&mut out, &id, &method, write);
@@ -528,12 +549,17 @@ impl Random {
             _ => {
                 let error = Error::new(self.0 as i64, method.clone()).with_data(raw(&pretty).to_owned());
                 jsonrpc::write_error(&mut out, Some((&id).into()), &error);
-                let method = Value::from(method);
+                let method = one_line(&Value::from(method).to_string());
                 format!(r#"error {shown} {{"code":{},"message":{method},"data":{line}}}"#, error.code)
             }
         };
         (out, expected)
     }
+}
+
+/// JSON text as it is written.
+fn one_line(json: &str) -> String {
+    json.replace('\n', " ").replace('\u{2028}', r"\u2028")
 }
 
 #[test]

@@ -8,11 +8,12 @@ use std::path::Path;
 
 /// Every file `src/NAME.rs` and folder `src/NAME/`, with its layer. A unit may use units of lower layers, and those of
 /// its own layer that stand before it, so there are no circles.
-const UNITS: [(&str, u8); 14] = [
+const UNITS: [(&str, u8); 15] = [
     ("limits", 0),
     ("buffer", 0),
     ("slab", 0),
     ("timers", 0),
+    ("json", 0),
     ("schema", 0),
     ("http", 1),
     ("sse", 1),

@@ -122,7 +122,7 @@ fn every_rule_has_its_keyword() {
         ),
         (property! { x: u8 { max 200 } }, r#""x":{"type":"integer","minimum":0,"maximum":200}"#),
         (property! { x: u64 { max u64::MAX } }, r#""x":{"type":"integer","minimum":0}"#),
-        (property! { x: f64 { min 0.5, max 1.0 } }, r#""x":{"type":"number","minimum":0.5,"maximum":1.0}"#),
+        (property! { x: f64 { min 0.5, max 1.0 } }, r#""x":{"type":"number","minimum":0.5,"maximum":1}"#),
         (
             property! { x: String { length 1..=200 } },
             r#""x":{"type":"string","minLength":1,"maxLength":200}"#,
@@ -151,7 +151,7 @@ fn every_rule_has_its_keyword() {
             r#""x":{"type":"array","title":"Sizes","items":{"anyOf":[{"const":"s","title":"Small one"},{"const":"l","title":"Large one"},{"const":"Static","title":"Static"}]},"minItems":1,"maxItems":2}"#,
         ),
         (property! { x: i64 = 30 }, r#""x":{"type":"integer","default":30}"#),
-        (property! { x: f64 { min 0.0 } = 95.5 }, r#""x":{"type":"number","minimum":0.0,"default":95.5}"#),
+        (property! { x: f64 { min 0.0 } = 95.5 }, r#""x":{"type":"number","minimum":0,"default":95.5}"#),
         (property! { x: bool = true }, r#""x":{"type":"boolean","default":true}"#),
         (property! { x: String = "John \"Doe\"" }, r#""x":{"type":"string","default":"John \"Doe\""}"#),
         (
@@ -195,7 +195,7 @@ fn whole_schemas_keep_the_declared_order() {
             r#""tags":{"type":"array","items":{"type":"string","minLength":1,"maxLength":5},"maxItems":3,"default":[]},"#,
             r#""unit":{"type":"string","description":"A unit of temperature.","enum":["celsius","fahrenheit","Kelvin"]},"#,
             r#""near":{"type":"object","description":"A place on earth.","properties":{"#,
-            r#""lat":{"type":"number","description":"Degrees north.","minimum":-90.0,"maximum":90.0},"lon":{"type":"number"}},"#,
+            r#""lat":{"type":"number","description":"Degrees north.","minimum":-90,"maximum":90},"lon":{"type":"number"}},"#,
             r#""required":["lat","lon"],"additionalProperties":false}},"#,
             r#""required":["query"],"additionalProperties":false}"#,
         )
@@ -205,7 +205,7 @@ fn whole_schemas_keep_the_declared_order() {
         concat!(
             r#"{"type":"object","properties":{"#,
             r#""points":{"type":"array","items":{"type":"object","description":"A place on earth.","properties":{"#,
-            r#""lat":{"type":"number","description":"Degrees north.","minimum":-90.0,"maximum":90.0},"lon":{"type":"number"}},"#,
+            r#""lat":{"type":"number","description":"Degrees north.","minimum":-90,"maximum":90},"lon":{"type":"number"}},"#,
             r#""required":["lat","lon"],"additionalProperties":false}},"#,
             r#""grid":{"type":"array","items":{"type":"array","items":{"type":"integer","minimum":0}},"minItems":1,"maxItems":2,"default":[[1]]}},"#,
             r#""required":["points"],"additionalProperties":false}"#,
@@ -455,7 +455,7 @@ fn the_subject_chooses_the_nouns() {
 fn values_are_written_as_one_line() {
     assert_eq!(to_json(&Empty {}), "{}");
     assert_eq!(to_json(&()), "{}");
-    assert_eq!(to_json(&Add { a: 1.0, b: f64::NAN }), r#"{"a":1.0,"b":null}"#);
+    assert_eq!(to_json(&Add { a: 1.0, b: f64::NAN }), r#"{"a":1,"b":null}"#);
     assert_eq!(to_json(&vec![Size::r#Static, Size::Small]), r#"["Static","s"]"#);
     assert_eq!(to_json(&Text { text: "a\"\\\n\u{1}é".into(), small: None }), r#"{"text":"a\"\\\n\u0001é"}"#);
     let raw: Box<RawValue> = serde_json::from_str("{\r\n\"a\": \"\\n\"\n}").unwrap();

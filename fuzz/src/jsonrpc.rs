@@ -61,9 +61,12 @@ fn kind_of<'a>(message: &Message<'a>) -> Kind<'a> {
 }
 
 impl Kind<'_> {
-    /// The same with every text in one line, as it goes onto a stream.
+    /// The same with every text in one line, as it goes onto a stream: no line end of JSON or Unicode is raw.
     fn lined(self) -> Self {
-        let line = |raw: Cow<'_, str>| Cow::Owned(raw.replace(['\r', '\n'], " "));
+        let line = |raw: Cow<'_, str>| {
+            let line = raw.replace(['\r', '\n'], " ").replace('\u{85}', r"\u0085");
+            Cow::Owned(line.replace('\u{2028}', r"\u2028").replace('\u{2029}', r"\u2029"))
+        };
         match self {
             Kind::Request { id, method, params } => Kind::Request { id, method, params: params.map(line) },
             Kind::Notification { method, params } => Kind::Notification { method, params: params.map(line) },

@@ -4,7 +4,8 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-use super::json::{put, string, write_str};
+use super::json::{string, write_str};
+use crate::json::put;
 
 /// A request's id, kept: an integer or a string, which stay different (`1` is not `"1"`).
 ///

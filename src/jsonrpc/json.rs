@@ -7,10 +7,10 @@ use std::mem;
 
 use memchr::{memchr, memchr2};
 use serde_core::de::{Deserialize, Deserializer, MapAccess, Visitor};
-use serde_core::ser::Serialize;
 use serde_json::value::RawValue;
 
 use super::Error;
+use crate::json::{put, put_raw};
 use crate::limits::Limits;
 
 /// Bounds a JSON text before anything parses it, in one pass and without allocating; gives it back as a `str`.
@@ -160,34 +160,30 @@ pub fn member<'a>(raw: &'a RawValue, name: &str) -> Result<Option<&'a RawValue>,
     if again { Err(twice(name)) } else { Ok(found) }
 }
 
-/// Appends a JSON string: quoted, with `"`, `\` and control characters escaped (RFC 8259, section 7).
+/// Appends a JSON string: quoted, with `"`, `\` and control characters escaped (RFC 8259, section 7), and so are U+0085,
+/// U+2028 and U+2029, at which some clients split an event stream.
 ///
 /// ```
 /// let mut out = Vec::new();
-/// mcp_rill::jsonrpc::write_str(&mut out, "a\n\"b\"");
-/// assert_eq!(out, br#""a\n\"b\"""#);
+/// mcp_rill::jsonrpc::write_str(&mut out, "a\n\"b\"\u{2028}");
+/// assert_eq!(out, br#""a\n\"b\"\u2028""#);
 /// ```
 pub fn write_str(out: &mut Vec<u8>, text: &str) {
     put(out, text);
 }
 
-/// Appends JSON text as it is, but in one line: a raw CR or LF, which JSON has only between tokens, becomes a space.
+/// Appends JSON text as it is, but in one line: a raw CR or LF, which JSON has only between tokens, becomes a space, and
+/// U+0085, U+2028 and U+2029, which it has only in strings, are escaped.
 ///
 /// That makes any JSON text fit a `data:` line of an event stream. The text must be JSON; nothing checks it.
 ///
 /// ```
 /// let mut out = Vec::new();
-/// mcp_rill::jsonrpc::write_raw(&mut out, "{\n  \"a\": 1.50\n}");
-/// assert_eq!(out, br#"{   "a": 1.50 }"#);
+/// mcp_rill::jsonrpc::write_raw(&mut out, "{\n  \"a\": 1.50,\n  \"b\": \"\u{85}\"\n}");
+/// assert_eq!(out, br#"{   "a": 1.50,   "b": "\u0085" }"#);
 /// ```
 pub fn write_raw(out: &mut Vec<u8>, json: &str) {
-    let mut rest = json.as_bytes();
-    while let Some((line, tail)) = memchr2(b'\r', b'\n', rest).and_then(|at| rest.split_at_checked(at)) {
-        out.extend_from_slice(line);
-        out.push(b' ');
-        rest = tail.get(1..).unwrap_or_default();
-    }
-    out.extend_from_slice(rest);
+    put_raw(out, json);
 }
 
 /// Writes one JSON object, its members in the order of the calls.
@@ -203,8 +199,8 @@ pub fn write_raw(out: &mut Vec<u8>, json: &str) {
 /// });
 /// assert_eq!(out, br#"{"name":"add","tags":["math",2]}"#);
 /// out.clear();
-/// Object::new(&mut out).bool("ok", true).int("n", -3).f64("half", 0.5).raw("any", "[ ]").opt_field("none", |_| {});
-/// assert_eq!(out, br#"{"ok":true,"n":-3,"half":0.5,"any":[ ]}"#);
+/// Object::new(&mut out).bool("ok", true).int("n", -3).f64("half", 0.5).f64("zero", 0.0).raw("any", "[ ]").opt_field("none", |_| {});
+/// assert_eq!(out, br#"{"ok":true,"n":-3,"half":0.5,"zero":0,"any":[ ]}"#);
 /// ```
 #[derive(Debug)]
 pub struct Object<'o>(Sequence<'o>);
@@ -273,9 +269,13 @@ impl<'o> Object<'o> {
         self.field(name, |out| put(out, &value))
     }
 
-    /// A number; `null` if it is infinite or not a number, which JSON cannot express.
+    /// A number, without a fraction if it has none: `0` and not `0.0`, since some clients read integers only. No member
+    /// at all if it is infinite or not a number, which JSON cannot express.
     pub fn f64(&mut self, name: &str, value: f64) -> &mut Self {
-        self.field(name, |out| put(out, &value))
+        match value.is_finite() {
+            true => self.field(name, |out| put(out, &value)),
+            false => self,
+        }
     }
 
     /// Closes the object; dropping the writer does the same.
@@ -354,11 +354,6 @@ pub(super) fn walk<'a>(
     let mut json = serde_json::Deserializer::from_str(text);
     json.deserialize_map(Walk(each))?;
     json.end()
-}
-
-pub(super) fn put<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
-    #[expect(clippy::expect_used, reason = "a Vec takes every write, and scalars always serialize")]
-    serde_json::to_writer(out, value).expect("scalar into a Vec");
 }
 
 fn walk_params<'a>(raw: &'a RawValue, each: &mut dyn FnMut(Cow<'a, str>, &'a RawValue)) -> Result<(), Error> {

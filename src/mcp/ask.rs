@@ -375,7 +375,7 @@ impl Call<'_> {
     /// code above a question runs again. The value is kept as JSON, so make it small.
     ///
     /// # Errors
-    /// Only if the value of an earlier run cannot be read back as `T`.
+    /// If the value has a float that is not finite, or that of an earlier run cannot be read back as `T`.
     ///
     /// ```
     /// # fn f(call: &mut mcp_rill::Call) -> mcp_rill::Result<()> {
@@ -390,8 +390,10 @@ impl Call<'_> {
                 .map_err(|error| unreadable(error.to_string()));
         }
         let value = work();
-        let kept =
-            RawValue::from_string(schema::to_json(&value)).map_err(|error| unreadable(error.to_string()))?;
+        let kept = schema::finite_json(&value).map_err(|problem| {
+            CallError::internal(format!("the value of `{key}` cannot be kept: {problem}"))
+        })?;
+        let kept = RawValue::from_string(kept).map_err(|error| unreadable(error.to_string()))?;
         self.asked.once.push((key.into(), kept));
         Ok(value)
     }

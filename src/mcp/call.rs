@@ -339,8 +339,8 @@ impl Call<'_> {
     }
 
     /// Tells the client how far the work is: `done` of `total`, in any unit. Nothing is sent if the client did not ask
-    /// for progress, or if `done` is not finite or not more than before (MCP progress). The message is for people; clients
-    /// get it since 2025-03-26.
+    /// for progress, or if `done` is not finite or not more than before (MCP progress). A total that is not finite is left
+    /// out. The message is for people; clients get it since 2025-03-26.
     ///
     /// From a handler on the loop's thread it all arrives just before the result, where the TypeScript SDKs do not notice
     /// it any more; use a blocking tool or [`defer`](Call::defer) to show progress while it happens.

@@ -549,6 +549,6 @@ pub(crate) fn write_log(audience: Audience, log: &Note, out: &mut Outbox) {
     let Note::Log { level, logger, data } = log else { return };
     out.notify(Outgoing::Log(audience, *level), "notifications/message", |params| {
         params.str("level", level.name()).opt_str("logger", logger.as_deref());
-        params.raw("data", &data.to_string());
+        params.field("data", |out| crate::json::put(out, data));
     });
 }

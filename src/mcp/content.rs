@@ -9,6 +9,9 @@
 use std::borrow::Cow;
 use std::error::Error;
 
+use serde_core::Serialize;
+
+use crate::json;
 use crate::jsonrpc::{Array, Object};
 use crate::mcp::types::write_strs;
 use crate::mcp::{CallError, IntoPrompt, PromptMessage, PromptResult, Resource, Revision, base64};
@@ -272,6 +275,26 @@ impl ToolResult {
         ToolResult { content: Blocks::Many(content), structured: None, is_error: false }
     }
 
+    /// A structured result of any serializable type: the value as JSON text for the model, and as structured content.
+    ///
+    /// # Errors
+    /// −32603 if the value has no JSON form: a float in it that is not finite is named by its path.
+    ///
+    /// ```
+    /// use mcp_rill::{Server, Tool, ToolResult};
+    /// let tool = Tool::new("dice", "Roll a die")
+    ///     .output_schema(r#"{"type":"object","properties":{"eyes":{"type":"integer"}},"required":["eyes"]}"#);
+    /// let server = Server::new("dice", "1.0.0")
+    ///     .add_tool(tool, |(), _| ToolResult::json(&serde_json::json!({ "eyes": 4 })));
+    ///
+    /// let error = ToolResult::json(&[[0.5, f64::NAN]]).unwrap_err();
+    /// assert!(error.to_string().contains("the number `[0][1]` is NaN"));
+    /// ```
+    pub fn json(value: &(impl Serialize + ?Sized)) -> std::result::Result<ToolResult, CallError> {
+        let text = json::text(value).map_err(unsendable)?;
+        Ok(ToolResult::text(text.clone()).structured(text))
+    }
+
     /// Adds `structuredContent`: one JSON object as text.
     pub fn structured(mut self, json: impl Into<String>) -> ToolResult {
         self.structured = Some(json.into());
@@ -320,7 +343,8 @@ fn write_text(out: &mut Vec<u8>, text: &str) {
 }
 
 /// A structured result: its type gives the tool's `outputSchema`, its value the `structuredContent` and, for clients
-/// before 2025-06-18, the same as JSON text (MCP tools, structured content).
+/// before 2025-06-18, the same as JSON text (MCP tools, structured content). A float in it that is not finite is an error
+/// (−32603) that names the field.
 ///
 /// ```
 /// use mcp_rill::{Json, Server, schema};
@@ -386,7 +410,7 @@ impl<T: schema::Object> IntoToolResult for Json<T> {
     }
 
     fn into_tool_result(self) -> std::result::Result<ToolResult, CallError> {
-        let text = schema::to_json(&self.0);
+        let text = schema::finite_json(&self.0).map_err(unsendable)?;
         Ok(ToolResult::text(text.clone()).structured(text))
     }
 }
@@ -481,6 +505,11 @@ macro_rules! from_number {
 
 from_text!(String, &'static str, Cow<'static, str>);
 from_number!(bool, i8, i16, i32, i64, i128, isize, u8, u16, u32, u64, u128, usize, f32, f64);
+
+/// The error of a handler whose result has no JSON form.
+fn unsendable(problem: String) -> CallError {
+    CallError::internal(format!("the result cannot be sent: {problem}"))
+}
 
 /// Writes `bytes` as a JSON string of base64.
 fn write_base64(out: &mut Vec<u8>, bytes: &[u8]) {

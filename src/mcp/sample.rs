@@ -116,7 +116,8 @@ impl Sample {
         self
     }
 
-    /// How freely the model chooses its words, from 0 on; what the numbers mean is up to the model.
+    /// How freely the model chooses its words, from 0 on; what the numbers mean is up to the model. One that is
+    /// not finite is left out.
     pub fn temperature(mut self, temperature: f64) -> Sample {
         self.temperature = Some(temperature);
         self

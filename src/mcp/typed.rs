@@ -12,7 +12,8 @@ use crate::mcp::{Arguments, CallError, IntoToolResult, ToolResult};
 use crate::schema::Field;
 
 /// A tool's arguments, or its structured result, of any type with the derives of serde and schemars: for structs that
-/// another program has already. Their schema must be that of an object: an enum needs a struct around it.
+/// another program has already. Their schema must be that of an object: an enum needs a struct around it. A float in a
+/// result that is not finite is an error (−32603) that names the field.
 ///
 /// ```
 /// use mcp_rill::{Server, Typed};
@@ -31,7 +32,8 @@ use crate::schema::Field;
 pub struct Typed<T>(pub T);
 
 fn schema_text<T: JsonSchema>() -> String {
-    SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<T>().as_value().to_string()
+    let schema = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<T>();
+    crate::json::text(schema.as_value()).unwrap_or_default()
 }
 
 impl<T: DeserializeOwned + JsonSchema> Arguments for Typed<T> {
@@ -53,8 +55,6 @@ impl<T: Serialize + JsonSchema> IntoToolResult for Typed<T> {
     }
 
     fn into_tool_result(self) -> Result<ToolResult, CallError> {
-        let text = serde_json::to_string(&self.0)
-            .map_err(|error| CallError::internal(format!("the result is no JSON: {error}")))?;
-        Ok(ToolResult::text(text.clone()).structured(text))
+        ToolResult::json(&self.0)
     }
 }

@@ -56,6 +56,8 @@ mod shape;
 mod types;
 mod write;
 
+use memchr::memmem;
+
 pub use conforms::conforms;
 pub use read::{Error, Place, Subject};
 pub use serde_json::value::RawValue;
@@ -227,6 +229,19 @@ pub fn to_json<T: Schema>(value: &T) -> String {
     let mut out = Vec::new();
     value.write(&mut out);
     text(out)
+}
+
+/// As [`to_json`], of a value that is to be read by others.
+///
+/// # Errors
+/// A sentence that names the first float in it that is not finite.
+pub(crate) fn finite_json<T: Schema>(value: &T) -> Result<String, String> {
+    let json = to_json(value);
+    // Every other null is in a text, or of a member that takes anything.
+    let problem = memmem::find(json.as_bytes(), b"null")
+        .and_then(|_| serde_json::from_str(&json).ok())
+        .and_then(|value| write::not_finite(T::KIND, &value, String::new()));
+    problem.map_or(Ok(json), |path| Err(crate::json::not_finite(&path, "infinite or NaN")))
 }
 
 /// What the expansion of `schema!` uses. No part of the API.

@@ -8,14 +8,8 @@ use super::read::{self, Error, Place};
 use super::shape::{Field, Kind, NoBound};
 use super::write::list;
 use super::{Object, RawValue, Schema};
-use serde_core::Serialize;
+use crate::json::{put, put_raw};
 use serde_json::Value;
-
-/// Appends a string, number or boolean as JSON.
-pub(super) fn put<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
-    // Writing to memory does not fail, and these values have a JSON form.
-    let _ = serde_json::to_writer(out, value);
-}
 
 /// A default as it may be written in `schema!`: a value of the field's type, or a literal for an owned string.
 #[doc(hidden)]
@@ -211,8 +205,7 @@ impl Schema for Box<RawValue> {
     }
 
     fn write(&self, out: &mut Vec<u8>) {
-        // A raw line break in JSON only stands between tokens, where a space is the same; output is one line.
-        out.extend(self.get().bytes().map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { byte }));
+        put_raw(out, self.get());
     }
 }
 

@@ -1,7 +1,7 @@
 //! JSON text out: the schema of a type, and objects.
 //!
 //! *Scope:* the order and form of a schema's keywords, members and commas of objects.
-//! *Not in scope:* how single values are written (`types.rs`).
+//! *Not in scope:* how single values are written (`types.rs`, and `json` below it).
 //!
 //! Keywords come as `type`, `title`, `description`, what the kind adds, `default`, `x-mcp-header`.
 //!
@@ -10,8 +10,11 @@
 //! | `x-mcp-header`: the client repeats an argument in a header field | yes | – | – |
 //! | `additionalProperties` | yes | yes | –: clients refuse it |
 
+use serde_json::Value;
+
+use super::Schema;
 use super::shape::{Choice, Docs, Field, Kind, Rules};
-use super::{Schema, types::put};
+use crate::json::put;
 
 /// Writes the members of a struct in declared order, leaving out the absent ones.
 #[doc(hidden)]
@@ -250,6 +253,22 @@ fn joined(docs: Docs) -> String {
         }
     }
     text
+}
+
+/// The path of the first number in a written value that is null, because it is not finite.
+pub(super) fn not_finite(kind: &Kind, value: &Value, path: String) -> Option<String> {
+    match (kind, value) {
+        (Kind::Number, Value::Null) => Some(path),
+        (Kind::List(kind), Value::Array(items)) => {
+            let mut places = items.iter().enumerate();
+            places.find_map(|(place, item)| not_finite(kind, item, format!("{path}[{place}]")))
+        }
+        (Kind::Object { fields, .. }, Value::Object(members)) => fields.iter().find_map(|field| {
+            let dot = if path.is_empty() { "" } else { "." };
+            not_finite(field.kind, members.get(field.name)?, format!("{path}{dot}{}", field.name))
+        }),
+        _ => None,
+    }
 }
 
 /// Writes an array.

@@ -45,7 +45,7 @@ fn another_thread_reports_logs_and_finishes() {
         reply.finish(vec![mcp_rill::Content::text("done")]);
     });
     let [progress, log, result] = pool.heard(&mut world, &client, 3).try_into().unwrap();
-    let params = json!({ "progressToken": "t", "progress": 1.0, "total": 2.0, "message": "half" });
+    let params = json!({ "progressToken": "t", "progress": 1, "total": 2, "message": "half" });
     assert_eq!((&progress["method"], &progress["params"]), (&json!("notifications/progress"), &params));
     let params = json!({ "level": "error", "logger": "disk", "data": { "free": 0 } });
     assert_eq!((&log["method"], &log["params"]), (&json!("notifications/message"), &params));

@@ -69,7 +69,7 @@ fn everything_that_a_sample_can_say_is_sent() {
         ],
         "modelPreferences": {
             "hints": [{ "name": "small" }, { "name": "s" }],
-            "costPriority": 1.0, "speedPriority": 0.0, "intelligencePriority": 0.5,
+            "costPriority": 1, "speedPriority": 0, "intelligencePriority": 0.5,
         },
         "systemPrompt": "Be terse.",
         "temperature": 0.25,

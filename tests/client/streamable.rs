@@ -45,7 +45,9 @@ fn a_whole_session() {
         );
         let (_, body) =
             answer(&listener, |_, body| error(200, body, r#"{"code":-32602,"message":"Unknown tool"}"#));
-        assert_eq!(parse(&body)["params"]["name"], "x");
+        // No line end of Unicode goes out raw, and none of JSON.
+        let params = r#""params":{"name":"x\u2028","arguments":{"\u0085": "\u2029"}}}"#;
+        assert!(body.ends_with(params), "{body}");
         let (head, _) = answer(&listener, |_, _| status(200));
         let asked =
             ["mcp-session-id", "mcp-protocol-version", "authorization"].map(|name| field(&head, name));
@@ -55,7 +57,7 @@ fn a_whole_session() {
     with(builder().header("Authorization", "Bearer x"), script, |mut client| {
         assert_eq!((client.session_id(), client.endpoint()), (Some("s1"), "/mcp"));
         client.ping().unwrap();
-        assert_eq!(rpc_code(client.call_tool("x", "{}")), -32602);
+        assert_eq!(rpc_code(client.call_tool("x\u{2028}", "{\"\u{85}\":\n\"\u{2029}\"}")), -32602);
         // There is no stream, and no request: nothing can come.
         assert!(matches!(client.next_message(LONG), Ok(None)));
         client.close();

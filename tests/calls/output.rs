@@ -1,0 +1,150 @@
+//! What is sent, whatever handlers give: lines that stay whole, numbers that JSON has, structured content that is what it
+//! claims to be.
+
+use mcp_rill::{
+    CallError, Content, Json, Level, Prompt, PromptArgument, Resource, ResourceContents, ResourceTemplate,
+    Sample, Server, Tool, ToolResult, schema,
+};
+use serde_json::{Value, json};
+
+use crate::common::World;
+use crate::common::http::{call, request};
+use crate::common::questions::{ALL, Client, text};
+
+const ENDS: &str = "a\u{85}b\u{2028}c\u{2029}d";
+
+schema! { struct Named {
+    /// Its name.
+    name: String { title "a\u{2028}" } = "b\u{2029}",
+} }
+
+schema! { struct Day { celsius: f64 } }
+schema! { struct Week { days: Vec<Day>, sum: Option<f32>, note: Option<String> } }
+
+/// A server that says [`ENDS`] wherever it can.
+fn everywhere() -> Server {
+    let raw = format!(r#"{{"type":"object","properties":{{"{ENDS}":{{"type":"string"}}}}}}"#);
+    let tool = Tool::new("all", ENDS).title(ENDS).input_schema(&*raw).output_schema(raw);
+    Server::new(ENDS, ENDS)
+        .instructions(ENDS)
+        .add_tool(tool, |_: Value, call| -> mcp_rill::Result<ToolResult> {
+            call.log_as(Level::Info, ENDS, json!({ ENDS: [ENDS] }));
+            call.once(ENDS, || ENDS.to_owned())?;
+            let form = format!(r#"{{"type":"object","properties":{{"{ENDS}":{{"type":"string"}}}}}}"#);
+            call.elicit_raw(ENDS, ENDS, &form)?;
+            call.sample("sample", Sample::new(1).system(ENDS).stop(ENDS).user(ENDS))?;
+            let page = ResourceContents::text(ENDS).uri("x:y").mime_type(ENDS);
+            Ok(ToolResult::blocks(vec![Content::text(ENDS), Content::resource(page)])
+                .structured(format!(r#"{{"{ENDS}":"{ENDS}"}}"#)))
+        })
+        .tool("fails", "Fail", |(), _| -> mcp_rill::Result<&str> { Err(ENDS.into()) })
+        .tool("refuses", "Refuse", |(), _| -> Result<&str, CallError> { Err(CallError::new(7, ENDS)) })
+        .tool("typed", "Typed", |Named { name }: Named, _| Json(Named { name }))
+        .add_resource(Resource::new("x:1", ENDS).description(ENDS).mime_type(ENDS), |_| ENDS)
+        .add_template(ResourceTemplate::new("x:{n}", ENDS), |_, _| ENDS)
+        .add_prompt(Prompt::new("p", ENDS).argument(PromptArgument::new(ENDS)), |_: Value, _| ENDS)
+}
+
+#[test]
+fn no_message_has_a_line_end_of_unicode_in_it() {
+    let mut world = World::new(everywhere());
+    let sock = world.connect();
+    let stream = world.open_sse_on(sock, "/sse");
+    let post = world.connect();
+    let answers = [
+        request(0, "initialize", r#"{"protocolVersion":"2025-11-25","capabilities":{"elicitation":{"form":{}},"sampling":{}},"clientInfo":{"name":"t","version":"0"}}"#),
+        r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#.to_owned(),
+        request(format!("\"{ENDS}\""), "tools/list", "{}"),
+        request(1, "prompts/list", "{}"),
+        request(2, "resources/list", "{}"),
+        request(3, "resources/templates/list", "{}"),
+        request(4, "prompts/get", r#"{"name":"p"}"#),
+        request(5, "resources/read", r#"{"uri":"x:1"}"#),
+        request(6, "resources/read", &format!(r#"{{"uri":"y:{ENDS}"}}"#)),
+        call(7, "all", "{}"),
+        r#"{"jsonrpc":"2.0","id":1,"result":{"action":"decline"}}"#.to_owned(),
+        r#"{"jsonrpc":"2.0","id":2,"result":{"role":"assistant","model":"m","content":{"type":"text","text":"x"}}}"#.to_owned(),
+        call(8, "fails", "{}"),
+        call(9, "refuses", "{}"),
+        call(10, "typed", &format!(r#"{{"name":"{ENDS}"}}"#)),
+        call(11, "typed", &format!(r#"{{"{ENDS}":1}}"#)),
+    ];
+    let mut heard = 0;
+    for body in answers {
+        assert_eq!(world.post(post, &stream.endpoint, &body).status, 202);
+        let all = world.take_text(sock);
+        assert!(!all.contains(['\u{85}', '\u{2028}', '\u{2029}']), "{all}");
+        heard += all.matches("\\u2028").count();
+    }
+    assert!(heard >= 39, "{heard}");
+}
+
+#[test]
+fn a_float_that_is_not_finite_is_an_error_that_names_it() {
+    let week =
+        |celsius| Week { days: vec![Day { celsius: 1.0 }, Day { celsius }], sum: Some(2.0), note: None };
+    let server = Server::new("numbers", "1")
+        .tool("good", "Good", move |(), _| Json(Week { note: Some("null".into()), ..week(-0.0) }))
+        .tool("deep", "Deep", move |(), _| Json(week(f64::NAN)))
+        .tool("optional", "Optional", move |(), _| Json(Week { sum: Some(f32::INFINITY), ..week(1.0) }))
+        .tool("any", "Any", |(), _| ToolResult::json(&[("a", [0.5, f64::NEG_INFINITY])]))
+        .tool("once", "Once", |(), call| call.once("rate", || f64::NAN).map(|rate| rate.to_string()))
+        .tool("kept", "Kept", |(), call| call.once("rate", || 2.0).map(|rate| rate.to_string()))
+        .tool("sample", "Sample", |(), call| -> mcp_rill::Result<String> {
+            let sample = Sample::new(9).user("x").temperature(f64::INFINITY).priorities(0.0, 1.0, f64::NAN);
+            Ok(call.sample("s", sample)?.text())
+        });
+    let mut world = World::new(server);
+    let client = Client::new(&mut world, "2025-11-25", ALL);
+    let reply = client.ask(&mut world, &call(1, "good", "{}"));
+    let expected = r#"{"days":[{"celsius":1},{"celsius":0}],"sum":2,"note":"null"}"#;
+    assert_eq!(
+        (text(&reply), reply["result"]["structuredContent"].to_string()),
+        (expected, {
+            let value: Value = serde_json::from_str(expected).unwrap();
+            value.to_string()
+        })
+    );
+    for (tool, named) in [
+        ("deep", "the result cannot be sent: the number `days[1].celsius` is infinite or NaN"),
+        ("optional", "the result cannot be sent: the number `sum` is infinite or NaN"),
+        ("any", "the result cannot be sent: the number `[0][1][1]` is -inf"),
+        ("once", "the value of `rate` cannot be kept: the number is infinite or NaN"),
+    ] {
+        let reply = client.ask(&mut world, &call(2, tool, "{}"));
+        assert_eq!(
+            reply["error"],
+            json!({ "code": -32603, "message": format!("Internal error: {named}; JSON holds only finite numbers") })
+        );
+    }
+    assert_eq!(text(&client.ask(&mut world, &call(3, "kept", "{}"))), "2");
+    let question = client.ask(&mut world, &call(4, "sample", "{}"));
+    let preferences = json!({ "costPriority": 0, "speedPriority": 1, "intelligencePriority": 0 });
+    assert_eq!(question["params"]["modelPreferences"], preferences);
+    assert!(question["params"].get("temperature").is_none(), "{question}");
+}
+
+#[test]
+fn a_total_that_is_not_finite_is_none() {
+    let server = Server::new("numbers", "1").tool("steps", "Show", |(), call| {
+        call.progress(f64::NAN, Some(1.0), None);
+        call.progress(0.0, Some(f64::INFINITY), None);
+        call.progress(0.5, Some(f64::NAN), None);
+        call.progress(f64::INFINITY, Some(3.0), None);
+        call.progress(2.0, Some(3.0), None);
+        "done"
+    });
+    let mut world = World::new(server);
+    let client = Client::new(&mut world, "2025-11-25", ALL);
+    let body = request(1, "tools/call", r#"{"name":"steps","_meta":{"progressToken":7}}"#);
+    let heard = client.say(&mut world, &body);
+    let params: Vec<&Value> = heard.iter().map(|message| &message["params"]).take(3).collect();
+    assert_eq!(
+        params,
+        [
+            &json!({ "progressToken": 7, "progress": 0 }),
+            &json!({ "progressToken": 7, "progress": 0.5 }),
+            &json!({ "progressToken": 7, "progress": 2, "total": 3 }),
+        ]
+    );
+}
