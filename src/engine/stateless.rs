@@ -27,6 +27,7 @@ use crate::jsonrpc::{self, Error, Message, Object, Request, string, write_error_
 use crate::mcp::meta::{PROTOCOL_VERSION, named_by};
 use crate::mcp::{
     Envelope, HEADER_MISMATCH, Revision, Session, SessionKey, check_coded_header, check_header,
+    check_uri_header,
 };
 use crate::slab::Key;
 use crate::timers::Nanos;
@@ -197,7 +198,8 @@ fn check<'a>(
     let member = named_by(&request.method);
     let named = member.and_then(|member| envelope.params.get(member)).and_then(string);
     if let Some(name) = named {
-        check_coded_header(head, "Mcp-Name", &name).map_err(|error| (400, error))?;
+        let check = if member == Some("uri") { check_uri_header } else { check_coded_header };
+        check(head, "Mcp-Name", &name).map_err(|error| (400, error))?;
     } else if matches!(head.single("mcp-name"), Single::One(_) | Single::Several) && member.is_some() {
         let error =
             Error::new(HEADER_MISMATCH, "Header mismatch: Mcp-Name is sent, but the body has no name");

@@ -8,6 +8,7 @@ use crate::jsonrpc::{Array, Error, Members, Object, string};
 use crate::mcp::Revision;
 use crate::mcp::handlers::guarded;
 use crate::mcp::server::Registry;
+use crate::mcp::uri::{normalize, normalize_template};
 use crate::schema::{Field, Kind};
 
 /// A client shows no more, and the schema allows no more.
@@ -17,6 +18,7 @@ const VALUES_MAX: usize = 100;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Completed {
     Prompt(String),
+    /// In normal form.
     Template(String),
 }
 
@@ -145,9 +147,10 @@ fn read_reference(registry: &mut Registry, reference: &RawValue) -> Result<Compl
         "ref/prompt" => (Completed::Prompt(text("name")), registry.prompts.find(&text("name")).is_some()),
         // A resource has nothing to complete, but it is no mistake to ask.
         "ref/resource" => {
-            let uri = text("uri");
-            let exists = registry.templates.find(&uri).is_some() || registry.resources.find(&uri).is_some();
-            (Completed::Template(uri), exists)
+            let (uri, template) = (text("uri"), normalize_template(&text("uri")));
+            let exists = registry.templates.find(&template).is_some()
+                || registry.resources.find(&normalize(&uri)).is_some();
+            (Completed::Template(template), exists)
         }
         _ => return Err(Error::invalid_params("`ref.type` must be ref/prompt or ref/resource")),
     };

@@ -28,6 +28,7 @@ use crate::mcp::seal::{Binding, Seal};
 use crate::mcp::server::Registry;
 use crate::mcp::session::Clients;
 use crate::mcp::subscriptions::Subscriptions;
+use crate::mcp::uri::{Forms, normalize};
 use crate::mcp::{
     CallKey, Implementation, Incoming, Jobs, Level, Outbox, Revision, Server, Service, Session, SessionKey,
     StateKey, complete, stateless,
@@ -355,8 +356,13 @@ impl Dispatch {
 
     /// Whether there is a resource of that URI, or a template for it.
     pub(crate) fn is_resource(&mut self, uri: &str) -> bool {
-        self.registry.resources.find(uri).is_some()
-            || self.registry.templates.iter_mut().any(|(_, pattern, _)| pattern.matches(uri).is_some())
+        let forms = Forms::of(uri);
+        self.registry.resources.find(&normalize(uri)).is_some()
+            || self
+                .registry
+                .templates
+                .iter_mut()
+                .any(|(_, pattern, _)| pattern.matches_forms(&forms).is_some())
     }
 
     fn unsubscribe(&mut self, request: &Incoming<'_>, out: &mut Outbox) -> Result<(), Error> {

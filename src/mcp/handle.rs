@@ -12,6 +12,7 @@ use serde_json::Value;
 use crate::mcp::reply::{Change, Mailbox};
 use crate::mcp::seal::{Seal, StateKey};
 use crate::mcp::server::{self, List, Registry};
+use crate::mcp::uri::normalize;
 use crate::mcp::{
     Arguments, Call, IntoPrompt, IntoResource, IntoToolResult, Level, Prompt, Resource, ResourceTemplate,
     Tool,
@@ -64,11 +65,13 @@ impl std::error::Error for Full {}
 pub struct Handle(pub(crate) Arc<Mailbox>);
 
 impl Handle {
-    /// Tells every client that subscribed to this URI that the resource has changed (MCP resources, subscriptions).
+    /// Tells every client that subscribed to this URI that the resource has changed (MCP resources, subscriptions). URIs
+    /// are compared in [normal form](crate::mcp::uri::normalize), and each client is told the one that it subscribed to.
     pub fn resource_updated(&self, uri: &str) {
-        self.0.post(|mail, max| match mail.updated.len() < max || mail.updated.contains(uri) {
+        let uri = normalize(uri);
+        self.0.post(|mail, max| match mail.updated.len() < max || mail.updated.contains(&*uri) {
             true => {
-                mail.updated.insert(uri.to_owned());
+                mail.updated.insert(uri.into_owned());
             }
             false => mail.all_updated = true,
         });
@@ -147,7 +150,7 @@ impl Handle {
         F: FnMut(&mut Call) -> R + Send + 'static,
     {
         let entry = server::resource(resource, handler)?;
-        self.change(List::Resources, move |registry| registry.resources.put(&entry.0.uri.clone(), entry))
+        self.change(List::Resources, move |registry| registry.put_resource(entry))
     }
 
     /// Removes a resource, if it is there.
@@ -156,7 +159,7 @@ impl Handle {
     /// [`Full`].
     pub fn remove_resource(&self, uri: &str) -> crate::Result<()> {
         let uri = uri.to_owned();
-        self.change(List::Resources, move |registry| registry.resources.remove(&uri))
+        self.change(List::Resources, move |registry| registry.remove_resource(&uri))
     }
 
     /// Adds a resource template, in the place of one with the same text. What
@@ -170,9 +173,7 @@ impl Handle {
         F: FnMut(&crate::mcp::uri::Vars, &mut Call) -> R + Send + 'static,
     {
         let entry = server::template(template, handler)?;
-        self.change(List::Resources, move |registry| {
-            registry.templates.put(&entry.0.uri_template.clone(), entry)
-        })
+        self.change(List::Resources, move |registry| registry.put_template(entry))
     }
 
     /// Removes a resource template, if it is there, and what completes its variables.

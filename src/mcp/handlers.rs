@@ -12,6 +12,7 @@ use crate::mcp::call::CallError;
 use crate::mcp::calls::Target;
 use crate::mcp::dispatch::shorten;
 use crate::mcp::server::{Registry, ToolHandler};
+use crate::mcp::uri::{Forms, normalize};
 use crate::mcp::{Call, PromptResult, ResourceContents, ToolResult};
 
 /// What a handler has made.
@@ -53,14 +54,15 @@ pub(crate) fn produce(
     }
 }
 
-/// A resource of exactly that URI, else the first template that matches it.
+/// A resource of that URI, else the first template that matches it.
 fn read_resource(registry: &mut Registry, uri: &str, call: &mut Call<'_>) -> Result<Produced, CallError> {
-    if let Some((resource, handler)) = registry.resources.find(uri) {
+    if let Some((resource, handler)) = registry.resources.find(&normalize(uri)) {
         let contents = guarded("resource", uri, || handler(call))?;
         return Ok(Produced::Contents(contents, resource.mime().map(str::to_owned), resource.cache_hint()));
     }
+    let forms = Forms::of(uri);
     for (template, pattern, handler) in registry.templates.iter_mut() {
-        if let Some(vars) = pattern.matches(uri) {
+        if let Some(vars) = pattern.matches_forms(&forms) {
             let contents = guarded("resource template", &template.uri_template, || handler(&vars, call))?;
             return Ok(Produced::Contents(
                 contents,

@@ -19,6 +19,7 @@ use serde_json::value::RawValue;
 use crate::http::head::{Head, Single};
 use crate::jsonrpc::{Error, Members, member, string};
 use crate::mcp::base64;
+use crate::mcp::uri::normalize;
 
 /// A header field and the body contradict each other (MCP 2026-07-28).
 pub(crate) const HEADER_MISMATCH: i64 = -32020;
@@ -54,6 +55,18 @@ pub(crate) fn check(head: &Head<'_>, field: &str, body: &str) -> Result<(), Erro
 pub(crate) fn check_coded(head: &Head<'_>, field: &str, body: &str) -> Result<(), Error> {
     let text = decoded(head, field, body)?;
     match text == body {
+        true => Ok(()),
+        false => Err(differs(field, &text, body)),
+    }
+}
+
+/// As [`check_coded`], for a URI: whoever routes by it may have written it in another form of the same URI.
+///
+/// # Errors
+/// As [`check`].
+pub(crate) fn check_uri(head: &Head<'_>, field: &str, body: &str) -> Result<(), Error> {
+    let text = decoded(head, field, body)?;
+    match text == body || normalize(&text) == normalize(body) {
         true => Ok(()),
         false => Err(differs(field, &text, body)),
     }

@@ -9,12 +9,15 @@
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound::{Included, Unbounded};
 
 use serde_json::value::RawValue;
 
+use crate::buffer::BLOCK_OVERHEAD_BYTES;
 use crate::jsonrpc::{Array, Error, Id, IdRef, Members, Object, string};
 use crate::mcp::meta::SUBSCRIPTION_ID;
 use crate::mcp::server::List;
+use crate::mcp::uri::normalize;
 use crate::mcp::{Audience, CallKey, Outbox, Outgoing, SessionKey, Slot};
 
 /// What somebody wants to hear of.
@@ -23,7 +26,33 @@ pub(crate) struct Filter {
     pub(crate) tools: bool,
     pub(crate) prompts: bool,
     pub(crate) resources: bool,
-    pub(crate) uris: BTreeSet<Box<str>>,
+    /// In the order of their normal forms.
+    pub(crate) uris: BTreeSet<Watched>,
+}
+
+/// A URI that somebody wants to hear of: in normal form, and as the client wrote it, where that is another text. Clients may
+/// write one URI in two ways and wait for either.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Watched {
+    normal: Box<str>,
+    spelling: Option<Box<str>>,
+}
+
+impl Watched {
+    fn of(uri: &str) -> Watched {
+        let normal = normalize(uri);
+        Watched { spelling: (normal != uri).then(|| uri.into()), normal: normal.into() }
+    }
+
+    /// As the client wrote it.
+    pub(crate) fn uri(&self) -> &str {
+        self.spelling.as_deref().unwrap_or(&self.normal)
+    }
+
+    fn held_bytes(&self) -> usize {
+        let spelling = self.spelling.as_ref().map_or(0, |spelling| spelling.len() + BLOCK_OVERHEAD_BYTES);
+        size_of::<Watched>() + BLOCK_OVERHEAD_BYTES + self.normal.len() + spelling
+    }
 }
 
 impl Filter {
@@ -47,8 +76,8 @@ impl Filter {
             .map(|list| serde_json::from_str(list.get()))
             .transpose()
             .map_err(|_| uris())?;
-        let list: Option<BTreeSet<Box<str>>> =
-            list.unwrap_or_default().into_iter().map(|uri| Some(string(uri)?.into())).collect();
+        let list: Option<BTreeSet<Watched>> =
+            list.unwrap_or_default().into_iter().map(|uri| Some(Watched::of(&string(uri)?))).collect();
         Ok(Filter {
             tools: flag("toolsListChanged")?,
             prompts: flag("promptsListChanged")?,
@@ -76,7 +105,7 @@ impl Filter {
             filter.field("resourceSubscriptions", |out| {
                 let mut uris = Array::new(out);
                 self.uris.iter().for_each(|uri| {
-                    uris.str(uri);
+                    uris.str(uri.uri());
                 });
             });
         }
@@ -97,7 +126,7 @@ impl Listen {
     }
 
     fn held_bytes(&self) -> usize {
-        256 + self.filter.uris.iter().map(|uri| uri.len() + 32).sum::<usize>()
+        256 + self.filter.uris.iter().map(Watched::held_bytes).sum::<usize>()
     }
 }
 
@@ -176,17 +205,17 @@ impl Listens {
         }
     }
 
-    /// A resource has been updated; `None`: so many that all may have been.
+    /// The resource of this URI in normal form has been updated; `None`: so many that all may have been.
     pub(crate) fn updated(&self, uri: Option<&str>, method: &str, out: &mut Outbox) {
+        let first = uri.map(|uri| Watched { normal: uri.into(), spelling: None });
         for (session, listen) in &self.open {
-            for subscribed in &listen.filter.uris {
-                if uri.is_none_or(|uri| uri == &**subscribed) {
-                    let slot = Slot::Updated(subscribed.clone());
-                    out.notify(Outgoing::Latest(listen.audience(*session), slot), method, |params| {
-                        write_meta(params, &listen.id);
-                        params.str("uri", subscribed);
-                    });
-                }
+            let watched = listen.filter.uris.range((first.as_ref().map_or(Unbounded, Included), Unbounded));
+            for watched in watched.take_while(|watched| uri.is_none_or(|uri| uri == &*watched.normal)) {
+                let slot = Slot::Updated(watched.uri().into());
+                out.notify(Outgoing::Latest(listen.audience(*session), slot), method, |params| {
+                    write_meta(params, &listen.id);
+                    params.str("uri", watched.uri());
+                });
             }
         }
     }

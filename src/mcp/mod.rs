@@ -225,7 +225,9 @@ pub(crate) use dispatch::Dispatch;
 pub use handle::{Full, Handle};
 #[cfg(feature = "net")]
 pub(crate) use headers::{Annotation, annotations};
-pub(crate) use headers::{HEADER_MISMATCH, check as check_header, check_coded as check_coded_header};
+pub(crate) use headers::{
+    HEADER_MISMATCH, check as check_header, check_coded as check_coded_header, check_uri as check_uri_header,
+};
 pub use jobs::Jobs;
 pub use prompt::{IntoPrompt, PromptMessage, PromptResult};
 pub use protected::ProtectedResource;

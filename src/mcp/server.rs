@@ -16,7 +16,7 @@ use crate::mcp::check::{check_tool, check_uri, completion_problems};
 use crate::mcp::complete::{Completed, Completer, choices};
 use crate::mcp::registry::Items;
 use crate::mcp::types::ANY_OBJECT;
-use crate::mcp::uri::{UriTemplate, Vars};
+use crate::mcp::uri::{UriTemplate, Vars, normalize, normalize_template};
 use crate::mcp::{
     Authorize, CacheScope, Call, CallError, Icon, Implementation, IntoPrompt, IntoResource, IntoToolResult,
     Prompt, PromptArgument, PromptResult, Resource, ResourceContents, ResourceTemplate, Settings, StateKey,
@@ -179,10 +179,27 @@ impl Registry {
         self.completions.retain(|(of, _), _| !matches!(of, Completed::Prompt(prompt) if prompt == name));
     }
 
+    /// Puts a resource in the place of one with the same URI, or adds it.
+    pub(crate) fn put_resource(&mut self, entry: ResourceEntry) {
+        let uri = normalize(&entry.0.uri).into_owned();
+        self.resources.put(&uri, entry);
+    }
+
+    pub(crate) fn remove_resource(&mut self, uri: &str) {
+        self.resources.remove(&normalize(uri));
+    }
+
+    /// Puts a template in the place of one with the same text, or adds it. What completes its variables stays.
+    pub(crate) fn put_template(&mut self, entry: TemplateEntry) {
+        let text = entry.1.normal().to_owned();
+        self.templates.put(&text, entry);
+    }
+
     pub(crate) fn remove_template(&mut self, text: &str) {
-        self.templates.remove(text);
+        let normal = normalize_template(text);
+        self.templates.remove(&normal);
         self.completions
-            .retain(|(of, _), _| !matches!(of, Completed::Template(template) if template == text));
+            .retain(|(of, _), _| !matches!(of, Completed::Template(template) if *template == normal));
     }
 
     /// The values of a prompt's argument that is an enum; none for others.
@@ -383,14 +400,24 @@ impl Server {
         let uri = description.uri.clone();
         match resource(description, handler) {
             Ok(entry) => {
-                let added = self.registry.resources.add(&uri, entry);
+                let added = self.registry.resources.add(&normalize(&uri), entry);
                 self.note_twice(added, "resource", &uri)
             }
             Err(problem) => self.note_problem(problem),
         }
     }
 
-    /// Adds a family of resources by a URI template (RFC 6570, level 1); the handler gets the variables' values.
+    /// Adds a family of resources by a URI template of `{name}` and `{+name}` (RFC 6570); the handler gets the variables'
+    /// values. Those of `{+name}` are paths that can be joined to that of a folder; [`uri`](crate::mcp::uri) has the rules.
+    ///
+    /// ```
+    /// use std::path::Path;
+    /// let server = mcp_rill::Server::new("manual", "1.0.0")
+    ///     .template("manual:///{+page}", "page", |vars, _| -> mcp_rill::Result<_> {
+    ///         let page = vars.get("page").unwrap_or_default();
+    ///         Ok(std::fs::read_to_string(Path::new("/usr/share/manual").join(page))?)
+    ///     });
+    /// ```
     pub fn template<R, F>(self, uri_template: &str, name: &str, handler: F) -> Server
     where
         R: IntoResource,
@@ -408,7 +435,8 @@ impl Server {
         let text = description.uri_template.clone();
         match template(description, handler) {
             Ok(entry) => {
-                let added = self.registry.templates.add(&text, entry);
+                let normal = entry.1.normal().to_owned();
+                let added = self.registry.templates.add(&normal, entry);
                 self.note_twice(added, "resource template", &text)
             }
             Err(problem) => self.note_problem(problem),
@@ -477,7 +505,7 @@ impl Server {
         variable: &str,
         completer: impl Completer + 'static,
     ) -> Server {
-        self.registry.complete(Completed::Template(uri_template.to_owned()), variable, completer);
+        self.registry.complete(Completed::Template(normalize_template(uri_template)), variable, completer);
         self
     }
 

@@ -169,7 +169,7 @@ impl Dispatch {
                 "`resourceSubscriptions` has {asked} URIs, more than the limit subscriptions_max = {max}"
             )));
         }
-        filter.uris.iter().try_for_each(|uri| self.check_uri(uri))?;
+        filter.uris.iter().try_for_each(|watched| self.check_uri(watched.uri()))?;
         if self.listens.len() >= self.limits.listens_max {
             let max = self.limits.listens_max;
             out.busy(request.call, &format!("{max} clients are listening already (limit listens_max)"));
@@ -179,7 +179,7 @@ impl Dispatch {
         filter.tools &= self.registry.tools.is_offered();
         filter.prompts &= self.registry.prompts.is_offered();
         filter.resources &= self.has_resources();
-        filter.uris.retain(|uri| self.is_resource(uri));
+        filter.uris.retain(|watched| self.is_resource(watched.uri()));
         if !self.listens.begin(request.session, request.call, request.id, filter, out) {
             out.result(request.call, |out| self.write_listened(out, &request.id.clone().into_owned()));
         }

@@ -5,46 +5,51 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use crate::buffer::BLOCK_OVERHEAD_BYTES;
+use crate::mcp::uri::normalize;
 use crate::mcp::{Audience, Outbox, Outgoing, SessionKey, Slot};
 
-/// Who wants to hear of which resource.
+/// Who wants to hear of which resource: by URIs in normal form.
 #[derive(Debug, Default)]
 pub(crate) struct Subscriptions {
-    /// One set of all, since a set for each URI would have room for eleven sessions where most have one.
-    by_uri: BTreeSet<(Arc<str>, SessionKey)>,
+    /// One map of all, since a set for each URI would have room for eleven sessions where most have one. With the URI as
+    /// the client wrote it, where that is not in normal form: it is what the client compares with.
+    by_uri: BTreeMap<(Arc<str>, SessionKey), Option<Box<str>>>,
     by_session: BTreeMap<SessionKey, BTreeSet<Arc<str>>>,
     uris_bytes: usize,
 }
 
 impl Subscriptions {
-    /// Says whether there was room. Subscribing twice is once.
+    /// Says whether there was room. Subscribing twice is once, and the newer spelling counts.
     pub(crate) fn add(&mut self, session: SessionKey, uri: &str, max: usize) -> bool {
+        let normal = normalize(uri);
         let own = self.by_session.entry(session).or_default();
-        if own.contains(uri) {
-            return true;
-        }
-        if own.len() >= max {
+        if !own.contains(&*normal) && own.len() >= max {
             return false;
         }
-        let uri: Arc<str> = uri.into();
-        self.uris_bytes += held_by(&uri);
-        own.insert(uri.clone());
-        self.by_uri.insert((uri, session));
+        let normal: Arc<str> = own.get(&*normal).cloned().unwrap_or_else(|| (&*normal).into());
+        own.insert(normal.clone());
+        let spelling = (*normal != *uri).then(|| uri.into());
+        self.uris_bytes += held_by(&normal, spelling.as_deref());
+        let key = (normal, session);
+        self.remove_from_uri(&key);
+        self.by_uri.insert(key, spelling);
         true
     }
 
     pub(crate) fn remove(&mut self, session: SessionKey, uri: &str) {
         let Some(own) = self.by_session.get_mut(&session) else { return };
-        let uri = own.take(uri);
+        let uri = own.take(&*normalize(uri));
         if own.is_empty() {
             self.by_session.remove(&session);
         }
-        uri.into_iter().for_each(|uri| self.remove_from_uri(session, uri));
+        uri.into_iter().for_each(|uri| self.remove_from_uri(&(uri, session)));
     }
 
-    fn remove_from_uri(&mut self, session: SessionKey, uri: Arc<str>) {
-        self.uris_bytes -= held_by(&uri);
-        self.by_uri.remove(&(uri, session));
+    fn remove_from_uri(&mut self, key: &(Arc<str>, SessionKey)) {
+        if let Some(spelling) = self.by_uri.remove(key) {
+            self.uris_bytes -= held_by(&key.0, spelling.as_deref());
+        }
     }
 
     pub(crate) fn held_bytes(&self) -> usize {
@@ -52,16 +57,25 @@ impl Subscriptions {
     }
 
     pub(crate) fn held_by_session(&self) -> impl Iterator<Item = (SessionKey, usize)> {
-        let uris = |own: &BTreeSet<Arc<str>>| own.iter().map(|uri| held_by(uri)).sum::<usize>();
-        self.by_session.iter().map(move |(session, own)| (*session, HELD_BY_SESSION_BYTES + uris(own)))
+        let of_uri = |uri: &Arc<str>, session: SessionKey| {
+            let spelling = self.by_uri.get(&(uri.clone(), session));
+            held_by(uri, spelling.and_then(|spelling| spelling.as_deref()))
+        };
+        self.by_session.iter().map(move |(session, own)| {
+            (*session, HELD_BY_SESSION_BYTES + own.iter().map(|uri| of_uri(uri, *session)).sum::<usize>())
+        })
     }
 
-    /// Tells those who subscribed to the resource; `None`: so many were updated that all may have been.
+    /// Tells those who subscribed to the resource of this URI in normal form; `None`: so many were updated that all may have
+    /// been.
     pub(crate) fn updated(&self, uri: Option<&str>, method: &str, out: &mut Outbox) {
         let first = (uri.unwrap_or_default().into(), SessionKey::LEAST);
         let wanted = |heard: &str| uri.is_none_or(|uri| uri == heard);
-        for (uri, session) in self.by_uri.range(first..).take_while(|(heard, _)| wanted(heard)) {
-            let kind = Outgoing::Latest(Audience::One(*session), Slot::Updated((&**uri).into()));
+        for ((uri, session), spelling) in
+            self.by_uri.range(first..).take_while(|((heard, _), _)| wanted(heard))
+        {
+            let uri = spelling.as_deref().unwrap_or(uri);
+            let kind = Outgoing::Latest(Audience::One(*session), Slot::Updated(uri.into()));
             out.notify(kind, method, |params| {
                 params.str("uri", uri);
             });
@@ -70,7 +84,7 @@ impl Subscriptions {
 
     pub(crate) fn forget(&mut self, session: SessionKey) {
         for uri in self.by_session.remove(&session).unwrap_or_default() {
-            self.remove_from_uri(session, uri);
+            self.remove_from_uri(&(uri, session));
         }
     }
 }
@@ -78,8 +92,9 @@ impl Subscriptions {
 /// The least that a session's set and its place in the map take: measured, with one URI each.
 const HELD_BY_SESSION_BYTES: usize = 256;
 
-/// The memory of one subscription: the text, which two sets share, and its places in them. 136 bytes besides the text were
-/// measured where URIs come in order, which leaves half of the places free.
-fn held_by(uri: &str) -> usize {
-    uri.len() + 144
+/// The memory of one subscription: the text, which set and map share, its places in them, and the client's spelling. 136
+/// bytes besides the text were measured where URIs come in order, which leaves half of the places free, before a place had
+/// room for a spelling: that is two words, of which half may be free.
+fn held_by(uri: &str, spelling: Option<&str>) -> usize {
+    uri.len() + 176 + spelling.map_or(0, |spelling| spelling.len() + BLOCK_OVERHEAD_BYTES)
 }

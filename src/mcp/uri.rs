@@ -1,7 +1,9 @@
-//! URI templates: which resources a server has without listing them, and which one a URI means.
+//! URIs: the form in which they are compared; templates of them: which resources a server has without listing them, and
+//! which one a URI means.
 //!
-//! *Scope:* RFC 6570 level 1, that is `{name}` and nothing else: parsing, expanding, and the way back, which the RFC leaves open.
-//! *Not in scope:* operators, lists and prefixes (refused when the template is made), and whether a URI is otherwise valid.
+//! *Scope:* [`normalize`]; RFC 6570 as far as `{name}` (simple expansion) and `{+name}` (reserved expansion) go: parsing,
+//! expanding, and the way back, which the RFC leaves open.
+//! *Not in scope:* other operators, lists and prefixes (refused when the template is made), and whether a URI is otherwise valid.
 //!
 //! ```text
 //!   test://users/{user}/posts/{post}.json
@@ -13,18 +15,34 @@
 //! ```
 //!
 //! # How a URI is matched
-//! The text before the first variable must begin the URI and the text after the last one must end it. In between, each variable
-//! ends where the literal after it first occurs, at least one character later, and the last variable takes what is left.
-//! So of `{a}-{b}`, `x-y-z` means `a` = `x` and `b` = `y-z`. There is no second attempt: every step searches only text
-//! that no step before it has consumed, and the search itself is linear, so matching costs time proportional to the template and the URI.
+//! The URI and the template's literal text are compared in [normal form](normalize), so `TEST://Users/./ada` is
+//! `test://users/ada`. The text before the first variable must begin the URI and the text after the last one must end it.
+//! In between, each variable ends where the literal after it first occurs, at least one character later, and the last
+//! variable takes what is left. So of `{a}-{b}`, `x-y-z` means `a` = `x` and `b` = `y-z`. There is no second attempt: every
+//! step searches only text that no step before it has consumed, and the search itself is linear, so matching costs time
+//! proportional to the template and the URI.
 //!
-//! A variable stands for one or more characters other than `/`, `?`, `#`, spaces and control characters. That is more than
+//! Values keep the case in which they came, also in the host. Clients may write hosts in lower case, so what tells `A` from
+//! `a` belongs into the path.
+//!
+//! # What a variable stands for
+//! Escapes are decoded, once; one that is malformed or does not give UTF-8 matches nothing.
+//!
+//! `{name}` stands for one or more characters other than `/`, `?`, `#` and control characters. That is more than
 //! [`UriTemplate::expand`] produces, because clients differ in what they leave unescaped (JavaScript keeps `!'()*`,
-//! and people write `é`). Escapes are decoded, once; one that is malformed or does not give UTF-8 matches nothing.
+//! and people write `é`). **Its decoded value may hold anything**: `%2F` is a slash, `%00` a NUL, and `%2F..%2F` leads up.
+//! Check it before it becomes part of a path.
 //!
-//! **A decoded value may hold anything**: `%2F` is a slash, `%00` a NUL, and `..` needs no escape. Check it before it becomes part of a path.
+//! `{+name}` stands for a relative path of one or more segments, and its value is safe to be joined to the path of a folder:
+//! there is one value for each file below it, and none for anything else. These match nothing:
+//! - an empty path or segment: a slash at the begin, which would make the path absolute, at the end, or next to another one;
+//! - a segment `.` or `..`, however it is encoded (normal form takes up most of them before);
+//! - `\`, `%5C` and `%2F`, and NUL and all other control characters;
+//! - a first segment that begins with a letter and a colon, which is a drive on Windows.
 //!
-//! Literals are compared byte by byte, so `%2f` is not `%2F`.
+//! What the value cannot tell is left to the handler: where symbolic links lead, and the names of devices on Windows.
+//! A `{+name}` at the place of the host takes the host as its first segment: `docs://{+path}` matches `docs://guide/a.md`.
+//! `file://{+path}` matches no `file:///etc/motd`, since that path is absolute; write `file:///{+path}`.
 //!
 //! ```
 //! use mcp_rill::mcp::uri::UriTemplate;
@@ -34,11 +52,22 @@
 //! assert_eq!((vars.get("user"), vars.get("post")), (Some("ada"), Some("a b")));
 //! assert_eq!(template.expand(|name| vars.get(name)), "test://users/ada/posts/a%20b.json");
 //! assert!(template.matches("test://users/ada/x/posts/1.json").is_none());
+//!
+//! let files = UriTemplate::new("file:///srv/{+path}").unwrap();
+//! assert_eq!(files.matches("file:///srv/a/b%20c.txt").unwrap().get("path"), Some("a/b c.txt"));
+//! assert!(files.matches("file:///srv/a/..%2F..%2Fpasswd").is_none());
 //! ```
+
+mod normal;
+
+pub use normal::normalize;
+pub(crate) use normal::{Forms, normalize_template};
 
 use std::fmt::{self, Write as _};
 
-/// A parsed URI template of RFC 6570 level 1. Its `Display` is the text it was made from.
+use normal::{dot_segment, is_reserved, is_unreserved, open_at};
+
+/// A parsed URI template (RFC 6570) of `{name}` and `{+name}`. Its `Display` is the text it was made from.
 ///
 /// ```
 /// use mcp_rill::mcp::uri::UriTemplate;
@@ -49,6 +78,8 @@ use std::fmt::{self, Write as _};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UriTemplate {
     text: String,
+    /// The text in the form in which it is compared with URIs.
+    normal: String,
     prefix: String,
     /// Each variable with the literal after it; only the last of these may be empty.
     parts: Vec<Part>,
@@ -71,8 +102,8 @@ pub struct Vars {
 ///
 /// ```
 /// use mcp_rill::mcp::uri::UriTemplate;
-/// let error = UriTemplate::new("file:///{+path}").unwrap_err();
-/// assert_eq!(error.to_string(), "`{+path}` at byte 8: the operator `+` is not supported, only `{name}`");
+/// let error = UriTemplate::new("file:///{#path}").unwrap_err();
+/// assert_eq!(error.to_string(), "`{#path}` at byte 8: the operator `#` is not supported, only `{name}` and `{+name}`");
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TemplateError {
@@ -82,19 +113,25 @@ pub struct TemplateError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Part {
     variable: String,
+    /// `{+name}`: it may have slashes.
+    is_path: bool,
+    /// In normal form.
     literal: String,
+    /// Whether the literal may be part of a host or of a path, so that its case counts.
+    is_exact: bool,
 }
 
 impl UriTemplate {
     /// Parses a template.
     ///
     /// # Errors
-    /// Operators and modifiers (`{+x}`, `{?x}`, `{x*}`, `{x:3}`, `{x,y}`), names that RFC 6570 does not allow, a variable
-    /// used twice, two variables with nothing between them (where one ends could only be guessed), a brace without its
-    /// partner, and characters that a URI cannot hold; those are written percent-encoded.
+    /// Operators and modifiers other than `+` (`{?x}`, `{x*}`, `{x:3}`, `{x,y}`), names that RFC 6570 does not allow, a
+    /// variable used twice, two variables with nothing between them (where one ends could only be guessed), a brace without
+    /// its partner, characters that a URI cannot hold (those are written percent-encoded), and segments `.` and `..` of
+    /// the path, which no URI in normal form has.
     pub fn new(template: &str) -> Result<UriTemplate, TemplateError> {
         let mut parts: Vec<Part> = Vec::new();
-        let (prefix, mut rest) = literal(template, 0)?;
+        let (mut before, mut rest) = literal(template, 0)?;
         while !rest.is_empty() {
             let start = template.len() - rest.len();
             let (expression, after) = match rest.split_once('}') {
@@ -103,22 +140,42 @@ impl UriTemplate {
                 }
                 _ => return Err(refusal("{", start, "has no closing `}`")),
             };
-            let variable = expression.strip_prefix('{').unwrap_or(expression);
-            let shown = format!("{{{variable}}}");
+            let name = expression.strip_prefix('{').unwrap_or(expression);
+            let variable = name.strip_prefix('+').unwrap_or(name);
+            let (is_path, shown) = (name != variable, format!("{{{name}}}"));
             if let Some(problem) = name_problem(variable) {
                 return Err(refusal(&shown, start, &problem));
             }
             if parts.iter().any(|part| part.variable == variable) {
                 return Err(refusal(&shown, start, "the variable is used twice"));
             }
-            if parts.last().is_some_and(|part| part.literal.is_empty()) {
+            if before.is_empty() && !parts.is_empty() {
                 return Err(refusal(&shown, start, "follows a variable with nothing between them"));
             }
-            let (text, next) = literal(after, template.len() - after.len())?;
-            parts.push(Part { variable: variable.to_owned(), literal: text.to_owned() });
-            rest = next;
+            parts.push(Part {
+                variable: variable.to_owned(),
+                is_path,
+                literal: String::new(),
+                is_exact: false,
+            });
+            (before, rest) = literal(after, template.len() - after.len())?;
         }
-        Ok(UriTemplate { text: template.to_owned(), prefix: prefix.to_owned(), parts })
+        if let Some((offset, segment)) = dot_segment(template) {
+            return Err(refusal(
+                segment,
+                offset,
+                "is a segment that no URI has in normal form; leave it out",
+            ));
+        }
+        let normal = normalize_template(template);
+        let known = normal.get(..open_at(&normal)).map_or(0, |known| known.matches('{').count());
+        let mut pieces = normal.split('{');
+        let prefix = pieces.next().unwrap_or_default().to_owned();
+        for (index, (part, piece)) in parts.iter_mut().zip(pieces).enumerate() {
+            part.literal = piece.split_once('}').map_or("", |(_, literal)| literal).to_owned();
+            part.is_exact = index >= known;
+        }
+        Ok(UriTemplate { text: template.to_owned(), prefix, parts, normal })
     }
 
     /// The values that the variables have in this URI, or `None` if it is not one of this template; see [the rules](self).
@@ -132,37 +189,48 @@ impl UriTemplate {
     /// assert_eq!(template.matches("x:1"), None);
     /// ```
     pub fn matches(&self, uri: &str) -> Option<Vars> {
-        let mut rest = uri.strip_prefix(self.prefix.as_str())?;
+        self.matches_forms(&Forms::of(uri))
+    }
+
+    pub(crate) fn matches_forms(&self, Forms { folded, kept }: &Forms<'_>) -> Option<Vars> {
+        let mut at = folded.starts_with(self.prefix.as_str()).then_some(self.prefix.len())?;
         let Some((last, earlier)) = self.parts.split_last() else {
-            return rest.is_empty().then(Vars::default);
+            return (at == folded.len()).then(Vars::default);
         };
-        rest = rest.strip_suffix(last.literal.as_str())?;
+        let searched = |part: &Part| if part.is_exact { kept } else { folded };
+        let end = at + searched(last).get(at..)?.strip_suffix(last.literal.as_str())?.len();
         let mut pairs = Vec::with_capacity(self.parts.len());
         for part in earlier {
+            let rest = searched(part).get(at..end)?;
             let first = rest.chars().next()?.len_utf8();
-            let end = first + rest.get(first..)?.find(part.literal.as_str())?;
-            pairs.push((part.variable.clone(), decode(rest.get(..end)?)?));
-            rest = rest.get(end + part.literal.len()..)?;
+            let length = first + rest.get(first..)?.find(part.literal.as_str())?;
+            pairs.push((part.variable.clone(), part.value(kept.get(at..at + length)?)?));
+            at += length + part.literal.len();
         }
-        pairs.push((last.variable.clone(), decode(rest)?));
+        pairs.push((last.variable.clone(), last.value(kept.get(at..end)?)?));
         Some(Vars { pairs })
     }
 
-    /// The URI for these values. Everything but letters, digits and `-._~` is percent-encoded; a variable without a
-    /// value is left out, as RFC 6570 has it, and such a URI may not match again.
+    /// The URI for these values (RFC 6570 §3.2.2 and §3.2.3). Everything but letters, digits and `-._~` is percent-encoded,
+    /// in the value of a `{+name}` everything but these, reserved characters such as `/` and `?`, and escapes, which are
+    /// taken to be encoded already. A variable without a value is left out; such a URI may not match again, nor one of a
+    /// value that its variable [does not stand for](self#what-a-variable-stands-for).
     ///
     /// ```
     /// use mcp_rill::mcp::uri::UriTemplate;
     /// let template = UriTemplate::new("x:{a}/{b}").unwrap();
     /// assert_eq!(template.expand(|name| (name == "a").then_some("ü/1")), "x:%C3%BC%2F1/");
+    /// let template = UriTemplate::new("x:{+a}").unwrap();
+    /// assert_eq!(template.expand(|_| Some("ü/1")), "x:%C3%BC/1");
     /// ```
     pub fn expand<V: AsRef<str>>(&self, mut value: impl FnMut(&str) -> Option<V>) -> String {
-        let mut uri = self.prefix.clone();
-        for part in &self.parts {
+        let mut pieces = self.text.split('{');
+        let mut uri = pieces.next().unwrap_or_default().to_owned();
+        for (part, piece) in self.parts.iter().zip(pieces) {
             if let Some(value) = value(&part.variable) {
-                encode(value.as_ref(), &mut uri);
+                encode(value.as_ref(), part.is_path, &mut uri);
             }
-            uri.push_str(&part.literal);
+            uri.push_str(piece.split_once('}').map_or("", |(_, literal)| literal));
         }
         uri
     }
@@ -175,6 +243,21 @@ impl UriTemplate {
     /// The text it was made from.
     pub fn as_str(&self) -> &str {
         &self.text
+    }
+
+    /// The same text for all templates that differ only in how their literals are written.
+    pub(crate) fn normal(&self) -> &str {
+        &self.normal
+    }
+}
+
+impl Part {
+    /// The value that the variable has by this piece of a URI, if it may be one.
+    fn value(&self, raw: &str) -> Option<String> {
+        match self.is_path {
+            true => decode(raw, b"?#").filter(|path| is_path_below(raw, path)),
+            false => decode(raw, b"/?#"),
+        }
     }
 }
 
@@ -235,7 +318,7 @@ fn literal(text: &str, offset: usize) -> Result<(&str, &str), TemplateError> {
 
 /// What keeps the text between two braces from being the name of one variable.
 fn name_problem(name: &str) -> Option<String> {
-    let only = "is not supported, only `{name}`";
+    let only = "is not supported, only `{name}` and `{+name}`";
     if let Some(operator) = name.chars().next().filter(|first| "+#./;?&=,!@|".contains(*first)) {
         return Some(format!("the operator `{operator}` {only}"));
     }
@@ -272,8 +355,8 @@ fn escape(text: &[u8]) -> Option<u8> {
     u8::try_from(digit(high)? * 16 + digit(low)?).ok()
 }
 
-/// The value that a variable has by this piece of a URI, if it may be one.
-fn decode(raw: &str) -> Option<String> {
+/// A piece of a URI without its escapes, if it is not empty and has none of these characters.
+fn decode(raw: &str, without: &[u8]) -> Option<String> {
     let mut bytes = Vec::with_capacity(raw.len());
     let mut rest = raw.as_bytes();
     while let [byte, after @ ..] = rest {
@@ -283,7 +366,7 @@ fn decode(raw: &str) -> Option<String> {
                 rest = after.get(2..)?;
                 continue;
             }
-            b'/' | b'?' | b'#' | 0..=b' ' | 0x7f => return None,
+            byte if without.contains(byte) || byte.is_ascii_control() => return None,
             byte => bytes.push(*byte),
         }
         rest = after;
@@ -291,14 +374,26 @@ fn decode(raw: &str) -> Option<String> {
     if raw.is_empty() { None } else { String::from_utf8(bytes).ok() }
 }
 
-fn encode(value: &str, uri: &mut String) {
-    for byte in value.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => uri.push(char::from(byte)),
-            _ => {
-                // Writing to a string does not fail.
-                let _ = write!(uri, "%{byte:02X}");
-            }
+/// Whether a decoded value is the one spelling of a path that leads down from wherever it is joined to.
+fn is_path_below(raw: &str, path: &str) -> bool {
+    let slashes = |text: &str| text.bytes().filter(|byte| *byte == b'/').count();
+    let is_drive = matches!(path.as_bytes(), [letter, b':', ..] if letter.is_ascii_alphabetic());
+    let is_segment = |segment: &str| !matches!(segment, "" | "." | "..");
+    slashes(path) == slashes(raw)
+        && !is_drive
+        && !path.contains(|c: char| c == '\\' || c.is_control())
+        && path.split('/').all(is_segment)
+}
+
+fn encode(value: &str, is_path: bool, uri: &mut String) {
+    let bytes = value.as_bytes();
+    for (at, byte) in bytes.iter().enumerate() {
+        let literally = is_unreserved(*byte)
+            || is_path && (is_reserved(*byte) || bytes.get(at..).and_then(escape).is_some());
+        match literally {
+            true => uri.push(char::from(*byte)),
+            // Writing to a string does not fail.
+            false => drop(write!(uri, "%{byte:02X}")),
         }
     }
 }

@@ -95,6 +95,43 @@ fn it_is_told_what_it_asked_for_under_its_id() {
     world.quiesce();
 }
 
+/// Clients write URIs in forms of their own, and wait for what they wrote.
+#[test]
+fn it_is_told_of_uris_as_it_wrote_them() {
+    let mut world = World::new(demo::server());
+    let uris = json!(["demo:///about", "DEMO:///%61bout", "demo:///x/../note/7"]);
+    let (sock, first) = open(&mut world, &listen(1, json!({"resourceSubscriptions": uris})));
+    let promised = &first["params"]["notifications"]["resourceSubscriptions"];
+    assert_eq!(promised, &uris);
+    change_everything(&mut world);
+    let told = heard(&mut world, sock);
+    let told: Vec<_> = told.iter().map(|told| told["params"]["uri"].as_str().unwrap()).collect();
+    assert_eq!(told, ["demo:///about", "DEMO:///%61bout", "demo:///x/../note/7"]);
+    world.reset(sock);
+    assert_eq!(world.stats().buffered_bytes, 0);
+    world.quiesce();
+}
+
+/// Whoever routes by `Mcp-Name` may have it in another form of the same URI.
+#[test]
+fn the_name_of_a_read_is_a_uri() {
+    let mut world = World::new(demo::server());
+    let read =
+        |name: &str, uri: &str| request(1, "resources/read", json!({ "uri": uri })).header("Mcp-Name", name);
+    for (name, uri) in [("demo:///about", "DEMO:///%61bout"), ("DEMO:///./about", "demo:///about")] {
+        let reply = read(name, uri).reply(&mut world);
+        assert_eq!(reply["result"]["contents"][0]["uri"], uri, "{reply}");
+    }
+    let refused = |world: &mut World, request: &Request| {
+        let response = request.response(world);
+        assert_eq!((response.status, &response.messages()[0]["error"]["code"]), (400, &json!(-32020)));
+    };
+    refused(&mut world, &read("demo:///About", "demo:///about"));
+    // Names of tools are no URIs.
+    let call = request(1, "tools/call", json!({ "name": "x:/a" })).header("Mcp-Name", "x:/./a");
+    refused(&mut world, &call);
+}
+
 #[test]
 fn what_never_happens_is_not_waited_for() {
     let mut world = World::new(Server::new("bare", "1").tool("t", "A tool", |(), _| ""));
