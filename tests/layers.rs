@@ -421,3 +421,37 @@ fn the_reader_of_sources_is_right() {
     let found = exceptions(text, &without_comments_and_strings(text));
     assert_eq!(found, [(1, "#[allow(a"), (3, "#![expect(\n    c,\n    reason = \"d\"\n")]);
 }
+
+/// Who writes a driver reads the contract and nothing else.
+#[test]
+fn the_driving_contract_names_every_duty_of_a_driver() {
+    let sources = sources();
+    let text = |path: &str| &sources.iter().find(|source| source.path == path).unwrap().text;
+    let contract = text("engine/mod.rs").split("//! # Driving contract").nth(1).unwrap();
+    let contract = contract.split("//! ```").next().unwrap();
+    let mut duties = vec!["Engine::jobs".to_owned(), "Engine::outgoing".into(), "Engine::is_finished".into()];
+    for source in sources.iter().filter(|source| source.unit == "engine") {
+        for line in source.text.lines().filter(|line| line.starts_with("    pub fn ")) {
+            let (name, arguments) = line["    pub fn ".len()..].split_once('(').unwrap();
+            if arguments.starts_with("&mut self") {
+                duties.push(format!("Engine::{name}"));
+            }
+        }
+    }
+    for line in text("mcp/jobs.rs").lines().filter(|line| line.starts_with("    pub fn ")) {
+        duties.push(format!("Jobs::{}", line["    pub fn ".len()..].split_once('(').unwrap().0));
+    }
+    let actions =
+        text("engine/mod.rs").split("pub enum Action {").nth(1).unwrap().split("\n}").next().unwrap();
+    let variants = actions.lines().map(str::trim).filter(|line| line.starts_with(char::is_uppercase));
+    duties.extend(variants.map(|line| format!("Action::{}", line.split(['(', ',']).next().unwrap())));
+    assert!(duties.len() > 18, "{duties:?}");
+    let missing = duties.iter().filter(|duty| {
+        !contract.contains(&format!("]({duty})")) && !contract.contains(&format!("[`{duty}`]"))
+    });
+    fail_if_any(
+        missing
+            .map(|duty| format!("`# Driving contract` in src/engine/mod.rs does not name {duty}"))
+            .collect(),
+    );
+}

@@ -5,18 +5,39 @@
 //!
 //! # Driving contract
 //!
-//! 1. Do one mutation: [`open`](Engine::open), [`receive`](Engine::receive), [`hang_up`](Engine::hang_up),
-//!    [`writable`](Engine::writable), [`sent`](Engine::sent), [`tick`](Engine::tick), [`shutdown`](Engine::shutdown).
+//! Once, before the first turn:
+//!
+//! - Give [`set_waker`](Engine::set_waker) what ends the sleep of step 5 from another thread. Without it what a
+//!   [`Handle`], a [`Reply`](crate::Reply) or a worker thread leaves waits for the next socket or deadline.
+//! - Give [`on_event`](Engine::on_event) what is to hear of refusals and failures, if that is wanted: there is no other log.
+//!
+//! Then, turn by turn:
+//!
+//! 1. Do one mutation: [`open`](Engine::open), [`receive`](Engine::receive), [`end_of_input`](Engine::end_of_input),
+//!    [`hang_up`](Engine::hang_up), [`writable`](Engine::writable), [`sent`](Engine::sent), [`tick`](Engine::tick),
+//!    [`shutdown`](Engine::shutdown).
 //! 2. Any number of mutations may follow: the frames of one turn for one socket leave in one write.
 //! 3. Drain [`poll`](Engine::poll) until it says [`Action::Wait`], doing what it says.
-//! 4. Sleep until a socket is ready or the deadline of `Wait`; then `tick`, and begin again.
+//! 4. Make as many threads as [`Jobs::wants_thread`] asks for, which is a question for the queue that
+//!    [`jobs`](Engine::jobs) gives, and let each call [`Jobs::work`]; report one that cannot be made to
+//!    [`Jobs::thread_failed`]. Without threads the handlers of `blocking_` tools never run: their calls time out.
+//! 5. Sleep until a socket is ready, the waker is called, or the deadline of `Wait` has come; then `tick`, and begin again.
+//!    After a [`shutdown`](Engine::shutdown) end when [`is_finished`](Engine::is_finished) says so. To drop the engine ends
+//!    its threads, each after the job at hand.
 //!
+//! - Before [`open`](Engine::open) ask [`has_room`](Engine::has_room). Where it says no, leave the connection in the
+//!   backlog and do step 3: an idle connection may have been closed to make room. A driver that runs out of descriptors calls
+//!   [`evict_idle`](Engine::evict_idle).
 //! - On [`Action::Write`] write [`outgoing`](Engine::outgoing) once and report the count to [`sent`](Engine::sent), even
 //!   if it is 0. After a short count the engine does not ask again until [`writable`](Engine::writable): a driver with
 //!   edge-triggered events hears of it, since the kernel's buffer was full.
 //! - Before reading ask [`wants_read`](Engine::wants_read). Where it says no, leave the bytes in the kernel, which is
 //!   the peer's backpressure, until [`Action::Read`].
+//! - Report the peer's end of input to [`end_of_input`](Engine::end_of_input), and a broken connection, in reading or in
+//!   writing, to [`hang_up`](Engine::hang_up).
+//! - On [`Action::HalfClose`] end the socket's write half, and go on reading.
 //! - On [`Action::Close`] drop the socket: its key is dead, and what still comes under it is ignored.
+//! - Give all of them the same [`Now`], which never goes back.
 //!
 //! ```text
 //!   open ──▶ receive ⇄ Write/sent ──▶ (HalfClose) ──▶ Close
@@ -49,6 +70,45 @@
 //! assert_eq!(engine.poll(), Action::Close(stream));
 //! engine.shutdown(now, engine.limits().shutdown_grace);
 //! assert!(engine.is_stopping() && engine.is_finished());
+//! ```
+//!
+//! What is done on other threads, without sockets (steps 4 and 5):
+//!
+//! ```
+//! # use mcp_rill::engine::{Action, Engine};
+//! # use mcp_rill::mcp::Peer;
+//! # use mcp_rill::{Now, Server};
+//! # use std::{thread, time::Duration};
+//! let server = Server::new("demo", "1.0.0").blocking_tool("nap", "Sleep", |(), _| {
+//!     thread::sleep(Duration::from_millis(10));
+//!     "awake"
+//! });
+//! let mut engine = Engine::new(server, || 1)?;
+//! let driver = thread::current();
+//! engine.set_waker(move || driver.unpark());
+//! let now = Now::default();
+//! let conn = engine.open(now, Peer { loopback: true, ..Peer::default() });
+//! # let meta = r#"{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}"#;
+//! # let body = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"nap","_meta":{meta}}}}}"#);
+//! # let fields = "MCP-Protocol-Version: 2026-07-28\r\nMcp-Method: tools/call\r\nMcp-Name: nap\r\nContent-Type: application/json";
+//! # let call = format!("POST /mcp HTTP/1.1\r\nHost: localhost\r\n{fields}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+//! engine.receive(now, conn, call.as_bytes()); // a whole request that calls the tool
+//! let answer = loop {
+//!     match engine.poll() {
+//!         Action::Write(conn) => break String::from_utf8_lossy(engine.outgoing(conn)).into_owned(),
+//!         Action::Wait(_) => {
+//!             while engine.jobs().wants_thread() {
+//!                 let jobs = engine.jobs();
+//!                 thread::spawn(move || jobs.work());
+//!             }
+//!             thread::park(); // and until the deadline, in a driver with a clock
+//!             engine.tick(now);
+//!         }
+//!         _ => {}
+//!     }
+//! };
+//! assert!(answer.contains("awake"));
+//! # Ok::<(), String>(())
 //! ```
 
 mod admit;

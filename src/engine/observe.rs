@@ -70,10 +70,11 @@ pub struct Stats {
 /// ```
 /// # use mcp_rill::{Now, Peer, Server, engine::{Engine, Event}};
 /// let mut engine = Engine::new(Server::new("demo", "1.0.0"), || 1)?;
-/// let (log, lines) = std::sync::mpsc::channel();
+/// // A log that is not read fast enough loses lines: it neither grows nor holds the engine up.
+/// let (log, lines) = std::sync::mpsc::sync_channel(100);
 /// engine.on_event(move |event| {
 ///     if let Event::Refused { status, reason, .. } = event {
-///         let _ = log.send(format!("{status} {reason}"));
+///         let _ = log.try_send(format!("{status} {reason}"));
 ///     }
 /// });
 /// let conn = engine.open(Now::default(), Peer::default());

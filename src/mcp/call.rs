@@ -192,15 +192,22 @@ impl Call<'_> {
     /// `None` for a request without a session, as all are since 2026-07-28. It is what lets a client post into the session,
     /// so keep it out of logs.
     ///
+    /// A session ends without word to its handlers, so what is kept for sessions needs a bound of its own:
+    ///
     /// ```
-    /// # use mcp_rill::{Server, schema};
-    /// # use std::collections::HashMap;
-    /// schema! { struct Add { item: String } }
-    /// let mut baskets: HashMap<String, Vec<String>> = HashMap::new();
-    /// let server = Server::new("shop", "1.0.0").tool("add", "Put an item into the basket", move |Add { item }: Add, call| {
-    ///     let basket = baskets.entry(call.session_id().unwrap_or_default()).or_default();
-    ///     basket.push(item);
-    ///     format!("{} items", basket.len())
+    /// # use mcp_rill::{Result, Server, schema};
+    /// # use std::collections::VecDeque;
+    /// schema! { struct Look { topic: String { length 1..=100 } } }
+    /// let mut last: VecDeque<(String, String)> = VecDeque::new();
+    /// let server = Server::new("library", "1.0.0").tool("look", "Look something up", move |Look { topic }: Look, call| -> Result<_> {
+    ///     let Some(id) = call.session_id() else { return Ok(format!("{topic}, for the first time")) };
+    ///     let place = last.iter().position(|(session, _)| *session == id);
+    ///     let before = place.and_then(|place| last.remove(place)).map_or("nothing".to_owned(), |(_, topic)| topic);
+    ///     last.push_back((id, topic.clone()));
+    ///     if last.len() > 1000 {
+    ///         last.pop_front(); // whoever was here longest ago
+    ///     }
+    ///     Ok(format!("{topic}, after {before}"))
     /// });
     /// ```
     pub fn session_id(&self) -> Option<String> {

@@ -173,6 +173,7 @@
 //! # Ok(()) }
 //! ```
 
+mod arguments;
 mod ask;
 mod authorize;
 mod base64;
@@ -210,6 +211,7 @@ mod typed;
 mod types;
 pub mod uri;
 
+pub use arguments::Arguments;
 pub use ask::{Elicited, Root};
 pub(crate) use authorize::Authorize;
 pub use authorize::{Denied, HttpRequest};
@@ -236,7 +238,7 @@ pub(crate) use reply::Mailbox;
 pub use reply::{Deferred, Level, Reply};
 pub use sample::{Sample, Sampled, ToolChoice, ToolUse};
 pub use seal::StateKey;
-pub use server::{Arguments, List, Server};
+pub use server::{List, Server};
 pub use service::{Audience, CallKey, Incoming, Outbox, Outgoing, Service, SessionKey, Slot};
 pub use session::{Capabilities, ClientInfo, Peer, Principal, Session};
 pub use settings::Settings;

@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::Limits;
@@ -15,66 +14,13 @@ use crate::mcp::cache::CacheHint;
 use crate::mcp::check::{check_tool, check_uri, completion_problems};
 use crate::mcp::complete::{Completed, Completer, choices};
 use crate::mcp::registry::Items;
-use crate::mcp::types::ANY_OBJECT;
 use crate::mcp::uri::{UriTemplate, Vars, normalize, normalize_template};
 use crate::mcp::{
-    Authorize, CacheScope, Call, CallError, Icon, Implementation, IntoPrompt, IntoResource, IntoToolResult,
-    Prompt, PromptArgument, PromptResult, Resource, ResourceContents, ResourceTemplate, Settings, StateKey,
-    Tool, ToolResult,
+    Arguments, Authorize, CacheScope, Call, CallError, Icon, Implementation, IntoPrompt, IntoResource,
+    IntoToolResult, Prompt, PromptArgument, PromptResult, Resource, ResourceContents, ResourceTemplate,
+    Settings, StateKey, Tool, ToolResult,
 };
-use crate::schema::{self, Field, Object, Subject};
-
-/// What a handler may take: a struct made by [`schema!`](crate::schema!), `()` for no arguments, or any JSON as a
-/// [`Value`] or `Box<RawValue>`, together with a schema written by hand
-/// ([example](crate::mcp#what-handlers-take-and-return)).
-#[diagnostic::on_unimplemented(
-    message = "a handler cannot take `{Self}` as its arguments",
-    note = "take a struct made by `schema!`, `()` for no arguments, `serde_json::Value` or `Box<RawValue>`"
-)]
-pub trait Arguments: Sized {
-    /// The arguments one by one, where they are known.
-    const FIELDS: &'static [Field];
-
-    /// The JSON Schema as text.
-    fn schema() -> String;
-
-    /// Reads the `arguments` member of a request; `None` if there is none.
-    ///
-    /// # Errors
-    /// A sentence that names the argument that does not fit.
-    fn read(arguments: Option<&RawValue>) -> Result<Self, String>;
-}
-
-impl<T: Object> Arguments for T {
-    const FIELDS: &'static [Field] = T::FIELDS;
-
-    fn schema() -> String {
-        schema::schema_text::<T>()
-    }
-
-    fn read(arguments: Option<&RawValue>) -> Result<T, String> {
-        schema::read(Subject::Argument, arguments).map_err(|error| error.to_string())
-    }
-}
-
-macro_rules! any_json {
-    ($type:ty) => {
-        impl Arguments for $type {
-            const FIELDS: &'static [Field] = &[];
-
-            fn schema() -> String {
-                ANY_OBJECT.to_owned()
-            }
-
-            fn read(arguments: Option<&RawValue>) -> Result<$type, String> {
-                serde_json::from_str(arguments.map_or("{}", RawValue::get)).map_err(|error| error.to_string())
-            }
-        }
-    };
-}
-
-any_json!(Value);
-any_json!(Box<RawValue>);
+use crate::schema::Field;
 
 /// A list that can change, for [`Slot::Changed`](crate::mcp::Slot::Changed).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -313,7 +259,7 @@ impl Server {
     }
 
     /// Adds a tool. The handler's first argument is a struct made by [`schema!`](crate::schema!), `()` for a tool without
-    /// arguments, or a [`Value`]; what it may return says [`IntoToolResult`].
+    /// arguments, or a [`Value`](serde_json::Value); what it may return says [`IntoToolResult`].
     pub fn tool<A, R, F>(self, name: &str, description: &str, handler: F) -> Server
     where
         A: Arguments,
