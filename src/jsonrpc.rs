@@ -13,6 +13,8 @@
 //!            −32700       −32700 | −32600                 └ anything else        −32600
 //! ```
 //!
+//! A member that may be left out may be null instead: programs that write every member of a structure send that.
+//!
 //! ```
 //! use mcp_rill::Limits;
 //! use mcp_rill::jsonrpc::{self, IdRef, Message, Object};
@@ -37,6 +39,7 @@ use std::fmt;
 use serde_json::value::RawValue;
 
 use crate::limits::Limits;
+use json::{is_null, is_object};
 
 mod id;
 mod json;
@@ -141,7 +144,8 @@ impl Error {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn read(raw: &RawValue) -> Result<Error, Error> {
-        let members = Members::of(raw).map_err(|error| Error::invalid_request(error.message))?;
+        let members =
+            Members::read(raw).map_err(|fault| Error::invalid_request(format_args!("`error`: {fault}")))?;
         let code = members.get("code").and_then(|code| code.get().parse().ok());
         let message = members.get("message").and_then(string);
         match (code, message) {
@@ -256,7 +260,7 @@ impl std::error::Error for Rejected {}
 /// assert!(!mcp_rill::jsonrpc::is_batch(b"{}"));
 /// ```
 pub fn is_batch(bytes: &[u8]) -> bool {
-    bytes.trim_ascii_start().starts_with(b"[")
+    json::unmarked(bytes).trim_ascii_start().starts_with(b"[")
 }
 
 /// The messages of a batch as they stand (JSON-RPC 2.0, section 6), each for [`parse`]. Only revision 2025-03-26 has
@@ -280,13 +284,20 @@ pub fn split_batch<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Vec<&'a RawVa
 /// Members besides `jsonrpc`, `id`, `method`, `params`, `result` and `error` are ignored. Inside `params`, `result`
 /// and `error` only the syntax is checked: [`Members`] and [`string`] refuse duplicates and bad escapes there.
 ///
+/// `"params":null` is the same as no `params`; so are a `method` and an `error` that are null, and a null `result` beside
+/// one of the two. `"id":null` is no id of a request (MCP basic, "Requests"), but with a method `notifications/…` it is
+/// the same as no id. The id of a response may be written with a fraction of zeros, `7.0`, as languages without integers
+/// do; it is read as the integer.
+///
 /// # Errors
-/// −32700 for what is not one JSON text in UTF-8 without a byte order mark, or is over a limit (see [`scan`]).
+/// −32700 for what is not one JSON text in UTF-8, or is over a limit (see [`scan`]).
 /// −32600 for what is no message: an array, a member twice (escapes do not hide it), a `jsonrpc` other than `"2.0"`,
 /// an id that is not an integer of 64 bits or a string, a method that is not a string, `params` that are not an
-/// object (MCP has no positional ones, and null is not absent), members of both a request and a response; a request's
-/// id that is longer than `id_bytes_max`. Servers of the TypeScript SDK have −32700 here too; JSON-RPC 2.0, section 5.1,
-/// keeps that for what is not JSON.
+/// object (MCP has no positional ones), members of both a request and a response; a request's id that is longer than
+/// `id_bytes_max`. Servers of the TypeScript SDK have −32700 here too; JSON-RPC 2.0, section 5.1, keeps that for what is
+/// not JSON.
+///
+/// The id is told also of a request over `json_depth_max` or `json_values_max`; one over `id_bytes_max` never is.
 ///
 /// ```
 /// use mcp_rill::{Limits, jsonrpc::{Error, parse}};
@@ -295,14 +306,17 @@ pub fn split_batch<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Vec<&'a RawVa
 /// assert_eq!(error("[]"), Error::INVALID_REQUEST);
 /// ```
 pub fn parse<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Message<'a>, Rejected> {
-    let text = scan(bytes, limits)?;
+    let text = json::decode(bytes)?;
+    json::bound(text, limits).map_err(|error| Rejected { error, id: id_in(text, limits) })?;
     if !text.trim_ascii_start().starts_with('{') {
         serde_json::from_str::<&RawValue>(text).map_err(Error::parse_error)?;
         let what = if is_batch(bytes) { "batches are not supported" } else { "a message is an object" };
         return Err(Error::invalid_request(what).into());
     }
     let envelope = Envelope::read(text).map_err(Error::parse_error)?;
-    let message = envelope.message().map_err(|error| Rejected { error, id: envelope.id_to_answer() })?;
+    let message = envelope
+        .message()
+        .map_err(|error| Rejected { error, id: envelope.id_to_answer(limits.id_bytes_max) })?;
     match &message {
         Message::Request(Request { id: IdRef::Str(id), .. }) if id.len() > limits.id_bytes_max => {
             let (bytes, max) = (id.len(), limits.id_bytes_max);
@@ -313,6 +327,13 @@ pub fn parse<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Message<'a>, Reject
         }
         _ => Ok(message),
     }
+}
+
+/// The id to answer with in a text that is over a limit. What the parser needs for this is bounded by the text.
+#[cold]
+fn id_in(text: &str, limits: &Limits) -> Option<Id> {
+    let envelope = text.trim_ascii_start().starts_with('{').then(|| Envelope::read(text).ok())??;
+    envelope.id_to_answer(limits.id_bytes_max)
 }
 
 /// Appends a response with a result: what `result` appends, which must be one JSON value in one line.
@@ -457,24 +478,16 @@ impl<'a> Envelope<'a> {
         if !is_usual && text("jsonrpc", self.jsonrpc)? != "2.0" {
             return Err(Error::invalid_request("`jsonrpc` must be \"2.0\""));
         }
-        match (self.method, self.result, self.error) {
-            (Some(_), None, None) => {
-                let method = text("method", self.method)?;
-                if self.params.is_some_and(|params| !params.get().starts_with('{')) {
-                    return Err(Error::invalid_request("`params` must be an object"));
-                }
-                let params = self.params;
-                Ok(match self.id {
-                    Some(raw) => Message::Request(Request { id: id(raw)?, method, params }),
-                    None => Message::Notification(Notification { method, params }),
-                })
-            }
+        match self.parts() {
+            (Some(raw), None, None) => self.call(text("method", Some(raw))?),
             (None, Some(result), None) => match self.id {
-                Some(raw) => Ok(Message::Response(Response { id: Some(id(raw)?), outcome: Ok(result) })),
+                Some(raw) => {
+                    Ok(Message::Response(Response { id: Some(answered(raw)?), outcome: Ok(result) }))
+                }
                 None => Err(Error::invalid_request("a result needs an `id`")),
             },
             (None, None, Some(error)) => {
-                let id = self.id.filter(|raw| raw.get() != "null").map(id).transpose()?;
+                let id = present(self.id).map(answered).transpose()?;
                 Ok(Message::Response(Response { id, outcome: Err(error) }))
             }
             (None, None, None) => Err(Error::invalid_request("no `method`, `result` or `error`")),
@@ -482,12 +495,47 @@ impl<'a> Envelope<'a> {
         }
     }
 
-    fn id_to_answer(&self) -> Option<Id> {
-        let only_response = self.method.is_none() && (self.result.is_some() || self.error.is_some());
-        if only_response || self.twice == Some("id") {
+    /// `method`, `result` and `error`. A result may be null, but not beside one of the others.
+    fn parts(&self) -> (Option<&'a RawValue>, Option<&'a RawValue>, Option<&'a RawValue>) {
+        let (method, error) = (present(self.method), present(self.error));
+        let alone = method.is_none() && error.is_none();
+        (method, self.result.filter(|raw| alone || !is_null(raw)), error)
+    }
+
+    fn call(&self, method: Cow<'a, str>) -> Result<Message<'a>, Error> {
+        let params = present(self.params);
+        if params.is_some_and(|params| !is_object(params)) {
+            return Err(Error::invalid_request("`params` must be an object"));
+        }
+        // No request of MCP has such a name.
+        let is_notice = |raw: &&RawValue| is_null(raw) && method.starts_with("notifications/");
+        Ok(match self.id.filter(|raw| !is_notice(raw)) {
+            Some(raw) => Message::Request(Request { id: id(raw)?, method, params }),
+            None => Message::Notification(Notification { method, params }),
+        })
+    }
+
+    fn id_to_answer(&self, bytes_max: usize) -> Option<Id> {
+        let is_response = matches!(self.parts(), (None, Some(_), _) | (None, _, Some(_)));
+        if is_response || self.twice == Some("id") {
             return None;
         }
-        self.id.and_then(IdRef::read).map(IdRef::into_owned)
+        let fits = |id: &IdRef<'_>| !matches!(id, IdRef::Str(text) if text.len() > bytes_max);
+        self.id.and_then(IdRef::read).filter(fits).map(IdRef::into_owned)
+    }
+}
+
+/// A member that may be left out, or be null instead.
+fn present(member: Option<&RawValue>) -> Option<&RawValue> {
+    member.filter(|raw| !is_null(raw))
+}
+
+/// The id of a response.
+fn answered(raw: &RawValue) -> Result<IdRef<'_>, Error> {
+    let whole = raw.get().split_once('.').filter(|(_, zeros)| zeros.bytes().all(|byte| byte == b'0'));
+    match whole.and_then(|(number, _)| number.parse().ok()) {
+        Some(number) => Ok(IdRef::Int(number)),
+        None => id(raw),
     }
 }
 

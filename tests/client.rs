@@ -586,7 +586,7 @@ fn hostile_messages() {
         let mut posts = Peer::accept(&listener);
         posts.message();
         stream.event(r#"{"jsonrpc":"2.0","id":99,"result":{}}"#);
-        stream.event(r#"{"jsonrpc":"2.0","id":"1","result":{}}"#);
+        stream.event(r#"{"jsonrpc":"2.0","id":"01","result":{}}"#);
         stream.event("{broken");
         stream.event(r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"what?"}}"#);
         stream.event(r#"{"jsonrpc":"2.0","id":1,"error":"no"}"#);
@@ -594,7 +594,7 @@ fn hostile_messages() {
         stream.event(r#"{"jsonrpc":"2.0","id":1,"result":{"right":true}}"#);
         stream.event(r#"{"jsonrpc":"2.0","id":1,"result":{"again":true}}"#);
         posts.message();
-        stream.event(r#"{"jsonrpc":"2.0","id":2,"result":{}}"#);
+        stream.event("\u{feff}{\"jsonrpc\":\"2.0\",\"id\":\"2\",\"result\":{}}");
     });
     let mut client = Client::builder().open(&server.url).unwrap();
     let id = client.send("ping", None).unwrap();

@@ -67,6 +67,20 @@ fn messages() {
         // Unknown members are ignored, even twice; so are params beside a result.
         (r#"{"jsonrpc":"2.0","x":1,"x":{"id":2},"ID":3,"method":"m"}"#, r#"notification "m" -"#),
         (r#"{"jsonrpc":"2.0","id":1,"result":{},"params":[]}"#, "result 1 {}"),
+        // What may be absent may be null.
+        (r#"{"jsonrpc":"2.0","id":1,"method":"m","params":null}"#, r#"request 1 "m" -"#),
+        (r#"{"jsonrpc":"2.0","method":"m","params":null}"#, r#"notification "m" -"#),
+        (
+            r#"{"jsonrpc":"2.0","id":1,"method":"m","params":null,"result":null,"error":null}"#,
+            r#"request 1 "m" -"#,
+        ),
+        (r#"{"jsonrpc":"2.0","id":null,"method":"notifications/m"}"#, r#"notification "notifications/m" -"#),
+        (r#"{"jsonrpc":"2.0","id":1,"method":null,"params":null,"result":{},"error":null}"#, "result 1 {}"),
+        (r#"{"jsonrpc":"2.0","id":1,"result":null,"error":{"code":1}}"#, r#"error 1 {"code":1}"#),
+        (r#"{"jsonrpc":"2.0","id":1,"result":null,"error":null}"#, "result 1 null"),
+        // A byte order mark is no part of the text (RFC 8259, section 8.1).
+        ("\u{feff}{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"m\"}", r#"request 1 "m" -"#),
+        ("\u{feff} {\"jsonrpc\":\"2.0\",\"method\":\"m\"}", r#"notification "m" -"#),
         // Inside params anything goes here.
         (
             r#"{"jsonrpc":"2.0","method":"m","params":{"a":1,"a":"\ud800"}}"#,
@@ -120,7 +134,11 @@ fn ids() {
     ];
     for id in bad {
         for rest in [r#""method":"m""#, r#""result":{}"#, r#""error":{}"#] {
-            if (id, rest) == ("null", r#""error":{}"#) {
+            let is_lawful = match rest {
+                r#""method":"m""# => false,
+                rest => matches!(id, "1.0" | "-0.0") || (id, rest) == ("null", r#""error":{}"#),
+            };
+            if is_lawful {
                 continue;
             }
             let text = format!(r#"{{"jsonrpc":"2.0","id":{id},{rest}}}"#);
@@ -128,6 +146,47 @@ fn ids() {
             assert_eq!((rejected.error.code, rejected.id), (Error::INVALID_REQUEST, None), "{text}");
         }
     }
+}
+
+#[test]
+fn ids_of_responses_may_have_a_fraction_of_zeros() {
+    for (id, expected) in
+        [("1.0", 1), ("7.00", 7), ("-0.0", 0), ("-3.0", -3), ("9223372036854775807.0", i64::MAX)]
+    {
+        for rest in [r#""result":{}"#, r#""error":{"code":1,"message":""}"#] {
+            let text = format!(r#"{{"jsonrpc":"2.0","id":{id},{rest}}}"#);
+            let Ok(Message::Response(response)) = parse(&text) else { panic!("{text}") };
+            assert_eq!(response.id, Some(IdRef::Int(expected)), "{text}");
+        }
+    }
+    for id in ["1.5", "1.0e1", "1e0", "9223372036854775808.0", "1.01"] {
+        let text = format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{}}}}"#);
+        assert_eq!(parse(&text).unwrap_err().error.code, Error::INVALID_REQUEST, "{text}");
+    }
+    let Ok(Message::Response(text)) = parse(r#"{"jsonrpc":"2.0","id":"1.0","result":{}}"#) else { panic!() };
+    assert_eq!(text.id, Some(IdRef::Str("1.0".into())));
+}
+
+/// A refusal is told by the id of what it refuses also where the text is over a limit.
+#[test]
+fn ids_of_what_is_over_a_limit() {
+    let limits = Limits { json_depth_max: 3, json_values_max: 9, id_bytes_max: 4, ..Limits::DEFAULT };
+    let message = |id: &str, params: &str| {
+        let text = format!(r#"{{"jsonrpc":"2.0","method":"m","params":{params},"id":{id}}}"#);
+        let rejected = jsonrpc::parse(text.as_bytes(), &limits).unwrap_err();
+        (rejected.error.code, rejected.id)
+    };
+    let (deep, long) = (r#"{"a":[[]]}"#, r#"{"a":[1,2,3,4,5]}"#);
+    for params in [deep, long] {
+        assert_eq!(message("7", params), (Error::PARSE_ERROR, Some(Id::Int(7))));
+        assert_eq!(message(r#""four""#, params), (Error::PARSE_ERROR, Some("four".into())));
+        // An id that is itself over its limit is not repeated, and what is no id cannot be.
+        assert_eq!(message(r#""fives""#, params), (Error::PARSE_ERROR, None));
+        assert_eq!(message("[]", params), (Error::PARSE_ERROR, None));
+        assert_eq!(message("7,", params), (Error::PARSE_ERROR, None));
+    }
+    assert_eq!(message(r#""fives""#, "[]"), (Error::INVALID_REQUEST, None));
+    assert_eq!(message(r#""four""#, "[]"), (Error::INVALID_REQUEST, Some("four".into())));
 }
 
 #[test]
@@ -156,10 +215,12 @@ fn invalid_requests() {
         (r#"{"jsonrpc":"2.0"}"#, None, "no `method`"),
         (r#"{"jsonrpc":"2.0","id":1}"#, one.clone(), "no `method`"),
         (r#"{"jsonrpc":"2.0","id":1,"Method":"m"}"#, one.clone(), "no `method`"),
-        (r#"{"jsonrpc":"2.0","id":1,"method":null}"#, one.clone(), "`method` must be a string"),
+        (r#"{"jsonrpc":"2.0","id":1,"method":null}"#, one.clone(), "no `method`"),
+        (r#"{"jsonrpc":"2.0","id":1,"error":null}"#, one.clone(), "no `method`"),
         (r#"{"jsonrpc":"2.0","id":1,"method":["m"]}"#, one.clone(), "`method` must be a string"),
         (r#"{"jsonrpc":"2.0","id":1,"method":"m","params":[]}"#, one.clone(), "`params` must be an object"),
-        (r#"{"jsonrpc":"2.0","id":1,"method":"m","params":null}"#, one.clone(), "`params` must be an object"),
+        ("\u{feff}[]", None, "batches"),
+        (r#"{"jsonrpc":"2.0","id":null,"method":"m"}"#, None, "`id` must be"),
         (r#"{"jsonrpc":"2.0","method":"m","params":"{}"}"#, None, "`params` must be an object"),
         (r#"{"jsonrpc":"2.0","id":1,"method":"m","result":{}}"#, one.clone(), "only one of"),
         (r#"{"jsonrpc":"2.0","id":1,"method":"m","error":{}}"#, one.clone(), "only one of"),
@@ -216,10 +277,12 @@ fn parse_errors() {
         br#"{"jsonrpc":"2.0","method":"m"},"#,
         b"{\"jsonrpc\":\"2.0\",\"method\":\"m\"}\0",
         b"[] []",
-        // Whitespace that is not JSON's, and the byte order mark.
+        // Whitespace that is not JSON's, and a byte order mark where it is none.
         b"\x0C{\"jsonrpc\":\"2.0\",\"method\":\"m\"}",
         b"\xC2\xA0{\"jsonrpc\":\"2.0\",\"method\":\"m\"}",
-        b"\xEF\xBB\xBF{\"jsonrpc\":\"2.0\",\"method\":\"m\"}",
+        b"\xEF\xBB\xBF\xEF\xBB\xBF{\"jsonrpc\":\"2.0\",\"method\":\"m\"}",
+        b" \xEF\xBB\xBF{\"jsonrpc\":\"2.0\",\"method\":\"m\"}",
+        b"\xEF\xBB\xBF",
         b"\xFE\xFF\x00{\x00}",
         // Not UTF-8, be it in a member that nobody reads: bad byte, cut off, overlong, surrogate.
         b"{\"jsonrpc\":\"2.0\",\"method\":\"\xFF\"}",
@@ -363,6 +426,17 @@ fn members() {
     let long = "x".repeat(1 << 20);
     let error = Members::of(raw(&format!(r#"{{"{long}":1,"{long}":2}}"#))).unwrap_err();
     assert!(error.message.len() < 200);
+}
+
+#[test]
+fn members_that_are_null_are_absent() {
+    let params = raw(r#"{"a":null,"b":[null]}"#);
+    let members = Members::of(params).unwrap();
+    assert_eq!((members.get("a").is_none(), members.get("b").unwrap().get()), (true, "[null]"));
+    assert_eq!(members.iter().map(|(name, value)| (name, value.get())).next(), Some(("a", "null")));
+    assert!(jsonrpc::member(params, "a").unwrap().is_none());
+    assert!(jsonrpc::member(raw(r#"{"a":null,"a":1}"#), "a").is_err(), "twice all the same");
+    assert!(Error::read(raw(r#"{"code":1,"message":"","data":null}"#)).unwrap().data.is_none());
 }
 
 #[test]

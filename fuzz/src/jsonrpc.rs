@@ -9,10 +9,15 @@ use serde_json::value::RawValue;
 const LIMITS: Limits = Limits { json_depth_max: 8, json_values_max: 64, id_bytes_max: 16, ..Limits::DEFAULT };
 
 pub fn check(data: &[u8]) {
-    let naive = Reader::read(data);
+    let text = data.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(data);
+    let naive = Reader::read(text);
     check_bounds(data, naive.as_ref());
     let expected = verdict(naive.as_ref());
     match (jsonrpc::parse(data, &LIMITS), expected) {
+        // The naive reader has not looked.
+        (Err(rejected), Err((code, None))) if naive.is_none() && is_deep(text) => {
+            assert_eq!(rejected.error.code, code, "{rejected}");
+        }
         (Ok(message), Ok(kind)) => {
             assert_eq!(kind_of(&message), kind);
             check_written_again(&message);
@@ -27,7 +32,12 @@ pub fn check(data: &[u8]) {
         }
         (ours, naive) => panic!("the naive reader says {naive:?}, the parser {ours:?}"),
     }
-    assert_eq!(jsonrpc::is_batch(data), data.trim_ascii_start().first() == Some(&b'['));
+    assert_eq!(jsonrpc::is_batch(data), text.trim_ascii_start().first() == Some(&b'['));
+}
+
+/// Whether it may be deeper than the naive reader goes.
+fn is_deep(text: &[u8]) -> bool {
+    text.iter().filter(|byte| matches!(byte, b'[' | b'{')).count() > Reader::DEPTH_MAX
 }
 
 /// Exactly the depth and number of values that a text has let it pass.
@@ -77,24 +87,31 @@ impl Kind<'_> {
 
 type Verdict<'a> = Result<Kind<'a>, (i64, Option<IdRef<'a>>)>;
 
-/// JSON-RPC 2.0, sections 4 and 5, with what MCP takes away: batches, null ids, positional parameters.
+/// JSON-RPC 2.0, sections 4 and 5, with what MCP takes away (batches, null ids, positional parameters), and with null for
+/// what may be absent.
 fn verdict<'a>(naive: Option<&(Json<'a>, Reader<'a>)>) -> Verdict<'a> {
     let parse_error = Err((Error::PARSE_ERROR, None));
     let Some((json, reader)) = naive else { return parse_error };
-    if reader.deepest > LIMITS.json_depth_max || reader.values > LIMITS.json_values_max {
-        return parse_error;
-    }
-    let Json::Object(members) = json else { return Err((Error::INVALID_REQUEST, None)) };
+    let over = reader.deepest > LIMITS.json_depth_max || reader.values > LIMITS.json_values_max;
+    let Json::Object(members) = json else {
+        return if over { parse_error } else { Err((Error::INVALID_REQUEST, None)) };
+    };
     if members.iter().any(|(name, ..)| name.is_none()) {
         return parse_error;
     }
     let all = |name: &str| members.iter().filter(|m| m.0.as_deref() == Some(name)).collect::<Vec<_>>();
     let one = |name: &str| all(name).last().map(|(_, value, raw)| (value, *raw));
+    let some = |name: &str| one(name).filter(|(value, _)| !matches!(value, Json::Null));
     let id_value = one("id").and_then(|(value, raw)| id(value, raw));
-    let (method, result, error) = (one("method"), one("result"), one("error"));
+    let (method, error) = (some("method"), some("error"));
+    let result = if method.is_none() && error.is_none() { one("result") } else { some("result") };
     let is_response = method.is_none() && (result.is_some() || error.is_some());
-    let answers = id_value.clone().filter(|_| !is_response && all("id").len() == 1);
+    let is_short = |id: &IdRef<'a>| !matches!(id, IdRef::Str(id) if id.len() > LIMITS.id_bytes_max);
+    let answers = id_value.clone().filter(|id| !is_response && all("id").len() == 1 && is_short(id));
     let fail = |code| Err((code, answers.clone()));
+    if over {
+        return fail(Error::PARSE_ERROR);
+    }
     let known = ["jsonrpc", "id", "method", "params", "result", "error"];
     if known.iter().any(|name| all(name).len() > 1) {
         return fail(Error::INVALID_REQUEST);
@@ -105,9 +122,11 @@ fn verdict<'a>(naive: Option<&(Json<'a>, Reader<'a>)>) -> Verdict<'a> {
         _ => return fail(Error::INVALID_REQUEST),
     }
     let has_half = |member: Option<(&Json<'a>, &'a str)>| matches!(member, Some((Json::Str(None), _)));
+    let is_null = |member: Option<(&Json<'a>, &'a str)>| matches!(member, Some((Json::Null, _)));
+    let whole = one("id").and_then(|(value, raw)| whole(value, raw)).or(id_value.clone());
     match (method, result, error) {
         (Some((Json::Str(Some(method)), _)), None, None) => {
-            let params = match one("params") {
+            let params = match some("params") {
                 None => None,
                 Some((Json::Object(_), raw)) => Some(raw.into()),
                 Some(_) => return fail(Error::INVALID_REQUEST),
@@ -115,6 +134,9 @@ fn verdict<'a>(naive: Option<&(Json<'a>, Reader<'a>)>) -> Verdict<'a> {
             let method = method.clone();
             match (one("id"), id_value) {
                 (None, _) => Ok(Kind::Notification { method, params }),
+                (null, _) if is_null(null) && method.starts_with("notifications/") => {
+                    Ok(Kind::Notification { method, params })
+                }
                 (Some(_), Some(IdRef::Str(id))) if id.len() > LIMITS.id_bytes_max => {
                     Err((Error::INVALID_REQUEST, None))
                 }
@@ -124,13 +146,13 @@ fn verdict<'a>(naive: Option<&(Json<'a>, Reader<'a>)>) -> Verdict<'a> {
             }
         }
         (Some((Json::Str(None), _)), None, None) => fail(Error::PARSE_ERROR),
-        (None, Some((_, raw)), None) => match id_value {
+        (None, Some((_, raw)), None) => match whole {
             Some(id) => Ok(Kind::Response { id: Some(id), outcome: Ok(raw.into()) }),
             None if has_half(one("id")) => fail(Error::PARSE_ERROR),
             None => fail(Error::INVALID_REQUEST),
         },
-        (None, None, Some((_, raw))) => match (one("id"), id_value) {
-            (None | Some((Json::Null, _)), _) => Ok(Kind::Response { id: None, outcome: Err(raw.into()) }),
+        (None, None, Some((_, raw))) => match (some("id"), whole) {
+            (None, _) => Ok(Kind::Response { id: None, outcome: Err(raw.into()) }),
             (_, Some(id)) => Ok(Kind::Response { id: Some(id), outcome: Err(raw.into()) }),
             (half, None) if has_half(half) => fail(Error::PARSE_ERROR),
             _ => fail(Error::INVALID_REQUEST),
@@ -145,6 +167,13 @@ fn id<'a>(value: &Json<'a>, raw: &'a str) -> Option<IdRef<'a>> {
         Json::Str(Some(text)) => Some(IdRef::Str(text.clone())),
         _ => None,
     }
+}
+
+/// The id of a response that is written as `7.0`.
+fn whole<'a>(value: &Json<'a>, raw: &'a str) -> Option<IdRef<'a>> {
+    let (number, zeros) = raw.split_once('.')?;
+    let is_whole = matches!(value, Json::Number) && zeros.trim_end_matches('0').is_empty();
+    is_whole.then(|| number.parse().ok().map(IdRef::Int)).flatten()
 }
 
 /// What was read and is written out again is read as the same, and is one line.

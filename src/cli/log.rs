@@ -83,6 +83,14 @@ fn line(event: &Event<'_>) -> Option<String> {
         Event::SlowReader { peer, backlog_bytes } => {
             format!("{} does not read and was cut off; {backlog_bytes} bytes are lost", name(peer))
         }
+        Event::StrayAnswer { peer, id, error } => {
+            let error = error.map_or_else(String::new, |error| format!(", with the error: {error}"));
+            format!("{} answered what it was not asked (id {id}){error}", name(peer))
+        }
+        Event::AmbiguousCancel { peer, id, calls } => {
+            let name = name(peer);
+            format!("{name} cancelled nothing: {calls} of its open requests have the id {id} that it named")
+        }
         Event::LargeMessage { bytes } => {
             format!("a message of {bytes} bytes was sent; from 1 MiB on some clients drop it")
         }
@@ -136,6 +144,9 @@ mod tests {
         observe(&Event::SlowReader { peer: &unix, backlog_bytes: 7 });
         observe(&Event::LargeMessage { bytes: 2_000_000 });
         observe(&Event::OutOfDescriptors);
+        observe(&Event::StrayAnswer { peer: &ada, id: "7", error: None });
+        observe(&Event::StrayAnswer { peer: &ada, id: "null", error: Some("no such tool") });
+        observe(&Event::AmbiguousCancel { peer: &ada, id: "\"a\"", calls: 2 });
         observe(&Event::SessionClosed { peer: &ada });
         drop(observe);
         log.end();
@@ -145,6 +156,9 @@ mod tests {
             "mcp-rill: a Unix socket does not read and was cut off; 7 bytes are lost",
             "mcp-rill: a message of 2000000 bytes was sent; from 1 MiB on some clients drop it",
             "mcp-rill: no descriptor is left for new connections, so clients wait (ulimit -n)",
+            "mcp-rill: ada (127.0.0.1:4000) answered what it was not asked (id 7)",
+            "mcp-rill: ada (127.0.0.1:4000) answered what it was not asked (id null), with the error: no such tool",
+            "mcp-rill: ada (127.0.0.1:4000) cancelled nothing: 2 of its open requests have the id \"a\" that it named",
             "mcp-rill: the session of ada (127.0.0.1:4000) ended",
         ];
         assert_eq!(page.0.lock().unwrap().lines().collect::<Vec<_>>(), expected);

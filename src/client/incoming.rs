@@ -13,7 +13,7 @@ use super::stateless::{Call, Questions};
 use super::streamable::Incoming;
 use super::{Carrier, Client, Error, Handlers, Outcome, Received};
 use crate::http::shown;
-use crate::jsonrpc::{self, Id, Message, Response};
+use crate::jsonrpc::{self, Id, IdRef, Message, Response};
 use crate::mcp::Revision;
 
 impl Client {
@@ -43,7 +43,7 @@ impl Client {
         match parsed(text, &self.fixed)? {
             Message::Response(response) => {
                 let outcome = outcome(&response)?;
-                match (response.id.map(Id::from), outcome) {
+                match (response.id.map(own_id), outcome) {
                     (Some(id), outcome) => Ok(self.answered(id, outcome)),
                     (None, Err(error)) => {
                         Err(Error::Protocol(format!("the server reports an error: {error}")))
@@ -148,7 +148,7 @@ fn parsed<'t>(text: &'t str, fixed: &Fixed) -> Result<Message<'t>, Error> {
 /// The outcome in a text that can be nothing but the answer to this request.
 fn sole_answer(text: &str, id: &Id, fixed: &Fixed) -> Outcome {
     match parsed(text, fixed)? {
-        Message::Response(response) if response.id.clone().map(Id::from).as_ref() == Some(id) => {
+        Message::Response(response) if response.id.clone().map(own_id).as_ref() == Some(id) => {
             outcome(&response)?
         }
         Message::Response(Response { id: None, outcome: Err(error) }) => {
@@ -158,6 +158,11 @@ fn sole_answer(text: &str, id: &Id, fixed: &Fixed) -> Outcome {
             "the server answered the request with the id {id:?} with a message that is not its response"
         ))),
     }
+}
+
+/// The id of a request of ours, also from a server that keeps ids as text.
+pub(super) fn own_id(id: IdRef<'_>) -> Id {
+    id.as_int().map_or_else(|| id.into_owned(), Id::Int)
 }
 
 fn outcome(response: &Response<'_>) -> Result<Outcome, Error> {

@@ -5,6 +5,7 @@
 
 use serde_json::value::RawValue;
 
+use super::incoming::own_id;
 use super::options::after;
 use super::{Carrier, Client, Error, Received, Transport, json_object};
 use crate::jsonrpc::{self, Array, Id, IdRef, Object, member};
@@ -64,8 +65,7 @@ impl Client {
                 return Err(bad("is longer than 64 MiB"));
             }
             items.extend(list);
-            let next = member("nextCursor")?.filter(|next| next.get() != "null");
-            let Some(next) = next else {
+            let Some(next) = member("nextCursor")? else {
                 if let Some(stateless) = self.stateless.as_mut().filter(|_| method == "tools/list") {
                     stateless.annotated.learn(&mut items);
                 }
@@ -240,7 +240,7 @@ impl Client {
                 {
                     let meta = member(&params, "_meta").ok().flatten();
                     let of = meta.and_then(|meta| member(meta, SUBSCRIPTION_ID).ok().flatten());
-                    if of.and_then(IdRef::read).map(Id::from).as_ref() == Some(id) {
+                    if of.and_then(IdRef::read).map(own_id).as_ref() == Some(id) {
                         return Ok(());
                     }
                 }

@@ -12,6 +12,7 @@ use super::Error;
 use super::events::Fixed;
 use super::exchange::{Exchange, Step};
 use super::http::{Answer, Connection, SLICE, Turn, left, refused};
+use super::incoming::own_id;
 use super::ladder::is_other;
 use super::url::Url;
 use crate::jsonrpc::{self, Id, Message};
@@ -395,7 +396,7 @@ impl Streamable {
 fn is_error_for(body: &str, id: &Id, fixed: &Fixed) -> bool {
     match jsonrpc::parse(body.as_bytes(), &fixed.limits) {
         Ok(Message::Response(response)) => {
-            response.outcome.is_err() && response.id.map(Id::from).as_ref() == Some(id)
+            response.outcome.is_err() && response.id.map(own_id).as_ref() == Some(id)
         }
         _ => false,
     }

@@ -50,7 +50,7 @@ impl Engine {
         let answer = self.busy(&reason);
         Err(match (route, Version::of(head)) {
             // The body is not read, so the field alone has to say of which revision this is.
-            (Route::McpPost, Version::Modern(_)) => routes::as_error_of(Error::INTERNAL_ERROR, answer),
+            (Route::McpPost, Version::Modern(_)) => routes::as_error_of(Error::INTERNAL_ERROR, answer).into(),
             (Route::McpPost, _) => routes::as_error(answer),
             _ => answer,
         })

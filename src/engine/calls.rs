@@ -16,7 +16,7 @@ use super::{Engine, Event};
 use crate::Now;
 use crate::buffer::BLOCK_OVERHEAD_BYTES;
 use crate::http::head::Head;
-use crate::jsonrpc::{self, Id, IdRef, Message};
+use crate::jsonrpc::{self, Id, IdRef, Message, Notification};
 use crate::mcp::{CallKey, Incoming, Peer, SessionKey, Slot};
 use crate::slab::Key;
 
@@ -69,32 +69,38 @@ impl Engine {
             }
             (Message::Request(_), None) => {}
             (Message::Notification(notification), _) if notification.method == "notifications/cancelled" => {
-                let id = notification
-                    .params
-                    .and_then(|params| jsonrpc::member(params, "requestId").ok().flatten());
-                if let Some(call) = id.and_then(IdRef::read).and_then(|id| self.find_call(key, &id)) {
-                    self.cancel(now, call, false);
-                }
+                self.cancel_by_id(now, conn, key, notification);
             }
             (Message::Notification(notification), _) => {
                 service.notification(session, &mut open.session, notification, outbox);
             }
             (Message::Response(answer), _) => {
-                self.stats.stray_answers += u64::from(!service.answer(session, answer, now, outbox));
+                if !service.answer(session, answer, now, outbox) {
+                    self.stray_answer(conn, answer);
+                }
             }
         }
     }
 
-    pub(super) fn find_call(&self, session: Key, id: &IdRef<'_>) -> Option<CallKey> {
-        let mut next = self.sessions.get(session)?.calls;
-        while let Some(key) = next {
-            let call = self.calls.get(key.0)?;
-            if call.id == *id {
-                return Some(key);
-            }
-            next = call.next;
+    /// The open calls of a session with that id. Over Streamable HTTP there can be several: each POST has its own answer,
+    /// so clients need not number them.
+    pub(super) fn calls_of_id(&self, session: Key, id: &IdRef<'_>) -> impl Iterator<Item = CallKey> {
+        let first = self.sessions.get(session).and_then(|open| open.calls);
+        let all = std::iter::successors(first, |key| self.calls.get(key.0)?.next);
+        all.filter(|key| self.calls.get(key.0).is_some_and(|call| call.id == *id))
+    }
+
+    /// Cancels the call that a notification names. One that names several cancels none: the client knows which it means,
+    /// and nobody else does.
+    fn cancel_by_id(&mut self, now: Now, conn: Key, session: Key, notification: &Notification<'_>) {
+        let id = notification.params.and_then(|params| jsonrpc::member(params, "requestId").ok().flatten());
+        let Some(id) = id.and_then(IdRef::read) else { return };
+        let mut calls = self.calls_of_id(session, &id);
+        let Some(call) = calls.next() else { return };
+        match calls.count() {
+            0 => self.cancel(now, call, false),
+            more => self.ambiguous_cancel(conn, &id, more + 1),
         }
-        None
     }
 
     /// Reserves the place of a request's answer; `None` if the session has too many open. A ping always finds room: it

@@ -8,7 +8,8 @@ use std::time::Duration;
 use serde_json::value::RawValue;
 
 use super::Engine;
-use crate::jsonrpc::{Error, Members, string};
+use crate::http::shown;
+use crate::jsonrpc::{Error, IdRef, Members, Response, string};
 use crate::mcp::Peer;
 use crate::slab::Key;
 
@@ -59,8 +60,10 @@ pub struct Stats {
     pub oversized: u64,
     /// Results that came for a call which was cancelled or answered before.
     pub late: u64,
-    /// Answers to requests that were never sent, or not to that client.
+    /// Answers to requests that were never sent, or not to that client, or that were answered before.
     pub stray_answers: u64,
+    /// Cancellations that cancelled nothing, because several open requests of the session have the id they name.
+    pub ambiguous_cancels: u64,
     /// Log messages that slow clients did not get, or that the loop could not keep up with.
     pub logs_dropped: u64,
 }
@@ -111,6 +114,25 @@ pub enum Event<'a> {
         /// How many bytes of output it had left untaken.
         backlog_bytes: usize,
     },
+    /// A client answered what it was not asked, or not any more. Counted as [`Stats::stray_answers`].
+    StrayAnswer {
+        /// Who sent it.
+        peer: &'a Peer,
+        /// The id of the answer as JSON text; `null` if it had none. A long one is cut.
+        id: &'a str,
+        /// What the client says has gone wrong, if the answer is an error. A long text is cut.
+        error: Option<&'a str>,
+    },
+    /// A client cancelled a request by an id that several of its open requests have: nothing was cancelled. Counted as
+    /// [`Stats::ambiguous_cancels`].
+    AmbiguousCancel {
+        /// Who sent it.
+        peer: &'a Peer,
+        /// The id as JSON text. A long one is cut.
+        id: &'a str,
+        /// How many requests have it.
+        calls: usize,
+    },
     /// A message is so large that clients are known to drop it: from 1 MiB on.
     LargeMessage {
         /// Its length in bytes.
@@ -144,6 +166,23 @@ impl Engine {
         }
     }
 
+    pub(super) fn stray_answer(&mut self, conn: Key, answer: &Response<'_>) {
+        self.stats.stray_answers += 1;
+        if let (Some(observer), Some(conn)) = (&mut self.observer, self.conns.get(conn)) {
+            let id = answer.id.as_ref().map_or_else(|| "null".to_owned(), shown_id);
+            let error = answer.outcome.err().and_then(|error| Error::read(error).ok());
+            let error = error.map(|error| shown(error.message.as_bytes()));
+            observer(&Event::StrayAnswer { peer: &conn.peer, id: &id, error: error.as_deref() });
+        }
+    }
+
+    pub(super) fn ambiguous_cancel(&mut self, conn: Key, id: &IdRef<'_>, calls: usize) {
+        self.stats.ambiguous_cancels += 1;
+        if let (Some(observer), Some(conn)) = (&mut self.observer, self.conns.get(conn)) {
+            observer(&Event::AmbiguousCancel { peer: &conn.peer, id: &shown_id(id), calls });
+        }
+    }
+
     pub(crate) fn observe(&mut self, event: &Event<'_>) {
         if let Some(observer) = &mut self.observer {
             observer(event);
@@ -163,6 +202,12 @@ fn in_words(body: &str) -> Cow<'_, str> {
         None => Some(Error::read(members.get("error")?).ok()?.message),
     });
     message.unwrap_or(Cow::Borrowed(body))
+}
+
+fn shown_id(id: &IdRef<'_>) -> String {
+    let mut text = Vec::new();
+    id.write(&mut text);
+    shown(&text)
 }
 
 #[cfg(test)]

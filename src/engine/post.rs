@@ -16,7 +16,7 @@ use super::deliver::{Verdict, keep_on_one_line};
 use super::ids::{ROOM, id_text};
 use super::negotiate::Accepted;
 use super::replay::{Kind, StreamId};
-use super::routes::{JSON, refusal};
+use super::routes::{JSON, Refused};
 use super::sse::STREAM_FIELDS;
 use super::streamable::{NO_SESSION, Parcel, REFUSED};
 use crate::Now;
@@ -44,6 +44,8 @@ pub(super) struct Post {
     status: u16,
     failed: bool,
     session_over: bool,
+    /// The id of its request, if that is its only one and was ended by the end of the session.
+    ended: Option<Id>,
     /// The stream that the answer has become, if that can be resumed.
     pub(super) stream: Option<StreamId>,
 }
@@ -69,6 +71,7 @@ impl Post {
             status: 200,
             failed: false,
             session_over: false,
+            ended: None,
             stream: None,
         }
     }
@@ -126,6 +129,7 @@ impl Engine {
     pub(super) fn call_cancelled(&mut self, now: Now, conn: Key, id: &Id, session_over: bool) {
         let Some(post) = self.conns.get_mut(conn).and_then(|entry| entry.post.as_mut()) else { return };
         post.session_over |= session_over;
+        post.ended = (session_over && !post.batch).then(|| id.clone());
         // A stream can end without a response; JSON has to say something.
         if !post.sse && !session_over {
             let error = Error::new(REFUSED, "the request was cancelled");
@@ -242,7 +246,8 @@ impl Engine {
         let mut array = Vec::new();
         let (status, body, named) = match post.replies.as_slice() {
             [] => {
-                array = refusal(404, NO_SESSION, "Session not found").body;
+                let refused = Refused::new(404, Error::new(NO_SESSION, "Session not found"));
+                array = refused.answer(post.ended.as_ref().map(Into::into)).body;
                 (404, &array, false)
             }
             [one] if !post.batch => (post.status, one, true),

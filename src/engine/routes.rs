@@ -23,7 +23,7 @@ use super::negotiate::Accepted;
 use crate::http::conn::Answer;
 use crate::http::head::{Head, Single};
 use crate::http::shown;
-use crate::jsonrpc::{Error, write_error_body};
+use crate::jsonrpc::{Error, IdRef, Message, write_error_body};
 use crate::mcp::{Peer, Settings};
 
 /// A query that is copied into the endpoint may have this many bytes.
@@ -138,22 +138,57 @@ fn mcp<'a>(head: &Head<'_>, path: &str) -> Result<Route<'a>, Answer> {
     }
 }
 
-/// A refusal as Streamable HTTP has it: its body is a JSON-RPC error response (MCP 2025-11-25, transports: "the HTTP
-/// response body MAY comprise a JSON-RPC error response that has no id").
+/// A refusal in terms of JSON-RPC, of which it is not said yet what it refuses.
+#[derive(Debug)]
+pub(super) struct Refused {
+    status: u16,
+    headers: Vec<(&'static str, String)>,
+    error: Error,
+}
+
+impl Refused {
+    pub(super) fn new(status: u16, error: Error) -> Refused {
+        Refused { status, headers: Vec::new(), error }
+    }
+
+    /// The answer to a request whose message was read: its body is a response with the id, if there is one to answer with
+    /// (JSON-RPC 2.0, section 5).
+    pub(super) fn answer(self, id: Option<IdRef<'_>>) -> Answer {
+        let mut body = Vec::new();
+        write_error_body(&mut body, id, &self.error);
+        Answer { status: self.status, headers: self.headers, content_type: Some(JSON.into()), body }
+    }
+}
+
+/// What is refused before its message is read has no id (MCP 2025-11-25, transports: "the HTTP response body MAY comprise
+/// a JSON-RPC error response that has no id").
+impl From<Refused> for Answer {
+    fn from(refused: Refused) -> Answer {
+        refused.answer(None)
+    }
+}
+
+/// The id that a refusal of the message answers with: only requests want an answer.
+pub(super) fn id_of<'a>(message: &'a Message<'_>) -> Option<IdRef<'a>> {
+    match message {
+        Message::Request(request) => Some((&request.id).into()),
+        _ => None,
+    }
+}
+
+/// A refusal as Streamable HTTP has it, before any message is read.
 pub(crate) fn refusal(status: u16, code: i64, text: impl Into<Cow<'static, str>>) -> Answer {
-    let mut body = Vec::new();
-    write_error_body(&mut body, None, &Error::new(code, text));
-    Answer { status, content_type: Some(JSON.into()), body, ..Answer::default() }
+    Refused::new(status, Error::new(code, text)).into()
 }
 
 /// The same refusal with its sentence in a JSON-RPC error.
 pub(crate) fn as_error(answer: Answer) -> Answer {
-    as_error_of(-32000, answer)
+    as_error_of(-32000, answer).into()
 }
 
-pub(crate) fn as_error_of(code: i64, answer: Answer) -> Answer {
+pub(super) fn as_error_of(code: i64, answer: Answer) -> Refused {
     let text = String::from_utf8_lossy(&answer.body).into_owned();
-    Answer { headers: answer.headers, ..refusal(answer.status, code, text) }
+    Refused { headers: answer.headers, ..Refused::new(answer.status, Error::new(code, text)) }
 }
 
 fn message<'a>(head: &Head<'a>) -> Result<Route<'a>, Answer> {

@@ -13,12 +13,13 @@
 use super::ids::{ROOM, id_text};
 use super::peers::Share;
 use super::replay::Kind;
-use super::routes;
+use super::routes::{self, Refused, id_of};
+use super::streamable::{REFUSED, rejection};
 use super::{Engine, Event, Open};
 use crate::Now;
 use crate::http::conn::{Answer, Reply};
 use crate::http::head::Head;
-use crate::jsonrpc::{self, Message};
+use crate::jsonrpc::{self, Error, Message};
 use crate::mcp::{Session, SessionKey};
 use crate::slab::Key;
 use crate::sse;
@@ -75,19 +76,18 @@ impl Engine {
     }
 
     fn read_message<'a>(&mut self, session: Key, body: &'a [u8]) -> Result<Message<'a>, Answer> {
-        let message = jsonrpc::parse(body, &self.shared.limits)
-            .map_err(|rejected| Answer::text(400, format!("Invalid message: {}", rejected.error.message)))?;
-        match &message {
-            Message::Request(request) if self.find_call(session, &request.id).is_some() => {
-                Err(Answer::text(400, "Invalid message: a request with this id is in flight already"))
-            }
-            // Answers and notifications have no reply, and free something here.
-            Message::Request(_) => match self.no_room_for_reply(session) {
-                Some(reason) => Err(self.busy(&reason)),
-                None => Ok(message),
-            },
-            _ => Ok(message),
-        }
+        let message = jsonrpc::parse(body, &self.shared.limits).map_err(rejection)?;
+        // Answers and notifications have no reply, and free something here.
+        let Message::Request(request) = &message else { return Ok(message) };
+        // All replies go on one stream, where the id alone tells whose each is.
+        let refused = if self.calls_of_id(session, &request.id).next().is_some() {
+            Refused::new(400, Error::invalid_request("a request with this id is in flight already"))
+        } else if let Some(reason) = self.no_room_for_reply(session) {
+            routes::as_error_of(REFUSED, self.busy(&reason))
+        } else {
+            return Ok(message);
+        };
+        Err(refused.answer(id_of(&message)))
     }
 
     /// Why no other reply can be queued for a session, if that is so.

@@ -17,13 +17,13 @@ use serde_json::value::RawValue;
 
 use super::negotiate::{Accepted, Version};
 use super::post::Post;
-use super::routes::{JSON, refusal};
+use super::routes::{Refused, as_error_of};
 use super::{Engine, Open};
 use crate::Now;
-use crate::http::conn::{Answer, Reply};
+use crate::http::conn::Reply;
 use crate::http::head::{Head, Single};
 use crate::http::response::Response;
-use crate::jsonrpc::{self, Error, Message, Object, Request, string, write_error_body};
+use crate::jsonrpc::{self, Error, Message, Object, Request, string};
 use crate::mcp::meta::{PROTOCOL_VERSION, named_by};
 use crate::mcp::{
     Envelope, HEADER_MISMATCH, Revision, Session, SessionKey, check_coded_header, check_header,
@@ -47,13 +47,13 @@ pub(super) enum Era {
 ///
 /// # Errors
 /// A refusal where the two contradict each other.
-pub(super) fn era(message: &Message<'_>, version: &Version) -> Result<Era, Answer> {
+pub(super) fn era(message: &Message<'_>, version: &Version) -> Result<Era, Refused> {
     let (method, params) = match message {
         Message::Response(_) => {
             return match version {
                 Version::Modern(name) => {
-                    let text = format!("Invalid request: clients of {name} post no responses");
-                    Err(refusal(400, Error::INVALID_REQUEST, text))
+                    let text = format_args!("clients of {name} post no responses");
+                    Err(Refused::new(400, Error::invalid_request(text)))
                 }
                 _ => Ok(Era::Session),
             };
@@ -67,11 +67,7 @@ pub(super) fn era(message: &Message<'_>, version: &Version) -> Result<Era, Answe
         _ if params.is_some_and(names_revision) => Ok(Era::Alone),
         Version::Modern(name) => {
             let text = format!("MCP-Protocol-Version is `{name}`, a revision without `initialize`");
-            let id = match message {
-                Message::Request(request) => Some(request.id.clone()),
-                _ => None,
-            };
-            Err(refusal_of(400, id, &Error::new(HEADER_MISMATCH, text)))
+            Err(Refused::new(400, Error::new(HEADER_MISMATCH, text)))
         }
         _ => Ok(Era::Session),
     }
@@ -85,13 +81,6 @@ pub(super) fn names_revision(params: &RawValue) -> bool {
     }
     let inside = |raw, name| jsonrpc::member(raw, name).ok().flatten();
     inside(params, "_meta").is_some_and(|meta| inside(meta, PROTOCOL_VERSION).is_some())
-}
-
-/// A refusal that tells its request by the id.
-fn refusal_of(status: u16, id: Option<jsonrpc::IdRef<'_>>, error: &Error) -> Answer {
-    let mut body = Vec::new();
-    write_error_body(&mut body, id, error);
-    Answer { status, content_type: Some(JSON.into()), body, ..Answer::default() }
 }
 
 /// The HTTP status of an error that a service gives (MCP 2026-07-28, transports: only these have one of their own).
@@ -120,7 +109,7 @@ impl Engine {
         match check(request, head, accepted) {
             Ok(envelope) => self.take_alone(now, conn, head, message, (request, envelope, accepted), reply),
             Err((status, error)) => {
-                let answer = refusal_of(status, Some(request.id.clone()), &error);
+                let answer = Refused::new(status, error).answer(Some((&request.id).into()));
                 reply.answer(&mut self.shared, &answer);
             }
         }
@@ -148,9 +137,8 @@ impl Engine {
             self.end_alone(key);
             let max = self.shared.limits.calls_max;
             let busy = self.busy(&format!("{max} requests may be open (limit calls_max)"));
-            let error = Error::internal(String::from_utf8_lossy(&busy.body));
-            let body = refusal_of(busy.status, Some(request.id.clone()), &error);
-            return reply.answer(&mut self.shared, &Answer { headers: busy.headers, ..body });
+            let refused = as_error_of(Error::INTERNAL_ERROR, busy);
+            return reply.answer(&mut self.shared, &refused.answer(Some((&request.id).into())));
         };
         reply.wait();
         self.deferring = Some(conn);

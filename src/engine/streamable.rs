@@ -21,7 +21,7 @@ use super::negotiate::{Accepted, Version};
 use super::peers::Share;
 use super::post::Post;
 use super::replay::{EventId, Replay, Resumable};
-use super::routes::{self, refusal};
+use super::routes::{self, Refused, id_of, refusal};
 use super::sse::STREAM_FIELDS;
 use super::stateless::{self, Era, names_revision};
 use super::{Engine, Event, Open};
@@ -29,7 +29,7 @@ use crate::Now;
 use crate::http::conn::{Answer, Reply};
 use crate::http::head::{Head, Single};
 use crate::http::response::Response;
-use crate::jsonrpc::{self, Error, Message};
+use crate::jsonrpc::{self, Error, Message, Rejected};
 use crate::mcp::{CallKey, Revision, Session, SessionKey};
 use crate::slab::Key;
 use crate::sse;
@@ -68,7 +68,10 @@ impl Engine {
         };
         let opened = read.and_then(|parcel| match parcel.session {
             Some(session) => Ok((session, parcel)),
-            None => self.begin_session(now, conn).map(|session| (session, parcel)),
+            None => match self.begin_session(now, conn) {
+                Ok(session) => Ok((session, parcel)),
+                Err(refused) => Err(refused.answer(parcel.messages.iter().find_map(id_of))),
+            },
         });
         match opened {
             Ok((session, parcel)) => self.take_parcel(now, conn, session, head, &parcel, reply),
@@ -77,41 +80,42 @@ impl Engine {
     }
 
     fn read_single<'a>(&self, head: &Head<'_>, body: &'a [u8]) -> Result<(Message<'a>, Era), Answer> {
-        let message = jsonrpc::parse(body, &self.shared.limits)
-            .map_err(|rejected| refusal(400, rejected.error.code, rejected.error.message))?;
-        let era = stateless::era(&message, &Version::of(head))?;
-        Ok((message, era))
+        let message = jsonrpc::parse(body, &self.shared.limits).map_err(rejection)?;
+        let era = stateless::era(&message, &Version::of(head));
+        match era {
+            Ok(era) => Ok((message, era)),
+            Err(refused) => Err(refused.answer(id_of(&message))),
+        }
     }
 
     fn read_one<'a>(&self, conn: Key, head: &Head<'_>, message: Message<'a>) -> Result<Parcel<'a>, Answer> {
-        let version = Version::of(head);
         let session = match &message {
             Message::Request(request) if request.method == "initialize" => {
-                self.check_initialize(conn, head)?;
-                None
+                self.check_initialize(conn, head).map(|()| None)
             }
-            _ => Some(self.session_of(conn, head, &version)?),
+            _ => self.session_of(conn, head, &Version::of(head)).map(Some),
         };
-        let messages = vec![message];
-        self.check_ids(session, &messages)?;
-        Ok(Parcel { session, messages, batch: false })
+        match session {
+            Ok(session) => Ok(Parcel { session, messages: vec![message], batch: false }),
+            Err(refused) => Err(refused.answer(id_of(&message))),
+        }
     }
 
-    fn check_initialize(&self, conn: Key, head: &Head<'_>) -> Result<(), Answer> {
+    fn check_initialize(&self, conn: Key, head: &Head<'_>) -> Result<(), Refused> {
         if head.header("mcp-session-id").is_none() {
             return Ok(());
         }
         self.session_of(conn, head, &Version::Absent)?;
-        let text = "Invalid request: this session is initialized already; to open another one, leave out Mcp-Session-Id";
-        Err(refusal(400, Error::INVALID_REQUEST, text))
+        let text = "this session is initialized already; to open another one, leave out Mcp-Session-Id";
+        Err(Refused::new(400, Error::invalid_request(text)))
     }
 
-    /// A batch (JSON-RPC 2.0, section 6; MCP 2025-03-26 only). It is taken as a whole or not at all.
+    /// A batch (JSON-RPC 2.0, section 6; MCP 2025-03-26 only). It is taken as a whole or not at all; a refusal has the id of
+    /// the message that is to blame, if one is.
     fn read_batch<'a>(&self, conn: Key, head: &Head<'_>, body: &'a [u8]) -> Result<Parcel<'a>, Answer> {
         let limits = &self.shared.limits;
-        let invalid = |what: String| refusal(400, Error::INVALID_REQUEST, format!("Invalid request: {what}"));
-        let items =
-            jsonrpc::split_batch(body, limits).map_err(|error| refusal(400, error.code, error.message))?;
+        let invalid = |what: String| Answer::from(Refused::new(400, Error::invalid_request(what)));
+        let items = jsonrpc::split_batch(body, limits).map_err(|error| Refused::new(400, error))?;
         let version = Version::of(head);
         let modern = matches!(version, Version::Modern(_))
             || items
@@ -136,40 +140,26 @@ impl Engine {
         }
         let mut messages = Vec::with_capacity(items.len());
         for (at, item) in items.iter().enumerate() {
-            let message = jsonrpc::parse(item.get().as_bytes(), limits).map_err(|rejected| {
-                refusal(400, rejected.error.code, format!("message {at}: {}", rejected.error.message))
+            let message = jsonrpc::parse(item.get().as_bytes(), limits).map_err(|mut rejected| {
+                rejected.error.message = format!("message {at}: {}", rejected.error.message).into();
+                rejection(rejected)
             })?;
+            let refuse = |what: &str| Refused::new(400, Error::invalid_request(what)).answer(id_of(&message));
             if matches!(&message, Message::Request(request) if request.method == "initialize") {
-                return Err(invalid("`initialize` cannot be part of a batch".to_owned()));
+                return Err(refuse("`initialize` cannot be part of a batch"));
+            }
+            // All answers come in one array, where the id alone tells whose each is. At most batch_max are compared.
+            let id = id_of(&message);
+            if id.is_some() && messages.iter().any(|other| id_of(other) == id) {
+                return Err(refuse("two requests of this batch have the same id"));
             }
             messages.push(message);
         }
-        self.check_ids(Some(session), &messages)?;
         Ok(Parcel { session: Some(session), messages, batch: true })
     }
 
-    /// An id that is in flight cannot be told from another one of the same.
-    fn check_ids(&self, session: Option<Key>, messages: &[Message<'_>]) -> Result<(), Answer> {
-        let ids = || {
-            messages.iter().filter_map(|message| match message {
-                Message::Request(request) => Some(&request.id),
-                _ => None,
-            })
-        };
-        let open = ids().any(|id| session.is_some_and(|session| self.find_call(session, id).is_some()));
-        // At most batch_max of them.
-        let twice = ids().enumerate().any(|(at, id)| ids().skip(at + 1).any(|other| other == id));
-        match open || twice {
-            true => {
-                let text = "Invalid request: a request with this id is in flight already";
-                Err(refusal(400, Error::INVALID_REQUEST, text))
-            }
-            false => Ok(()),
-        }
-    }
-
     /// The session that the header fields name.
-    fn session_of(&self, conn: Key, head: &Head<'_>, version: &Version) -> Result<Key, Answer> {
+    fn session_of(&self, conn: Key, head: &Head<'_>, version: &Version) -> Result<Key, Refused> {
         let id = match head.single("mcp-session-id") {
             Single::One(id) => std::str::from_utf8(id).unwrap_or_default(),
             Single::Absent => {
@@ -178,26 +168,24 @@ impl Engine {
                 let text = fault
                     .as_deref()
                     .unwrap_or("the Mcp-Session-Id header is required; `initialize` gives it");
-                return Err(refusal(400, REFUSED, format!("Bad request: {text}")));
+                return Err(bad_request(text));
             }
-            Single::Several => {
-                return Err(refusal(400, REFUSED, "Bad request: Mcp-Session-Id is sent more than once"));
-            }
+            Single::Several => return Err(bad_request("Mcp-Session-Id is sent more than once")),
         };
         let found = self.find_session(conn, id).filter(|(_, open)| open.life.is_some());
         let (key, _) = found.ok_or_else(|| {
             let hint = owner_hint(id, &self.settings.node_id);
-            refusal(404, NO_SESSION, format!("Session not found{hint}"))
+            Refused::new(404, Error::new(NO_SESSION, format!("Session not found{hint}")))
         })?;
         match version.fault(true) {
-            Some(fault) => Err(refusal(400, REFUSED, format!("Bad request: {fault}"))),
+            Some(fault) => Err(bad_request(&fault)),
             None => Ok(key),
         }
     }
 
-    fn begin_session(&mut self, now: Now, conn: Key) -> Result<Key, Answer> {
+    fn begin_session(&mut self, now: Now, conn: Key) -> Result<Key, Refused> {
         if let Some(reason) = self.no_room_for_session(conn) {
-            return Err(routes::as_error(self.busy(&reason)));
+            return Err(routes::as_error_of(REFUSED, self.busy(&reason)));
         }
         let id = self.next_id();
         let peer = self.conns.get(conn).map(|conn| conn.peer.clone()).unwrap_or_default();
@@ -333,7 +321,16 @@ impl Engine {
                 self.end_streamable(session);
                 reply.send(&mut self.shared, &Response::new(200));
             }
-            Err(answer) => reply.answer(&mut self.shared, &answer),
+            Err(refused) => reply.answer(&mut self.shared, &refused.into()),
         }
     }
+}
+
+/// The refusal of what is no message.
+pub(super) fn rejection(rejected: Rejected) -> Answer {
+    Refused::new(400, rejected.error).answer(rejected.id.as_ref().map(Into::into))
+}
+
+fn bad_request(text: &str) -> Refused {
+    Refused::new(400, Error::new(REFUSED, format!("Bad request: {text}")))
 }

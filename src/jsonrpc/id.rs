@@ -60,6 +60,15 @@ impl<'a> IdRef<'a> {
         }
     }
 
+    /// The integer that an answer gives back, by a peer that keeps ids as text: `"7"` stands for 7. For ids of our own,
+    /// which are integers.
+    pub(crate) fn as_int(&self) -> Option<i64> {
+        match self {
+            IdRef::Int(number) => Some(*number),
+            IdRef::Str(text) => text.parse().ok().filter(|number: &i64| number.to_string() == **text),
+        }
+    }
+
     /// The id on its own, to keep it longer than the message.
     pub fn into_owned(self) -> Id {
         match self {

@@ -13,7 +13,11 @@ use super::Error;
 use crate::json::{put, put_raw};
 use crate::limits::Limits;
 
-/// Bounds a JSON text before anything parses it, in one pass and without allocating; gives it back as a `str`.
+/// What may stand before a JSON text and is no part of it (RFC 8259, section 8.1).
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+
+/// Bounds a JSON text before anything parses it, in one pass and without allocating; returns it as a `str`, without the
+/// byte order mark that may stand before it (RFC 8259, section 8.1).
 ///
 /// Counted are nesting (`json_depth_max`) and values: every scalar, array and object, but not members' names
 /// (`json_values_max`). Nothing inside a string counts. This is no validation beyond UTF-8: a text that is not JSON
@@ -31,10 +35,24 @@ use crate::limits::Limits;
 /// # Ok::<(), jsonrpc::Error>(())
 /// ```
 pub fn scan<'a>(bytes: &'a [u8], limits: &Limits) -> Result<&'a str, Error> {
-    let text = str::from_utf8(bytes).map_err(Error::parse_error)?;
+    let text = decode(bytes)?;
+    bound(text, limits).map(|()| text)
+}
+
+/// The text without a byte order mark.
+pub(super) fn decode(bytes: &[u8]) -> Result<&str, Error> {
+    str::from_utf8(unmarked(bytes)).map_err(Error::parse_error)
+}
+
+pub(super) fn unmarked(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes)
+}
+
+/// The part of [`scan`] that counts.
+pub(super) fn bound(text: &str, limits: &Limits) -> Result<(), Error> {
     let (mut depth, mut values) = (0_usize, 0_usize);
     let mut may_be_name = false;
-    let mut rest = bytes;
+    let mut rest = text.as_bytes();
     while let Some((byte, tail)) = rest.split_first() {
         rest = tail;
         match byte {
@@ -63,7 +81,7 @@ pub fn scan<'a>(bytes: &'a [u8], limits: &Limits) -> Result<&'a str, Error> {
             return Err(over(depth, limits));
         }
     }
-    Ok(text)
+    Ok(())
 }
 
 /// The text of a JSON string with its escapes resolved, borrowed where there are none; `None` for any other value.
@@ -109,8 +127,20 @@ impl<'a> Members<'a> {
     /// −32602 for any other value, for a name that occurs twice (after escapes are resolved: two readers might
     /// choose differently, RFC 8259, section 4), and for a name with half of a surrogate pair.
     pub fn of(raw: &'a RawValue) -> Result<Members<'a>, Error> {
+        Members::read(raw).map_err(Error::invalid_params)
+    }
+
+    /// As [`of`](Members::of), where the object is itself a member: the error begins with its name.
+    pub(crate) fn of_member(raw: &'a RawValue, name: impl fmt::Display) -> Result<Members<'a>, Error> {
+        if !is_object(raw) {
+            return Err(Error::invalid_params(format_args!("`{name}` must be an object")));
+        }
+        Members::read(raw).map_err(|fault| Error::invalid_params(format_args!("`{name}`: {fault}")))
+    }
+
+    pub(super) fn read(raw: &'a RawValue) -> Result<Members<'a>, String> {
         let mut list = Vec::new();
-        walk_params(raw, &mut |name, value| list.push((name, value)))?;
+        walk_object(raw, &mut |name, value| list.push((name, value)))?;
         let members = Members { list };
         match members.duplicate() {
             Some(name) => Err(twice(name)),
@@ -118,9 +148,10 @@ impl<'a> Members<'a> {
         }
     }
 
-    /// The value of one member.
+    /// The value of one member; `None` if there is none or it is null, which in MCP means the same.
     pub fn get(&self, name: &str) -> Option<&'a RawValue> {
-        self.list.iter().find(|(n, _)| n == name).map(|(_, value)| *value)
+        let found = self.list.iter().find(|(n, _)| n == name).map(|(_, value)| *value);
+        found.filter(|value| !is_null(value))
     }
 
     /// Names and values in the order of the text.
@@ -139,7 +170,8 @@ impl<'a> Members<'a> {
     }
 }
 
-/// One member of an object by name, without allocating: for a single look where [`Members`] would be too much.
+/// One member of an object by name, without allocating: for a single look where [`Members`] would be too much. `None` if
+/// there is none or it is null, as for [`Members::get`].
 ///
 /// ```
 /// let params = serde_json::from_str(r#"{"_meta": {"progressToken": 7}}"#)?;
@@ -152,12 +184,16 @@ impl<'a> Members<'a> {
 /// As [`Members::of`], but of the duplicates only those of this name are noticed.
 pub fn member<'a>(raw: &'a RawValue, name: &str) -> Result<Option<&'a RawValue>, Error> {
     let (mut found, mut again) = (None, false);
-    walk_params(raw, &mut |n, value| {
+    let walked = walk_object(raw, &mut |n, value| {
         if n == name {
             again |= found.replace(value).is_some();
         }
-    })?;
-    if again { Err(twice(name)) } else { Ok(found) }
+    });
+    walked.map_err(Error::invalid_params)?;
+    match again {
+        true => Err(Error::invalid_params(twice(name))),
+        false => Ok(found.filter(|value| !is_null(value))),
+    }
 }
 
 /// Appends a JSON string: quoted, with `"`, `\` and control characters escaped (RFC 8259, section 7), and so are U+0085,
@@ -356,16 +392,28 @@ pub(super) fn walk<'a>(
     json.end()
 }
 
-fn walk_params<'a>(raw: &'a RawValue, each: &mut dyn FnMut(Cow<'a, str>, &'a RawValue)) -> Result<(), Error> {
-    if !raw.get().starts_with('{') {
-        return Err(Error::invalid_params("expected an object"));
-    }
-    walk(raw.get(), each).map_err(Error::invalid_params)
+pub(super) fn is_object(raw: &RawValue) -> bool {
+    raw.get().starts_with('{')
 }
 
-fn twice(name: &str) -> Error {
+pub(super) fn is_null(raw: &RawValue) -> bool {
+    raw.get() == "null"
+}
+
+fn walk_object<'a>(
+    raw: &'a RawValue,
+    each: &mut dyn FnMut(Cow<'a, str>, &'a RawValue),
+) -> Result<(), String> {
+    if !is_object(raw) {
+        return Err("expected an object".to_owned());
+    }
+    // The text is JSON, so this is all that can be wrong with it.
+    walk(raw.get(), each).map_err(|_| "the name of a member has half of a surrogate pair".to_owned())
+}
+
+fn twice(name: &str) -> String {
     // A name can be as long as a body; the message shows its beginning.
-    Error::invalid_params(format_args!("member `{name:.64}` occurs twice"))
+    format!("member `{name:.64}` occurs twice")
 }
 
 #[cold]

@@ -426,7 +426,7 @@ fn read_roots(answer: &RawValue) -> Result<Vec<Root>, String> {
     let roots = jsonrpc::member(answer, "roots").map_err(text)?.ok_or("`roots` is missing")?;
     let roots: Vec<&RawValue> = serde_json::from_str(roots.get()).map_err(|_| "`roots` must be an array")?;
     let read = |root: &RawValue| {
-        let members = Members::of(root).map_err(text)?;
+        let members = Members::of_member(root, "roots[]").map_err(text)?;
         let uri = members.get("uri").and_then(string).ok_or("`roots[].uri` is missing or not a string")?;
         Ok(Root {
             uri: uri.into_owned(),

@@ -24,7 +24,7 @@ use serde_json::value::RawValue;
 
 use crate::Now;
 use crate::buffer::BLOCK_OVERHEAD_BYTES;
-use crate::jsonrpc::{Array, Error, Object, Response};
+use crate::jsonrpc::{Array, Error, IdRef, Object, Response};
 use crate::mcp::ask::{Answer, Asked};
 use crate::mcp::call::{CallError, Context, Failure, Link, Notes};
 use crate::mcp::dispatch::Dispatch;
@@ -395,7 +395,7 @@ impl Dispatch {
         now: Now,
         out: &mut Outbox,
     ) -> bool {
-        let Some(crate::jsonrpc::IdRef::Int(id)) = answer.id else { return false };
+        let Some(id) = answer.id.as_ref().and_then(IdRef::as_int) else { return false };
         let Some(key) = self.calls.questions.get(&id).copied() else { return false };
         if self.calls.session_of(key) != Some(session) {
             return false;

@@ -109,21 +109,23 @@ pub(crate) fn choices(field: &Field) -> Option<Vec<String>> {
 /// # Errors
 /// −32602 for parameters that are not right, and for a prompt, resource or template that does not exist; −32603 if the
 /// completer panics. An argument that nothing completes has no values.
-pub(crate) fn complete(
+pub(crate) fn complete<'p>(
     registry: &mut Registry,
-    params: Option<&RawValue>,
+    params: Option<&'p RawValue>,
     out: &mut Vec<u8>,
 ) -> Result<(), Error> {
-    let missing =
-        |name: &str| Error::invalid_params(format_args!("`{name}` is missing or of the wrong type"));
-    let params = Members::of(params.ok_or_else(|| missing("ref"))?)?;
-    let completed = read_reference(registry, params.get("ref").ok_or_else(|| missing("ref"))?)?;
-    let argument = Members::of(params.get("argument").ok_or_else(|| missing("argument"))?)?;
+    let missing = |name: &str| Error::invalid_params(format_args!("`{name}` is missing or not a string"));
+    let needed = |name: &str| Error::invalid_params(format_args!("`{name}` is missing"));
+    let params = Members::of(params.ok_or_else(|| needed("ref"))?)?;
+    let completed = read_reference(registry, params.get("ref").ok_or_else(|| needed("ref"))?)?;
+    let argument = Members::of_member(params.get("argument").ok_or_else(|| needed("argument"))?, "argument")?;
     let name = argument.get("name").and_then(string).ok_or_else(|| missing("argument.name"))?;
     let value = argument.get("value").and_then(string).ok_or_else(|| missing("argument.value"))?;
     let mut others = Vec::new();
-    if let Some(context) = params.get("context").map(Members::of).transpose()?
-        && let Some(known) = context.get("arguments").map(Members::of).transpose()?
+    let member =
+        |raw: Option<&'p RawValue>, name: &str| raw.map(|raw| Members::of_member(raw, name)).transpose();
+    if let Some(context) = member(params.get("context"), "context")?
+        && let Some(known) = member(context.get("arguments"), "context.arguments")?
     {
         others.extend(
             known.iter().filter_map(|(name, value)| Some((name.to_owned(), string(value)?.into_owned()))),
@@ -140,7 +142,7 @@ pub(crate) fn complete(
 }
 
 fn read_reference(registry: &mut Registry, reference: &RawValue) -> Result<Completed, Error> {
-    let members = Members::of(reference)?;
+    let members = Members::of_member(reference, "ref")?;
     let text =
         |name: &str| members.get(name).and_then(string).map(|text| text.into_owned()).unwrap_or_default();
     let (completed, exists) = match text("type").as_str() {

@@ -117,7 +117,7 @@ pub(crate) fn check_arguments(
         let value = value.map_err(|error| {
             mismatch(format!("{field} cannot be compared with `{}`: {}", path.join("."), error.message))
         })?;
-        match value.filter(|value| value.get() != "null") {
+        match value {
             Some(value) => check_argument(head, &field, value)?,
             None if head.header(&field).is_none() => {}
             None => {

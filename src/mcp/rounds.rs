@@ -50,7 +50,9 @@ pub(crate) fn read(
 fn read_responses(raw: &RawValue) -> Result<Members<'_>, Error> {
     let members = Members::of(raw)
         .map_err(|_| Error::invalid_params("`inputResponses` is no object with each name once"))?;
-    let wrong = members.iter().find(|(_, response)| !response.get().starts_with('{'));
+    // One that is null was not given.
+    let wrong =
+        members.iter().find(|(_, response)| !matches!(response.get().as_bytes(), [b'{', ..] | b"null"));
     if let Some((key, _)) = wrong {
         return Err(Error::invalid_params(format_args!("`inputResponses.{}` is no object", shorten(key))));
     }

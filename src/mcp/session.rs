@@ -3,6 +3,7 @@
 //! *Scope:* the state that `initialize` and later messages leave in a session, and who the peer is.
 //! *Not in scope:* where the session's messages go: the engine keeps that beside this.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::fmt;
 use std::net::SocketAddr;
@@ -81,19 +82,27 @@ pub struct Capabilities {
 }
 
 impl Capabilities {
-    pub(crate) fn read(raw: &RawValue) -> Result<Capabilities, Error> {
-        let members = Members::of(raw)?;
-        let elicitation = members.get("elicitation").map(Members::of).transpose()?;
-        let sampling = members.get("sampling").map(Members::of).transpose()?;
-        let elicitation_url = elicitation.as_ref().is_some_and(|modes| modes.get("url").is_some());
+    /// Reads them from the member `name` of a message. Those that are unknown here may be anything.
+    ///
+    /// # Errors
+    /// −32602 names what is not an object.
+    pub(crate) fn read(raw: &RawValue, name: &str) -> Result<Capabilities, Error> {
+        let all = Members::of_member(raw, name)?;
+        let one = |member: &str| declared(&all, member, format_args!("{name}"));
+        let (elicitation, sampling) = (one("elicitation")?, one("sampling")?);
+        let mode = |of: &str, modes: &Option<Members<'_>>, mode: &str| match modes {
+            Some(modes) => Ok(declared(modes, mode, format_args!("{name}.{of}"))?.is_some()),
+            None => Ok::<_, Error>(false),
+        };
+        let elicitation_url = mode("elicitation", &elicitation, "url")?;
+        let form = mode("elicitation", &elicitation, "form")?;
         Ok(Capabilities {
-            roots: members.get("roots").is_some(),
+            roots: one("roots")?.is_some(),
             sampling: sampling.is_some(),
-            sampling_tools: sampling.is_some_and(|modes| modes.get("tools").is_some()),
+            sampling_tools: mode("sampling", &sampling, "tools")?,
             elicitation_url,
             // An empty object means forms: it is all that 2025-06-18 knew.
-            elicitation_form: elicitation
-                .is_some_and(|modes| modes.get("form").is_some() || !elicitation_url),
+            elicitation_form: form || (elicitation.is_some() && !elicitation_url),
         })
     }
 
@@ -143,6 +152,16 @@ impl Capabilities {
     }
 }
 
+/// A capability, which is declared by an object that may be empty.
+fn declared<'a>(
+    parent: &Members<'a>,
+    member: &str,
+    path: fmt::Arguments<'_>,
+) -> Result<Option<Members<'a>>, Error> {
+    let found = parent.get(member);
+    found.map(|raw| Members::of_member(raw, format_args!("{path}.{member}"))).transpose()
+}
+
 /// Who a client said it is: the `clientInfo` and `capabilities` of its `initialize` request (MCP lifecycle), or since
 /// 2026-07-28 of the request itself, where the name and version may be missing and then are empty.
 ///
@@ -160,6 +179,10 @@ pub struct ClientInfo {
     pub version: Box<str>,
     /// What it can do.
     pub capabilities: Capabilities,
+}
+
+fn read_text<'a>(raw: &'a RawValue, name: &str) -> Result<Cow<'a, str>, Error> {
+    string(raw).ok_or_else(|| Error::invalid_params(format_args!("`{name}` must be a string")))
 }
 
 /// A client's name is kept as long as its session, and only shown: of a long one the start will do.
@@ -283,16 +306,15 @@ impl Session {
     /// # Errors
     /// −32602 names the member that is missing or of the wrong type.
     pub(crate) fn initialize(&mut self, params: Option<&RawValue>) -> Result<Revision, Error> {
-        let missing =
-            |name: &str| Error::invalid_params(format_args!("`{name}` is missing or of the wrong type"));
+        let missing = |name: &str| Error::invalid_params(format_args!("`{name}` is missing"));
         let params = Members::of(params.ok_or_else(|| missing("params"))?)?;
-        let version =
-            params.get("protocolVersion").and_then(string).ok_or_else(|| missing("protocolVersion"))?;
-        let capabilities =
-            Capabilities::read(params.get("capabilities").ok_or_else(|| missing("capabilities"))?)?;
-        let info = Members::of(params.get("clientInfo").ok_or_else(|| missing("clientInfo"))?)?;
+        let needed = |name: &str| params.get(name).ok_or_else(|| missing(name));
+        let version = read_text(needed("protocolVersion")?, "protocolVersion")?;
+        let capabilities = Capabilities::read(needed("capabilities")?, "capabilities")?;
+        let info = Members::of_member(needed("clientInfo")?, "clientInfo")?;
         let text = |member: &str, path: &str| {
-            info.get(member).and_then(string).map(|text| cut(&text).into()).ok_or_else(|| missing(path))
+            let text = read_text(info.get(member).ok_or_else(|| missing(path))?, path)?;
+            Ok::<Box<str>, Error>(cut(&text).into())
         };
         let (name, version_text) = (text("name", "clientInfo.name")?, text("version", "clientInfo.version")?);
         self.client = Some(Arc::new(ClientInfo { name, version: version_text, capabilities }));

@@ -53,11 +53,11 @@ impl<'a> Envelope<'a> {
         };
         let params = params.map(Members::of).transpose()?.unwrap_or_default();
         let meta = params.get("_meta").ok_or_else(|| wrong(PROTOCOL_VERSION))?;
-        let meta = Members::of(meta).map_err(|_| wrong(PROTOCOL_VERSION))?;
+        let meta = Members::of_member(meta, "_meta")?;
         let version = meta.get(PROTOCOL_VERSION).and_then(string).ok_or_else(|| wrong(PROTOCOL_VERSION))?;
         let capabilities = meta.get(CLIENT_CAPABILITIES).ok_or_else(|| wrong(CLIENT_CAPABILITIES))?;
-        let capabilities = Capabilities::read(capabilities).map_err(|_| wrong(CLIENT_CAPABILITIES))?;
-        let info = meta.get(CLIENT_INFO).map(Members::of).transpose().map_err(|_| wrong(CLIENT_INFO))?;
+        let capabilities = Capabilities::read(capabilities, CLIENT_CAPABILITIES)?;
+        let info = meta.get(CLIENT_INFO).map(|info| Members::of_member(info, CLIENT_INFO)).transpose()?;
         let text = |name| {
             let text = info.as_ref().and_then(|info| info.get(name)).and_then(string);
             text.map(|text| cut(&text).into()).unwrap_or_default()

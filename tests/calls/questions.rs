@@ -506,7 +506,7 @@ fn only_the_session_that_was_asked_can_answer() {
     let question = one_client.ask(&mut world, &call(1, "ask", "{}"));
     let accept = r#"{"action":"accept","content":{"name":"Eve"}}"#;
     assert!(other.answer(&mut world, &question, accept).is_empty());
-    for id in [json!("1"), json!(99), json!(0), json!(-1)] {
+    for id in [json!("01"), json!(99), json!(0), json!(-1)] {
         assert!(one_client.answer(&mut world, &json!({ "id": id }), accept).is_empty());
     }
     one_client.tell(&mut world, r#"{"jsonrpc":"2.0","error":{"code":1,"message":"no id"}}"#);

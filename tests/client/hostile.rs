@@ -118,7 +118,12 @@ fn cut_off(response: &str) -> Result<String, Error> {
 fn answers_to_something_else() {
     let other = |json_text: &'static str| ask(move |_| json(200, "", json_text));
     assert_protocol(other(r#"{"jsonrpc":"2.0","id":99,"result":{}}"#), &["not its response"]);
-    assert_protocol(other(r#"{"jsonrpc":"2.0","id":"2","result":{}}"#), &["not its response"]);
+    assert_protocol(other(r#"{"jsonrpc":"2.0","id":"02","result":{}}"#), &["not its response"]);
+    // Servers that keep ids as text, or have no integers.
+    for id in [r#""2""#, "2.0"] {
+        let text = format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{"right":true}},"error":null}}"#);
+        assert_eq!(ask(move |_| json(200, "", &text)).unwrap(), r#"{"right":true}"#, "{id}");
+    }
     assert_protocol(other(r#"{"jsonrpc":"2.0","id":2,"method":"ping"}"#), &["not its response"]);
     assert_protocol(other(r#"[{"jsonrpc":"2.0","id":2,"result":{}}]"#), &["no message of MCP"]);
     assert_protocol(other(r#"{"jsonrpc":"2.0","id":2,"result":{},"error":{}}"#), &["no message of MCP"]);

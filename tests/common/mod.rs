@@ -88,6 +88,10 @@ pub enum Seen {
     Refused(u16, String),
     SlowReader(usize),
     Large(usize),
+    /// An answer to nothing: its id, and its error.
+    Stray(String, Option<String>),
+    /// A cancellation by an id that so many requests have.
+    Ambiguous(String, usize),
 }
 
 /// An engine, its driver, and the clients around it.
@@ -161,6 +165,10 @@ impl World {
                 Event::Refused { status, reason, .. } => Seen::Refused(*status, (*reason).to_owned()),
                 Event::SlowReader { backlog_bytes, .. } => Seen::SlowReader(*backlog_bytes),
                 Event::LargeMessage { bytes } => Seen::Large(*bytes),
+                Event::StrayAnswer { id, error, .. } => {
+                    Seen::Stray((*id).to_owned(), error.map(str::to_owned))
+                }
+                Event::AmbiguousCancel { id, calls, .. } => Seen::Ambiguous((*id).to_owned(), *calls),
                 _ => return,
             };
             sink.lock().unwrap().push(event);

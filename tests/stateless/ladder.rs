@@ -53,7 +53,8 @@ fn the_envelope() {
     assert_refused(&bare, 400, -32602, VERSION);
     bare.body.as_object_mut().unwrap().remove("params");
     assert_refused(&bare, 400, -32602, VERSION);
-    assert_refused(&list().param("_meta", "x"), 400, -32602, VERSION);
+    assert_refused(&list().param("_meta", "x"), 400, -32602, "`_meta` must be an object");
+    assert_refused(&list().param("_meta", Value::Null), 400, -32602, VERSION);
     assert_refused(&list().meta(VERSION, Value::Null), 400, -32602, VERSION);
     assert_refused(&list().meta(VERSION, 20260728), 400, -32602, VERSION);
     assert_refused(&list().meta(CAPABILITIES, Value::Null), 400, -32602, CAPABILITIES);
@@ -142,15 +143,14 @@ fn methods_that_are_not_there() {
 
 #[test]
 fn shapes() {
-    // No id can be told from what is no message.
     let mut world = World::new(demo::server());
-    for (body, code) in [
-        ("{", -32700),
-        ("3", -32600),
-        (r#"{"jsonrpc":"2.0","id":1}"#, -32600),
-        (r#"{"jsonrpc":"2.0","id":null,"method":"tools/list"}"#, -32600),
-        (r#"[{"jsonrpc":"2.0","id":1,"method":"tools/list"}]"#, -32600),
-        (r#"{"jsonrpc":"2.0","id":1,"result":{}}"#, -32600),
+    for (body, code, id) in [
+        ("{", -32700, Value::Null),
+        ("3", -32600, Value::Null),
+        (r#"{"jsonrpc":"2.0","id":1}"#, -32600, json!(1)),
+        (r#"{"jsonrpc":"2.0","id":null,"method":"tools/list"}"#, -32600, Value::Null),
+        (r#"[{"jsonrpc":"2.0","id":1,"method":"tools/list"}]"#, -32600, Value::Null),
+        (r#"{"jsonrpc":"2.0","id":1,"result":{}}"#, -32600, Value::Null),
     ] {
         let sock = world.connect();
         let head = format!(
@@ -161,7 +161,7 @@ fn shapes() {
         let response = world.response(sock);
         let error: Value = serde_json::from_slice(&response.body).unwrap();
         assert_eq!((response.status, &error["error"]["code"]), (400, &json!(code)), "{body}");
-        assert_eq!(error["id"], Value::Null);
+        assert_eq!(error["id"], id, "{body}");
     }
 }
 

@@ -186,11 +186,15 @@ fn what_is_missing_is_asked_again() {
 fn answers_that_are_none() {
     let mut world = world();
     let first = hello().reply(&mut world);
-    for responses in [json!(7), json!([]), json!({"user": 7}), json!({"user": "Ada"}), json!({"user": null})]
-    {
+    for responses in [json!(7), json!([]), json!({"user": 7}), json!({"user": "Ada"})] {
         let reply = hello().answered(&first, responses.clone()).reply(&mut world);
         assert_eq!(reply["error"]["code"], -32602, "{responses}: {reply}");
         assert!(reply["error"]["message"].as_str().unwrap().contains("inputResponses"), "{reply}");
+    }
+    // None that is there: it is asked for again.
+    for responses in [Value::Null, json!({"user": null})] {
+        let reply = hello().answered(&first, responses).reply(&mut world);
+        assert_eq!(asked(&reply), asked(&first), "{reply}");
     }
     for response in [json!({}), json!({"action": "perhaps"}), accepted(json!({"name": 7}))] {
         let reply = hello().answered(&first, json!({"user": response})).reply(&mut world);
