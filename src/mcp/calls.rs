@@ -340,7 +340,7 @@ impl Dispatch {
             other => other,
         };
         match produced {
-            Ok(Produced::Tool(result)) => match self.check_structured(&run.subject, &result) {
+            Ok(Produced::Tool(mut result)) => match self.check_result(&run.subject, &mut result, revision) {
                 Ok(()) => self.result(run.key, revision, None, out, |out| result.write(out, revision)),
                 Err(error) => out.error(run.key, &error),
             },
@@ -367,24 +367,11 @@ impl Dispatch {
     }
 
     /// A tool that declares what it returns must return it (MCP tools, output schema).
-    fn check_structured(&mut self, name: &str, result: &ToolResult) -> Result<(), Error> {
-        let schema = self.registry.tools.find(name).and_then(|(tool, _)| tool.output_schema_text());
-        let Some(schema) = schema.filter(|_| !result.is_error()) else { return Ok(()) };
-        let Some(structured) = result.structured_text() else {
-            let message = format_args!(
-                "the tool `{name}` declares an output schema but returned no structured content"
-            );
-            return Err(Error::internal(message));
-        };
-        if cfg!(debug_assertions)
-            && let Err(problem) = crate::schema::conforms(schema, structured)
-        {
-            let message = format_args!(
-                "the tool `{name}` returned structured content that breaks its output schema: {problem}"
-            );
-            return Err(Error::internal(message));
-        }
-        Ok(())
+    fn check_result(&mut self, tool: &str, result: &mut ToolResult, revision: Revision) -> Result<(), Error> {
+        let rules = self.registry.tools.find(tool).and_then(|(tool, _)| tool.output_rules());
+        result
+            .check(rules, revision)
+            .map_err(|problem| Error::internal(format_args!("the tool `{tool}` {problem}")))
     }
 
     /// An answer of the client. Says whether it was waited for, from this session.

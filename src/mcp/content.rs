@@ -10,11 +10,14 @@ use std::borrow::Cow;
 use std::error::Error;
 
 use serde_core::Serialize;
+use serde_json::Value;
 
 use crate::json;
 use crate::jsonrpc::{Array, Object};
 use crate::mcp::types::write_strs;
-use crate::mcp::{CallError, IntoPrompt, PromptMessage, PromptResult, Resource, Revision, base64};
+use crate::mcp::{
+    CallError, IntoPrompt, PromptMessage, PromptResult, Resource, Revision, base64, structured,
+};
 use crate::schema;
 
 /// Who speaks a message, or whom something is for.
@@ -295,19 +298,30 @@ impl ToolResult {
         Ok(ToolResult::text(text.clone()).structured(text))
     }
 
-    /// Adds `structuredContent`: one JSON object as text.
+    /// Adds `structuredContent`: JSON as text, and an object unless all clients speak 2026-07-28. Text that is not JSON, or
+    /// that breaks the tool's output schema, is answered with an error (−32603) in its place; an error result goes out
+    /// without it.
     pub fn structured(mut self, json: impl Into<String>) -> ToolResult {
         self.structured = Some(json.into());
         self
     }
 
-    /// The structured content's JSON text, if any.
-    pub(crate) fn structured_text(&self) -> Option<&str> {
-        self.structured.as_deref()
-    }
-
-    pub(crate) fn is_error(&self) -> bool {
-        self.is_error
+    /// Checks the structured content against the tool's output schema. An error goes out without what does not fit.
+    ///
+    /// # Errors
+    /// What is wrong, to follow the tool's name.
+    pub(crate) fn check(
+        &mut self,
+        rules: Option<&Value>,
+        revision: Revision,
+    ) -> std::result::Result<(), String> {
+        match structured::check(self.structured.as_deref(), rules, revision) {
+            Err(_) if self.is_error => {
+                self.structured = None;
+                Ok(())
+            }
+            outcome => outcome,
+        }
     }
 
     pub(crate) fn write(&self, out: &mut Vec<u8>, revision: Revision) {

@@ -226,7 +226,7 @@ impl Dispatch {
     ) -> Result<(), Error> {
         let revision = session.initialize(request.params)?;
         session.share_client(&mut self.clients);
-        out.result(request.call, |out| {
+        out.written(request.call, |out| {
             let mut result = Object::new(out);
             result.str("protocolVersion", revision.name());
             result.field("capabilities", |out| self.write_capabilities(out));

@@ -185,7 +185,7 @@ impl Listens {
     pub(crate) fn end_all(&mut self, out: &mut Outbox, write: impl Fn(&mut Vec<u8>, &Id)) {
         self.held_bytes = 0;
         for listen in std::mem::take(&mut self.open).into_values() {
-            out.result(listen.call, |out| write(out, &listen.id));
+            out.written(listen.call, |out| write(out, &listen.id));
         }
     }
 

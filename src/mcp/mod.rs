@@ -204,6 +204,7 @@ mod service;
 mod session;
 mod settings;
 mod stateless;
+mod structured;
 mod subscriptions;
 mod tokens;
 #[cfg(feature = "schemars")]

@@ -215,14 +215,28 @@ pub struct Outbox {
 }
 
 impl Outbox {
-    /// Answers a call with the JSON value that `write` appends. Of several answers to one call the first one counts.
+    /// Answers a call with the JSON value that `write` appends; what is not JSON becomes an error (−32603). Of several
+    /// answers to one call the first one counts.
     pub fn result(&mut self, call: CallKey, write: impl FnOnce(&mut Vec<u8>)) {
+        let mut given = Vec::new();
+        write(&mut given);
+        match serde_json::from_slice::<&RawValue>(&given) {
+            Ok(result) => self.written(call, |out| jsonrpc::write_raw(out, result.get())),
+            Err(error) => {
+                let error = jsonrpc::Error::internal(format_args!("the result is not JSON: {error}"));
+                self.error(call, &error);
+            }
+        }
+    }
+
+    /// As [`result`](Outbox::result), of what our own writers made.
+    pub(crate) fn written(&mut self, call: CallKey, write: impl FnOnce(&mut Vec<u8>)) {
         self.push(Outgoing::Result(call), write);
     }
 
     /// Answers a call with `{}`: it was done, and there is nothing to say.
     pub fn empty_result(&mut self, call: CallKey) {
-        self.result(call, |out| out.extend_from_slice(b"{}"));
+        self.written(call, |out| out.extend_from_slice(b"{}"));
     }
 
     /// Answers a call with an error.
@@ -235,10 +249,12 @@ impl Outbox {
         self.push(Outgoing::Busy(call), |out| out.extend_from_slice(reason.as_bytes()));
     }
 
-    /// Sends a request; the service chooses the id. `params` is a JSON object, or nothing.
+    /// Sends a request; the service chooses the id. `params` is a JSON object, or nothing. What is not JSON is left out, and
+    /// the client says that it misses it.
     pub fn request(&mut self, audience: Audience, id: i64, method: &str, params: &[u8]) {
+        let params = serde_json::from_slice::<&RawValue>(params).map_or("", RawValue::get);
         self.push(Outgoing::Message(audience), |out| {
-            jsonrpc::write_request(out, IdRef::Int(id), method, |out| out.extend_from_slice(params));
+            jsonrpc::write_request(out, IdRef::Int(id), method, |out| jsonrpc::write_raw(out, params));
         });
     }
 
@@ -302,5 +318,31 @@ impl Outbox {
         self.text.clear();
         self.text.shrink_to(KEPT_BYTES_MAX);
         self.messages.shrink_to(256);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_service_says_is_json_in_one_line() {
+        let (call, mut out) = (CallKey(Key::LEAST), Outbox::default());
+        for text in ["{\n\"a\": \"\u{85}\"}", "{\"a\":1},\"b\":2", "", "\"", "\u{2028}"] {
+            out.result(call, |out| out.extend_from_slice(text.as_bytes()));
+        }
+        out.result(call, |out| out.extend_from_slice(b"\"\xff\""));
+        out.request(Audience::All, 1, "m", b"{\r\"a\":1}");
+        out.request(Audience::All, 2, "m", b"{\"a\":1}}");
+        let said: Vec<(bool, &str)> = out
+            .iter()
+            .map(|(kind, text)| (matches!(kind, Outgoing::Error(_, -32603)), str::from_utf8(text).unwrap()))
+            .collect();
+        assert_eq!(said[0], (false, r#"{ "a": "\u0085"}"#));
+        for (is_error, text) in &said[1..6] {
+            assert!(*is_error && text.contains("Internal error: the result is not JSON: "), "{text}");
+        }
+        assert_eq!(said[6].1, r#"{"jsonrpc":"2.0","id":1,"method":"m","params":{ "a":1}}"#);
+        assert_eq!(said[7].1, r#"{"jsonrpc":"2.0","id":2,"method":"m"}"#);
     }
 }

@@ -108,7 +108,7 @@ impl Dispatch {
         out: &mut Outbox,
         write: impl FnOnce(&mut Vec<u8>),
     ) {
-        out.result(call, |out| {
+        out.written(call, |out| {
             let start = out.len();
             write(out);
             if revision.has_sessions() {
@@ -154,7 +154,7 @@ impl Dispatch {
     /// Ends the request with the questions of its handler.
     pub(crate) fn ask_in_result(&mut self, run: &Run<'_>, now: Now, out: &mut Outbox) {
         let until = now.unix.saturating_add(self.limits.request_state_ttl);
-        out.result(run.key, |out| {
+        out.written(run.key, |out| {
             let mut result = Object::new(out);
             rounds::write(&mut result, &self.seal, &run.binding.digest(), &run.asked, until);
             result.raw("_meta", &self.meta);
@@ -181,7 +181,7 @@ impl Dispatch {
         filter.resources &= self.has_resources();
         filter.uris.retain(|watched| self.is_resource(watched.uri()));
         if !self.listens.begin(request.session, request.call, request.id, filter, out) {
-            out.result(request.call, |out| self.write_listened(out, &request.id.clone().into_owned()));
+            out.written(request.call, |out| self.write_listened(out, &request.id.clone().into_owned()));
         }
         Ok(())
     }

@@ -8,6 +8,8 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
+
 use crate::jsonrpc::{Array, Object};
 use crate::mcp::cache::CacheHint;
 use crate::mcp::{Annotations, CacheScope};
@@ -180,6 +182,8 @@ pub struct Tool {
     common: Common,
     input_schema: Option<String>,
     output_schema: Option<String>,
+    /// The output schema as a value, to check results against.
+    output_rules: Option<Value>,
     hints: [Option<bool>; 4],
     pub(crate) timeout: Option<Duration>,
 }
@@ -215,7 +219,8 @@ impl Tool {
     }
 
     /// The JSON Schema of the structured result as text, instead of the one that [`Json`](crate::Json) gives: for a handler
-    /// that returns a [`ToolResult`](crate::ToolResult). Every result but an error must then have structured content. The
+    /// that returns a [`ToolResult`](crate::ToolResult). Every result but an error must then have structured content that
+    /// keeps the schema, or it is answered with an error (−32603); an error result goes out without content that does not. The
     /// root must have `"type": "object"` here too: 2026-07-28 allows others, the revisions before do not.
     ///
     /// ```
@@ -267,6 +272,8 @@ impl Tool {
     pub(crate) fn with_schemas(mut self, input: impl FnOnce() -> String, output: Option<String>) -> Tool {
         self.input_schema.get_or_insert_with(input);
         self.output_schema = self.output_schema.or(output);
+        // One that is not JSON is a problem that is told before anything is checked against it.
+        self.output_rules = self.output_schema.as_deref().and_then(|text| serde_json::from_str(text).ok());
         self
     }
 
@@ -276,6 +283,10 @@ impl Tool {
 
     pub(crate) fn output_schema_text(&self) -> Option<&str> {
         self.output_schema.as_deref()
+    }
+
+    pub(crate) fn output_rules(&self) -> Option<&Value> {
+        self.output_rules.as_ref()
     }
 
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
@@ -479,7 +490,7 @@ impl Prompt {
         Prompt { name: name.into(), ..Prompt::default() }.description(description)
     }
 
-    /// Adds an argument by hand, for handlers that take a [`Value`](serde_json::Value).
+    /// Adds an argument by hand, for handlers that take a [`Value`].
     pub fn argument(mut self, argument: PromptArgument) -> Prompt {
         self.arguments.push(argument);
         self

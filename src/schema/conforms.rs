@@ -1,9 +1,14 @@
-//! Whether a JSON value keeps a JSON Schema: a check of this program's own results while it is developed.
+//! Whether a JSON value keeps a JSON Schema: a check of this program's own results before they are sent.
 //!
-//! *Scope:* the keywords that `schema!` writes and the frequent ones besides. *Not in scope:* `$ref`, `pattern`, `format`,
-//! and conditions: what is not known is taken to hold, so this finds mistakes and proves nothing.
+//! *Scope:* the keywords that `schema!` and `schemars` write and the frequent ones besides. *Not in scope:* `pattern`,
+//! `format`, conditions, references to other documents: what is not known is taken to hold, so this finds mistakes, proves
+//! nothing, and refuses nothing that is right.
+
+use std::fmt;
 
 use serde_json::{Map, Value};
+
+use super::read::cut;
 
 /// Checks a value against a schema, both as JSON text.
 ///
@@ -20,44 +25,134 @@ pub fn conforms(schema: &str, value: &str) -> Result<(), String> {
     let parse = |what: &str, text: &str| {
         serde_json::from_str(text).map_err(|error| format!("the {what} is not JSON: {error}"))
     };
-    check(&parse("schema", schema)?, &parse("value", value)?, "")
+    check(&parse("schema", schema)?, &parse("value", value)?)
 }
 
-fn check(schema: &Value, value: &Value, path: &str) -> Result<(), String> {
-    let Value::Object(rules) = schema else {
-        return if *schema == Value::Bool(false) {
-            Err(format!("{} must not be there", named(path)))
-        } else {
-            Ok(())
+/// As [`conforms`], of what is parsed.
+pub(crate) fn check(schema: &Value, value: &Value) -> Result<(), String> {
+    Check { root: schema, references: 0 }.value(schema, value, &Path::Root)
+}
+
+/// References that lead to each other are followed so far.
+const REFERENCES_MAX: u8 = 32;
+
+/// The way to a value, put into words only when something is wrong there.
+#[derive(Clone, Copy)]
+enum Path<'p> {
+    Root,
+    Member(&'p Path<'p>, &'p str),
+    Item(&'p Path<'p>, usize),
+}
+
+impl fmt::Display for Path<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Path::Root => Ok(()),
+            Path::Member(Path::Root, name) => f.write_str(&cut(name)),
+            Path::Member(parent, name) => write!(f, "{parent}.{}", cut(name)),
+            Path::Item(parent, at) => write!(f, "{parent}[{at}]"),
+        }
+    }
+}
+
+fn named(path: &Path<'_>) -> String {
+    match path {
+        Path::Root => "the value".to_owned(),
+        path => format!("`{path}`"),
+    }
+}
+
+fn shown(value: &Value) -> String {
+    cut(&value.to_string()).into_owned()
+}
+
+#[derive(Clone, Copy)]
+struct Check<'s> {
+    root: &'s Value,
+    /// How many were followed without going deeper into the value.
+    references: u8,
+}
+
+impl<'s> Check<'s> {
+    fn value(self, schema: &'s Value, value: &Value, path: &Path<'_>) -> Result<(), String> {
+        let rules = match schema {
+            Value::Object(rules) => rules,
+            Value::Bool(false) => return Err(format!("{} must not be there", named(path))),
+            _ => return Ok(()),
         };
-    };
-    check_type(rules, value, path)?;
-    if rules.get("enum").and_then(Value::as_array).is_some_and(|values| !values.contains(value))
-        || rules.get("const").is_some_and(|only| only != value)
-    {
-        return Err(format!("{} is {value}, which is none of the allowed values", named(path)));
-    }
-    if let Some(number) = value.as_f64() {
-        check_range(rules, number, path)?;
-    }
-    match value {
-        Value::Object(members) => check_members(rules, members, path)?,
-        Value::Array(items) => {
-            check_count(rules, ["minItems", "maxItems"], items.len(), "items", path)?;
-            if let Some(schema) = rules.get("items") {
-                let mut places = items.iter().enumerate();
-                places.try_for_each(|(at, item)| check(schema, item, &format!("{path}[{at}]")))?;
+        if let Some(schema) = self.referred(rules) {
+            Check { references: self.references + 1, ..self }.value(schema, value, path)?;
+        }
+        check_type(rules, value, path)?;
+        check_choice(rules, value, path)?;
+        let inside = Check { references: 0, ..self };
+        match value {
+            Value::Object(members) => inside.members(rules, members, path)?,
+            Value::Array(items) => inside.items(rules, items, path)?,
+            Value::String(text) => {
+                check_count(rules, ["minLength", "maxLength"], text.chars().count(), "characters", path)?;
             }
+            Value::Number(number) => check_range(rules, number.as_f64().unwrap_or_default(), path)?,
+            Value::Null | Value::Bool(_) => {}
         }
-        Value::String(text) => {
-            check_count(rules, ["minLength", "maxLength"], text.chars().count(), "characters", path)?
-        }
-        _ => {}
+        self.alternatives(rules, value, path)
     }
-    check_choices(rules, value, path)
+
+    /// What `$ref` leads to, if that is in this document.
+    fn referred(self, rules: &'s Map<String, Value>) -> Option<&'s Value> {
+        let pointer = rules.get("$ref")?.as_str()?.strip_prefix('#')?;
+        (self.references < REFERENCES_MAX).then(|| self.root.pointer(pointer)).flatten()
+    }
+
+    fn members(
+        self,
+        rules: &'s Map<String, Value>,
+        members: &Map<String, Value>,
+        path: &Path<'_>,
+    ) -> Result<(), String> {
+        let required =
+            rules.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+        if let Some(name) = required.into_iter().find(|name| !members.contains_key(*name)) {
+            return Err(format!("{} is missing", named(&Path::Member(path, name))));
+        }
+        let known = rules.get("properties").and_then(Value::as_object);
+        let others = rules.get("additionalProperties").filter(|_| !rules.contains_key("patternProperties"));
+        members.iter().try_for_each(|(name, value)| {
+            let schema = known.and_then(|known| known.get(name)).or(others);
+            schema.map_or(Ok(()), |schema| self.value(schema, value, &Path::Member(path, name)))
+        })
+    }
+
+    fn items(self, rules: &'s Map<String, Value>, items: &[Value], path: &Path<'_>) -> Result<(), String> {
+        check_count(rules, ["minItems", "maxItems"], items.len(), "items", path)?;
+        let first = rules.get("prefixItems").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+        let others = rules.get("items");
+        items.iter().enumerate().try_for_each(|(at, item)| {
+            let schema = first.get(at).or(others);
+            schema.map_or(Ok(()), |schema| self.value(schema, item, &Path::Item(path, at)))
+        })
+    }
+
+    fn alternatives(
+        self,
+        rules: &'s Map<String, Value>,
+        value: &Value,
+        path: &Path<'_>,
+    ) -> Result<(), String> {
+        let list = |name| rules.get(name).and_then(Value::as_array);
+        list("allOf").into_iter().flatten().try_for_each(|schema| self.value(schema, value, path))?;
+        let none = ["anyOf", "oneOf"]
+            .iter()
+            .filter_map(|name| list(name))
+            .any(|schemas| schemas.iter().all(|schema| self.value(schema, value, path).is_err()));
+        match none {
+            true => Err(format!("{} is {}, which fits none of the alternatives", named(path), shown(value))),
+            false => Ok(()),
+        }
+    }
 }
 
-fn check_type(rules: &Map<String, Value>, value: &Value, path: &str) -> Result<(), String> {
+fn check_type(rules: &Map<String, Value>, value: &Value, path: &Path<'_>) -> Result<(), String> {
     let is = |name: &str| match name {
         "null" => value.is_null(),
         "boolean" => value.is_boolean(),
@@ -75,16 +170,36 @@ fn check_type(rules: &Map<String, Value>, value: &Value, path: &str) -> Result<(
         Some(Value::Array(names)) => names.iter().filter_map(Value::as_str).any(is),
         _ => true,
     };
-    fits.then_some(()).ok_or_else(|| {
-        format!(
-            "{} is {value}, which is not of type {}",
-            named(path),
-            rules.get("type").unwrap_or(&Value::Null)
-        )
-    })
+    let kind = || shown(rules.get("type").unwrap_or(&Value::Null));
+    fits.then_some(())
+        .ok_or_else(|| format!("{} is {}, which is not of type {}", named(path), shown(value), kind()))
 }
 
-fn check_range(rules: &Map<String, Value>, number: f64, path: &str) -> Result<(), String> {
+fn check_choice(rules: &Map<String, Value>, value: &Value, path: &Path<'_>) -> Result<(), String> {
+    let choices = rules.get("enum").and_then(Value::as_array);
+    let only = rules.get("const");
+    let fits = choices.is_none_or(|choices| choices.iter().any(|choice| equal(choice, value)))
+        && only.is_none_or(|only| equal(only, value));
+    fits.then_some(())
+        .ok_or_else(|| format!("{} is {}, which is none of the allowed values", named(path), shown(value)))
+}
+
+/// Numbers are equal whatever their spelling: `1` and `1.0`.
+fn equal(one: &Value, other: &Value) -> bool {
+    match (one, other) {
+        (Value::Number(one), Value::Number(other)) => one == other || one.as_f64() == other.as_f64(),
+        (Value::Array(one), Value::Array(other)) => {
+            one.len() == other.len() && one.iter().zip(other).all(|(one, other)| equal(one, other))
+        }
+        (Value::Object(one), Value::Object(other)) => {
+            let same = |(name, value)| other.get(name).is_some_and(|other| equal(value, other));
+            one.len() == other.len() && one.iter().all(same)
+        }
+        _ => one == other,
+    }
+}
+
+fn check_range(rules: &Map<String, Value>, number: f64, path: &Path<'_>) -> Result<(), String> {
     let bound = |name| rules.get(name).and_then(Value::as_f64);
     match (bound("minimum"), bound("maximum")) {
         (Some(least), _) if number < least => Err(format!("{} is {number}, less than {least}", named(path))),
@@ -98,46 +213,60 @@ fn check_count(
     [least, most]: [&str; 2],
     count: usize,
     what: &str,
-    path: &str,
+    path: &Path<'_>,
 ) -> Result<(), String> {
     let bound = |name| rules.get(name).and_then(Value::as_u64);
     let outside = bound(least).is_some_and(|least| (count as u64) < least)
         || bound(most).is_some_and(|most| count as u64 > most);
-    if outside {
-        Err(format!("{} has {count} {what}, which is too few or too many", named(path)))
-    } else {
-        Ok(())
+    match outside {
+        true => Err(format!("{} has {count} {what}, which is too few or too many", named(path))),
+        false => Ok(()),
     }
 }
 
-fn check_members(rules: &Map<String, Value>, members: &Map<String, Value>, path: &str) -> Result<(), String> {
-    let place = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
-    let required =
-        rules.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
-    if let Some(name) = required.into_iter().find(|name| !members.contains_key(*name)) {
-        return Err(format!("{} is missing", named(&place(name))));
-    }
-    let known = rules.get("properties").and_then(Value::as_object);
-    members.iter().try_for_each(|(name, value)| {
-        let schema = known.and_then(|known| known.get(name)).or(rules.get("additionalProperties"));
-        schema.map_or(Ok(()), |schema| check(schema, value, &place(name)))
-    })
-}
+#[cfg(test)]
+mod tests {
+    use super::conforms;
 
-fn check_choices(rules: &Map<String, Value>, value: &Value, path: &str) -> Result<(), String> {
-    let list = |name| rules.get(name).and_then(Value::as_array);
-    list("allOf").into_iter().flatten().try_for_each(|schema| check(schema, value, path))?;
-    let none = ["anyOf", "oneOf"]
-        .iter()
-        .filter_map(|name| list(name))
-        .any(|schemas| schemas.iter().all(|schema| check(schema, value, path).is_err()));
-    if none {
-        Err(format!("{} is {value}, which fits none of the alternatives", named(path)))
-    } else {
-        Ok(())
+    #[test]
+    fn what_is_right_is_never_refused() {
+        for (schema, value) in [
+            (r#"{"enum":[1.0,{"a":[2]}]}"#, "1"),
+            (r#"{"enum":[1.0,{"a":[2]}]}"#, r#"{"a":[2.0]}"#),
+            (r#"{"const":0}"#, "-0.0"),
+            (r#"{"patternProperties":{"^x":{}},"additionalProperties":false}"#, r#"{"x1":1}"#),
+            (r#"{"prefixItems":[{"type":"string"}],"items":{"type":"number"}}"#, r#"["a",1]"#),
+            (r#"{"items":[{"type":"string"}]}"#, "[1]"),
+            (r##"{"$ref":"#"}"##, "1"),
+            (r##"{"$ref":"#/$defs/none"}"##, "1"),
+            (r#"{"$ref":"https://a.example/schema"}"#, "1"),
+            (r#"{"type":"integer"}"#, "1e3"),
+        ] {
+            assert_eq!(conforms(schema, value), Ok(()), "{schema} {value}");
+        }
     }
-}
 
-fn named(path: &str) -> String {
-    if path.is_empty() { "the value".to_owned() } else { format!("`{path}`") }
+    #[test]
+    fn what_is_wrong_is_named() {
+        let tree = r##"{"$ref":"#/$defs/n","$defs":{"n":{"type":"object","properties":{
+            "v":{"type":"integer"},"next":{"anyOf":[{"$ref":"#/$defs/n"},{"type":"null"}]},
+            "all":{"items":{"$ref":"#/$defs/n"}}},"required":["v"]}}}"##;
+        let (many, name) = ("[1,".repeat(39) + "1" + &"]".repeat(39), "n".repeat(200));
+        for (schema, value, problem) in [
+            (tree, r#"{"v":1,"next":{"v":2,"next":null}}"#, ""),
+            (
+                tree,
+                r#"{"v":1,"all":[{"v":2},{"v":"3"}]}"#,
+                r#"`all[1].v` is "3", which is not of type "integer""#,
+            ),
+            (tree, r#"{"v":1,"next":{}}"#, "`next` is {}, which fits none of the alternatives"),
+            (r#"{"prefixItems":[{"type":"string"}],"items":{"type":"number"}}"#, r#"["a","b"]"#, "`[1]` is"),
+            (r#"{"const":"x"}"#, &many, "[1,[1,"),
+            (r#"{"additionalProperties":false}"#, &format!(r#"{{"{name}":1}}"#), "…` must not be there"),
+        ] {
+            let found = conforms(schema, value).err().unwrap_or_default();
+            assert!(found.contains(problem) && found.is_empty() == problem.is_empty(), "{found}");
+            assert!(found.len() < 200, "{found}");
+        }
+    }
 }

@@ -58,6 +58,7 @@ mod write;
 
 use memchr::memmem;
 
+pub(crate) use conforms::check as check_value;
 pub use conforms::conforms;
 pub use read::{Error, Place, Subject};
 pub use serde_json::value::RawValue;

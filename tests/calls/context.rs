@@ -170,7 +170,7 @@ fn what_an_open_call_holds_counts_towards_the_budget() {
 }
 
 #[test]
-fn a_structured_result_that_breaks_its_schema_is_caught_in_debug_builds() {
+fn a_structured_result_that_breaks_its_schema_is_an_error() {
     let schema = r#"{"type":"object","properties":{"n":{"type":"integer"}},"required":["n"]}"#;
     let structured = |json: &'static str| move |(): (), _: &mut Call| ToolResult::text("x").structured(json);
     let server = Server::new("typed", "1")

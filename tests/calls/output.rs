@@ -148,3 +148,67 @@ fn a_total_that_is_not_finite_is_none() {
         ]
     );
 }
+
+/// One tool for each text that it says is JSON, with an output schema or without.
+fn promising(promises: &[(&'static str, &'static str)]) -> Server {
+    const SCHEMA: &str = r#"{"type":"object","properties":{"n":{"type":"integer"}},"required":["n"]}"#;
+    promises.iter().fold(Server::new("promises", "1"), |server, &(name, structured)| {
+        let plain = Tool::new(name, "Plain");
+        let typed = Tool::new(format!("typed-{name}"), "Typed").output_schema(SCHEMA);
+        let failing = Tool::new(format!("failing-{name}"), "Failing").output_schema(SCHEMA);
+        server
+            .add_tool(plain, move |(), _| ToolResult::text("x").structured(structured))
+            .add_tool(typed, move |(), _| ToolResult::text("x").structured(structured))
+            .add_tool(failing, move |(), _| ToolResult::error("no").structured(structured))
+    })
+}
+
+#[test]
+fn structured_content_is_what_it_promises() {
+    let promises = [
+        ("good", "{ \"n\": 1,\n \"m\": \"\u{2028}\" }"),
+        ("text", "not json"),
+        ("members", r#"{"n":1},"isError":true"#),
+        ("array", "[1,2]"),
+        ("null", " null"),
+        ("half", r#"{"n":1"#),
+        ("empty", ""),
+        ("wrong", r#"{"n":"1"}"#),
+    ];
+    let no_object = "returned structured content that is no object, ";
+    for revision in ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"] {
+        let mut world = World::new(promising(&promises));
+        let client = Client::new(&mut world, revision, "{}");
+        let is_sent = revision >= "2025-06-18";
+        let plain = |name: &str| match name {
+            "good" | "wrong" => None,
+            "array" | "null" => is_sent.then_some(no_object),
+            _ => Some("returned structured content that is not JSON: "),
+        };
+        for (name, text) in promises {
+            let reply = client.ask(&mut world, &call(1, name, "{}"));
+            match plain(name) {
+                Some(problem) => {
+                    let expected = format!("Internal error: the tool `{name}` {problem}");
+                    let message = reply["error"]["message"].as_str().unwrap();
+                    assert!(message.starts_with(&expected), "{revision}: {message}");
+                    assert_eq!(reply["error"]["code"], -32603);
+                }
+                None => {
+                    let expected = is_sent.then(|| serde_json::from_str::<Value>(text).unwrap());
+                    assert_eq!(
+                        reply["result"].get("structuredContent"),
+                        expected.as_ref(),
+                        "{revision} {name}"
+                    );
+                }
+            }
+            let typed = client.ask(&mut world, &call(2, &format!("typed-{name}"), "{}"));
+            assert_eq!(typed.get("error").is_none(), name == "good", "{revision}: {typed}");
+            let failing = client.ask(&mut world, &call(3, &format!("failing-{name}"), "{}"));
+            assert_eq!(failing["result"]["isError"], true, "{revision}: {failing}");
+            let has_structure = failing["result"].get("structuredContent").is_some();
+            assert_eq!(has_structure, is_sent && name == "good", "{revision}: {failing}");
+        }
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mcp_rill::{CacheScope, Capabilities, Limits, Resource, Server, Tool, schema};
+use mcp_rill::{CacheScope, Capabilities, Limits, Resource, Server, Tool, ToolResult, schema};
 use serde_json::{Value, json};
 
 use crate::clients::{call, request};
@@ -358,5 +358,27 @@ fn no_room_is_told_in_the_words_of_the_revision() {
         let response = response.response(&mut world);
         assert_eq!((response.status, response.header("Retry-After")), (503, Some("1")));
         assert_eq!(response.messages()[0]["error"]["code"], code, "{version}");
+    }
+}
+
+#[test]
+fn structured_content_is_any_json_value() {
+    let server = [("array", "[1,2]"), ("null", "null"), ("text", "\"x\""), ("none", "[1"), ("two", "1,2")]
+        .into_iter()
+        .fold(Server::new("any", "1"), |server, (name, text)| {
+            server.tool(name, "Any", move |(), _| ToolResult::text("x").structured(text))
+        })
+        .tool("json", "A list", |(), _| ToolResult::json(&[1.0, 2.5]));
+    let mut world = World::new(server);
+    for (tool, value) in
+        [("array", json!([1, 2])), ("null", Value::Null), ("text", json!("x")), ("json", json!([1, 2.5]))]
+    {
+        let reply = call(1, tool, json!({})).reply(&mut world);
+        assert_eq!(reply["result"].get("structuredContent"), Some(&value), "{reply}");
+    }
+    for tool in ["none", "two"] {
+        let error = &call(1, tool, json!({})).reply(&mut world)["error"];
+        assert_eq!(error["code"], -32603);
+        assert!(error["message"].as_str().unwrap().contains("is not JSON"), "{error}");
     }
 }
