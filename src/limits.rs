@@ -99,16 +99,20 @@ limits! {
     /// Open connections. At the cap the connection idle longest between two requests is closed; if none is idle,
     /// new ones wait in the kernel's backlog. About 0.3 KiB each. At most [`CONNECTIONS_CAP`].
     connections_max: usize = 2048;
-    /// Open sessions. One more gets 503 with `Retry-After`. About 0.3 KiB each while idle, besides its connection, and at most
-    /// 0.4 KiB for what its client says of itself, which sessions that say the same share.
+    /// Open sessions. One more ends the session of Streamable HTTP idle longest that has no stream and no call open: first
+    /// among those whose clients did nothing but initialize and list. The client of that one gets 404 and opens another. If
+    /// there is none, the new one gets 503; `Retry-After` is 1 if some session only waits for the answer to its calls, else
+    /// `keep_alive`, in which a stream whose client is gone is found out, and at most a minute. About 0.4 KiB each while
+    /// idle, besides its connection, and at most 0.4 KiB for what its client says of itself, which sessions that say the same
+    /// share.
     sessions_max: usize = 512;
     /// Open connections of one peer address, or of one /64 network of IPv6; 0 is off, since all clients of a proxy are one
     /// peer. Unix sockets do not count. At the cap the peer's connection idle longest between two requests is closed; if
     /// none is idle, the new one gets 503 with `Retry-After` at once, and is closed. While as many are being told that,
     /// more are closed without a word. An HTTP+SSE client needs two. About 0.1 KiB for each address.
     connections_per_peer_max: usize = 0;
-    /// Open sessions of one peer address, counted likewise; 0 is off. One more gets 503 with `Retry-After`. About 0.1 KiB
-    /// for each address.
+    /// Open sessions of one peer address, counted likewise; 0 is off. One more ends one of that peer's or gets 503, as at
+    /// `sessions_max`. About 0.1 KiB for each address and each session.
     sessions_per_peer_max: usize = 0;
     /// The request target. A longer one gets 414 and the connection is closed.
     target_bytes_max: usize = 8 << 10;

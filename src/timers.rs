@@ -40,6 +40,10 @@ impl Nanos {
         Duration::from_nanos(self.0)
     }
 
+    pub(crate) fn count(self) -> u64 {
+        self.0
+    }
+
     pub(crate) fn later(self, wait: Duration) -> Nanos {
         Nanos(self.0.saturating_add(u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX)))
     }

@@ -209,7 +209,7 @@ fn help_on_limits_says_what_each_means() {
             let (_, about) = text.split_once(&format!("\n{name} [{value}]\n")).expect(name);
             assert!(about.lines().next().unwrap().trim().len() > 20, "{name}: {about}");
         }
-        assert!(text.contains("One more gets 503 with Retry-After"), "{text}");
+        assert!(text.contains("gets 503 with Retry-After"), "{text}");
         assert!(text.lines().all(|line| line.chars().count() <= 110), "too wide:\n{text}");
     }
 }

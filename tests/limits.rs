@@ -36,7 +36,7 @@ const TESTED: &[(&str, Tests)] = &[
             without_an_idle_connection_accepting_waits_for_a_tenth,
         ],
     ),
-    ("sessions_max", &[one_session_more_gets_503]),
+    ("sessions_max", &[one_session_more_ends_the_one_idle_longest, one_session_more_gets_503]),
     (
         "connections_per_peer_max",
         &[
@@ -481,19 +481,49 @@ fn without_an_idle_connection_accepting_waits_for_a_tenth() {
     world.quiesce();
 }
 
+/// All sessions have streams, so that only the end of one makes room.
+fn assert_full(response: &http::Response, limit: &str, seconds: &str) {
+    assert_eq!((response.status, response.header("Retry-After")), (503, Some(seconds)), "{response:?}");
+    assert!(response.text().contains(limit) && response.keeps_alive(), "{response:?}");
+}
+
 #[test]
 fn one_session_more_gets_503() {
+    for (keep_alive, seconds) in [(15 * TEN / 10, "15"), (TEN / 8, "2"), (60 * TEN, "60")] {
+        let mut world = world(|limits| (limits.sessions_max, limits.keep_alive) = (3, keep_alive));
+        let streams: Vec<Stream> = (0..3).map(|_| world.open_sse()).collect();
+        let sock = world.connect();
+        world.send(sock, get("/sse"));
+        assert_full(&world.response(sock), "sessions_max", seconds);
+        world.reset(streams[1].sock);
+        world.open_sse_on(sock, "/sse");
+        world.quiesce();
+    }
+}
+
+#[test]
+fn one_session_more_ends_the_one_idle_longest() {
     let mut world = world(|limits| limits.sessions_max = 3);
-    let streams: Vec<Stream> = (0..3).map(|_| world.open_sse()).collect();
-    let sock = world.connect();
-    world.send(sock, get("/sse"));
-    let response = world.response(sock);
-    assert_busy(&response, "sessions_max");
-    assert!(response.keeps_alive());
-    world.reset(streams[1].sock);
-    world.open_sse_on(sock, "/sse");
+    let ids: Vec<String> = (0..4)
+        .map(|_| {
+            world.advance(MS);
+            let sock = world.connect();
+            world.send(sock, mcp_post(None, &request(0, "initialize", INITIALIZE)));
+            world.response(sock).header("Mcp-Session-Id").unwrap().to_owned()
+        })
+        .collect();
+    assert_eq!((world.stats().sessions, world.stats().sessions_evicted), (3, 1));
+    let statuses = ids.iter().map(|id| {
+        let sock = world.connect();
+        world.send(sock, mcp_post(Some(id), &ping(1)));
+        world.response(sock).status
+    });
+    assert_eq!(statuses.collect::<Vec<_>>(), [404, 200, 200, 200]);
     world.quiesce();
 }
+
+const INITIALIZE: &str =
+    r#"{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"t","version":"1"}}"#;
 
 /// A peer of that address.
 fn at(address: &str) -> Peer {
@@ -583,19 +613,15 @@ fn one_session_of_a_peer_more_gets_503() {
     let socks = [(); 3].map(|()| world.connect_as(at("192.0.2.1")));
     world.open_sse_on(socks[0], "/sse");
     // Both transports count.
-    let params =
-        r#"{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"t","version":"1"}}"#;
-    let initialize = mcp_post(None, &request(0, "initialize", params));
+    let initialize = mcp_post(None, &request(0, "initialize", INITIALIZE));
     let id = |response: http::Response| response.header("Mcp-Session-Id").unwrap().to_owned();
-    let delete =
-        |id: &str| format!("DELETE /mcp HTTP/1.1\r\nHost: localhost\r\nMcp-Session-Id: {id}\r\n\r\n");
     world.send(socks[1], &initialize);
     let first = id(world.response(socks[1]));
+    let stream = world.connect_as(at("192.0.2.1"));
+    world.send(stream, format!("GET /mcp HTTP/1.1\r\nHost: localhost\r\nMcp-Session-Id: {first}\r\n\r\n"));
     for request in [&get("/sse"), &initialize] {
         world.send(socks[2], request);
-        let response = world.response(socks[2]);
-        assert_busy(&response, "sessions_per_peer_max");
-        assert!(response.keeps_alive());
+        assert_full(&world.response(socks[2]), "sessions_per_peer_max", "60");
     }
     let other = world.connect_as(at("192.0.2.2"));
     world.open_sse_on(other, "/sse");
@@ -603,11 +629,19 @@ fn one_session_of_a_peer_more_gets_503() {
     world.reset(socks[0]);
     world.send(socks[2], &initialize);
     let second = id(world.response(socks[2]));
-    world.send(socks[1], delete(&first));
+    world.send(
+        socks[1],
+        format!("DELETE /mcp HTTP/1.1\r\nHost: localhost\r\nMcp-Session-Id: {first}\r\n\r\n"),
+    );
     assert_eq!(world.response(socks[1]).status, 200);
     world.open_sse_on(socks[1], "/sse");
-    world.send(socks[2], delete(&second));
-    assert_eq!(world.response(socks[2]).status, 200);
+    // One that is idle makes room as well.
+    assert_eq!(world.stats().sessions_evicted, 0);
+    let more = world.connect_as(at("192.0.2.1"));
+    world.open_sse_on(more, "/sse");
+    assert_eq!(world.stats().sessions_evicted, 1);
+    world.send(socks[2], mcp_post(Some(&second), &ping(1)));
+    assert_eq!(world.response(socks[2]).status, 404);
     world.quiesce();
 }
 

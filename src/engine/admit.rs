@@ -6,10 +6,9 @@ use uuid::Uuid;
 
 use super::ids::{Whose, owner_hint, read_id};
 use super::negotiate::Version;
-use super::peers::Share;
 use super::routes::{self, Route};
 use super::sse::STREAM_FIELDS;
-use super::{Connection, Engine, Open};
+use super::{Engine, Open};
 use crate::Now;
 use crate::http::conn::{Answer, Reply};
 use crate::http::head::{Framing, Head};
@@ -42,8 +41,8 @@ impl Engine {
             session = self.stream_session_of(conn, route)?;
         }
         let refusal = match route {
-            Route::StreamHead | Route::McpGet | Route::McpDelete => None,
-            Route::Stream { .. } => self.no_room_for_session(conn),
+            // Whether there is a place for a session is asked when it is opened.
+            Route::Stream { .. } | Route::StreamHead | Route::McpGet | Route::McpDelete => None,
             Route::McpPost | Route::Message { .. } => self.no_room_for(bytes),
         };
         let Some(reason) = refusal else { return Ok(session) };
@@ -66,30 +65,18 @@ impl Engine {
 
     /// What is said where there is no room, and counted.
     pub(super) fn busy(&mut self, reason: &str) -> Answer {
+        self.busy_for(reason, 1)
+    }
+
+    /// The same where it makes sense to try again after that many seconds.
+    pub(super) fn busy_for(&mut self, reason: &str, seconds: u128) -> Answer {
         self.stats.busy += 1;
-        Answer::text(503, format!("busy: {reason}; try again")).header("Retry-After", "1")
+        Answer::text(503, format!("busy: {reason}; try again")).header("Retry-After", seconds.to_string())
     }
 
     /// Sessions that are open.
     pub(super) fn sessions_open(&self) -> usize {
         self.sessions.len() - self.alone
-    }
-
-    /// Why no other session can be opened now on that connection, if that is so.
-    pub(super) fn no_room_for_session(&self, conn: Key) -> Option<String> {
-        let (limits, spent) = (&self.shared.limits, self.firm_bytes());
-        let has_all = |conn: &Connection| self.peers.has_all(&conn.peer, Share::Session, limits);
-        if self.stopping.is_some() {
-            Some("the server is shutting down".to_owned())
-        } else if self.sessions_open() >= limits.sessions_max {
-            Some(format!("all {} sessions are in use (limit sessions_max)", limits.sessions_max))
-        } else if self.conns.get(conn).is_some_and(has_all) {
-            let max = limits.sessions_per_peer_max;
-            Some(format!("this address has {max} sessions (limit sessions_per_peer_max)"))
-        } else {
-            (spent >= limits.buffered_bytes_max)
-                .then(|| format!("{spent} bytes are buffered (limit buffered_bytes_max)"))
-        }
     }
 
     fn no_room_for(&self, bytes: usize) -> Option<String> {
@@ -122,7 +109,10 @@ impl Engine {
 
     pub(super) fn serve(&mut self, now: Now, conn: Key, head: &Head<'_>, body: &[u8], reply: &mut Reply<'_>) {
         match routes::route(head, &self.settings) {
-            Ok(Route::Stream { query }) => self.open_session(now, conn, query, reply),
+            Ok(Route::Stream { query }) => match self.make_place(conn) {
+                Ok(()) => self.open_session(now, conn, query, reply),
+                Err(answer) => reply.answer(&mut self.shared, &answer),
+            },
             Ok(Route::StreamHead) => {
                 reply.stream(&mut self.shared, sse::MEDIA_TYPE, &STREAM_FIELDS, |_| {});
             }

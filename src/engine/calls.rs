@@ -206,6 +206,7 @@ impl Engine {
     /// A session is over, and with it everything it held.
     pub(super) fn end_session(&mut self, key: Key, peer: &Peer) {
         self.cancel_calls(key);
+        self.rank(key, None);
         self.session_timers.clear(&mut self.sessions, key);
         let Some(open) = self.sessions.remove(key) else { return };
         self.replay_bytes -= open.life.map_or(0, |life| life.replay.held_bytes());

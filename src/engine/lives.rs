@@ -4,25 +4,30 @@
 //! (`calls`).
 //!
 //! ```text
+//!  no place for another session ──▶ over, see `places`
 //!  initialize ──▶ initialize_timeout ── initialized, or any request ──▶ session_idle_timeout ──▶ over
 //!                      └──▶ over            anything from the client, an open call, an open stream: from the beginning
 //! ```
 
-use std::time::Duration;
-
 use super::Engine;
 use super::deliver::Held;
+use super::places::Rank;
 use super::replay::Replay;
 use crate::Now;
 use crate::mcp::Peer;
 use crate::slab::Key;
+use crate::timers::Nanos;
 
 /// How long a session lives that has no stream to end with.
 pub(super) struct Life {
     /// Who opened it.
     pub(super) peer: Peer,
     /// When it was last heard of.
-    pub(super) used: Duration,
+    pub(super) used: Nanos,
+    /// Its client has sent something else than `initialize` and lists.
+    pub(super) worked: bool,
+    /// Where it stands among those that may end for others.
+    pub(super) rank: Option<Rank>,
     /// What its streams have said.
     pub(super) replay: Replay,
 }
@@ -50,7 +55,7 @@ impl Engine {
 
     /// The session was heard of.
     pub(super) fn touch(&mut self, session: Key) {
-        let now = self.now.mono;
+        let now = self.now;
         let Some(open) = self.sessions.get_mut(session) else { return };
         let limits = &self.shared.limits;
         let timeout = match open.session.is_operating() {
@@ -58,8 +63,12 @@ impl Engine {
             false => limits.initialize_timeout,
         };
         let Some(life) = &mut open.life else { return };
-        life.used = now;
-        self.session_timers.wake_by(&mut self.sessions, session, now.saturating_add(timeout));
+        life.used = Nanos::of(now);
+        let unranked = life.rank.is_none();
+        self.session_timers.wake_by(&mut self.sessions, session, now.mono.saturating_add(timeout));
+        if unranked {
+            self.offer_place(session);
+        }
     }
 
     /// Ends sessions that nobody has used for too long. Open calls and an open stream are use.
@@ -72,13 +81,13 @@ impl Engine {
             let Some(open) = self.sessions.get_mut(key) else { continue };
             let Some(life) = &mut open.life else { continue };
             if open.calls.is_some() || open.conn.is_some() {
-                life.used = now.mono;
+                life.used = Nanos::of(now);
             }
             let timeout = match open.session.is_operating() {
                 true => limits.session_idle_timeout,
                 false => limits.initialize_timeout,
             };
-            let deadline = life.used.saturating_add(timeout);
+            let deadline = life.used.after(timeout);
             if deadline <= now.mono {
                 self.end_streamable(key);
             } else {

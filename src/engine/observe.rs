@@ -2,10 +2,10 @@
 //!
 //! *Scope:* [`Stats`] and [`Event`]. *Not in scope:* logs and metrics formats; an observer of yours writes those.
 
-use std::borrow::Cow;
-use std::time::Duration;
-
 use serde_json::value::RawValue;
+use std::borrow::Cow;
+
+use std::time::Duration;
 
 use super::Engine;
 use crate::http::shown;
@@ -54,6 +54,8 @@ pub struct Stats {
     /// Sessions ended because more was kept for their calls and subscriptions than for anybody else when
     /// `buffered_bytes_max` was passed, or when a new body or session found no room and such took more than half of it.
     pub sessions_shed: u64,
+    /// Sessions ended to make room for a new one at `sessions_max` or `sessions_per_peer_max`.
+    pub sessions_evicted: u64,
     /// Sessions of which what was kept for lost streams was dropped early, because `buffered_bytes_max` was passed.
     pub replays_shed: u64,
     /// Results replaced by an error, and notifications dropped, because of `message_bytes_max`.
@@ -97,6 +99,13 @@ pub enum Event<'a> {
     SessionClosed {
         /// Who had opened it.
         peer: &'a Peer,
+    },
+    /// A session is about to be ended to make room for a new one, at `sessions_max` or `sessions_per_peer_max`.
+    SessionEvicted {
+        /// Who had opened it.
+        peer: &'a Peer,
+        /// How long it has been idle: without a request, an open call, an open stream.
+        idle: Duration,
     },
     /// An HTTP request was refused.
     Refused {

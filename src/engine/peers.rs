@@ -58,7 +58,8 @@ fn max(share: Share, limits: &Limits) -> usize {
     }
 }
 
-fn network(peer: &Peer) -> Option<IpAddr> {
+/// The address that a peer is counted by.
+pub(super) fn network(peer: &Peer) -> Option<IpAddr> {
     match peer.address?.ip().to_canonical() {
         IpAddr::V6(address) => {
             let [a, b, c, d, ..] = address.segments();

@@ -12,13 +12,14 @@
 //!                             └─ a message before that, or keep_alive ──▶ SSE ── all answered ──▶ end
 //!  GET ──▶ what belongs to no request: list changes, updates, logs; the newest one carries it, and ends the one before
 //!  the POST's client gone ──▶ its calls go on, their results are kept if it can come back
-//!  DELETE, idle ──▶ session gone, calls cancelled
+//!  DELETE, idle, its place wanted ──▶ session gone, calls cancelled
 //! ```
 
 use super::ids::{ROOM, id_text, owner_hint};
 use super::lives::Life;
 use super::negotiate::{Accepted, Version};
 use super::peers::Share;
+use super::places::is_work;
 use super::post::Post;
 use super::replay::{EventId, Replay, Resumable};
 use super::routes::{self, Refused, id_of, refusal};
@@ -184,14 +185,18 @@ impl Engine {
     }
 
     fn begin_session(&mut self, now: Now, conn: Key) -> Result<Key, Refused> {
-        if let Some(reason) = self.no_room_for_session(conn) {
-            return Err(routes::as_error_of(REFUSED, self.busy(&reason)));
-        }
+        self.make_place(conn).map_err(|answer| routes::as_error_of(REFUSED, answer))?;
         let id = self.next_id();
         let peer = self.conns.get(conn).map(|conn| conn.peer.clone()).unwrap_or_default();
         self.peers.add(&peer, Share::Session, &self.shared.limits);
         let session = Session::new(id, peer.principal.clone());
-        let life = Box::new(Life { peer, used: now.mono, replay: Replay::default() });
+        let life = Box::new(Life {
+            peer,
+            used: Nanos::of(now),
+            worked: false,
+            rank: None,
+            replay: Replay::default(),
+        });
         let key = self.sessions.insert(Open::new(session, None, Some(life)));
         self.by_id.insert(id, key.index());
         self.stats.sessions_opened += 1;
@@ -240,6 +245,9 @@ impl Engine {
 
     fn post_call(&mut self, conn: Key, post: &mut Post, message: &Message<'_>) -> Option<CallKey> {
         let Message::Request(request) = message else { return None };
+        if let Some(life) = self.sessions.get_mut(post.session).and_then(|open| open.life.as_mut()) {
+            life.worked = life.worked || is_work(&request.method);
+        }
         let call = self.begin_call(post.session, Some(conn), &request.id, &request.method);
         match call {
             Some(_) => post.open += 1,

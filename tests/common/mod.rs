@@ -85,6 +85,8 @@ struct Side {
 pub enum Seen {
     Opened,
     Closed,
+    /// The port of its peer, and how long it was idle.
+    Evicted(Option<u16>, Duration),
     Refused(u16, String),
     SlowReader(usize),
     Large(usize),
@@ -162,6 +164,9 @@ impl World {
             let event = match event {
                 Event::SessionOpened { .. } => Seen::Opened,
                 Event::SessionClosed { .. } => Seen::Closed,
+                Event::SessionEvicted { peer, idle } => {
+                    Seen::Evicted(peer.address.map(|address| address.port()), *idle)
+                }
                 Event::Refused { status, reason, .. } => Seen::Refused(*status, (*reason).to_owned()),
                 Event::SlowReader { backlog_bytes, .. } => Seen::SlowReader(*backlog_bytes),
                 Event::LargeMessage { bytes } => Seen::Large(*bytes),
