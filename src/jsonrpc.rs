@@ -144,8 +144,7 @@ impl Error {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn read(raw: &RawValue) -> Result<Error, Error> {
-        let members =
-            Members::read(raw).map_err(|fault| Error::invalid_request(format_args!("`error`: {fault}")))?;
+        let members = Members::read_member(raw, "error").map_err(Error::invalid_request)?;
         let code = members.get("code").and_then(|code| code.get().parse().ok());
         let message = members.get("message").and_then(string);
         match (code, message) {

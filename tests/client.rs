@@ -830,6 +830,36 @@ fn a_server_that_blocks_until_its_stream_is_read() {
 }
 
 #[test]
+fn null_is_absent() {
+    let server = with_stream(|listener, mut stream| {
+        let mut posts = Peer::accept(&listener);
+        posts.message();
+        stream.event(
+            r#"{"jsonrpc":"2.0","id":1,"method":null,"params":null,"result":{"tools":[],"nextCursor":null,"_meta":null},"error":null}"#,
+        );
+        posts.message();
+        stream.event(r#"{"jsonrpc":"2.0","id":null,"method":"notifications/x","params":null,"result":null}"#);
+        stream.event(r#"{"jsonrpc":"2.0","id":5,"method":"roots/list","params":null,"error":null}"#);
+        assert!(posts.message().contains(r#""id":5,"result":{"roots":[]}"#));
+        stream.event(
+            r#"{"jsonrpc":"2.0","id":2,"result":null,"error":{"code":-32000,"message":"busy","data":null}}"#,
+        );
+    });
+    let builder = Client::builder().on_request(|_, params| {
+        assert!(params.is_none());
+        Ok(r#"{"roots":[]}"#.to_owned())
+    });
+    let mut client =
+        builder.on_notification(|_, params| assert!(params.is_none())).open(&server.url).unwrap();
+    assert!(client.list("tools/list").unwrap().is_empty());
+    match client.ping() {
+        Err(Error::Rpc(error)) => assert!(error.data.is_none() && error.message == "busy", "{error:?}"),
+        other => panic!("{other:?}"),
+    }
+    server.thread.join().unwrap();
+}
+
+#[test]
 fn a_list_without_an_end_is_cut_off() {
     let server = with_stream(|listener, mut stream| {
         let mut posts = Peer::accept(&listener);
@@ -848,7 +878,7 @@ fn a_list_without_an_end_is_cut_off() {
     });
     let mut client = Client::builder().open(&server.url).unwrap();
     assert_protocol(client.list("tools/list"), &["names the same page"]);
-    assert_protocol(client.list("tools/list"), &["is no list"]);
+    assert_protocol(client.list("tools/list"), &["`tools` must be an array"]);
     assert_protocol(client.initialize(), &["`1999-01-01`"]);
     assert_protocol(client.initialize(), &["protocolVersion"]);
     server.thread.join().unwrap();
@@ -894,6 +924,14 @@ fn errors_are_sentences() {
         (
             Error::Http { status: 307, body: "moved to http://a.example/mcp".to_owned() },
             "the server refused with 307 Temporary Redirect: moved to http://a.example/mcp; redirects are not followed",
+        ),
+        // Of a refusal in terms of JSON-RPC what it says.
+        (
+            Error::Http {
+                status: 503,
+                body: r#"{"jsonrpc":"2.0","id":7,"error":{"code":-32000,"message":"busy"}}"#.to_owned(),
+            },
+            "the server refused with 503 Service Unavailable: busy",
         ),
         (
             Error::Http { status: 308, body: String::new() },

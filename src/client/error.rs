@@ -1,12 +1,14 @@
 //! What can go wrong between a client and its server.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io;
 
 use super::http::is_redirect;
+use crate::Limits;
 use crate::http::response::reason_phrase;
 use crate::http::shown;
-use crate::jsonrpc;
+use crate::jsonrpc::{self, Message, Response};
 
 /// Why something did not work. Its text is a sentence for a person.
 ///
@@ -50,7 +52,7 @@ impl fmt::Display for Error {
             Error::Http { status, body } => {
                 write!(f, "the server refused with {status} {}", reason_phrase(*status))?;
                 // A body can be a page of HTML; its beginning is what fits a sentence.
-                let text = shown(body.trim().as_bytes());
+                let text = shown(in_words(body).trim().as_bytes());
                 if !text.is_empty() {
                     write!(f, ": {text}")?;
                 }
@@ -64,6 +66,15 @@ impl fmt::Display for Error {
             Error::Expired => f.write_str("the server does not know the session any more; connect again"),
         }
     }
+}
+
+/// The message of a refusal that is a JSON-RPC error; else all that it says.
+fn in_words(body: &str) -> Cow<'_, str> {
+    let error = match jsonrpc::parse(body.as_bytes(), &Limits::DEFAULT) {
+        Ok(Message::Response(Response { outcome: Err(error), .. })) => jsonrpc::Error::read(error).ok(),
+        _ => None,
+    };
+    error.map_or(Cow::Borrowed(body), |error| error.message)
 }
 
 impl std::error::Error for Error {

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use super::incoming::own_id;
 use super::options::after;
 use super::{Carrier, Client, Error, Received, Transport, json_object};
-use crate::jsonrpc::{self, Array, Id, IdRef, Object, member};
+use crate::jsonrpc::{self, Array, Id, IdRef, Members, Object, member};
 use crate::mcp::meta::{SERVER_INFO, SUBSCRIPTION_ID};
 use crate::mcp::{Level, Revision};
 
@@ -56,22 +56,25 @@ impl Client {
         for _ in 0..PAGES_MAX {
             let params = cursor.as_deref().map(|cursor| params(|object| object.str("cursor", cursor)));
             let page = self.request(method, params.as_deref())?;
-            let member = |name: &str| jsonrpc::member(&page, name).map_err(|error| bad(&error.message));
+            let page_members = Members::read_member(&page, "result")
+                .map_err(|fault| bad(&format!("is not right: {fault}")))?;
             let name = items_member(method);
-            let list = member(name)?.ok_or_else(|| bad(&format!("has no member `{name}`")))?;
-            let list: Vec<Box<RawValue>> = serde_json::from_str(list.get()).map_err(|_| bad("is no list"))?;
+            let list = page_members.get(name).ok_or_else(|| bad(&format!("has no member `{name}`")))?;
+            let list: Vec<Box<RawValue>> = serde_json::from_str(list.get())
+                .map_err(|_| bad(&format!("is not right: `{name}` must be an array")))?;
             bytes += page.get().len();
             if bytes > LIST_BYTES_MAX {
                 return Err(bad("is longer than 64 MiB"));
             }
             items.extend(list);
-            let Some(next) = member("nextCursor")? else {
+            let Some(next) = page_members.get("nextCursor") else {
                 if let Some(stateless) = self.stateless.as_mut().filter(|_| method == "tools/list") {
                     stateless.annotated.learn(&mut items);
                 }
                 return Ok(items);
             };
-            let next = jsonrpc::string(next).ok_or_else(|| bad("has a cursor that is not a string"))?;
+            let next =
+                jsonrpc::string(next).ok_or_else(|| bad("is not right: `nextCursor` must be a string"))?;
             if cursor.as_deref() == Some(&*next) {
                 return Err(bad("names the same page as the next one"));
             }

@@ -14,6 +14,7 @@ use serde_json::value::RawValue;
 
 use super::Error;
 use super::routing::{Params, line};
+use crate::http::shown;
 use crate::jsonrpc::{self, Id, Members, Object, member};
 use crate::mcp::Revision;
 use crate::mcp::meta::{CLIENT_CAPABILITIES, CLIENT_INFO, LOG_LEVEL, PROTOCOL_VERSION, named_by};
@@ -176,16 +177,19 @@ impl<'a> Questions<'a> {
         if kind.as_deref() != Some("input_required") {
             return Ok(None);
         }
-        let parts = Members::of(result).map_err(|error| bad(&error.message))?;
+        let read = |raw, name: &str| {
+            Members::read_member(raw, name).map_err(|fault| bad(&format!("is not right: {fault}")))
+        };
+        let parts = read(result, "result")?;
         let state = parts.get("requestState");
         if state.is_some_and(|state| !state.get().starts_with('"')) {
             return Err(bad("has a `requestState` that is not a string"));
         }
         let mut questions = Questions { list: Vec::new(), state };
         if let Some(requests) = parts.get("inputRequests") {
-            let requests = Members::of(requests).map_err(|error| bad(&error.message))?;
-            for (key, request) in requests.iter() {
-                let request = Members::of(request).map_err(|error| bad(&error.message))?;
+            let requests = read(requests, "inputRequests")?;
+            for (key, request) in requests.iter().filter(|(_, request)| request.get() != "null") {
+                let request = read(request, &format!("inputRequests.{}", shown(key.as_bytes())))?;
                 let method = request.get("method").and_then(jsonrpc::string);
                 let method = method.ok_or_else(|| bad("has a request without a `method`"))?;
                 questions.list.push((key.to_owned(), method.into_owned(), request.get("params")));

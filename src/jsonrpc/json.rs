@@ -132,13 +132,18 @@ impl<'a> Members<'a> {
 
     /// As [`of`](Members::of), where the object is itself a member: the error begins with its name.
     pub(crate) fn of_member(raw: &'a RawValue, name: impl fmt::Display) -> Result<Members<'a>, Error> {
-        if !is_object(raw) {
-            return Err(Error::invalid_params(format_args!("`{name}` must be an object")));
-        }
-        Members::read(raw).map_err(|fault| Error::invalid_params(format_args!("`{name}`: {fault}")))
+        Members::read_member(raw, name).map_err(Error::invalid_params)
     }
 
-    pub(super) fn read(raw: &'a RawValue) -> Result<Members<'a>, String> {
+    /// As [`of_member`](Members::of_member), where this is no part of parameters: says in words what is wrong.
+    pub(crate) fn read_member(raw: &'a RawValue, name: impl fmt::Display) -> Result<Members<'a>, String> {
+        if !is_object(raw) {
+            return Err(format!("`{name}` must be an object"));
+        }
+        Members::read(raw).map_err(|fault| format!("`{name}`: {fault}"))
+    }
+
+    fn read(raw: &'a RawValue) -> Result<Members<'a>, String> {
         let mut list = Vec::new();
         walk_object(raw, &mut |name, value| list.push((name, value)))?;
         let members = Members { list };

@@ -150,6 +150,57 @@ fn questions_are_answered_in_the_next_request() {
 }
 
 #[test]
+fn null_is_absent() {
+    let script = |listener: TcpListener| {
+        let question = r#"{"resultType":"input_required","requestState":null,"inputRequests":{"gone":null,"where":{"method":"roots/list","params":null}},"_meta":null}"#;
+        let mut calls = Peer::accept(&listener);
+        let (_, body) = calls.request();
+        calls.send(result(&body, question));
+        let (_, body) = calls.request();
+        let again = parse(&body);
+        assert_eq!(again["params"]["inputResponses"], json!({"where": {"roots": []}}));
+        assert_eq!(again["params"].get("requestState"), None);
+        calls.send(result(&body, r#"{"resultType":null,"content":[]}"#));
+        let (_, body) = calls.request();
+        calls.send(result(
+            &body,
+            r#"{"resultType":"complete","tools":[{"name":"a","inputSchema":null}],"nextCursor":null}"#,
+        ));
+    };
+    let roots = builder().on_request(|method, params| {
+        assert_eq!((method, params.map(|params| params.get())), ("roots/list", None));
+        Ok(r#"{"roots":[]}"#.to_owned())
+    });
+    after_discover(roots, script, |mut client| {
+        assert!(client.call_tool("ask", "{}").unwrap().get().contains("content"));
+        assert_eq!(client.list("tools/list").unwrap().len(), 1);
+    });
+}
+
+#[test]
+fn what_is_wrong_in_a_question_is_named() {
+    const WRONG: [(&str, &str); 5] = [
+        (r#""inputRequests":7"#, "`inputRequests` must be an object"),
+        (r#""inputRequests":{"a":7}"#, "`inputRequests.a` must be an object"),
+        (r#""inputRequests":{"a":{"method":null}}"#, "without a `method`"),
+        (r#""inputRequests":{"a":{},"a":{}}"#, "`inputRequests`: member `a` occurs twice"),
+        (r#""requestState":7"#, "`requestState` that is not a string"),
+    ];
+    let script = |listener: TcpListener| {
+        for (members, _) in WRONG {
+            let text = format!(r#"{{"resultType":"input_required",{members}}}"#);
+            answer(&listener, |_, body| result(body, &text));
+        }
+    };
+    after_discover(answering(), script, |mut client| {
+        for (members, says) in WRONG {
+            let error = client.call_tool("x", "{}").unwrap_err().to_string();
+            assert!(error.contains(says) && error.contains("input_required"), "{members}: {error}");
+        }
+    });
+}
+
+#[test]
 fn questions_come_to_an_end() {
     let script = |listener: TcpListener| {
         let ask = |body: &str| result(body, r#"{"resultType":"input_required","requestState":"again"}"#);
