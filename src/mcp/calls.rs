@@ -341,7 +341,11 @@ impl Dispatch {
         };
         match produced {
             Ok(Produced::Tool(mut result)) => match self.check_result(&run.subject, &mut result, revision) {
-                Ok(()) => self.result(run.key, revision, None, out, |out| result.write(out, revision)),
+                Ok(()) => {
+                    self.result_with(run.key, revision, None, &result.meta, out, |out| {
+                        result.write(out, revision)
+                    });
+                }
                 Err(error) => out.error(run.key, &error),
             },
             Ok(Produced::Contents(contents, mime_type, cache)) => {
@@ -355,7 +359,7 @@ impl Dispatch {
                 })
             }
             Ok(Produced::Prompt(result, description)) => {
-                self.result(run.key, revision, None, out, |out| {
+                self.result_with(run.key, revision, None, &result.meta, out, |out| {
                     result.write(out, description.as_deref(), revision)
                 });
             }

@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use crate::json;
 use crate::jsonrpc::{Array, Object};
+use crate::mcp::meta::{Meta, with_meta};
 use crate::mcp::types::write_strs;
 use crate::mcp::{
     CallError, IntoPrompt, PromptMessage, PromptResult, Resource, Revision, base64, structured,
@@ -95,6 +96,7 @@ impl Annotations {
 pub struct Content {
     kind: Kind,
     annotations: Option<Box<Annotations>>,
+    meta: Meta,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -142,10 +144,32 @@ impl Content {
         Kind::Link(Box::new(Link(resource))).into()
     }
 
-    /// Says whom the block is for and how important it is.
+    /// Says whom the block is for and how important it is. Of a link it replaces what the resource says.
     pub fn annotate(mut self, annotations: Annotations) -> Content {
-        self.annotations = Some(Box::new(annotations));
-        self
+        match self.kind {
+            Kind::Link(link) => Content::link(link.0.annotations(annotations)),
+            _ => {
+                self.annotations = Some(Box::new(annotations));
+                self
+            }
+        }
+    }
+
+    /// Adds a member to its `_meta`, for clients that know it: any JSON value, which goes out as it is, in every revision.
+    /// A name of your own begins with a domain, as in `com.example/price` (MCP basic, `_meta`). The same name again replaces
+    /// the value; the `_meta` of a link is that of its resource.
+    ///
+    /// ```
+    /// let content = mcp_rill::Content::text("12 €").meta("com.example/price", serde_json::json!({ "cents": 1200 }));
+    /// ```
+    pub fn meta(mut self, name: impl Into<String>, value: impl Into<Value>) -> Content {
+        match self.kind {
+            Kind::Link(link) => Content::link(link.0.meta(name, value)),
+            _ => {
+                self.meta.set(name.into(), value.into());
+                self
+            }
+        }
     }
 
     pub(crate) fn write(&self, out: &mut Vec<u8>, revision: Revision) {
@@ -166,6 +190,7 @@ impl Content {
             }
             Kind::Link(link) if revision < Revision::V2025_06_18 => {
                 block.str("type", "text").str("text", &link.0.as_line());
+                link.0.write_marks(&mut block);
             }
             Kind::Link(link) => {
                 block.str("type", "resource_link");
@@ -175,6 +200,7 @@ impl Content {
         if let Some(annotations) = &self.annotations {
             block.field("annotations", |out| annotations.write(out));
         }
+        self.meta.write(&mut block);
         block.end();
     }
 }
@@ -186,7 +212,7 @@ fn write_media(block: &mut Object<'_>, kind: &str, data: &[u8], mime_type: &str)
 
 impl From<Kind> for Content {
     fn from(kind: Kind) -> Content {
-        Content { kind, annotations: None }
+        Content { kind, annotations: None, meta: Meta::EMPTY }
     }
 }
 
@@ -202,7 +228,10 @@ pub struct ResourceContents {
     uri: Option<String>,
     mime_type: Option<Cow<'static, str>>,
     body: Body,
+    meta: Meta,
 }
+
+with_meta!(ResourceContents, meta);
 
 #[derive(Clone, Debug, PartialEq)]
 enum Body {
@@ -213,12 +242,12 @@ enum Body {
 impl ResourceContents {
     /// Contents that are text.
     pub fn text(text: impl Into<Cow<'static, str>>) -> ResourceContents {
-        ResourceContents { uri: None, mime_type: None, body: Body::Text(text.into()) }
+        ResourceContents { uri: None, mime_type: None, body: Body::Text(text.into()), meta: Meta::EMPTY }
     }
 
     /// Contents that are bytes; base64 is done here.
     pub fn blob(bytes: impl Into<Vec<u8>>) -> ResourceContents {
-        ResourceContents { uri: None, mime_type: None, body: Body::Blob(bytes.into()) }
+        ResourceContents { uri: None, mime_type: None, body: Body::Blob(bytes.into()), meta: Meta::EMPTY }
     }
 
     /// Whose contents these are. Without it: the URI that was asked for.
@@ -241,6 +270,7 @@ impl ResourceContents {
             Body::Text(text) => contents.str("text", text),
             Body::Blob(bytes) => contents.field("blob", |out| write_base64(out, bytes)),
         };
+        self.meta.write(&mut contents);
         contents.end();
     }
 }
@@ -253,7 +283,10 @@ pub struct ToolResult {
     content: Blocks,
     structured: Option<String>,
     is_error: bool,
+    pub(crate) meta: Meta,
 }
+
+with_meta!(ToolResult, meta);
 
 /// One text is by far the most frequent result, and needs no vector.
 #[derive(Clone, Debug, PartialEq)]
@@ -265,7 +298,12 @@ enum Blocks {
 impl ToolResult {
     /// A result of one text.
     pub fn text(text: impl Into<Cow<'static, str>>) -> ToolResult {
-        ToolResult { content: Blocks::Text(text.into()), structured: None, is_error: false }
+        ToolResult {
+            content: Blocks::Text(text.into()),
+            structured: None,
+            is_error: false,
+            meta: Meta::EMPTY,
+        }
     }
 
     /// An error that the model reads and may react to (`isError`), as against a protocol error.
@@ -275,7 +313,7 @@ impl ToolResult {
 
     /// A result of several blocks.
     pub fn blocks(content: Vec<Content>) -> ToolResult {
-        ToolResult { content: Blocks::Many(content), structured: None, is_error: false }
+        ToolResult { content: Blocks::Many(content), structured: None, is_error: false, meta: Meta::EMPTY }
     }
 
     /// A structured result of any serializable type: the value as JSON text for the model, and as structured content.
@@ -324,6 +362,7 @@ impl ToolResult {
         }
     }
 
+    /// Appends the result without its `_meta`.
     pub(crate) fn write(&self, out: &mut Vec<u8>, revision: Revision) {
         let mut result = Object::new(out);
         result.field("content", |out| {

@@ -22,6 +22,7 @@ use crate::mcp::ask::Asked;
 use crate::mcp::cache::CacheHint;
 use crate::mcp::call::Context;
 use crate::mcp::calls::{Calls, Run, Target};
+use crate::mcp::extensions::Extensions;
 use crate::mcp::listen::Listens;
 use crate::mcp::reply::Mailbox;
 use crate::mcp::seal::{Binding, Seal};
@@ -48,6 +49,7 @@ pub(crate) struct Dispatch {
     pub(crate) jobs: Arc<Jobs>,
     pub(crate) seal: Seal,
     pub(crate) list_cache: CacheHint,
+    extensions: Extensions,
     pub(crate) listens: Listens,
     clients: Clients,
     pub(crate) sessions: usize,
@@ -60,7 +62,14 @@ impl Dispatch {
     /// `key` seals what clients keep for us, unless the server has been given another one.
     pub(crate) fn new(server: Server, mailbox: Arc<Mailbox>, jobs: Arc<Jobs>, key: StateKey) -> Dispatch {
         let Server {
-            info, instructions, limits, registry, list_cache, state_keys: [current, previous], ..
+            info,
+            instructions,
+            limits,
+            registry,
+            list_cache,
+            state_keys: [current, previous],
+            extensions,
+            ..
         } = server;
         Dispatch {
             meta: stateless::result_meta(&info),
@@ -73,6 +82,7 @@ impl Dispatch {
             jobs,
             seal: Seal { current: current.unwrap_or(key), previous },
             list_cache,
+            extensions,
             listens: Listens::default(),
             clients: Clients::default(),
             sessions: 0,
@@ -252,6 +262,7 @@ impl Dispatch {
         if self.registry.tools.is_offered() {
             capabilities.raw("tools", r#"{"listChanged":true}"#);
         }
+        self.extensions.write(&mut capabilities);
     }
 
     fn list(&mut self, request: &Incoming<'_>, revision: Revision, out: &mut Outbox) -> Result<(), Error> {

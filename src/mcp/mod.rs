@@ -184,6 +184,7 @@ mod check;
 mod complete;
 mod content;
 mod dispatch;
+mod extensions;
 mod forms;
 mod handle;
 mod handlers;

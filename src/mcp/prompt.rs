@@ -6,6 +6,7 @@
 use std::error::Error;
 
 use crate::jsonrpc::{Array, Object};
+use crate::mcp::meta::{Meta, with_meta};
 use crate::mcp::{CallError, Content, Revision, Role};
 
 /// One message of a [prompt](crate::mcp#what-handlers-take-and-return).
@@ -38,12 +39,15 @@ impl PromptMessage {
 pub struct PromptResult {
     description: Option<String>,
     messages: Vec<PromptMessage>,
+    pub(crate) meta: Meta,
 }
+
+with_meta!(PromptResult, meta);
 
 impl PromptResult {
     /// A prompt of these messages.
     pub fn new(messages: Vec<PromptMessage>) -> PromptResult {
-        PromptResult { description: None, messages }
+        PromptResult { description: None, messages, meta: Meta::EMPTY }
     }
 
     /// A description of this result, instead of the prompt's own.
@@ -52,6 +56,7 @@ impl PromptResult {
         self
     }
 
+    /// Appends the result without its `_meta`.
     pub(crate) fn write(&self, out: &mut Vec<u8>, description: Option<&str>, revision: Revision) {
         let mut result = Object::new(out);
         result.opt_str("description", self.description.as_deref().or(description));

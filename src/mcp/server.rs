@@ -13,6 +13,7 @@ use crate::Limits;
 use crate::mcp::cache::CacheHint;
 use crate::mcp::check::{check_tool, check_uri, completion_problems};
 use crate::mcp::complete::{Completed, Completer, choices};
+use crate::mcp::extensions::Extensions;
 use crate::mcp::registry::Items;
 use crate::mcp::uri::{UriTemplate, Vars, normalize, normalize_template};
 use crate::mcp::{
@@ -85,6 +86,7 @@ pub struct Server {
     /// The current one and the one before it.
     pub(crate) state_keys: [Option<StateKey>; 2],
     pub(crate) authorize: Option<Authorize>,
+    pub(crate) extensions: Extensions,
     problems: Vec<String>,
 }
 
@@ -174,6 +176,7 @@ impl Server {
             list_cache: CacheHint::default(),
             state_keys: [None; 2],
             authorize: None,
+            extensions: Extensions::default(),
             problems: Vec::new(),
         }
     }
@@ -477,6 +480,7 @@ impl Server {
             self.problems.push("the server has no name".to_owned());
         }
         self.problems.extend(completion_problems(&mut self.registry));
+        self.problems.extend(self.extensions.problems());
         if let Err(problem) = self.limits.check() {
             self.problems.push(problem);
         }

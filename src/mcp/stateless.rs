@@ -24,7 +24,7 @@ use crate::mcp::cache::CacheHint;
 use crate::mcp::calls::{Run, Target};
 use crate::mcp::dispatch::{Dispatch, read_level};
 use crate::mcp::listen::{Filter, write_subscription};
-use crate::mcp::meta::{CLIENT_CAPABILITIES, CLIENT_INFO, LOG_LEVEL, PROTOCOL_VERSION, SERVER_INFO};
+use crate::mcp::meta::{CLIENT_CAPABILITIES, CLIENT_INFO, LOG_LEVEL, Meta, PROTOCOL_VERSION, SERVER_INFO};
 use crate::mcp::seal::{Binding, Subject};
 use crate::mcp::session::cut;
 use crate::mcp::{
@@ -108,25 +108,57 @@ impl Dispatch {
         out: &mut Outbox,
         write: impl FnOnce(&mut Vec<u8>),
     ) {
+        self.result_with(call, revision, cache, &Meta::EMPTY, out, write);
+    }
+
+    /// As [`result`](Dispatch::result), with a `_meta` of its own.
+    pub(crate) fn result_with(
+        &self,
+        call: CallKey,
+        revision: Revision,
+        cache: Option<CacheHint>,
+        meta: &Meta,
+        out: &mut Outbox,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) {
         out.written(call, |out| {
             let start = out.len();
             write(out);
-            if revision.has_sessions() {
+            if revision.has_sessions() && meta.is_empty() {
                 return;
             }
             out.pop();
             let mut more = Vec::new();
             let mut result = Object::new(&mut more);
-            result.str("resultType", "complete");
-            if let Some(cache) = cache {
-                cache.write(&mut result);
+            if revision.has_sessions() {
+                meta.write(&mut result);
+            } else {
+                result.str("resultType", "complete");
+                if let Some(cache) = cache {
+                    cache.write(&mut result);
+                }
+                self.write_meta(&mut result, meta);
             }
-            result.raw("_meta", &self.meta);
             result.end();
             if out.len() > start + 1 {
                 out.push(b',');
             }
             out.extend(more.iter().skip(1));
+        });
+    }
+
+    /// What a result says of itself, and of this server.
+    fn write_meta(&self, result: &mut Object<'_>, meta: &Meta) {
+        if meta.is_empty() {
+            result.raw("_meta", &self.meta);
+            return;
+        }
+        result.field("_meta", |out| {
+            let mut members = Object::new(out);
+            meta.write_members(&mut members);
+            if !meta.has(SERVER_INFO) {
+                members.field(SERVER_INFO, |out| self.info.write(out));
+            }
         });
     }
 

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use crate::jsonrpc::{Array, Object};
 use crate::mcp::cache::CacheHint;
+use crate::mcp::meta::{Meta, with_meta};
 use crate::mcp::{Annotations, CacheScope};
 use crate::schema::Field;
 
@@ -70,6 +71,7 @@ struct Common {
     title: Option<String>,
     description: Option<String>,
     icons: Vec<Icon>,
+    meta: Meta,
 }
 
 impl Common {
@@ -84,6 +86,7 @@ impl Common {
                 icons.end();
             });
         }
+        self.meta.write(object);
     }
 }
 
@@ -189,6 +192,7 @@ pub struct Tool {
 }
 
 common!(Tool);
+with_meta!(Tool, common.meta);
 
 /// The schema of arguments that may be anything. Some model APIs refuse an object without `properties`.
 pub(crate) const ANY_OBJECT: &str = r#"{"type":"object","properties":{}}"#;
@@ -385,6 +389,7 @@ pub struct Resource {
 }
 
 common!(Resource);
+with_meta!(Resource, common.meta);
 about!(Resource);
 
 impl Resource {
@@ -402,6 +407,14 @@ impl Resource {
     /// `name: uri`, for clients that know no resource links.
     pub(crate) fn as_line(&self) -> String {
         format!("{}: {}", self.name, self.uri)
+    }
+
+    /// What a link says of it besides [`as_line`](Resource::as_line).
+    pub(crate) fn write_marks(&self, block: &mut Object<'_>) {
+        if let Some(annotations) = &self.about.annotations {
+            block.field("annotations", |out| annotations.write(out));
+        }
+        self.common.meta.write(block);
     }
 
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
@@ -442,6 +455,7 @@ pub struct ResourceTemplate {
 }
 
 common!(ResourceTemplate);
+with_meta!(ResourceTemplate, common.meta);
 about!(ResourceTemplate);
 
 impl ResourceTemplate {
@@ -483,6 +497,7 @@ pub struct Prompt {
 }
 
 common!(Prompt);
+with_meta!(Prompt, common.meta);
 
 impl Prompt {
     /// A prompt by its name and what it is for.

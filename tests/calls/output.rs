@@ -2,8 +2,8 @@
 //! claims to be.
 
 use mcp_rill::{
-    CallError, Content, Json, Level, Prompt, PromptArgument, Resource, ResourceContents, ResourceTemplate,
-    Sample, Server, Tool, ToolResult, schema,
+    Annotations, CallError, Content, Json, Level, Prompt, PromptArgument, PromptMessage, PromptResult,
+    Resource, ResourceContents, ResourceTemplate, Sample, Server, Tool, ToolResult, schema,
 };
 use serde_json::{Value, json};
 
@@ -211,4 +211,120 @@ fn structured_content_is_what_it_promises() {
             assert_eq!(has_structure, is_sent && name == "good", "{revision}: {failing}");
         }
     }
+}
+
+/// A server with a `_meta` wherever there can be one.
+fn with_meta() -> Server {
+    const KEY: &str = "com.example/k";
+    let page = || ResourceContents::text("x").meta(KEY, "contents");
+    Server::new("meta", "1")
+        .extension("com.example/e", json!({ "on": true }))
+        .extension("com.example/none", json!({}))
+        .add_tool(
+            Tool::new("t", "T").meta(KEY, "old").meta(KEY, json!({ "tool": [1.0, null] })),
+            move |(), _| {
+                let linked = Resource::new("x:2", "two")
+                    .meta(KEY, "resource")
+                    .annotations(Annotations::default().priority(1.0));
+                let blocks = vec![
+                    Content::text("x").meta(KEY, "text"),
+                    Content::image([1], "image/png").meta(KEY, "image"),
+                    Content::audio([1], "audio/wav").meta(KEY, "audio"),
+                    Content::resource(page().uri("x:1")).meta(KEY, "embedded"),
+                    Content::link(linked).meta(KEY, "link").annotate(Annotations::default().priority(0.5)),
+                ];
+                ToolResult::blocks(blocks).structured("{}").meta(KEY, "result")
+            },
+        )
+        .add_resource(Resource::new("x:1", "one").meta(KEY, "resource"), move |_| page())
+        .add_template(ResourceTemplate::new("x:{n}", "many").meta(KEY, "template"), |_, _| "x")
+        .add_prompt(Prompt::new("p", "P").meta(KEY, "prompt"), |(), _| {
+            PromptResult::new(vec![PromptMessage::user(Content::text("x").meta(KEY, "text"))])
+                .meta(KEY, "result")
+        })
+}
+
+#[test]
+fn meta_goes_out_as_it_is_in_every_revision() {
+    for revision in ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"] {
+        let mut world = World::new(with_meta());
+        let client = Client::silent(&mut world);
+        let hello = format!(
+            r#"{{"protocolVersion":"{revision}","capabilities":{{}},"clientInfo":{{"name":"t","version":"0"}}}}"#
+        );
+        let welcome = client.ask(&mut world, &request(0, "initialize", &hello));
+        client.tell(&mut world, r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#);
+        let extensions = json!({ "com.example/e": { "on": true }, "com.example/none": {} });
+        assert_eq!(welcome["result"]["capabilities"]["extensions"], extensions);
+        assert!(welcome["result"].get("_meta").is_none(), "{welcome}");
+        let mut result = |method: &str, params: &str| {
+            let mut reply = client.ask(&mut world, &request(1, method, params));
+            reply["result"].take()
+        };
+        let meta = |value: &Value| value["_meta"]["com.example/k"].clone();
+        assert_eq!(meta(&result("tools/list", "{}")["tools"][0]), json!({ "tool": [1, null] }));
+        assert_eq!(meta(&result("resources/list", "{}")["resources"][0]), "resource");
+        assert_eq!(meta(&result("resources/templates/list", "{}")["resourceTemplates"][0]), "template");
+        assert_eq!(meta(&result("prompts/list", "{}")["prompts"][0]), "prompt");
+        assert_eq!(meta(&result("resources/read", r#"{"uri":"x:1"}"#)["contents"][0]), "contents");
+        let prompt = result("prompts/get", r#"{"name":"p"}"#);
+        assert_eq!(
+            (meta(&prompt), meta(&prompt["messages"][0]["content"])),
+            (json!("result"), json!("text"))
+        );
+        let called = result("tools/call", r#"{"name":"t"}"#);
+        let blocks: Vec<Value> = called["content"].as_array().unwrap().iter().map(meta).collect();
+        assert_eq!(
+            (meta(&called), blocks),
+            (json!("result"), ["text", "image", "audio", "embedded", "link"].map(Value::from).to_vec())
+        );
+        assert_eq!(meta(&called["content"][3]["resource"]), "contents");
+        let link = &called["content"][4];
+        assert_eq!(link["type"], if revision < "2025-06-18" { "text" } else { "resource_link" });
+        assert_eq!(link["annotations"], json!({ "priority": 0.5 }), "{revision}");
+    }
+}
+
+#[test]
+fn no_member_is_there_twice() {
+    let mut world = World::new(with_meta());
+    let sock = world.connect();
+    let stream = world.open_sse_on(sock, "/sse");
+    let post = world.connect();
+    let hello =
+        r#"{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"t","version":"0"}}"#;
+    for body in [
+        request(0, "initialize", hello),
+        r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#.to_owned(),
+    ] {
+        world.post(post, &stream.endpoint, &body);
+        world.forget(sock);
+    }
+    world.post(post, &stream.endpoint, &call(1, "t", "{}"));
+    let text = world.take_text(sock);
+    let link = &text[text.find(r#"{"type":"resource_link""#).unwrap()..];
+    let link = &link[..link.find("}],").unwrap()];
+    assert_eq!(
+        link,
+        concat!(
+            r#"{"type":"resource_link","uri":"x:2","name":"two","_meta":{"com.example/k":"link"},"#,
+            r#""annotations":{"priority":0.5}"#
+        )
+    );
+}
+
+#[test]
+fn extensions_have_a_prefix_and_an_object() {
+    let problem = |name: &str, settings: Value| {
+        mcp_rill::engine::Engine::new(Server::new("x", "1").extension(name, settings), || 1)
+            .err()
+            .map(|problem| problem.to_string())
+            .unwrap_or_default()
+    };
+    assert_eq!(problem("a.b/c", json!({})), "");
+    assert_eq!(problem("ui", json!({})), "extension `ui`: a name has a prefix, such as `com.example/ui`");
+    assert_eq!(
+        problem("a.b/c", json!([1])),
+        "extension `a.b/c`: its settings are a JSON object, such as {}, and not [1]"
+    );
 }

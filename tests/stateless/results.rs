@@ -382,3 +382,20 @@ fn structured_content_is_any_json_value() {
         assert!(error["message"].as_str().unwrap().contains("is not JSON"), "{error}");
     }
 }
+
+#[test]
+fn meta_of_a_result_stands_beside_the_servers() {
+    const INFO: &str = "io.modelcontextprotocol/serverInfo";
+    let server = Server::new("meta", "1")
+        .extension("com.example/e", json!({"on": true}))
+        .tool("own", "Own", |(), _| ToolResult::text("x").meta("com.example/k", 1.0))
+        .tool("info", "Info", |(), _| {
+            ToolResult::text("x").meta(INFO, json!({"name": "proxied", "version": "2"}))
+        });
+    let mut world = World::new(server);
+    let mut meta = |tool: &str| call(1, tool, json!({})).reply(&mut world)["result"]["_meta"].take();
+    assert_eq!(meta("own"), json!({"com.example/k": 1, INFO: {"name": "meta", "version": "1"}}));
+    assert_eq!(meta("info"), json!({INFO: {"name": "proxied", "version": "2"}}));
+    let discovered = request(2, "server/discover", json!({})).reply(&mut world);
+    assert_eq!(discovered["result"]["capabilities"]["extensions"], json!({"com.example/e": {"on": true}}));
+}
