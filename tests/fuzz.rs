@@ -57,7 +57,7 @@ fn run(target: &str, count: u64, check: fn(&[u8])) {
     let corpus: Vec<Vec<u8>> = names.iter().map(|name| fs::read(folder.join(name)).unwrap()).collect();
     assert!(
         (10..=100).contains(&corpus.len()),
-        "fuzz/corpus/{target} has {} files, but 10 to 80 are kept. If a fuzzer wrote into it, `git clean -n fuzz/corpus` lists \
+        "fuzz/corpus/{target} has {} files, but 10 to 100 are kept. If a fuzzer wrote into it, `git clean -n fuzz/corpus` lists \
          its files and `git clean -f fuzz/corpus` removes them; fuzz/README.md says how to keep new inputs elsewhere.",
         corpus.len()
     );

@@ -185,6 +185,11 @@ fn ids_of_what_is_over_a_limit() {
         assert_eq!(message("[]", params), (Error::PARSE_ERROR, None));
         assert_eq!(message("7,", params), (Error::PARSE_ERROR, None));
     }
+    // However deep it is, looking for the id takes no stack.
+    let depth = 1 << 20;
+    let bottomless = format!(r#"{{"a":{}{}}}"#, "[".repeat(depth), "]".repeat(depth));
+    assert_eq!(message("7", &bottomless), (Error::PARSE_ERROR, Some(Id::Int(7))));
+    assert_eq!(message("7", &bottomless[..depth]), (Error::PARSE_ERROR, None));
     assert_eq!(message(r#""fives""#, "[]"), (Error::INVALID_REQUEST, None));
     assert_eq!(message(r#""four""#, "[]"), (Error::INVALID_REQUEST, Some("four".into())));
 }

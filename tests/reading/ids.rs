@@ -89,6 +89,22 @@ fn requests_with_one_id_on_posts_of_their_own_are_all_answered() {
     }
 }
 
+/// A client that lost the connection of a POST asks again in the same words. The first call goes on, for nobody.
+#[test]
+fn a_request_that_is_repeated_on_another_connection_is_answered_there() {
+    let (mut world, replies) = bench();
+    let client = Client::new(&mut world, "2025-06-18");
+    let lost = client.ask(&mut world, &work("1", 0));
+    world.reset(lost);
+    let again = client.ask(&mut world, &work("1", 1));
+    for (n, reply) in replies.try_iter() {
+        reply.finish(format!("{n} done"));
+        turn(&mut world);
+    }
+    assert_eq!(world.response(again).messages(), [result(1)]);
+    assert_eq!((world.stats().calls, world.stats().late), (0, 1));
+}
+
 #[test]
 fn a_cancellation_that_names_several_requests_cancels_none() {
     let (mut world, replies) = bench();
