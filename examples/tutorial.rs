@@ -179,6 +179,8 @@ fn with_notes(server: Server, notes: &Notes) -> Server {
                 Elicited::Accepted(_) | Elicited::Declined | Elicited::Cancelled => {
                     "kept them all".to_owned()
                 }
+                // A client that cannot show a question is not asked; that is no yes.
+                Elicited::Unavailable(why) => format!("kept them all: {why}"),
             })
         })
 }

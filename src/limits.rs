@@ -164,7 +164,7 @@ limits! {
     /// A tool's time on other threads, its waits for answers excluded, unless the tool has a timeout of its own; then an
     /// error result.
     tool_timeout: Duration = Duration::from_secs(60);
-    /// How long a client may take to answer the questions of one round; then its call sees an error.
+    /// How long a client may take to answer the questions of one round; then its call goes on without answers.
     question_timeout: Duration = Duration::from_secs(600);
     /// How long a question to a client without a session may take to come back with its answer; then it is refused
     /// (−32602).

@@ -10,6 +10,8 @@ mod announced;
 mod cancelling;
 #[path = "calls/context.rs"]
 mod context;
+#[path = "calls/faults.rs"]
+mod faults;
 #[path = "calls/output.rs"]
 mod output;
 #[path = "calls/pool.rs"]

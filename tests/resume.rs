@@ -35,7 +35,7 @@ impl Bench {
                 Tool::new("poll", "Send the client away, then ask"),
                 |(), call| -> mcp_rill::Result<_> {
                     call.disconnect(Duration::from_millis(250));
-                    Ok(format!("{} roots", call.roots("roots")?.len()))
+                    Ok(format!("{} roots", call.roots("roots")?.required()?.len()))
                 },
             )
             .tool("chatter", "Log a lot", |(), call| {
@@ -43,7 +43,7 @@ impl Bench {
                 "done"
             })
             .tool("chat", "Ask, then log", |Chat { logs }, call| -> mcp_rill::Result<_> {
-                let roots = call.roots("roots")?;
+                let roots = call.roots("roots")?.required()?;
                 (0..logs).for_each(|_| call.log(Level::Error, "x".repeat(100)));
                 Ok(format!("{} roots", roots.len()))
             });

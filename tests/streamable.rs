@@ -391,10 +391,8 @@ fn who_cannot_be_asked_is_not_asked_for_ever() {
     const FORM: &str = r#"{"type":"object","properties":{}}"#;
     let server = server().tool("nag", "Ask and ask", |(), call| -> mcp_rill::Result<()> {
         for nth in 0.. {
-            match call.elicit_raw(&nth.to_string(), "Well?", FORM) {
-                Err(error) if error.to_string().contains("no stream") => {}
-                other => drop(other?),
-            }
+            let answer = call.elicit_raw(&nth.to_string(), "Well?", FORM)?;
+            assert!(answer.required().unwrap_err().to_string().contains("no stream"));
         }
         Ok(())
     });

@@ -20,7 +20,7 @@ pub(crate) fn serve(scale: Scale) {
             call.defer(|reply| kept.lock().unwrap().push(reply))
         })
         .tool("ask", "Ask", |_: Value, call| -> mcp_rill::Result<String> {
-            Ok(call.roots("roots")?.len().to_string())
+            Ok(call.roots("roots")?.required()?.len().to_string())
         })
         .template("soak:///{name}", "any", |_, _| "text")
         .limits(Limits { sessions_max: 1000, ..Limits::DEFAULT });

@@ -81,7 +81,7 @@ pub fn add(server: Server) -> Server {
 fn add_sampling(server: Server) -> Server {
     server
         .tool("test_sampling", "Ask the client's model", |Prompt { prompt }: Prompt, call| -> Result<_> {
-            let answer = call.sample("answer", Sample::new(100).user(prompt))?;
+            let answer = call.sample("answer", Sample::new(100).user(prompt))?.required()?;
             Ok(format!("LLM response: {}", answer.text()))
         })
         .tool(
@@ -99,14 +99,14 @@ fn add_sampling(server: Server) -> Server {
                     .stop("END")
                     .tool(weather)
                     .tool_choice(ToolChoice::Auto);
-                let mut answer = call.sample("question", question.clone())?;
+                let mut answer = call.sample("question", question.clone())?.required()?;
                 let uses = answer.tool_uses();
                 if !uses.is_empty() {
                     let told = question.answered(&answer);
                     let told = uses
                         .into_iter()
                         .fold(told, |told, one| told.tool_result(one.id, format!("rain: {}", one.input)));
-                    answer = call.sample("told", told)?;
+                    answer = call.sample("told", told)?.required()?;
                 }
                 Ok(format!("{}: {}", answer.model, answer.text()))
             },
@@ -120,13 +120,13 @@ fn add_sampling(server: Server) -> Server {
             "Ask the client's model for a capital",
             |(), call| -> Result<_> {
                 let question = Sample::new(100).user("What is the capital of France?");
-                Ok(call.sample("capital_question", question)?.text())
+                Ok(call.sample("capital_question", question)?.required()?.text())
             },
         )
         .tool(
             "test_input_required_result_list_roots",
             "Ask for the client's roots",
-            |(), call| -> Result<_> { Ok(told_roots(&call.roots("client_roots")?)) },
+            |(), call| -> Result<_> { Ok(told_roots(&call.roots("client_roots")?.required()?)) },
         )
 }
 
@@ -136,7 +136,7 @@ fn add_elicitations(server: Server) -> Server {
             "test_elicitation",
             "Ask the user for a name and an address",
             |Message { message }: Message, call| -> Result<_> {
-                Ok(format!("User response: {}", told(&call.elicit::<User>("user", &message)?)))
+                Ok(format!("User response: {}", told(call.elicit::<User>("user", &message)?)?))
             },
         )
         .tool(
@@ -145,7 +145,7 @@ fn add_elicitations(server: Server) -> Server {
             |(), call| -> Result<_> {
                 let answer = call
                     .elicit::<Defaults>("form", "Please review and update the form fields with defaults")?;
-                Ok(format!("Elicitation completed: {}", told(&answer)))
+                Ok(format!("Elicitation completed: {}", told(answer)?))
             },
         )
         .tool(
@@ -155,18 +155,18 @@ fn add_elicitations(server: Server) -> Server {
                 let answer = call.elicit_raw("form", "Please select options from the enum fields", ENUMS)?;
                 Ok(format!(
                     "Elicitation completed: {}",
-                    told_json(&answer, |content| content.get().to_owned())
+                    told_json(answer, |content| content.get().to_owned())?
                 ))
             },
         )
         .tool(
             "test_elicitation_order",
             "Show a form with every rule that a field can have",
-            |(), call| -> Result<_> { Ok(told(&call.elicit::<Order>("order", "What may we bring you?")?)) },
+            |(), call| -> Result<_> { told(call.elicit::<Order>("order", "What may we bring you?")?) },
         )
         .tool("test_elicitation_url", "Ask the user to open a page", |(), call| -> Result<_> {
             let answer = call.elicit_url("page", "Please sign in", "https://example.com/sign-in")?;
-            Ok(told_json(&answer, |()| "{}".to_owned()))
+            told_json(answer, |()| "{}".to_owned())
         })
         .tool(
             "test_streaming_elicitation",
@@ -176,7 +176,7 @@ fn add_elicitations(server: Server) -> Server {
                 call.progress(50.0, Some(100.0), None);
                 let answer = call.elicit::<Confirm>("confirm", "Go on?")?;
                 call.progress(100.0, Some(100.0), None);
-                Ok(told(&answer))
+                told(answer)
             },
         )
 }
@@ -213,7 +213,7 @@ fn add_rounds(server: Server) -> Server {
                 let name = call.elicit::<UserName>("user_name", "What is your name?");
                 let greeting = call.sample("greeting", Sample::new(50).user("Generate a greeting"));
                 let roots = call.roots("client_roots");
-                let (name, greeting, roots) = (accepted(name?)?, greeting?, roots?);
+                let (name, greeting, roots) = (accepted(name?)?, greeting?.required()?, roots?.required()?);
                 Ok(format!("{} ({}), {}", greeting.text(), name.name, told_roots(&roots)))
             },
         )
@@ -230,17 +230,14 @@ fn add_rounds(server: Server) -> Server {
             "test_input_required_result_capabilities",
             "Ask only what the client can answer",
             |(), call| -> Result<_> {
-                let can = call.capabilities();
-                let name =
-                    can.elicitation_form.then(|| call.elicit::<UserName>("user_name", "What is your name?"));
-                let greeting = can
-                    .sampling
-                    .then(|| call.sample("greeting", Sample::new(50).user("Generate a greeting")));
-                let roots = can.roots.then(|| call.roots("client_roots"));
+                let name = call.elicit::<UserName>("user_name", "What is your name?");
+                let greeting = call.sample("greeting", Sample::new(50).user("Generate a greeting"));
+                let roots = call.roots("client_roots");
+                let (name, greeting, roots) = (name?, greeting?.given(), roots?.given());
                 let answers = [
-                    name.transpose()?.map(|answer| told(&answer)),
-                    greeting.transpose()?.map(|answer| answer.text()),
-                    roots.transpose()?.map(|answer| told_roots(&answer)),
+                    told(name).ok(),
+                    greeting.map(|answer| answer.text()),
+                    roots.map(|answer| told_roots(&answer)),
                 ];
                 Ok(format!("Answers: {}", answers.into_iter().flatten().collect::<Vec<_>>().join(", ")))
             },
@@ -252,16 +249,17 @@ fn add_rounds(server: Server) -> Server {
 }
 
 /// `action=accept, content={…}`.
-fn told<T: Object>(answer: &Elicited<T>) -> String {
+fn told<T: Object>(answer: Elicited<T>) -> Result<String> {
     told_json(answer, schema::to_json)
 }
 
-fn told_json<T>(answer: &Elicited<T>, json: impl Fn(&T) -> String) -> String {
-    match answer {
-        Elicited::Accepted(content) => format!("action=accept, content={}", json(content)),
+fn told_json<T>(answer: Elicited<T>, json: impl Fn(&T) -> String) -> Result<String> {
+    Ok(match answer {
+        Elicited::Accepted(content) => format!("action=accept, content={}", json(&content)),
         Elicited::Declined => "action=decline, content={}".to_owned(),
         Elicited::Cancelled => "action=cancel, content={}".to_owned(),
-    }
+        Elicited::Unavailable(why) => return Err(why.into()),
+    })
 }
 
 fn told_roots(roots: &[Root]) -> String {
@@ -271,5 +269,5 @@ fn told_roots(roots: &[Root]) -> String {
 
 /// For tools that are of no use without the answer.
 fn accepted<T>(answer: Elicited<T>) -> Result<T> {
-    answer.accepted().ok_or_else(|| "the user gave no answer".into())
+    answer.required()?.accepted().ok_or_else(|| "the user gave no answer".into())
 }

@@ -99,6 +99,7 @@ pub(super) fn server() -> Server {
             Ok(match call.elicit::<Name>("name", "What is your name?")? {
                 Elicited::Accepted(Name { name }) => format!("Hello, {name}!"),
                 Elicited::Declined | Elicited::Cancelled => "Hello, whoever you are!".to_owned(),
+                Elicited::Unavailable(why) => format!("Hello! I cannot ask for your name: {why}"),
             })
         })
         .blocking_tool(

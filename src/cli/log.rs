@@ -100,6 +100,7 @@ fn line(event: &Event<'_>) -> Option<String> {
         Event::OutOfDescriptors => {
             "no descriptor is left for new connections, so clients wait (ulimit -n)".to_owned()
         }
+        Event::HandlerFault { problem } => problem.lines().next().unwrap_or_default().to_owned(),
         _ => return None,
     })
 }
@@ -151,6 +152,7 @@ mod tests {
         observe(&Event::StrayAnswer { peer: &ada, id: "7", error: None });
         observe(&Event::StrayAnswer { peer: &ada, id: "null", error: Some("no such tool") });
         observe(&Event::AmbiguousCancel { peer: &ada, id: "\"a\"", calls: 2 });
+        observe(&Event::HandlerFault { problem: "the tool `x` went on\nand on" });
         observe(&Event::SessionClosed { peer: &ada });
         drop(observe);
         log.end();
@@ -164,6 +166,7 @@ mod tests {
             "mcp-rill: ada (127.0.0.1:4000) answered what it was not asked (id 7)",
             "mcp-rill: ada (127.0.0.1:4000) answered what it was not asked (id null), with the error: no such tool",
             "mcp-rill: ada (127.0.0.1:4000) cancelled nothing: 2 of its open requests have the id \"a\" that it named",
+            "mcp-rill: the tool `x` went on",
             "mcp-rill: the session of ada (127.0.0.1:4000) ended",
         ];
         assert_eq!(page.0.lock().unwrap().lines().collect::<Vec<_>>(), expected);

@@ -106,6 +106,8 @@ impl Engine {
         // Also where nothing is to be sent: a call that was kept or cancelled without a word has changed it.
         self.service_due = self.service.due();
         self.stats.late += self.outbox.take_late();
+        let faults = self.outbox.take_faults();
+        faults.iter().for_each(|problem| self.observe(&Event::HandlerFault { problem }));
         if self.outbox.is_empty() {
             return unreached;
         }

@@ -150,6 +150,12 @@ pub enum Event<'a> {
     /// The process, or the system, has no descriptor left for a new connection. Clients wait in the listener's backlog and
     /// idle connections are closed to make room. Reported once a minute at most.
     OutOfDescriptors,
+    /// A handler broke a rule: it went on after a question without an answer, asked two things under one key, or failed with a
+    /// question open ([`Call`](crate::Call#what-an-err-of-a-question-means)). The call ended in an error.
+    HandlerFault {
+        /// Names the handler and the question, and says what to change.
+        problem: &'a str,
+    },
     /// A shutdown began.
     Stopping {
         /// How long it may take.

@@ -1,11 +1,9 @@
-//! What a handler is given besides its arguments, and how it fails.
+//! What a handler is given besides its arguments.
 //!
-//! *Scope:* the context of one request, and [`CallError`]. *Not in scope:* arguments and results; the questions that a
+//! *Scope:* the context of one request. *Not in scope:* arguments, results and errors; the questions that a
 //! handler can ask (that is `ask`), and work that goes on after it returned (that is `reply`).
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
-use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,16 +13,14 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::http::head::Head;
-use crate::jsonrpc::{self, Object};
-use crate::mcp::ask::Asked;
+use crate::jsonrpc;
+use crate::mcp::asked::Asked;
 use crate::mcp::reply::{Flags, Level, Mailbox, Note, Progress};
 use crate::mcp::session::short_id;
-use crate::mcp::{CallKey, Capabilities, ClientInfo, Handle, Incoming, Peer, Principal, Revision, Session};
-
-/// The code of a resource that is not there, up to 2025-11-25 (MCP resources, error handling).
-const RESOURCE_NOT_FOUND: i64 = -32002;
-/// The client has not declared what the request needs (MCP 2026-07-28).
-const MISSING_CAPABILITY: i64 = -32021;
+use crate::mcp::{
+    CallError, CallKey, Capabilities, ClientInfo, Handle, Incoming, Peer, Principal, Revision, Session,
+    Unavailable,
+};
 
 /// One request as its handler sees it: who asks, in which session, with which revision and HTTP headers; and what the
 /// handler can do meanwhile: report progress, log, ask the client.
@@ -225,14 +221,15 @@ impl Call<'_> {
     }
 
     /// What the client can do, as it said when it initialized (MCP lifecycle, capability negotiation); nothing if it has
-    /// not said. Asking does not need a look at this: a question that the client cannot take is an error for the model.
+    /// not said. Asking does not need a look at this: a question that the client cannot take comes back with
+    /// [`Unavailable`]. This is for work that is done for the sake of a question only.
     ///
     /// ```
-    /// # fn f(call: &mut mcp_rill::Call) -> mcp_rill::Result<String> {
+    /// # fn f(call: &mut mcp_rill::Call, read_all: impl Fn() -> String) -> mcp_rill::Result<String> {
     /// if !call.capabilities().sampling {
     ///     return Ok("Read it yourself: …".to_owned());
     /// }
-    /// Ok(call.sample("summary", "Summarize: …")?.text())
+    /// Ok(call.sample("summary", format!("Summarize: {}", read_all()))?.required()?.text())
     /// # }
     /// ```
     pub fn capabilities(&self) -> Capabilities {
@@ -241,7 +238,8 @@ impl Call<'_> {
 
     /// Ends the call unless the client can do all of this: with an error for the model, or since 2026-07-28 with the error
     /// that tells the client what it has to declare (−32021). A client that has not said what it can do passes. Questions
-    /// look by themselves; this is for work that should not be begun in vain.
+    /// look by themselves, and [`Elicited::required`](crate::Elicited::required) of theirs does the same; this is for work
+    /// that should not be begun in vain.
     ///
     /// # Errors
     /// If the client lacks one of them: to be passed on with `?`.
@@ -251,15 +249,19 @@ impl Call<'_> {
     /// use mcp_rill::Capabilities;
     /// call.require(Capabilities { sampling: true, ..Capabilities::default() })?;
     /// let everything = read_all();
-    /// Ok(call.sample("short", format!("Summarize: {everything}"))?.text())
+    /// Ok(call.sample("short", format!("Summarize: {everything}"))?.required()?.text())
     /// # }
     /// ```
     pub fn require(&self, needed: Capabilities) -> Result<(), CallError> {
-        let lacking = self.client().map(|client| needed.without(client.capabilities)).unwrap_or_default();
-        match lacking == Capabilities::default() {
-            true => Ok(()),
-            false => Err(CallError(Failure::Unable(lacking))),
+        match self.lacks(needed) {
+            lacking if lacking == Capabilities::default() => Ok(()),
+            lacking => Err(Unavailable::lacking(lacking).into()),
         }
+    }
+
+    /// Which of these the client has not declared, although it has said what it can do.
+    pub(crate) fn lacks(&self, needed: Capabilities) -> Capabilities {
+        self.client().map(|client| needed.without(client.capabilities)).unwrap_or_default()
     }
 
     /// The other end of the connection that brought this request.
@@ -424,136 +426,3 @@ impl Call<'_> {
         }
     }
 }
-
-/// A failure that is answered as a JSON-RPC error instead of a result that the model reads; also what a question to the
-/// client comes back with, which is to be passed on with `?`.
-///
-/// ```
-/// use mcp_rill::{CallError, Server};
-/// let server = Server::new("notes", "1.0.0").template("note:///{id}", "note", |vars, _| match vars.get("id") {
-///     Some("1") => Ok("the first note"),
-///     Some(id) if id.parse::<u32>().is_err() => Err(CallError::invalid_params(format!("`{id}` is no number"))),
-///     _ => Err(CallError::not_found()),
-/// });
-/// assert_eq!(CallError::internal("no disk").to_string(), "Internal error: no disk (-32603)");
-/// assert_eq!(CallError::new(4001, "quota used up").to_string(), "quota used up (4001)");
-/// ```
-#[derive(Clone, Debug)]
-pub struct CallError(pub(crate) Failure);
-
-#[derive(Clone, Debug)]
-pub(crate) enum Failure {
-    Protocol(jsonrpc::Error),
-    NotFound,
-    /// For the model to read.
-    Told(String),
-    /// The client lacks these.
-    Unable(Capabilities),
-    /// A question has no answer yet. What the handler makes of this does not matter.
-    Pending,
-    /// The result comes later.
-    Deferred,
-}
-
-impl CallError {
-    /// The parameters are not right (−32602; JSON-RPC 2.0, section 5.1).
-    pub fn invalid_params(message: impl Into<String>) -> CallError {
-        CallError(Failure::Protocol(jsonrpc::Error::invalid_params(message.into())))
-    }
-
-    /// There is no such resource: −32002, since 2026-07-28 −32602, with the URI that was asked for (MCP resources, error
-    /// handling).
-    pub fn not_found() -> CallError {
-        CallError(Failure::NotFound)
-    }
-
-    /// Something went wrong in this server (−32603; JSON-RPC 2.0, section 5.1).
-    pub fn internal(message: impl Into<String>) -> CallError {
-        CallError(Failure::Protocol(jsonrpc::Error::internal(message.into())))
-    }
-
-    /// An error with a code of your own; JSON-RPC keeps −32768 to −32000 for itself and MCP.
-    pub fn new(code: i64, message: impl Into<String>) -> CallError {
-        CallError(Failure::Protocol(jsonrpc::Error::new(code, message.into())))
-    }
-
-    pub(crate) fn told(message: impl Into<String>) -> CallError {
-        CallError(Failure::Told(message.into()))
-    }
-
-    /// The text of any error with its causes, unless it is one of these that is no text for the model.
-    pub(crate) fn from_any(error: Box<dyn Error + Send + Sync>) -> Result<String, CallError> {
-        match error.downcast::<CallError>() {
-            Ok(own) => match own.0 {
-                Failure::Told(text) => Ok(text),
-                _ => Err(*own),
-            },
-            Err(error) => {
-                let mut text = error.to_string();
-                let mut cause = error.source();
-                while let Some(error) = cause {
-                    let more = error.to_string();
-                    if !text.ends_with(&more) {
-                        text.push_str(": ");
-                        text.push_str(&more);
-                    }
-                    cause = error.source();
-                }
-                Ok(text)
-            }
-        }
-    }
-
-    /// For places where there is no result that could carry an error's text.
-    pub(crate) fn internal_unless_own(error: Box<dyn Error + Send + Sync>) -> CallError {
-        CallError::from_any(error).map_or_else(|own| own, CallError::internal)
-    }
-
-    /// The JSON-RPC error; `uri` is what was asked for.
-    pub(crate) fn into_error(self, uri: Option<&str>, revision: Revision) -> jsonrpc::Error {
-        match self.0 {
-            Failure::Protocol(error) => error,
-            Failure::NotFound => {
-                let uri = uri.unwrap_or_default();
-                let code = match revision.has_sessions() {
-                    true => RESOURCE_NOT_FOUND,
-                    false => jsonrpc::Error::INVALID_PARAMS,
-                };
-                let error = jsonrpc::Error::new(code, format!("Resource not found: {uri}"));
-                match serde_json::value::to_raw_value(&BTreeMap::from([("uri", uri)])) {
-                    Ok(data) => error.with_data(data),
-                    Err(_) => error,
-                }
-            }
-            Failure::Told(text) => jsonrpc::Error::internal(text),
-            Failure::Unable(_) if revision.has_sessions() => jsonrpc::Error::internal(self),
-            Failure::Unable(lacking) => {
-                let mut data = Vec::new();
-                Object::new(&mut data).field("requiredCapabilities", |out| lacking.write(out));
-                let error = jsonrpc::Error::new(MISSING_CAPABILITY, self.to_string());
-                match serde_json::from_slice(&data) {
-                    Ok(data) => error.with_data(data),
-                    Err(_) => error,
-                }
-            }
-            failure @ (Failure::Pending | Failure::Deferred) => jsonrpc::Error::internal(CallError(failure)),
-        }
-    }
-}
-
-impl fmt::Display for CallError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            Failure::Protocol(error) => error.fmt(f),
-            Failure::NotFound => f.write_str("resource not found"),
-            Failure::Told(text) => f.write_str(text),
-            Failure::Unable(lacking) => {
-                write!(f, "this needs a client that can {}, and this one cannot", lacking.in_words())
-            }
-            Failure::Pending => f.write_str("waiting for the client's answer"),
-            Failure::Deferred => f.write_str("the result comes later"),
-        }
-    }
-}
-
-impl Error for CallError {}

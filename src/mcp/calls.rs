@@ -25,14 +25,16 @@ use serde_json::value::RawValue;
 use crate::Now;
 use crate::buffer::BLOCK_OVERHEAD_BYTES;
 use crate::jsonrpc::{Array, Error, IdRef, Object, Response};
-use crate::mcp::ask::{Answer, Asked};
-use crate::mcp::call::{CallError, Context, Failure, Link, Notes};
+use crate::mcp::asked::{Asked, Label, Outcome};
+use crate::mcp::call::{Context, Link, Notes};
 use crate::mcp::dispatch::Dispatch;
+use crate::mcp::failure::{CallError, Failure};
 use crate::mcp::handlers::{Produced, guarded, produce};
 use crate::mcp::jobs::Tell;
 use crate::mcp::reply::{Ended, Finished, Flags, Note, Progress};
 use crate::mcp::seal::Binding;
 use crate::mcp::server::{BlockingTool, ToolHandler};
+use crate::mcp::verdict::{Verdict, judge};
 use crate::mcp::{Audience, Call, CallKey, Outbox, Outgoing, Revision, SessionKey, Slot, ToolResult};
 
 /// What is called.
@@ -41,6 +43,17 @@ pub(crate) enum Target {
     Tool,
     Resource,
     Prompt,
+}
+
+impl Target {
+    /// What people call it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Target::Tool => "tool",
+            Target::Resource => "resource",
+            Target::Prompt => "prompt",
+        }
+    }
 }
 
 /// Everything that a run of a handler needs, and that is left after it.
@@ -107,7 +120,7 @@ impl Run<'_> {
 struct Kept {
     run: Run<'static>,
     /// Requests to the client that have no answer yet; none: it runs elsewhere.
-    asking: Vec<(i64, Box<str>)>,
+    asking: Vec<(i64, Label)>,
     deadline: Duration,
     /// What another thread holds for it.
     elsewhere_bytes: usize,
@@ -121,8 +134,8 @@ impl Kept {
         let keys = self
             .asking
             .iter()
-            .map(|(_, key)| key.len() + BLOCK_OVERHEAD_BYTES + 2 * size_of::<QuestionPlace>());
-        let asking = self.asking.capacity() * size_of::<(i64, Box<str>)>() + keys.sum::<usize>();
+            .map(|(_, label)| label.key.len() + BLOCK_OVERHEAD_BYTES + 2 * size_of::<QuestionPlace>());
+        let asking = self.asking.capacity() * size_of::<(i64, Label)>() + keys.sum::<usize>();
         own + asking + self.run.held_bytes() + self.elsewhere_bytes
     }
 }
@@ -214,7 +227,7 @@ impl Dispatch {
         let Call { context, asked, link, deferred, .. } = call;
         run = Run { context, asked, flags: link.flags, ..run };
         notes.into_iter().for_each(|note| emit(&mut run, note, out));
-        if run.asked.pending.is_empty() && deferred && matches!(produced, Err(CallError(Failure::Deferred))) {
+        if run.asked.is_content() && deferred && matches!(produced, Err(CallError(Failure::Deferred))) {
             let time = run.time_left.unwrap_or_else(|| self.timeout_of(&run.subject));
             self.keep(run.into_owned(), Vec::new(), 0, now, time);
         } else {
@@ -254,7 +267,7 @@ impl Dispatch {
             let result = guarded("tool", &name, || handler(arguments.as_deref(), &mut call_at_hand));
             // Whoever got a reply from a deferring handler finishes the call.
             let others = call_at_hand.deferred
-                && call_at_hand.asked.pending.is_empty()
+                && call_at_hand.asked.is_content()
                 && matches!(result, Err(CallError(Failure::Deferred)));
             let finished = Finished::Ran(result, call_at_hand.asked);
             (!others).then(|| Box::new(move || mailbox.finish(call, finished)) as Tell)
@@ -272,7 +285,7 @@ impl Dispatch {
     fn keep(
         &mut self,
         mut run: Run<'static>,
-        asking: Vec<(i64, Box<str>)>,
+        asking: Vec<(i64, Label)>,
         elsewhere_bytes: usize,
         now: Now,
         time: Duration,
@@ -284,8 +297,7 @@ impl Dispatch {
         self.calls.keep(Box::new(Kept { run, asking, deadline, elsewhere_bytes, held_bytes: 0 }));
     }
 
-    /// The handler came back: with questions, or with its last word. Questions win over whatever it returned, unless that
-    /// is that the client cannot be asked.
+    /// The handler came back: with questions, or with its last word.
     fn settle(
         &mut self,
         mut run: Run<'_>,
@@ -293,16 +305,20 @@ impl Dispatch {
         now: Now,
         out: &mut Outbox,
     ) {
-        // What the client cannot do it cannot do the next time either.
-        let unable = matches!(produced, Err(CallError(Failure::Unable(_))));
-        if run.asked.pending.is_empty() || unable {
-            return self.answer_call(&run, produced, out);
+        let deferred = matches!(produced, Err(CallError(Failure::Deferred)));
+        if let Verdict::Answer(answer, fault) = judge(&mut run.asked, run.target, &run.subject, produced) {
+            if let Some(flags) = run.flags.as_ref().filter(|_| deferred) {
+                flags.cancel();
+            }
+            fault.into_iter().for_each(|fault| out.fault(fault));
+            return self.answer_call(&run, answer, out);
         }
         run.asked.rounds += 1;
         if run.asked.rounds > self.limits.rounds_max {
             let rounds = self.limits.rounds_max;
             let error = CallError::told(format!(
-                "the tool asked the client in more than {rounds} rounds (limit rounds_max)"
+                "the {} asked the client in more than {rounds} rounds (limit rounds_max)",
+                run.target.name()
             ));
             return self.answer_call(&run, Err(error), out);
         }
@@ -321,7 +337,7 @@ impl Dispatch {
             self.calls.last_question += 1;
             let id = self.calls.last_question;
             out.request(run.audience(), id, question.method, &question.params);
-            asking.push((id, question.key));
+            asking.push((id, question.label));
         }
         self.keep(run.into_owned(), asking, 0, now, self.limits.question_timeout);
     }
@@ -332,10 +348,10 @@ impl Dispatch {
             Err(CallError(Failure::Told(text))) if run.target == Target::Tool => {
                 Ok(Produced::Tool(ToolResult::error(text)))
             }
-            Err(unable @ CallError(Failure::Unable(_)))
-                if run.target == Target::Tool && revision.has_sessions() =>
+            Err(CallError(Failure::Unable(why)))
+                if run.target == Target::Tool && !why.is_for_the_client(revision) =>
             {
-                Ok(Produced::Tool(ToolResult::error(unable.to_string())))
+                Ok(Produced::Tool(ToolResult::error(why.to_string())))
             }
             other => other,
         };
@@ -395,8 +411,8 @@ impl Dispatch {
         let at = kept.asking.iter().position(|(asked, _)| *asked == id);
         if let Some((_, question)) = at.map(|at| kept.asking.swap_remove(at)) {
             let answer = match answer.outcome {
-                Ok(result) => Answer::Result(result.to_owned()),
-                Err(error) => Answer::Error(
+                Ok(result) => Outcome::Result(result.to_owned()),
+                Err(error) => Outcome::Error(
                     Error::read(error).unwrap_or_else(|_| Error::internal("an error of unknown form")),
                 ),
             };
@@ -451,14 +467,14 @@ impl Dispatch {
                 );
                 self.answer_call(&kept.run, Err(CallError::told(text)), out);
             } else {
-                self.stop_asking(kept, " in time", now, out);
+                self.stop_asking(kept, || Outcome::Late, now, out);
             }
         }
     }
 
-    fn stop_asking(&mut self, mut kept: Box<Kept>, why: &'static str, now: Now, out: &mut Outbox) {
+    fn stop_asking(&mut self, mut kept: Box<Kept>, outcome: fn() -> Outcome, now: Now, out: &mut Outbox) {
         for (_, question) in kept.asking.drain(..) {
-            kept.run.asked.answer(question, Answer::None(why));
+            kept.run.asked.answer(question, outcome());
         }
         // Asking is over; the time for working goes on.
         kept.run.flags = None;
@@ -470,19 +486,24 @@ impl Dispatch {
         // It may have been word that an older one needs no answer, and the call be at work elsewhere by now.
         let is_asking = self.calls.kept.get(&key).is_some_and(|kept| !kept.asking.is_empty());
         if let Some(kept) = is_asking.then(|| self.calls.take(key)).flatten() {
-            let why = ": it has no stream to be asked on; its POST must accept text/event-stream, or a GET open one";
-            self.stop_asking(kept, why, now, out);
+            self.stop_asking(kept, || Outcome::Unreached, now, out);
         }
     }
 
-    /// Stops waiting for answers: in a shutdown there is no way left by which they could come.
-    pub(crate) fn stop_all_asking(&mut self, now: Now, out: &mut Outbox) {
+    /// Stops waiting for answers: in a shutdown there is no way left by which they could come, and nothing is begun any more
+    /// for want of them.
+    pub(crate) fn stop_all_asking(&mut self, out: &mut Outbox) {
         let asking = self.calls.kept.values().filter(|kept| !kept.asking.is_empty());
         let keys: Vec<CallKey> = asking.map(|kept| kept.run.key).collect();
         for key in keys {
             if let Some(kept) = self.calls.take(key) {
                 self.abandon(&kept, "the server is shutting down", out);
-                self.stop_asking(kept, " before the server shut down", now, out);
+                let keys: Vec<String> =
+                    kept.asking.iter().map(|(_, asked)| format!("`{}`", asked.key)).collect();
+                let keys = keys.join(", ");
+                let error =
+                    CallError::told(format!("the client did not answer {keys} before the server shut down"));
+                self.answer_call(&kept.run, Err(error), out);
             }
         }
     }

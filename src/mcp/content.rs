@@ -362,6 +362,14 @@ impl ToolResult {
         }
     }
 
+    /// What it says that went wrong, if it says so; empty if in several blocks.
+    pub(crate) fn error_text(&self) -> Option<&str> {
+        self.is_error.then_some(match &self.content {
+            Blocks::Text(text) => text,
+            Blocks::Many(_) => "",
+        })
+    }
+
     /// Appends the result without its `_meta`.
     pub(crate) fn write(&self, out: &mut Vec<u8>, revision: Revision) {
         let mut result = Object::new(out);

@@ -18,7 +18,7 @@ use std::time::Duration;
 use serde_json::value::RawValue;
 
 use crate::jsonrpc::{Error, Members, Notification, Object, Response, member, string};
-use crate::mcp::ask::Asked;
+use crate::mcp::asked::Asked;
 use crate::mcp::cache::CacheHint;
 use crate::mcp::call::Context;
 use crate::mcp::calls::{Calls, Run, Target};
@@ -141,10 +141,10 @@ impl Service for Dispatch {
         self.listens.forget(key);
     }
 
-    fn stopping(&mut self, now: Now, out: &mut Outbox) {
+    fn stopping(&mut self, _: Now, out: &mut Outbox) {
         self.stopping = true;
         self.end_listens(out);
-        self.stop_all_asking(now, out);
+        self.stop_all_asking(out);
     }
 
     fn tick(&mut self, now: Now, out: &mut Outbox) {

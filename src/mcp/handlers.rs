@@ -8,9 +8,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use serde_json::value::RawValue;
 
 use crate::mcp::cache::CacheHint;
-use crate::mcp::call::CallError;
 use crate::mcp::calls::Target;
 use crate::mcp::dispatch::shorten;
+use crate::mcp::failure::CallError;
 use crate::mcp::server::{Registry, ToolHandler};
 use crate::mcp::uri::{Forms, normalize};
 use crate::mcp::{Call, PromptResult, ResourceContents, ToolResult};

@@ -173,8 +173,10 @@
 //! # Ok(()) }
 //! ```
 
+mod answer;
 mod arguments;
 mod ask;
+mod asked;
 mod authorize;
 mod base64;
 mod cache;
@@ -185,6 +187,7 @@ mod complete;
 mod content;
 mod dispatch;
 mod extensions;
+mod failure;
 mod forms;
 mod handle;
 mod handlers;
@@ -212,20 +215,22 @@ mod tokens;
 mod typed;
 mod types;
 pub mod uri;
+mod verdict;
 
+pub use answer::{Answer, Elicited, Root, Unavailable};
 pub use arguments::Arguments;
-pub use ask::{Elicited, Root};
 pub(crate) use authorize::Authorize;
 pub use authorize::{Denied, HttpRequest};
 #[cfg(feature = "net")]
 pub(crate) use base64::encode as encode_base64;
 pub use cache::CacheScope;
-pub use call::{Call, CallError};
+pub use call::Call;
 pub use complete::{Completer, Partial};
 pub use content::{
     Annotations, Content, IntoResource, IntoToolResult, Json, ResourceContents, Role, ToolResult,
 };
 pub(crate) use dispatch::Dispatch;
+pub use failure::CallError;
 pub use handle::{Full, Handle};
 #[cfg(feature = "net")]
 pub(crate) use headers::{Annotation, annotations};

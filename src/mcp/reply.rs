@@ -20,8 +20,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::mcp::ask::Asked;
-use crate::mcp::call::{CallError, Failure, Link, Notes};
+use crate::mcp::asked::Asked;
+use crate::mcp::call::{Link, Notes};
+use crate::mcp::failure::{CallError, Failure};
 use crate::mcp::seal::Seal;
 use crate::mcp::server::{List, Registry};
 use crate::mcp::{Call, CallKey, IntoToolResult, ToolResult};

@@ -4,8 +4,8 @@
 //! *Scope:* the `input_required` result, `inputResponses`, and what `requestState` says. *Not in scope:* asking (`ask`),
 //! and the seal on the state (`seal`).
 //!
-//! The server keeps nothing between two rounds: answers, values of [`Call::once`](crate::Call::once) and the count of
-//! rounds go out with the questions and come back. So another node with the same key can go on, and the same state sent
+//! The server keeps nothing between two rounds: answers, values of [`Call::once`](crate::Call::once), what each of them was
+//! for, and the count of rounds go out with the questions and come back. So another node with the same key can go on, and the same state sent
 //! again is answered again: `once` is once for each chain of states.
 //!
 //! ```text
@@ -19,7 +19,7 @@ use std::time::Duration;
 use serde_json::value::RawValue;
 
 use crate::jsonrpc::{Array, Error, Members, Object, string};
-use crate::mcp::ask::{Answer, Asked, Question};
+use crate::mcp::asked::{Asked, Known, Label, Outcome, Question};
 use crate::mcp::dispatch::shorten;
 use crate::mcp::seal::{Seal, Subject};
 
@@ -70,20 +70,32 @@ fn read_state(state: &[u8], responses: &Members<'_>, unix: Duration) -> Option<A
         logs_sent: number("logs")?.try_into().ok()?,
         ..Asked::default()
     };
-    for (key, answer) in Members::of(state.get("answers")?).ok()?.iter() {
-        asked.answer(key.into(), Answer::Result(answer.to_owned()));
+    for (key, known) in Members::of(state.get("answers")?).ok()?.iter() {
+        let (label, answer) = read_known(key, known)?;
+        asked.answer(label, Outcome::Result(answer));
     }
-    for (key, value) in Members::of(state.get("once")?).ok()?.iter() {
-        asked.once.push((key.into(), value.to_owned()));
+    for (key, known) in Members::of(state.get("once")?).ok()?.iter() {
+        let (label, value) = read_known(key, known)?;
+        asked.once.push(Known::new(label, value));
     }
-    let pending: Vec<&RawValue> = serde_json::from_str(state.get("asked")?.get()).ok()?;
     // Whatever else a client sends was not asked for.
-    for key in pending.into_iter().filter_map(string) {
-        if let Some(response) = responses.get(&key) {
-            asked.answer(key.as_ref().into(), Answer::Result(response.to_owned()));
+    for (key, fingerprint) in Members::of(state.get("asked")?).ok()?.iter() {
+        if let Some(response) = responses.get(key) {
+            asked.answer(read_label(key, fingerprint)?, Outcome::Result(response.to_owned()));
         }
     }
     Some(asked)
+}
+
+/// `[fingerprint, value]`
+fn read_known(key: &str, known: &RawValue) -> Option<(Label, Box<RawValue>)> {
+    let [fingerprint, value]: [&RawValue; 2] = serde_json::from_str(known.get()).ok()?;
+    Some((read_label(key, fingerprint)?, value.to_owned()))
+}
+
+fn read_label(key: &str, fingerprint: &RawValue) -> Option<Label> {
+    let fingerprint = u128::from_str_radix(&string(fingerprint)?, 16).ok()?;
+    Some(Label { key: key.into(), fingerprint })
 }
 
 /// Appends the members of a result that asks: `resultType`, `inputRequests`, `requestState`.
@@ -91,8 +103,8 @@ pub(crate) fn write(result: &mut Object<'_>, seal: &Seal, digest: &[u8; 16], ask
     result.str("resultType", "input_required");
     result.field("inputRequests", |out| {
         let mut requests = Object::new(out);
-        for Question { key, method, params } in &asked.pending {
-            requests.field(key, |out| {
+        for Question { label, method, params } in &asked.pending {
+            requests.field(&label.key, |out| {
                 let params = std::str::from_utf8(params).unwrap_or_default();
                 let params = if params.is_empty() { "{}" } else { params };
                 Object::new(out).str("method", method).raw("params", params);
@@ -110,23 +122,32 @@ fn write_state(out: &mut Vec<u8>, asked: &Asked, until: Duration) {
     state.int("until", i64::try_from(until.as_secs()).unwrap_or(i64::MAX));
     state.int("rounds", count(asked.rounds)).int("logs", count(asked.logs_sent.max(asked.logs)));
     state.field("asked", |out| {
-        let mut keys = Array::new(out);
+        let mut questions = Object::new(out);
         asked.pending.iter().for_each(|question| {
-            keys.str(&question.key);
+            questions.str(&question.label.key, &hex(&question.label));
         });
     });
     state.field("answers", |out| {
         let mut answers = Object::new(out);
-        for (key, answer) in &asked.answers {
-            if let Answer::Result(raw) = answer {
-                answers.raw(key, raw.get());
+        for (label, outcome) in asked.answers.iter().map(Known::parts) {
+            if let Outcome::Result(raw) = outcome {
+                write_known(&mut answers, label, raw);
             }
         }
     });
     state.field("once", |out| {
         let mut once = Object::new(out);
-        asked.once.iter().for_each(|(key, value)| {
-            once.raw(key, value.get());
-        });
+        asked.once.iter().map(Known::parts).for_each(|(label, value)| write_known(&mut once, label, value));
     });
+}
+
+fn write_known(known: &mut Object<'_>, label: &Label, value: &RawValue) {
+    known.field(&label.key, |out| {
+        let mut pair = Array::new(out);
+        pair.str(&hex(label)).raw(value.get());
+    });
+}
+
+fn hex(label: &Label) -> String {
+    format!("{:x}", label.fingerprint)
 }

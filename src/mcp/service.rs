@@ -212,6 +212,7 @@ pub struct Outbox {
     text: Vec<u8>,
     messages: Vec<(Outgoing, usize)>,
     late: u64,
+    faults: Vec<String>,
 }
 
 impl Outbox {
@@ -281,6 +282,15 @@ impl Outbox {
     /// A result came for a call that is over: it is counted.
     pub fn late(&mut self) {
         self.late += 1;
+    }
+
+    /// A handler broke a rule, and its call ends in an error: the text says who and what.
+    pub(crate) fn fault(&mut self, fault: String) {
+        self.faults.push(fault);
+    }
+
+    pub(crate) fn take_faults(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.faults)
     }
 
     /// Bytes of all messages.

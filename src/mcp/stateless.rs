@@ -19,7 +19,7 @@ use serde_json::value::RawValue;
 
 use crate::Now;
 use crate::jsonrpc::{Array, Error, Id, Members, Object, string};
-use crate::mcp::ask::Asked;
+use crate::mcp::asked::Asked;
 use crate::mcp::cache::CacheHint;
 use crate::mcp::calls::{Run, Target};
 use crate::mcp::dispatch::{Dispatch, read_level};

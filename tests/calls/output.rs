@@ -92,7 +92,7 @@ fn a_float_that_is_not_finite_is_an_error_that_names_it() {
         .tool("kept", "Kept", |(), call| call.once("rate", || 2.0).map(|rate| rate.to_string()))
         .tool("sample", "Sample", |(), call| -> mcp_rill::Result<String> {
             let sample = Sample::new(9).user("x").temperature(f64::INFINITY).priorities(0.0, 1.0, f64::NAN);
-            Ok(call.sample("s", sample)?.text())
+            Ok(call.sample("s", sample)?.required()?.text())
         });
     let mut world = World::new(server);
     let client = Client::new(&mut world, "2025-11-25", ALL);

@@ -1,12 +1,10 @@
 //! Forms, URLs and roots; rounds; what a client may answer.
 
-use std::error::Error;
-use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
-use mcp_rill::{Call, CallError, Elicited, Limits, Server, schema};
+use mcp_rill::{Answer, Call, CallError, Elicited, Limits, Server, schema};
 use serde_json::json;
 
 use crate::common::World;
@@ -37,6 +35,7 @@ fn ask_name(call: &mut Call) -> mcp_rill::Result<String> {
         Elicited::Accepted(Name { name }) => format!("hello {name}"),
         Elicited::Declined => "declined".to_owned(),
         Elicited::Cancelled => "cancelled".to_owned(),
+        Elicited::Unavailable(why) => format!("unavailable: {why}"),
     })
 }
 
@@ -120,7 +119,7 @@ fn a_client_of_2025_06_18_gets_forms_in_its_own_words() {
             Ok(matches!(paint.colour, Colour::Blue))
         })
         .tool("order", "Order", |(), call| -> mcp_rill::Result<_> {
-            call.elicit::<Order>("order", "What?")?;
+            call.elicit::<Order>("order", "What?")?.required()?;
             Ok("never")
         });
     let mut world = World::new(server);
@@ -183,6 +182,7 @@ fn a_url_is_for_clients_of_2025_11_25_that_open_urls() {
     let server = Server::new("bank", "1").tool("login", "Log in", |(), call| -> mcp_rill::Result<_> {
         Ok(match call.elicit_url("login", "Please log in", "https://bank.example/login?x=1")? {
             Elicited::Accepted(()) => "agreed",
+            Elicited::Unavailable(why) => return Err(why.into()),
             _ => "not agreed",
         })
     });
@@ -212,7 +212,7 @@ fn a_url_is_for_clients_of_2025_11_25_that_open_urls() {
 #[test]
 fn roots_are_read_in_order() {
     let server = Server::new("roots", "1").tool("roots", "Roots", |(), call| -> mcp_rill::Result<_> {
-        let roots = call.roots("roots")?;
+        let roots = call.roots("roots")?.required()?;
         Ok(roots.into_iter().map(|root| format!("{}={:?};", root.uri, root.name)).collect::<String>())
     });
     let mut world = World::new(server);
@@ -256,51 +256,119 @@ fn an_answer_of_the_wrong_shape_names_the_field() {
     world.quiesce();
 }
 
+/// The client's model and its roots, and what it says if it has none.
+fn sample_and_roots() -> Server {
+    asking()
+        .tool("sample", "Sample", |(), call| -> mcp_rill::Result<_> {
+            Ok(match call.sample("s", "Hi")? {
+                Answer::Given(sampled) => sampled.text(),
+                Answer::Unavailable(why) => format!("unavailable: {why}"),
+            })
+        })
+        .tool("roots", "Roots", |(), call| -> mcp_rill::Result<_> {
+            Ok(match call.roots("r")? {
+                Answer::Given(roots) => roots.len().to_string(),
+                Answer::Unavailable(why) => format!("unavailable: {why}"),
+            })
+        })
+}
+
 #[test]
-fn a_client_that_cannot_be_asked_makes_an_error_that_the_model_reads() {
-    let server = asking()
-        .tool("sample", "Sample", |(), call| -> mcp_rill::Result<_> { Ok(call.sample("s", "Hi")?.text()) })
-        .tool("roots", "Roots", |(), call| -> mcp_rill::Result<_> { Ok(call.roots("r")?.len()) });
-    let mut world = World::new(server);
+fn that_a_client_cannot_be_asked_is_a_value() {
+    let mut world = World::new(sample_and_roots());
     let nothing = Client::new(&mut world, "2025-11-25", "{}");
-    for (tool, what) in [("ask", "elicitation"), ("sample", "sampling"), ("roots", "roots")] {
+    for (tool, can) in [
+        ("ask", "show forms (elicitation)"),
+        ("sample", "ask its model (sampling)"),
+        ("roots", "list its roots (roots)"),
+    ] {
         let reply = nothing.ask(&mut world, &call(1, tool, "{}"));
-        assert!(error_text(&reply).contains(what), "{reply}");
+        let says = format!("unavailable: this needs a client that can {can}, and this one cannot");
+        assert_eq!((text(&reply), reply["result"].get("isError")), (&*says, None));
     }
     // Elicitation came with 2025-06-18, whatever a client declares.
     let old = Client::new(&mut world, "2025-03-26", ALL);
-    assert!(error_text(&old.ask(&mut world, &call(1, "ask", "{}"))).contains("elicitation"));
+    assert!(text(&old.ask(&mut world, &call(1, "ask", "{}"))).contains("show forms (elicitation)"));
     assert_eq!(old.ask(&mut world, &call(2, "roots", "{}"))["method"], "roots/list");
 }
 
 #[test]
+fn a_handler_that_needs_an_answer_fails_for_a_client_that_cannot_be_asked() {
+    let needs = |(): (), call: &mut Call| -> mcp_rill::Result<String> {
+        let name = call.elicit::<Name>("name", "Who?")?.required()?.accepted();
+        Ok(name.map_or("nobody".to_owned(), |Name { name }| name))
+    };
+    let server = Server::new("needs", "1")
+        .tool("needs", "Need a name", needs)
+        .prompt("needs", "Need a name", needs)
+        .tool("own", "With a type of error", |(), call| -> Result<usize, CallError> {
+            Ok(call.roots("r")?.required()?.len())
+        });
+    let mut world = World::new(server);
+    let client = Client::new(&mut world, "2025-11-25", "{}");
+    let says = "this needs a client that can show forms (elicitation), and this one cannot";
+    assert_eq!(error_text(&client.ask(&mut world, &call(1, "needs", "{}"))), says);
+    let reply = client.ask(&mut world, &request(2, "prompts/get", r#"{"name":"needs"}"#));
+    assert_eq!(reply["error"], json!({ "code": -32603, "message": format!("Internal error: {says}") }));
+    assert!(error_text(&client.ask(&mut world, &call(3, "own", "{}"))).contains("list its roots (roots)"));
+    let able = Client::new(&mut world, "2025-11-25", ALL);
+    let question = able.ask(&mut world, &call(1, "needs", "{}"));
+    assert_eq!(text(&one(able.answer(&mut world, &question, r#"{"action":"decline"}"#))), "nobody");
+}
+
+#[test]
 fn a_client_that_never_initialized_is_asked_to_find_out() {
-    let mut world = World::new(asking());
+    let mut world = World::new(sample_and_roots());
     let client = Client::silent(&mut world);
-    let question = client.ask(&mut world, &call(1, "ask", "{}"));
-    let reply = one(client.refuse(&mut world, &question, r#"{"code":-32601,"message":"Method not found"}"#));
-    assert!(error_text(&reply).contains("`name` (elicitation/create): Method not found (-32601)"), "{reply}");
+    // These two say that it does not know the question, so that nobody has seen it.
+    for (code, message) in [(-32601, "Method not found"), (-32602, "no form")] {
+        let question = client.ask(&mut world, &call(1, "ask", "{}"));
+        let error = format!(r#"{{"code":{code},"message":"{message}"}}"#);
+        let reply = one(client.refuse(&mut world, &question, &error));
+        let says = format!("unavailable: the client refused `name` (elicitation/create): {message} ({code})");
+        assert_eq!(text(&reply), says);
+    }
+    // After any other the user may have seen it, and that is no inability: the call ends.
+    for code in [-32603, -1, 1] {
+        let question = client.ask(&mut world, &call(1, "ask", "{}"));
+        let reply =
+            one(client.refuse(&mut world, &question, &format!(r#"{{"code":{code},"message":"no"}}"#)));
+        let says = format!("the client refused `name` (elicitation/create): no ({code})");
+        assert_eq!(error_text(&reply), says);
+    }
+    for (tool, method) in [("sample", "`s` (sampling/createMessage)"), ("roots", "`r` (roots/list)")] {
+        let question = client.ask(&mut world, &call(1, tool, "{}"));
+        let reply = one(client.refuse(&mut world, &question, r#"{"code":-1,"message":"no"}"#));
+        assert_eq!(text(&reply), format!("unavailable: the client refused {method}: no (-1)"));
+    }
     let question = client.ask(&mut world, &call(2, "ask", "{}"));
     let reply = one(client.answer(&mut world, &question, r#"{"action":"accept","content":{"name":"x"}}"#));
     assert_eq!(text(&reply), "hello x");
 }
 
 #[test]
-fn no_answer_in_time_is_an_error_and_the_client_hears_that_it_need_not_answer() {
-    let mut world = World::new(asking());
+fn no_answer_in_time_is_no_consent_and_the_client_hears_that_it_need_not_answer() {
+    let mut world = World::new(sample_and_roots());
     let client = Client::new(&mut world, "2025-11-25", ALL);
-    let question = client.ask(&mut world, &call(1, "ask", "{}"));
-    world.advance(Limits::DEFAULT.question_timeout - Duration::from_millis(1));
-    assert!(client.hear(&mut world).is_empty());
-    world.advance(Duration::from_millis(1));
-    let [cancelled, reply] = client.hear(&mut world).try_into().unwrap();
-    assert_eq!(cancelled["method"], "notifications/cancelled");
-    assert_eq!(cancelled["params"]["requestId"], question["id"]);
-    assert!(error_text(&reply).contains("did not answer `name`"), "{reply}");
-    // An answer that comes now is nobody's.
-    let heard = client.answer(&mut world, &question, r#"{"action":"cancel"}"#);
-    assert!(heard.is_empty() && world.stats().stray_answers == 1);
-    assert_eq!((world.stats().calls, world.stats().sessions), (0, 1));
+    for (tool, says) in [
+        ("ask", "cancelled"),
+        ("sample", "unavailable: the client did not answer `s` (sampling/createMessage) in time"),
+        ("roots", "unavailable: the client did not answer `r` (roots/list) in time"),
+    ] {
+        let stray = world.stats().stray_answers;
+        let question = client.ask(&mut world, &call(1, tool, "{}"));
+        world.advance(Limits::DEFAULT.question_timeout - Duration::from_millis(1));
+        assert!(client.hear(&mut world).is_empty());
+        world.advance(Duration::from_millis(1));
+        let [cancelled, reply] = client.hear(&mut world).try_into().unwrap();
+        assert_eq!(cancelled["method"], "notifications/cancelled");
+        assert_eq!(cancelled["params"]["requestId"], question["id"]);
+        assert_eq!((text(&reply), reply["result"].get("isError")), (says, None));
+        // An answer that comes now is nobody's.
+        let heard = client.answer(&mut world, &question, r#"{"action":"cancel"}"#);
+        assert!(heard.is_empty() && world.stats().stray_answers == stray + 1);
+        assert_eq!((world.stats().calls, world.stats().sessions), (0, 1));
+    }
     world.advance(Duration::from_secs(60));
     world.quiesce();
 }
@@ -312,7 +380,7 @@ fn several_questions_go_out_in_one_round_and_all_answers_are_awaited() {
     let server = Server::new("both", "1").tool("both", "Ask twice", move |(), call| -> mcp_rill::Result<_> {
         counted.fetch_add(1, Ordering::Relaxed);
         let (name, roots) = (call.elicit::<Name>("name", "Who?"), call.roots("roots"));
-        let (name, roots) = (name?, roots?);
+        let (name, roots) = (name?, roots?.required()?);
         Ok(format!("{} {}", name.accepted().ok_or("nobody")?.name, roots.len()))
     });
     let mut world = World::new(server);
@@ -359,56 +427,6 @@ fn a_question_may_depend_on_the_answer_before_up_to_the_limit_of_rounds() {
         }
     }
     assert_eq!(world.stats().calls, 0);
-}
-
-/// Wraps an error as libraries for errors do: the cause is found by `source` only.
-#[derive(Debug)]
-struct Wrapped(CallError);
-
-impl fmt::Display for Wrapped {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("while asking")
-    }
-}
-
-impl Error for Wrapped {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        Some(&self.0)
-    }
-}
-
-#[test]
-fn a_question_is_asked_whatever_the_handler_makes_of_its_error() {
-    let server = Server::new("lossy", "1")
-        .tool("swallow", "Ask", |(), call| match ask_name(call) {
-            Ok(name) => name,
-            Err(_) => "swallowed".to_owned(),
-        })
-        .tool("wrap", "Ask", |(), call| -> mcp_rill::Result<_> {
-            let name = call.elicit::<Name>("name", "Who?").map_err(Wrapped)?;
-            Ok(format!("hello {}", name.accepted().ok_or("no")?.name))
-        })
-        .tool("text", "Ask", |(), call| -> Result<String, String> {
-            let name = call.elicit::<Name>("name", "Who?").map_err(|error| error.to_string())?;
-            Ok(format!("hello {}", name.accepted().ok_or("no")?.name))
-        })
-        .tool("unwrap", "Ask", |(), call| {
-            format!("hello {}", call.elicit::<Name>("name", "Who?").unwrap().accepted().unwrap().name)
-        });
-    let mut world = World::new(server);
-    let client = Client::new(&mut world, "2025-11-25", ALL);
-    for tool in ["swallow", "wrap", "text", "unwrap"] {
-        let question = client.ask(&mut world, &call(1, tool, "{}"));
-        assert_eq!(question["method"], "elicitation/create", "{tool}");
-        let reply =
-            one(client.answer(&mut world, &question, r#"{"action":"accept","content":{"name":"Ada"}}"#));
-        assert_eq!(text(&reply), "hello Ada", "{tool}");
-    }
-    // The texts of causes are told too, once there is an error to tell.
-    let question = client.ask(&mut world, &call(1, "wrap", "{}"));
-    let reply = one(client.refuse(&mut world, &question, r#"{"code":-1,"message":"no user"}"#));
-    let told = error_text(&reply);
-    assert!(told.starts_with("while asking: ") && told.contains("no user (-1)"), "{told}");
 }
 
 /// A server that does the same in an inline tool, a blocking tool, a prompt, a resource and a template; and how often.
@@ -570,24 +588,38 @@ fn a_question_that_is_too_long_for_a_message_is_an_error_at_once() {
 }
 
 #[test]
-fn a_shutdown_waits_for_no_answer() {
-    let insist = |(): (), call: &mut Call| match ask_name(call) {
-        Err(error) if error.to_string().contains("did not answer") => {
-            Ok(call.elicit::<Name>("again", "Who, please?").map(|_| "so that is who".to_owned())?)
-        }
-        other => other,
-    };
-    for (tool, says) in [
-        ("ask", "the client did not answer `name` (elicitation/create) before the server shut down"),
-        ("insist", "the server is shutting down, so its client cannot be asked"),
-    ] {
-        let mut world = World::new(asking().tool("insist", "Ask again", insist));
-        let client = Client::new(&mut world, "2025-11-25", ALL);
-        let question = client.ask(&mut world, &call(7, tool, "{}"));
-        world.shutdown(Duration::from_secs(10));
-        let heard = client.hear(&mut world);
-        assert_eq!(heard[0]["params"]["requestId"], question["id"]);
-        assert_eq!(error_text(&heard[1]), says);
-        assert!(world.ended(client.stream.sock));
-    }
+fn a_shutdown_waits_for_no_answer_and_begins_nothing_for_want_of_one() {
+    let runs = Arc::new(AtomicU32::new(0));
+    let counted = runs.clone();
+    let mut world = World::new(Server::new("asking", "1").tool("ask", "Ask", move |(), call| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        ask_name(call)
+    }));
+    let client = Client::new(&mut world, "2025-11-25", ALL);
+    let question = client.ask(&mut world, &call(7, "ask", "{}"));
+    world.shutdown(Duration::from_secs(10));
+    let heard = client.hear(&mut world);
+    assert_eq!(heard[0]["params"]["requestId"], question["id"]);
+    assert_eq!(error_text(&heard[1]), "the client did not answer `name` before the server shut down");
+    assert!(world.ended(client.stream.sock));
+    assert_eq!(runs.load(Ordering::Relaxed), 1);
+}
+
+#[test]
+fn what_is_asked_during_a_shutdown_is_not_sent() {
+    let gate = Arc::new(Barrier::new(2));
+    let held = gate.clone();
+    let server = Server::new("slow", "1").blocking_tool("ask", "Ask", move |(), call| {
+        held.wait();
+        ask_name(call)
+    });
+    let mut world = World::new(server);
+    let pool = Pool::new(&mut world);
+    let client = Client::new(&mut world, "2025-11-25", ALL);
+    client.tell(&mut world, &call(7, "ask", "{}"));
+    pool.turn(&mut world);
+    world.shutdown(Duration::from_secs(10));
+    gate.wait();
+    let reply = one(pool.heard(&mut world, &client, 1));
+    assert_eq!(error_text(&reply), "the server is shutting down, so its client cannot be asked");
 }

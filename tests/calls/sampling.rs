@@ -10,7 +10,9 @@ use crate::common::questions::{ALL, Client, error_text, one, text};
 
 fn server() -> Server {
     Server::new("sampler", "1")
-        .tool("plain", "Ask", |(), call| -> mcp_rill::Result<_> { Ok(call.sample("s", "Hi")?.text()) })
+        .tool("plain", "Ask", |(), call| -> mcp_rill::Result<_> {
+            Ok(call.sample("s", "Hi")?.required()?.text())
+        })
         .tool("full", "Ask", |(), call| -> mcp_rill::Result<_> {
             let sample = Sample::new(500)
                 .system("Be terse.")
@@ -23,23 +25,23 @@ fn server() -> Server {
                 .model_hint("small")
                 .model_hint("s")
                 .priorities(2.0, f64::NAN, 0.5);
-            let Sampled { model, stop_reason, content, .. } = call.sample("s", sample)?;
+            let Sampled { model, stop_reason, content, .. } = call.sample("s", sample)?.required()?;
             Ok(format!("{model} {stop_reason:?} {content}"))
         })
         .tool("choice", "Ask", |(), call| -> mcp_rill::Result<_> {
             let sample = Sample::new(9).user("Hi").tool_choice(ToolChoice::None);
-            Ok(call.sample("choice", sample)?.text())
+            Ok(call.sample("choice", sample)?.required()?.text())
         })
         .tool("tools", "Ask", |(), call| -> mcp_rill::Result<_> {
             let clock = Tool::new("clock", "The time").input_schema("{\n\"type\":\"object\"}");
             let ask = Sample::new(9).user("Time?").tool(clock).tool_choice(ToolChoice::Required);
-            let wish = call.sample("first", ask.clone())?;
+            let wish = call.sample("first", ask.clone())?.required()?;
             let uses = wish.tool_uses();
             let mut ask = ask.answered(&wish).tool_choice(ToolChoice::None);
             for tool in &uses {
                 ask = ask.tool_result(&tool.id, format!("{} of {}", tool.input, tool.name));
             }
-            Ok(call.sample("second", ask)?.text())
+            Ok(call.sample("second", ask)?.required()?.text())
         })
 }
 
@@ -126,7 +128,7 @@ fn tools_need_a_client_that_lets_its_model_use_them() {
 fn a_tool_that_clients_would_refuse_is_an_error_that_names_it() {
     let server = Server::new("s", "1").tool("ask", "Ask", |(), call| -> mcp_rill::Result<_> {
         let list = Tool::new("list", "List").input_schema(r#"{"type":"array"}"#);
-        Ok(call.sample("why", Sample::new(9).user("Why?").tool(list))?.text())
+        Ok(call.sample("why", Sample::new(9).user("Why?").tool(list))?.required()?.text())
     });
     let mut world = World::new(server);
     let client = Client::new(&mut world, "2025-11-25", ALL);

@@ -26,7 +26,7 @@ fn server() -> Server {
         })
         .tool("ask", "Ask the user", |(), call| -> mcp_rill::Result<String> {
             let name = call.elicit::<Person>("name", "Who are you?")?;
-            let roots = call.roots("roots")?;
+            let roots = call.roots("roots")?.required()?;
             match name {
                 Elicited::Accepted(Person { name }) => Ok(format!("{name}, {}", roots.len())),
                 _ => Ok("nobody".to_owned()),

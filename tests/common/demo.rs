@@ -88,12 +88,12 @@ pub fn streaming(server: Server) -> Server {
             "done"
         })
         .tool("ask", "Ask for a name", |(), call| -> mcp_rill::Result<String> {
-            let person = call.elicit::<Person>("name", "Who are you?")?;
+            let person = call.elicit::<Person>("name", "Who are you?")?.required()?;
             Ok(person.accepted().map_or("nobody".to_owned(), |person| person.name))
         })
         .tool("away", "Send the client away, then ask for a name", |(), call| -> mcp_rill::Result<String> {
             call.disconnect(std::time::Duration::from_millis(500));
-            let person = call.elicit::<Person>("name", "Who are you?")?;
+            let person = call.elicit::<Person>("name", "Who are you?")?.required()?;
             Ok(person.accepted().map_or("nobody".to_owned(), |person| person.name))
         })
         .tool("later", "Finish when its time is over", move |(), call| {

@@ -94,6 +94,7 @@ pub enum Seen {
     Stray(String, Option<String>),
     /// A cancellation by an id that so many requests have.
     Ambiguous(String, usize),
+    HandlerFault(String),
 }
 
 /// An engine, its driver, and the clients around it.
@@ -174,6 +175,7 @@ impl World {
                     Seen::Stray((*id).to_owned(), error.map(str::to_owned))
                 }
                 Event::AmbiguousCancel { id, calls, .. } => Seen::Ambiguous((*id).to_owned(), *calls),
+                Event::HandlerFault { problem } => Seen::HandlerFault((*problem).to_owned()),
                 _ => return,
             };
             sink.lock().unwrap().push(event);

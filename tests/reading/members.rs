@@ -26,11 +26,11 @@ fn server() -> Server {
             Ok(name.map_or("declined".to_owned(), |name| name.name.unwrap_or("none".to_owned())))
         })
         .tool("model", "Ask the model", |(), call| -> mcp_rill::Result<String> {
-            let said = call.sample("said", "Say something")?;
+            let said = call.sample("said", "Say something")?.required()?;
             Ok(format!("{} {:?}", said.text(), said.stop_reason))
         })
         .tool("places", "Ask for the roots", |(), call| -> mcp_rill::Result<String> {
-            Ok(format!("{:?}", call.roots("places")?))
+            Ok(format!("{:?}", call.roots("places")?.required()?))
         })
         .complete_template("demo:///note/{number}", "number", ["1", "2"])
 }

@@ -163,10 +163,10 @@ fn a_missing_capability_is_named_as_an_object() {
             Ok("it can")
         })
         .tool("samples_model", "Ask the model", |(), call| -> mcp_rill::Result<_> {
-            Ok(call.sample("a", "What is the capital of France?")?.text())
+            Ok(call.sample("a", "What is the capital of France?")?.required()?.text())
         })
         .prompt("needs", "Need roots", |(), call| -> mcp_rill::Result<String> {
-            Ok(call.roots("r")?.len().to_string())
+            Ok(call.roots("r")?.required()?.len().to_string())
         });
     let mut world = World::new(server);
     let mut missing = |request: crate::clients::Request, capabilities: Value| {

@@ -6,7 +6,7 @@ use mcp_rill::{CallError, Elicited, Level, Limits, Server, StateKey, schema};
 use serde_json::{Value, json};
 
 use crate::clients::{Request, accepted, call, request};
-use crate::common::{World, demo, principal};
+use crate::common::{Seen, World, demo, principal};
 
 schema! { struct Name { name: String } }
 schema! { struct Color { color: String } }
@@ -21,6 +21,7 @@ fn server() -> Server {
                 Elicited::Accepted(Name { name }) => Ok(format!("Hello, {name}!")),
                 Elicited::Declined => Ok("declined".to_owned()),
                 Elicited::Cancelled => Ok("cancelled".to_owned()),
+                Elicited::Unavailable(why) => Ok(format!("unavailable: {why}")),
             }
         })
         .tool("two", "Ask twice", move |(), call| -> mcp_rill::Result<String> {
@@ -36,7 +37,7 @@ fn server() -> Server {
         .tool("three", "Ask three things at once", |(), call| -> mcp_rill::Result<String> {
             let name = call.elicit::<Name>("name", "Name?");
             let (said, roots) = (call.sample("said", "Say something"), call.roots("roots"));
-            let (name, said, roots) = (name?, said?, roots?);
+            let (name, said, roots) = (name?.required()?, said?.required()?, roots?.required()?);
             Ok(format!("{:?} {} {}", name.accepted().map(|n| n.name), said.text(), roots.len()))
         })
         .tool("forever", "Ask again and again", |(), call| -> mcp_rill::Result<String> {
@@ -46,6 +47,7 @@ fn server() -> Server {
         .tool("page", "Open a page", |(), call| -> Result<&'static str, CallError> {
             Ok(call
                 .elicit_url("page", "Sign in", "https://example.com/")?
+                .required()?
                 .accepted()
                 .map_or("no", |()| "yes"))
         })
@@ -305,6 +307,75 @@ fn only_what_was_declared_is_asked() {
     assert_eq!(params, &json!({"mode": "url", "message": "Sign in", "url": "https://example.com/"}));
     let done = able.answered(&first, json!({"page": {"action": "accept"}})).reply(&mut world);
     assert_eq!(text(&done), "yes");
+}
+
+#[test]
+fn an_answer_is_for_the_question_that_was_asked() {
+    let (mut n, mut m) = (0, 0);
+    let server = Server::new("keys", "1")
+        .tool("varies", "Ask something else in each run", move |(), call| -> mcp_rill::Result<_> {
+            n += 1;
+            let answer = call.elicit::<Name>("name", &format!("Who is number {n}?"))?;
+            Ok(answer.accepted().map_or_else(String::new, |Name { name }| name))
+        })
+        .tool("twice", "Ask two things under one key", |(), call| -> mcp_rill::Result<_> {
+            let one = call.elicit::<Name>("name", "Who?")?.accepted().map_or_else(String::new, |n| n.name);
+            let two =
+                call.elicit::<Name>("name", "And who?")?.accepted().map_or_else(String::new, |n| n.name);
+            Ok(one + &two)
+        })
+        .tool("later", "Take another value in the last run", move |(), call| -> mcp_rill::Result<_> {
+            m += 1;
+            if m < 3 {
+                call.once("value", || 1u8)?;
+            } else {
+                call.once("value", || "one".to_owned())?;
+            }
+            call.elicit::<Name>("one", "One?")?;
+            call.elicit::<Name>("two", "Two?")?;
+            Ok("done")
+        });
+    let mut world = World::new(server);
+    let wrong = |reply: &Value, key: &str| {
+        let error = &reply["error"];
+        assert_eq!(error["code"], -32603, "{reply}");
+        assert!(error["message"].as_str().unwrap().contains(&format!("the key `{key}` ")), "{reply}");
+    };
+    for tool in ["varies", "twice"] {
+        let first = call(1, tool, json!({})).reply(&mut world);
+        let answers = json!({"name": accepted(json!({"name": "Ada"}))});
+        wrong(&call(1, tool, json!({})).answered(&first, answers).reply(&mut world), "name");
+    }
+    // What was sealed two rounds ago is still for what it was.
+    let mut reply = call(1, "later", json!({})).reply(&mut world);
+    for key in ["one", "two"] {
+        assert_eq!(asked(&reply), [key]);
+        let answers = json!({key: accepted(json!({"name": "Ada"}))});
+        reply = call(1, "later", json!({})).answered(&reply, answers).reply(&mut world);
+    }
+    wrong(&reply, "value");
+}
+
+#[test]
+fn a_question_that_was_swallowed_is_not_asked() {
+    let server = Server::new("lossy", "1").tool("delete", "Delete", |(), call| {
+        call.elicit::<Name>("sure", "Sure?").map_or("deleted anyway", |_| "asked")
+    });
+    let mut world = World::new(server);
+    let reply = call(1, "delete", json!({})).reply(&mut world);
+    let message = reply["error"]["message"].as_str().unwrap();
+    assert!(message.contains("the tool `delete` went on after its question `sure`"), "{reply}");
+    assert_eq!(reply["error"]["code"], -32603);
+    let reported = |event: &Seen| matches!(event, Seen::HandlerFault(problem) if message.contains(problem));
+    assert_eq!(world.events().iter().filter(|event| reported(event)).count(), 1);
+}
+
+#[test]
+fn that_a_client_cannot_be_asked_is_a_value() {
+    let mut world = world();
+    let reply = hello().capabilities(json!({"sampling": {}})).reply(&mut world);
+    let says = "unavailable: this needs a client that can show forms (elicitation), and this one cannot";
+    assert_eq!(text(&reply), says);
 }
 
 #[test]

@@ -63,7 +63,7 @@ fn server(replies: &Replies) -> Server {
             let mut round = 0;
             loop {
                 let sure = call.elicit::<Sure>(&format!("sure{round}"), "Really?")?;
-                if again != Some(true) || sure == Elicited::Declined {
+                if again != Some(true) || matches!(sure, Elicited::Declined | Elicited::Unavailable(_)) {
                     return Ok(format!("{sure:?}"));
                 }
                 round += 1;
@@ -71,7 +71,7 @@ fn server(replies: &Replies) -> Server {
         })
         .tool("both", "", |(), call| -> mcp_rill::Result<_> {
             let (sure, roots) = (call.elicit::<Sure>("sure", "Really?"), call.roots("roots"));
-            Ok(format!("{:?} {:?}", sure?, roots?.len()))
+            Ok(format!("{:?} {:?}", sure?, roots?.given().map(|roots| roots.len())))
         })
         .resource("fuzz:///a", "a", |_| "a")
         .add_template(ResourceTemplate::new("fuzz:///t/{x}", "t"), |vars, _| {
