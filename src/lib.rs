@@ -79,7 +79,7 @@ pub use mcp::Typed;
 pub use mcp::uri::Vars;
 pub use mcp::{
     Annotations, Answer, Arguments, CacheScope, Call, CallError, Capabilities, ClientInfo, Completer,
-    Content, Deferred, Denied, Elicited, Full, Handle, HttpRequest, Icon, IntoPrompt, IntoResource,
+    Content, Deferred, Denied, Elicited, Ended, Full, Handle, HttpRequest, Icon, IntoPrompt, IntoResource,
     IntoToolResult, Json, Level, Partial, Peer, Principal, Prompt, PromptArgument, PromptMessage,
     PromptResult, ProtectedResource, Reply, Resource, ResourceContents, ResourceTemplate, Result, Revision,
     Role, Root, Sample, Sampled, Server, Settings, StateKey, Tokens, Tool, ToolChoice, ToolResult, ToolUse,

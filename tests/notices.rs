@@ -7,10 +7,10 @@ use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::Duration;
 
-use common::World;
 use common::http::{call, ping, request};
 use common::questions::{ALL, Client, Pool, one, text};
-use mcp_rill::mcp::Full;
+use common::{Seen, World};
+use mcp_rill::mcp::{Ended, Full};
 use mcp_rill::{Call, Handle, Level, Limits, Prompt, Resource, ResourceTemplate, Server, Tool};
 use serde_json::{Value, json};
 
@@ -668,11 +668,72 @@ fn many_threads_may_hold_a_handle_and_nothing_is_lost() {
 fn a_handle_may_outlive_the_server() {
     let world = World::new(server());
     let handle = world.engine.handle();
+    // What the loop has not taken goes with it, although it holds the mailbox that it is in.
+    let (owned, sign) = (handle.clone(), Arc::new(()));
+    let goes = Arc::downgrade(&sign);
+    handle
+        .add_tool(Tool::new("late", "Late"), move |(), _| {
+            let _ = &sign;
+            owned.tools_changed();
+        })
+        .unwrap();
+    assert!(!handle.has_ended() && goes.upgrade().is_some());
     drop(world);
+    assert!(handle.has_ended() && goes.upgrade().is_none());
     handle.tools_changed();
     handle.log(Level::Error, "nobody listens");
     handle.shutdown(Duration::ZERO);
-    assert!(handle.remove_tool("log").is_ok());
+    for result in [
+        handle.remove_tool("log"),
+        handle.add_tool(Tool::new("new", "New"), |(), _| "x"),
+        handle.add_blocking_tool(Tool::new("new", "New"), |(), _| "x"),
+        handle.add_resource(Resource::new("res:///x", "x"), |_| "x"),
+        handle.add_prompt(Prompt::new("x", "x"), |(), _| "x"),
+    ] {
+        let error = result.unwrap_err();
+        assert!(error.is::<Ended>(), "{error}");
+        assert_eq!(error.to_string(), "the server has ended");
+    }
+}
+
+#[test]
+fn names_that_model_apis_refuse_are_reported_at_the_start_and_when_they_are_added() {
+    let server = server().tool("files.read", "Read", |(), _| "x").tool(&"x".repeat(65), "Long", |(), _| "x");
+    let mut world = World::new(server);
+    turn(&mut world);
+    let odd = |name: &str| Seen::ToolName(name.to_owned());
+    assert_eq!(world.events(), [odd("files.read"), odd(&"x".repeat(65))]);
+    elsewhere(&world, |handle| {
+        handle.add_tool(Tool::new("fine", "Fine"), |(), _| "x").unwrap();
+        handle.add_blocking_tool(Tool::new("a/b", "Odd"), |(), _| "x").unwrap();
+        handle.add_tool(Tool::new("a b", "Refused"), |(), _| "x").unwrap_err();
+    });
+    turn(&mut world);
+    assert_eq!(world.events(), [odd("a/b")]);
+}
+
+#[test]
+fn what_clients_would_refuse_is_refused_when_it_is_added() {
+    let world = World::new(server());
+    let problems = elsewhere(&world, |handle| {
+        [
+            handle.add_tool(
+                Tool::new("t", "").input_schema(r#"{"type":"object","properties":[]}"#),
+                |(), _| "x",
+            ),
+            handle.add_resource(Resource::new("res:///x y", "x"), |_| "x"),
+            handle.add_template(ResourceTemplate::new("res://x:y/{z}", "x"), |_, _| "x"),
+            handle.add_prompt(Prompt::new("", "x"), |(), _| "x"),
+        ]
+        .map(|result| result.unwrap_err().to_string())
+    });
+    let expected = [
+        "tool `t`: its input schema has `properties` [], which must be an object",
+        "resource `res:///x y`: ` ` cannot stand in a URI; write %20",
+        "resource template `res://x:y/{z}`: `:y` after the host is not a port",
+        "a prompt has no name",
+    ];
+    assert_eq!(problems, expected);
 }
 
 #[test]

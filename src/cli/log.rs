@@ -97,6 +97,11 @@ fn line(event: &Event<'_>) -> Option<String> {
         Event::LargeMessage { bytes } => {
             format!("a message of {bytes} bytes was sent; from 1 MiB on some clients drop it")
         }
+        Event::ToolName { name } => {
+            format!(
+                "the tool `{name}` has a name that large model APIs refuse: they take 1 to 64 of A-Z a-z 0-9 _ -"
+            )
+        }
         Event::OutOfDescriptors => {
             "no descriptor is left for new connections, so clients wait (ulimit -n)".to_owned()
         }
@@ -148,6 +153,7 @@ mod tests {
         observe(&Event::Refused { peer: &unix, status: 403, reason: "no\nfurther" });
         observe(&Event::SlowReader { peer: &unix, backlog_bytes: 7 });
         observe(&Event::LargeMessage { bytes: 2_000_000 });
+        observe(&Event::ToolName { name: "a.b" });
         observe(&Event::OutOfDescriptors);
         observe(&Event::StrayAnswer { peer: &ada, id: "7", error: None });
         observe(&Event::StrayAnswer { peer: &ada, id: "null", error: Some("no such tool") });
@@ -162,6 +168,7 @@ mod tests {
             "mcp-rill: a Unix socket was refused with 403: no",
             "mcp-rill: a Unix socket does not read and was cut off; 7 bytes are lost",
             "mcp-rill: a message of 2000000 bytes was sent; from 1 MiB on some clients drop it",
+            "mcp-rill: the tool `a.b` has a name that large model APIs refuse: they take 1 to 64 of A-Z a-z 0-9 _ -",
             "mcp-rill: no descriptor is left for new connections, so clients wait (ulimit -n)",
             "mcp-rill: ada (127.0.0.1:4000) answered what it was not asked (id 7)",
             "mcp-rill: ada (127.0.0.1:4000) answered what it was not asked (id null), with the error: no such tool",

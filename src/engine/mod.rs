@@ -402,6 +402,7 @@ impl Engine {
         if self.mailbox.has_mail() || self.service_due.is_some_and(|due| due <= now.mono) {
             self.service.tick(now, &mut self.outbox);
             self.flush(now);
+            self.report_tool_names();
             if self.mailbox.take_reauthorize() {
                 self.reauthorize();
             }
@@ -519,6 +520,7 @@ impl Engine {
 
 impl Drop for Engine {
     fn drop(&mut self) {
+        self.mailbox.end();
         self.jobs.close();
     }
 }

@@ -147,6 +147,12 @@ pub enum Event<'a> {
         /// Its length in bytes.
         bytes: usize,
     },
+    /// A tool's name is not 1 to 64 characters of `A-Z a-z 0-9 _ -`. MCP allows it, but large model APIs refuse every request
+    /// that lists such a tool. Reported in the first turn, and when a tool is added.
+    ToolName {
+        /// The name.
+        name: &'a str,
+    },
     /// The process, or the system, has no descriptor left for a new connection. Clients wait in the listener's backlog and
     /// idle connections are closed to make room. Reported once a minute at most.
     OutOfDescriptors,
@@ -195,6 +201,12 @@ impl Engine {
         self.stats.ambiguous_cancels += 1;
         if let (Some(observer), Some(conn)) = (&mut self.observer, self.conns.get(conn)) {
             observer(&Event::AmbiguousCancel { peer: &conn.peer, id: &shown_id(id), calls });
+        }
+    }
+
+    pub(super) fn report_tool_names(&mut self) {
+        for name in self.mailbox.take_odd_names() {
+            self.observe(&Event::ToolName { name: &name });
         }
     }
 

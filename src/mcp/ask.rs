@@ -34,10 +34,11 @@ use serde_json::value::RawValue;
 use crate::jsonrpc::{Error, Object};
 use crate::mcp::answer::{read_action, read_roots};
 use crate::mcp::asked::Outcome;
-use crate::mcp::check::check_tool;
 use crate::mcp::failure::CallError;
 use crate::mcp::seal::fingerprint;
-use crate::mcp::{Answer, Call, Capabilities, Elicited, Revision, Root, Sample, Sampled, Unavailable, forms};
+use crate::mcp::{
+    Answer, Call, Capabilities, Elicited, Revision, Root, Sample, Sampled, Unavailable, forms, uri_syntax,
+};
 use crate::schema::{self, Schema, Subject};
 
 /// Asking the client. Each question has a key that names it within the handler; several may be asked in one round:
@@ -169,7 +170,7 @@ impl Call<'_> {
     /// elicitation in url mode). Accepted means that the user agreed, not that something is done there.
     ///
     /// # Errors
-    /// As [`elicit`](Call::elicit).
+    /// As [`elicit`](Call::elicit), and −32603 for a URL that is not one.
     ///
     /// ```
     /// # fn f(call: &mut mcp_rill::Call) -> mcp_rill::Result<&'static str> {
@@ -180,6 +181,8 @@ impl Call<'_> {
     /// # }
     /// ```
     pub fn elicit_url(&mut self, key: &str, message: &str, url: &str) -> Result<Elicited<()>, CallError> {
+        uri_syntax::check(url)
+            .map_err(|problem| self.misused(format!("the URL `{url}` of `{key}`: {problem}")))?;
         let revision = self.context.revision;
         let open_urls = Capabilities { elicitation_url: true, ..Capabilities::default() };
         if let Some(why) = self.lacking(open_urls, revision >= Revision::V2025_11_25) {
@@ -232,8 +235,8 @@ impl Call<'_> {
     ///
     /// # Errors
     /// Those of [every question](#what-an-err-of-a-question-means), to be passed on with `?`. An answer that is no message is
-    /// one of them, and so is a tool that clients would refuse, as [`Server::add_tool`](crate::Server::add_tool) reports it
-    /// (−32603).
+    /// one of them, and so is a tool that clients would refuse, as [`Server::add_tool`](crate::Server::add_tool) reports it,
+    /// and a message that is a resource or a link to one (−32603).
     ///
     /// ```
     /// # fn f(call: &mut mcp_rill::Call, article: &str) -> mcp_rill::Result<String> {
@@ -245,11 +248,11 @@ impl Call<'_> {
     /// ```
     pub fn sample(&mut self, key: &str, sample: impl Into<Sample>) -> Result<Answer<Sampled>, CallError> {
         let sample = sample.into();
-        sample
-            .tools
-            .iter()
-            .try_for_each(check_tool)
-            .map_err(|problem| self.misused(format!("the question `{key}`: {problem}")))?;
+        sample.check().map_err(|problem| self.misused(format!("the question `{key}`: {problem}")))?;
+        if sample.has_audio() && self.context.revision < Revision::V2025_03_26 {
+            let what = "let its model hear sounds (since 2025-03-26)";
+            return Ok(Answer::Unavailable(Unavailable::without(what)));
+        }
         let sampling_tools = sample.needs_tools();
         let needed = Capabilities { sampling: true, sampling_tools, ..Capabilities::default() };
         let revision = self.context.revision;

@@ -355,6 +355,14 @@ impl Dispatch {
             }
             other => other,
         };
+        let produced = produced.and_then(|produced| {
+            produced.check().map_err(|problem| {
+                let (kind, name) = (run.target.name(), &run.subject);
+                CallError::internal(format!(
+                    "the {kind} `{name}` returned something that clients refuse: {problem}"
+                ))
+            })
+        });
         match produced {
             Ok(Produced::Tool(mut result)) => match self.check_result(&run.subject, &mut result, revision) {
                 Ok(()) => {

@@ -3,16 +3,19 @@
 //! *Scope:* checks of what a builder or a [`Handle`](crate::Handle) adds. *Not in scope:* limits and HTTP settings, which check
 //! themselves.
 
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::Limits;
-use crate::jsonrpc::{member, scan, string};
+use crate::jsonrpc::{Members, scan, string};
 use crate::mcp::complete::Completed;
+use crate::mcp::dispatch::shorten;
 use crate::mcp::server::Registry;
-use crate::mcp::{Tool, headers};
+use crate::mcp::{Implementation, Prompt, Resource, ResourceTemplate, Tool, headers, uri_syntax};
+use crate::schema::meta;
 
 /// # Errors
-/// A sentence that names the tool.
+/// A sentence that names the tool, and what about it is wrong.
 pub(crate) fn check_tool(tool: &Tool) -> Result<(), String> {
     let lawful = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-/".contains(&byte);
     let name = &tool.name;
@@ -24,18 +27,73 @@ pub(crate) fn check_tool(tool: &Tool) -> Result<(), String> {
             .map_err(|problem| format!("tool `{name}`: its {what} schema {problem}"))?;
     }
     let annotations = tool.input_schema_text().map_or(Ok(()), headers::check_annotations);
-    annotations.map_err(|problem| format!("tool `{name}`: {problem}"))
+    annotations
+        .and_then(|()| check_icons(tool.icon_uris()))
+        .map_err(|problem| format!("tool `{name}`: {problem}"))
+}
+
+/// Whether large model APIs take the tool's name: they refuse every request with a list that has another one.
+pub(crate) fn is_widely_taken(tool_name: &str) -> bool {
+    let lawful = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
+    (1..=64).contains(&tool_name.len()) && tool_name.bytes().all(lawful)
+}
+
+/// A resource as a list and a link in a result have it.
+///
+/// # Errors
+/// A sentence that names the URI, and what about it or the rest is wrong.
+pub(crate) fn check_resource(resource: &Resource) -> Result<(), String> {
+    uri_syntax::check(&resource.uri)
+        .and_then(|()| check_icons(resource.icon_uris()))
+        .and_then(|()| resource.check_annotations())
+        .map_err(|problem| format!("resource `{}`: {problem}", resource.uri))
 }
 
 /// # Errors
-/// A sentence that names the URI; one without a scheme is none (RFC 3986 §3.1).
-pub(crate) fn check_uri(kind: &str, uri: &str) -> Result<(), String> {
-    let scheme = uri.split_once(':').map_or("", |(scheme, _)| scheme);
-    let lawful = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
-    match scheme.starts_with(|first: char| first.is_ascii_alphabetic()) && scheme.bytes().all(lawful) {
-        true => Ok(()),
-        false => Err(format!("{kind} `{uri}`: a URI begins with a scheme, such as `file:`")),
+/// A sentence that names the template.
+pub(crate) fn check_template(template: &ResourceTemplate) -> Result<(), String> {
+    uri_syntax::check(&with_values(&template.uri_template))
+        .and_then(|()| check_icons(template.icon_uris()))
+        .and_then(|()| template.check_annotations())
+        .map_err(|problem| format!("resource template `{}`: {problem}", template.uri_template))
+}
+
+/// A URI that the template stands for: with something that may stand anywhere for each variable.
+fn with_values(template: &str) -> String {
+    let mut parts = template.split('{');
+    let mut uri = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        uri.push_str(if uri.is_empty() { "x" } else { "1" });
+        uri.push_str(part.split_once('}').map_or(part, |(_, literal)| literal));
     }
+    uri
+}
+
+/// # Errors
+/// A sentence that names the prompt.
+pub(crate) fn check_prompt(prompt: &Prompt) -> Result<(), String> {
+    if prompt.name.is_empty() {
+        return Err("a prompt has no name".to_owned());
+    }
+    check_icons(prompt.icon_uris()).map_err(|problem| format!("prompt `{}`: {problem}", prompt.name))
+}
+
+/// # Errors
+/// What is wrong with who the server is.
+pub(crate) fn check_info(info: &Implementation) -> Result<(), String> {
+    if info.name.is_empty() {
+        return Err("the server has no name".to_owned());
+    }
+    let website = info.website_url.as_deref().map_or(Ok(()), |url| {
+        uri_syntax::check(url).map_err(|problem| format!("its website URL `{url}`: {problem}"))
+    });
+    website.and_then(|()| check_icons(info.icon_uris())).map_err(|problem| format!("the server: {problem}"))
+}
+
+fn check_icons<'a>(mut uris: impl Iterator<Item = &'a str>) -> Result<(), String> {
+    uris.try_for_each(|uri| {
+        uri_syntax::check(uri).map_err(|problem| format!("its icon `{}`: {problem}", shorten(uri)))
+    })
 }
 
 /// What is wrong with completions: each must be of an argument that there is.
@@ -70,18 +128,27 @@ fn check_schema(text: &str) -> Result<(), String> {
     scan(text.as_bytes(), &limits).map_err(|error| format!("is refused: {}", error.message))?;
     let root = serde_json::from_str::<&RawValue>(text).ok().filter(|raw| raw.get().starts_with('{'));
     let root = root.ok_or_else(|| format!("is not a JSON object: {text}"))?;
-    let kind = member(root, "type").map_err(|error| format!("is refused: {}", error.message))?;
+    let members = Members::of(root).map_err(|error| format!("is refused: {}", error.message))?;
     // Only 2026-07-28 has other output schemas, and a tool is for clients of every revision.
-    match kind.and_then(string).as_deref() {
-        Some("object") => Ok(()),
-        _ => Err("must have `\"type\": \"object\"` at its root, or clients refuse the whole list".to_owned()),
+    if members.get("type").and_then(string).as_deref() != Some("object") {
+        return Err(
+            "must have `\"type\": \"object\"` at its root, or clients refuse the whole list".to_owned()
+        );
+    }
+    let schema: Value = serde_json::from_str(text).map_err(|error| format!("is refused: {error}"))?;
+    meta::check(&schema)?;
+    // MCP is narrower than JSON Schema here (MCP schema, `Tool`).
+    let mut properties = schema.get("properties").and_then(Value::as_object).into_iter().flatten();
+    match properties.find(|(_, property)| !property.is_object()) {
+        Some((name, property)) => Err(meta::wrong(&format!("properties.{name}"), property, "an object")),
+        None => Ok(()),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Prompt, PromptArgument, Server};
+    use crate::{Annotations, Icon, Prompt, PromptArgument, Server};
 
     crate::schema! { struct Named { name: String } }
 
@@ -138,29 +205,91 @@ mod tests {
     }
 
     #[test]
-    fn uris_have_a_scheme() {
-        for (uri, lawful) in [
-            ("calc:///pi", true),
-            ("urn:x", true),
-            ("svn+ssh.2-a:x", true),
-            ("pi", false),
-            ("/etc/motd", false),
-            ("", false),
-            (":x", false),
-            ("1x:y", false),
-            ("a/b:c", false),
-            ("caf\u{e9}:x", false),
-        ] {
-            let expected = match lawful {
-                true => String::new(),
-                false => format!("resource `{uri}`: a URI begins with a scheme, such as `file:`"),
-            };
-            assert_eq!(problems(Server::new("s", "1").resource(uri, "r", |_| "x")), expected);
+    fn uris_of_lists_are_uris() {
+        let begun = || Server::new("s", "1");
+        let resource = |uri: &str| problems(begun().resource(uri, "r", |_| "x"));
+        assert_eq!(resource("calc:///pi"), "");
+        assert_eq!(resource("pi"), "resource `pi`: a URI begins with a scheme, such as `file:`");
+        assert_eq!(resource("memo://x y"), "resource `memo://x y`: ` ` cannot stand in a URI; write %20");
+        let template = |text: &str| problems(begun().template(text, "t", |_, _| "x"));
+        for text in ["{scheme}://x", "x:{a}", "http://{host}:{port}/{a}-{b}", "x:y"] {
+            assert_eq!(template(text), "", "{text}");
         }
-        let of_template = |text: &str| problems(Server::new("s", "1").template(text, "t", |_, _| "x"));
-        assert_eq!(of_template("{scheme}://x"), "");
-        assert_eq!(of_template("x:{a}"), "");
-        assert!(of_template("notes/{id}").starts_with("resource template `notes/{id}`: a URI begins with"));
+        assert_eq!(
+            template("notes/{id}"),
+            "resource template `notes/{id}`: a URI begins with a scheme, such as `file:`"
+        );
+        assert_eq!(template("http:///{id}"), "resource template `http:///{id}`: has no host");
+        let icon = || Icon::new("https://a.example/b c.png");
+        let problem = "its icon `https://a.example/b c.png`: ` ` cannot stand in a URI; write %20";
+        for (server, item) in [
+            (begun().icon(icon()), "the server"),
+            (begun().add_tool(Tool::new("t", "").icon(icon()), |(), _| "x"), "tool `t`"),
+            (begun().add_prompt(Prompt::new("p", "").icon(icon()), |(), _| "x"), "prompt `p`"),
+            (begun().add_resource(Resource::new("x:y", "r").icon(icon()), |_| "x"), "resource `x:y`"),
+            (
+                begun().add_template(ResourceTemplate::new("x:{y}", "r").icon(icon()), |_, _| "x"),
+                "resource template `x:{y}`",
+            ),
+        ] {
+            assert_eq!(problems(server), format!("{item}: {problem}"));
+        }
+        assert_eq!(
+            problems(begun().website_url("calc.example")),
+            "the server: its website URL `calc.example`: a URI begins with a scheme, such as `file:`"
+        );
+    }
+
+    #[test]
+    fn times_in_lists_are_times() {
+        let old = Annotations::default().last_modified("yesterday");
+        let server = Server::new("s", "1").add_resource(Resource::new("x:y", "r").annotations(old), |_| "x");
+        assert_eq!(
+            problems(server),
+            "resource `x:y`: `lastModified` \"yesterday\" is not a time such as 2026-01-31T09:00:00Z"
+        );
+    }
+
+    #[test]
+    fn names_that_model_apis_take() {
+        for (name, lawful) in [("add_2-x", true), ("a.b", false), ("a/b", false), ("", false)] {
+            assert_eq!(is_widely_taken(name), lawful, "{name}");
+        }
+        assert!(is_widely_taken(&"x".repeat(64)) && !is_widely_taken(&"x".repeat(65)));
+    }
+
+    #[test]
+    fn schemas_have_the_shapes_of_the_meta_schema() {
+        let types = "one of null, boolean, object, array, number, string, integer, or an array of some";
+        for (members, problem) in [
+            (r#""properties":{}"#, String::new()),
+            (r#""properties":{"a":{"properties":{"b":true}}},"required":["a"]"#, String::new()),
+            (r#""properties":[]"#, "has `properties` [], which must be an object".to_owned()),
+            (
+                r#""required":"a""#,
+                "has `required` \"a\", which must be an array of strings, none of them twice".to_owned(),
+            ),
+            (r#""properties":{"a":true}"#, "has `properties.a` true, which must be an object".to_owned()),
+            (
+                r#""properties":{"a":{"items":{"type":"strng"}}}"#,
+                format!("has `properties.a.items.type` \"strng\", which must be {types}"),
+            ),
+            (
+                r#""properties":{},"properties":{}"#,
+                "is refused: Invalid params: member `properties` occurs twice".to_owned(),
+            ),
+        ] {
+            let schema = format!(r#"{{"type":"object",{members}}}"#);
+            let (input, output) =
+                (Tool::new("t", "").input_schema(&*schema), Tool::new("t", "").output_schema(&*schema));
+            for (what, tool) in [("input", input), ("output", output)] {
+                let expected = match problem.is_empty() {
+                    true => Ok(()),
+                    false => Err(format!("tool `t`: its {what} schema {problem}")),
+                };
+                assert_eq!(check_tool(&tool), expected);
+            }
+        }
     }
 
     #[test]

@@ -9,7 +9,6 @@ use crate::mcp::Revision;
 use crate::mcp::handlers::guarded;
 use crate::mcp::server::Registry;
 use crate::mcp::uri::{normalize, normalize_template};
-use crate::schema::{Field, Kind};
 
 /// A client shows no more, and the schema allows no more.
 const VALUES_MAX: usize = 100;
@@ -94,14 +93,6 @@ fn beginning_with<'a>(values: impl Iterator<Item = &'a str>, partial: &Partial<'
     let begins =
         |value: &&str| value.get(..typed.len()).is_some_and(|start| start.eq_ignore_ascii_case(typed));
     values.filter(begins).map(str::to_owned).collect()
-}
-
-/// The values of an enum of `schema!`.
-pub(crate) fn choices(field: &Field) -> Option<Vec<String>> {
-    match field.kind {
-        Kind::Choice { choices, .. } => Some(choices.iter().map(|choice| choice.value.to_owned()).collect()),
-        _ => None,
-    }
 }
 
 /// Answers `completion/complete`.

@@ -14,77 +14,13 @@ use serde_json::Value;
 
 use crate::json;
 use crate::jsonrpc::{Array, Object};
+use crate::mcp::check::check_resource;
 use crate::mcp::meta::{Meta, with_meta};
-use crate::mcp::types::write_strs;
 use crate::mcp::{
-    CallError, IntoPrompt, PromptMessage, PromptResult, Resource, Revision, base64, structured,
+    Annotations, CallError, IntoPrompt, PromptMessage, PromptResult, Resource, Revision, base64, structured,
+    uri_syntax,
 };
 use crate::schema;
-
-/// Who speaks a message, or whom something is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    /// The person.
-    User,
-    /// The model.
-    Assistant,
-}
-
-impl Role {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Role::User => "user",
-            Role::Assistant => "assistant",
-        }
-    }
-}
-
-/// Whom something is for, how important it is, and when it last changed (MCP schema, `Annotations`).
-///
-/// ```
-/// use mcp_rill::{Annotations, Content, Role};
-/// let hint = Annotations::default().audience(Role::Assistant).priority(0.2).last_modified("2026-01-31T09:00:00Z");
-/// let content = Content::text("internal").annotate(hint);
-/// ```
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Annotations {
-    audience: Vec<Role>,
-    priority: Option<f64>,
-    last_modified: Option<String>,
-}
-
-impl Annotations {
-    /// Adds someone it is for.
-    pub fn audience(mut self, role: Role) -> Annotations {
-        self.audience.push(role);
-        self
-    }
-
-    /// How important it is, from 0 (may be left out) to 1 (required); other values are brought into that range.
-    pub fn priority(mut self, priority: f64) -> Annotations {
-        self.priority = Some(if priority.is_nan() { 0.0 } else { priority.clamp(0.0, 1.0) });
-        self
-    }
-
-    /// When it changed last, as an ISO 8601 date and time.
-    pub fn last_modified(mut self, time: impl Into<String>) -> Annotations {
-        self.last_modified = Some(time.into());
-        self
-    }
-
-    pub(crate) fn write(&self, out: &mut Vec<u8>) {
-        let mut annotations = Object::new(out);
-        if !self.audience.is_empty() {
-            let names: Vec<&str> = self.audience.iter().map(|role| role.name()).collect();
-            annotations.field("audience", |out| write_strs(out, &names));
-        }
-        if let Some(priority) = self.priority {
-            annotations.f64("priority", priority);
-        }
-        annotations.opt_str("lastModified", self.last_modified.as_deref());
-        annotations.end();
-    }
-}
 
 /// A block of content in a tool's result or a prompt's message: [all kinds](crate::mcp#what-handlers-take-and-return).
 ///
@@ -170,6 +106,32 @@ impl Content {
                 self
             }
         }
+    }
+
+    /// What clients would refuse the whole message for.
+    ///
+    /// # Errors
+    /// A sentence that names it.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        match &self.kind {
+            Kind::Embedded(contents) => contents.check_embedded()?,
+            Kind::Link(link) => check_resource(&link.0)?,
+            Kind::Text(_) | Kind::Image { .. } | Kind::Audio { .. } => {}
+        }
+        self.annotations.as_deref().map_or(Ok(()), Annotations::check)
+    }
+
+    /// What this is, if a message to a model cannot be it (MCP schema, `SamplingMessage`).
+    pub(crate) fn unfit_for_models(&self) -> Option<&'static str> {
+        match &self.kind {
+            Kind::Text(_) | Kind::Image { .. } | Kind::Audio { .. } => None,
+            Kind::Embedded(_) => Some("a resource"),
+            Kind::Link(_) => Some("a link to a resource"),
+        }
+    }
+
+    pub(crate) fn is_audio(&self) -> bool {
+        matches!(self.kind, Kind::Audio { .. })
     }
 
     pub(crate) fn write(&self, out: &mut Vec<u8>, revision: Revision) {
@@ -260,6 +222,25 @@ impl ResourceContents {
     pub fn mime_type(mut self, mime_type: impl Into<Cow<'static, str>>) -> ResourceContents {
         self.mime_type = Some(mime_type.into());
         self
+    }
+
+    /// Checks the URI, if there is one.
+    ///
+    /// # Errors
+    /// A sentence that names it.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        self.uri.as_deref().map_or(Ok(()), |uri| {
+            uri_syntax::check(uri).map_err(|problem| format!("contents of `{uri}`: {problem}"))
+        })
+    }
+
+    fn check_embedded(&self) -> Result<(), String> {
+        match self.uri {
+            Some(_) => self.check(),
+            None => {
+                Err("an embedded resource without a URI: say whose contents they are with `uri`".to_owned())
+            }
+        }
     }
 
     pub(crate) fn write(&self, out: &mut Vec<u8>, uri: &str, mime_type: Option<&str>) {
@@ -368,6 +349,14 @@ impl ToolResult {
             Blocks::Text(text) => text,
             Blocks::Many(_) => "",
         })
+    }
+
+    /// As [`Content::check`].
+    pub(crate) fn check_blocks(&self) -> Result<(), String> {
+        match &self.content {
+            Blocks::Text(_) => Ok(()),
+            Blocks::Many(content) => content.iter().try_for_each(Content::check),
+        }
     }
 
     /// Appends the result without its `_meta`.

@@ -65,12 +65,13 @@ impl Dispatch {
             info,
             instructions,
             limits,
-            registry,
+            mut registry,
             list_cache,
             state_keys: [current, previous],
             extensions,
             ..
         } = server;
+        registry.tools.iter_mut().for_each(|(tool, _)| mailbox.note_tool_name(&tool.name));
         Dispatch {
             meta: stateless::result_meta(&info),
             info,

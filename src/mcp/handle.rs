@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::mcp::reply::{Change, Mailbox};
 use crate::mcp::seal::{Seal, StateKey};
-use crate::mcp::server::{self, List, Registry};
+use crate::mcp::server::{self, List, Registry, ToolEntry};
 use crate::mcp::uri::normalize;
 use crate::mcp::{
     Arguments, Call, IntoPrompt, IntoResource, IntoToolResult, Level, Prompt, Resource, ResourceTemplate,
@@ -39,8 +39,34 @@ impl fmt::Display for Full {
 
 impl std::error::Error for Full {}
 
+/// The server has ended, so what was wanted of it by a [`Handle`] is not done.
+///
+/// ```
+/// use mcp_rill::{Ended, Handle, Tool};
+/// fn offer(handle: &Handle, plugins: std::sync::mpsc::Receiver<String>) {
+///     for name in plugins {
+///         match handle.add_tool(Tool::new(name, "A plugin"), |(), _| "done") {
+///             Err(error) if error.is::<Ended>() => return,
+///             Err(error) => eprintln!("{error}"),
+///             Ok(()) => {}
+///         }
+///     }
+/// }
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended;
+
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the server has ended")
+    }
+}
+
+impl std::error::Error for Ended {}
+
 /// A hold on a running server for any thread, from `Listening::handle` or [`Engine::handle`](crate::engine::Engine::handle).
-/// Nothing here blocks; what is asked for is done in the loop's next turn, and not at all once the server has ended.
+/// Nothing here blocks; what is asked for is done in the loop's next turn. Once the server has ended, what returns a result
+/// returns [`Ended`], and the rest does nothing.
 /// The [module](crate::mcp#what-changes-while-it-runs) shows the rest of it.
 ///
 /// ```
@@ -106,35 +132,33 @@ impl Handle {
     /// Adds a tool, in the place of one with the same name.
     ///
     /// # Errors
-    /// [`Full`]; and what is wrong with the tool.
+    /// [`Full`], [`Ended`], and what is wrong with the tool.
     pub fn add_tool<A, R, F>(&self, tool: Tool, handler: F) -> crate::Result<()>
     where
         A: Arguments,
         R: IntoToolResult,
         F: FnMut(A, &mut Call) -> R + Send + 'static,
     {
-        let (tool, handler) = server::inline_tool(tool, handler)?;
-        self.change(List::Tools, move |registry| registry.tools.put(&tool.name.clone(), (tool, handler)))
+        self.put_tool(server::inline_tool(tool, handler)?)
     }
 
     /// Adds a blocking tool, in the place of one with the same name.
     ///
     /// # Errors
-    /// [`Full`]; and what is wrong with the tool.
+    /// [`Full`], [`Ended`], and what is wrong with the tool.
     pub fn add_blocking_tool<A, R, F>(&self, tool: Tool, handler: F) -> crate::Result<()>
     where
         A: Arguments,
         R: IntoToolResult,
         F: Fn(A, &mut Call) -> R + Send + Sync + 'static,
     {
-        let (tool, handler) = server::blocking_tool(tool, handler)?;
-        self.change(List::Tools, move |registry| registry.tools.put(&tool.name.clone(), (tool, handler)))
+        self.put_tool(server::blocking_tool(tool, handler)?)
     }
 
     /// Removes a tool, if there is one. Its calls that run on other threads go on; those that wait for an answer find it gone.
     ///
     /// # Errors
-    /// [`Full`].
+    /// [`Full`] and [`Ended`].
     pub fn remove_tool(&self, name: &str) -> crate::Result<()> {
         let name = name.to_owned();
         self.change(List::Tools, move |registry| registry.tools.remove(&name))
@@ -143,7 +167,7 @@ impl Handle {
     /// Adds a resource, in the place of one with the same URI.
     ///
     /// # Errors
-    /// [`Full`]; and what is wrong with the resource.
+    /// [`Full`], [`Ended`], and what is wrong with the resource.
     pub fn add_resource<R, F>(&self, resource: Resource, handler: F) -> crate::Result<()>
     where
         R: IntoResource,
@@ -156,7 +180,7 @@ impl Handle {
     /// Removes a resource, if it is there.
     ///
     /// # Errors
-    /// [`Full`].
+    /// [`Full`] and [`Ended`].
     pub fn remove_resource(&self, uri: &str) -> crate::Result<()> {
         let uri = uri.to_owned();
         self.change(List::Resources, move |registry| registry.remove_resource(&uri))
@@ -166,7 +190,7 @@ impl Handle {
     /// [`Server::complete_template`](crate::Server::complete_template) completes goes on being completed.
     ///
     /// # Errors
-    /// [`Full`]; and what is wrong with the template.
+    /// [`Full`], [`Ended`], and what is wrong with the template.
     pub fn add_template<R, F>(&self, template: ResourceTemplate, handler: F) -> crate::Result<()>
     where
         R: IntoResource,
@@ -179,7 +203,7 @@ impl Handle {
     /// Removes a resource template, if it is there, and what completes its variables.
     ///
     /// # Errors
-    /// [`Full`].
+    /// [`Full`] and [`Ended`].
     pub fn remove_template(&self, uri_template: &str) -> crate::Result<()> {
         let text = uri_template.to_owned();
         self.change(List::Resources, move |registry| registry.remove_template(&text))
@@ -189,7 +213,7 @@ impl Handle {
     /// [`Server::complete_prompt`](crate::Server::complete_prompt) completes goes on being completed.
     ///
     /// # Errors
-    /// [`Full`]; and what is wrong with the prompt.
+    /// [`Full`], [`Ended`], and what is wrong with the prompt.
     pub fn add_prompt<A, R, F>(&self, prompt: Prompt, handler: F) -> crate::Result<()>
     where
         A: Arguments,
@@ -203,10 +227,23 @@ impl Handle {
     /// Removes a prompt, if it is there, and what completes its arguments.
     ///
     /// # Errors
-    /// [`Full`].
+    /// [`Full`] and [`Ended`].
     pub fn remove_prompt(&self, name: &str) -> crate::Result<()> {
         let name = name.to_owned();
         self.change(List::Prompts, move |registry| registry.remove_prompt(&name))
+    }
+
+    /// Whether the server has ended: for threads that work for it.
+    ///
+    /// ```
+    /// # fn watch(handle: &mcp_rill::Handle, next_change: impl Fn() -> String) {
+    /// while !handle.has_ended() {
+    ///     handle.resource_updated(&next_change());
+    /// }
+    /// # }
+    /// ```
+    pub fn has_ended(&self) -> bool {
+        self.0.has_ended()
     }
 
     /// Ends the server: no new connections and requests; what is queued is still sent and open calls may finish, for at
@@ -256,6 +293,13 @@ impl Handle {
         self.0.post(|mail, _| mail.seal = Some(Seal { current, previous }));
     }
 
+    fn put_tool(&self, (tool, handler): ToolEntry) -> crate::Result<()> {
+        let name = tool.name.clone();
+        self.change(List::Tools, move |registry| registry.tools.put(&tool.name.clone(), (tool, handler)))?;
+        self.0.note_tool_name(&name);
+        Ok(())
+    }
+
     fn changed(&self, list: List) {
         self.0.post(|mail, _| {
             mail.changed.insert(list);
@@ -268,13 +312,19 @@ impl Handle {
         change: impl FnOnce(&mut Registry) -> X + Send + 'static,
     ) -> crate::Result<()> {
         let mut change: Option<Change> = Some(Box::new(move |registry| drop(change(registry))));
+        let mut ended = false;
         self.0.post(|mail, max| {
-            if mail.changes.len() < max {
+            ended = self.0.has_ended();
+            if !ended && mail.changes.len() < max {
                 mail.changes.extend(change.take());
                 mail.changed.insert(list);
             }
         });
-        // One that found no room is dropped here, where the mailbox is not locked: a handler may own a `Reply`.
-        change.map_or(Ok(()), |_| Err(Full.into()))
+        // One that was not taken is dropped here, where the mailbox is not locked: a handler may own a `Reply`.
+        match change {
+            None => Ok(()),
+            Some(_) if ended => Err(Ended.into()),
+            Some(_) => Err(Full.into()),
+        }
     }
 }

@@ -22,6 +22,21 @@ pub(crate) enum Produced {
     Prompt(PromptResult, Option<String>),
 }
 
+impl Produced {
+    /// Clients refuse the whole result for a URI that is none.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(crate) fn check(self) -> Result<Produced, String> {
+        match &self {
+            Produced::Tool(result) => result.check_blocks()?,
+            Produced::Contents(contents, ..) => contents.iter().try_for_each(ResourceContents::check)?,
+            Produced::Prompt(result, _) => result.check()?,
+        }
+        Ok(self)
+    }
+}
+
 /// Finds the handler and calls it.
 pub(crate) fn produce(
     registry: &mut Registry,

@@ -71,10 +71,10 @@
 //! [`Arguments`] are read before a tool's handler runs, so that what does not fit never reaches it:
 //!
 //! ```
-//! use mcp_rill::Arguments;
+//! use mcp_rill::{Arguments, schema::Subject};
 //! mcp_rill::schema! { struct Add { a: f64, b: f64 } }
 //! assert!(<Add as Arguments>::schema().starts_with(r#"{"type":"object","properties":{"a":"#));
-//! assert_eq!(<Add as Arguments>::read(None).err().as_deref(), Some("missing argument `a` (a number)"));
+//! assert_eq!(<Add as Arguments>::read(Subject::Argument, None).err().as_deref(), Some("missing argument `a` (a number)"));
 //! ```
 //!
 //! Tools give text, numbers, or blocks of [`Content`] for whom [`Role`] says:
@@ -173,6 +173,7 @@
 //! # Ok(()) }
 //! ```
 
+mod annotations;
 mod answer;
 mod arguments;
 mod ask;
@@ -192,6 +193,7 @@ mod forms;
 mod handle;
 mod handlers;
 mod headers;
+mod icon;
 mod jobs;
 mod listen;
 mod mail;
@@ -215,8 +217,10 @@ mod tokens;
 mod typed;
 mod types;
 pub mod uri;
+mod uri_syntax;
 mod verdict;
 
+pub use annotations::{Annotations, Role};
 pub use answer::{Answer, Elicited, Root, Unavailable};
 pub use arguments::Arguments;
 pub(crate) use authorize::Authorize;
@@ -226,17 +230,16 @@ pub(crate) use base64::encode as encode_base64;
 pub use cache::CacheScope;
 pub use call::Call;
 pub use complete::{Completer, Partial};
-pub use content::{
-    Annotations, Content, IntoResource, IntoToolResult, Json, ResourceContents, Role, ToolResult,
-};
+pub use content::{Content, IntoResource, IntoToolResult, Json, ResourceContents, ToolResult};
 pub(crate) use dispatch::Dispatch;
 pub use failure::CallError;
-pub use handle::{Full, Handle};
+pub use handle::{Ended, Full, Handle};
 #[cfg(feature = "net")]
 pub(crate) use headers::{Annotation, annotations};
 pub(crate) use headers::{
     HEADER_MISMATCH, check as check_header, check_coded as check_coded_header, check_uri as check_uri_header,
 };
+pub use icon::Icon;
 pub use jobs::Jobs;
 pub use prompt::{IntoPrompt, PromptMessage, PromptResult};
 pub use protected::ProtectedResource;
@@ -254,7 +257,7 @@ pub(crate) use stateless::Envelope;
 pub use tokens::Tokens;
 #[cfg(feature = "schemars")]
 pub use typed::Typed;
-pub use types::{Icon, Implementation, Prompt, PromptArgument, Resource, ResourceTemplate, Tool};
+pub use types::{Implementation, Prompt, PromptArgument, Resource, ResourceTemplate, Tool};
 
 /// What a handler may return: any value of [`IntoToolResult`] and its kin, or any error.
 ///

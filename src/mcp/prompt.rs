@@ -56,6 +56,11 @@ impl PromptResult {
         self
     }
 
+    /// As [`Content::check`].
+    pub(crate) fn check(&self) -> Result<(), String> {
+        self.messages.iter().try_for_each(|message| message.content.check())
+    }
+
     /// Appends the result without its `_meta`.
     pub(crate) fn write(&self, out: &mut Vec<u8>, description: Option<&str>, revision: Revision) {
         let mut result = Object::new(out);

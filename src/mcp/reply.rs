@@ -22,6 +22,7 @@ use serde_json::Value;
 
 use crate::mcp::asked::Asked;
 use crate::mcp::call::{Link, Notes};
+use crate::mcp::check::is_widely_taken;
 use crate::mcp::failure::{CallError, Failure};
 use crate::mcp::seal::Seal;
 use crate::mcp::server::{List, Registry};
@@ -152,6 +153,10 @@ pub(crate) struct Mailbox {
     shutdown: Mutex<Option<Duration>>,
     /// Whether principals are to be asked for again.
     reauthorize: AtomicBool,
+    /// Names of tools that have been added and that large model APIs refuse, for the observer.
+    odd_names: Mutex<Vec<String>>,
+    /// Nobody will look at the mail any more. Set under the lock of the mail.
+    ended: AtomicBool,
     waker: OnceLock<Box<dyn Fn() + Send + Sync>>,
     queue_max: usize,
     logs_dropped: AtomicU64,
@@ -164,6 +169,8 @@ impl Mailbox {
             has_mail: AtomicBool::new(false),
             shutdown: Mutex::default(),
             reauthorize: AtomicBool::new(false),
+            odd_names: Mutex::default(),
+            ended: AtomicBool::new(false),
             waker: OnceLock::new(),
             queue_max,
             logs_dropped: AtomicU64::new(0),
@@ -220,6 +227,32 @@ impl Mailbox {
     /// Whether [`ask_reauthorize`](Mailbox::ask_reauthorize) was called since the last call.
     pub(crate) fn take_reauthorize(&self) -> bool {
         self.reauthorize.swap(false, Ordering::AcqRel)
+    }
+
+    /// A tool was added: what large model APIs refuse is worth an event.
+    pub(crate) fn note_tool_name(&self, name: &str) {
+        if !is_widely_taken(name) {
+            self.odd_names.lock().unwrap_or_else(PoisonError::into_inner).push(name.to_owned());
+            self.wake();
+        }
+    }
+
+    /// The names that were noted since the last call.
+    pub(crate) fn take_odd_names(&self) -> Vec<String> {
+        std::mem::take(&mut *self.odd_names.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The loop is gone. What it has not taken is dropped here: a handler in it may own a hold on this mailbox.
+    pub(crate) fn end(&self) {
+        let mut mail = self.lock();
+        self.ended.store(true, Ordering::Release);
+        let left = std::mem::take(&mut *mail);
+        drop(mail);
+        drop(left);
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
     }
 
     pub(crate) fn ask_reauthorize(&self) {

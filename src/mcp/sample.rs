@@ -6,6 +6,7 @@
 use serde_json::value::RawValue;
 
 use crate::jsonrpc::{self, Array, Members, Object, string};
+use crate::mcp::check::check_tool;
 use crate::mcp::types::write_strs;
 use crate::mcp::{Content, Revision, Role, Tool};
 
@@ -35,7 +36,7 @@ pub struct Sample {
     stop: Vec<String>,
     hints: Vec<String>,
     priorities: [Option<f64>; 3],
-    pub(crate) tools: Vec<Tool>,
+    tools: Vec<Tool>,
     tool_choice: Option<ToolChoice>,
 }
 
@@ -151,6 +152,29 @@ impl Sample {
     pub fn tool_choice(mut self, choice: ToolChoice) -> Sample {
         self.tool_choice = Some(choice);
         self
+    }
+
+    /// What clients would refuse the whole question for.
+    ///
+    /// # Errors
+    /// A sentence that names it.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        self.tools.iter().try_for_each(check_tool)?;
+        self.messages.iter().try_for_each(|turn| match turn {
+            Turn::Message(_, content) => match content.unfit_for_models() {
+                Some(what) => {
+                    Err(format!("a message to the model cannot be {what}, only text, pictures and sounds"))
+                }
+                None => content.check(),
+            },
+            Turn::Results(results) => results.iter().try_for_each(|(_, content)| content.check()),
+            Turn::Model(_) => Ok(()),
+        })
+    }
+
+    /// Whether it has sounds, which models get since 2025-03-26.
+    pub(crate) fn has_audio(&self) -> bool {
+        self.messages.iter().any(|turn| matches!(turn, Turn::Message(_, content) if content.is_audio()))
     }
 
     /// Whether it is for clients that know tools in sampling only.

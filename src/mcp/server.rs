@@ -11,8 +11,8 @@ use serde_json::value::RawValue;
 
 use crate::Limits;
 use crate::mcp::cache::CacheHint;
-use crate::mcp::check::{check_tool, check_uri, completion_problems};
-use crate::mcp::complete::{Completed, Completer, choices};
+use crate::mcp::check;
+use crate::mcp::complete::{Completed, Completer};
 use crate::mcp::extensions::Extensions;
 use crate::mcp::registry::Items;
 use crate::mcp::uri::{UriTemplate, Vars, normalize, normalize_template};
@@ -21,7 +21,7 @@ use crate::mcp::{
     IntoToolResult, Prompt, PromptArgument, PromptResult, Resource, ResourceContents, ResourceTemplate,
     Settings, StateKey, Tool, ToolResult,
 };
-use crate::schema::Field;
+use crate::schema::Subject;
 
 /// A list that can change, for [`Slot::Changed`](crate::mcp::Slot::Changed).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -112,13 +112,13 @@ impl Registry {
 
     /// Adds a prompt; says whether the name was free, and changes nothing if it was not.
     fn add_prompt(&mut self, entry: PromptEntry) -> bool {
-        self.completes |= entry.2.iter().any(|field| choices(field).is_some());
+        self.completes |= entry.2.iter().any(|argument| !argument.choices.is_empty());
         self.prompts.add(&entry.0.name.clone(), entry)
     }
 
     /// Puts a prompt in the place of one with the same name, or adds it. What completes arguments of that name stays.
     pub(crate) fn put_prompt(&mut self, entry: PromptEntry) {
-        self.completes |= entry.2.iter().any(|field| choices(field).is_some());
+        self.completes |= entry.2.iter().any(|argument| !argument.choices.is_empty());
         self.prompts.put(&entry.0.name.clone(), entry);
     }
 
@@ -153,8 +153,9 @@ impl Registry {
     /// The values of a prompt's argument that is an enum; none for others.
     pub(crate) fn choices(&mut self, of: &Completed, argument: &str) -> Vec<String> {
         let Completed::Prompt(name) = of else { return Vec::new() };
-        let fields = self.prompts.find(name).map(|(_, _, fields)| *fields).unwrap_or_default();
-        fields.iter().find(|field| field.name == argument).and_then(choices).unwrap_or_default()
+        let arguments = self.prompts.find(name).map_or(&[][..], |(_, _, arguments)| arguments);
+        let known = arguments.iter().find(|known| known.name == argument);
+        known.map(|known| known.choices.clone()).unwrap_or_default()
     }
 }
 
@@ -162,7 +163,7 @@ pub(crate) type ToolEntry = (Tool, ToolHandler);
 pub(crate) type ResourceEntry = (Resource, ResourceHandler);
 pub(crate) type TemplateEntry = (ResourceTemplate, UriTemplate, TemplateHandler);
 /// With the arguments that its handler takes.
-pub(crate) type PromptEntry = (Prompt, PromptHandler, &'static [Field]);
+pub(crate) type PromptEntry = (Prompt, PromptHandler, Vec<PromptArgument>);
 
 impl Server {
     /// A server by its program's name and version.
@@ -476,10 +477,8 @@ impl Server {
     /// One sentence for each problem: a name used twice, a schema that is not JSON, completions of what is not there, limits
     /// or paths that cannot be.
     pub(crate) fn checked(mut self) -> Result<Server, String> {
-        if self.info.name.is_empty() {
-            self.problems.push("the server has no name".to_owned());
-        }
-        self.problems.extend(completion_problems(&mut self.registry));
+        self.problems.extend(check::check_info(&self.info).err());
+        self.problems.extend(check::completion_problems(&mut self.registry));
         self.problems.extend(self.extensions.problems());
         if let Err(problem) = self.limits.check() {
             self.problems.push(problem);
@@ -498,12 +497,12 @@ where
     R: IntoToolResult,
     F: FnMut(A, &mut Call) -> R + Send + 'static,
 {
-    let run: InlineTool = Box::new(move |arguments, call| match A::read(arguments) {
+    let run: InlineTool = Box::new(move |arguments, call| match A::read(Subject::Argument, arguments) {
         Ok(arguments) => handler(arguments, call).into_tool_result(),
         Err(error) => Ok(ToolResult::error(error)),
     });
     let tool = tool.with_schemas(A::schema, R::output_schema());
-    check_tool(&tool).map(|()| (tool, ToolHandler::Inline(run)))
+    check::check_tool(&tool).map(|()| (tool, ToolHandler::Inline(run)))
 }
 
 pub(crate) fn blocking_tool<A, R, F>(tool: Tool, handler: F) -> Result<ToolEntry, String>
@@ -512,12 +511,12 @@ where
     R: IntoToolResult,
     F: Fn(A, &mut Call) -> R + Send + Sync + 'static,
 {
-    let run: BlockingTool = Arc::new(move |arguments, call| match A::read(arguments) {
+    let run: BlockingTool = Arc::new(move |arguments, call| match A::read(Subject::Argument, arguments) {
         Ok(arguments) => handler(arguments, call).into_tool_result(),
         Err(error) => Ok(ToolResult::error(error)),
     });
     let tool = tool.with_schemas(A::schema, R::output_schema());
-    check_tool(&tool).map(|()| (tool, ToolHandler::Blocking(run)))
+    check::check_tool(&tool).map(|()| (tool, ToolHandler::Blocking(run)))
 }
 
 pub(crate) fn resource<R, F>(resource: Resource, mut handler: F) -> Result<ResourceEntry, String>
@@ -525,7 +524,7 @@ where
     R: IntoResource,
     F: FnMut(&mut Call) -> R + Send + 'static,
 {
-    check_uri("resource", &resource.uri)?;
+    check::check_resource(&resource)?;
     Ok((resource, Box::new(move |call| handler(call).into_resource())))
 }
 
@@ -536,10 +535,7 @@ where
 {
     let pattern = UriTemplate::new(&template.uri_template)
         .map_err(|error| format!("resource template `{}`: {error}", template.uri_template))?;
-    // A scheme may be a variable.
-    if !template.uri_template.starts_with('{') {
-        check_uri("resource template", &template.uri_template)?;
-    }
+    check::check_template(&template)?;
     Ok((template, pattern, Box::new(move |vars, call| handler(vars, call).into_resource())))
 }
 
@@ -549,23 +545,18 @@ where
     R: IntoPrompt,
     F: FnMut(A, &mut Call) -> R + Send + 'static,
 {
-    if prompt.name.is_empty() {
-        return Err("a prompt has no name".to_owned());
-    }
-    if let Some(field) = A::FIELDS.iter().find(|field| !field.is_text()) {
-        return Err(format!(
-            "prompt `{}`: argument `{}` must be text: clients send every argument as a string",
-            prompt.name, field.name
-        ));
-    }
+    check::check_prompt(&prompt)?;
+    let arguments =
+        A::prompt_arguments().map_err(|problem| format!("prompt `{}`: {problem}", prompt.name))?;
     if prompt.arguments.is_empty() {
-        prompt.arguments = A::FIELDS.iter().map(PromptArgument::of_field).collect();
+        prompt.arguments.clone_from(&arguments);
     }
-    let run: PromptHandler = Box::new(move |arguments, call| match A::read(arguments) {
-        Ok(arguments) => handler(arguments, call).into_prompt(),
-        Err(error) => Err(CallError::invalid_params(error)),
-    });
-    Ok((prompt, run, A::FIELDS))
+    let run: PromptHandler =
+        Box::new(move |arguments, call| match A::read(Subject::PromptArgument, arguments) {
+            Ok(arguments) => handler(arguments, call).into_prompt(),
+            Err(error) => Err(CallError::invalid_params(error)),
+        });
+    Ok((prompt, run, arguments))
 }
 
 impl std::fmt::Debug for Server {

@@ -13,49 +13,8 @@ use serde_json::Value;
 use crate::jsonrpc::{Array, Object};
 use crate::mcp::cache::CacheHint;
 use crate::mcp::meta::{Meta, with_meta};
-use crate::mcp::{Annotations, CacheScope};
+use crate::mcp::{Annotations, CacheScope, Icon};
 use crate::schema::Field;
-
-/// A picture for a tool, resource, prompt or server (MCP 2025-11-25, `Icon`).
-///
-/// ```
-/// let icon = mcp_rill::Icon::new("https://example.com/sum.png").mime_type("image/png").size("48x48").size("96x96");
-/// let server = mcp_rill::Server::new("calc", "1.0.0").icon(icon);
-/// ```
-#[derive(Clone, Debug, Default)]
-pub struct Icon {
-    src: String,
-    mime_type: Option<String>,
-    sizes: Vec<String>,
-}
-
-impl Icon {
-    /// An icon at `src`, an `https:` or `data:` URI.
-    pub fn new(src: impl Into<String>) -> Icon {
-        Icon { src: src.into(), ..Icon::default() }
-    }
-
-    /// Its media type, such as `image/png`.
-    pub fn mime_type(mut self, mime_type: impl Into<String>) -> Icon {
-        self.mime_type = Some(mime_type.into());
-        self
-    }
-
-    /// A size it is made for: `WxH` in pixels, or `any`.
-    pub fn size(mut self, size: impl Into<String>) -> Icon {
-        self.sizes.push(size.into());
-        self
-    }
-
-    fn write(&self, out: &mut Vec<u8>) {
-        let mut icon = Object::new(out);
-        icon.str("src", &self.src).opt_str("mimeType", self.mime_type.as_deref());
-        if !self.sizes.is_empty() {
-            icon.field("sizes", |out| write_strs(out, &self.sizes));
-        }
-        icon.end();
-    }
-}
 
 pub(crate) fn write_strs<T: AsRef<str>>(out: &mut Vec<u8>, items: &[T]) {
     let mut array = Array::new(out);
@@ -110,6 +69,10 @@ macro_rules! common {
                 self.common.icons.push(icon);
                 self
             }
+
+            pub(crate) fn icon_uris(&self) -> impl Iterator<Item = &str> {
+                self.common.icons.iter().map(|icon| icon.src())
+            }
         }
     };
 }
@@ -130,7 +93,7 @@ macro_rules! common {
 pub struct Implementation {
     pub(crate) name: String,
     version: String,
-    website_url: Option<String>,
+    pub(crate) website_url: Option<String>,
     common: Common,
 }
 
@@ -359,6 +322,10 @@ macro_rules! about {
                 self.about.cache
             }
 
+            pub(crate) fn check_annotations(&self) -> Result<(), String> {
+                self.about.annotations.as_ref().map_or(Ok(()), Annotations::check)
+            }
+
             pub(crate) fn mime(&self) -> Option<&str> {
                 self.about.mime_type.as_deref()
             }
@@ -546,7 +513,9 @@ impl Prompt {
 pub struct PromptArgument {
     pub(crate) name: String,
     pub(crate) required: bool,
-    description: Option<String>,
+    pub(crate) description: Option<String>,
+    /// All that its value can be, where that is known.
+    pub(crate) choices: Vec<String>,
 }
 
 impl PromptArgument {
@@ -561,7 +530,14 @@ impl PromptArgument {
             name: field.name.to_owned(),
             required: field.required(),
             description: field.description(),
+            choices: field.choices().map(str::to_owned).collect(),
         }
+    }
+
+    /// Whether an empty string is none of the values that it can have.
+    #[cfg(feature = "schemars")]
+    pub(crate) fn refuses_empty(&self) -> bool {
+        !self.choices.is_empty() && self.choices.iter().all(|choice| !choice.is_empty())
     }
 
     /// What it is for.

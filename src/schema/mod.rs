@@ -50,6 +50,7 @@
 
 mod conforms;
 mod macros;
+pub(crate) mod meta;
 mod number;
 mod read;
 mod shape;

@@ -47,6 +47,8 @@ impl std::error::Error for Error {}
 pub enum Subject {
     /// The arguments of a tool.
     Argument,
+    /// The arguments of a prompt: all text, and empty where the user has left a field of the client's dialogue empty.
+    PromptArgument,
     /// What a person filled into a form.
     Answer,
     /// An object with no such role.
@@ -56,7 +58,7 @@ pub enum Subject {
 impl Subject {
     fn noun(self) -> &'static str {
         match self {
-            Subject::Argument => "argument",
+            Subject::Argument | Subject::PromptArgument => "argument",
             Subject::Answer => "answer",
             Subject::Member => "member",
         }
@@ -65,6 +67,7 @@ impl Subject {
     fn owner(self) -> &'static str {
         match self {
             Subject::Argument => "this tool",
+            Subject::PromptArgument => "this prompt",
             Subject::Answer => "this form",
             Subject::Member => "this object",
         }
@@ -241,9 +244,24 @@ impl<'a, 'j> Members<'a, 'j> {
             return Err(self.place.error("more fields than members"));
         };
         let place = self.place.member(field);
-        match slot.filter(|value| field.required() || value.get() != "null") {
+        let left_out = |value: &RawValue| match value.get() {
+            "null" => true,
+            r#""""# => place.subject == Subject::PromptArgument && field.refuses_empty(),
+            _ => false,
+        };
+        match slot.filter(|value| field.required() || !left_out(value)) {
             Some(value) => T::read(value, &place),
             None => default.map(|make| make()).or_else(T::absent).ok_or_else(|| place.missing(field.kind)),
+        }
+    }
+}
+
+impl Field {
+    /// Whether an empty string is no value of it.
+    fn refuses_empty(&self) -> bool {
+        match self.kind {
+            Kind::Choice { choices, .. } => choices.iter().all(|choice| !choice.value.is_empty()),
+            _ => self.rules.length.is_some_and(|span| span.min > 0),
         }
     }
 }

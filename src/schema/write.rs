@@ -231,6 +231,12 @@ impl Field {
         (!text.is_empty()).then_some(text)
     }
 
+    /// The strings that its value can be, if it is an enum.
+    pub(crate) fn choices(&self) -> impl Iterator<Item = &'static str> {
+        let choices = if let Kind::Choice { choices, .. } = self.kind { *choices } else { &[] };
+        choices.iter().map(|choice| choice.value)
+    }
+
     /// Whether its value is a string: all that a prompt's argument can be.
     pub const fn is_text(&self) -> bool {
         matches!(self.kind, Kind::Text | Kind::Choice { .. })

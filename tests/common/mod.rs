@@ -95,6 +95,7 @@ pub enum Seen {
     /// A cancellation by an id that so many requests have.
     Ambiguous(String, usize),
     HandlerFault(String),
+    ToolName(String),
 }
 
 /// An engine, its driver, and the clients around it.
@@ -176,6 +177,7 @@ impl World {
                 }
                 Event::AmbiguousCancel { id, calls, .. } => Seen::Ambiguous((*id).to_owned(), *calls),
                 Event::HandlerFault { problem } => Seen::HandlerFault((*problem).to_owned()),
+                Event::ToolName { name } => Seen::ToolName((*name).to_owned()),
                 _ => return,
             };
             sink.lock().unwrap().push(event);
