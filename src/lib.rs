@@ -79,10 +79,10 @@ pub use mcp::Typed;
 pub use mcp::uri::Vars;
 pub use mcp::{
     Annotations, Answer, Arguments, CacheScope, Call, CallError, Capabilities, ClientInfo, Completer,
-    Content, Deferred, Denied, Elicited, Ended, Full, Handle, HttpRequest, Icon, IntoPrompt, IntoResource,
-    IntoToolResult, Json, Level, Partial, Peer, Principal, Prompt, PromptArgument, PromptMessage,
-    PromptResult, ProtectedResource, Reply, Resource, ResourceContents, ResourceTemplate, Result, Revision,
-    Role, Root, Sample, Sampled, Server, Settings, StateKey, Tokens, Tool, ToolChoice, ToolResult, ToolUse,
-    Unavailable,
+    Content, Deferred, Denied, Elicited, Ended, Full, Handle, HttpRequest, Icon, IntoPrompt, IntoReply,
+    IntoResource, IntoToolResult, Json, Level, Partial, Peer, Principal, Prompt, PromptArgument,
+    PromptMessage, PromptResult, ProtectedResource, Reply, Resource, ResourceContents, ResourceTemplate,
+    Result, Revision, Role, Root, Sample, Sampled, Server, Settings, StateKey, Tokens, Tool, ToolChoice,
+    ToolResult, ToolUse, Unavailable,
 };
 pub use timers::Now;

@@ -150,19 +150,22 @@ limits! {
     /// Streams of `subscriptions/listen` open at once; one more gets 503 (−32603). About 0.3 KiB each besides its
     /// connection, and what its URIs take.
     listens_max: usize = 256;
-    /// Threads for blocking tools. They are made when the first such tool is called.
+    /// Threads for blocking handlers. They are made when the first such handler is called.
     workers: usize = 4;
     /// Calls that wait for a worker thread, of all sessions; one more is refused as busy (−32000). More than `calls_max`, so
     /// that one session alone does not fill it.
     worker_queue_max: usize = 1024;
-    /// Worker threads that are stuck past their tool's timeout and are replaced; further ones are not, and when none is
-    /// left, calls of blocking tools are refused as busy (−32000).
+    /// Worker threads that are stuck past their call's timeout and are replaced; further ones are not, and when none is
+    /// left, calls of blocking handlers are refused as busy (−32000).
     workers_stuck_max: usize = 4;
     /// Logs, changes and updated URIs that other threads may leave for the loop until it looks; more logs are dropped and
     /// counted, changes are refused, and beyond that many URIs every subscription hears of an update.
     mailbox_max: usize = 1024;
-    /// A tool's time on other threads, its waits for answers excluded, unless the tool has a timeout of its own; then an
-    /// error result.
+    /// How long a call of a blocking handler may wait for a worker thread; then it is refused as busy (−32000), and never
+    /// begun. What it waits does not count towards `tool_timeout`.
+    worker_wait_timeout: Duration = Duration::from_secs(60);
+    /// A handler's time on other threads, from when its thread begins and without its waits for answers, unless its tool,
+    /// resource, template or prompt has a timeout of its own; then an error result of a tool, an error (−32603) of others.
     tool_timeout: Duration = Duration::from_secs(60);
     /// How long a client may take to answer the questions of one round; then its call goes on without answers.
     question_timeout: Duration = Duration::from_secs(600);
@@ -302,7 +305,7 @@ impl Limits {
             ("headers_max", self.headers_max, "one field, Host", 1),
             ("body_bytes_max", self.body_bytes_max, "one byte", 1),
             ("calls_max", self.calls_max, "one call", 1),
-            ("workers", self.workers, "one thread for blocking tools", 1),
+            ("workers", self.workers, "one thread for blocking handlers", 1),
             ("json_depth_max", self.json_depth_max, "an envelope with params and _meta", 4),
             ("json_values_max", self.json_values_max, "the least `initialize`", 10),
             ("message_bytes_max", self.message_bytes_max, "an error message", 1024),
@@ -313,6 +316,7 @@ impl Limits {
         }
         let over = "less is over at once";
         for (name, time, floor_name) in [
+            ("worker_wait_timeout", self.worker_wait_timeout, over),
             ("tool_timeout", self.tool_timeout, over),
             ("question_timeout", self.question_timeout, over),
             ("request_state_ttl", self.request_state_ttl, over),
@@ -531,9 +535,10 @@ mod tests {
             ("json_depth_max", "3", "4", "an envelope with params and _meta"),
             ("json_values_max", "9", "10", "the least `initialize`"),
             ("calls_max", "0", "1", "one call"),
-            ("workers", "0", "1", "one thread for blocking tools"),
+            ("workers", "0", "1", "one thread for blocking handlers"),
             ("page_items_max", "0", "1", "one item"),
             ("turn_bytes_max", "1023", "1024", "one packet"),
+            ("worker_wait_timeout", "0s", "1ms", "less is over at once"),
             ("tool_timeout", "0s", "1ms", "less is over at once"),
             ("question_timeout", "0s", "1ms", "less is over at once"),
             ("request_state_ttl", "0s", "1ms", "less is over at once"),

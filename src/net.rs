@@ -31,7 +31,7 @@ mod unix;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use mio::{Events, Interest, Poll, Token, Waker};
@@ -120,6 +120,8 @@ pub struct Listening {
     more_events: bool,
     buffer: Vec<u8>,
     accepting: Accepting,
+    /// Threads for blocking handlers, those that have ended perhaps included.
+    workers: Vec<JoinHandle<()>>,
     started: Instant,
 }
 
@@ -156,6 +158,7 @@ impl Listening {
             more_events: false,
             buffer,
             accepting,
+            workers: Vec::new(),
             started: Instant::now(),
         })
     }
@@ -236,7 +239,8 @@ impl Listening {
         self.accepting.hook = Some(Box::new(hook));
     }
 
-    /// Serves on this thread until [`Handle::shutdown`].
+    /// Serves on this thread until [`Handle::shutdown`]. By then the worker threads have ended as well, unless a blocking
+    /// handler does not return within the grace: [`Event::WorkersLeft`] counts those, and they run until the process ends.
     ///
     /// # Errors
     /// Only if the system's event queue fails; trouble with one connection ends that connection.
@@ -244,10 +248,20 @@ impl Listening {
         while !self.is_finished() {
             self.poll(None)?;
         }
+        let workers = std::mem::take(&mut self.workers);
+        let all_idle = self.engine.stats().workers_busy == 0;
+        // The idle ones end with it.
+        drop(self);
+        for worker in workers {
+            if all_idle || worker.is_finished() {
+                // Panics of handlers are caught on the thread itself.
+                let _ = worker.join();
+            }
+        }
         Ok(())
     }
 
-    /// Whether a shutdown is complete.
+    /// Whether a shutdown is complete, as [`Engine::is_finished`].
     pub fn is_finished(&self) -> bool {
         self.engine.is_finished()
     }
@@ -340,14 +354,19 @@ impl Listening {
         self.sockets.get_mut(key.index())?.as_mut().filter(|socket| socket.key == key)
     }
 
-    /// Makes the threads that blocking tools ask for, and stops listening when the server ends.
+    /// Makes the threads that blocking handlers ask for, and stops listening when the server ends.
     fn staff(&mut self) {
         while self.engine.jobs().wants_thread() {
             let jobs = self.engine.jobs();
-            let made = thread::Builder::new().name("mcp-rill worker".to_owned()).spawn(move || jobs.work());
-            if made.is_err() {
-                self.engine.jobs().thread_failed();
-                break;
+            match thread::Builder::new().name("mcp-rill worker".to_owned()).spawn(move || jobs.work()) {
+                Ok(worker) => {
+                    self.workers.retain(|worker| !worker.is_finished());
+                    self.workers.push(worker);
+                }
+                Err(_) => {
+                    self.engine.jobs().thread_failed();
+                    break;
+                }
             }
         }
         if self.engine.is_stopping() {

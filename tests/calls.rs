@@ -12,6 +12,8 @@ mod cancelling;
 mod context;
 #[path = "calls/faults.rs"]
 mod faults;
+#[path = "calls/items.rs"]
+mod items;
 #[path = "calls/output.rs"]
 mod output;
 #[path = "calls/pool.rs"]

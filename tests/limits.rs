@@ -92,6 +92,7 @@ const ELSEWHERE: &[&str] = &[
     "workers_stuck_max",
     "mailbox_max",
     "tool_timeout",
+    "worker_wait_timeout",
     "question_timeout",
     "listens_max",
     "request_state_ttl",

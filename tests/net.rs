@@ -735,3 +735,48 @@ fn a_thread_that_hangs_is_replaced_at_once_when_its_client_goes() {
     drop(leave);
     running.stop();
 }
+
+#[test]
+fn run_returns_after_its_workers_or_counts_those_that_are_left() {
+    for (grace, left) in [(Duration::from_secs(3600), 0), (Duration::from_millis(50), 1)] {
+        let (told, is_told) = mpsc::channel();
+        let (leave, gate) = mpsc::channel::<()>();
+        let (gate, done) = (Mutex::new(gate), Arc::new(Mutex::new(false)));
+        let ended = done.clone();
+        let server = server().blocking_tool("work", "Work until told to stop", move |(), call| {
+            while !call.is_cancelled() {
+                std::thread::yield_now();
+            }
+            told.send(()).unwrap();
+            let _ = gate.lock().unwrap().recv();
+            *ended.lock().unwrap() = true;
+        });
+        let mut listening = server.listen(ANY).unwrap();
+        let (report, reported) = mpsc::channel();
+        listening.on_event(move |event| {
+            if let Event::WorkersLeft { count } = event {
+                report.send(*count).unwrap();
+            }
+        });
+        let (addr, handle) = (listening.local_addrs().next().unwrap(), listening.handle());
+        let thread = std::thread::spawn(move || {
+            listening.run().unwrap();
+            *done.lock().unwrap()
+        });
+        let (mut stream, mut other) = (Client::connect(addr), Client::connect(addr));
+        let endpoint = stream.open_stream();
+        let call = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"work"}}"#;
+        assert_eq!(other.post(&endpoint, call), "202");
+        handle.shutdown(grace);
+        is_told.recv_timeout(PATIENCE).unwrap();
+        drop((stream, other));
+        if left == 0 {
+            // Time in which a loop that does not wait for its workers would return.
+            std::thread::sleep(Duration::from_millis(50));
+            leave.send(()).unwrap();
+        }
+        assert_eq!(thread.join().unwrap(), left == 0, "the handler has returned before the loop");
+        assert_eq!(reported.try_iter().sum::<usize>(), left);
+        drop(leave);
+    }
+}

@@ -106,6 +106,7 @@ fn line(event: &Event<'_>) -> Option<String> {
             "no descriptor is left for new connections, so clients wait (ulimit -n)".to_owned()
         }
         Event::HandlerFault { problem } => problem.lines().next().unwrap_or_default().to_owned(),
+        Event::WorkersLeft { count } => format!("the grace is over; handlers that still run: {count}"),
         _ => return None,
     })
 }
@@ -159,6 +160,7 @@ mod tests {
         observe(&Event::StrayAnswer { peer: &ada, id: "null", error: Some("no such tool") });
         observe(&Event::AmbiguousCancel { peer: &ada, id: "\"a\"", calls: 2 });
         observe(&Event::HandlerFault { problem: "the tool `x` went on\nand on" });
+        observe(&Event::WorkersLeft { count: 2 });
         observe(&Event::SessionClosed { peer: &ada });
         drop(observe);
         log.end();
@@ -174,6 +176,7 @@ mod tests {
             "mcp-rill: ada (127.0.0.1:4000) answered what it was not asked (id null), with the error: no such tool",
             "mcp-rill: ada (127.0.0.1:4000) cancelled nothing: 2 of its open requests have the id \"a\" that it named",
             "mcp-rill: the tool `x` went on",
+            "mcp-rill: the grace is over; handlers that still run: 2",
             "mcp-rill: the session of ada (127.0.0.1:4000) ended",
         ];
         assert_eq!(page.0.lock().unwrap().lines().collect::<Vec<_>>(), expected);

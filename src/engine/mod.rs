@@ -237,6 +237,8 @@ pub struct Engine {
     /// No room for another connection until there is a good deal of it.
     full: bool,
     stopping: Option<Duration>,
+    /// The grace of the shutdown is over, and was seen to.
+    over: bool,
     stats: Stats,
 }
 
@@ -278,7 +280,7 @@ impl Engine {
         let authorize = server.authorize.take();
         let (settings, limits) = (server.settings.clone(), server.limits.clone());
         let mailbox = Arc::new(Mailbox::new(limits.mailbox_max));
-        let jobs = Arc::new(Jobs::new(&limits));
+        let jobs = Arc::new(Jobs::new(&limits, mailbox.clone()));
         let key = StateKey::new(new_id().to_be_bytes());
         let service = Box::new(Dispatch::new(server, mailbox.clone(), jobs.clone(), key));
         Ok(Engine {
@@ -309,6 +311,7 @@ impl Engine {
             replay_bytes: 0,
             full: false,
             stopping: None,
+            over: false,
             stats: Stats::default(),
         })
     }
@@ -330,7 +333,7 @@ impl Engine {
         self.mailbox.set_waker(Box::new(waker));
     }
 
-    /// The queue of blocking tools' calls: after each turn the driver makes as many threads as
+    /// The queue of calls of blocking handlers: after each turn the driver makes as many threads as
     /// [`Jobs::wants_thread`] asks for.
     pub fn jobs(&self) -> Arc<Jobs> {
         self.jobs.clone()
@@ -410,10 +413,7 @@ impl Engine {
                 self.shutdown(now, grace);
             }
         }
-        if self.stopping.is_some_and(|deadline| deadline <= now.mono) {
-            let left: Vec<Key> = self.conns.iter().map(|(key, _)| key).collect();
-            left.into_iter().for_each(|key| self.close(key));
-        }
+        self.end_if_over(now);
         // Comments, refusals and what is held back for slow streams grow without a request that would look at this.
         self.relieve();
     }
@@ -458,8 +458,8 @@ impl Engine {
                 return Action::Read(ConnKey(key));
             }
         }
-        // With nothing left to reset, the end of the grace is no reason to wake up.
-        let stopping = self.stopping.filter(|_| !self.conns.is_empty());
+        // With nothing left to reset or to wait for, the end of the grace is no reason to wake up.
+        let stopping = self.stopping.filter(|_| !self.is_finished());
         // What a service has left for the next turn needs no one to wake for it.
         let mail = self.mailbox.has_mail().then_some(self.now.mono);
         let deadlines = [self.timers.next(), self.session_timers.next(), self.service_due, stopping, mail];
@@ -505,6 +505,7 @@ impl Engine {
             connections: self.conns.len(),
             sessions: self.sessions_open(),
             calls: self.calls.len(),
+            workers_busy: self.jobs.running(),
             workers_stuck: self.jobs.stuck(),
             buffered_bytes: self.spent_bytes(),
             logs_dropped: self.stats.logs_dropped + self.mailbox.logs_dropped(),

@@ -32,7 +32,9 @@ pub struct Stats {
     pub sessions: usize,
     /// Calls that are open now.
     pub calls: usize,
-    /// Worker threads that are stuck past their tool's timeout now.
+    /// Handlers that run on worker threads now, stuck ones included.
+    pub workers_busy: usize,
+    /// Worker threads that are stuck past their call's timeout now.
     pub workers_stuck: usize,
     /// Bytes of peers' data that are held now: what `buffered_bytes_max` bounds.
     pub buffered_bytes: usize,
@@ -47,7 +49,7 @@ pub struct Stats {
     /// HTTP requests that were refused.
     pub refused: u64,
     /// Requests refused because `calls_max`, `listens_max`, `output_bytes_max` or `buffered_bytes_max` was reached, or because no worker
-    /// thread and no place in their queue was free.
+    /// thread and no place in their queue was free, or no thread within `worker_wait_timeout`.
     pub busy: u64,
     /// Streams closed because the client did not read.
     pub slow_readers: u64,
@@ -170,6 +172,12 @@ pub enum Event<'a> {
         calls: usize,
         /// Connections whose peer has not taken what was sent to it.
         unread: usize,
+    },
+    /// The grace of a shutdown is over while blocking handlers still run. Nothing can end their threads but the end of the
+    /// process.
+    WorkersLeft {
+        /// How many.
+        count: usize,
     },
 }
 

@@ -9,7 +9,8 @@
 //!            ├─ questions ──▶ not waited for any more
 //!            ├─ requests, sessions with calls ──▶ answered ──▶ closed
 //!            ├─ other streams ──▶ what is queued ──▶ closed
-//!            └─ after the grace: all that is left is reset
+//!            ├─ handlers on other threads ──▶ told to stop, and waited for
+//!            └─ after the grace: all that is left is reset; handlers that go on are counted and left
 //! ```
 
 use std::time::Duration;
@@ -20,7 +21,9 @@ use crate::slab::Key;
 
 impl Engine {
     /// Takes no more connections and requests, ends what is idle, streams when their calls are answered and their output
-    /// is taken, and closes what is left after `grace`. A second call may only shorten the grace.
+    /// is taken, and closes what is left after `grace`. Handlers on other threads see at once that they are to stop
+    /// ([`Call::is_cancelled`](crate::Call::is_cancelled)); what they give within the grace is still sent. A second call may
+    /// only shorten the grace.
     pub fn shutdown(&mut self, now: Now, grace: Duration) {
         let deadline = now.mono.saturating_add(grace);
         if self.stopping.is_none() {
@@ -53,9 +56,24 @@ impl Engine {
         self.stopping.is_some()
     }
 
-    /// Whether a shutdown is complete.
+    /// Whether a shutdown is complete: no connection is left, and no handler runs on a worker thread, unless the grace is over.
     pub fn is_finished(&self) -> bool {
-        self.stopping.is_some() && self.conns.is_empty()
+        self.stopping.is_some_and(|deadline| {
+            self.conns.is_empty() && (deadline <= self.now.mono || self.jobs.running() == 0)
+        })
+    }
+
+    /// Resets what is left after the grace, and tells of handlers that cannot be ended.
+    pub(super) fn end_if_over(&mut self, now: Now) {
+        if self.stopping.is_none_or(|deadline| deadline > now.mono) {
+            return;
+        }
+        let left: Vec<Key> = self.conns.iter().map(|(key, _)| key).collect();
+        left.into_iter().for_each(|key| self.close(key));
+        let count = self.jobs.running();
+        if !std::mem::replace(&mut self.over, true) && count > 0 {
+            self.observe(&Event::WorkersLeft { count });
+        }
     }
 
     /// In a shutdown a stream ends with the last of its calls.
@@ -71,6 +89,7 @@ impl Engine {
         if self.stopping.is_some() && self.conns.is_empty() {
             let left: Vec<Key> = self.sessions.iter().map(|(key, _)| key).collect();
             left.into_iter().for_each(|key| self.end_streamable(key));
+            self.jobs.close();
         }
     }
 }

@@ -73,8 +73,8 @@ pub(crate) struct Context<'a> {
     pub(crate) principal: Option<Principal>,
     pub(crate) headers: Headers<'a>,
     pub(crate) meta: Option<Cow<'a, RawValue>>,
-    /// When the call times out, as time on the loop's clock.
-    pub(crate) deadline: Option<Duration>,
+    /// How long this run of the handler may take, on a worker thread.
+    pub(crate) timeout: Option<Duration>,
 }
 
 /// Without the whole id of the session, and what the client may have put into `_meta`.
@@ -87,7 +87,7 @@ impl fmt::Debug for Context<'_> {
             .field("peer", &self.peer)
             .field("principal", &self.principal)
             .field("headers", &self.headers)
-            .field("deadline", &self.deadline)
+            .field("timeout", &self.timeout)
             .finish_non_exhaustive()
     }
 }
@@ -124,7 +124,7 @@ impl<'a> Context<'a> {
             principal: session.principal().cloned(),
             headers: Headers::Live(incoming.head),
             meta: meta.map(Cow::Borrowed),
-            deadline: None,
+            timeout: None,
         }
     }
 
@@ -137,7 +137,7 @@ impl<'a> Context<'a> {
             principal: self.principal,
             headers: Headers::Kept(self.headers.into_lines()),
             meta: self.meta.map(|meta| Cow::Owned(meta.into_owned())),
-            deadline: self.deadline,
+            timeout: self.timeout,
         }
     }
 
@@ -305,21 +305,24 @@ impl Call<'_> {
         self.context.progress_token()
     }
 
-    /// When the call times out, on the clock of [`Now::mono`](crate::Now::mono); `None` if it does not, because it runs
-    /// on the loop's thread.
+    /// How long a blocking handler may take, counted from when it begins: its item's timeout, of which earlier runs took their
+    /// part. The wait for a worker thread does not count. `None` on the loop's thread, where nothing times out.
     ///
     /// ```
-    /// # fn f(call: &mut mcp_rill::Call, now: mcp_rill::Now) {
-    /// // `now` is what a driver of your own gives the engine.
-    /// let time_left = call.deadline().map(|deadline| deadline.saturating_sub(now.mono));
+    /// # fn f(call: &mut mcp_rill::Call, pages: &[&str], index: impl Fn(&str)) {
+    /// let end = call.timeout().map(|timeout| std::time::Instant::now() + timeout);
+    /// for page in pages.iter().take_while(|_| end.is_none_or(|end| std::time::Instant::now() < end)) {
+    ///     index(page);
+    /// }
     /// # }
     /// ```
-    pub fn deadline(&self) -> Option<Duration> {
-        self.context.deadline
+    pub fn timeout(&self) -> Option<Duration> {
+        self.context.timeout
     }
 
-    /// Whether the call was cancelled or has timed out: nothing that it still returns will be sent. Only a blocking
-    /// tool can see this change while it runs.
+    /// Whether the work should stop: the call was cancelled or has timed out, and nothing that it still returns will be sent;
+    /// or the server shuts down, and only what comes within its grace is sent. Only a blocking handler can see this change
+    /// while it runs.
     ///
     /// ```
     /// # fn f(call: &mut mcp_rill::Call, files: Vec<String>, index: impl Fn(&String)) -> usize {

@@ -1,7 +1,7 @@
 //! Calls from their first run to their last: handlers on this thread and on others, questions, deadlines.
 //!
 //! *Scope:* running a tool's, resource's or prompt's handler, keeping what is not finished, and finishing it.
-//! *Not in scope:* methods (that is `dispatch`), threads and clocks.
+//! *Not in scope:* methods (that is `dispatch`), what waits for worker threads (that is `workers`), threads and clocks.
 //!
 //! ```text
 //!              ┌────────── all answered, no way to the client, or question_timeout ◀────┐
@@ -29,11 +29,9 @@ use crate::mcp::asked::{Asked, Label, Outcome};
 use crate::mcp::call::{Context, Link, Notes};
 use crate::mcp::dispatch::Dispatch;
 use crate::mcp::failure::{CallError, Failure};
-use crate::mcp::handlers::{Produced, guarded, produce};
-use crate::mcp::jobs::Tell;
+use crate::mcp::handlers::{About, Produced, Started, produce};
 use crate::mcp::reply::{Ended, Finished, Flags, Note, Progress};
 use crate::mcp::seal::Binding;
-use crate::mcp::server::{BlockingTool, ToolHandler};
 use crate::mcp::verdict::{Verdict, judge};
 use crate::mcp::{Audience, Call, CallKey, Outbox, Outgoing, Revision, SessionKey, Slot, ToolResult};
 
@@ -70,7 +68,8 @@ pub(crate) struct Run<'a> {
     /// What the seal on its state is for, where there is no session.
     pub(crate) binding: Binding<'a>,
     pub(crate) flags: Option<Arc<Flags>>,
-    /// What is left of the tool's time on other threads.
+    pub(crate) about: About,
+    /// What is left of the handler's time on other threads.
     pub(crate) time_left: Option<Duration>,
     /// The progress that was reported last.
     pub(crate) progress: Option<f64>,
@@ -90,6 +89,7 @@ impl Run<'_> {
             asked: self.asked,
             binding: self.binding.into_owned(),
             flags: self.flags,
+            about: self.about,
             time_left: self.time_left,
             progress: self.progress,
             runs: self.runs,
@@ -106,28 +106,39 @@ impl Run<'_> {
     }
 
     /// The memory that it holds besides itself.
-    fn held_bytes(&self) -> usize {
+    pub(crate) fn held_bytes(&self) -> usize {
         let arguments = self.arguments.as_ref().map_or(0, |arguments| arguments.get().len());
         let meta = self.context.meta.as_ref().map_or(0, |meta| meta.get().len());
         let headers = self.context.headers.held_bytes();
-        let texts = self.subject.len() + arguments + meta + headers;
+        let texts = self.subject.len() + arguments + meta + headers + self.about.held_bytes();
         texts + 4 * BLOCK_OVERHEAD_BYTES + self.asked.held_bytes()
     }
 }
 
 /// A call that is not finished.
 #[derive(Debug)]
-struct Kept {
-    run: Run<'static>,
+pub(crate) struct Kept {
+    pub(crate) run: Run<'static>,
     /// Requests to the client that have no answer yet; none: it runs elsewhere.
     asking: Vec<(i64, Label)>,
-    deadline: Duration,
+    /// It runs elsewhere, but no worker thread has taken it yet.
+    pub(crate) waits: bool,
+    pub(crate) deadline: Duration,
     /// What another thread holds for it.
     elsewhere_bytes: usize,
     held_bytes: usize,
 }
 
 impl Kept {
+    pub(crate) fn new(
+        run: Run<'static>,
+        asking: Vec<(i64, Label)>,
+        elsewhere_bytes: usize,
+        deadline: Duration,
+    ) -> Kept {
+        Kept { run, asking, waits: false, deadline, elsewhere_bytes, held_bytes: 0 }
+    }
+
     /// The memory that it takes, with its places in [`Calls`], of which half may be free.
     fn count(&self) -> usize {
         let own = size_of::<Kept>() + BLOCK_OVERHEAD_BYTES + 2 * size_of::<Places>();
@@ -157,7 +168,7 @@ pub(crate) struct Calls {
 }
 
 impl Calls {
-    fn keep(&mut self, mut kept: Box<Kept>) {
+    pub(crate) fn keep(&mut self, mut kept: Box<Kept>) {
         kept.held_bytes = kept.count();
         self.held_bytes += kept.held_bytes;
         self.deadlines.insert((kept.deadline, kept.run.key));
@@ -167,7 +178,7 @@ impl Calls {
         self.kept.insert(kept.run.key, kept);
     }
 
-    fn take(&mut self, key: CallKey) -> Option<Box<Kept>> {
+    pub(crate) fn take(&mut self, key: CallKey) -> Option<Box<Kept>> {
         let kept = self.kept.remove(&key)?;
         self.held_bytes -= kept.held_bytes;
         self.deadlines.remove(&(kept.deadline, key));
@@ -178,8 +189,12 @@ impl Calls {
     }
 
     /// Whether that run of the call is going on on another thread.
-    fn is_elsewhere(&self, key: CallKey, run: u32) -> bool {
+    pub(crate) fn is_elsewhere(&self, key: CallKey, run: u32) -> bool {
         self.kept.get(&key).is_some_and(|kept| kept.asking.is_empty() && kept.run.runs == run)
+    }
+
+    pub(crate) fn all_flags(&self) -> impl Iterator<Item = &Flags> {
+        self.kept.values().filter_map(|kept| kept.run.flags.as_deref())
     }
 
     pub(crate) fn due(&self) -> Option<Duration> {
@@ -202,7 +217,7 @@ impl Calls {
 /// The loop ends with work going on elsewhere: whoever does it can stop.
 impl Drop for Calls {
     fn drop(&mut self) {
-        self.kept.values().filter_map(|kept| kept.run.flags.as_ref()).for_each(|flags| flags.cancel());
+        self.all_flags().for_each(|flags| flags.cancel());
     }
 }
 
@@ -210,79 +225,41 @@ impl Dispatch {
     /// Runs the handler, for the first time or again.
     pub(crate) fn run(&mut self, mut run: Run<'_>, now: Now, out: &mut Outbox) {
         run.runs += 1;
-        if run.target == Target::Tool
-            && let Some((tool, ToolHandler::Blocking(handler))) = self.registry.tools.find(&run.subject)
-        {
-            let time = run.time_left.or(tool.timeout).unwrap_or(self.limits.tool_timeout);
-            let handler = handler.clone();
-            return self.run_elsewhere(run.into_owned(), handler, time, now, out);
-        }
         let link = self.link(&mut run);
         let (context, asked) = (run.context, std::mem::take(&mut run.asked));
         let mut call = Call { context, asked, notes: Notes::Kept(Vec::new()), link, deferred: false };
-        let produced =
+        let (about, outcome) =
             produce(&mut self.registry, run.target, &run.subject, run.arguments.as_deref(), &mut call);
-        self.announce_changes(out);
         let notes = call.notes.take();
         let Call { context, asked, link, deferred, .. } = call;
-        run = Run { context, asked, flags: link.flags, ..run };
+        run = Run { context, asked, about, flags: link.flags, ..run };
+        let time = run.time_left.unwrap_or_else(|| self.timeout_of(&run));
+        let made = match outcome {
+            Started::Elsewhere(work) => return self.run_elsewhere(run.into_owned(), work, time, now, out),
+            Started::Here(made) => made,
+        };
+        self.announce_changes(out);
         notes.into_iter().for_each(|note| emit(&mut run, note, out));
-        if run.asked.is_content() && deferred && matches!(produced, Err(CallError(Failure::Deferred))) {
-            let time = run.time_left.unwrap_or_else(|| self.timeout_of(&run.subject));
+        if run.asked.is_content() && deferred && matches!(made, Err(CallError(Failure::Deferred))) {
             self.keep(run.into_owned(), Vec::new(), 0, now, time);
         } else {
+            let produced = made.map(|made| run.about.complete(made));
             self.settle(run, produced, now, out);
         }
     }
 
-    fn link(&self, run: &mut Run<'_>) -> Link {
-        Link { call: run.key, run: run.runs, flags: run.flags.take(), mailbox: self.mailbox.clone() }
-    }
-
-    fn timeout_of(&mut self, tool: &str) -> Duration {
-        let own = self.registry.tools.find(tool).and_then(|(tool, _)| tool.timeout);
-        own.unwrap_or(self.limits.tool_timeout)
-    }
-
-    fn run_elsewhere(
-        &mut self,
-        mut run: Run<'static>,
-        handler: BlockingTool,
-        time: Duration,
-        now: Now,
-        out: &mut Outbox,
-    ) {
-        let mut link = self.link(&mut run);
-        // The thread has its own copy.
-        let elsewhere_bytes = size_of::<Kept>() + run.held_bytes();
-        run.flags = Some(link.flags().clone());
-        run.time_left = Some(time);
-        let mut context = run.context.clone();
-        context.deadline = Some(now.mono.saturating_add(time));
-        let asked = std::mem::take(&mut run.asked);
-        let (arguments, name) = (run.arguments.clone(), run.subject.clone());
-        let job = move || {
-            let (call, mailbox) = ((link.call, link.run), link.mailbox.clone());
-            let mut call_at_hand = Call { context, asked, notes: Notes::Mailed, link, deferred: false };
-            let result = guarded("tool", &name, || handler(arguments.as_deref(), &mut call_at_hand));
-            // Whoever got a reply from a deferring handler finishes the call.
-            let others = call_at_hand.deferred
-                && call_at_hand.asked.is_content()
-                && matches!(result, Err(CallError(Failure::Deferred)));
-            let finished = Finished::Ran(result, call_at_hand.asked);
-            (!others).then(|| Box::new(move || mailbox.finish(call, finished)) as Tell)
-        };
-        if self.jobs.push(run.key, Box::new(job)) {
-            self.keep(run, Vec::new(), elsewhere_bytes, now, time);
-        } else {
-            let reason =
-                "all worker threads are busy and the queue is full (limits workers, worker_queue_max)";
-            out.busy(run.key, reason);
+    /// While the server shuts down there is no time for what takes long.
+    pub(crate) fn link(&self, run: &mut Run<'_>) -> Link {
+        let flags = run.flags.take();
+        let mut link = Link { call: run.key, run: run.runs, flags, mailbox: self.mailbox.clone() };
+        if self.stopping {
+            link.flags().cancel();
         }
+        link
     }
 
     /// `elsewhere_bytes` are those that another thread holds for the call.
-    fn keep(
+    pub(crate) fn keep(
         &mut self,
         mut run: Run<'static>,
         asking: Vec<(i64, Label)>,
@@ -294,7 +271,7 @@ impl Dispatch {
             run.time_left = Some(time);
         }
         let deadline = now.mono.saturating_add(time);
-        self.calls.keep(Box::new(Kept { run, asking, deadline, elsewhere_bytes, held_bytes: 0 }));
+        self.calls.keep(Box::new(Kept::new(run, asking, elsewhere_bytes, deadline)));
     }
 
     /// The handler came back: with questions, or with its last word.
@@ -342,7 +319,12 @@ impl Dispatch {
         self.keep(run.into_owned(), asking, 0, now, self.limits.question_timeout);
     }
 
-    fn answer_call(&mut self, run: &Run<'_>, produced: Result<Produced, CallError>, out: &mut Outbox) {
+    pub(crate) fn answer_call(
+        &mut self,
+        run: &Run<'_>,
+        produced: Result<Produced, CallError>,
+        out: &mut Outbox,
+    ) {
         let revision = run.revision();
         let produced = match produced {
             Err(CallError(Failure::Told(text))) if run.target == Target::Tool => {
@@ -447,7 +429,7 @@ impl Dispatch {
         }
     }
 
-    fn abandon(&mut self, kept: &Kept, reason: &str, out: &mut Outbox) {
+    pub(crate) fn abandon(&mut self, kept: &Kept, reason: &str, out: &mut Outbox) {
         if let Some(flags) = &kept.run.flags {
             flags.cancel();
         }
@@ -465,16 +447,10 @@ impl Dispatch {
             self.calls.deadlines.first().copied().filter(|(deadline, _)| *deadline <= now.mono)
         {
             let Some(kept) = self.calls.take(key) else { return };
-            self.abandon(&kept, "it took too long", out);
             if kept.asking.is_empty() {
-                let time = self.timeout_of(&kept.run.subject);
-                let text = format!(
-                    "the tool `{}` did not finish within {} s (its timeout)",
-                    kept.run.subject,
-                    time.as_secs_f64()
-                );
-                self.answer_call(&kept.run, Err(CallError::told(text)), out);
+                self.expire_elsewhere(kept, now, out);
             } else {
+                self.abandon(&kept, "it took too long", out);
                 self.stop_asking(kept, || Outcome::Late, now, out);
             }
         }
@@ -524,7 +500,9 @@ impl Dispatch {
             return;
         };
         let mut run = kept.run;
-        run.time_left = Some(kept.deadline.saturating_sub(now.mono));
+        if !kept.waits {
+            run.time_left = Some(kept.deadline.saturating_sub(now.mono));
+        }
         let result = match finished {
             Finished::Deferred(result) => result,
             Finished::Ran(result, asked) => {
@@ -532,7 +510,8 @@ impl Dispatch {
                 result
             }
         };
-        self.settle(run, result.map(Produced::Tool), now, out);
+        let produced = result.map(|made| run.about.complete(made));
+        self.settle(run, produced, now, out);
     }
 
     /// Progress or a log of a call that runs elsewhere.

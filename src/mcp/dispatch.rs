@@ -23,6 +23,7 @@ use crate::mcp::cache::CacheHint;
 use crate::mcp::call::Context;
 use crate::mcp::calls::{Calls, Run, Target};
 use crate::mcp::extensions::Extensions;
+use crate::mcp::handlers::About;
 use crate::mcp::listen::Listens;
 use crate::mcp::reply::Mailbox;
 use crate::mcp::seal::{Binding, Seal};
@@ -144,6 +145,7 @@ impl Service for Dispatch {
 
     fn stopping(&mut self, _: Now, out: &mut Outbox) {
         self.stopping = true;
+        self.hurry_all();
         self.end_listens(out);
         self.stop_all_asking(out);
     }
@@ -332,6 +334,7 @@ impl Dispatch {
             asked,
             binding,
             flags: None,
+            about: About::default(),
             time_left: None,
             progress: None,
             runs: 0,

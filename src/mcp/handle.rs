@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::mcp::handler::{PromptHandler, ResourceHandler, TemplateHandler, ToolHandler};
 use crate::mcp::reply::{Change, Mailbox};
 use crate::mcp::seal::{Seal, StateKey};
-use crate::mcp::server::{self, List, Registry, ToolEntry};
+use crate::mcp::server::{self, List, PromptEntry, Registry, ResourceEntry, TemplateEntry, ToolEntry};
 use crate::mcp::uri::normalize;
 use crate::mcp::{
     Arguments, Call, IntoPrompt, IntoResource, IntoToolResult, Level, Prompt, Resource, ResourceTemplate,
@@ -139,20 +140,7 @@ impl Handle {
         R: IntoToolResult,
         F: FnMut(A, &mut Call) -> R + Send + 'static,
     {
-        self.put_tool(server::inline_tool(tool, handler)?)
-    }
-
-    /// Adds a blocking tool, in the place of one with the same name.
-    ///
-    /// # Errors
-    /// [`Full`], [`Ended`], and what is wrong with the tool.
-    pub fn add_blocking_tool<A, R, F>(&self, tool: Tool, handler: F) -> crate::Result<()>
-    where
-        A: Arguments,
-        R: IntoToolResult,
-        F: Fn(A, &mut Call) -> R + Send + Sync + 'static,
-    {
-        self.put_tool(server::blocking_tool(tool, handler)?)
+        self.put_tool(server::tool::<A, R>(tool, ToolHandler::inline(handler))?)
     }
 
     /// Removes a tool, if there is one. Its calls that run on other threads go on; those that wait for an answer find it gone.
@@ -173,8 +161,7 @@ impl Handle {
         R: IntoResource,
         F: FnMut(&mut Call) -> R + Send + 'static,
     {
-        let entry = server::resource(resource, handler)?;
-        self.change(List::Resources, move |registry| registry.put_resource(entry))
+        self.put_resource(server::resource(resource, ResourceHandler::inline(handler))?)
     }
 
     /// Removes a resource, if it is there.
@@ -196,8 +183,7 @@ impl Handle {
         R: IntoResource,
         F: FnMut(&crate::mcp::uri::Vars, &mut Call) -> R + Send + 'static,
     {
-        let entry = server::template(template, handler)?;
-        self.change(List::Resources, move |registry| registry.put_template(entry))
+        self.put_template(server::template(template, TemplateHandler::inline(handler))?)
     }
 
     /// Removes a resource template, if it is there, and what completes its variables.
@@ -220,8 +206,7 @@ impl Handle {
         R: IntoPrompt,
         F: FnMut(A, &mut Call) -> R + Send + 'static,
     {
-        let entry = server::prompt(prompt, handler)?;
-        self.change(List::Prompts, move |registry| registry.put_prompt(entry))
+        self.put_prompt(server::prompt::<A>(prompt, PromptHandler::inline(handler))?)
     }
 
     /// Removes a prompt, if it is there, and what completes its arguments.
@@ -247,7 +232,8 @@ impl Handle {
     }
 
     /// Ends the server: no new connections and requests; what is queued is still sent and open calls may finish, for at
-    /// most `grace`. Of several graces the shortest counts.
+    /// most `grace`. Handlers on other threads see at once that they are to stop ([`Call::is_cancelled`]), and are waited for
+    /// as long. Of several graces the shortest counts.
     pub fn shutdown(&self, grace: Duration) {
         self.0.ask_shutdown(grace);
     }
@@ -293,11 +279,23 @@ impl Handle {
         self.0.post(|mail, _| mail.seal = Some(Seal { current, previous }));
     }
 
-    fn put_tool(&self, (tool, handler): ToolEntry) -> crate::Result<()> {
-        let name = tool.name.clone();
-        self.change(List::Tools, move |registry| registry.tools.put(&tool.name.clone(), (tool, handler)))?;
+    pub(crate) fn put_tool(&self, entry: ToolEntry) -> crate::Result<()> {
+        let name = entry.0.name.clone();
+        self.change(List::Tools, move |registry| registry.tools.put(&entry.0.name.clone(), entry))?;
         self.0.note_tool_name(&name);
         Ok(())
+    }
+
+    pub(crate) fn put_resource(&self, entry: ResourceEntry) -> crate::Result<()> {
+        self.change(List::Resources, move |registry| registry.put_resource(entry))
+    }
+
+    pub(crate) fn put_template(&self, entry: TemplateEntry) -> crate::Result<()> {
+        self.change(List::Resources, move |registry| registry.put_template(entry))
+    }
+
+    pub(crate) fn put_prompt(&self, entry: PromptEntry) -> crate::Result<()> {
+        self.change(List::Prompts, move |registry| registry.put_prompt(entry))
     }
 
     fn changed(&self, list: List) {

@@ -10,14 +10,15 @@
 //! ```
 
 use std::collections::{BTreeSet, VecDeque};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::Limits;
 use crate::mcp::CallKey;
+use crate::mcp::reply::Mailbox;
 
-/// The queue of blocking tools' calls (limits `workers`, `worker_queue_max`, `workers_stuck_max`).
+/// The queue of calls of blocking handlers (limits `workers`, `worker_queue_max`, `workers_stuck_max`).
 ///
-/// What a driver of your own does after each turn, so that blocking tools run:
+/// What a driver of your own does after each turn, so that blocking handlers run:
 ///
 /// ```
 /// # use mcp_rill::{Server, engine::Engine};
@@ -35,6 +36,7 @@ use crate::mcp::CallKey;
 #[derive(Debug)]
 pub struct Jobs {
     state: Mutex<State>,
+    mailbox: Arc<Mailbox>,
     ready: Condvar,
     workers: usize,
     queue_max: usize,
@@ -46,9 +48,28 @@ pub struct Jobs {
 type Job = Box<dyn FnOnce() -> Option<Tell> + Send>;
 pub(crate) type Tell = Box<dyn FnOnce()>;
 
+/// What becomes of a job that is pushed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// A thread is free for it, whether or not it has got to it yet.
+    Free,
+    /// It has to wait; the mailbox hears when a thread takes it.
+    Waits,
+    /// It is not taken.
+    None,
+}
+
+struct Queued {
+    call: CallKey,
+    /// Which run of the call it is.
+    run: u32,
+    waits: bool,
+    job: Job,
+}
+
 #[derive(Default)]
 struct State {
-    queue: VecDeque<(CallKey, Job)>,
+    queue: VecDeque<Queued>,
     running: BTreeSet<CallKey>,
     /// Running jobs that nobody waits for any more.
     stuck: BTreeSet<CallKey>,
@@ -60,9 +81,10 @@ struct State {
 }
 
 impl Jobs {
-    pub(crate) fn new(limits: &Limits) -> Jobs {
+    pub(crate) fn new(limits: &Limits, mailbox: Arc<Mailbox>) -> Jobs {
         Jobs {
             state: Mutex::default(),
+            mailbox,
             ready: Condvar::new(),
             workers: limits.workers,
             queue_max: limits.worker_queue_max,
@@ -70,31 +92,40 @@ impl Jobs {
         }
     }
 
-    /// Queues a job; says no if the queue is full or every thread is stuck. Jobs that a thread is free for do not count
-    /// as waiting, whether or not that thread has got to it yet.
-    pub(crate) fn push(&self, call: CallKey, job: Job) -> bool {
+    /// Queues a job; [`Place::None`] if the queue is full or every thread is stuck. Jobs that a thread is free for do not count
+    /// as waiting.
+    pub(crate) fn push(&self, (call, run): (CallKey, u32), job: Job) -> Place {
         let mut state = self.lock();
         let live = self.live(&state);
         let unfinished = state.queue.len() + state.running.len() - state.stuck.len();
-        let room = unfinished < live.saturating_add(self.queue_max) && live > 0 && !state.closed;
-        if room {
-            state.queue.push_back((call, job));
-            self.ready.notify_one();
+        if unfinished >= live.saturating_add(self.queue_max) || live == 0 || state.closed {
+            return Place::None;
         }
-        room
+        let waits = unfinished >= live;
+        state.queue.push_back(Queued { call, run, waits, job });
+        self.ready.notify_one();
+        if waits { Place::Waits } else { Place::Free }
+    }
+
+    /// Takes a job out of the queue; says whether it was there.
+    pub(crate) fn take_back(&self, call: CallKey) -> bool {
+        let mut state = self.lock();
+        let at = state.queue.iter().position(|queued| queued.call == call);
+        let taken = at.and_then(|at| state.queue.remove(at));
+        // Dropped when the lock is free again: it may own the last of a handler, and that anything.
+        drop(state);
+        taken.is_some()
     }
 
     /// Nobody waits for this call any more: it is taken out of the queue, or its thread counts as stuck.
     pub(crate) fn give_up(&self, call: CallKey) {
+        if self.take_back(call) {
+            return;
+        }
         let mut state = self.lock();
-        let at = state.queue.iter().position(|(queued, _)| *queued == call);
-        // Dropped when the lock is free again: it may own the last of a handler, and that anything.
-        let given_up = at.and_then(|at| state.queue.remove(at));
         if state.running.contains(&call) {
             state.stuck.insert(call);
         }
-        drop(state);
-        drop(given_up);
     }
 
     /// Whether another thread is to be made for the jobs that wait. If so it is counted, and must call
@@ -126,18 +157,22 @@ impl Jobs {
                 state = self.ready.wait(state).unwrap_or_else(PoisonError::into_inner);
                 state.idle -= 1;
             }
-            let Some((call, job)) = state.queue.pop_front() else { break };
+            let Some(Queued { call, run, waits, job }) = state.queue.pop_front() else { break };
             state.running.insert(call);
             drop(state);
+            if waits {
+                self.mailbox.begin((call, run));
+            }
             let tell = job();
             state = self.lock();
             state.running.remove(&call);
             state.stuck.remove(&call);
-            if let Some(tell) = tell {
-                drop(state);
-                tell();
-                state = self.lock();
+            drop(state);
+            match tell {
+                Some(tell) => tell(),
+                None => self.mailbox.wake(),
             }
+            state = self.lock();
             if state.threads > self.allowed(&state) {
                 break;
             }
@@ -153,6 +188,11 @@ impl Jobs {
         self.ready.notify_all();
         drop(state);
         drop(given_up);
+    }
+
+    /// Handlers that run now, those that nobody waits for included.
+    pub(crate) fn running(&self) -> usize {
+        self.lock().running.len()
     }
 
     /// Threads that are written off, for a health check.
@@ -185,8 +225,6 @@ impl std::fmt::Debug for State {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::slab::Slab;
 
@@ -201,17 +239,15 @@ mod tests {
 
     #[test]
     fn what_a_job_owns_is_dropped_without_the_lock() {
-        let jobs = Arc::new(Jobs::new(&Limits::DEFAULT));
+        let jobs = Arc::new(Jobs::new(&Limits::DEFAULT, Arc::new(Mailbox::new(1))));
         let mut keys = Slab::default();
         let mut push = || {
             let (looks, key) = (Looks(jobs.clone()), CallKey(keys.insert(())));
-            assert!(jobs.push(
-                key,
-                Box::new(move || {
-                    drop(looks);
-                    None
-                })
-            ));
+            let job = move || {
+                drop(looks);
+                None
+            };
+            assert_eq!(jobs.push((key, 1), Box::new(job)), Place::Free);
             key
         };
         let first = push();
@@ -224,16 +260,20 @@ mod tests {
     #[test]
     fn a_thread_is_free_before_anybody_hears_of_its_result() {
         let limits = Limits { workers: 1, worker_queue_max: 0, ..Limits::DEFAULT };
-        let jobs = Arc::new(Jobs::new(&limits));
+        let jobs = Arc::new(Jobs::new(&limits, Arc::new(Mailbox::new(1))));
         let mut keys = Slab::default();
         let [first, next] = [(); 2].map(|()| CallKey(keys.insert(())));
         let (told, queue) = (jobs.clone(), jobs.clone());
         let tell = move || {
             let close = queue.clone();
             let job = move || Some(Box::new(move || close.close()) as Tell);
-            assert!(queue.push(next, Box::new(job)), "there is no room for the next one");
+            assert_eq!(
+                queue.push((next, 1), Box::new(job)),
+                Place::Free,
+                "there is no room for the next one"
+            );
         };
-        assert!(told.push(first, Box::new(move || Some(Box::new(tell) as Tell))));
+        assert_eq!(told.push((first, 1), Box::new(move || Some(Box::new(tell) as Tell))), Place::Free);
         assert!(jobs.wants_thread());
         jobs.work();
     }

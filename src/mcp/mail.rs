@@ -21,6 +21,9 @@ impl Dispatch {
     pub(crate) fn take_mail(&mut self, now: Now, out: &mut Outbox) {
         let mut mail = self.mailbox.take();
         self.seal = mail.seal.take().unwrap_or(self.seal);
+        for begun in std::mem::take(&mut mail.begun) {
+            self.take_begun(begun, now);
+        }
         for (call, progress) in std::mem::take(&mut mail.progress) {
             self.take_note(call, Note::Progress(progress), out);
         }

@@ -1,11 +1,11 @@
 //! What reaches the loop from other threads: late results, progress, logs, and the wishes of a `Handle`.
 //!
-//! *Scope:* [`Reply`] for a call that is finished elsewhere, and the mailbox that it and `Handle` write to.
-//! *Not in scope:* threads (a pool of them is in `net`), and what becomes of the mail (that is `calls`).
+//! *Scope:* the mailbox that `Reply`, blocking handlers and `Handle` write to. *Not in scope:* threads (a pool of them is in
+//! `net`), and what becomes of the mail (that is `mail`).
 //!
 //! ```text
 //!  handler ─ call.defer(…) ─▶ Reply ─ progress, log, finish or Drop ─┐
-//!  blocking handler on a worker ─ progress, log, its result ─────────┼─▶ mailbox ─ wakes ─▶ loop ─▶ streams
+//!  blocking handler on a worker ─ begun, progress, log, its result ──┼─▶ mailbox ─ wakes ─▶ loop ─▶ streams
 //!  Handle ─ updated, changed, log, add, remove, shutdown ────────────┘
 //! ```
 //!
@@ -20,13 +20,14 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::mcp::CallKey;
 use crate::mcp::asked::Asked;
 use crate::mcp::call::{Link, Notes};
 use crate::mcp::check::is_widely_taken;
-use crate::mcp::failure::{CallError, Failure};
+use crate::mcp::failure::CallError;
+use crate::mcp::handlers::Made;
 use crate::mcp::seal::Seal;
 use crate::mcp::server::{List, Registry};
-use crate::mcp::{Call, CallKey, IntoToolResult, ToolResult};
 
 /// How much a log message matters (MCP logging; RFC 5424, section 6.2.1).
 ///
@@ -120,10 +121,10 @@ pub(crate) type Ended = (CallKey, u32, Finished);
 /// How a run of a call ended on another thread.
 #[derive(Debug)]
 pub(crate) enum Finished {
-    /// Through a [`Reply`].
-    Deferred(Result<ToolResult, CallError>),
+    /// Through a `Reply`.
+    Deferred(Result<Made, CallError>),
     /// A blocking handler returned, with its result or with questions.
-    Ran(Result<ToolResult, CallError>, Asked),
+    Ran(Result<Made, CallError>, Asked),
 }
 
 pub(crate) type Change = Box<dyn FnOnce(&mut Registry) + Send>;
@@ -131,6 +132,8 @@ pub(crate) type Change = Box<dyn FnOnce(&mut Registry) + Send>;
 /// What other threads have left for the loop.
 #[derive(Default)]
 pub(crate) struct Mail {
+    /// Calls that had to wait for a worker thread and that one has taken, each with its run.
+    pub(crate) begun: Vec<(CallKey, u32)>,
     pub(crate) finished: Vec<Ended>,
     pub(crate) progress: BTreeMap<CallKey, Progress>,
     /// Of one call, or of the server; and wishes to send a call's client away.
@@ -208,6 +211,7 @@ impl Mailbox {
     pub(crate) fn put_back(&self, rest: Mail) {
         let mut mail = self.lock();
         let newer = std::mem::replace(&mut *mail, rest);
+        mail.begun.extend(newer.begun);
         mail.finished.extend(newer.finished);
         mail.progress.extend(newer.progress);
         mail.logs.extend(newer.logs);
@@ -257,6 +261,12 @@ impl Mailbox {
 
     pub(crate) fn ask_reauthorize(&self) {
         self.reauthorize.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    /// A worker thread has taken a call that had to wait for it.
+    pub(crate) fn begin(&self, call: (CallKey, u32)) {
+        self.lock().begun.push(call);
         self.wake();
     }
 
@@ -320,7 +330,7 @@ impl Mailbox {
 
     /// To be called after something was left. A loop that was woken and has not looked yet is not woken again: it
     /// clears the flag before it takes the lock, so what was left before this is either taken or wakes it.
-    fn wake(&self) {
+    pub(crate) fn wake(&self) {
         if !self.has_mail.swap(true, Ordering::AcqRel)
             && let Some(waker) = self.waker.get()
         {
@@ -332,125 +342,6 @@ impl Mailbox {
 impl fmt::Debug for Mailbox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Mailbox").finish_non_exhaustive()
-    }
-}
-
-/// What a handler returns when a [`Reply`] will bring the result: only [`Call::defer`] makes one.
-///
-/// ```
-/// use mcp_rill::{Call, Deferred, Reply};
-/// fn start(call: &mut Call, jobs: &std::sync::mpsc::Sender<Reply>) -> Deferred {
-///     call.defer(|reply| jobs.send(reply))
-/// }
-/// ```
-#[derive(Debug)]
-pub struct Deferred(());
-
-impl IntoToolResult for Deferred {
-    fn into_tool_result(self) -> Result<ToolResult, CallError> {
-        Err(CallError(Failure::Deferred))
-    }
-}
-
-impl Call<'_> {
-    /// Hands the call to somebody else: `hand_over` gets a [`Reply`] to send to a thread, queue or callback of your own,
-    /// and the handler returns at once what this returns. The tool's timeout counts from here.
-    ///
-    /// ```
-    /// use mcp_rill::{Server, Reply};
-    /// use std::sync::mpsc;
-    /// let (jobs, queue) = mpsc::channel::<Reply>();
-    /// std::thread::spawn(move || for reply in queue { reply.finish("done"); });
-    /// let server = Server::new("slow", "1.0.0")
-    ///     .tool("work", "Work for a while", move |(), call| call.defer(|reply| jobs.send(reply)));
-    /// ```
-    pub fn defer<X>(&mut self, hand_over: impl FnOnce(Reply) -> X) -> Deferred {
-        self.deferred = true;
-        let mut link = self.link.clone();
-        self.link.flags();
-        link.flags = self.link.flags.clone();
-        hand_over(Reply { link, wants_progress: self.progress_token().is_some(), open: true });
-        Deferred(())
-    }
-}
-
-/// The result of a call, to be given from any thread. Dropping it answers with an error, so no client waits in vain.
-///
-/// ```
-/// use mcp_rill::{Level, Reply};
-/// fn index(files: &[String], reply: Reply) {
-///     for (done, file) in files.iter().enumerate() {
-///         if reply.is_cancelled() {
-///             return reply.log(Level::Notice, "nobody wants it any more");
-///         }
-///         reply.progress(done as f64, Some(files.len() as f64), Some(file));
-///         reply.log_as(Level::Debug, "index", file.as_str());
-///     }
-///     reply.finish(format!("{} files", files.len()));
-/// }
-/// ```
-#[derive(Debug)]
-#[must_use = "dropping a reply answers the call with an error"]
-pub struct Reply {
-    link: Link,
-    wants_progress: bool,
-    open: bool,
-}
-
-impl Reply {
-    /// Gives the result: anything that a tool's handler may return. Nothing is sent if the call is cancelled.
-    pub fn finish<R: IntoToolResult>(mut self, result: R) {
-        self.send(result.into_tool_result());
-    }
-
-    /// As [`Call::progress`], and it arrives at once; if the client reads slowly, only the latest value does.
-    pub fn progress(&self, done: f64, total: Option<f64>, message: Option<&str>) {
-        if self.wants_progress {
-            let progress = Progress { done, total, message: message.map(str::to_owned) };
-            self.link.mailbox.note(self.link.call, Note::Progress(progress));
-        }
-    }
-
-    /// As [`Call::log`].
-    pub fn log(&self, level: Level, data: impl Into<Value>) {
-        self.link.mailbox.note(self.link.call, Note::Log { level, logger: None, data: data.into() });
-    }
-
-    /// As [`Call::log_as`].
-    pub fn log_as(&self, level: Level, logger: &str, data: impl Into<Value>) {
-        let logger = Some(logger.to_owned());
-        self.link.mailbox.note(self.link.call, Note::Log { level, logger, data: data.into() });
-    }
-
-    /// As [`Call::disconnect`].
-    ///
-    /// ```
-    /// # use std::time::Duration;
-    /// fn export(reply: mcp_rill::Reply, write_all: impl FnOnce() -> usize) {
-    ///     reply.disconnect(Duration::from_secs(30));
-    ///     reply.finish(format!("{} rows", write_all()));
-    /// }
-    /// ```
-    pub fn disconnect(&self, retry: Duration) {
-        self.link.mailbox.note(self.link.call, Note::Disconnect(retry));
-    }
-
-    /// Whether the call was cancelled, has timed out, or its client is gone: the work can stop.
-    pub fn is_cancelled(&self) -> bool {
-        self.link.flags.as_ref().is_some_and(|flags| flags.is_cancelled())
-    }
-
-    fn send(&mut self, result: Result<ToolResult, CallError>) {
-        self.open = false;
-        self.link.mailbox.finish((self.link.call, self.link.run), Finished::Deferred(result));
-    }
-}
-
-impl Drop for Reply {
-    fn drop(&mut self) {
-        if self.open {
-            self.send(Err(CallError::told("the tool gave up without a result")));
-        }
     }
 }
 

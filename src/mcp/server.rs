@@ -4,24 +4,20 @@
 //! *Not in scope:* listening (that is `net`), and answering requests (that is `dispatch`).
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
-
-use serde_json::value::RawValue;
 
 use crate::Limits;
 use crate::mcp::cache::CacheHint;
 use crate::mcp::check;
 use crate::mcp::complete::{Completed, Completer};
 use crate::mcp::extensions::Extensions;
+use crate::mcp::handler::{PromptHandler, ResourceHandler, TemplateHandler, ToolHandler};
 use crate::mcp::registry::Items;
 use crate::mcp::uri::{UriTemplate, Vars, normalize, normalize_template};
 use crate::mcp::{
-    Arguments, Authorize, CacheScope, Call, CallError, Icon, Implementation, IntoPrompt, IntoResource,
-    IntoToolResult, Prompt, PromptArgument, PromptResult, Resource, ResourceContents, ResourceTemplate,
-    Settings, StateKey, Tool, ToolResult,
+    Arguments, Authorize, CacheScope, Call, Icon, Implementation, IntoPrompt, IntoResource, IntoToolResult,
+    Prompt, PromptArgument, Resource, ResourceTemplate, Settings, StateKey, Tool,
 };
-use crate::schema::Subject;
 
 /// A list that can change, for [`Slot::Changed`](crate::mcp::Slot::Changed).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,25 +29,6 @@ pub enum List {
     /// `prompts/list`.
     Prompts,
 }
-
-/// How a tool's handler runs.
-pub(crate) enum ToolHandler {
-    /// On the loop's thread.
-    Inline(InlineTool),
-    /// On a worker thread, several at a time.
-    Blocking(BlockingTool),
-}
-
-pub(crate) type InlineTool =
-    Box<dyn FnMut(Option<&RawValue>, &mut Call) -> Result<ToolResult, CallError> + Send>;
-pub(crate) type BlockingTool =
-    Arc<dyn Fn(Option<&RawValue>, &mut Call) -> Result<ToolResult, CallError> + Send + Sync>;
-pub(crate) type ResourceHandler =
-    Box<dyn FnMut(&mut Call) -> Result<Vec<ResourceContents>, CallError> + Send>;
-pub(crate) type TemplateHandler =
-    Box<dyn FnMut(&Vars, &mut Call) -> Result<Vec<ResourceContents>, CallError> + Send>;
-pub(crate) type PromptHandler =
-    Box<dyn FnMut(Option<&RawValue>, &mut Call) -> Result<PromptResult, CallError> + Send>;
 
 /// A server: who it is, what it offers, and what it allows.
 ///
@@ -281,47 +258,10 @@ impl Server {
         R: IntoToolResult,
         F: FnMut(A, &mut Call) -> R + Send + 'static,
     {
-        self.put_tool(inline_tool(tool, handler))
+        self.put_tool(self::tool::<A, R>(tool, ToolHandler::inline(handler)))
     }
 
-    /// Adds a tool whose handler takes its time: it runs on a thread of its own (of a pool: limits `workers` and
-    /// `worker_queue_max`), several calls at a time, while the loop goes on serving. Its time is limited by
-    /// `tool_timeout`.
-    ///
-    /// ```
-    /// use mcp_rill::{Server, schema};
-    /// schema! { struct Wait { seconds: u64 { max 30 } } }
-    /// let server = Server::new("slow", "1.0.0").blocking_tool("wait", "Wait a while", |Wait { seconds }: Wait, call| {
-    ///     for done in 0..seconds {
-    ///         if call.is_cancelled() {
-    ///             break;
-    ///         }
-    ///         call.progress(done as f64, Some(seconds as f64), None);
-    ///         std::thread::sleep(std::time::Duration::from_secs(1));
-    ///     }
-    ///     "awake again"
-    /// });
-    /// ```
-    pub fn blocking_tool<A, R, F>(self, name: &str, description: &str, handler: F) -> Server
-    where
-        A: Arguments,
-        R: IntoToolResult,
-        F: Fn(A, &mut Call) -> R + Send + Sync + 'static,
-    {
-        self.add_blocking_tool(Tool::new(name, description), handler)
-    }
-
-    /// Adds a blocking tool with all that a [`Tool`] can say, such as a timeout of its own.
-    pub fn add_blocking_tool<A, R, F>(self, tool: Tool, handler: F) -> Server
-    where
-        A: Arguments,
-        R: IntoToolResult,
-        F: Fn(A, &mut Call) -> R + Send + Sync + 'static,
-    {
-        self.put_tool(blocking_tool(tool, handler))
-    }
-
-    fn put_tool(mut self, entry: Result<ToolEntry, String>) -> Server {
+    pub(crate) fn put_tool(mut self, entry: Result<ToolEntry, String>) -> Server {
         match entry {
             Ok(entry) => {
                 let name = entry.0.name.clone();
@@ -342,14 +282,18 @@ impl Server {
     }
 
     /// Adds a resource with all that a [`Resource`] can say.
-    pub fn add_resource<R, F>(mut self, description: Resource, handler: F) -> Server
+    pub fn add_resource<R, F>(self, description: Resource, handler: F) -> Server
     where
         R: IntoResource,
         F: FnMut(&mut Call) -> R + Send + 'static,
     {
-        let uri = description.uri.clone();
-        match resource(description, handler) {
+        self.put_resource(resource(description, ResourceHandler::inline(handler)))
+    }
+
+    pub(crate) fn put_resource(mut self, entry: Result<ResourceEntry, String>) -> Server {
+        match entry {
             Ok(entry) => {
+                let uri = entry.0.uri.clone();
                 let added = self.registry.resources.add(&normalize(&uri), entry);
                 self.note_twice(added, "resource", &uri)
             }
@@ -377,15 +321,18 @@ impl Server {
     }
 
     /// Adds a family of resources with all that a [`ResourceTemplate`] can say.
-    pub fn add_template<R, F>(mut self, description: ResourceTemplate, handler: F) -> Server
+    pub fn add_template<R, F>(self, description: ResourceTemplate, handler: F) -> Server
     where
         R: IntoResource,
         F: FnMut(&Vars, &mut Call) -> R + Send + 'static,
     {
-        let text = description.uri_template.clone();
-        match template(description, handler) {
+        self.put_template(template(description, TemplateHandler::inline(handler)))
+    }
+
+    pub(crate) fn put_template(mut self, entry: Result<TemplateEntry, String>) -> Server {
+        match entry {
             Ok(entry) => {
-                let normal = entry.1.normal().to_owned();
+                let (text, normal) = (entry.0.uri_template.clone(), entry.1.normal().to_owned());
                 let added = self.registry.templates.add(&normal, entry);
                 self.note_twice(added, "resource template", &text)
             }
@@ -405,15 +352,19 @@ impl Server {
     }
 
     /// Adds a prompt with all that a [`Prompt`] can say. Arguments that do not fit are refused (−32602).
-    pub fn add_prompt<A, R, F>(mut self, description: Prompt, handler: F) -> Server
+    pub fn add_prompt<A, R, F>(self, description: Prompt, handler: F) -> Server
     where
         A: Arguments,
         R: IntoPrompt,
         F: FnMut(A, &mut Call) -> R + Send + 'static,
     {
-        let name = description.name.clone();
-        match prompt(description, handler) {
+        self.put_prompt(prompt::<A>(description, PromptHandler::inline(handler)))
+    }
+
+    pub(crate) fn put_prompt(mut self, entry: Result<PromptEntry, String>) -> Server {
+        match entry {
             Ok(entry) => {
+                let name = entry.0.name.clone();
                 let added = self.registry.add_prompt(entry);
                 self.note_twice(added, "prompt", &name)
             }
@@ -491,72 +442,42 @@ impl Server {
     }
 }
 
-pub(crate) fn inline_tool<A, R, F>(tool: Tool, mut handler: F) -> Result<ToolEntry, String>
-where
-    A: Arguments,
-    R: IntoToolResult,
-    F: FnMut(A, &mut Call) -> R + Send + 'static,
-{
-    let run: InlineTool = Box::new(move |arguments, call| match A::read(Subject::Argument, arguments) {
-        Ok(arguments) => handler(arguments, call).into_tool_result(),
-        Err(error) => Ok(ToolResult::error(error)),
-    });
+/// With the schemas of its handler's arguments and result.
+pub(crate) fn tool<A: Arguments, R: IntoToolResult>(
+    tool: Tool,
+    handler: ToolHandler,
+) -> Result<ToolEntry, String> {
     let tool = tool.with_schemas(A::schema, R::output_schema());
-    check::check_tool(&tool).map(|()| (tool, ToolHandler::Inline(run)))
+    check::check_tool(&tool).map(|()| (tool, handler))
 }
 
-pub(crate) fn blocking_tool<A, R, F>(tool: Tool, handler: F) -> Result<ToolEntry, String>
-where
-    A: Arguments,
-    R: IntoToolResult,
-    F: Fn(A, &mut Call) -> R + Send + Sync + 'static,
-{
-    let run: BlockingTool = Arc::new(move |arguments, call| match A::read(Subject::Argument, arguments) {
-        Ok(arguments) => handler(arguments, call).into_tool_result(),
-        Err(error) => Ok(ToolResult::error(error)),
-    });
-    let tool = tool.with_schemas(A::schema, R::output_schema());
-    check::check_tool(&tool).map(|()| (tool, ToolHandler::Blocking(run)))
-}
-
-pub(crate) fn resource<R, F>(resource: Resource, mut handler: F) -> Result<ResourceEntry, String>
-where
-    R: IntoResource,
-    F: FnMut(&mut Call) -> R + Send + 'static,
-{
+pub(crate) fn resource(resource: Resource, handler: ResourceHandler) -> Result<ResourceEntry, String> {
     check::check_resource(&resource)?;
-    Ok((resource, Box::new(move |call| handler(call).into_resource())))
+    Ok((resource, handler))
 }
 
-pub(crate) fn template<R, F>(template: ResourceTemplate, mut handler: F) -> Result<TemplateEntry, String>
-where
-    R: IntoResource,
-    F: FnMut(&Vars, &mut Call) -> R + Send + 'static,
-{
+pub(crate) fn template(
+    template: ResourceTemplate,
+    handler: TemplateHandler,
+) -> Result<TemplateEntry, String> {
     let pattern = UriTemplate::new(&template.uri_template)
         .map_err(|error| format!("resource template `{}`: {error}", template.uri_template))?;
     check::check_template(&template)?;
-    Ok((template, pattern, Box::new(move |vars, call| handler(vars, call).into_resource())))
+    Ok((template, pattern, handler))
 }
 
-pub(crate) fn prompt<A, R, F>(mut prompt: Prompt, mut handler: F) -> Result<PromptEntry, String>
-where
-    A: Arguments,
-    R: IntoPrompt,
-    F: FnMut(A, &mut Call) -> R + Send + 'static,
-{
+/// With the arguments that its handler takes.
+pub(crate) fn prompt<A: Arguments>(
+    mut prompt: Prompt,
+    handler: PromptHandler,
+) -> Result<PromptEntry, String> {
     check::check_prompt(&prompt)?;
     let arguments =
         A::prompt_arguments().map_err(|problem| format!("prompt `{}`: {problem}", prompt.name))?;
     if prompt.arguments.is_empty() {
         prompt.arguments.clone_from(&arguments);
     }
-    let run: PromptHandler =
-        Box::new(move |arguments, call| match A::read(Subject::PromptArgument, arguments) {
-            Ok(arguments) => handler(arguments, call).into_prompt(),
-            Err(error) => Err(CallError::invalid_params(error)),
-        });
-    Ok((prompt, run, arguments))
+    Ok((prompt, handler, arguments))
 }
 
 impl std::fmt::Debug for Server {

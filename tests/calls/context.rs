@@ -39,7 +39,7 @@ fn a_handler_knows_its_request_in_every_run_and_on_every_thread() {
     let about = |call: &mut Call| -> mcp_rill::Result<String> {
         let first = known(call);
         call.elicit::<Name>("name", &first)?;
-        Ok(format!("{first}|{:?}", call.deadline()))
+        Ok(format!("{first}|{:?}", call.timeout()))
     };
     let server = Server::new("who", "1").tool("inline", "Who", move |(), call| about(call)).blocking_tool(
         "blocking",

@@ -8,9 +8,9 @@ use std::time::Duration;
 use mcp_rill::{Elicited, Limits, Server, Tool, schema};
 use serde_json::json;
 
-use crate::common::World;
 use crate::common::http::{call, ping, request};
 use crate::common::questions::{ALL, Client, Pool, error_text, eventually, one, text};
+use crate::common::{Seen, World};
 
 schema! { #[derive(Debug)] struct Name { name: String } }
 
@@ -143,7 +143,7 @@ fn a_call_that_takes_too_long_is_an_error_and_its_handler_can_see_it() {
     let counted = seen.clone();
     let spin = Tool::new("spin", "Spin").timeout(Duration::from_secs(5));
     let server = Server::new("slow", "1").add_blocking_tool(spin, move |(), call| {
-        assert_eq!(call.deadline(), Some(Duration::from_secs(7)));
+        assert_eq!(call.timeout(), Some(Duration::from_secs(5)));
         counted.store(1, Ordering::SeqCst);
         while !call.is_cancelled() {
             thread::yield_now();
@@ -173,7 +173,8 @@ fn a_call_that_takes_too_long_is_an_error_and_its_handler_can_see_it() {
 
 #[test]
 fn a_call_that_waits_for_a_thread_for_too_long_is_never_run() {
-    let (server, gate) = server(Limits { tool_timeout: Duration::from_secs(9), ..workers(1, 10, 0) });
+    let limits = Limits { worker_wait_timeout: Duration::from_secs(9), ..workers(1, 10, 0) };
+    let (server, gate) = server(limits);
     let mut world = World::new(server);
     let pool = Pool::new(&mut world);
     let client = Client::new(&mut world, "2025-11-25", ALL);
@@ -181,12 +182,129 @@ fn a_call_that_waits_for_a_thread_for_too_long_is_never_run() {
     client.tell(&mut world, &call(2, "panic", "{}"));
     pool.turn(&mut world);
     gate.until(1);
-    world.advance(Duration::from_secs(9));
-    let reply = one(client.hear(&mut world));
-    assert!(error_text(&reply).contains("`panic` did not finish within 9 s"), "{reply}");
+    world.advance(Duration::from_millis(8999));
+    assert!(client.hear(&mut world).is_empty());
+    world.advance(Duration::from_millis(1));
+    let error = one(client.hear(&mut world))["error"].take();
+    let text_of_it = "busy: no worker thread was free for tool `panic` within 9 s (limit worker_wait_timeout); it was not begun";
+    assert_eq!((&error["code"], &error["message"]), (&json!(-32000), &json!(text_of_it)));
     gate.set(true);
     assert_eq!(text(&one(pool.heard(&mut world, &client, 1))), "waited");
-    assert_eq!((world.stats().late, world.stats().workers_stuck), (0, 0));
+    assert_eq!((world.stats().late, world.stats().workers_stuck, world.stats().busy), (0, 0, 1));
+    world.quiesce();
+}
+
+#[test]
+fn the_wait_for_a_thread_is_not_the_tools_time() {
+    let gates = [Arc::new(Gate::default()), Arc::new(Gate::default())];
+    let [first, second] = gates.clone();
+    let short = Tool::new("second", "Wait").timeout(Duration::from_secs(5));
+    let server = Server::new("pool", "1")
+        .limits(workers(1, 10, 0))
+        .blocking_tool("first", "Wait", move |(), _| first.wait())
+        .add_blocking_tool(short, move |(), call| {
+            assert_eq!(call.timeout(), Some(Duration::from_secs(5)));
+            second.wait();
+        });
+    let mut world = World::new(server);
+    let pool = Pool::new(&mut world);
+    let client = Client::new(&mut world, "2025-11-25", ALL);
+    for in_time in [true, false] {
+        client.tell(&mut world, &call(1, "first", "{}"));
+        client.tell(&mut world, &call(2, "second", "{}"));
+        pool.turn(&mut world);
+        gates[0].until(1);
+        // Far longer than the second tool may take.
+        world.advance(Duration::from_secs(50));
+        gates[0].set(true);
+        assert_eq!(one(pool.heard(&mut world, &client, 1))["id"], 1);
+        gates[1].until(1);
+        pool.turn(&mut world);
+        world.advance(Duration::from_millis(4999));
+        assert!(client.hear(&mut world).is_empty());
+        if in_time {
+            gates[1].set(true);
+            assert_eq!(one(pool.heard(&mut world, &client, 1))["id"], 2);
+            gates.iter().for_each(|gate| gate.set(false));
+        } else {
+            world.advance(Duration::from_millis(1));
+            let reply = one(client.hear(&mut world));
+            assert!(error_text(&reply).contains("tool `second` did not finish within 5 s"), "{reply}");
+            gates[1].set(true);
+        }
+    }
+    pool.until(&mut world, |world| (world.stats().late == 1).then_some(()));
+    world.quiesce();
+}
+
+#[test]
+fn a_shutdown_tells_handlers_to_stop_and_waits_for_them() {
+    let gate = Arc::new(Gate::default());
+    let at = gate.clone();
+    let (replies, deferred) = std::sync::mpsc::channel::<mcp_rill::Reply>();
+    let server = Server::new("pool", "1")
+        .blocking_tool("long", "Work until told", move |(), call| {
+            at.inside.fetch_add(1, Ordering::SeqCst);
+            while !call.is_cancelled() {
+                thread::yield_now();
+            }
+            at.wait();
+            "stopped"
+        })
+        .tool("defer", "Defer", move |(), call| call.defer(|reply| replies.send(reply)));
+    let mut world = World::new(server);
+    let pool = Pool::new(&mut world);
+    let client = Client::new(&mut world, "2025-11-25", ALL);
+    client.tell(&mut world, &call(1, "long", "{}"));
+    client.tell(&mut world, &call(2, "defer", "{}"));
+    pool.turn(&mut world);
+    let reply = deferred.recv().unwrap();
+    gate.until(1);
+    assert!(!reply.is_cancelled());
+    world.shutdown(Duration::from_secs(8));
+    assert!(reply.is_cancelled());
+    // The handler has seen it too. What it returns in time is sent.
+    gate.until(2);
+    reply.finish("in time");
+    gate.set(true);
+    let heard = pool.heard(&mut world, &client, 2);
+    assert!(heard.iter().any(|reply| reply["id"] == 1 && text(reply) == "stopped"), "{heard:?}");
+    assert!(heard.iter().any(|reply| reply["id"] == 2 && text(reply) == "in time"), "{heard:?}");
+    assert!(world.ended(client.stream.sock));
+    world.half_close(client.stream.sock);
+    pool.until(&mut world, |world| world.engine.is_finished().then_some(()));
+    assert_eq!(world.stats().workers_busy, 0);
+}
+
+#[test]
+fn handlers_that_outlast_the_grace_are_counted_and_left() {
+    for grace in [Duration::from_secs(8), Duration::ZERO] {
+        let (server, gate) = server(workers(3, 10, 4));
+        let mut world = World::new(server);
+        let pool = Pool::new(&mut world);
+        let client = Client::new(&mut world, "2025-11-25", ALL);
+        (1..=2).for_each(|id| client.tell(&mut world, &call(id, "wait", "{}")));
+        pool.turn(&mut world);
+        gate.until(2);
+        // With its stream the session and its calls are gone, and no connection is left: but the handlers run.
+        world.reset(client.stream.sock);
+        assert_eq!((world.stats().calls, world.stats().workers_busy), (0, 2));
+        world.events();
+        world.shutdown(grace);
+        if !grace.is_zero() {
+            assert!(!world.engine.is_finished());
+            assert_eq!(world.deadline(), Some(grace), "a driver wakes up at the end of the grace");
+            world.advance(grace - Duration::from_millis(1));
+            assert!(!world.engine.is_finished() && world.events().is_empty());
+        }
+        world.advance(Duration::from_millis(1));
+        assert!(world.engine.is_finished() && world.events().ends_with(&[Seen::WorkersLeft(2)]));
+        assert_eq!(world.deadline(), None, "a loop that goes on must not spin");
+        world.advance(Duration::from_secs(1));
+        assert_eq!(world.events(), []);
+        gate.set(true);
+        eventually("they end all the same", || world.stats().workers_busy == 0);
+    }
 }
 
 #[test]
@@ -198,7 +316,7 @@ fn a_persons_time_is_not_the_tools_time() {
         at.wait();
         Ok(match call.elicit::<Name>("name", "Who?")? {
             Elicited::Accepted(Name { name }) => {
-                assert_eq!(call.deadline(), Some(Duration::from_secs(105)));
+                assert_eq!(call.timeout(), Some(Duration::from_secs(3)));
                 name
             }
             _ => "nobody".to_owned(),

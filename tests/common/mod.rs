@@ -96,6 +96,7 @@ pub enum Seen {
     Ambiguous(String, usize),
     HandlerFault(String),
     ToolName(String),
+    WorkersLeft(usize),
 }
 
 /// An engine, its driver, and the clients around it.
@@ -178,6 +179,7 @@ impl World {
                 Event::AmbiguousCancel { id, calls, .. } => Seen::Ambiguous((*id).to_owned(), *calls),
                 Event::HandlerFault { problem } => Seen::HandlerFault((*problem).to_owned()),
                 Event::ToolName { name } => Seen::ToolName((*name).to_owned()),
+                Event::WorkersLeft { count } => Seen::WorkersLeft(*count),
                 _ => return,
             };
             sink.lock().unwrap().push(event);
