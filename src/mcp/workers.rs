@@ -91,9 +91,14 @@ impl Dispatch {
     pub(crate) fn expire_elsewhere(&mut self, kept: Box<Kept>, now: Now, out: &mut Outbox) {
         let (key, kind, name) = (kept.run.key, kept.run.target.name(), &kept.run.subject);
         if self.jobs.take_back(key) {
-            let time = self.limits.worker_wait_timeout.as_secs_f64();
-            let what = format!("no worker thread was free for {kind} `{name}` within {time} s");
-            return out.busy(key, &format!("{what} (limit worker_wait_timeout); it was not begun"));
+            let (time, whose) = match kept.waits {
+                true => (self.limits.worker_wait_timeout, "limit worker_wait_timeout"),
+                // A thread could not be made.
+                false => (self.timeout_of(&kept.run), "its timeout"),
+            };
+            let what =
+                format!("no worker thread was free for {kind} `{name}` within {} s", time.as_secs_f64());
+            return out.busy(key, &format!("{what} ({whose}); it was not begun"));
         }
         if kept.waits {
             // Its worker has just taken it, and that word is on its way.

@@ -114,6 +114,7 @@ fn their_errors_name_them() {
     ] {
         client.tell(&mut world, &request);
         pool.turn(&mut world);
+        eventually("it runs", || world.stats().workers_busy == 1);
         world.advance(Duration::from_millis(seconds * 1000 - 1));
         assert!(client.hear(&mut world).is_empty());
         world.advance(Duration::from_millis(1));
@@ -121,6 +122,7 @@ fn their_errors_name_them() {
         assert_eq!(error["code"], -32603);
         assert!(error["message"].as_str().unwrap().ends_with(what), "{error}");
         open.send(()).unwrap();
+        eventually("it has ended", || world.stats().workers_busy == 0);
     }
     for (request, what) in [
         (read(1, "disk:///bad"), "the handler of resource `disk:///bad` panicked"),
