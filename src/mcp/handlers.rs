@@ -151,7 +151,7 @@ fn get_prompt(
 fn read_resource(registry: &mut Registry, uri: &str, call: &mut Call<'_>) -> (About, Started) {
     if let Some((resource, handler)) = registry.resources.find(&normalize(uri)) {
         let text = resource.mime().map(str::to_owned);
-        let about = About { timeout: resource.own_timeout(), text, cache: resource.cache_hint() };
+        let about = About { timeout: resource.timeout, text, cache: resource.cache_hint() };
         let outcome = match handler {
             Handler::Inline(handler) => {
                 Started::Here(guarded("resource", uri, || handler(call)).map(Made::Contents))
@@ -167,7 +167,7 @@ fn read_resource(registry: &mut Registry, uri: &str, call: &mut Call<'_>) -> (Ab
     for (template, pattern, handler) in registry.templates.iter_mut() {
         let Some(vars) = pattern.matches_forms(&forms) else { continue };
         let text = template.mime().map(str::to_owned);
-        let about = About { timeout: template.own_timeout(), text, cache: template.cache_hint() };
+        let about = About { timeout: template.timeout, text, cache: template.cache_hint() };
         let outcome = match handler {
             Handler::Inline(handler) => {
                 let name = &template.uri_template;

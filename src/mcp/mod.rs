@@ -215,6 +215,7 @@ mod settings;
 mod stateless;
 mod structured;
 mod subscriptions;
+mod timeouts;
 mod tokens;
 #[cfg(feature = "schemars")]
 mod typed;

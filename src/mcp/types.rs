@@ -201,14 +201,6 @@ impl Tool {
         self
     }
 
-    /// How long a call may take on other threads, blocking or deferred, instead of the limit `tool_timeout`.
-    /// The waits for a worker thread (limit `worker_wait_timeout`) and for a person's answer do not count. Handlers on the
-    /// loop's thread have no timeout.
-    pub fn timeout(mut self, timeout: Duration) -> Tool {
-        self.timeout = Some(timeout);
-        self
-    }
-
     /// Whether it changes nothing (`readOnlyHint`, false if not said).
     pub fn read_only(self, hint: bool) -> Tool {
         self.hint(0, hint)
@@ -286,7 +278,6 @@ struct About {
     mime_type: Option<String>,
     annotations: Option<Annotations>,
     cache: CacheHint,
-    timeout: Option<Duration>,
 }
 
 impl About {
@@ -318,17 +309,6 @@ macro_rules! about {
             pub fn cache(mut self, ttl: Duration, scope: CacheScope) -> $type {
                 self.about.cache = CacheHint { ttl, scope };
                 self
-            }
-
-            /// How long reading it may take on other threads, blocking or deferred, instead of the limit `tool_timeout`: as
-            /// [`Tool::timeout`].
-            pub fn timeout(mut self, timeout: Duration) -> $type {
-                self.about.timeout = Some(timeout);
-                self
-            }
-
-            pub(crate) fn own_timeout(&self) -> Option<Duration> {
-                self.about.timeout
             }
 
             pub(crate) fn cache_hint(&self) -> CacheHint {
@@ -366,6 +346,7 @@ pub struct Resource {
     size: Option<u64>,
     common: Common,
     about: About,
+    pub(crate) timeout: Option<Duration>,
 }
 
 common!(Resource);
@@ -432,6 +413,7 @@ pub struct ResourceTemplate {
     name: String,
     common: Common,
     about: About,
+    pub(crate) timeout: Option<Duration>,
 }
 
 common!(ResourceTemplate);
@@ -484,22 +466,6 @@ impl Prompt {
     /// A prompt by its name and what it is for.
     pub fn new(name: impl Into<String>, description: impl Into<String>) -> Prompt {
         Prompt { name: name.into(), ..Prompt::default() }.description(description)
-    }
-
-    /// How long its handler may take on other threads, blocking or deferred, instead of the limit `tool_timeout`: as
-    /// [`Tool::timeout`].
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use mcp_rill::{Prompt, Resource, ResourceTemplate};
-    /// let seconds = Duration::from_secs(5);
-    /// let news = Resource::new("news:///today", "today").timeout(seconds);
-    /// let archive = ResourceTemplate::new("news:///{day}", "archive").timeout(2 * seconds);
-    /// let digest = Prompt::new("digest", "Sum up the news").timeout(3 * seconds);
-    /// ```
-    pub fn timeout(mut self, timeout: Duration) -> Prompt {
-        self.timeout = Some(timeout);
-        self
     }
 
     /// Adds an argument by hand, for handlers that take a [`Value`].
