@@ -873,6 +873,16 @@ fn resource_cors_and_node_are_applied() {
 }
 
 #[test]
+fn without_sessions_there_is_no_stream_to_get() {
+    let get = "GET /mcp HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: text/event-stream\r\n\r\n";
+    let delete = get.replace("GET", "DELETE");
+    for (arguments, statuses) in [(&[][..], ["405", "400"]), (&["--sessionless"], ["405", "405"])] {
+        let running = Running::start(&[&ANY[..], arguments].concat());
+        assert_eq!([running.status(get), running.status(&delete)], statuses, "{arguments:?}");
+    }
+}
+
+#[test]
 fn what_happens_is_logged_where_that_is_wanted() {
     let log = |arguments: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_mcp-rill"));

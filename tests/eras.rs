@@ -6,6 +6,7 @@ mod questions;
 
 use std::sync::mpsc;
 use std::thread;
+use std::time::Duration;
 
 use mcp_rill::client::{Client, Transport};
 use mcp_rill::{Handle, Revision, Server};
@@ -123,4 +124,25 @@ fn clients_of_all_eras_at_once_get_their_own_answers() {
             });
         }
     });
+}
+
+/// A server that keeps no sessions gives no id, and the client goes on without.
+#[test]
+fn a_client_gets_along_without_a_session() {
+    let (address, started) = mpsc::channel();
+    let thread = thread::spawn(move || {
+        let server = Server::new("fixture", "0").sessionless();
+        let server = server.tool("session", "Say which", |(), call| format!("{:?}", call.session_id()));
+        let listening = server.listen("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/mcp", listening.local_addrs().next().unwrap());
+        address.send((url, listening.handle())).unwrap();
+        listening.run().unwrap();
+    });
+    let (url, handle) = started.recv().unwrap();
+    let mut client = Client::builder().transport(Transport::Streamable).connect(&url).unwrap();
+    assert_eq!(client.revision(), Some(Revision::V2025_11_25));
+    assert!(client.call_tool("session", "{}").unwrap().get().contains("None"));
+    client.close();
+    handle.shutdown(Duration::ZERO);
+    thread.join().unwrap();
 }

@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! # Why it is so.
-//! set page_items_max=2 base_path=/mcp      limits, paths, allow_host=…, allow_origin=…, tools=streaming, node_id=…, cors=on,
+//! set page_items_max=2 base_path=/mcp      limits, paths, allow_host=…, allow_origin=…, tools=streaming, node_id=…, cors=on, sessionless=on,
 //!                                          resource=URL,SERVER, token=NAME:TOKEN (a `guest` may not POST)
 //! session 1                                connection 1 opens a stream (in full: sse.txt)
 //! 2> GET /x HTTP/1.1                       connection 2 sends: a head's lines and chunks end in CR LF, other bodies have
@@ -111,6 +111,7 @@ fn server(steps: &[Step]) -> Server {
             "allow_origin" => settings.origins.push(value),
             "cors" => settings.cors = value == "on",
             "node_id" => settings.node_id = value,
+            "sessionless" => settings.sessionless = value == "on",
             "resource" => {
                 let (resource, server) = value.split_once(',').unwrap();
                 settings.resource = Some(ProtectedResource::new(resource, server).scope("notes:read"));

@@ -54,10 +54,13 @@ Options:
   --cors                Let web pages of allowed origins read answers
   --token-file FILE     Serve only requests with a bearer token of this file, one name:token a line
   --insecure-public     Listen on addresses that others can reach, without authentication
-  --resource URL        Tell clients that tokens are made for this URL (RFC 9728), and with the next two
+  --resource URL        Tell clients that tokens are made for this URL (RFC 9728), which stands for both
+                        transports, and with the next two
   --authorization-server URL   where to get one; may be given several times
   --scope NAME          which scopes there are; may be given several times
   --node-id NAME        Begin session ids with this name, by which a proxy finds this process
+  --sessionless         Keep no sessions for clients before 2026-07-28, so that any of several processes can
+                        serve any request
   --state-key-file FILE Seal what clients of 2026-07-28 keep for the server with the key in this file, 32
                         hexadecimal digits; the same on every node. A second line: the key before it
   --log                 Write a line to standard error for each session, refusal, slow reader and stray answer
@@ -164,6 +167,7 @@ pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Com
             Arg::Long("allow-host") => serve.settings.hosts.push(text(&mut parser)?),
             Arg::Long("allow-origin") => serve.settings.origins.push(text(&mut parser)?),
             Arg::Long("cors") => serve.settings.cors = true,
+            Arg::Long("sessionless") => serve.settings.sessionless = true,
             Arg::Long("token-file") => serve.token_file = Some(parser.value()?.into()),
             Arg::Long("state-key-file") => serve.state_key_file = Some(parser.value()?.into()),
             Arg::Long("log") => serve.log = true,

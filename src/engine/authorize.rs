@@ -21,7 +21,7 @@ use super::{Engine, cors};
 use crate::http::conn::{Answer, Verdict};
 use crate::http::head::{Fields, Head, Single, Version, parse};
 use crate::jsonrpc::Object;
-use crate::mcp::{Authorize, Denied, HttpRequest, Peer, Principal, Settings, WELL_KNOWN};
+use crate::mcp::{Authorize, Denied, HttpRequest, Peer, Principal, ProtectedResource, Settings, WELL_KNOWN};
 use crate::slab::Key;
 
 /// What a connection is known by where a hook decides.
@@ -62,7 +62,7 @@ impl Engine {
         admitted.asked_at = *reauthorizations;
         // Not who the request before was from.
         peer.principal = admitted.transport.clone();
-        peer.principal = Some(ask(hook, head, peer).map_err(|denied| denial(&denied, settings))?);
+        peer.principal = Some(ask(hook, head, peer).map_err(|denied| denial(&denied, head, settings))?);
         Ok(())
     }
 
@@ -78,7 +78,7 @@ impl Engine {
             true => Ok(()),
             false => {
                 let denied = Denied::invalid_token("the token has become somebody else's meanwhile");
-                Err(denial(&denied, &self.settings))
+                Err(denial(&denied, head, &self.settings))
             }
         }
     }
@@ -135,7 +135,7 @@ fn ask(hook: &mut Authorize, head: &Head<'_>, peer: &Peer) -> Result<Principal, 
 }
 
 /// The body has the form that SDK servers give it, on every route: MCP leaves it open.
-fn denial(denied: &Denied, settings: &Settings) -> Answer {
+fn denial(denied: &Denied, head: &Head<'_>, settings: &Settings) -> Answer {
     let mut body = Vec::new();
     let mut object = Object::new(&mut body);
     object.str("error", denied.error()).str("error_description", denied.description());
@@ -145,21 +145,24 @@ fn denial(denied: &Denied, settings: &Settings) -> Answer {
     if denied.status() >= 500 {
         return answer;
     }
+    let path = routes::relative(head.path, settings);
+    // What is posted there belongs to a stream.
+    let path = if path == settings.message_path { &settings.sse_path } else { path };
     let resource = settings.resource.as_ref();
-    let metadata = resource.map(|resource| resource.url());
+    let metadata = resource.map(|own| own.served_at(path, settings).unwrap_or_else(|| own.clone()).url());
     // Who has no token that is good asks for one with the scopes that there are (MCP 2025-11-25, authorization).
     let scopes = resource.filter(|resource| denied.status() == 401 && !resource.scopes.is_empty());
     let scope = scopes.map(|resource| resource.scopes.join(" "));
     answer.header("WWW-Authenticate", denied.challenge(metadata.as_deref(), scope.as_deref()))
 }
 
-/// The metadata document (RFC 9728 §3), at its own place and where clients look for the MCP path's. A client that has no
-/// token yet must be able to read it, and to learn that it is not there.
+/// The metadata documents (RFC 9728 §3): that of the resource as it was configured, and those of the paths that clients
+/// connect to, where clients look for them. A client that has no token yet must be able to read them, and to learn that they
+/// are not there.
 fn metadata(head: &Head<'_>, settings: &Settings) -> Option<Answer> {
     let path = routes::relative(head.path, settings);
     let suffix = path.strip_prefix(WELL_KNOWN).filter(|rest| rest.is_empty() || rest.starts_with('/'))?;
-    let is_here = suffix.is_empty() || routes::relative(suffix, settings) == settings.mcp_path;
-    let resource = settings.resource.as_ref().filter(|resource| is_here || suffix == resource.path());
+    let resource = settings.resource.as_ref().and_then(|own| asked_for(suffix, own, settings));
     Some(match (resource, head.method) {
         (None, _) => routes::nothing_here(head, settings),
         (Some(resource), "GET" | "HEAD") => {
@@ -168,6 +171,18 @@ fn metadata(head: &Head<'_>, settings: &Settings) -> Option<Answer> {
             answer.header("Cache-Control", "no-store")
         }
         (Some(_), method) => routes::not_allowed(method, path, "GET, HEAD"),
+    })
+}
+
+/// The resource whose document is at that place: the well-known path, and after it the path of the resource as clients know it,
+/// or as this server does where a proxy has taken away what comes before.
+fn asked_for(suffix: &str, own: &ProtectedResource, settings: &Settings) -> Option<ProtectedResource> {
+    if suffix.is_empty() || suffix == own.path() {
+        return Some(own.clone());
+    }
+    let here = routes::relative(suffix, settings);
+    [&settings.mcp_path, &settings.sse_path].into_iter().find_map(|path| {
+        own.served_at(path, settings).filter(|served| here == path || suffix == served.path())
     })
 }
 

@@ -137,7 +137,7 @@ impl Engine {
         let Some(open) = self.sessions.get(session) else { return false };
         let stream = open.conn.filter(|_| open.life.is_none());
         self.stats.sessions_shed += 1;
-        if !open.session.revision().has_sessions() {
+        if !open.session.is_kept() {
             return self.shed_alone(session);
         }
         let Some(conn) = stream.and_then(|key| self.conns.get_mut(key)) else {

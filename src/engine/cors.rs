@@ -63,6 +63,7 @@ pub(super) fn preflight(
     routes::allowed_origin(head, settings, peer)?;
     let path = routes::relative(head.path, settings);
     let methods = match path {
+        _ if path == settings.mcp_path && settings.sessionless => "POST",
         _ if path == settings.mcp_path => "GET, POST, DELETE",
         _ if path == settings.sse_path => "GET",
         _ if path == settings.message_path => "POST",

@@ -52,9 +52,9 @@ pub(super) struct Post {
 
 impl Post {
     /// Before its requests are counted.
-    pub(super) fn new(session: Key, parcel: &Parcel<'_>, accepted: Accepted) -> Post {
+    pub(super) fn new(session: Key, parcel: &Parcel<'_>, accepted: Accepted, alone: bool) -> Post {
         let (batch, initializes) = (parcel.batch, parcel.session.is_none());
-        Post { batch, initializes, open: 0, alone: false, ..Post::alone(session, accepted) }
+        Post { batch, initializes, open: 0, alone, ..Post::alone(session, accepted) }
     }
 
     /// One request without a session.
@@ -117,7 +117,8 @@ impl Engine {
         };
         if let Verdict::Error(status) = verdict {
             post.failed = true;
-            if post.alone {
+            let open = self.sessions.get(post.session);
+            if open.is_some_and(|open| !open.session.revision().has_sessions()) {
                 post.status = status;
             }
         }

@@ -67,7 +67,7 @@ pub(crate) fn in_kind(answer: Answer, head: &Head<'_>, settings: &Settings) -> A
 pub(crate) fn route<'a>(head: &Head<'a>, settings: &Settings) -> Result<Route<'a>, Answer> {
     let path = relative(head.path, settings);
     if path == settings.mcp_path {
-        return mcp(head, path).map_err(as_error);
+        return mcp(head, path, settings).map_err(as_error);
     }
     if path == settings.sse_path {
         let query = head.query.unwrap_or_default();
@@ -90,7 +90,9 @@ pub(crate) fn route<'a>(head: &Head<'a>, settings: &Settings) -> Result<Route<'a
     Err(match path {
         // RFC 9110 §9.3.7: the server as a whole is asked, not a path. What a path takes, its 405 says.
         "*" => {
-            Answer { status: 204, ..Answer::default() }.header("Allow", "GET, HEAD, POST, DELETE, OPTIONS")
+            let delete = if settings.sessionless { "" } else { "DELETE, " };
+            Answer { status: 204, ..Answer::default() }
+                .header("Allow", format!("GET, HEAD, POST, {delete}OPTIONS"))
         }
         _ => nothing_here(head, settings),
     })
@@ -122,7 +124,7 @@ pub(super) fn not_allowed(method: &str, path: &str, allow: &'static str) -> Answ
     Answer::text(405, format!("`{path}` takes {allow}, not {method}")).header("Allow", allow)
 }
 
-fn mcp<'a>(head: &Head<'_>, path: &str) -> Result<Route<'a>, Answer> {
+fn mcp<'a>(head: &Head<'_>, path: &str, settings: &Settings) -> Result<Route<'a>, Answer> {
     match head.method {
         "POST" => {
             let accepted = Accepted::of(head);
@@ -131,6 +133,12 @@ fn mcp<'a>(head: &Head<'_>, path: &str) -> Result<Route<'a>, Answer> {
                 return Err(Answer::text(406, text));
             }
             check_json(head, 415).map(|()| Route::McpPost)
+        }
+        method if settings.sessionless => {
+            let text = format!(
+                "Method not allowed: `{path}` takes POST, not {method}: this server keeps no sessions"
+            );
+            Err(Answer::text(405, text).header("Allow", "POST"))
         }
         "GET" => Ok(Route::McpGet),
         "DELETE" => Ok(Route::McpDelete),
@@ -223,10 +231,9 @@ fn check_json(head: &Head<'_>, status: u16) -> Result<(), Answer> {
         None => Ok(()),
         Some(coding) => {
             let coding = printable(&String::from_utf8_lossy(coding));
-            Err(Answer::text(
-                415,
-                format!("Content-Encoding `{coding}` is not supported; send the JSON as it is"),
-            ))
+            let text = format!("Content-Encoding `{coding}` is not supported; send the JSON as it is");
+            // RFC 9110 §15.5.16.
+            Err(Answer::text(415, text).header("Accept-Encoding", "identity"))
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Requests that stand alone: POST on the path of Streamable HTTP without sessions (MCP 2026-07-28, basic/transports).
+//! Requests that stand alone: POST on the path of Streamable HTTP without sessions (MCP 2026-07-28, basic/transports), and what
+//! stands in for sessions of the revisions before, where the server keeps none ([`Settings::sessionless`](crate::Settings)).
 //!
 //! *Scope:* which POST is one, what is checked before the service sees it, and what stands in for its session. *Not in
 //! scope:* methods (the service's), how the answer is sent (`post`), the tasks extension, which is not implemented.
@@ -43,15 +44,18 @@ pub(super) enum Era {
     Alone,
 }
 
-/// The era of a message that is no batch. The body decides; the header field is asked only where the body is silent.
+/// The era of a message that is no batch. The body decides; where it is silent, the header fields do. One that names a session
+/// belongs to that, and hears there what is wrong with the revision that it names besides.
 ///
 /// # Errors
 /// A refusal where the two contradict each other.
-pub(super) fn era(message: &Message<'_>, version: &Version) -> Result<Era, Refused> {
+pub(super) fn era(message: &Message<'_>, head: &Head<'_>) -> Result<Era, Refused> {
+    let version = &Version::of(head);
+    let names_session = || head.header("mcp-session-id").is_some();
     let (method, params) = match message {
         Message::Response(_) => {
             return match version {
-                Version::Modern(name) => {
+                Version::Modern(name) if !names_session() => {
                     let text = format_args!("clients of {name} post no responses");
                     Err(Refused::new(400, Error::invalid_request(text)))
                 }
@@ -63,8 +67,9 @@ pub(super) fn era(message: &Message<'_>, version: &Version) -> Result<Era, Refus
     };
     match version {
         // Whether the body says so, too, is for the checks to find out.
-        Version::Modern(_) if method != "initialize" => Ok(Era::Alone),
+        Version::Modern(_) if method != "initialize" && !names_session() => Ok(Era::Alone),
         _ if params.is_some_and(names_revision) => Ok(Era::Alone),
+        Version::Modern(_) if method != "initialize" => Ok(Era::Session),
         Version::Modern(name) => {
             let text = format!("MCP-Protocol-Version is `{name}`, a revision without `initialize`");
             Err(Refused::new(400, Error::new(HEADER_MISMATCH, text)))
@@ -127,12 +132,7 @@ impl Engine {
         self.stats.messages_received += 1;
         let principal = self.conns.get(conn).and_then(|conn| conn.peer.principal.clone());
         let Envelope { client, log_level, .. } = envelope;
-        let session = Session::of_request(principal, Revision::V2026_07_28, client, log_level);
-        let key = self.sessions.insert(Open::new(session, None, None));
-        self.alone += 1;
-        if let Some(open) = self.sessions.get_mut(key) {
-            self.service.opened(SessionKey(key), &mut open.session);
-        }
+        let key = self.open_alone(Session::of_request(principal, Revision::V2026_07_28, client, log_level));
         let Some(call) = self.begin_call(key, Some(conn), &request.id, &request.method) else {
             self.end_alone(key);
             let max = self.shared.limits.calls_max;
@@ -149,10 +149,32 @@ impl Engine {
         self.hand_over(now, conn, key, head, message, Some(call));
     }
 
+    /// What stands in for the session of a POST, where the server keeps none. A client that names no revision has to be taken
+    /// for one of 2025-03-26 (MCP 2025-11-25, transports, "Protocol Version Header").
+    pub(super) fn stand_in(&mut self, conn: Key, head: &Head<'_>) -> Key {
+        let principal = self.conns.get(conn).and_then(|conn| conn.peer.principal.clone());
+        self.open_alone(Session::of_post(principal, revision_of(head)))
+    }
+
+    fn open_alone(&mut self, session: Session) -> Key {
+        let key = self.sessions.insert(Open::new(session, None, None));
+        self.alone += 1;
+        if let Some(open) = self.sessions.get_mut(key) {
+            self.service.opened(SessionKey(key), &mut open.session);
+        }
+        key
+    }
+
     /// The client of a request that stands alone is gone. What was said before that request is still sent.
     pub(super) fn cancel_alone(&mut self, conn: Key) {
-        let Some(entry) = self.conns.get_mut(conn) else { return };
-        let Some(post) = entry.post.take_if(|post| post.alone) else { return };
+        let Engine { conns, sessions, .. } = self;
+        let Some(entry) = conns.get_mut(conn) else { return };
+        // Before 2026-07-28 a client that sends no more may still wait for the answer.
+        let alone = |post: &Post| {
+            let open = sessions.get(post.session);
+            post.alone && open.is_none_or(|open| !open.session.revision().has_sessions())
+        };
+        let Some(post) = entry.post.take_if(|post| alone(post)) else { return };
         let unsaid = entry.held.take();
         entry.http.give_up(&mut self.shared);
         self.held_bytes -= post.held_bytes() + unsaid.map_or(0, |held| held.bytes());
@@ -169,6 +191,12 @@ impl Engine {
             self.flush(self.now);
         }
     }
+}
+
+/// The revision of a request that belongs to no session although its revision has them.
+pub(super) fn revision_of(head: &Head<'_>) -> Revision {
+    let named = head.header_str("mcp-protocol-version").and_then(Revision::named);
+    named.filter(|revision| revision.has_sessions()).unwrap_or(Revision::V2025_03_26)
 }
 
 /// What is to be right before a method is looked at (MCP 2026-07-28, transports and versioning).

@@ -43,7 +43,7 @@ pub(super) const NO_SESSION: i64 = -32001;
 
 /// What a POST carries.
 pub(super) struct Parcel<'a> {
-    /// `None`: it opens one.
+    /// `None`: it opens one, or the server keeps none.
     pub(super) session: Option<Key>,
     messages: Vec<Message<'a>>,
     pub(super) batch: bool,
@@ -69,6 +69,7 @@ impl Engine {
         };
         let opened = read.and_then(|parcel| match parcel.session {
             Some(session) => Ok((session, parcel)),
+            None if self.settings.sessionless => Ok((self.stand_in(conn, head), parcel)),
             None => match self.begin_session(now, conn) {
                 Ok(session) => Ok((session, parcel)),
                 Err(refused) => Err(refused.answer(parcel.messages.iter().find_map(id_of))),
@@ -82,7 +83,7 @@ impl Engine {
 
     fn read_single<'a>(&self, head: &Head<'_>, body: &'a [u8]) -> Result<(Message<'a>, Era), Answer> {
         let message = jsonrpc::parse(body, &self.shared.limits).map_err(rejection)?;
-        let era = stateless::era(&message, &Version::of(head));
+        let era = stateless::era(&message, head);
         match era {
             Ok(era) => Ok((message, era)),
             Err(refused) => Err(refused.answer(id_of(&message))),
@@ -94,7 +95,8 @@ impl Engine {
             Message::Request(request) if request.method == "initialize" => {
                 self.check_initialize(conn, head).map(|()| None)
             }
-            _ => self.session_of(conn, head, &Version::of(head)).map(Some),
+            Message::Response(_) if self.settings.sessionless => Err(no_question()),
+            _ => self.session_for(conn, head, &Version::of(head)),
         };
         match session {
             Ok(session) => Ok(Parcel { session, messages: vec![message], batch: false }),
@@ -118,20 +120,22 @@ impl Engine {
         let invalid = |what: String| Answer::from(Refused::new(400, Error::invalid_request(what)));
         let items = jsonrpc::split_batch(body, limits).map_err(|error| Refused::new(400, error))?;
         let version = Version::of(head);
-        let modern = matches!(version, Version::Modern(_))
+        let named = matches!(version, Version::Modern(_)) && head.header("mcp-session-id").is_none();
+        let modern = named
             || items
                 .iter()
                 .any(|item| jsonrpc::member(item, "params").ok().flatten().is_some_and(names_revision));
         if modern {
             return Err(invalid("revisions without sessions have no batches".to_owned()));
         }
-        let session = self.session_of(conn, head, &version)?;
-        let revision = self.sessions.get(session).map(|open| open.session.revision());
+        let session = self.session_for(conn, head, &version)?;
+        let revision = match session {
+            Some(session) => self.sessions.get(session).map(|open| open.session.revision()),
+            None => Some(stateless::revision_of(head)),
+        };
         if revision != Some(Revision::V2025_03_26) {
             let revision = revision.map_or("another", Revision::name);
-            return Err(invalid(format!(
-                "batches are of revision 2025-03-26; this session speaks {revision}"
-            )));
+            return Err(invalid(format!("batches are of revision 2025-03-26, not of {revision}")));
         }
         if items.is_empty() || items.len() > limits.batch_max {
             let (count, max) = (items.len(), limits.batch_max);
@@ -149,6 +153,9 @@ impl Engine {
             if matches!(&message, Message::Request(request) if request.method == "initialize") {
                 return Err(refuse("`initialize` cannot be part of a batch"));
             }
+            if self.settings.sessionless && matches!(message, Message::Response(_)) {
+                return Err(no_question().into());
+            }
             // All answers come in one array, where the id alone tells whose each is. At most batch_max are compared.
             let id = id_of(&message);
             if id.is_some() && messages.iter().any(|other| id_of(other) == id) {
@@ -156,7 +163,15 @@ impl Engine {
             }
             messages.push(message);
         }
-        Ok(Parcel { session: Some(session), messages, batch: true })
+        Ok(Parcel { session, messages, batch: true })
+    }
+
+    /// The session that the header fields name; `None` where the server keeps none, and they name none.
+    fn session_for(&self, conn: Key, head: &Head<'_>, version: &Version) -> Result<Option<Key>, Refused> {
+        if !self.settings.sessionless || head.header("mcp-session-id").is_some() {
+            return self.session_of(conn, head, version).map(Some);
+        }
+        version.fault(false).map_or(Ok(None), |fault| Err(bad_request(&fault)))
     }
 
     /// The session that the header fields name.
@@ -174,11 +189,18 @@ impl Engine {
             Single::Several => return Err(bad_request("Mcp-Session-Id is sent more than once")),
         };
         let found = self.find_session(conn, id).filter(|(_, open)| open.life.is_some());
-        let (key, _) = found.ok_or_else(|| {
+        let (key, open) = found.ok_or_else(|| {
             let hint = owner_hint(id, &self.settings.node_id);
             Refused::new(404, Error::new(NO_SESSION, format!("Session not found{hint}")))
         })?;
-        match version.fault(true) {
+        let fault = match version {
+            Version::Modern(name) => Some(format!(
+                "MCP-Protocol-Version is `{name}`, which has no sessions, and this session speaks {0}; send {0}",
+                open.session.revision().name()
+            )),
+            _ => version.fault(true),
+        };
+        match fault {
             Some(fault) => Err(bad_request(&fault)),
             None => Ok(key),
         }
@@ -226,11 +248,15 @@ impl Engine {
             for message in &parcel.messages {
                 self.hand_over(now, conn, session, head, message, None);
             }
-            return self.flush(now);
+            self.flush(now);
+            if self.settings.sessionless {
+                self.end_alone(session);
+            }
+            return;
         }
         reply.wait();
         self.deferring = Some(conn);
-        let mut post = Post::new(session, parcel, Accepted::of(head));
+        let mut post = Post::new(session, parcel, Accepted::of(head), self.settings.sessionless);
         // All calls are open before the first one can be answered, or cancelled by a notification further on.
         let calls: Vec<Option<CallKey>> =
             parcel.messages.iter().map(|message| self.post_call(conn, &mut post, message)).collect();
@@ -297,11 +323,16 @@ impl Engine {
         let version = Version::of(head);
         if matches!(version, Version::Modern(_)) || head.header("mcp-session-id").is_none() {
             // Clients take exactly this for "there is no such stream", and go on without.
-            let fault = version.fault(false);
-            let text = fault.as_deref().unwrap_or("a stream belongs to a session; send its Mcp-Session-Id");
-            let text = format!("Method not allowed: {text}");
-            let allow = if matches!(version, Version::Modern(_)) { "POST" } else { "POST, DELETE" };
-            return Err(refusal(405, REFUSED, text).header("Allow", allow));
+            let (text, allow) = match &version {
+                Version::Modern(name) => {
+                    (format!("MCP-Protocol-Version is `{name}`, which has no GET"), "POST")
+                }
+                _ => {
+                    let missing = || "a stream belongs to a session; send its Mcp-Session-Id".to_owned();
+                    (version.fault(false).unwrap_or_else(missing), "POST, DELETE")
+                }
+            };
+            return Err(refusal(405, REFUSED, format!("Method not allowed: {text}")).header("Allow", allow));
         }
         let session = self.session_of(conn, head, &version)?;
         if !Accepted::of(head).events {
@@ -337,6 +368,11 @@ impl Engine {
 /// The refusal of what is no message.
 pub(super) fn rejection(rejected: Rejected) -> Answer {
     Refused::new(400, rejected.error).answer(rejected.id.as_ref().map(Into::into))
+}
+
+/// An answer comes where nothing is asked.
+fn no_question() -> Refused {
+    bad_request("this server keeps no sessions, so it asks its clients nothing that could be answered")
 }
 
 fn bad_request(text: &str) -> Refused {

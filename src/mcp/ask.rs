@@ -37,7 +37,8 @@ use crate::mcp::asked::Outcome;
 use crate::mcp::failure::CallError;
 use crate::mcp::seal::fingerprint;
 use crate::mcp::{
-    Answer, Call, Capabilities, Elicited, Revision, Root, Sample, Sampled, Unavailable, forms, uri_syntax,
+    Answer, Call, Capabilities, ClientInfo, Elicited, Revision, Root, Sample, Sampled, Unavailable, forms,
+    uri_syntax,
 };
 use crate::schema::{self, Schema, Subject};
 
@@ -325,10 +326,19 @@ impl Call<'_> {
         Ok(value)
     }
 
-    /// Why the client cannot be asked, if it lacks these or its revision does not know them.
-    fn lacking(&self, needed: Capabilities, known: bool) -> Option<Unavailable> {
-        let lacking = if known { self.lacks(needed) } else { needed };
-        (lacking != Capabilities::default()).then(|| Unavailable::lacking(lacking))
+    /// Why the client cannot be asked, if it lacks these, its revision does not know them, or its answer would have no session
+    /// to come back to.
+    pub(crate) fn lacking(&self, needed: Capabilities, known: bool) -> Option<Unavailable> {
+        let (revision, none) = (self.context.revision, Capabilities::default());
+        if needed != none && self.context.session_id.is_none() && revision.has_sessions() {
+            return Some(Unavailable::new(format!(
+                "this server keeps no sessions (Settings::sessionless), so a client of {revision} cannot be asked; clients of \
+                 2026-07-28 and of HTTP+SSE can"
+            )));
+        }
+        let lacks = |client: &ClientInfo| needed.without(client.capabilities);
+        let lacking = if known { self.client().map(lacks).unwrap_or_default() } else { needed };
+        (lacking != none).then(|| Unavailable::lacking(lacking))
     }
 
     fn wrong_answer(&mut self, key: &str, problem: &str) -> CallError {

@@ -19,7 +19,6 @@ use crate::mcp::reply::{Flags, Level, Mailbox, Note, Progress};
 use crate::mcp::session::short_id;
 use crate::mcp::{
     CallError, CallKey, Capabilities, ClientInfo, Handle, Incoming, Peer, Principal, Revision, Session,
-    Unavailable,
 };
 
 /// One request as its handler sees it: who asks, in which session, with which revision and HTTP headers; and what the
@@ -117,7 +116,7 @@ impl fmt::Debug for Headers<'_> {
 impl<'a> Context<'a> {
     pub(crate) fn of(incoming: &Incoming<'a>, session: &Session, meta: Option<&'a RawValue>) -> Context<'a> {
         Context {
-            session_id: session.revision().has_sessions().then_some(session.id),
+            session_id: session.is_kept().then_some(session.id),
             revision: session.revision(),
             client: session.client_arc(),
             peer: Cow::Borrowed(incoming.peer),
@@ -185,7 +184,8 @@ impl Headers<'_> {
 
 impl Call<'_> {
     /// The session's id, without the node's: a UUID in lower case, by which a handler can keep something for each client.
-    /// `None` for a request without a session, as all are since 2026-07-28. It is what lets a client post into the session,
+    /// `None` for a request without a session, as all are since 2026-07-28, and those of other clients of Streamable HTTP where
+    /// the server keeps no sessions ([`Settings::sessionless`](crate::Settings::sessionless)). It is what lets a client post into the session,
     /// so keep it out of logs.
     ///
     /// A session ends without word to its handlers, so what is kept for sessions needs a bound of its own:
@@ -253,15 +253,7 @@ impl Call<'_> {
     /// # }
     /// ```
     pub fn require(&self, needed: Capabilities) -> Result<(), CallError> {
-        match self.lacks(needed) {
-            lacking if lacking == Capabilities::default() => Ok(()),
-            lacking => Err(Unavailable::lacking(lacking).into()),
-        }
-    }
-
-    /// Which of these the client has not declared, although it has said what it can do.
-    pub(crate) fn lacks(&self, needed: Capabilities) -> Capabilities {
-        self.client().map(|client| needed.without(client.capabilities)).unwrap_or_default()
+        self.lacking(needed, true).map_or(Ok(()), |why| Err(why.into()))
     }
 
     /// The other end of the connection that brought this request.

@@ -182,15 +182,16 @@ impl Dispatch {
         session: &mut Session,
         out: &mut Outbox,
     ) -> Result<(), Error> {
+        let kept = session.is_kept();
         match request.method {
             "initialize" => self.initialize(request, session, out),
             "ping" => {
                 out.empty_result(request.call);
                 Ok(())
             }
-            "resources/subscribe" if self.has_resources() => self.subscribe(request, out),
-            "resources/unsubscribe" if self.has_resources() => self.unsubscribe(request, out),
-            "logging/setLevel" => {
+            "resources/subscribe" if kept && self.has_resources() => self.subscribe(request, out),
+            "resources/unsubscribe" if kept && self.has_resources() => self.unsubscribe(request, out),
+            "logging/setLevel" if kept => {
                 let level = request.params.map(|params| member(params, "level")).transpose()?.flatten();
                 session.log_level = Some(read_level(level)?);
                 out.empty_result(request.call);
@@ -242,7 +243,7 @@ impl Dispatch {
         out.written(request.call, |out| {
             let mut result = Object::new(out);
             result.str("protocolVersion", revision.name());
-            result.field("capabilities", |out| self.write_capabilities(out));
+            result.field("capabilities", |out| self.write_capabilities(session.is_kept(), out));
             result.field("serverInfo", |out| self.info.write(out));
             result.opt_str("instructions", self.instructions.as_deref());
         });
@@ -250,20 +251,25 @@ impl Dispatch {
     }
 
     /// Only what is there is advertised: a client may take a capability as a promise that the methods work.
-    pub(crate) fn write_capabilities(&self, out: &mut Vec<u8>) {
+    /// `tells`: there is a way to tell the client of something between two requests.
+    pub(crate) fn write_capabilities(&self, tells: bool, out: &mut Vec<u8>) {
         let mut capabilities = Object::new(out);
-        capabilities.raw("logging", "{}");
+        let list = if tells { r#"{"listChanged":true}"# } else { "{}" };
+        if tells {
+            capabilities.raw("logging", "{}");
+        }
         if self.registry.completes {
             capabilities.raw("completions", "{}");
         }
         if self.registry.prompts.is_offered() {
-            capabilities.raw("prompts", r#"{"listChanged":true}"#);
+            capabilities.raw("prompts", list);
         }
         if self.has_resources() {
-            capabilities.raw("resources", r#"{"subscribe":true,"listChanged":true}"#);
+            let subscribe = r#"{"subscribe":true,"listChanged":true}"#;
+            capabilities.raw("resources", if tells { subscribe } else { list });
         }
         if self.registry.tools.is_offered() {
-            capabilities.raw("tools", r#"{"listChanged":true}"#);
+            capabilities.raw("tools", list);
         }
         self.extensions.write(&mut capabilities);
     }

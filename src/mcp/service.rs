@@ -78,7 +78,7 @@ pub struct Incoming<'a> {
 /// ```
 pub trait Service: Send {
     /// A session began, or a request without one, which is like a session of one request
-    /// ([`Revision::has_sessions`](crate::Revision::has_sessions)).
+    /// ([`Session::is_kept`](crate::mcp::Session::is_kept)).
     fn opened(&mut self, key: SessionKey, session: &mut Session) {
         let _ = (key, session);
     }

@@ -267,6 +267,26 @@ impl Session {
         Session { id: Uuid::nil(), principal, client, revision, operating: false, log_level }
     }
 
+    /// The same for a request of a revision with sessions, where the server keeps none.
+    pub(crate) fn of_post(principal: Option<Principal>, revision: Revision) -> Session {
+        let (id, revision) = (Uuid::nil(), Some(revision));
+        Session { id, principal, client: None, revision, operating: false, log_level: None }
+    }
+
+    /// Whether it outlives the request at hand. If not, its client can be asked nothing in the middle of a request, and hears
+    /// of nothing after the answer: it is of 2026-07-28, or the server keeps no sessions
+    /// ([`Settings::sessionless`](crate::Settings::sessionless)).
+    ///
+    /// ```
+    /// use mcp_rill::mcp::Session;
+    /// fn can_be_asked(session: &Session) -> bool {
+    ///     session.is_kept() && session.client().is_some_and(|client| client.capabilities.sampling)
+    /// }
+    /// ```
+    pub fn is_kept(&self) -> bool {
+        !self.id.is_nil()
+    }
+
     /// The negotiated revision, or the one that a request without a session names, or what stands in for it while the client has not initialized.
     pub fn revision(&self) -> Revision {
         self.revision.unwrap_or(Revision::NEWEST_WITH_SESSIONS)

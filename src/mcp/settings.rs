@@ -40,6 +40,13 @@ pub struct Settings {
     /// id where its session is. At most 40 letters, digits and `-`; empty: ids are UUIDs alone. A proxy that looks at the
     /// beginning takes `n1-b` for `n1`, so none may be the beginning of another one up to a `-`.
     pub node_id: String,
+    /// Keeps no sessions for clients of Streamable HTTP before 2026-07-28: `initialize` gives no session id, every POST stands
+    /// alone, and GET and DELETE get 405. So any process behind a proxy can serve any request, and nothing is kept between
+    /// two. What needs a session is missing, and is not advertised: logs, list changes, subscriptions, streams that can be
+    /// resumed, and questions to the client, which are [`Elicited::Unavailable`](crate::Elicited::Unavailable) and
+    /// [`Answer::Unavailable`](crate::Answer::Unavailable). A call is cancelled when its connection ends. Clients of 2026-07-28 and of
+    /// HTTP+SSE notice nothing of this.
+    pub sessionless: bool,
 }
 
 impl Default for Settings {
@@ -55,6 +62,7 @@ impl Default for Settings {
             cors: false,
             resource: None,
             node_id: String::new(),
+            sessionless: false,
         }
     }
 }
@@ -162,6 +170,17 @@ impl Server {
     /// Lets web pages of allowed origins read answers: see [`Settings::cors`].
     pub fn cors(mut self) -> Server {
         self.settings.cors = true;
+        self
+    }
+
+    /// Keeps no sessions for clients before 2026-07-28, so that any of several processes can serve any request: see
+    /// [`Settings::sessionless`].
+    ///
+    /// ```
+    /// let server = mcp_rill::Server::new("clock", "1.0.0").sessionless().tool("tick", "Tick", |(), _| "tock");
+    /// ```
+    pub fn sessionless(mut self) -> Server {
+        self.settings.sessionless = true;
         self
     }
 

@@ -89,7 +89,7 @@ impl Dispatch {
                     result.field("supportedVersions", |out| {
                         Array::new(out).str(session.revision().name());
                     });
-                    result.field("capabilities", |out| self.write_capabilities(out));
+                    result.field("capabilities", |out| self.write_capabilities(true, out));
                     result.opt_str("instructions", self.instructions.as_deref());
                 });
                 Ok(())

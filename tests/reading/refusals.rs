@@ -123,7 +123,7 @@ fn whose_it_is() {
         ("MCP-Protocol-Version: 1999-01-01\r\n".to_owned(), "ping", 400, -32000),
         (format!("{ours}{}", "MCP-Protocol-Version: 2025-11-25\r\n".repeat(2)), "ping", 400, -32000),
         // The other era.
-        (format!("{ours}MCP-Protocol-Version: 2026-07-28\r\n"), "ping", 400, -32602),
+        (format!("{ours}MCP-Protocol-Version: 2026-07-28\r\n"), "ping", 400, -32000),
         ("MCP-Protocol-Version: 2026-07-28\r\n".to_owned(), "initialize", 400, -32020),
         (ours, "initialize", 400, -32600),
         (unknown.to_owned(), "initialize", 404, -32001),
