@@ -145,7 +145,8 @@ limits! {
     calls_max: usize = 256;
     /// Rounds of questions that one call may ask its client; more are an error result.
     rounds_max: usize = 8;
-    /// Resources that one session may subscribe to; one more is refused (−32602).
+    /// Resources that one session may subscribe to, and that one client without a session may listen to; one more is refused
+    /// (−32602). Each is read for that once, unless there is a hook of [`Server::on_subscribe`](crate::Server::on_subscribe).
     subscriptions_max: usize = 256;
     /// Streams of `subscriptions/listen` open at once; one more gets 503 (−32603). About 0.3 KiB each besides its
     /// connection, and what its URIs take.

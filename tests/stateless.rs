@@ -11,6 +11,8 @@ mod eras;
 mod ladder;
 #[path = "stateless/listen.rs"]
 mod listen;
+#[path = "stateless/permits.rs"]
+mod permits;
 #[path = "stateless/results.rs"]
 mod results;
 #[path = "stateless/rounds.rs"]

@@ -30,6 +30,7 @@ use crate::mcp::call::{Context, Link, Notes};
 use crate::mcp::dispatch::Dispatch;
 use crate::mcp::failure::{CallError, Failure};
 use crate::mcp::handlers::{About, Produced, Started, produce};
+use crate::mcp::permit::Purpose;
 use crate::mcp::reply::{Ended, Finished, Flags, Note, Progress};
 use crate::mcp::seal::Binding;
 use crate::mcp::verdict::{Verdict, judge};
@@ -60,6 +61,7 @@ pub(crate) struct Run<'a> {
     pub(crate) key: CallKey,
     pub(crate) session: SessionKey,
     pub(crate) target: Target,
+    pub(crate) purpose: Purpose,
     /// The tool's or prompt's name, or the resource's URI.
     pub(crate) subject: Cow<'a, str>,
     pub(crate) arguments: Option<Cow<'a, RawValue>>,
@@ -83,6 +85,7 @@ impl Run<'_> {
             key: self.key,
             session: self.session,
             target: self.target,
+            purpose: self.purpose,
             subject: Cow::Owned(self.subject.into_owned()),
             arguments: self.arguments.map(|arguments| Cow::Owned(arguments.into_owned())),
             context: self.context.into_owned(),
@@ -290,6 +293,10 @@ impl Dispatch {
             fault.into_iter().for_each(|fault| out.fault(fault));
             return self.answer_call(&run, answer, out);
         }
+        // Nothing can be asked there.
+        if run.purpose == Purpose::Listen {
+            return self.answer_call(&run, Err(CallError::not_found()), out);
+        }
         run.asked.rounds += 1;
         if run.asked.rounds > self.limits.rounds_max {
             let rounds = self.limits.rounds_max;
@@ -325,6 +332,9 @@ impl Dispatch {
         produced: Result<Produced, CallError>,
         out: &mut Outbox,
     ) {
+        if self.take_probe(run, produced.is_ok(), out) {
+            return;
+        }
         let revision = run.revision();
         let produced = match produced {
             Err(CallError(Failure::Told(text))) if run.target == Target::Tool => {
@@ -525,6 +535,8 @@ impl Dispatch {
 /// Sends progress if it is any, and a log.
 fn emit(run: &mut Run<'_>, note: Note, out: &mut Outbox) {
     match note {
+        // Its stream is for notifications of changes, and has not begun (MCP 2026-07-28, subscriptions).
+        _ if run.purpose == Purpose::Listen => {}
         Note::Progress(Progress { done, total, message }) => {
             let grows = done.is_finite() && run.progress.is_none_or(|before| done > before);
             let Some(token) = run.context.progress_token().filter(|_| grows) else { return };

@@ -5,10 +5,10 @@
 use serde_json::value::RawValue;
 
 use crate::jsonrpc::{Array, Error, Members, Object, string};
-use crate::mcp::Revision;
 use crate::mcp::handlers::guarded;
 use crate::mcp::server::Registry;
 use crate::mcp::uri::{normalize, normalize_template};
+use crate::mcp::{Principal, Revision};
 
 /// A client shows no more, and the schema allows no more.
 const VALUES_MAX: usize = 100;
@@ -36,6 +36,7 @@ pub(crate) enum Completed {
 pub struct Partial<'a> {
     value: &'a str,
     others: &'a [(String, String)],
+    principal: Option<&'a Principal>,
 }
 
 impl Partial<'_> {
@@ -47,6 +48,20 @@ impl Partial<'_> {
     /// The value of another argument, if it is known already (since 2025-06-18).
     pub fn other(&self, name: &str) -> Option<&str> {
         self.others.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Who is asking, where peers are authenticated: of what somebody may not read the completions tell, too.
+    ///
+    /// ```
+    /// # use mcp_rill::{Partial, Server};
+    /// let server = Server::new("notes", "1.0.0")
+    ///     .template("note:///{owner}/{id}", "note", |_, _| "a note")
+    ///     .complete_template("note:///{owner}/{id}", "owner", |partial: &Partial| {
+    ///         partial.principal().map(|principal| principal.name().to_owned()).into_iter().collect()
+    ///     });
+    /// ```
+    pub fn principal(&self) -> Option<&Principal> {
+        self.principal
     }
 }
 
@@ -103,6 +118,7 @@ fn beginning_with<'a>(values: impl Iterator<Item = &'a str>, partial: &Partial<'
 pub(crate) fn complete<'p>(
     registry: &mut Registry,
     params: Option<&'p RawValue>,
+    principal: Option<&Principal>,
     out: &mut Vec<u8>,
 ) -> Result<(), Error> {
     let missing = |name: &str| Error::invalid_params(format_args!("`{name}` is missing or not a string"));
@@ -122,7 +138,8 @@ pub(crate) fn complete<'p>(
             known.iter().filter_map(|(name, value)| Some((name.to_owned(), string(value)?.into_owned()))),
         );
     }
-    let (partial, argument) = (Partial { value: &value, others: &others }, (completed, name.into_owned()));
+    let (partial, argument) =
+        (Partial { value: &value, others: &others, principal }, (completed, name.into_owned()));
     let values = match registry.completions.get_mut(&argument) {
         Some(completer) => guarded("completion of", &argument.1, || Ok(completer.complete(&partial)))
             .map_err(|error| error.into_error(None, Revision::NEWEST))?,

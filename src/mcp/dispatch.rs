@@ -25,12 +25,12 @@ use crate::mcp::calls::{Calls, Run, Target};
 use crate::mcp::extensions::Extensions;
 use crate::mcp::handlers::About;
 use crate::mcp::listen::Listens;
+use crate::mcp::permit::{Permit, Probing, Purpose};
 use crate::mcp::reply::Mailbox;
 use crate::mcp::seal::{Binding, Seal};
 use crate::mcp::server::Registry;
 use crate::mcp::session::Clients;
 use crate::mcp::subscriptions::Subscriptions;
-use crate::mcp::uri::{Forms, normalize};
 use crate::mcp::{
     CallKey, Implementation, Incoming, Jobs, Level, Outbox, Revision, Server, Service, Session, SessionKey,
     StateKey, complete, stateless,
@@ -57,6 +57,9 @@ pub(crate) struct Dispatch {
     /// No answer of a client will come any more.
     pub(crate) stopping: bool,
     pub(crate) subscriptions: Subscriptions,
+    /// Who may hear of which resource.
+    pub(crate) permit: Permit,
+    pub(crate) probing: Probing,
 }
 
 impl Dispatch {
@@ -70,6 +73,7 @@ impl Dispatch {
             list_cache,
             state_keys: [current, previous],
             extensions,
+            permit,
             ..
         } = server;
         registry.tools.iter_mut().for_each(|(tool, _)| mailbox.note_tool_name(&tool.name));
@@ -90,6 +94,8 @@ impl Dispatch {
             sessions: 0,
             stopping: false,
             subscriptions: Subscriptions::default(),
+            permit,
+            probing: Probing::default(),
         }
     }
 }
@@ -141,6 +147,7 @@ impl Service for Dispatch {
         self.sessions = self.sessions.saturating_sub(1);
         self.subscriptions.forget(key);
         self.listens.forget(key);
+        self.probing.forget(key);
     }
 
     fn stopping(&mut self, _: Now, out: &mut Outbox) {
@@ -155,6 +162,7 @@ impl Service for Dispatch {
             self.take_mail(now, out);
         }
         self.expire_calls(now, out);
+        self.go_on_probing(now, out);
     }
 
     fn due(&self) -> Option<Duration> {
@@ -162,13 +170,17 @@ impl Service for Dispatch {
     }
 
     fn held_bytes(&self) -> usize {
-        self.calls.held_bytes() + self.subscriptions.held_bytes() + self.listens.held_bytes()
+        self.calls.held_bytes()
+            + self.subscriptions.held_bytes()
+            + self.listens.held_bytes()
+            + self.probing.held_bytes()
     }
 
     fn largest(&self) -> Option<(usize, SessionKey)> {
         let mut sums: BTreeMap<SessionKey, usize> = BTreeMap::new();
         let subscribed = self.subscriptions.held_by_session().chain(self.listens.held_by_session());
-        for (session, bytes) in self.calls.held_by_session().chain(subscribed) {
+        let others = subscribed.chain(self.probing.held_by_session());
+        for (session, bytes) in self.calls.held_by_session().chain(others) {
             *sums.entry(session).or_default() += bytes;
         }
         sums.into_iter().map(|(session, bytes)| (bytes, session)).max()
@@ -189,7 +201,7 @@ impl Dispatch {
                 out.empty_result(request.call);
                 Ok(())
             }
-            "resources/subscribe" if kept && self.has_resources() => self.subscribe(request, out),
+            "resources/subscribe" if kept && self.has_resources() => self.subscribe(request, session, out),
             "resources/unsubscribe" if kept && self.has_resources() => self.unsubscribe(request, out),
             "logging/setLevel" if kept => {
                 let level = request.params.map(|params| member(params, "level")).transpose()?.flatten();
@@ -220,7 +232,7 @@ impl Dispatch {
             }
             "completion/complete" if self.registry.completes => {
                 let mut result = Vec::new();
-                complete::complete(&mut self.registry, request.params, &mut result)?;
+                complete::complete(&mut self.registry, request.params, session.principal(), &mut result)?;
                 self.result(request.call, session.revision(), None, out, |out| out.append(&mut result));
                 Ok(())
             }
@@ -334,6 +346,7 @@ impl Dispatch {
             key: request.call,
             session: request.session,
             target,
+            purpose: Purpose::Answer,
             subject,
             arguments: arguments.map(Cow::Borrowed),
             context: Context::of(request, session, params.get("_meta")),
@@ -358,47 +371,6 @@ impl Dispatch {
             ))),
         }
     }
-
-    fn subscribe(&mut self, request: &Incoming<'_>, out: &mut Outbox) -> Result<(), Error> {
-        let uri = read_uri(request)?;
-        self.check_uri(&uri)?;
-        if !self.is_resource(&uri) {
-            return Err(crate::mcp::CallError::not_found().into_error(Some(&uri), Revision::V2025_11_25));
-        }
-        let max = self.limits.subscriptions_max;
-        if !self.subscriptions.add(request.session, &uri, max) {
-            let message =
-                format_args!("this session has {max} subscriptions already (limit subscriptions_max)");
-            return Err(Error::invalid_params(message));
-        }
-        out.empty_result(request.call);
-        Ok(())
-    }
-
-    /// Whether there is a resource of that URI, or a template for it.
-    pub(crate) fn is_resource(&mut self, uri: &str) -> bool {
-        let forms = Forms::of(uri);
-        self.registry.resources.find(&normalize(uri)).is_some()
-            || self
-                .registry
-                .templates
-                .iter_mut()
-                .any(|(_, pattern, _)| pattern.matches_forms(&forms).is_some())
-    }
-
-    fn unsubscribe(&mut self, request: &Incoming<'_>, out: &mut Outbox) -> Result<(), Error> {
-        let uri = read_uri(request)?;
-        self.subscriptions.remove(request.session, &uri);
-        out.empty_result(request.call);
-        Ok(())
-    }
-}
-
-fn read_uri<'a>(request: &Incoming<'a>) -> Result<Cow<'a, str>, Error> {
-    let uri = request.params.map(|params| member(params, "uri")).transpose()?.flatten();
-    uri.and_then(string).ok_or_else(|| {
-        Error::invalid_params(format_args!("`uri` is missing or not a string; `{}` needs it", request.method))
-    })
 }
 
 pub(crate) fn read_level(level: Option<&RawValue>) -> Result<Level, Error> {

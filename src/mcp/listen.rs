@@ -16,9 +16,10 @@ use serde_json::value::RawValue;
 use crate::buffer::BLOCK_OVERHEAD_BYTES;
 use crate::jsonrpc::{Array, Error, Id, IdRef, Members, Object, string};
 use crate::mcp::meta::SUBSCRIPTION_ID;
+use crate::mcp::permit::Permit;
 use crate::mcp::server::List;
 use crate::mcp::uri::normalize;
-use crate::mcp::{Audience, CallKey, Outbox, Outgoing, SessionKey, Slot};
+use crate::mcp::{Audience, CallKey, Outbox, Outgoing, Principal, SessionKey, Slot};
 
 /// What somebody wants to hear of.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -49,7 +50,11 @@ impl Watched {
         self.spelling.as_deref().unwrap_or(&self.normal)
     }
 
-    fn held_bytes(&self) -> usize {
+    pub(crate) fn normal(&self) -> &str {
+        &self.normal
+    }
+
+    pub(crate) fn held_bytes(&self) -> usize {
         let spelling = self.spelling.as_ref().map_or(0, |spelling| spelling.len() + BLOCK_OVERHEAD_BYTES);
         size_of::<Watched>() + BLOCK_OVERHEAD_BYTES + self.normal.len() + spelling
     }
@@ -90,6 +95,10 @@ impl Filter {
         *self == Filter::default()
     }
 
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.uris.iter().map(Watched::held_bytes).sum()
+    }
+
     fn write(&self, out: &mut Vec<u8>) {
         let mut filter = Object::new(out);
         for (name, wanted) in [
@@ -117,6 +126,7 @@ impl Filter {
 struct Listen {
     call: CallKey,
     id: Id,
+    principal: Option<Principal>,
     filter: Filter,
 }
 
@@ -126,7 +136,7 @@ impl Listen {
     }
 
     fn held_bytes(&self) -> usize {
-        256 + self.filter.uris.iter().map(Watched::held_bytes).sum::<usize>()
+        256 + self.filter.held_bytes()
     }
 }
 
@@ -154,13 +164,13 @@ impl Listens {
     /// Acknowledges what will be told, and remembers it. Says whether anything will: if not, the request is over.
     pub(crate) fn begin(
         &mut self,
-        session: SessionKey,
+        (session, principal): (SessionKey, Option<Principal>),
         call: CallKey,
         id: &IdRef<'_>,
         filter: Filter,
         out: &mut Outbox,
     ) -> bool {
-        let listen = Listen { call, id: id.clone().into_owned(), filter };
+        let listen = Listen { call, id: id.clone().into_owned(), principal, filter };
         let kind = Outgoing::Message(listen.audience(session));
         out.notify(kind, "notifications/subscriptions/acknowledged", |params| {
             write_meta(params, &listen.id);
@@ -205,12 +215,16 @@ impl Listens {
         }
     }
 
-    /// The resource of this URI in normal form has been updated; `None`: so many that all may have been.
-    pub(crate) fn updated(&self, uri: Option<&str>, method: &str, out: &mut Outbox) {
+    /// The resource of this URI in normal form has been updated; `None`: so many that all may have been. Those are told who
+    /// may hear of it.
+    pub(crate) fn updated(&self, uri: Option<&str>, permit: &mut Permit, method: &str, out: &mut Outbox) {
         let first = uri.map(|uri| Watched { normal: uri.into(), spelling: None });
         for (session, listen) in &self.open {
             let watched = listen.filter.uris.range((first.as_ref().map_or(Unbounded, Included), Unbounded));
             for watched in watched.take_while(|watched| uri.is_none_or(|uri| uri == &*watched.normal)) {
+                if !permit.allows(&watched.normal, listen.principal.as_ref()) {
+                    continue;
+                }
                 let slot = Slot::Updated(watched.uri().into());
                 out.notify(Outgoing::Latest(listen.audience(*session), slot), method, |params| {
                     write_meta(params, &listen.id);

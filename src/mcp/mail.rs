@@ -77,8 +77,8 @@ impl Dispatch {
         let updated: Vec<Option<&str>> = some.chain(mail.all_updated.then_some(None)).collect();
         for uri in updated {
             let method = "notifications/resources/updated";
-            self.subscriptions.updated(uri, method, out);
-            self.listens.updated(uri, method, out);
+            self.subscriptions.updated(uri, &mut self.permit, method, out);
+            self.listens.updated(uri, &mut self.permit, method, out);
         }
     }
 }

@@ -201,6 +201,7 @@ mod jobs;
 mod listen;
 mod mail;
 pub(crate) mod meta;
+mod permit;
 mod prompt;
 mod protected;
 mod registry;

@@ -12,6 +12,7 @@ use crate::mcp::check;
 use crate::mcp::complete::{Completed, Completer};
 use crate::mcp::extensions::Extensions;
 use crate::mcp::handler::{PromptHandler, ResourceHandler, TemplateHandler, ToolHandler};
+use crate::mcp::permit::Permit;
 use crate::mcp::registry::Items;
 use crate::mcp::uri::{UriTemplate, Vars, normalize, normalize_template};
 use crate::mcp::{
@@ -64,6 +65,7 @@ pub struct Server {
     pub(crate) state_keys: [Option<StateKey>; 2],
     pub(crate) authorize: Option<Authorize>,
     pub(crate) extensions: Extensions,
+    pub(crate) permit: Permit,
     problems: Vec<String>,
 }
 
@@ -155,6 +157,7 @@ impl Server {
             state_keys: [None; 2],
             authorize: None,
             extensions: Extensions::default(),
+            permit: Permit::default(),
             problems: Vec::new(),
         }
     }

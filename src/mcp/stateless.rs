@@ -18,12 +18,11 @@ use std::borrow::Cow;
 use serde_json::value::RawValue;
 
 use crate::Now;
-use crate::jsonrpc::{Array, Error, Id, Members, Object, string};
+use crate::jsonrpc::{Array, Error, Members, Object, string};
 use crate::mcp::asked::Asked;
 use crate::mcp::cache::CacheHint;
 use crate::mcp::calls::{Run, Target};
 use crate::mcp::dispatch::{Dispatch, read_level};
-use crate::mcp::listen::{Filter, write_subscription};
 use crate::mcp::meta::{CLIENT_CAPABILITIES, CLIENT_INFO, LOG_LEVEL, Meta, PROTOCOL_VERSION, SERVER_INFO};
 use crate::mcp::seal::{Binding, Subject};
 use crate::mcp::session::cut;
@@ -94,7 +93,7 @@ impl Dispatch {
                 });
                 Ok(())
             }
-            "subscriptions/listen" => self.listen(request, out),
+            "subscriptions/listen" => self.listen(request, session, out),
             _ => self.answer_any(request, session, out),
         }
     }
@@ -190,46 +189,6 @@ impl Dispatch {
             let mut result = Object::new(out);
             rounds::write(&mut result, &self.seal, &run.binding.digest(), &run.asked, until);
             result.raw("_meta", &self.meta);
-        });
-    }
-
-    fn listen(&mut self, request: &Incoming<'_>, out: &mut Outbox) -> Result<(), Error> {
-        let mut filter = Filter::read(request.params)?;
-        let (asked, max) = (filter.uris.len(), self.limits.subscriptions_max);
-        if asked > max {
-            return Err(Error::invalid_params(format_args!(
-                "`resourceSubscriptions` has {asked} URIs, more than the limit subscriptions_max = {max}"
-            )));
-        }
-        filter.uris.iter().try_for_each(|watched| self.check_uri(watched.uri()))?;
-        if self.listens.len() >= self.limits.listens_max {
-            let max = self.limits.listens_max;
-            out.busy(request.call, &format!("{max} clients are listening already (limit listens_max)"));
-            return Ok(());
-        }
-        // Only what can happen is promised.
-        filter.tools &= self.registry.tools.is_offered();
-        filter.prompts &= self.registry.prompts.is_offered();
-        filter.resources &= self.has_resources();
-        filter.uris.retain(|watched| self.is_resource(watched.uri()));
-        if !self.listens.begin(request.session, request.call, request.id, filter, out) {
-            out.written(request.call, |out| self.write_listened(out, &request.id.clone().into_owned()));
-        }
-        Ok(())
-    }
-
-    pub(crate) fn end_listens(&mut self, out: &mut Outbox) {
-        let mut listens = std::mem::take(&mut self.listens);
-        listens.end_all(out, |out, id| self.write_listened(out, id));
-    }
-
-    fn write_listened(&self, out: &mut Vec<u8>, id: &Id) {
-        let mut result = Object::new(out);
-        result.str("resultType", "complete");
-        result.field("_meta", |out| {
-            let mut meta = Object::new(out);
-            meta.field(SERVER_INFO, |out| self.info.write(out));
-            write_subscription(&mut meta, id);
         });
     }
 }

@@ -6,8 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::buffer::BLOCK_OVERHEAD_BYTES;
+use crate::mcp::permit::Permit;
 use crate::mcp::uri::normalize;
-use crate::mcp::{Audience, Outbox, Outgoing, SessionKey, Slot};
+use crate::mcp::{Audience, Outbox, Outgoing, Principal, SessionKey, Slot};
 
 /// Who wants to hear of which resource: by URIs in normal form.
 #[derive(Debug, Default)]
@@ -15,20 +16,41 @@ pub(crate) struct Subscriptions {
     /// One map of all, since a set for each URI would have room for eleven sessions where most have one. With the URI as
     /// the client wrote it, where that is not in normal form: it is what the client compares with.
     by_uri: BTreeMap<(Arc<str>, SessionKey), Option<Box<str>>>,
-    by_session: BTreeMap<SessionKey, BTreeSet<Arc<str>>>,
+    by_session: BTreeMap<SessionKey, Own>,
     uris_bytes: usize,
 }
 
+/// What one session has subscribed to.
+#[derive(Debug, Default)]
+struct Own {
+    principal: Option<Principal>,
+    uris: BTreeSet<Arc<str>>,
+}
+
 impl Subscriptions {
+    /// Whether the session may subscribe to this resource, or has.
+    pub(crate) fn has_room(&self, session: SessionKey, uri: &str, max: usize) -> bool {
+        let own = self.by_session.get(&session);
+        own.map_or(0, |own| own.uris.len()) < max
+            || own.is_some_and(|own| own.uris.contains(&*normalize(uri)))
+    }
+
     /// Says whether there was room. Subscribing twice is once, and the newer spelling counts.
-    pub(crate) fn add(&mut self, session: SessionKey, uri: &str, max: usize) -> bool {
-        let normal = normalize(uri);
-        let own = self.by_session.entry(session).or_default();
-        if !own.contains(&*normal) && own.len() >= max {
+    pub(crate) fn add(
+        &mut self,
+        session: SessionKey,
+        uri: &str,
+        principal: Option<&Principal>,
+        max: usize,
+    ) -> bool {
+        if !self.has_room(session, uri, max) {
             return false;
         }
-        let normal: Arc<str> = own.get(&*normal).cloned().unwrap_or_else(|| (&*normal).into());
-        own.insert(normal.clone());
+        let normal = normalize(uri);
+        let own = self.by_session.entry(session).or_default();
+        own.principal = principal.cloned();
+        let normal: Arc<str> = own.uris.get(&*normal).cloned().unwrap_or_else(|| (&*normal).into());
+        own.uris.insert(normal.clone());
         let spelling = (*normal != *uri).then(|| uri.into());
         self.uris_bytes += held_by(&normal, spelling.as_deref());
         let key = (normal, session);
@@ -39,8 +61,8 @@ impl Subscriptions {
 
     pub(crate) fn remove(&mut self, session: SessionKey, uri: &str) {
         let Some(own) = self.by_session.get_mut(&session) else { return };
-        let uri = own.take(&*normalize(uri));
-        if own.is_empty() {
+        let uri = own.uris.take(&*normalize(uri));
+        if own.uris.is_empty() {
             self.by_session.remove(&session);
         }
         uri.into_iter().for_each(|uri| self.remove_from_uri(&(uri, session)));
@@ -62,18 +84,25 @@ impl Subscriptions {
             held_by(uri, spelling.and_then(|spelling| spelling.as_deref()))
         };
         self.by_session.iter().map(move |(session, own)| {
-            (*session, HELD_BY_SESSION_BYTES + own.iter().map(|uri| of_uri(uri, *session)).sum::<usize>())
+            (
+                *session,
+                HELD_BY_SESSION_BYTES + own.uris.iter().map(|uri| of_uri(uri, *session)).sum::<usize>(),
+            )
         })
     }
 
-    /// Tells those who subscribed to the resource of this URI in normal form; `None`: so many were updated that all may have
-    /// been.
-    pub(crate) fn updated(&self, uri: Option<&str>, method: &str, out: &mut Outbox) {
+    /// Tells those who subscribed to the resource of this URI in normal form, and may hear of it; `None`: so many were updated
+    /// that all may have been.
+    pub(crate) fn updated(&self, uri: Option<&str>, permit: &mut Permit, method: &str, out: &mut Outbox) {
         let first = (uri.unwrap_or_default().into(), SessionKey::LEAST);
         let wanted = |heard: &str| uri.is_none_or(|uri| uri == heard);
         for ((uri, session), spelling) in
             self.by_uri.range(first..).take_while(|((heard, _), _)| wanted(heard))
         {
+            let own = self.by_session.get(session);
+            if !permit.allows(uri, own.and_then(|own| own.principal.as_ref())) {
+                continue;
+            }
             let uri = spelling.as_deref().unwrap_or(uri);
             let kind = Outgoing::Latest(Audience::One(*session), Slot::Updated(uri.into()));
             out.notify(kind, method, |params| {
@@ -83,7 +112,7 @@ impl Subscriptions {
     }
 
     pub(crate) fn forget(&mut self, session: SessionKey) {
-        for uri in self.by_session.remove(&session).unwrap_or_default() {
+        for uri in self.by_session.remove(&session).unwrap_or_default().uris {
             self.remove_from_uri(&(uri, session));
         }
     }

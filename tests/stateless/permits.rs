@@ -1,0 +1,349 @@
+//! Who hears of changes of a resource: whoever may read it, and nobody learns more by subscribing than by reading.
+
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
+
+use mcp_rill::{Call, CallError, Elicited, Level, Limits, Server, schema};
+use serde_json::{Value, json};
+
+use crate::clients::{Request, request as alone};
+use crate::common::http::request;
+use crate::common::questions::{ALL, Client, Pool, one};
+use crate::common::{Sock, World, principal};
+
+schema! { struct Sure { sure: bool } }
+
+fn name(call: &Call) -> String {
+    call.principal().map_or_else(|| "nobody".to_owned(), |principal| principal.name().to_owned())
+}
+
+/// Note 1 is for all, 5 for Ada, and 9 does not exist; 6, 7 and 8 are there and cannot be read, each in a way of its own.
+fn server() -> Server {
+    Server::new("permits", "1").template("note:///{id}", "note", |vars, call| {
+        call.log(Level::Error, "looking");
+        match vars.get("id").unwrap() {
+            "1" => Ok("public"),
+            "5" if name(call) == "ada" => Ok("secret"),
+            "5" => Err(CallError::new(4003, "you may not read note 5")),
+            "6" => Err(CallError::internal("no disk")),
+            "7" => panic!("on purpose"),
+            "8" => Err(CallError::invalid_params("8 is no number")),
+            _ => Err(CallError::not_found()),
+        }
+    })
+}
+
+fn client(world: &mut World, name: &str) -> Client {
+    let (stream, post) = (world.connect_as(principal(name)), world.connect_as(principal(name)));
+    let client = Client::on(world.open_sse_on(stream, "/sse"), post);
+    client.initialize(world, "2025-11-25", ALL);
+    client
+}
+
+fn post(world: &mut World, client: &Client, method: &str, uri: &str) -> Vec<Value> {
+    let heard = client.say(world, &request(1, method, &json!({ "uri": uri }).to_string()));
+    heard.into_iter().filter(|message| message["method"] != "notifications/message").collect()
+}
+
+fn subscribe(world: &mut World, client: &Client, uri: &str) -> Value {
+    one(post(world, client, "resources/subscribe", uri))
+}
+
+fn updated(world: &mut World, uris: &[&str]) {
+    let handle = world.engine.handle();
+    uris.iter().for_each(|uri| handle.resource_updated(uri));
+    world.jump(world.now.mono);
+    world.run();
+}
+
+fn told(world: &mut World, client: &Client) -> Vec<String> {
+    client.hear(world).iter().map(|frame| frame["params"]["uri"].as_str().unwrap().to_owned()).collect()
+}
+
+const NOTES: [&str; 6] = ["note:///1", "note:///5", "note:///6", "note:///7", "note:///8", "note:///9"];
+
+#[test]
+fn who_may_not_read_cannot_subscribe_nor_learn_what_there_is() {
+    let mut world = World::new(server());
+    let (ada, bob) = (client(&mut world, "ada"), client(&mut world, "bob"));
+    let refusal = |uri: &str| {
+        let error = json!({ "code": -32002, "message": format!("Resource not found: {uri}"), "data": { "uri": uri } });
+        json!({ "jsonrpc": "2.0", "id": 1, "error": error })
+    };
+    let done = json!({ "jsonrpc": "2.0", "id": 1, "result": {} });
+    for uri in NOTES.into_iter().chain(["other:///1"]) {
+        let may = |permitted: bool| if permitted { done.clone() } else { refusal(uri) };
+        assert_eq!(subscribe(&mut world, &ada, uri), may(matches!(uri, "note:///1" | "note:///5")));
+        assert_eq!(subscribe(&mut world, &bob, uri), may(uri == "note:///1"));
+    }
+    updated(&mut world, &NOTES);
+    assert_eq!(told(&mut world, &ada), ["note:///1", "note:///5"]);
+    assert_eq!(told(&mut world, &bob), ["note:///1"]);
+    // With no room the answer says nothing of the resource either.
+    let mut world = World::new(server().limits(Limits { subscriptions_max: 0, ..Limits::DEFAULT }));
+    let bob = client(&mut world, "bob");
+    let replies = NOTES.map(|uri| subscribe(&mut world, &bob, uri));
+    assert!(
+        replies.iter().all(|reply| *reply == replies[0] && reply["error"]["code"] == -32602),
+        "{replies:?}"
+    );
+}
+
+#[test]
+fn who_subscribes_again_and_may_not_read_any_more_hears_no_more() {
+    let readers = Arc::new(Mutex::new(vec!["ada".to_owned()]));
+    let known = readers.clone();
+    let server = Server::new("permits", "1").resource("note:///5", "note", move |call| {
+        known.lock().unwrap().contains(&name(call)).then_some("secret").ok_or_else(CallError::not_found)
+    });
+    let mut world = World::new(server);
+    let ada = client(&mut world, "ada");
+    assert_eq!(subscribe(&mut world, &ada, "note:///5")["result"], json!({}));
+    readers.lock().unwrap().clear();
+    assert_eq!(subscribe(&mut world, &ada, "NOTE:///5")["error"]["code"], -32002);
+    updated(&mut world, &["note:///5"]);
+    assert!(told(&mut world, &ada).is_empty());
+    world.quiesce();
+}
+
+type Asked = Arc<Mutex<Vec<(String, String)>>>;
+
+/// A server whose hook writes down what it was asked, and says yes to who is among the friends.
+fn hooked(friends: &Arc<Mutex<Vec<&'static str>>>) -> (Server, Asked) {
+    let (asked, friends) = (Asked::default(), friends.clone());
+    let log = asked.clone();
+    let server = Server::new("permits", "1")
+        .template("note:///{id}", "note", |_, _| -> mcp_rill::Result<String> { panic!("nobody reads it") })
+        .on_subscribe(move |uri, principal| {
+            let name = principal.map_or("nobody", |principal| principal.name());
+            log.lock().unwrap().push((uri.to_owned(), name.to_owned()));
+            assert_ne!(uri, "note:///boom", "on purpose");
+            friends.lock().unwrap().contains(&name)
+        });
+    (server, asked)
+}
+
+#[test]
+fn a_hook_is_asked_before_a_subscription_and_before_each_notification() {
+    let friends = Arc::new(Mutex::new(vec!["ada", "bob"]));
+    let (server, asked) = hooked(&friends);
+    let mut world = World::new(server);
+    let [ada, bob, eve] = ["ada", "bob", "eve"].map(|name| client(&mut world, name));
+    assert_eq!(subscribe(&mut world, &ada, "NOTE:///x/../5")["result"], json!({}));
+    assert_eq!(subscribe(&mut world, &bob, "note:///5")["result"], json!({}));
+    assert_eq!(subscribe(&mut world, &eve, "note:///5")["error"]["code"], -32002);
+    assert_eq!(subscribe(&mut world, &ada, "note:///boom")["error"]["code"], -32002, "a panic is a no");
+    // It is not asked of what is no resource.
+    assert_eq!(subscribe(&mut world, &ada, "other:///5")["error"]["code"], -32002);
+    let take = || std::mem::take(&mut *asked.lock().unwrap());
+    let pair = |uri: &str, name: &str| (uri.to_owned(), name.to_owned());
+    let five = |name| pair("note:///5", name);
+    assert_eq!(take(), [five("ada"), five("bob"), five("eve"), pair("note:///boom", "ada")]);
+    updated(&mut world, &["note:///5"]);
+    assert_eq!(
+        (told(&mut world, &ada), told(&mut world, &bob)),
+        (vec!["NOTE:///x/../5".into()], vec!["note:///5".into()])
+    );
+    assert_eq!(take(), [five("ada"), five("bob")]);
+    // A right that is withdrawn counts at once, and one that is given back, too.
+    friends.lock().unwrap().retain(|name| *name != "ada");
+    updated(&mut world, &["note:///5"]);
+    assert_eq!((told(&mut world, &ada).len(), told(&mut world, &bob).len()), (0, 1));
+    friends.lock().unwrap().push("ada");
+    updated(&mut world, &["note:///5", "note:///6"]);
+    assert_eq!((told(&mut world, &ada).len(), told(&mut world, &bob).len()), (1, 1));
+    assert!(told(&mut world, &eve).is_empty());
+    world.quiesce();
+}
+
+#[test]
+fn a_handler_that_asks_the_client_is_answered_before_it_may_subscribe() {
+    let server =
+        Server::new("permits", "1").resource("note:///5", "note", |call| -> mcp_rill::Result<&str> {
+            match call.elicit::<Sure>("sure", "May this client read note 5?")? {
+                Elicited::Accepted(Sure { sure: true }) => Ok("secret"),
+                _ => Err(CallError::not_found().into()),
+            }
+        });
+    let mut world = World::new(server);
+    for (sure, heard) in [(false, 0), (true, 1)] {
+        let ada = client(&mut world, "ada");
+        let question = subscribe(&mut world, &ada, "note:///5");
+        assert_eq!(question["method"], "elicitation/create");
+        updated(&mut world, &["note:///5"]);
+        assert!(told(&mut world, &ada).is_empty(), "not yet");
+        let result = json!({ "action": "accept", "content": { "sure": sure } }).to_string();
+        let reply = one(ada.answer(&mut world, &question, &result));
+        assert_eq!(reply.get("result").is_some(), sure, "{reply}");
+        updated(&mut world, &["note:///5"]);
+        assert_eq!(told(&mut world, &ada).len(), heard);
+        world.reset(ada.stream.sock);
+    }
+    world.quiesce();
+}
+
+fn listen(uris: &[&str]) -> Request {
+    alone(1, "subscriptions/listen", json!({ "notifications": { "resourceSubscriptions": uris } }))
+}
+
+fn messages(world: &mut World, sock: Sock) -> Vec<Value> {
+    let text = world.take_text(sock);
+    let data = text.lines().filter_map(|line| line.strip_prefix("data: "));
+    data.map(|data| serde_json::from_str(data).unwrap()).collect()
+}
+
+/// The URIs that are promised.
+fn promised(messages: &[Value]) -> Value {
+    assert_eq!(messages[0]["method"], "notifications/subscriptions/acknowledged", "nothing comes before it");
+    messages[0]["params"]["notifications"]["resourceSubscriptions"].clone()
+}
+
+#[test]
+fn a_listener_is_promised_what_it_may_read() {
+    let mut world = World::new(server());
+    let mut open = |name: &str| {
+        let sock = world.connect_as(principal(name));
+        world.send(sock, listen(&NOTES).text());
+        sock
+    };
+    let (ada, bob) = (open("ada"), open("bob"));
+    assert_eq!(promised(&messages(&mut world, ada)), json!(["note:///1", "note:///5"]));
+    assert_eq!(promised(&messages(&mut world, bob)), json!(["note:///1"]));
+    updated(&mut world, &NOTES);
+    assert_eq!((messages(&mut world, ada).len(), messages(&mut world, bob).len()), (2, 1));
+    // Nothing to hear of: it is over at once.
+    let eve = world.connect_as(principal("eve"));
+    world.send(eve, listen(&["note:///5", "note:///9"]).text());
+    let ended = messages(&mut world, eve);
+    assert_eq!((promised(&ended), ended.len()), (Value::Null, 2));
+    assert_eq!(ended[1]["result"]["resultType"], "complete");
+    [ada, bob].into_iter().for_each(|sock| world.reset(sock));
+    assert_eq!(world.stats().buffered_bytes, 0);
+    world.quiesce();
+}
+
+#[test]
+fn the_hook_decides_what_a_listener_hears() {
+    let friends = Arc::new(Mutex::new(vec!["ada"]));
+    let (server, asked) = hooked(&friends);
+    let mut world = World::new(server);
+    let sock = world.connect_as(principal("ada"));
+    world.send(sock, listen(&["note:///5", "note:///boom", "other:///5"]).text());
+    assert_eq!(promised(&messages(&mut world, sock)), json!(["note:///5"]));
+    updated(&mut world, &["note:///5"]);
+    assert_eq!(messages(&mut world, sock).len(), 1);
+    friends.lock().unwrap().clear();
+    updated(&mut world, &["note:///5"]);
+    assert!(messages(&mut world, sock).is_empty());
+    assert_eq!(asked.lock().unwrap().len(), 4);
+    world.reset(sock);
+    world.quiesce();
+}
+
+/// What asks is left out: a stream of notifications can carry no question.
+#[test]
+fn a_listener_is_not_promised_what_asks() {
+    let server = Server::new("permits", "1")
+        .resource("note:///1", "one", |_| "public")
+        .resource("note:///2", "two", |call| call.elicit::<Sure>("sure", "Sure?").map(|_| "asked"))
+        .resource("note:///3", "three", |call| {
+            let _ = call.elicit::<Sure>("sure", "Sure?");
+            "whatever the answer is"
+        });
+    let mut world = World::new(server);
+    let sock = world.connect();
+    world.send(sock, listen(&["note:///1", "note:///2", "note:///3"]).text());
+    assert_eq!(promised(&messages(&mut world, sock)), json!(["note:///1"]));
+    world.advance(Duration::from_millis(1));
+    world.reset(sock);
+    world.quiesce();
+}
+
+#[test]
+fn completions_know_who_asks() {
+    let own = |partial: &mcp_rill::Partial| {
+        partial.principal().map(|who| who.name().to_owned()).into_iter().collect::<Vec<_>>()
+    };
+    let server = Server::new("permits", "1")
+        .template("note:///{owner}", "note", |_, _| "")
+        .complete_template("note:///{owner}", "owner", own);
+    let mut world = World::new(server);
+    let params = json!({ "ref": { "type": "ref/resource", "uri": "note:///{owner}" }, "argument": { "name": "owner", "value": "" } });
+    for name in ["ada", "bob"] {
+        let client = client(&mut world, name);
+        let reply = client.ask(&mut world, &request(1, "completion/complete", &params.to_string()));
+        assert_eq!(reply["result"]["completion"]["values"], json!([name]));
+    }
+}
+
+/// Nothing is promised before handlers on other threads have said what they say.
+#[test]
+fn handlers_on_other_threads_are_waited_for() {
+    let server = Server::new("permits", "1")
+        .blocking_template("note:///{id}", "note", |vars, call| match vars.get("id").unwrap() {
+            "1" => Ok("public"),
+            "5" if name(call) == "ada" => Ok("secret"),
+            _ => Err(CallError::not_found()),
+        })
+        .resource("now:///1", "now", |_| "here")
+        .resource("away:///1", "away", |call| {
+            call.defer(|reply| std::thread::spawn(|| reply.finish("late")))
+        });
+    let mut world = World::new(server);
+    let pool = Pool::new(&mut world);
+    let sock = world.connect_as(principal("ada"));
+    let uris = ["away:///1", "note:///1", "note:///5", "note:///9", "now:///1"];
+    world.send(sock, listen(&uris).text());
+    assert!(messages(&mut world, sock).is_empty(), "not yet");
+    assert!(world.stats().buffered_bytes > 0);
+    let heard = pool.until(&mut world, |world| Some(messages(world, sock)).filter(|heard| !heard.is_empty()));
+    assert_eq!(promised(&heard), json!(["away:///1", "note:///1", "note:///5", "now:///1"]));
+    let bob = client(&mut world, "bob");
+    for (uri, permitted) in
+        [("away:///1", true), ("note:///1", true), ("note:///5", false), ("note:///9", false)]
+    {
+        bob.tell(&mut world, &request(1, "resources/subscribe", &json!({ "uri": uri }).to_string()));
+        let reply = one(pool.heard(&mut world, &bob, 1));
+        assert_eq!(reply.get("result").is_some(), permitted, "{reply}");
+    }
+    updated(&mut world, &uris);
+    assert_eq!((messages(&mut world, sock).len(), told(&mut world, &bob).len()), (4, 2));
+    // One that leaves before it is answered leaves nothing.
+    let leaves = world.connect_as(principal("ada"));
+    world.send(leaves, listen(&uris).text());
+    world.reset(leaves);
+    world.reset(sock);
+    world.reset(bob.stream.sock);
+    assert_eq!(world.stats().buffered_bytes, 0);
+    world.quiesce();
+}
+
+/// `tool_timeout`: what has not been said by then is not promised.
+#[test]
+fn a_handler_that_does_not_come_back_keeps_nobody_waiting() {
+    let (release, held) = mpsc::channel::<()>();
+    let (begin, begun) = mpsc::channel();
+    let held = Mutex::new(held);
+    let server = Server::new("permits", "1")
+        .resource("a:///1", "first", |_| "here")
+        .blocking_resource("b:///1", "second", move |_| {
+            begin.send(()).unwrap();
+            let _ = held.lock().unwrap().recv();
+            "late"
+        })
+        .resource("c:///1", "third", |_| "here");
+    let limits = Limits { tool_timeout: Duration::from_secs(3), ..Limits::DEFAULT };
+    let mut world = World::new(server.limits(limits));
+    let pool = Pool::new(&mut world);
+    let sock = world.connect();
+    world.send(sock, listen(&["a:///1", "b:///1", "c:///1"]).text());
+    pool.turn(&mut world);
+    begun.recv().unwrap();
+    world.advance(Duration::from_millis(2999));
+    assert!(messages(&mut world, sock).is_empty());
+    world.advance(Duration::from_millis(2));
+    assert_eq!(promised(&messages(&mut world, sock)), json!(["a:///1"]));
+    drop(release);
+    world.reset(sock);
+    world.quiesce();
+}
