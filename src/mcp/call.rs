@@ -222,7 +222,7 @@ impl Call<'_> {
 
     /// What the client can do, as it said when it initialized (MCP lifecycle, capability negotiation); nothing if it has
     /// not said. Asking does not need a look at this: a question that the client cannot take comes back with
-    /// [`Unavailable`]. This is for work that is done for the sake of a question only.
+    /// [`Unavailable`](crate::Unavailable). This is for work that is done for the sake of a question only.
     ///
     /// ```
     /// # fn f(call: &mut mcp_rill::Call, read_all: impl Fn() -> String) -> mcp_rill::Result<String> {
