@@ -104,8 +104,10 @@ def binary() -> Path:
     return Path(given) if given else build(["--release", "--bin", "mcp-rill"])
 
 
+@functools.cache
 def example(name: str) -> Path:
-    return build(["--release", "--example", name])
+    given = os.environ.get("MCP_RILL_EXAMPLES")
+    return Path(given) / name if given else build(["--release", "--example", name])
 
 
 @functools.cache

@@ -8,13 +8,15 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness import cache, server
 
 HERE = Path(__file__).resolve().parent.parent
 STAGE_TIMEOUT = 180
+# The examples that some stages are about.
+EXAMPLES = ("tutorial", "awkward")
 PAGE_ITEMS = 2
 KEEP_ALIVE_MS = 1000
 
@@ -34,8 +36,10 @@ class Client:
 class Stage:
     # Called when the stage runs, so that nothing is installed for stages that were not asked for.
     client: Callable[[], Client]
-    # Which server it talks to: the demo of the binary, the fixture of the official suite, both, the example `tutorial`, or none.
+    # Which server it talks to: the demo of the binary, the fixture of the official suite, both, none, or an example.
     on: str = "demo"
+    # Limits of the demo besides those that all stages have.
+    limits: dict[str, str] = field(default_factory=dict)
     # Over Streamable HTTP instead of HTTP+SSE.
     http: bool = False
     # What clients that know the stateless era negotiate: "auto", or its revision and no other.
@@ -105,6 +109,19 @@ STAGES = {
                                 http=True),
     "http-questions-py2": Stage(lambda: Client([cache.python("py2"), HERE / "python" / "py2.py", "questions"]), on="fixture",
                                 http=True),
+    # With the last httpx-sse that breaks lines wherever Unicode may.
+    "awkward-py1": Stage(lambda: Client([cache.python("py1-old-sse"), HERE / "python" / "py1.py", "awkward"]), on="awkward"),
+    "http-awkward-py1": Stage(lambda: Client([cache.python("py1-old-sse"), HERE / "python" / "py1.py", "awkward"]), on="awkward",
+                              http=True),
+    "awkward-ts1": Stage(lambda: Client(["node", HERE / "node" / "ts1.mjs", "awkward"], cache.piece("ts1")), on="awkward"),
+    "http-awkward-ts1": Stage(lambda: Client(["node", HERE / "node" / "ts1.mjs", "awkward"], cache.piece("ts1")), on="awkward",
+                              http=True),
+    "awkward-ts2": Stage(lambda: Client([cache.node24(), HERE / "node" / "ts2.mjs", "awkward"], cache.piece("ts2")), on="awkward"),
+    "http-awkward-ts2": Stage(lambda: Client([cache.node24(), HERE / "node" / "ts2.mjs", "awkward"], cache.piece("ts2")),
+                              on="awkward", http=True),
+    "awkward-fetch": Stage(lambda: Client([cache.node24(), HERE / "node" / "raw.mjs"]), on="awkward"),
+    "awkward-inspector": Stage(lambda: Client([cache.python("py1"), HERE / "python" / "crowd.py", cache.node24()],
+                                              cache.piece("inspector")), limits={"sessions_max": "4"}),
     "eras": Stage(lambda: Client([cache.node24(), HERE / "node" / "eras.mjs"], cache.piece("ts2"))),
     "tutorial": Stage(lambda: Client([cache.node24(), HERE / "node" / "tutorial.mjs", cache.piece("ts1"), cache.piece("ts2")]),
                       on="tutorial"),
@@ -181,10 +198,10 @@ def run_started(name: str, client: Client, demo: Callable[[], Path], own: bool) 
         return servers[-1].url
 
     try:
-        if stage.on == "tutorial":
-            urls["INTEROP_URL"] = start(server.example("tutorial"), None)
+        if stage.on in EXAMPLES:
+            urls["INTEROP_URL"] = start(server.example(stage.on), None)
         if stage.on in ("demo", "both"):
-            urls["INTEROP_URL"] = start(demo(), LIMITS if own else None)
+            urls["INTEROP_URL"] = start(demo(), LIMITS | stage.limits if own else None)
         if stage.on in ("fixture", "both"):
             urls["INTEROP_FIXTURE_URL"] = start(server.fixture(), None)
             urls.setdefault("INTEROP_URL", urls["INTEROP_FIXTURE_URL"])

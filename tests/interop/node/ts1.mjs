@@ -1,5 +1,6 @@
 // The TypeScript SDK 1 (`@modelcontextprotocol/sdk`), as an adapter for the checks and questions that both SDKs share.
 import { createRequire } from 'node:module';
+import { runAwkward } from './awkward.mjs';
 import { runChecks } from './checks.mjs';
 import { runQuestions } from './questions.mjs';
 
@@ -35,4 +36,5 @@ const sdk = {
   call: (client, params, options) => client.callTool(params, undefined, options),
 };
 
-await (process.argv[2] === 'questions' ? runQuestions(sdk) : runChecks(sdk));
+const runs = { questions: runQuestions, awkward: runAwkward };
+await (runs[process.argv[2]] ?? runChecks)(sdk);

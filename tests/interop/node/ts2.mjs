@@ -1,6 +1,7 @@
 // The TypeScript SDK 2 (`@modelcontextprotocol/client`), as an adapter for the checks and questions that both SDKs share.
 import { createRequire } from 'node:module';
 import { assert, check } from './report.mjs';
+import { runAwkward } from './awkward.mjs';
 import { runChecks } from './checks.mjs';
 import { runQuestions } from './questions.mjs';
 import { runStateless } from './stateless.mjs';
@@ -40,6 +41,7 @@ const more = async (client, lists) => {
 
 switch (process.argv[2]) {
   case 'questions': await runQuestions(sdk); break;
+  case 'awkward': await runAwkward(sdk); break;
   case 'stateless': await runStateless(sdk); break;
   default: await runChecks(sdk, more);
 }

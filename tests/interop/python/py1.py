@@ -9,6 +9,7 @@ from mcp import ClientSession, McpError, types
 from mcp.client.sse import sse_client
 from mcp.client.streamable_http import streamable_http_client
 
+import awkward
 import checks
 import questions
 import samples
@@ -67,4 +68,5 @@ async def _roots(_context):
     return types.ListRootsResult(roots=[types.Root(uri="file:///sample", name="sample")])
 
 
-questions.run_questions(Sdk) if sys.argv[1:] == ["questions"] else checks.run_checks(Sdk)
+runs = {"questions": questions.run_questions, "awkward": awkward.run_awkward}
+runs.get("".join(sys.argv[1:]), checks.run_checks)(Sdk)
