@@ -56,6 +56,8 @@ mod stateless;
 mod streamable;
 mod url;
 
+use crate::jsonrpc::id::IdRef;
+use crate::jsonrpc::json::write_raw;
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
@@ -63,13 +65,16 @@ use std::time::{Duration, Instant};
 
 use serde_json::value::RawValue;
 
-use crate::jsonrpc::{self, Id, Object};
-use crate::mcp::Revision;
+use crate::jsonrpc;
+use crate::jsonrpc::id::Id;
+use crate::jsonrpc::json::Object;
+use crate::protocol::revision::Revision;
 
+use crate::client::http::after;
 pub use error::Error;
 use events::Fixed;
+use options::Identity;
 pub use options::{Builder, Transport};
-use options::{Identity, after};
 use sse::Sse;
 use stateless::Stateless;
 use streamable::Streamable;
@@ -330,7 +335,7 @@ impl Client {
         let mut message = Vec::new();
         jsonrpc::write_notification(&mut message, "notifications/cancelled", |out| {
             let mut params = Object::new(out);
-            params.field("requestId", |out| jsonrpc::IdRef::from(id).write(out)).str("reason", reason);
+            params.field("requestId", |out| IdRef::from(id).write(out)).str("reason", reason);
             params.end();
         });
         self.post(&message, after(self.request_timeout.min(CANCEL_TIMEOUT)))
@@ -355,7 +360,7 @@ impl Client {
         }
         let mut message = Vec::new();
         jsonrpc::write_notification(&mut message, method, |out| {
-            jsonrpc::write_raw(out, params.unwrap_or_default());
+            write_raw(out, params.unwrap_or_default());
         });
         self.post(&message, after(self.request_timeout))
     }
@@ -424,7 +429,7 @@ impl Client {
     ) -> Result<(), Error> {
         let mut message = Vec::new();
         jsonrpc::write_request(&mut message, id, method, |out| {
-            jsonrpc::write_raw(out, params.unwrap_or_default());
+            write_raw(out, params.unwrap_or_default());
         });
         let deadline = after(self.request_timeout);
         match &mut self.carrier {

@@ -18,9 +18,7 @@ use serde_core::ser::Serialize;
 use serde_json::Serializer;
 use serde_json::ser::{CompactFormatter, Formatter};
 
-mod finite;
-
-pub(crate) use finite::sentence as not_finite;
+pub(crate) mod finite;
 
 /// Appends a value as one line of JSON. Only for values that always have a JSON form.
 pub(crate) fn put<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {

@@ -41,10 +41,10 @@ use serde_json::value::RawValue;
 use crate::limits::Limits;
 use json::{is_null, is_object};
 
-mod id;
-mod json;
+pub(crate) mod id;
+pub(crate) mod json;
 
-pub use id::{Id, IdRef};
+pub use crate::jsonrpc::id::{Id, IdRef};
 pub use json::{Array, Members, Object, member, scan, string, write_raw, write_str};
 
 /// A JSON-RPC error object (JSON-RPC 2.0, section 5.1).

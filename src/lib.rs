@@ -31,11 +31,16 @@
 //!
 //! | layer | modules |
 //! |---|---|
-//! | 0 | limits, buffer, slab, timers, [`mod@schema`] |
+//! | 0 | limits, memory, slab, timers, text, json, base64, [`mod@schema`] |
 //! | 1 | [`http`], [`sse`], [`jsonrpc`] |
-//! | 2 | [`mcp`] |
-//! | 3 | [`engine`] |
-//! | 4 | [`net`], [`client`] |
+//! | 2 | access: who may send what over HTTP; protocol: the words of MCP |
+//! | 3 | service: the seam between the engine and what answers it |
+//! | 4 | server: what authors of servers write against |
+//! | 5 | runtime: the service that runs their handlers |
+//! | 6 | [`engine`] |
+//! | 7 | [`net`], [`client`] |
+//!
+//! [`mcp`] hands out the names of the layers 2 to 5.
 //!
 //! # Panics and errors
 //!
@@ -49,18 +54,25 @@
 )]
 #![warn(missing_docs)]
 
-mod buffer;
+mod base64;
 mod json;
 mod limits;
+mod memory;
+pub mod schema;
 mod slab;
+mod text;
 mod timers;
 
 pub mod http;
 pub mod jsonrpc;
-pub mod schema;
 pub mod sse;
 
-pub mod mcp;
+mod access;
+mod protocol;
+
+mod runtime;
+mod server;
+mod service;
 
 pub mod engine;
 
@@ -69,20 +81,41 @@ pub mod client;
 #[cfg(feature = "net")]
 pub mod net;
 
+pub mod mcp;
+
 #[cfg(all(doctest, feature = "net"))]
 #[doc = include_str!("../README.md")]
 struct Readme;
 
-pub use limits::{CONNECTIONS_CAP, HEADERS_CAP, Limits};
-#[cfg(feature = "schemars")]
-pub use mcp::Typed;
-pub use mcp::uri::Vars;
-pub use mcp::{
-    Annotations, Answer, Arguments, CacheScope, Call, CallError, Capabilities, ClientInfo, Completer,
-    Content, Deferred, Denied, Elicited, Ended, Full, Handle, HttpRequest, Icon, IntoPrompt, IntoReply,
-    IntoResource, IntoToolResult, Json, Level, Partial, Peer, Principal, Prompt, PromptArgument,
-    PromptMessage, PromptResult, ProtectedResource, Reply, Resource, ResourceContents, ResourceTemplate,
-    Result, Revision, Role, Root, Sample, Sampled, Server, Settings, StateKey, Tokens, Tool, ToolChoice,
-    ToolResult, ToolUse, Unavailable,
+pub use crate::access::hook::{Denied, HttpRequest};
+pub use crate::access::peer::{Peer, Principal};
+pub use crate::access::resource::ProtectedResource;
+pub use crate::access::settings::Settings;
+pub use crate::access::tokens::Tokens;
+pub use crate::limits::{CONNECTIONS_CAP, HEADERS_CAP, Limits};
+pub use crate::protocol::annotations::{Annotations, Role};
+pub use crate::protocol::cache::CacheScope;
+pub use crate::protocol::client_info::{Capabilities, ClientInfo};
+pub use crate::protocol::content::{
+    Content, IntoResource, IntoToolResult, Json, ResourceContents, ToolResult,
 };
-pub use timers::Now;
+pub use crate::protocol::description::{Prompt, PromptArgument, Resource, ResourceTemplate, Tool};
+pub use crate::protocol::elicitation::{Answer, Elicited, Root, Unavailable};
+pub use crate::protocol::error::CallError;
+pub use crate::protocol::icon::Icon;
+pub use crate::protocol::level::Level;
+pub use crate::protocol::prompt::{IntoPrompt, PromptMessage, PromptResult};
+pub use crate::protocol::result::Result;
+pub use crate::protocol::revision::Revision;
+pub use crate::protocol::sampling::{Sample, Sampled, ToolChoice, ToolUse};
+pub use crate::protocol::state_key::StateKey;
+pub use crate::protocol::uri::Vars;
+pub use crate::server::arguments::Arguments;
+pub use crate::server::builder::Server;
+pub use crate::server::call::Call;
+pub use crate::server::complete::{Completer, Partial};
+pub use crate::server::handle::{Ended, Full, Handle};
+pub use crate::server::reply::{Deferred, IntoReply, Reply};
+#[cfg(feature = "schemars")]
+pub use crate::server::typed::Typed;
+pub use crate::timers::Now;

@@ -36,14 +36,18 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use mio::{Events, Interest, Poll, Token, Waker};
 
-use crate::Now;
-use crate::engine::{Action, ConnKey, Engine, Event, Stats};
-use crate::mcp::{Peer, Principal, Server};
+use crate::access::peer::{Peer, Principal};
+use crate::engine::Action;
+use crate::engine::core::Engine;
+use crate::engine::keys::ConnKey;
+use crate::engine::observe::{Event, Stats};
+use crate::server::builder::Server;
+use crate::timers::Now;
 use accept::Accepting;
 use listen::Listener;
 use stream::Stream;
 
-pub use crate::mcp::Handle;
+pub use crate::server::handle::Handle;
 pub use listen::Address;
 
 /// Fewer cost a system call more often: with 64 the loop is 9 % slower under load.

@@ -2,8 +2,8 @@
 
 use mcp_rill::Limits;
 use mcp_rill::http::body::Decoder;
+use mcp_rill::http::client::parse_response;
 use mcp_rill::http::head::{Fields, Search};
-use mcp_rill::http::response::parse_response;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Response {

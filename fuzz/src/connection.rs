@@ -3,8 +3,9 @@
 
 use std::time::Duration;
 
-use mcp_rill::http::conn::{After, Answer, Conn, Handler, Reply, Verdict};
+use mcp_rill::http::conn::{After, Conn, Handler, Reply, Verdict};
 use mcp_rill::http::head::Head;
+use mcp_rill::http::response::Answer;
 use mcp_rill::http::response::{Response, Shared};
 use mcp_rill::{Limits, Now};
 

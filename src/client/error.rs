@@ -1,14 +1,12 @@
 //! What can go wrong between a client and its server.
 
 use std::borrow::Cow;
-use std::fmt;
-use std::io;
+use std::{fmt, io};
 
-use super::http::is_redirect;
-use crate::Limits;
 use crate::http::response::reason_phrase;
-use crate::http::shown;
 use crate::jsonrpc::{self, Message, Response};
+use crate::limits::Limits;
+use crate::text::shown;
 
 /// Why something did not work. Its text is a sentence for a person.
 ///
@@ -91,4 +89,14 @@ impl From<io::Error> for Error {
     fn from(error: io::Error) -> Error {
         Error::Io(error)
     }
+}
+
+/// Whether a status may mean that the server speaks another transport: not if it says who may ask, or when.
+pub(crate) fn is_other(status: u16) -> bool {
+    matches!(status, 400..500) && !matches!(status, 401 | 403 | 407 | 408 | 429)
+}
+
+/// Whether a status says that the server is elsewhere (RFC 9110 §15.4).
+pub(crate) fn is_redirect(status: u16) -> bool {
+    matches!(status, 300..=303 | 307 | 308)
 }

@@ -3,10 +3,10 @@
 //! *Scope:* from bytes off the wire to events: the framing of HTTP, then that of event streams. *Not in scope:* reading
 //! the socket, and what events mean.
 
-use super::Error;
 use super::http::Answer;
-use crate::Limits;
+use crate::client::error::Error;
 use crate::http::body;
+use crate::limits::Limits;
 use crate::sse;
 
 /// What goes into every request, and bounds every response.

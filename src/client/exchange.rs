@@ -12,14 +12,14 @@
 
 use std::time::{Duration, Instant};
 
-use super::Error;
 use super::events::{Events, Fixed};
 use super::http::{Answer, BODY_BYTES_MAX, Connection, READ_BYTES};
+use crate::client::error::Error;
 use crate::http::body::Decoder;
 use crate::http::head::Framing;
-use crate::http::{is_value_byte, shown};
-use crate::jsonrpc::Id;
+use crate::jsonrpc::id::Id;
 use crate::sse;
+use crate::text::{is_value_byte, shown};
 
 /// The media type of an answer that is no stream (RFC 8259, section 11).
 const JSON: &str = "application/json";

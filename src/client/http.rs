@@ -10,12 +10,13 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::{Duration, Instant};
 
-use super::Error;
-use super::url::Url;
-use crate::Limits;
+use crate::client::error::{Error, is_redirect};
+use crate::client::url::Url;
 use crate::http::body::Decoder;
-use crate::http::head::{Fields, Framing, Search};
-use crate::http::response::{ResponseHead, parse_response};
+use crate::http::client::{ResponseHead, parse_response};
+use crate::http::head::{Fields, Framing};
+use crate::http::search::Search;
+use crate::limits::Limits;
 
 /// How long one read or write blocks before the caller gets a turn.
 pub(super) const SLICE: Duration = Duration::from_millis(50);
@@ -330,11 +331,6 @@ impl Answer {
     }
 }
 
-/// Whether a status says that the server is elsewhere (RFC 9110 §15.4).
-pub(super) fn is_redirect(status: u16) -> bool {
-    matches!(status, 300..=303 | 307 | 308)
-}
-
 /// The error of a response that is no success, and the connection if it can be used again.
 pub(super) fn refused(
     connection: Connection,
@@ -375,6 +371,13 @@ fn is_break(error: &Error) -> bool {
             error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected | UnexpectedEof
         )
     )
+}
+
+/// A moment from now; a time beyond what the clock can say is a century.
+pub(crate) fn after(time: Duration) -> Instant {
+    const CENTURY: Duration = Duration::from_secs(100 * 365 * 86_400);
+    let now = Instant::now();
+    now.checked_add(time.min(CENTURY)).unwrap_or(now)
 }
 
 #[cfg(test)]

@@ -7,14 +7,17 @@ use std::time::Instant;
 
 use serde_json::value::RawValue;
 
-use super::events::Fixed;
-use super::options::after;
-use super::stateless::{Call, Questions};
-use super::streamable::Incoming;
-use super::{Carrier, Client, Error, Handlers, Outcome, Received};
-use crate::http::shown;
-use crate::jsonrpc::{self, Id, IdRef, Message, Response};
-use crate::mcp::Revision;
+use crate::client::error::Error;
+use crate::client::events::Fixed;
+use crate::client::http::after;
+use crate::client::stateless::{Call, Questions};
+use crate::client::streamable::{Incoming, own_id};
+use crate::client::{Carrier, Client, Handlers, Outcome, Received};
+use crate::jsonrpc::id::Id;
+use crate::jsonrpc::json::write_raw;
+use crate::jsonrpc::{self, Message, Response};
+use crate::protocol::revision::Revision;
+use crate::text::shown;
 
 impl Client {
     /// Takes one message that concerns somebody, and does what it asks for.
@@ -62,7 +65,7 @@ impl Client {
                 match answer(&mut self.handlers, &request.method, request.params) {
                     Ok(result) => {
                         jsonrpc::write_result(&mut reply, &request.id, |out| {
-                            jsonrpc::write_raw(out, &result);
+                            write_raw(out, &result);
                         });
                     }
                     Err(error) => jsonrpc::write_error(&mut reply, Some((&request.id).into()), &error),
@@ -158,11 +161,6 @@ fn sole_answer(text: &str, id: &Id, fixed: &Fixed) -> Outcome {
             "the server answered the request with the id {id:?} with a message that is not its response"
         ))),
     }
-}
-
-/// The id of a request of ours, also from a server that keeps ids as text.
-pub(super) fn own_id(id: IdRef<'_>) -> Id {
-    id.as_int().map_or_else(|| id.into_owned(), Id::Int)
 }
 
 fn outcome(response: &Response<'_>) -> Result<Outcome, Error> {

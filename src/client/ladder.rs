@@ -19,14 +19,15 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-use super::options::after;
-use super::sse::Sse;
-use super::stateless::Stateless;
-use super::streamable::Streamable;
-use super::{Carrier, Client, Error};
-use crate::http::shown;
-use crate::jsonrpc::{self, Object, member};
-use crate::mcp::Revision;
+use crate::client::error::{Error, is_other};
+use crate::client::http::after;
+use crate::client::sse::Sse;
+use crate::client::stateless::Stateless;
+use crate::client::streamable::Streamable;
+use crate::client::{Carrier, Client};
+use crate::jsonrpc::json::{Object, member, string};
+use crate::protocol::revision::Revision;
+use crate::text::shown;
 
 /// UnsupportedProtocolVersionError (MCP 2026-07-28, schema).
 const UNSUPPORTED_PROTOCOL_VERSION: i64 = -32022;
@@ -166,7 +167,7 @@ impl Client {
         object.raw("clientInfo", &self.identity.info);
         object.end();
         let welcome = self.request("initialize", Some(&String::from_utf8_lossy(&params)))?;
-        let version = member(&welcome, "protocolVersion").ok().flatten().and_then(jsonrpc::string);
+        let version = member(&welcome, "protocolVersion").ok().flatten().and_then(string);
         let Some(version) = version else {
             return Err(Error::Protocol("the result of `initialize` has no `protocolVersion`".to_owned()));
         };
@@ -198,15 +199,10 @@ enum Probed {
     Strange(Error),
 }
 
-/// Whether a status may mean that the server speaks another transport: not if it says who may ask, or when.
-pub(super) fn is_other(status: u16) -> bool {
-    matches!(status, 400..500) && !matches!(status, 401 | 403 | 407 | 408 | 429)
-}
-
 fn revisions(object: &RawValue, name: &str) -> Vec<String> {
     let list = member(object, name).ok().flatten();
     let list = list.and_then(|list| serde_json::from_str::<Vec<&RawValue>>(list.get()).ok());
-    let names = list.unwrap_or_default().into_iter().filter_map(jsonrpc::string);
+    let names = list.unwrap_or_default().into_iter().filter_map(string);
     names.map(Cow::into_owned).collect()
 }
 

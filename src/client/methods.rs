@@ -3,14 +3,19 @@
 //! *Scope:* from arguments to params, from pages to lists; what the revisions do in different ways. *Not in scope:*
 //! sending and waiting.
 
+use crate::jsonrpc::json::string;
 use serde_json::value::RawValue;
 
-use super::incoming::own_id;
-use super::options::after;
-use super::{Carrier, Client, Error, Received, Transport, json_object};
-use crate::jsonrpc::{self, Array, Id, IdRef, Members, Object, member};
-use crate::mcp::meta::{SERVER_INFO, SUBSCRIPTION_ID};
-use crate::mcp::{Level, Revision};
+use super::{Carrier, Client, Received, json_object};
+use crate::client::error::Error;
+use crate::client::http::after;
+use crate::client::options::Transport;
+use crate::client::streamable::own_id;
+use crate::jsonrpc::id::{Id, IdRef};
+use crate::jsonrpc::json::{Array, Members, Object, member};
+use crate::protocol::level::Level;
+use crate::protocol::meta::{SERVER_INFO, SUBSCRIPTION_ID};
+use crate::protocol::revision::Revision;
 
 /// Pages that [`Client::list`] asks for: a server that never comes to an end is cut off.
 const PAGES_MAX: usize = 1000;
@@ -73,8 +78,7 @@ impl Client {
                 }
                 return Ok(items);
             };
-            let next =
-                jsonrpc::string(next).ok_or_else(|| bad("is not right: `nextCursor` must be a string"))?;
+            let next = string(next).ok_or_else(|| bad("is not right: `nextCursor` must be a string"))?;
             if cursor.as_deref() == Some(&*next) {
                 return Err(bad("names the same page as the next one"));
             }

@@ -3,17 +3,21 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::value::RawValue;
 
-use super::events::Fixed;
-use super::sse::Sse;
-use super::streamable::Streamable;
-use super::url::Url;
-use super::{Carrier, Client, Error, Handlers, json_object};
-use crate::http::{is_token_byte, is_value_byte, shown};
-use crate::{Limits, jsonrpc};
+use crate::client::error::Error;
+use crate::client::events::Fixed;
+use crate::client::http::after;
+use crate::client::sse::Sse;
+use crate::client::streamable::Streamable;
+use crate::client::url::Url;
+use crate::client::{Carrier, Client, Handlers, json_object};
+use crate::jsonrpc;
+use crate::jsonrpc::json::Object;
+use crate::limits::Limits;
+use crate::text::{is_token_byte, is_value_byte, shown};
 
 /// Field names that are this client's to write: sent twice they would be ambiguous.
 const RESERVED: [&str; 12] = [
@@ -269,7 +273,7 @@ impl Builder {
         let (event_bytes_max, reconnects_max) = (self.event_bytes_max, self.reconnects_max);
         let fixed = Arc::new(Fixed { fields, event_bytes_max, reconnects_max, limits });
         let mut info = Vec::new();
-        jsonrpc::Object::new(&mut info).str("name", &self.name).str("version", &self.version);
+        Object::new(&mut info).str("name", &self.name).str("version", &self.version);
         let info = String::from_utf8_lossy(&info).into_owned();
         Ok(Client {
             carrier: Carrier::Streamable(Box::new(Streamable::new(&url, &fixed, true))),
@@ -302,13 +306,6 @@ impl std::fmt::Debug for Builder {
             .field("headers", &names)
             .finish_non_exhaustive()
     }
-}
-
-/// A moment from now; a time beyond what the clock can say is a century.
-pub(super) fn after(time: Duration) -> Instant {
-    const CENTURY: Duration = Duration::from_secs(100 * 365 * 86_400);
-    let now = Instant::now();
-    now.checked_add(time.min(CENTURY)).unwrap_or(now)
 }
 
 fn check_field(name: &str, value: &str) -> Result<(), Error> {

@@ -8,13 +8,15 @@
 //!   anything else ────────▶ =?base64?…?=
 //! ```
 
+use crate::protocol::param_headers::annotations;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 
-use crate::jsonrpc::{member, string};
-use crate::mcp::{Annotation, annotations, encode_base64};
+use crate::base64::encode as encode_base64;
+use crate::jsonrpc::json::{member, string};
+use crate::protocol::param_headers::Annotation;
 
 const MARK: &str = "=?base64?";
 

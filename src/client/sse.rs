@@ -7,12 +7,12 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::Error;
 use super::events::{Events, Fixed};
 use super::http::{Answer, Connection, READ_BYTES, Turn, refused};
 use super::url::Url;
-use crate::http::shown;
+use crate::client::error::Error;
 use crate::sse;
+use crate::text::shown;
 
 /// A session: one connection that brings messages, and one at a time that takes them.
 #[derive(Debug)]

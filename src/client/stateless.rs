@@ -8,16 +8,18 @@
 //!   call, id 1 ──▶ result: input_required ──▶ answers ──▶ call, id 2 ──▶ … ──▶ result: complete, for id 1
 //! ```
 
+use crate::jsonrpc::json::string;
 use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 
-use super::Error;
 use super::routing::{Params, line};
-use crate::http::shown;
-use crate::jsonrpc::{self, Id, Members, Object, member};
-use crate::mcp::Revision;
-use crate::mcp::meta::{CLIENT_CAPABILITIES, CLIENT_INFO, LOG_LEVEL, PROTOCOL_VERSION, named_by};
+use crate::client::error::Error;
+use crate::jsonrpc::id::Id;
+use crate::jsonrpc::json::{Members, Object, member};
+use crate::protocol::meta::{CLIENT_CAPABILITIES, CLIENT_INFO, LOG_LEVEL, PROTOCOL_VERSION, named_by};
+use crate::protocol::revision::Revision;
+use crate::text::shown;
 
 /// What is kept between requests: only what the server does not keep for us.
 #[derive(Debug)]
@@ -111,7 +113,7 @@ impl Stateless {
             "tasks/get" | "tasks/update" | "tasks/cancel" => Some("taskId"),
             _ => named_by(method),
         };
-        if let Some(name) = name.and_then(|name| members.get(name)).and_then(jsonrpc::string) {
+        if let Some(name) = name.and_then(|name| members.get(name)).and_then(string) {
             fields.push_str(&line("Mcp-Name", &name));
             if method == "tools/call" {
                 fields.push_str(&self.annotated.lines(&name, members.get("arguments")));
@@ -173,7 +175,7 @@ impl<'a> Questions<'a> {
     pub(super) fn of(result: &'a RawValue) -> Result<Option<Questions<'a>>, Error> {
         let bad = |what: &str| Error::Protocol(format!("the server's `input_required` result {what}"));
         // What is not an object is not a result of this revision either, but that is for the caller to see.
-        let kind = member(result, "resultType").ok().flatten().and_then(jsonrpc::string);
+        let kind = member(result, "resultType").ok().flatten().and_then(string);
         if kind.as_deref() != Some("input_required") {
             return Ok(None);
         }
@@ -190,7 +192,7 @@ impl<'a> Questions<'a> {
             let requests = read(requests, "inputRequests")?;
             for (key, request) in requests.iter().filter(|(_, request)| request.get() != "null") {
                 let request = read(request, &format!("inputRequests.{}", shown(key.as_bytes())))?;
-                let method = request.get("method").and_then(jsonrpc::string);
+                let method = request.get("method").and_then(string);
                 let method = method.ok_or_else(|| bad("has a request without a `method`"))?;
                 questions.list.push((key.to_owned(), method.into_owned(), request.get("params")));
             }

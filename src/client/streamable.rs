@@ -8,14 +8,13 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::Error;
-use super::events::Fixed;
-use super::exchange::{Exchange, Step};
-use super::http::{Answer, Connection, SLICE, Turn, left, refused};
-use super::incoming::own_id;
-use super::ladder::is_other;
-use super::url::Url;
-use crate::jsonrpc::{self, Id, Message};
+use crate::client::error::{Error, is_other};
+use crate::client::events::Fixed;
+use crate::client::exchange::{Exchange, Step};
+use crate::client::http::{Answer, Connection, SLICE, Turn, left, refused};
+use crate::client::url::Url;
+use crate::jsonrpc::id::{Id, IdRef};
+use crate::jsonrpc::{self, Message};
 use crate::sse;
 
 /// How long one connection is read alone while others are open too.
@@ -400,4 +399,9 @@ fn is_error_for(body: &str, id: &Id, fixed: &Fixed) -> bool {
         }
         _ => false,
     }
+}
+
+/// The id of a request of ours, also from a server that keeps ids as text.
+pub(crate) fn own_id(id: IdRef<'_>) -> Id {
+    id.as_int().map_or_else(|| id.into_owned(), Id::Int)
 }

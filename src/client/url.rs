@@ -3,9 +3,9 @@
 //! *Scope:* as much of RFC 3986 as a client needs that never follows a link to another place.
 //! *Not in scope:* https, user names, relative references other than absolute paths.
 
-use super::Error;
+use crate::client::error::Error;
 use crate::http::head::Host;
-use crate::http::shown;
+use crate::text::shown;
 
 /// A server and a place on it.
 #[derive(Clone, Debug, PartialEq, Eq)]

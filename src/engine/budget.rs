@@ -16,8 +16,9 @@
 
 use std::time::Duration;
 
-use super::{Engine, Event};
-use crate::mcp::Peer;
+use crate::access::peer::Peer;
+use crate::engine::core::Engine;
+use crate::engine::observe::Event;
 use crate::slab::Key;
 
 impl Engine {

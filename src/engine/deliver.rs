@@ -11,83 +11,28 @@
 //!  a stream without a connection, over Streamable HTTP ──▶ kept for a client that comes back (`resume`)
 //! ```
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use super::calls::OpenCall;
-use super::replay::Kind;
-use super::resume::Way;
-use super::stateless::status_of;
-use super::{Engine, Event};
-use crate::Now;
-use crate::buffer::BLOCK_OVERHEAD_BYTES;
-use crate::jsonrpc;
-use crate::mcp::{Audience, CallKey, Level, Outgoing, Slot};
+use crate::engine::core::Engine;
+use crate::engine::observe::Event;
+use crate::engine::refusals::status_of;
+use crate::engine::state::calls::OpenCall;
+use crate::engine::state::replay::Kind;
+use crate::engine::state::streams::{Verdict, Way};
+use crate::protocol::level::Level;
+use crate::service::keys::CallKey;
+use crate::service::outbox::{Audience, Outgoing, Slot};
 use crate::slab::Key;
-use crate::sse;
-use crate::timers::Nanos;
+use crate::text::keep_on_one_line;
+use crate::timers::{Nanos, Now};
+use crate::{jsonrpc, sse};
 
 /// From this size on clients are known to drop an event silently.
 const LARGE_MESSAGE_BYTES: usize = 1 << 20;
 
-/// What a response is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
-    Result,
-    /// With the status that it has where there is no session.
-    Error(u16),
-}
-
-/// Notifications that wait until a stream takes more, the latest of each kind.
-#[derive(Default)]
-pub(super) struct Held {
-    latest: BTreeMap<Slot, Box<[u8]>>,
-    bytes: usize,
-}
-
-impl Held {
-    /// What one of them takes, with its place in the map, of which half may be free.
-    fn bytes_of(slot: &Slot, text: &[u8]) -> usize {
-        let name = if let Slot::Updated(uri) = slot { uri.len() + BLOCK_OVERHEAD_BYTES } else { 0 };
-        name + text.len() + BLOCK_OVERHEAD_BYTES + 2 * size_of::<(Slot, Box<[u8]>)>()
-    }
-
-    pub(super) fn bytes(&self) -> usize {
-        self.bytes
-    }
-
-    /// Gives the bytes that are taken now, and those that are free now.
-    fn insert(&mut self, slot: &Slot, text: &[u8]) -> (usize, usize) {
-        let taken = Held::bytes_of(slot, text);
-        let replaced = self.latest.insert(slot.clone(), text.into());
-        let free = replaced.map_or(0, |text| Held::bytes_of(slot, &text));
-        self.bytes = self.bytes + taken - free;
-        (taken, free)
-    }
-
-    /// Gives the bytes that are free now.
-    pub(super) fn remove(&mut self, slot: &Slot) -> usize {
-        let free = self.latest.remove(slot).map_or(0, |text| Held::bytes_of(slot, &text));
-        self.bytes -= free;
-        free
-    }
-
-    /// The first one, and the bytes that are free now.
-    fn pop(&mut self) -> Option<(Box<[u8]>, usize)> {
-        let (slot, text) = self.latest.pop_first()?;
-        let free = Held::bytes_of(&slot, &text);
-        self.bytes -= free;
-        debug_assert!(self.bytes > 0 || self.latest.is_empty(), "what is held is counted once");
-        Some((text, free))
-    }
-
-    pub(super) fn into_texts(self) -> impl Iterator<Item = Box<[u8]>> {
-        self.latest.into_values()
-    }
-}
-
 impl Engine {
     /// Sends what a service has put into the outbox, and what it puts there when it hears that something cannot arrive.
-    pub(super) fn flush(&mut self, now: Now) {
+    pub(crate) fn flush(&mut self, now: Now) {
         if self.deferring.is_some() {
             return;
         }
@@ -220,7 +165,7 @@ impl Engine {
     }
 
     /// Sends what was held back, as far as the stream is not slow again.
-    pub(super) fn release_held(&mut self, now: Now, conn: Key) {
+    pub(crate) fn release_held(&mut self, now: Now, conn: Key) {
         while !self.is_slow(conn) {
             let Some(entry) = self.conns.get_mut(conn) else { return };
             let Some((text, free)) = entry.held.as_mut().and_then(|held| held.pop()) else {
@@ -276,7 +221,7 @@ impl Engine {
     }
 
     /// Puts one message on a stream.
-    pub(super) fn say(&mut self, now: Now, conn: Key, kind: Kind, write: impl FnOnce(&mut Vec<u8>)) {
+    pub(crate) fn say(&mut self, now: Now, conn: Key, kind: Kind, write: impl FnOnce(&mut Vec<u8>)) {
         self.upgrade(now, conn);
         if let Some((session, stream)) = self.carried(conn) {
             return self.tell(now, session, stream, kind, write);
@@ -297,7 +242,7 @@ impl Engine {
     }
 
     /// A message was put on a stream.
-    pub(super) fn framed(&mut self, conn: Key) {
+    pub(crate) fn framed(&mut self, conn: Key) {
         let backlog = self.conns.get(conn).map_or(0, |entry| entry.http.outgoing().len());
         if backlog > self.shared.limits.output_bytes_max {
             self.drop_slow_reader(conn);
@@ -308,7 +253,7 @@ impl Engine {
     }
 
     /// A comment on a silent stream, so that proxies and clients keep it.
-    pub(super) fn comment(&mut self, now: Now, conn: Key) {
+    pub(crate) fn comment(&mut self, now: Now, conn: Key) {
         // An answer that becomes a stream just now has its head in the output, and no more.
         let begins = self.upgrade(now, conn);
         let Some(entry) = self.conns.get_mut(conn) else { return };
@@ -318,12 +263,5 @@ impl Engine {
         {
             self.enqueue(conn);
         }
-    }
-}
-
-/// A line break between two JSON tokens would end the `data:` line; within a string there can be none.
-pub(super) fn keep_on_one_line(json: &mut [u8]) {
-    if memchr::memchr2(b'\n', b'\r', json).is_some() {
-        json.iter_mut().filter(|byte| matches!(byte, b'\n' | b'\r')).for_each(|byte| *byte = b' ');
     }
 }

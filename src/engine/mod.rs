@@ -111,73 +111,44 @@
 //! # Ok::<(), String>(())
 //! ```
 
-mod admit;
-mod authorize;
-mod budget;
-mod calls;
-mod connection;
-mod cors;
-mod deliver;
-mod ids;
-mod lives;
-mod negotiate;
-mod observe;
-mod peers;
-mod places;
-mod post;
-mod replay;
-mod resume;
-mod routes;
-mod shutdown;
-mod sse;
-mod stateless;
-mod streamable;
-mod turn;
+pub(crate) mod budget;
+pub(crate) mod core;
+pub(crate) mod deliver;
+pub(crate) mod gate;
+pub(crate) mod keys;
+pub(crate) mod negotiate;
+pub(crate) mod observe;
+pub(crate) mod receive;
+pub(crate) mod refusals;
+pub(crate) mod shutdown;
+pub(crate) mod state;
+pub(crate) mod transport;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use observe::{Event, Stats};
-
-use uuid::Uuid;
-
+use crate::access::peer::Peer;
+use crate::access::settings::Settings;
+use crate::engine::state::connections::Connection;
+use crate::engine::state::peers::Peers;
+use crate::engine::state::sessions::Order;
 use crate::http::conn::After;
 use crate::http::response::Shared;
-use crate::mcp::{
-    Authorize, CallKey, Dispatch, Handle, Jobs, Mailbox, Outbox, Peer, Server, Service, Session, Settings,
-    StateKey,
-};
-use crate::slab::{Key, Slab};
-use crate::timers::{Link, Linked, Timers};
-use crate::{Limits, Now};
-use calls::OpenCall;
-use connection::Connection;
-use lives::Life;
-use peers::Peers;
-use places::Order;
+use crate::limits::Limits;
+use crate::protocol::state_key::StateKey;
+use crate::runtime::dispatch::Dispatch;
+use crate::runtime::jobs::Jobs;
+use crate::server::builder::Server;
+use crate::server::handle::Handle;
+use crate::server::mailbox::Mailbox;
+use crate::service::outbox::Outbox;
+use crate::slab::Slab;
+use crate::timers::{Now, Timers};
 
-/// Names one connection for ever.
-///
-/// ```
-/// # let mut engine = mcp_rill::engine::Engine::new(mcp_rill::Server::new("demo", "1.0.0"), || 1).unwrap();
-/// let conn = engine.open(Default::default(), Default::default());
-/// assert_eq!((conn.index(), engine.find(conn.token())), (0, Some(conn)));
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ConnKey(Key);
-
-impl ConnKey {
-    /// The slot number: below `connections_max`, and shared with keys that are dead.
-    pub fn index(self) -> usize {
-        self.0.index() as usize
-    }
-
-    /// 32 bits that [`Engine::find`] turns back into the key, for event queues that carry one word.
-    pub fn token(self) -> u32 {
-        self.0.token()
-    }
-}
+pub use crate::engine::core::Engine;
+pub use crate::engine::keys::ConnKey;
+pub use crate::engine::observe::{Event, Stats};
 
 /// What the driver is to do next; see the [contract](self#driving-contract).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -192,79 +163,6 @@ pub enum Action {
     Close(ConnKey),
     /// Nothing is left to do until something happens, or until this time ([`Now::mono`]).
     Wait(Option<Duration>),
-}
-
-type Observer = Box<dyn FnMut(&Event<'_>) + Send>;
-
-/// The server without sockets; see the [module](self) for how to drive it.
-pub struct Engine {
-    now: Now,
-    shared: Shared,
-    settings: Settings,
-    service: Box<dyn Service>,
-    new_id: Box<dyn FnMut() -> u128 + Send>,
-    observer: Option<Observer>,
-    authorize: Option<Authorize>,
-    /// How often what the hook says may have changed.
-    reauthorizations: u64,
-    conns: Slab<Connection>,
-    timers: Timers,
-    /// Sessions, and what stands in for them while a request without one is open.
-    sessions: Slab<Open>,
-    /// How many of them only stand in.
-    alone: usize,
-    /// When sessions that have no stream to end with are looked at.
-    session_timers: Timers,
-    /// Which of them gives way to a new one.
-    order: Order,
-    /// The slot of each session; its entry repeats the id.
-    by_id: HashMap<Uuid, u32>,
-    calls: Slab<OpenCall>,
-    peers: Peers,
-    outbox: Outbox,
-    /// What is in the outbox may be for this connection, whose turn it is: it stays there until that turn is over.
-    deferring: Option<Key>,
-    /// Connections that may have something to do; each is in it once.
-    ready: VecDeque<Key>,
-    service_due: Option<Duration>,
-    mailbox: Arc<Mailbox>,
-    jobs: Arc<Jobs>,
-    /// Bytes in all `Connection::held`, in the replies of all `Post`s, of all open calls, and in the heads that are kept to
-    /// be asked about again.
-    held_bytes: usize,
-    /// Bytes that are kept for clients that may come back: they give way.
-    replay_bytes: usize,
-    /// No room for another connection until there is a good deal of it.
-    full: bool,
-    stopping: Option<Duration>,
-    /// The grace of the shutdown is over, and was seen to.
-    over: bool,
-    stats: Stats,
-}
-
-/// One session, and where its messages go.
-struct Open {
-    session: Session,
-    /// Its stream: over HTTP+SSE what it lives and dies with, over Streamable HTTP the one of a GET, if there is one.
-    conn: Option<Key>,
-    /// The first of its open calls.
-    calls: Option<CallKey>,
-    calls_count: u32,
-    /// How long it lives, if it is one of Streamable HTTP.
-    life: Option<Box<Life>>,
-    timer: Link,
-}
-
-impl Open {
-    fn new(session: Session, conn: Option<Key>, life: Option<Box<Life>>) -> Open {
-        Open { session, conn, calls: None, calls_count: 0, life, timer: Link::default() }
-    }
-}
-
-impl Linked for Open {
-    fn link(&mut self) -> &mut Link {
-        &mut self.timer
-    }
 }
 
 impl Engine {
@@ -511,35 +409,5 @@ impl Engine {
             logs_dropped: self.stats.logs_dropped + self.mailbox.logs_dropped(),
             ..self.stats
         }
-    }
-
-    fn at(&mut self, now: Now) {
-        self.now = now;
-        self.shared.at(now);
-    }
-}
-
-impl Drop for Engine {
-    fn drop(&mut self) {
-        self.mailbox.end();
-        self.jobs.close();
-    }
-}
-
-impl std::fmt::Debug for Engine {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Engine").field("stats", &self.stats()).finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_idle_session_is_small() {
-        assert!(size_of::<Connection>() <= 200, "{}", size_of::<Connection>());
-        assert!(size_of::<Open>() <= 112, "{}", size_of::<Open>());
-        assert!(size_of::<Life>() <= 120, "{}", size_of::<Life>());
     }
 }

@@ -3,20 +3,24 @@
 //! *Scope:* `Accept` (RFC 9110 §12.5.1) as far as two media types go, `MCP-Protocol-Version`.
 //! *Not in scope:* what follows from them.
 
+use crate::engine::refusals::Refused;
 use crate::http::head::{Head, Single};
-use crate::http::shown;
-use crate::mcp::Revision;
+use crate::jsonrpc::{Error, Message};
+use crate::protocol::meta::names_revision;
+use crate::protocol::revision::Revision;
+use crate::runtime::headers::HEADER_MISMATCH;
+use crate::text::shown;
 
 /// Which forms of an answer a client takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Accepted {
-    pub(super) json: bool,
-    pub(super) events: bool,
+pub(crate) struct Accepted {
+    pub(crate) json: bool,
+    pub(crate) events: bool,
 }
 
 impl Accepted {
     /// Without the field, or with an empty one, everything is acceptable.
-    pub(super) fn of(head: &Head<'_>) -> Accepted {
+    pub(crate) fn of(head: &Head<'_>) -> Accepted {
         // What all SDKs send needs no reading.
         if head.header("accept") == Some(b"application/json, text/event-stream") {
             return Accepted { json: true, events: true };
@@ -61,7 +65,7 @@ fn split(range: &[u8]) -> Option<(&[u8], &[u8])> {
 
 /// What `MCP-Protocol-Version` says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Version {
+pub(crate) enum Version {
     /// Nothing, which 2025-03-26 and `initialize` do.
     Absent,
     /// A revision with sessions.
@@ -78,7 +82,7 @@ pub(super) enum Version {
 const MODERN: &str = "2026-07-28";
 
 impl Version {
-    pub(super) fn of(head: &Head<'_>) -> Version {
+    pub(crate) fn of(head: &Head<'_>) -> Version {
         let value = match head.single("mcp-protocol-version") {
             Single::Absent => return Version::Absent,
             Single::Several => return Version::Several,
@@ -94,7 +98,7 @@ impl Version {
     }
 
     /// Why the request cannot be served, if that is so: `in_session` only revisions with sessions can.
-    pub(super) fn fault(&self, in_session: bool) -> Option<String> {
+    pub(crate) fn fault(&self, in_session: bool) -> Option<String> {
         let name = match self {
             Version::Absent | Version::Served => return None,
             Version::Modern(_) if !in_session => return None,
@@ -115,6 +119,54 @@ fn is_date(name: &str) -> bool {
     let shape =
         |(at, byte): (usize, u8)| if matches!(at, 4 | 7) { byte == b'-' } else { byte.is_ascii_digit() };
     name.len() == MODERN.len() && name.bytes().enumerate().all(shape)
+}
+
+/// Which kind of POST a single message is.
+pub(crate) enum Era {
+    /// It belongs to a session, or opens one.
+    Session,
+    /// It stands alone.
+    Alone,
+}
+
+/// The era of a message that is no batch. The body decides; where it is silent, the header fields do. One that names a session
+/// belongs to that, and hears there what is wrong with the revision that it names besides.
+///
+/// # Errors
+/// A refusal where the two contradict each other.
+pub(crate) fn era(message: &Message<'_>, head: &Head<'_>) -> Result<Era, Refused> {
+    let version = &Version::of(head);
+    let names_session = || head.header("mcp-session-id").is_some();
+    let (method, params) = match message {
+        Message::Response(_) => {
+            return match version {
+                Version::Modern(name) if !names_session() => {
+                    let text = format_args!("clients of {name} post no responses");
+                    Err(Refused::new(400, Error::invalid_request(text)))
+                }
+                _ => Ok(Era::Session),
+            };
+        }
+        Message::Request(request) => (&request.method, request.params),
+        Message::Notification(notification) => (&notification.method, notification.params),
+    };
+    match version {
+        // Whether the body says so, too, is for the checks to find out.
+        Version::Modern(_) if method != "initialize" && !names_session() => Ok(Era::Alone),
+        _ if params.is_some_and(names_revision) => Ok(Era::Alone),
+        Version::Modern(_) if method != "initialize" => Ok(Era::Session),
+        Version::Modern(name) => {
+            let text = format!("MCP-Protocol-Version is `{name}`, a revision without `initialize`");
+            Err(Refused::new(400, Error::new(HEADER_MISMATCH, text)))
+        }
+        _ => Ok(Era::Session),
+    }
+}
+
+/// The revision of a request that belongs to no session although its revision has them.
+pub(crate) fn revision_of(head: &Head<'_>) -> Revision {
+    let named = head.header_str("mcp-protocol-version").and_then(Revision::named);
+    named.filter(|revision| revision.has_sessions()).unwrap_or(Revision::V2025_03_26)
 }
 
 #[cfg(test)]

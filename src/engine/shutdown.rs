@@ -15,9 +15,10 @@
 
 use std::time::Duration;
 
-use super::{Engine, Event};
-use crate::Now;
+use crate::engine::core::Engine;
+use crate::engine::observe::Event;
 use crate::slab::Key;
+use crate::timers::Now;
 
 impl Engine {
     /// Takes no more connections and requests, ends what is idle, streams when their calls are answered and their output

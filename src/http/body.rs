@@ -1,7 +1,7 @@
 //! Message bodies: taking the content out of `Content-Length` and `chunked` framing, however the bytes are cut.
 //!
 //! *Scope:* [`Decoder`], an incremental reader of one body, used for requests by the server and for responses by the
-//! client. *Not in scope:* choosing the framing ([`head`](super::head)), and keeping the content: it is handed out as
+//! client. *Not in scope:* choosing the framing ([`head`](crate::http::head)), and keeping the content: it is handed out as
 //! slices of the input.
 //!
 //! ```text
@@ -27,8 +27,9 @@
 //! ```
 
 use super::head::Framing;
-use super::{Refusal, is_token_byte, is_value_byte, shown};
-use crate::Limits;
+use crate::http::refusal::Refusal;
+use crate::limits::Limits;
+use crate::text::{is_token_byte, is_value_byte, shown};
 
 /// A `chunk-size` of more digits is refused, leading zeros included: 16 fill a `u64`, which then cannot overflow.
 const SIZE_DIGITS_MAX: u8 = 16;

@@ -27,11 +27,12 @@ use std::fmt;
 use std::mem::MaybeUninit;
 use std::net::Ipv6Addr;
 
-pub use super::search::Search;
-use super::search::target_too_long;
-use super::{Refusal, is_token_byte, is_value_byte, shown, shown_field, shown_target};
-use crate::Limits;
-use crate::limits::HEADERS_CAP;
+use crate::http::refusal::Refusal;
+use crate::http::search::target_too_long;
+use crate::limits::{HEADERS_CAP, Limits};
+use crate::text::{is_token_byte, is_value_byte, shown, shown_field, shown_target};
+
+pub use crate::http::search::Search;
 
 /// The protocol version of a request (RFC 9112 §2.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -505,4 +506,18 @@ pub(crate) fn with_fields<T>(lines: &str, read: impl FnOnce(&Head<'_>) -> T) -> 
     let range = Search::default().find(text.as_bytes(), &limits).unwrap().unwrap();
     let mut room = Fields::new();
     read(&parse(text.as_bytes().get(range).unwrap(), &mut room, &limits).unwrap())
+}
+
+/// The head as text that reads as the same head.
+pub(crate) fn text_of(head: &Head<'_>) -> Vec<u8> {
+    let version = match head.version {
+        Version::Http10 => " HTTP/1.0\r\n",
+        Version::Http11 => " HTTP/1.1\r\n",
+    };
+    let mut text = [head.method, " ", head.target, version].concat().into_bytes();
+    for (name, value) in head.headers() {
+        [name.as_bytes(), b": ", value, b"\r\n"].iter().for_each(|part| text.extend_from_slice(part));
+    }
+    text.extend_from_slice(b"\r\n");
+    text
 }

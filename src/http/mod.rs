@@ -1,7 +1,7 @@
 //! HTTP/1.1 for a server that reads untrusted peers: bytes in, bytes out, no sockets and no clock.
 //!
 //! *Scope:* the request head and every rule of its framing ([`head`]), message bodies ([`body`]), writing responses
-//! and reading them back ([`response`]), and one server connection with its time limits ([`conn`]).
+//! ([`response`]) and reading them back ([`client`]), and one server connection with its time limits ([`conn`]).
 //! *Not in scope:* routes, Host and Origin policy, JSON, SSE frames, sockets. HTTP/2, upgrades, tunnels, content and
 //! transfer codings other than `chunked`, and request trailers (read, checked and dropped) are not supported at all.
 //!
@@ -52,89 +52,14 @@
 //! assert_eq!((conn.next(), conn.outgoing()), (After::Close, &b""[..]));
 //! ```
 
-use std::borrow::Cow;
-use std::fmt;
-
-mod advance;
 pub mod body;
+pub mod client;
 #[doc(hidden)]
 pub mod conn;
-mod deadlines;
-mod exchange;
+pub mod date;
 pub mod head;
+pub(crate) mod refusal;
 pub mod response;
-mod search;
+pub(crate) mod search;
 
-/// Why a message was not accepted, and the status that says so (RFC 9110 §15).
-///
-/// A refusal of a request is sent as a `text/plain` response with [`reason`](Refusal::reason) as its body, and
-/// the connection is closed after it: nothing that follows an unlawful message has a certain meaning.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
-    /// The status code of the response.
-    pub status: u16,
-    /// One sentence for a person: the thing, its value (cut and made visible ASCII; left out where it may be a
-    /// secret), and what to change.
-    pub reason: Cow<'static, str>,
-}
-
-impl Refusal {
-    /// A refusal with this status and sentence.
-    pub fn new(status: u16, reason: impl Into<Cow<'static, str>>) -> Refusal {
-        Refusal { status, reason: reason.into() }
-    }
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({})", self.reason, self.status)
-    }
-}
-
-impl std::error::Error for Refusal {}
-
-/// At most this much of a peer's value is repeated to it: enough to recognise it, too little to be abused.
-const SHOWN_BYTES_MAX: usize = 80;
-
-/// A peer's bytes made fit for a sentence: cut, and visible ASCII only, so that no log or terminal is misled.
-pub(crate) fn shown(bytes: &[u8]) -> String {
-    let visible = |byte: &u8| match byte {
-        b' '..=b'~' => char::from(*byte),
-        _ => '?',
-    };
-    let mut text: String = bytes.iter().take(SHOWN_BYTES_MAX).map(visible).collect();
-    if bytes.len() > SHOWN_BYTES_MAX {
-        text.push_str("...");
-    }
-    text
-}
-
-/// A request line or its target in a sentence: without the query, which may hold a session's id or a token.
-pub(crate) fn shown_target(bytes: &[u8]) -> String {
-    let mut parts = bytes.splitn(2, |byte| *byte == b'?');
-    let mut text = shown(parts.next().unwrap_or_default());
-    if parts.next().is_some() {
-        text.push_str("?...");
-    }
-    text
-}
-
-/// What a field line is called in a sentence: never by its value, which may be a secret, and by its number where it
-/// cannot be told what is its name.
-pub(crate) fn shown_field(number: usize, line: &[u8]) -> String {
-    let name = line.split(|byte| !is_token_byte(*byte)).next().unwrap_or_default();
-    match line.contains(&b':') && !name.is_empty() {
-        true => format!("the header line `{}`", shown(name)),
-        false => format!("header line {number}"),
-    }
-}
-
-/// Whether a byte may be part of a token, such as a method or a field name (RFC 9110 §5.6.2).
-pub(crate) fn is_token_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
-}
-
-/// Whether a byte may be part of a field value (RFC 9110 §5.5): control bytes other than the tab are not.
-pub(crate) fn is_value_byte(byte: u8) -> bool {
-    byte == b'\t' || (byte >= b' ' && byte != 0x7f)
-}
+pub use crate::http::refusal::Refusal;

@@ -1,8 +1,8 @@
-//! Responses: writing them for the server, and reading their heads for the client.
+//! Responses as the server writes them.
 //!
 //! *Scope:* [`Shared`], which holds what all connections share to write responses (pool, limits, the `Date` of the
-//! second); [`Response`]; [`ResponseHead`] and [`parse_response`]. *Not in scope:* when a response is due
-//! ([`conn`](super::conn)) and what is in it.
+//! second) and [`Response`]. *Not in scope:* reading responses ([`client`](crate::http::client)), when one is due
+//! ([`conn`](crate::http::conn)) and what is in it.
 //!
 //! ```text
 //!  Shared::at(now) ── same second ──▶ as it is
@@ -11,7 +11,7 @@
 //!
 //! ```
 //! use std::time::Duration;
-//! use mcp_rill::{Limits, Now, http::head::{Fields, Framing, Search}, http::response::*};
+//! use mcp_rill::{Limits, Now, http::head::{Fields, Framing, Search}, http::client::parse_response, http::response::*};
 //! let mut shared = Shared::new(Limits::DEFAULT);
 //! shared.at(Now { mono: Duration::ZERO, unix: Duration::from_secs(784_111_777) });
 //! let mut out = Vec::new();
@@ -29,19 +29,24 @@
 //! # Ok::<(), mcp_rill::http::Refusal>(())
 //! ```
 
+use std::borrow::Cow;
 use std::io::Write;
 
-use super::Refusal;
-use super::head::{Fields, Framing, Head, Single, Version, content_length, faulty_field, transfer_coding};
-use super::shown;
-use crate::buffer::{Buffer, Pool};
-use crate::limits::HEADERS_CAP;
-use crate::{Limits, Now};
+use crate::http::date::imf_fixdate;
+use crate::http::head::{Head, Version};
+use crate::http::refusal::Refusal;
+use crate::limits::Limits;
+use crate::memory::{Buffer, Pool};
+use crate::timers::Now;
+
+/// The media type of JSON-RPC messages over Streamable HTTP.
+pub(crate) const JSON: &str = "application/json";
+
+/// The place of a chunk's size before the chunk is written. Leading zeros are lawful (RFC 9112 §7.1).
+const SIZE_PLACE: &[u8] = b"00000000\r\n";
 
 /// The media type of every body that is a sentence for a person.
 pub const TEXT: &str = "text/plain; charset=utf-8";
-
-const SECONDS_PER_DAY: u64 = 86_400;
 
 /// What all connections of a server share: memory, limits, and the responses of the current second.
 #[derive(Debug)]
@@ -287,52 +292,6 @@ pub fn reason_phrase(status: u16) -> &'static str {
     }
 }
 
-/// Seconds since 1970 as an IMF-fixdate (RFC 9110 §5.6.7), such as `Sun, 06 Nov 1994 08:49:37 GMT`.
-///
-/// Years after 9999 do not fit the format and are written as the last second of 9999.
-pub fn imf_fixdate(unix: u64) -> [u8; 29] {
-    const LAST: u64 = 253_402_300_799;
-    const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
-    const MONTHS: [&str; 12] =
-        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-    let unix = unix.min(LAST);
-    let (days, second) = (unix / SECONDS_PER_DAY, unix % SECONDS_PER_DAY);
-    let (year, month, day) = civil(days);
-    let weekday = DAYS.get((days % 7) as usize).copied().unwrap_or_default();
-    let month = MONTHS.get(month).copied().unwrap_or_default();
-    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-    let mut date = [b' '; 29];
-    // Every part has a fixed width, so the text fills the array exactly.
-    let _ = write!(
-        date.as_mut_slice(),
-        "{weekday}, {day:02} {month} {year:04} {hour:02}:{minute:02}:{second:02} GMT"
-    );
-    date
-}
-
-/// Year, month (from 0) and day (from 1) of a day counted from 1970-01-01, by walking: at most 400 years and 12
-/// months, once per second of a running server.
-fn civil(mut days: u64) -> (u64, usize, u64) {
-    const DAYS_PER_400_YEARS: u64 = 146_097;
-    let leap = |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
-    let mut year = 1970 + 400 * (days / DAYS_PER_400_YEARS);
-    days %= DAYS_PER_400_YEARS;
-    while days >= 365 + u64::from(leap(year)) {
-        days -= 365 + u64::from(leap(year));
-        year += 1;
-    }
-    let lengths = [31, 28 + u64::from(leap(year)), 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
-    let mut month = 0;
-    for length in lengths {
-        if days < length {
-            break;
-        }
-        days -= length;
-        month += 1;
-    }
-    (year, month, days + 1)
-}
-
 fn write_response(
     out: &mut Vec<u8>,
     date: &[u8],
@@ -413,129 +372,106 @@ fn number(out: &mut Vec<u8>, value: u64) {
 }
 
 /// One field line. Values may come from configuration or a handler; a line end in one would forge a field.
-fn field(out: &mut Vec<u8>, name: &str, value: &str) {
+pub(crate) fn field(out: &mut Vec<u8>, name: &str, value: &str) {
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(b": ");
     out.extend(value.bytes().map(|byte| if byte.is_ascii_control() { b' ' } else { byte }));
     out.extend_from_slice(b"\r\n");
 }
 
-/// The head of a response, as a client reads it.
-#[derive(Clone, Debug)]
-pub struct ResponseHead<'a> {
-    /// The status code (RFC 9110 §15).
+/// A [`Response`] that owns its parts, to be sent later.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Answer {
+    /// The status code.
     pub status: u16,
-    /// How the body is delimited; `None`: it lasts until the connection is closed (RFC 9112 §6.3).
-    pub framing: Option<Framing>,
-    /// Whether the connection may carry another request after this response (RFC 9112 §9.3).
-    pub keep_alive: bool,
-    fields: &'a [httparse::Header<'a>],
+    /// More header fields.
+    pub headers: Vec<(&'static str, String)>,
+    /// The media type of the body.
+    pub content_type: Option<Cow<'static, str>>,
+    /// The body.
+    pub body: Vec<u8>,
 }
 
-impl<'a> ResponseHead<'a> {
-    /// All fields in order (RFC 9110 §5).
-    pub fn headers(&self) -> impl Iterator<Item = (&'a str, &'a [u8])> + use<'a> {
-        self.fields.iter().map(|field| (field.name, field.value))
-    }
-
-    /// The value of the first field with this name, compared without case (RFC 9110 §5.1).
-    pub fn header(&self, name: &str) -> Option<&'a [u8]> {
-        self.headers().find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value)
-    }
-}
-
-/// Reads a whole response head to a request with `method`; as strict as the server is with requests.
-///
-/// Responses with 1xx come before the final one and have no body (RFC 9110 §15.2): read on after them.
-///
-/// # Errors
-/// A [`Refusal`] with 502 if the response could be read in two ways.
-pub fn parse_response<'a>(
-    bytes: &'a [u8],
-    room: &'a mut Fields<'a>,
-    method: &str,
-    limits: &Limits,
-) -> Result<ResponseHead<'a>, Refusal> {
-    let bad = |what: &str| Refusal::new(502, format!("the server's response is malformed: {what}"));
-    let room = room.room(limits);
-    let mut response = httparse::Response::new(&mut []);
-    let parsed =
-        httparse::ParserConfig::default().parse_response_with_uninit_headers(&mut response, bytes, room);
-    match parsed {
-        Ok(httparse::Status::Complete(_)) => {}
-        Err(httparse::Error::TooManyHeaders) => {
-            return Err(bad(&format!("more than {} header fields", limits.headers_max.min(HEADERS_CAP))));
+impl Answer {
+    /// A sentence for a person.
+    pub fn text(status: u16, body: impl Into<String>) -> Answer {
+        Answer {
+            status,
+            headers: Vec::new(),
+            content_type: Some(TEXT.into()),
+            body: body.into().into_bytes(),
         }
-        Ok(httparse::Status::Partial) | Err(_) => return Err(bad(&explain_response(bytes))),
     }
-    let (Some(status), Some(minor)) = (response.code, response.version) else {
-        return Err(bad(&explain_response(bytes)));
-    };
-    let fields: &'a [httparse::Header<'a>] = response.headers;
-    let head = ResponseHead { status, framing: None, keep_alive: false, fields };
-    let options = || fields.iter().filter(|field| field.name.eq_ignore_ascii_case("connection"));
-    let has = |option: &str| {
-        let mut all = options().flat_map(|field| field.value.split(|byte| *byte == b','));
-        all.any(|value| value.trim_ascii().eq_ignore_ascii_case(option.as_bytes()))
-    };
-    let framing = response_framing(&head, method, minor).map_err(|refusal| bad(&refusal.reason))?;
-    let keep_alive = framing.is_some() && !has("close") && (minor == 1 || has("keep-alive"));
-    Ok(ResponseHead { framing, keep_alive, ..head })
-}
 
-/// RFC 9112 §6.3.
-fn response_framing(head: &ResponseHead<'_>, method: &str, minor: u8) -> Result<Option<Framing>, Refusal> {
-    let single = |name: &str| {
-        let mut values = head.headers().filter(|(found, _)| found.eq_ignore_ascii_case(name));
-        match (values.next(), values.next()) {
-            (None, _) => Single::Absent,
-            (Some((_, value)), None) => Single::One(value),
-            (Some(_), Some(_)) => Single::Several,
+    /// What is said to a body of this length instead of reading it (RFC 9110 §15.5.14).
+    pub(crate) fn too_long(length: u64, limits: &Limits) -> Answer {
+        let max = limits.body_bytes_max;
+        let text =
+            format!("the body of {length} bytes is longer than {max}; send less, or raise body_bytes_max");
+        Answer::text(413, text)
+    }
+
+    pub(crate) fn write(&self, shared: &mut Shared, output: &mut Buffer, to: To, extra: Option<&Extra>) {
+        let headers: Vec<(&str, &str)> =
+            self.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let response = Response {
+            status: self.status,
+            headers: &headers,
+            content_type: self.content_type.as_deref(),
+            body: &self.body,
+        };
+        if self.status >= 400 {
+            shared.refused(self.status, &self.body);
         }
-    };
-    if method == "HEAD" || head.status < 200 || head.status == 204 || head.status == 304 {
-        return Ok(Some(Framing::None));
+        shared.respond(output, &response, to, extra);
     }
-    match (single("transfer-encoding"), single("content-length")) {
-        (Single::Absent, Single::Absent) => Ok(None),
-        (Single::Absent, Single::One(value)) => content_length(value).map(Framing::Length).map(Some),
-        (Single::One(value), Single::Absent) if minor == 1 => transfer_coding(value).map(Some),
-        _ => Err(Refusal::new(502, "its length is given twice, or by Transfer-Encoding in HTTP/1.0")),
+
+    /// Adds a header field.
+    pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Answer {
+        self.headers.push((name, value.into()));
+        self
     }
 }
 
-fn explain_response(bytes: &[u8]) -> String {
-    let mut lines = bytes.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
-    let first = shown(lines.next().unwrap_or_default());
-    faulty_field(lines).unwrap_or_else(|| format!("the status line `{first}`"))
+/// Writes one chunk: nothing at all if `write` writes nothing, because an empty chunk would be the end.
+pub(crate) fn write_chunk<R>(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>) -> R) -> R {
+    let start = out.len();
+    out.extend_from_slice(SIZE_PLACE);
+    let result = write(out);
+    let size = out.len() - start - SIZE_PLACE.len();
+    if size == 0 {
+        out.truncate(start);
+        return result;
+    }
+    set_size(out, start, size);
+    out.extend_from_slice(b"\r\n");
+    result
+}
+
+/// A chunk of 4 GiB or more has a longer size, for which there is no place yet.
+fn set_size(out: &mut Vec<u8>, start: usize, size: usize) {
+    let place = start..start + SIZE_PLACE.len() - 2;
+    out.splice(place, format!("{size:08x}").into_bytes());
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn date(unix: u64) -> String {
-        String::from_utf8(imf_fixdate(unix).to_vec()).unwrap()
+    #[test]
+    fn a_chunk_is_measured_after_it_is_written() {
+        let mut out = b"before".to_vec();
+        write_chunk(&mut out, |out| out.extend_from_slice(&[b'x'; 26]));
+        assert_eq!(out, [b"before0000001a\r\n".as_slice(), &[b'x'; 26], b"\r\n"].concat());
+        write_chunk(&mut out, |_| {});
+        assert!(out.ends_with(b"x\r\n"));
     }
 
     #[test]
-    fn dates_of_known_seconds() {
-        for (unix, expected) in [
-            (0, "Thu, 01 Jan 1970 00:00:00 GMT"),
-            (784_111_777, "Sun, 06 Nov 1994 08:49:37 GMT"),
-            (951_782_399, "Mon, 28 Feb 2000 23:59:59 GMT"),
-            (951_782_400, "Tue, 29 Feb 2000 00:00:00 GMT"),
-            (951_868_800, "Wed, 01 Mar 2000 00:00:00 GMT"),
-            (946_684_799, "Fri, 31 Dec 1999 23:59:59 GMT"),
-            (1_709_164_800, "Thu, 29 Feb 2024 00:00:00 GMT"),
-            (1_735_689_599, "Tue, 31 Dec 2024 23:59:59 GMT"),
-            (2_147_483_647, "Tue, 19 Jan 2038 03:14:07 GMT"),
-            (4_107_542_400, "Mon, 01 Mar 2100 00:00:00 GMT"),
-            (253_402_300_799, "Fri, 31 Dec 9999 23:59:59 GMT"),
-            (u64::MAX, "Fri, 31 Dec 9999 23:59:59 GMT"),
-        ] {
-            assert_eq!(date(unix), expected, "{unix}");
-        }
+    fn a_size_of_more_digits_pushes_the_line_end_on() {
+        let mut out = [b"before", SIZE_PLACE, b"data"].concat();
+        set_size(&mut out, 6, usize::MAX);
+        assert_eq!(out, format!("before{:x}\r\ndata", usize::MAX).into_bytes());
     }
 
     #[test]

@@ -28,8 +28,9 @@
 
 use std::ops::Range;
 
-use super::{Refusal, is_token_byte, shown, shown_field, shown_target};
-use crate::Limits;
+use crate::http::refusal::Refusal;
+use crate::limits::Limits;
+use crate::text::{is_token_byte, shown, shown_field, shown_target};
 
 /// Room in the first line for the method, the version, spaces and CR LF, besides the target itself. No method is longer.
 const LINE_REST_BYTES_MAX: usize = 64;
@@ -49,7 +50,7 @@ pub struct Search {
 
 impl Search {
     /// A search in a response (RFC 9112 §4), whose first line is judged by
-    /// [`parse_response`](super::response::parse_response).
+    /// [`parse_response`](crate::http::client::parse_response).
     pub fn in_response() -> Search {
         Search { response: true, ..Search::default() }
     }

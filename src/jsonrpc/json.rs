@@ -2,15 +2,14 @@
 
 use std::borrow::Cow;
 use std::collections::HashSet;
-use std::fmt;
-use std::mem;
+use std::{fmt, mem};
 
 use memchr::{memchr, memchr2};
 use serde_core::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::Error;
 use crate::json::{put, put_raw};
+use crate::jsonrpc::Error;
 use crate::limits::Limits;
 
 /// What may stand before a JSON text and is no part of it (RFC 8259, section 8.1).
@@ -490,4 +489,12 @@ impl<'a> Deserialize<'a> for Text<'a> {
         }
         deserializer.deserialize_str(TextVisitor)
     }
+}
+
+pub(crate) fn write_strs<T: AsRef<str>>(out: &mut Vec<u8>, items: &[T]) {
+    let mut array = Array::new(out);
+    items.iter().for_each(|item| {
+        array.str(item.as_ref());
+    });
+    array.end();
 }

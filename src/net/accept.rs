@@ -16,9 +16,10 @@ use mio::{Interest, Registry, Token};
 
 use super::stream::Stream;
 use super::{Listening, Socket};
-use crate::engine::Event;
-use crate::mcp::{Peer, Principal};
-use crate::{CONNECTIONS_CAP, Now};
+use crate::access::peer::{Peer, Principal};
+use crate::engine::observe::Event;
+use crate::limits::CONNECTIONS_CAP;
+use crate::timers::Now;
 
 /// New connections taken before others get their turn.
 const ACCEPTS_PER_TURN: usize = 256;

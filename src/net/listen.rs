@@ -15,8 +15,10 @@ use mio::{Interest, Registry, Token};
 
 use super::stream::Stream;
 #[cfg(unix)]
-use super::unix::{self, SocketFile};
-use crate::mcp::Peer;
+use super::unix::SocketFile;
+use crate::access::peer::Peer;
+#[cfg(unix)]
+use crate::net::unix;
 
 /// Whoever runs the server, and nobody else.
 const PRIVATE: u32 = 0o600;

@@ -8,7 +8,7 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
-use super::read::cut;
+use crate::schema::read::cut;
 
 /// Checks a value against a schema, both as JSON text.
 ///
@@ -226,7 +226,7 @@ fn check_count(
 
 #[cfg(test)]
 mod tests {
-    use super::conforms;
+    use crate::schema::conforms::conforms;
 
     #[test]
     fn what_is_right_is_never_refused() {

@@ -48,20 +48,20 @@
 //! assert_eq!(error.to_string(), "argument `days`: 60 is more than the maximum 14");
 //! ```
 
-mod conforms;
+pub(crate) mod conforms;
 mod macros;
 pub(crate) mod meta;
 mod number;
-mod read;
-mod shape;
+pub(crate) mod read;
+pub(crate) mod shape;
 mod types;
 mod write;
 
+use crate::json::finite::sentence;
 use memchr::memmem;
 
-pub(crate) use conforms::check as check_value;
+pub use crate::schema::read::{Error, Place, Subject};
 pub use conforms::conforms;
-pub use read::{Error, Place, Subject};
 pub use serde_json::value::RawValue;
 pub use shape::{Bound, Choice, Docs, Field, Kind, NoBound, Rules, Span};
 use write::Purpose;
@@ -243,16 +243,20 @@ pub(crate) fn finite_json<T: Schema>(value: &T) -> Result<String, String> {
     let problem = memmem::find(json.as_bytes(), b"null")
         .and_then(|_| serde_json::from_str(&json).ok())
         .and_then(|value| write::not_finite(T::KIND, &value, String::new()));
-    problem.map_or(Ok(json), |path| Err(crate::json::not_finite(&path, "infinite or NaN")))
+    problem.map_or(Ok(json), |path| Err(sentence(&path, "infinite or NaN")))
 }
 
 /// What the expansion of `schema!` uses. No part of the API.
 #[doc(hidden)]
 pub mod __private {
-    pub use super::read::{Members, read_choice};
-    pub use super::shape::{check, check_choices, plain_name};
-    pub use super::types::default_value;
-    pub use super::write::{ObjectWriter, write_choice};
+    pub use crate::schema::read::Members;
+    pub use crate::schema::read::read_choice;
+    pub use crate::schema::shape::check;
+    pub use crate::schema::shape::check_choices;
+    pub use crate::schema::shape::plain_name;
+    pub use crate::schema::types::default_value;
+    pub use crate::schema::write::ObjectWriter;
+    pub use crate::schema::write::write_choice;
     pub use std::vec::Vec;
 }
 

@@ -4,8 +4,8 @@
 //! *Not in scope:* the ranges of the Rust types (`types.rs`).
 
 use super::RawValue;
-use super::read::{Error, Place, cut};
 use super::shape::Kind;
+use crate::schema::read::{Error, Place, cut};
 
 /// Reads an integer in the range of its type and of the rules.
 pub(super) fn integer(value: &RawValue, place: &Place<'_>, min: i128, max: i128) -> Result<i128, Error> {
@@ -87,7 +87,7 @@ fn length(digits: &str) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use super::whole;
+    use crate::schema::number::whole;
 
     #[test]
     fn whole_numbers_in_every_spelling() {

@@ -138,7 +138,7 @@ pub struct Span {
     pub max: usize,
 }
 
-/// The [`Schema::Bound`](super::Schema::Bound) of types that have no `min` and `max`. It has no values.
+/// The [`Schema::Bound`](crate::schema::Schema::Bound) of types that have no `min` and `max`. It has no values.
 #[derive(Clone, Copy, Debug)]
 pub enum NoBound {}
 

@@ -3,12 +3,13 @@
 //! *Scope:* what each looks like, how it is read, how it is written, and defaults.
 //! *Not in scope:* objects and enums (`macros.rs`).
 
-use super::number;
-use super::read::{self, Error, Place};
+use super::read;
 use super::shape::{Field, Kind, NoBound};
 use super::write::list;
 use super::{Object, RawValue, Schema};
 use crate::json::{put, put_raw};
+use crate::schema::number;
+use crate::schema::read::{Error, Place};
 use serde_json::Value;
 
 /// A default as it may be written in `schema!`: a value of the field's type, or a literal for an owned string.

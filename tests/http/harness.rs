@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use mcp_rill::http::body::Decoder;
-use mcp_rill::http::conn::{After, Answer, Conn, Handler, Reply, Verdict};
+use mcp_rill::http::client::parse_response;
+use mcp_rill::http::conn::{After, Conn, Handler, Reply, Verdict};
 use mcp_rill::http::head::{Fields, Head, Search};
-use mcp_rill::http::response::{Extra, Response, Shared, parse_response};
+use mcp_rill::http::response::Answer;
+use mcp_rill::http::response::{Extra, Response, Shared};
 use mcp_rill::{Limits, Now};
 
 /// Bounds small enough to try every split of an input that reaches them.

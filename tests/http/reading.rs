@@ -1,8 +1,9 @@
 //! Heads and responses as values: what a lawful one is read as, and what a client refuses.
 
 use mcp_rill::Limits;
+use mcp_rill::http::client::parse_response;
 use mcp_rill::http::head::{Fields, Framing, Head, Host, Search, Single, Version, parse};
-use mcp_rill::http::response::{Response, Shared, TEXT, To, parse_response, reason_phrase};
+use mcp_rill::http::response::{Response, Shared, TEXT, To, reason_phrase};
 
 fn head<R>(bytes: &[u8], check: impl FnOnce(Head<'_>) -> R) -> R {
     let limits = Limits::DEFAULT;

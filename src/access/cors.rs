@@ -1,0 +1,96 @@
+//! What browsers want to hear before a page of another origin may read an answer (Fetch standard, CORS protocol).
+//!
+//! *Scope:* preflights, the fields of every response to an allowed origin. *Not in scope:* which origins are
+//! allowed (`site`); this only lets their pages read what they may ask for.
+//!
+//! ```text
+//!  allowed Origin ─┬─ OPTIONS + Access-Control-Request-Method ──▶ 204, before anybody is authenticated
+//!                  └─ anything else ──▶ as without CORS, and three more fields on the response, whatever it is
+//!  other, no Origin ── as without CORS, and Vary: Origin
+//!  no Origin ── Sec-Fetch-Site: cross-site, same-site ──▶ 403
+//! ```
+//!
+//! Never `*`, which would let every page read session ids, and no credentials: browsers then send neither cookies nor stored
+//! passwords, and tokens are sent by the page itself.
+
+use crate::access::peer::Peer;
+use crate::access::resource::WELL_KNOWN;
+use crate::access::settings::{self, Settings};
+use crate::access::site;
+use crate::http::head::Head;
+use crate::http::response::{Answer, Extra};
+use crate::limits::Limits;
+use crate::text::is_token_byte;
+
+/// What clients of any revision send, besides what needs no permission.
+const REQUEST_FIELDS: &str =
+    "Authorization, Content-Type, Mcp-Session-Id, MCP-Protocol-Version, Last-Event-ID, Mcp-Method, Mcp-Name";
+/// What a page has to read in an answer.
+const RESPONSE_FIELDS: &str = "Mcp-Session-Id, WWW-Authenticate";
+/// A tool's arguments as fields (MCP 2026-07-28): their names are not known beforehand.
+const PARAMETER_PREFIX: &str = "mcp-param-";
+/// How long a browser may remember the answer to a preflight: what Chromium allows at most.
+const PREFLIGHT_SECONDS: &str = "7200";
+
+/// The fields of every response: for an allowed origin what lets its pages read it, and else that it would be another one for
+/// them, which a cache has to know (Fetch standard, CORS protocol and HTTP caches).
+pub(crate) fn extra(head: &Head<'_>, settings: &Settings, peer: &Peer) -> Option<Box<Extra>> {
+    if !settings.cors {
+        return None;
+    }
+    let vary = ("Vary", "Origin");
+    let Some(origin) = site::allowed_origin(head, settings, peer) else {
+        return Some(Box::new(Extra::new(&[vary])));
+    };
+    let fields =
+        [("Access-Control-Allow-Origin", origin), vary, ("Access-Control-Expose-Headers", RESPONSE_FIELDS)];
+    // Of no use to a preflight, and no method but that asks for one.
+    let count = if head.method == "OPTIONS" { 2 } else { 3 };
+    Some(Box::new(Extra::new(fields.get(..count)?)))
+}
+
+/// The answer to a preflight (Fetch standard, CORS-preflight request): what may be sent to this path, whatever was asked for.
+pub(crate) fn preflight(
+    head: &Head<'_>,
+    settings: &Settings,
+    peer: &Peer,
+    limits: &Limits,
+) -> Option<Answer> {
+    let asks = settings.cors && head.method == "OPTIONS";
+    if !asks || head.header("access-control-request-method").is_none() {
+        return None;
+    }
+    site::allowed_origin(head, settings, peer)?;
+    let path = settings::relative(head.path, settings);
+    let methods = match path {
+        _ if path == settings.mcp_path && settings.sessionless => "POST",
+        _ if path == settings.mcp_path => "GET, POST, DELETE",
+        _ if path == settings.sse_path => "GET",
+        _ if path == settings.message_path => "POST",
+        _ if path.starts_with(WELL_KNOWN) => "GET",
+        _ => return None,
+    };
+    let answer = Answer { status: 204, ..Answer::default() }
+        .header("Access-Control-Allow-Methods", methods)
+        .header("Access-Control-Allow-Headers", allowed_fields(head, limits))
+        .header("Access-Control-Max-Age", PREFLIGHT_SECONDS);
+    // Who lists an origin means it, wherever its pages come from.
+    Some(match head.header("access-control-request-private-network") {
+        Some(b"true") => answer.header("Access-Control-Allow-Private-Network", "true"),
+        _ => answer,
+    })
+}
+
+/// The fields that may be sent, and those of a tool's arguments that were asked for, as many as a request may have.
+fn allowed_fields(head: &Head<'_>, limits: &Limits) -> String {
+    let asked = head.headers_named("access-control-request-headers");
+    let names = asked.flat_map(|value| value.split(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
+    let names = names.filter(|name| name.iter().all(|byte| is_token_byte(*byte)));
+    let parameters = names.filter_map(|name| std::str::from_utf8(name).ok()).filter(|name| {
+        let (prefix, rest) = name.split_at_checked(PARAMETER_PREFIX.len()).unwrap_or_default();
+        prefix.eq_ignore_ascii_case(PARAMETER_PREFIX) && !rest.is_empty()
+    });
+    let mut text = REQUEST_FIELDS.to_owned();
+    parameters.take(limits.headers_max).for_each(|name| text.extend([", ", name]));
+    text
+}

@@ -1,0 +1,32 @@
+//! Responses to requests that the hook does not let in (RFC 6750 §3, RFC 9728 §5.1).
+//!
+//! *Scope:* the response to a [`Denied`]. *Not in scope:* asking the hook (`hook`), and when it is asked (the
+//! engine's `gate`).
+
+use crate::access::hook::Denied;
+use crate::access::settings::{self, Settings};
+use crate::http::head::Head;
+use crate::http::response::{Answer, JSON};
+use crate::jsonrpc::json::Object;
+
+/// The body has the form that SDK servers give it, on every route: MCP leaves it open.
+pub(crate) fn denial(denied: &Denied, head: &Head<'_>, settings: &Settings) -> Answer {
+    let mut body = Vec::new();
+    let mut object = Object::new(&mut body);
+    object.str("error", denied.error()).str("error_description", denied.description());
+    object.end();
+    let answer =
+        Answer { status: denied.status(), content_type: Some(JSON.into()), body, ..Answer::default() };
+    if denied.status() >= 500 {
+        return answer;
+    }
+    let path = settings::relative(head.path, settings);
+    // What is posted there belongs to a stream.
+    let path = if path == settings.message_path { &settings.sse_path } else { path };
+    let resource = settings.resource.as_ref();
+    let metadata = resource.map(|own| own.served_at(path, settings).unwrap_or_else(|| own.clone()).url());
+    // Who has no token that is good asks for one with the scopes that there are (MCP 2025-11-25, authorization).
+    let scopes = resource.filter(|resource| denied.status() == 401 && !resource.scopes.is_empty());
+    let scope = scopes.map(|resource| resource.scopes.join(" "));
+    answer.header("WWW-Authenticate", denied.challenge(metadata.as_deref(), scope.as_deref()))
+}

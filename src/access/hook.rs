@@ -1,0 +1,229 @@
+//! Who may send requests: what an `authorize` hook is asked, and what it answers.
+//!
+//! *Scope:* [`HttpRequest`], [`Denied`]. *Not in scope:* when the hook is asked and what a denial looks like on the wire
+//! (the engine's `gate`, and `denial`); lists of tokens (that is `tokens`).
+//!
+//! ```text
+//!  HttpRequest ──▶ hook ─┬─ Ok(Principal) ──▶ served, and sessions belong to that principal
+//!                        └─ Err(Denied) ────▶ 401, 403 or 400 with a challenge
+//! ```
+
+use std::borrow::Cow;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::access::peer::{Peer, Principal};
+use crate::http::head::{Head, Single};
+
+/// The hook of [`Server::authorize`](crate::Server::authorize).
+pub(crate) type Authorize = Box<dyn FnMut(&HttpRequest<'_>) -> Result<Principal, Denied> + Send>;
+
+/// The head of a request that asks to be let in, and who sent it.
+///
+/// It has no query: a token in a URL ends up in logs and histories (RFC 6750 §5.3).
+///
+/// ```
+/// use mcp_rill::{Denied, Principal, Server};
+/// let server = Server::new("notes", "1.0.0").authorize(|request| {
+///     let read_only = request.method() == "GET" || request.header("x-read-only").is_some();
+///     match request.bearer()? {
+///         "an-admin-token-nobody-can-guess" => Ok(Principal::new("admin")),
+///         "a-guest-token-nobody-can-guess" if read_only => Ok(Principal::new("guest")),
+///         "a-guest-token-nobody-can-guess" => Err(Denied::insufficient_scope("notes:write", "guests may only read")),
+///         _ => Err(Denied::invalid_token("no such token")),
+///     }
+/// });
+/// ```
+#[derive(Clone, Copy)]
+pub struct HttpRequest<'a> {
+    head: &'a Head<'a>,
+    peer: &'a Peer,
+}
+
+impl<'a> HttpRequest<'a> {
+    pub(crate) fn new(head: &'a Head<'a>, peer: &'a Peer) -> HttpRequest<'a> {
+        HttpRequest { head, peer }
+    }
+
+    /// The method (RFC 9110 §9).
+    pub fn method(&self) -> &'a str {
+        self.head.method
+    }
+
+    /// The path as sent, still percent-encoded and with what a proxy put in front of it.
+    pub fn path(&self) -> &'a str {
+        self.head.path
+    }
+
+    /// The value of the first header field of that name, if it is UTF-8. There is at most one `Authorization`: with two the
+    /// hook is not asked.
+    pub fn header(&self, name: &str) -> Option<&'a str> {
+        self.head.header_str(name)
+    }
+
+    /// The other end of the connection; its principal is the one that the transport knows.
+    pub fn peer(&self) -> &'a Peer {
+        self.peer
+    }
+
+    /// The token of `Authorization: Bearer` (RFC 6750 §2.1).
+    ///
+    /// # Errors
+    /// [`Denied::missing`] if there is no such field or it is of another scheme; [`Denied::malformed`] if what follows the
+    /// scheme is no `token68` (RFC 9110 §11.2).
+    pub fn bearer(&self) -> Result<&'a str, Denied> {
+        let value = self.head.header("authorization").unwrap_or_default();
+        let (scheme, token) = value.split_at_checked(6).unwrap_or_default();
+        if !scheme.eq_ignore_ascii_case(b"bearer") || token.first().is_some_and(|byte| *byte != b' ') {
+            return Err(Denied::missing());
+        }
+        let token = std::str::from_utf8(token).ok().map(|token| token.trim_start_matches(' '));
+        token.filter(|token| is_token68(token)).ok_or_else(|| {
+            Denied::malformed("Authorization has no token after `Bearer`, or one that cannot be")
+        })
+    }
+}
+
+/// Without the fields, which hold secrets.
+impl fmt::Debug for HttpRequest<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let HttpRequest { head, peer } = self;
+        f.debug_struct("HttpRequest")
+            .field("method", &head.method)
+            .field("path", &head.path)
+            .field("peer", peer)
+            .finish_non_exhaustive()
+    }
+}
+
+/// RFC 9110 §11.2: letters, digits and `-._~+/`, then any number of `=`.
+pub(crate) fn is_token68(text: &str) -> bool {
+    let body = text.trim_end_matches('=');
+    !body.is_empty() && body.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte))
+}
+
+/// Why a request is not let in. The peer gets the description both in the `WWW-Authenticate` field and in the body, so it
+/// must not hold a secret.
+///
+/// ```
+/// use mcp_rill::Denied;
+/// let expired = Denied::invalid_token("the token has expired").scope("notes:read");
+/// assert_eq!(expired.status(), 401);
+/// assert_eq!(Denied::insufficient_scope("notes:write", "guests may only read").status(), 403);
+/// assert_eq!([Denied::missing().status(), Denied::malformed("no token").status()], [401, 400]);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Denied {
+    status: u16,
+    error: Option<&'static str>,
+    description: Cow<'static, str>,
+    scope: Option<String>,
+}
+
+impl Denied {
+    /// 401: the request has no credentials of a kind that is known here.
+    pub fn missing() -> Denied {
+        Denied::new(401, None, "send Authorization: Bearer and a token".into())
+    }
+
+    /// 401: the token is unknown, expired, revoked or made for somebody else (RFC 6750 §3.1).
+    pub fn invalid_token(description: impl Into<Cow<'static, str>>) -> Denied {
+        Denied::new(401, Some("invalid_token"), description.into())
+    }
+
+    /// 403: the token is right but not enough. `scope` is what would be, as names with spaces between them (RFC 6749
+    /// §3.3); clients ask for it at the authorization server (MCP 2025-11-25, authorization).
+    pub fn insufficient_scope(scope: impl Into<String>, description: impl Into<Cow<'static, str>>) -> Denied {
+        Denied::new(403, Some("insufficient_scope"), description.into()).scope(scope)
+    }
+
+    /// 400: the credentials cannot be read, or are given twice.
+    pub fn malformed(description: impl Into<Cow<'static, str>>) -> Denied {
+        Denied::new(400, Some("invalid_request"), description.into())
+    }
+
+    /// 500: the hook panicked, which says nothing of the token.
+    pub(crate) fn failed() -> Denied {
+        Denied::new(500, Some("server_error"), "whether the request is allowed could not be found out".into())
+    }
+
+    fn new(status: u16, error: Option<&'static str>, description: Cow<'static, str>) -> Denied {
+        Denied { status, error, description, scope: None }
+    }
+
+    /// Names the scope that the request needs.
+    pub fn scope(mut self, scope: impl Into<String>) -> Denied {
+        self.scope = Some(scope.into());
+        self
+    }
+
+    /// The HTTP status.
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// The body's `error`. Where the challenge has none, SDK servers say this.
+    pub(crate) fn error(&self) -> &'static str {
+        self.error.unwrap_or("invalid_token")
+    }
+
+    pub(crate) fn description(&self) -> &str {
+        &self.description
+    }
+
+    /// The value of `WWW-Authenticate` (RFC 6750 §3). Who sent no credentials is told no error (§3.1), only where to get some:
+    /// `metadata` is the URL of the document that says so (RFC 9728 §5.1). `scope` is what to ask for where the hook has named
+    /// none.
+    pub(crate) fn challenge(&self, metadata: Option<&str>, scope: Option<&str>) -> String {
+        let parameters = [
+            ("error", self.error),
+            ("error_description", self.error.map(|_| &*self.description)),
+            ("scope", self.scope.as_deref().or(scope)),
+            ("resource_metadata", metadata),
+        ];
+        // At least one parameter is a must (RFC 6750 §3).
+        let mut text = String::from("Bearer realm=\"mcp\"");
+        for (name, value) in parameters.into_iter().filter_map(|(name, value)| Some((name, value?))) {
+            text.extend([", ", name, "=\""]);
+            // No character that would have to be escaped (RFC 6750 §3 allows none).
+            let plain = |c: char| matches!(c, ' '..='~') && c != '"' && c != '\\';
+            text.extend(value.chars().map(|c| if plain(c) { c } else { '\'' }));
+            text.push('"');
+        }
+        text
+    }
+}
+
+/// The second boundary where a panic of a user's code is caught: it lets nobody in.
+pub(crate) fn ask(hook: &mut Authorize, head: &Head<'_>, peer: &Peer) -> Result<Principal, Denied> {
+    if matches!(head.single("authorization"), Single::Several) {
+        return Err(Denied::malformed("Authorization is sent more than once; send it once"));
+    }
+    catch_unwind(AssertUnwindSafe(|| hook(&HttpRequest::new(head, peer))))
+        .unwrap_or_else(|_| Err(Denied::failed()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_are_token68() {
+        for token in ["a", "AZaz09-._~+/==", "a.b-c_d~e+f/g="] {
+            assert!(is_token68(token), "{token}");
+        }
+        for token in ["", "=", "a b", "a=b", "a,b", "\"a\"", "a:b", "ä"] {
+            assert!(!is_token68(token), "{token}");
+        }
+    }
+
+    #[test]
+    fn a_description_cannot_end_its_quotes() {
+        let denied = Denied::invalid_token("a \"b\" \\ c\r\nX: ä, error=\"d\"");
+        let challenge = denied.challenge(None, None);
+        assert_eq!(
+            challenge,
+            "Bearer realm=\"mcp\", error=\"invalid_token\", error_description=\"a 'b' ' c''X: ', error='d'\""
+        );
+    }
+}

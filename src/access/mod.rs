@@ -1,0 +1,17 @@
+//! Who may ask what over HTTP, before MCP is looked at.
+//!
+//! *Scope:* paths and names of this server, Host, Origin and `Sec-Fetch-Site`, CORS, the hook that names the principal,
+//! tokens, the protected resource's metadata. *Not in scope:* what requests mean, and when these checks run (the engine's
+//! `gate`).
+//!
+//! No module here knows a session, a connection or a message of MCP.
+
+pub(crate) mod cors;
+pub(crate) mod denial;
+pub(crate) mod hook;
+pub(crate) mod peer;
+pub(crate) mod query;
+pub(crate) mod resource;
+pub(crate) mod settings;
+pub(crate) mod site;
+pub(crate) mod tokens;

@@ -1,0 +1,338 @@
+//! What HTTP requests a server takes, and under which paths.
+//!
+//! *Scope:* [`Settings`] and their check. *Not in scope:* applying them; the engine's routes do.
+
+use std::net::Ipv6Addr;
+
+use crate::access::resource::ProtectedResource;
+use crate::http::head::Host;
+
+/// With the UUID and a `-` that makes 77 characters: ids stay below the 80 that are usual for stick tables of proxies.
+pub(crate) const NODE_ID_CHARS_MAX: usize = 40;
+
+/// What HTTP requests the server takes, and under which paths ([example](crate::mcp#what-a-server-can-say-of-itself)).
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// What a reverse proxy puts in front of all paths: `""`, or a path such as `/tools`. The endpoint event names it;
+    /// requests are taken with and without it, so it does not matter whether the proxy strips it.
+    pub base_path: String,
+    /// Where a client opens its stream (MCP 2024-11-05, transports): a path that begins with `/`.
+    pub sse_path: String,
+    /// Where a client posts its messages: another such path.
+    pub message_path: String,
+    /// Where clients of Streamable HTTP send everything.
+    pub mcp_path: String,
+    /// Host names that requests may name besides IP addresses, and besides `localhost` on loopback listeners. There are
+    /// no wildcards.
+    pub hosts: Vec<String>,
+    /// Origins of web pages that may send requests, such as `https://app.example`, besides pages from loopback names
+    /// on loopback listeners. Scheme, host and port are compared, in any case of letters; `null` is never allowed.
+    pub origins: Vec<String>,
+    /// Allows listening on addresses that others can reach although peers are not authenticated.
+    pub insecure_public: bool,
+    /// Lets web pages of allowed origins read answers: preflights are answered, and responses carry CORS fields (Fetch
+    /// standard, CORS protocol). Which origins are allowed does not depend on this.
+    pub cors: bool,
+    /// Tells clients where to get a token, under `/.well-known/oauth-protected-resource` and in challenges; `None`: nothing
+    /// does.
+    pub resource: Option<ProtectedResource>,
+    /// This process among several behind one proxy: session ids are `<node_id>-<uuid>`, so that the proxy can tell from an
+    /// id where its session is. At most 40 letters, digits and `-`; empty: ids are UUIDs alone. A proxy that looks at the
+    /// beginning takes `n1-b` for `n1`, so none may be the beginning of another one up to a `-`.
+    pub node_id: String,
+    /// Keeps no sessions for clients of Streamable HTTP before 2026-07-28: `initialize` gives no session id, every POST stands
+    /// alone, and GET and DELETE get 405. So any process behind a proxy can serve any request, and nothing is kept between
+    /// two. What needs a session is missing, and is not advertised: logs, list changes, subscriptions, streams that can be
+    /// resumed, and questions to the client, which are [`Elicited::Unavailable`](crate::Elicited::Unavailable) and
+    /// [`Answer::Unavailable`](crate::Answer::Unavailable). A call is cancelled when its connection ends. Clients of 2026-07-28 and of
+    /// HTTP+SSE notice nothing of this.
+    pub sessionless: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            base_path: String::new(),
+            sse_path: "/sse".to_owned(),
+            message_path: "/messages".to_owned(),
+            mcp_path: "/mcp".to_owned(),
+            hosts: Vec::new(),
+            origins: Vec::new(),
+            insecure_public: false,
+            cors: false,
+            resource: None,
+            node_id: String::new(),
+            sessionless: false,
+        }
+    }
+}
+
+impl Settings {
+    /// Brings paths into the form `/a/b` and checks them.
+    ///
+    /// # Errors
+    /// A sentence that names the path and what is wrong with it.
+    pub(crate) fn checked(mut self) -> Result<Settings, String> {
+        for (name, path) in [
+            ("base path", &mut self.base_path),
+            ("SSE path", &mut self.sse_path),
+            ("message path", &mut self.message_path),
+            ("MCP path", &mut self.mcp_path),
+        ] {
+            let trimmed = path.trim_end_matches('/').len();
+            path.truncate(trimmed);
+            let lawful =
+                path.bytes().all(|byte| byte.is_ascii_graphic() && !b"?#%\"<>\\^`{|}".contains(&byte));
+            if !lawful
+                || !(path.starts_with('/') || (path.is_empty() && name == "base path"))
+                || path.starts_with("//")
+            {
+                return Err(format!(
+                    "the {name} `{path}` must start with one `/` and have only characters of a URL's path"
+                ));
+            }
+        }
+        for (one, a, other, b) in [
+            ("SSE path", &self.sse_path, "message path", &self.message_path),
+            ("SSE path", &self.sse_path, "MCP path", &self.mcp_path),
+            ("message path", &self.message_path, "MCP path", &self.mcp_path),
+        ] {
+            if a == b {
+                return Err(format!("the {one} and the {other} are both `{a}`"));
+            }
+        }
+        self.check_names()?;
+        self.resource.as_ref().map_or(Ok(()), ProtectedResource::check)?;
+        match is_node_id(&self.node_id) || self.node_id.is_empty() {
+            true => Ok(self),
+            false => Err(format!(
+                "the node id `{}` must have 1 to {NODE_ID_CHARS_MAX} letters, digits and `-`, and not `-` alone",
+                self.node_id
+            )),
+        }
+    }
+
+    /// A name that can match nothing is a mistake that would show as a 403 much later.
+    fn check_names(&self) -> Result<(), String> {
+        if let Some(host) = self.hosts.iter().find(|host| !is_host(host)) {
+            return Err(format!(
+                "the allowed host `{host}` must be a name alone, in ASCII, without scheme, port and path; there are no wildcards"
+            ));
+        }
+        self.origins.iter().try_for_each(|origin| check_origin(origin))
+    }
+}
+
+/// Whether a request can name it: as `Host` reads it, and without a port, which is ignored there.
+fn is_host(text: &str) -> bool {
+    let alone = |host: Host<'_>| host.port.is_none() && !text.ends_with(':');
+    text.parse::<Ipv6Addr>().is_ok() || Host::read(text).is_some_and(alone)
+}
+
+/// Whether a browser can send it: scheme, host and a port that is not the scheme's own (RFC 6454 §6.2). Schemes are not
+/// those of the web alone, since applications and extensions have pages, too.
+fn check_origin(text: &str) -> Result<(), String> {
+    let is_scheme = |scheme: &str| {
+        scheme.starts_with(|first: char| first.is_ascii_alphabetic())
+            && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
+    };
+    // What web views say of a page that is a file; browsers say `null`.
+    if text.eq_ignore_ascii_case("file://") {
+        return Ok(());
+    }
+    let parts = text.split_once("://").filter(|(scheme, _)| is_scheme(scheme));
+    let Some((scheme, host)) = parts.and_then(|(scheme, rest)| Some((scheme, Host::read(rest)?))) else {
+        return Err(format!(
+            "the allowed origin `{text}` must be like https://app.example or https://app.example:8443, in ASCII, without a \
+             path; there are no wildcards"
+        ));
+    };
+    let Some((bare, port)) =
+        text.rsplit_once(':').filter(|(bare, _)| *bare != scheme && !text.ends_with(']'))
+    else {
+        return Ok(());
+    };
+    let own = match scheme.to_ascii_lowercase().as_str() {
+        "http" => Some(80),
+        "https" => Some(443),
+        _ => None,
+    };
+    match host.port {
+        Some(number) if Some(number) != own && number.to_string() == port => Ok(()),
+        Some(number) if Some(number) != own => Err(format!(
+            "the allowed origin `{text}`: browsers write the port as {number}; write {bare}:{number}"
+        )),
+        _ => Err(format!("the allowed origin `{text}`: browsers leave this port out; write {bare}")),
+    }
+}
+
+/// No dots, which proxies cut ids at, and nothing that would have to be encoded in a query.
+pub(crate) fn is_node_id(name: &str) -> bool {
+    let lawful = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    name.len() <= NODE_ID_CHARS_MAX && name.bytes().all(lawful) && name.bytes().any(|byte| byte != b'-')
+}
+
+impl ProtectedResource {
+    /// The resource of one of the server's own paths; `None` if its URL does not follow from this one.
+    pub(crate) fn served_at(&self, path: &str, settings: &Settings) -> Option<ProtectedResource> {
+        let ours = [&settings.mcp_path, &settings.sse_path];
+        let known = ours.iter().any(|own| *own == path);
+        let resource = match self.base(settings) {
+            Some(base) if known => format!("{base}{path}"),
+            None if path == settings.mcp_path => self.resource.clone(),
+            _ => return None,
+        };
+        Some(ProtectedResource { resource, ..self.clone() })
+    }
+
+    /// What comes before the server's own paths in the URLs that clients know.
+    fn base(&self, settings: &Settings) -> Option<&str> {
+        let (url, (_, path)) = (self.resource.trim_end_matches('/'), self.parts());
+        if path.is_empty() || path == settings.base_path {
+            return Some(url);
+        }
+        let ours =
+            [&settings.mcp_path, &settings.sse_path].into_iter().filter(|own| path.ends_with(own.as_str()));
+        url.strip_suffix(ours.max_by_key(|own| own.len())?.as_str())
+    }
+}
+
+/// The path without the base path and without a slash at its end: a proxy may have stripped the one, and clients add
+/// the other. Nothing is ever redirected.
+pub(crate) fn relative<'a>(path: &'a str, settings: &Settings) -> &'a str {
+    let path = match path.strip_prefix(settings.base_path.as_str()) {
+        Some(rest) if rest.starts_with('/') => rest,
+        _ => path,
+    };
+    path.strip_suffix('/').unwrap_or(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base_path_and_slash_do_not_matter() {
+        let settings = Settings { base_path: "/base".to_owned(), ..Settings::default() };
+        for path in ["/sse", "/sse/", "/base/sse", "/base/sse/"] {
+            assert_eq!(relative(path, &settings), "/sse", "{path}");
+        }
+        assert_eq!(relative("/basement/sse", &settings), "/basement/sse");
+    }
+
+    #[test]
+    fn one_resource_stands_for_both_transports() {
+        let tools = Settings { base_path: "/tools".to_owned(), ..Settings::default() };
+        let nested =
+            Settings { mcp_path: "/sse".to_owned(), sse_path: "/old/sse".to_owned(), ..Settings::default() };
+        let plain = Settings::default();
+        for (resource, settings, mcp, sse) in [
+            ("https://a.example/mcp", &plain, "https://a.example/mcp", Some("https://a.example/sse")),
+            ("https://a.example/sse/", &plain, "https://a.example/mcp", Some("https://a.example/sse")),
+            ("https://a.example", &plain, "https://a.example/mcp", Some("https://a.example/sse")),
+            ("https://a.example/", &plain, "https://a.example/mcp", Some("https://a.example/sse")),
+            ("https://a.example/b/mcp", &tools, "https://a.example/b/mcp", Some("https://a.example/b/sse")),
+            (
+                "https://a.example/tools",
+                &tools,
+                "https://a.example/tools/mcp",
+                Some("https://a.example/tools/sse"),
+            ),
+            (
+                "https://a.example/old/sse",
+                &nested,
+                "https://a.example/sse",
+                Some("https://a.example/old/sse"),
+            ),
+            ("https://a.example/other", &plain, "https://a.example/other", None),
+            ("https://a.example/xmcp", &plain, "https://a.example/xmcp", None),
+        ] {
+            let resource = ProtectedResource::new(resource, "https://login.example").scope("a");
+            let served = |path: &str| resource.served_at(path, settings);
+            let expected = |url: &str| ProtectedResource { resource: url.to_owned(), ..resource.clone() };
+            assert_eq!(served(&settings.mcp_path), Some(expected(mcp)));
+            assert_eq!(served(&settings.sse_path), sse.map(expected));
+            assert_eq!(served("/messages"), None);
+        }
+    }
+
+    /// The length at the limit and one past it.
+    #[test]
+    fn node_ids_are_short_and_plain() {
+        let settings =
+            |node_id: &str| Settings { node_id: node_id.to_owned(), ..Settings::default() }.checked();
+        for name in ["", "n1", "mcp-0", &"n".repeat(40)] {
+            assert!(settings(name).is_ok(), "{name}");
+        }
+        for name in ["a.b", "a_b", "a b", "-", "--", "a/b", "ä", &"n".repeat(41)] {
+            assert!(settings(name).unwrap_err().contains(&format!("`{name}`")), "{name}");
+        }
+    }
+
+    #[test]
+    fn names_that_match_nothing_are_refused() {
+        let settings = |host: &str, origin: &str| {
+            let (hosts, origins) = (vec![host.to_owned()], vec![origin.to_owned()]);
+            Settings { hosts, origins, ..Settings::default() }.checked()
+        };
+        for host in ["mcp.example", "MCP.example", "localhost", "10.0.0.1", "::1", "[::1]", "a_b.example."] {
+            assert!(settings(host, "https://app.example:8443").is_ok(), "{host}");
+        }
+        for host in [
+            "mcp.example:443",
+            "mcp.example:",
+            "http://mcp.example",
+            "mcp.example/x",
+            "mcp.example#",
+            "",
+            "*",
+            "*.example",
+            "a b",
+            "a@b",
+            "[::1",
+            "exämple",
+        ] {
+            let error = settings(host, "https://app.example").unwrap_err();
+            assert!(error.contains(&format!("`{host}`")) && error.contains("no wildcards"), "{error}");
+        }
+        for origin in [
+            "HTTPS://App.example",
+            "http://[::1]:3000",
+            "http://[::1]",
+            "app://a.b",
+            "https://a:80",
+            "file://",
+        ] {
+            assert!(settings("mcp.example", origin).is_ok(), "{origin}");
+        }
+        for origin in [
+            "app.example",
+            "https://app.example/",
+            "https://",
+            "null",
+            "*",
+            "https://*.example",
+            "https://app.example?x",
+            "https://app.example#",
+            "https://app.example ",
+            "https://u@app.example",
+            "https://app.example:99999",
+            "https://exämple",
+            "://app.example",
+            "ht tp://app.example",
+        ] {
+            let error = settings("mcp.example", origin).unwrap_err();
+            assert!(error.contains(&format!("`{origin}`")) && error.contains("no wildcards"), "{error}");
+        }
+        for (origin, right) in [
+            ("https://app.example:443", "https://app.example"),
+            ("HTTP://app.example:80", "HTTP://app.example"),
+            ("http://[::1]:80", "http://[::1]"),
+            ("https://app.example:", "https://app.example"),
+            ("https://app.example:08443", "https://app.example:8443"),
+        ] {
+            let error = settings("mcp.example", origin).unwrap_err();
+            assert!(error.ends_with(&format!("write {right}")), "{error}");
+        }
+    }
+}

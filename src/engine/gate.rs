@@ -1,0 +1,150 @@
+//! Who a request is from, before anything in it is looked at, and again when that may have changed.
+//!
+//! *Scope:* when Host and Origin are checked and the hook of [`Server::authorize`](crate::Server::authorize) is asked, what is
+//! open to everybody. *Not in scope:* whose a session is (`receive` compares), lists of tokens.
+//!
+//! ```text
+//!  head ─▶ Host, Origin ─▶ metadata document, preflight? ─▶ hook ─┬─ Ok ──▶ principal of this request ──▶ routes
+//!              403                 200, 204, 404                  ├─ Err ─▶ 401, 403, 400; the body stays unread
+//!                                                                 └─ panic ▶ 500
+//!  Handle::reauthorize ─┬▶ hook, with the request of each open stream ── Err, or somebody else ──▶ closed
+//!                       └▶ hook, for a body that was on its way, once it is whole ── the same ──▶ 401, 403, 400
+//! ```
+//!
+//! A connection may carry requests of several principals, one after the other: `Connection::peer` names that of the present
+//! one.
+
+use crate::access::cors;
+use crate::access::denial::denial;
+use crate::access::hook::{Denied, ask};
+use crate::access::peer::Peer;
+use crate::access::resource::{ProtectedResource, WELL_KNOWN};
+use crate::access::settings::{self, Settings};
+use crate::access::site::{check_host, check_origin};
+use crate::engine::core::Engine;
+use crate::engine::refusals::{self, in_kind};
+use crate::engine::state::connections::Admitted;
+use crate::http::conn::Verdict;
+use crate::http::head::{Fields, Head, parse, text_of};
+use crate::http::response::{Answer, JSON};
+use crate::slab::Key;
+
+impl Engine {
+    /// Decides who is let in. Nothing else of the request has been looked at, nor will be where this gives an answer.
+    pub(crate) fn let_in(&mut self, key: Key, head: &Head<'_>) -> Result<(), Verdict> {
+        let Some(conn) = self.conns.get(key) else { return Ok(()) };
+        let (settings, limits) = (&self.settings, &self.shared.limits);
+        check(head, settings, &conn.peer).map_err(|answer| Verdict::Refuse(Box::new(answer)))?;
+        let open = cors::preflight(head, settings, &conn.peer, limits).or_else(|| metadata(head, settings));
+        let settled = open.or_else(|| self.identify(key, head).err());
+        settled.map_or(Ok(()), |answer| Err(Verdict::TurnAway(Box::new(answer))))
+    }
+
+    fn identify(&mut self, key: Key, head: &Head<'_>) -> Result<(), Answer> {
+        let Engine { authorize, conns, settings, reauthorizations, .. } = self;
+        let (Some(hook), Some(conn)) = (authorize, conns.get_mut(key)) else { return Ok(()) };
+        let peer = &mut conn.peer;
+        let admitted = conn.admitted.get_or_insert_with(|| {
+            Box::new(Admitted { transport: peer.principal.clone(), ..Admitted::default() })
+        });
+        admitted.asked_at = *reauthorizations;
+        // Not who the request before was from.
+        peer.principal = admitted.transport.clone();
+        peer.principal = Some(ask(hook, head, peer).map_err(|denied| denial(&denied, head, settings))?);
+        Ok(())
+    }
+
+    /// The body is whole: if it was on its way while tokens may have been withdrawn, the hook is asked again.
+    pub(crate) fn ask_again(&mut self, key: Key, head: &Head<'_>) -> Result<(), Answer> {
+        let Some(conn) = self.conns.get(key) else { return Ok(()) };
+        if conn.admitted.as_ref().is_none_or(|admitted| admitted.asked_at == self.reauthorizations) {
+            return Ok(());
+        }
+        let before = conn.peer.principal.clone();
+        self.identify(key, head)?;
+        match self.conns.get(key).is_some_and(|conn| conn.peer.principal == before) {
+            true => Ok(()),
+            false => {
+                let denied = Denied::invalid_token("the token has become somebody else's meanwhile");
+                Err(denial(&denied, head, &self.settings))
+            }
+        }
+    }
+
+    /// The request leaves something open: it is kept, to be asked about again.
+    pub(crate) fn keep_request(&mut self, key: Key, head: &Head<'_>) {
+        let Some(conn) = self.conns.get_mut(key) else { return };
+        if let Some(admitted) =
+            conn.admitted.as_mut().filter(|_| conn.session.is_some() || conn.post.is_some())
+        {
+            self.held_bytes -= admitted.held_bytes();
+            admitted.request = text_of(head).into();
+            self.held_bytes += admitted.held_bytes();
+        }
+    }
+
+    /// What the request had left open is over.
+    pub(crate) fn forget_request(&mut self, key: Key) {
+        if let Some(admitted) = self.conns.get_mut(key).and_then(|conn| conn.admitted.as_mut()) {
+            self.held_bytes -= std::mem::take(&mut admitted.request).len();
+        }
+    }
+
+    /// Closes every stream, and every connection that waits for an answer, whose request would not be let in any more, or
+    /// would be somebody else's. Requests whose body is on its way are asked about when it is whole.
+    pub(crate) fn reauthorize(&mut self) {
+        self.reauthorizations += 1;
+        let Engine { authorize: Some(hook), conns, shared, .. } = self else { return };
+        let mut denied = Vec::new();
+        for (key, conn) in conns.iter() {
+            let Some(admitted) = conn.admitted.as_ref().filter(|admitted| !admitted.request.is_empty())
+            else {
+                continue;
+            };
+            let mut fields = Fields::new();
+            let head = parse(&admitted.request, &mut fields, &shared.limits);
+            let peer = Peer { principal: admitted.transport.clone(), ..conn.peer.clone() };
+            let principal = head.ok().and_then(|head| ask(hook, &head, &peer).ok());
+            if principal.is_none() || principal != conn.peer.principal {
+                denied.push(key);
+            }
+        }
+        denied.into_iter().for_each(|key| self.close(key));
+    }
+}
+
+/// The metadata documents (RFC 9728 §3): that of the resource as it was configured, and those of the paths that clients
+/// connect to, where clients look for them. A client that has no token yet must be able to read them, and to learn that they
+/// are not there.
+pub(crate) fn metadata(head: &Head<'_>, settings: &Settings) -> Option<Answer> {
+    let path = settings::relative(head.path, settings);
+    let suffix = path.strip_prefix(WELL_KNOWN).filter(|rest| rest.is_empty() || rest.starts_with('/'))?;
+    let resource = settings.resource.as_ref().and_then(|own| asked_for(suffix, own, settings));
+    Some(match (resource, head.method) {
+        (None, _) => refusals::nothing_here(head, settings),
+        (Some(resource), "GET" | "HEAD") => {
+            let body = resource.document().into_bytes();
+            let answer = Answer { status: 200, content_type: Some(JSON.into()), body, ..Answer::default() };
+            answer.header("Cache-Control", "no-store")
+        }
+        (Some(_), method) => refusals::not_allowed(method, path, "GET, HEAD"),
+    })
+}
+
+/// The resource whose document is at that place: the well-known path, and after it the path of the resource as clients know it,
+/// or as this server does where a proxy has taken away what comes before.
+fn asked_for(suffix: &str, own: &ProtectedResource, settings: &Settings) -> Option<ProtectedResource> {
+    if suffix.is_empty() || suffix == own.path() {
+        return Some(own.clone());
+    }
+    let here = settings::relative(suffix, settings);
+    [&settings.mcp_path, &settings.sse_path].into_iter().find_map(|path| {
+        own.served_at(path, settings).filter(|served| here == path || suffix == served.path())
+    })
+}
+
+/// Checks Host and Origin, in this order and before anything else.
+pub(crate) fn check(head: &Head<'_>, settings: &Settings, peer: &Peer) -> Result<(), Answer> {
+    let checked = check_host(head, settings, peer).and_then(|()| check_origin(head, settings, peer));
+    checked.map_err(|answer| in_kind(answer, head, settings))
+}

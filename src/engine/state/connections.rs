@@ -1,0 +1,84 @@
+//! The data of one connection.
+//!
+//! *Scope:* [`Connection`] and who was admitted on it. *Not in scope:* what is done with it (`core`).
+
+use crate::access::peer::{Peer, Principal};
+use crate::engine::state::peers::Share;
+use crate::engine::state::streams::{Held, Post};
+use crate::http::conn::Conn;
+use crate::slab::Key;
+use crate::timers::{Link, Linked, Nanos, Now};
+
+/// One connection.
+pub(crate) struct Connection {
+    pub(crate) http: Conn,
+    /// Who is at the other end; the principal is that of the present request.
+    pub(crate) peer: Peer,
+    /// As what it is counted.
+    pub(crate) share: Share,
+    /// Only where a hook says who that is.
+    pub(crate) admitted: Option<Box<Admitted>>,
+    /// The session whose stream this is.
+    pub(crate) session: Option<Key>,
+    /// The requests of which the answer is awaited on this connection.
+    pub(crate) post: Option<Box<Post>>,
+    /// What a slow stream has not been told.
+    pub(crate) held: Option<Box<Held>>,
+    timer: Link,
+    /// When the stream last got output, for keep-alive comments.
+    pub(crate) last_output: Nanos,
+    pub(crate) queued: bool,
+    /// The last write was short, and no writable event has come since.
+    pub(crate) blocked: bool,
+    /// The driver was told to stop reading.
+    pub(crate) paused: bool,
+    pub(crate) closing: bool,
+}
+
+impl Connection {
+    pub(crate) fn new(now: Now, peer: Peer, share: Share) -> Connection {
+        Connection {
+            http: Conn::new(now),
+            peer,
+            share,
+            admitted: None,
+            session: None,
+            post: None,
+            held: None,
+            timer: Link::default(),
+            last_output: Nanos::of(now),
+            queued: false,
+            blocked: false,
+            paused: false,
+            closing: false,
+        }
+    }
+
+    /// Whether it carries a stream, or an answer that may become one.
+    pub(crate) fn is_streaming(&self) -> bool {
+        self.session.is_some() || self.post.as_ref().is_some_and(|post| post.sse)
+    }
+}
+
+impl Linked for Connection {
+    fn link(&mut self) -> &mut Link {
+        &mut self.timer
+    }
+}
+
+/// What a connection is known by where a hook decides.
+#[derive(Default)]
+pub(crate) struct Admitted {
+    /// Who the transport says it is.
+    pub(crate) transport: Option<Principal>,
+    /// The head of the request that has a stream or an answer open, to ask about it again; else empty.
+    pub(crate) request: Box<[u8]>,
+    /// The engine's count of reauthorizations when the hook was last asked about the present request.
+    pub(crate) asked_at: u64,
+}
+
+impl Admitted {
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.request.len()
+    }
+}

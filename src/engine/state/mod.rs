@@ -1,0 +1,14 @@
+//! The engine's data: connections, sessions, calls, streams.
+//!
+//! *Scope:* the data and what can be said of it alone. *Not in scope:* the steps that change several of them together
+//! (`core`).
+//!
+//! No module here names the engine.
+
+pub(crate) mod calls;
+pub(crate) mod connections;
+pub(crate) mod ids;
+pub(crate) mod peers;
+pub(crate) mod replay;
+pub(crate) mod sessions;
+pub(crate) mod streams;

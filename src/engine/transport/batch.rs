@@ -1,0 +1,81 @@
+//! Batches (JSON-RPC 2.0, section 6; MCP 2025-03-26 only), and what one POST carries.
+//!
+//! *Scope:* reading an array of messages, which is taken as a whole or not at all; ids that are in flight.
+//! *Not in scope:* single messages, and answering (`streamable`).
+
+use crate::engine::core::Engine;
+use crate::engine::negotiate::{self, Version};
+use crate::engine::refusals::{Refused, id_of, no_question, rejection};
+use crate::http::head::Head;
+use crate::http::response::Answer;
+use crate::jsonrpc::json::member;
+use crate::jsonrpc::{self, Error, Message};
+use crate::protocol::meta::names_revision;
+use crate::protocol::revision::Revision;
+use crate::slab::Key;
+
+/// What a POST carries.
+pub(crate) struct Parcel<'a> {
+    /// `None`: it opens one, or the server keeps none.
+    pub(crate) session: Option<Key>,
+    pub(crate) messages: Vec<Message<'a>>,
+    pub(crate) batch: bool,
+}
+
+impl Engine {
+    /// A batch (JSON-RPC 2.0, section 6; MCP 2025-03-26 only). It is taken as a whole or not at all; a refusal has the id of
+    /// the message that is to blame, if one is.
+    pub(crate) fn read_batch<'a>(
+        &self,
+        conn: Key,
+        head: &Head<'_>,
+        body: &'a [u8],
+    ) -> Result<Parcel<'a>, Answer> {
+        let limits = &self.shared.limits;
+        let invalid = |what: String| Answer::from(Refused::new(400, Error::invalid_request(what)));
+        let items = jsonrpc::split_batch(body, limits).map_err(|error| Refused::new(400, error))?;
+        let version = Version::of(head);
+        let named = matches!(version, Version::Modern(_)) && head.header("mcp-session-id").is_none();
+        let modern = named
+            || items.iter().any(|item| member(item, "params").ok().flatten().is_some_and(names_revision));
+        if modern {
+            return Err(invalid("revisions without sessions have no batches".to_owned()));
+        }
+        let session = self.session_for(conn, head, &version)?;
+        let revision = match session {
+            Some(session) => self.sessions.get(session).map(|open| open.session.revision()),
+            None => Some(negotiate::revision_of(head)),
+        };
+        if revision != Some(Revision::V2025_03_26) {
+            let revision = revision.map_or("another", Revision::name);
+            return Err(invalid(format!("batches are of revision 2025-03-26, not of {revision}")));
+        }
+        if items.is_empty() || items.len() > limits.batch_max {
+            let (count, max) = (items.len(), limits.batch_max);
+            return Err(invalid(format!(
+                "a batch has 1 to {max} messages (limit batch_max), this one {count}"
+            )));
+        }
+        let mut messages = Vec::with_capacity(items.len());
+        for (at, item) in items.iter().enumerate() {
+            let message = jsonrpc::parse(item.get().as_bytes(), limits).map_err(|mut rejected| {
+                rejected.error.message = format!("message {at}: {}", rejected.error.message).into();
+                rejection(rejected)
+            })?;
+            let refuse = |what: &str| Refused::new(400, Error::invalid_request(what)).answer(id_of(&message));
+            if matches!(&message, Message::Request(request) if request.method == "initialize") {
+                return Err(refuse("`initialize` cannot be part of a batch"));
+            }
+            if self.settings.sessionless && matches!(message, Message::Response(_)) {
+                return Err(no_question().into());
+            }
+            // All answers come in one array, where the id alone tells whose each is. At most batch_max are compared.
+            let id = id_of(&message);
+            if id.is_some() && messages.iter().any(|other| id_of(other) == id) {
+                return Err(refuse("two requests of this batch have the same id"));
+            }
+            messages.push(message);
+        }
+        Ok(Parcel { session, messages, batch: true })
+    }
+}

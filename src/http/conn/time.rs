@@ -1,0 +1,94 @@
+//! Time on one connection: how long each wait may take, and what happens when it is over.
+//!
+//! *Scope:* deadlines of reading and writing, and peers that keep every deadline and dawdle all the same. *Not in scope:*
+//! clocks and timers; the engine asks when, and says that it is time. The table of deadlines is in `mod.rs`.
+
+use std::time::Duration;
+
+use crate::http::conn::{Conn, State};
+use crate::http::refusal::Refusal;
+use crate::http::response::Shared;
+use crate::limits::Limits;
+use crate::timers::{Nanos, Now};
+
+impl Conn {
+    /// When [`expire`](Conn::expire) wants to be called, as time on the `mono` clock.
+    pub fn deadline(&self, limits: &Limits) -> Option<Duration> {
+        [self.read_deadline(limits), self.write_deadline(limits)].into_iter().flatten().min()
+    }
+
+    /// The deadline passed (if it did): 408 and close for half a request, else close. Does nothing before that.
+    pub fn expire(&mut self, now: Now, shared: &mut Shared) {
+        shared.at(now);
+        let passed = |deadline: Option<Duration>| deadline.is_some_and(|deadline| deadline <= now.mono);
+        if passed(self.write_deadline(&shared.limits)) {
+            return self.abort(shared);
+        }
+        if !passed(self.read_deadline(&shared.limits)) {
+            return;
+        }
+        let quiet = self.output.is_empty();
+        let late =
+            |what: &str| Refusal::new(408, format!("the request's {what} took too long; send it faster"));
+        match &self.state {
+            State::Head { began: true, .. } => self.refuse(shared, &late("head"), false),
+            State::Body(pending) => {
+                let head_only = pending.to.head_only;
+                self.refuse(shared, &late("body"), head_only);
+            }
+            State::Head { began: false, .. }
+            | State::Waiting(_)
+            | State::Chunks(_)
+            | State::Stream
+            | State::Closing
+            | State::Linger
+            | State::Closed => return self.abort(shared),
+        }
+        self.settle(now, quiet, shared);
+    }
+
+    /// Whether what is held has been held for longer than an honest peer needs as a rule: half a request for more than
+    /// `body_timeout`, though it may come as fast as `body_rate_min` wants it; output, though some of it is taken now and
+    /// then, or what was sent on behind a request that waits, for more than `write_timeout`. Nobody is cut off for that
+    /// alone, but such a connection gives way where there is no room.
+    pub fn is_overdue(&self, now: Now, limits: &Limits) -> bool {
+        let passed = |since: Nanos, wait: Duration| since.after(wait) <= now.mono;
+        let has_output = !self.output.is_empty() && passed(self.behind, limits.write_timeout);
+        let has_input = !self.input.is_empty()
+            && match self.state {
+                State::Body(_) => passed(self.since, limits.body_timeout),
+                State::Waiting(_) | State::Chunks(_) => passed(self.since, limits.write_timeout),
+                // Heads have a deadline that nothing stretches; what else is here waits for output to be taken.
+                _ => false,
+            };
+        has_output || has_input
+    }
+
+    /// There was no output, and there is some now.
+    pub(crate) fn begin_output(&mut self, now: Now) {
+        self.wrote = Nanos::of(now);
+        self.behind = self.wrote;
+    }
+
+    fn read_deadline(&self, limits: &Limits) -> Option<Duration> {
+        let wait = match &self.state {
+            // Not read, or not yet answered: the peer is not the one who is late.
+            State::Head { .. } if self.stalled => return None,
+            State::Head { began: true, .. } => limits.head_timeout,
+            State::Head { began: false, .. } if !self.output.is_empty() => return None,
+            State::Head { began: false, .. } if self.fresh => limits.head_timeout,
+            State::Head { began: false, .. } => limits.idle_timeout,
+            State::Body(pending) => return Some(pending.deadline.duration()),
+            State::Linger => limits.linger_timeout,
+            State::Waiting(_) | State::Chunks(_) | State::Stream | State::Closing | State::Closed => {
+                return None;
+            }
+        };
+        Some(self.since.after(wait))
+    }
+
+    fn write_deadline(&self, limits: &Limits) -> Option<Duration> {
+        let waits = !self.output.is_empty();
+        waits.then(|| self.wrote.after(limits.write_timeout))
+    }
+}

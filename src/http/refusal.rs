@@ -1,0 +1,39 @@
+//! Why a message is not accepted.
+//!
+//! *Scope:* [`Refusal`] and the refusals that several modules share. *Not in scope:* the response that carries it
+//! (`response`).
+
+use std::borrow::Cow;
+use std::fmt;
+
+/// Why a message was not accepted, and the status that says so (RFC 9110 §15).
+///
+/// A refusal of a request is sent as a `text/plain` response with [`reason`](Refusal::reason) as its body, and
+/// the connection is closed after it: nothing that follows an unlawful message has a certain meaning.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The status code of the response.
+    pub status: u16,
+    /// One sentence for a person: the thing, its value (cut and made visible ASCII; left out where it may be a
+    /// secret), and what to change.
+    pub reason: Cow<'static, str>,
+}
+
+impl Refusal {
+    /// A refusal with this status and sentence.
+    pub fn new(status: u16, reason: impl Into<Cow<'static, str>>) -> Refusal {
+        Refusal { status, reason: reason.into() }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.reason, self.status)
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+pub(crate) fn budget_spent() -> Refusal {
+    Refusal::new(503, "the server holds as much data as it may; try again in a moment")
+}

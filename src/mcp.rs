@@ -1,0 +1,200 @@
+//! The names of MCP: what a server is made of, what handlers take and return, and the seam between the engine and what
+//! answers it ([`Service`]).
+//!
+//! *Scope:* handing them out; the modules behind them are private. *Not in scope:* how messages travel
+//! ([`engine`](crate::engine)), sockets.
+//!
+//! # What a server can say of itself
+//! [`Server`] has a setter for each member of its `initialize` result, and a long form of each thing that it offers:
+//!
+//! ```
+//! use mcp_rill::*;
+//! let server = Server::new("notes", "1.0.0")
+//!     .title("Notes")
+//!     .description("Your notes.")
+//!     .website_url("https://notes.example")
+//!     .icon(Icon::new("https://notes.example/icon.png"))
+//!     .add_tool(Tool::new("count", "Count the notes").read_only(true), |(), _| 2)
+//!     .add_blocking_tool(Tool::new("sync", "Sync the notes").open_world(true), |(), _| "in sync")
+//!     .add_resource(Resource::new("note:///1", "first").mime_type("text/plain"), |_| "milk")
+//!     .add_template(ResourceTemplate::new("note:///{id}", "note").title("A note"), |_, _| "bread")
+//!     .complete_template("note:///{id}", "id", ["1", "2"])
+//!     .add_prompt(Prompt::new("tidy", "Tidy up").title("Tidy up the notes"), |(), _| "Tidy up my notes.")
+//!     .settings(Settings { base_path: "/notes".into(), ..Settings::default() })
+//!     .allow_host("notes.example")
+//!     .allow_origin("https://notes.example")
+//!     .cors()
+//!     .protected_resource(ProtectedResource::new("https://notes.example/mcp", "https://login.example"))
+//!     .insecure_public();
+//! ```
+//!
+//! What is wrong with it is said all at once, before anything is served:
+//!
+//! ```
+//! use mcp_rill::{Server, engine::Engine};
+//! let server = Server::new("twice", "1.0.0").tool("a", "One", |(), _| 1).tool("a", "Another", |(), _| 2);
+//! assert_eq!(Engine::new(server, || 1).unwrap_err(), "tool `a` was added twice");
+//! ```
+//!
+//! [`Settings`] are what its HTTP side takes:
+//!
+//! ```
+//! use mcp_rill::{Server, Settings, engine::Engine};
+//! let settings = Settings {
+//!     base_path: "/tools".into(),
+//!     sse_path: "/events/".into(),
+//!     hosts: vec!["tools.example".into()],
+//!     origins: vec!["https://app.example".into()],
+//!     node_id: "n1".into(),
+//!     insecure_public: true,
+//!     ..Settings::default()
+//! };
+//! let engine = Engine::new(Server::new("demo", "1.0.0").settings(settings), || 1)?;
+//! assert_eq!(engine.settings().sse_path, "/events"); // served with and without the slash
+//! # Ok::<(), String>(())
+//! ```
+//!
+//! # What handlers take and return
+//! [`Arguments`] are read before a tool's handler runs, so that what does not fit never reaches it:
+//!
+//! ```
+//! use mcp_rill::{Arguments, schema::Subject};
+//! mcp_rill::schema! { struct Add { a: f64, b: f64 } }
+//! assert!(<Add as Arguments>::schema().starts_with(r#"{"type":"object","properties":{"a":"#));
+//! assert_eq!(<Add as Arguments>::read(Subject::Argument, None).err().as_deref(), Some("missing argument `a` (a number)"));
+//! ```
+//!
+//! Tools give text, numbers, or blocks of [`Content`] for whom [`Role`] says:
+//!
+//! ```
+//! use mcp_rill::{Annotations, Content, Resource, ResourceContents, Role, Server};
+//! let server = Server::new("camera", "1.0.0").tool("shoot", "Take a picture", |(), _| {
+//!     let (picture, click) = (vec![0x89, b'P', b'N', b'G'], vec![b'R', b'I', b'F', b'F']);
+//!     vec![
+//!         Content::text("a tree"),
+//!         Content::image(picture, "image/png").annotate(Annotations::default().audience(Role::User)),
+//!         Content::audio(click, "audio/wav"),
+//!         Content::resource(ResourceContents::text("f/8, 1/125 s").uri("camera:///settings")),
+//!         Content::link(Resource::new("camera:///album", "album")),
+//!     ]
+//! });
+//! assert_eq!(Content::from("a tree"), Content::text("a tree"));
+//! ```
+//!
+//! A [`ToolResult`] says the rest, such as what went wrong in words for the model:
+//!
+//! ```
+//! use mcp_rill::{Content, IntoToolResult, ToolResult};
+//! fn found(files: Vec<String>) -> ToolResult {
+//!     match files.len() {
+//!         0 => ToolResult::error("nothing found; try a shorter name"),
+//!         n => ToolResult::blocks(files.into_iter().map(Content::text).collect()).structured(format!(r#"{{"n":{n}}}"#)),
+//!     }
+//! }
+//! assert_eq!("a.txt".into_tool_result().ok(), Some(ToolResult::text("a.txt"))); // what returning text means
+//! ```
+//!
+//! Types of your own can be returned as well, by [`IntoToolResult`], [`IntoResource`] and [`IntoPrompt`]:
+//!
+//! ```
+//! use mcp_rill::{CallError, IntoToolResult, Server, ToolResult};
+//! struct Celsius(f64);
+//! impl IntoToolResult for Celsius {
+//!     fn into_tool_result(self) -> Result<ToolResult, CallError> {
+//!         Ok(ToolResult::text(format!("{} °C", self.0)))
+//!     }
+//! }
+//! let server = Server::new("weather", "1.0.0").tool("now", "The temperature", |(), _| Celsius(21.5));
+//! let failed = Err::<Celsius, _>("the sensor is off").into_tool_result();
+//! assert_eq!(failed.ok(), Some(ToolResult::error("the sensor is off"))); // for the model to read
+//! ```
+//!
+//! ```
+//! use mcp_rill::{CallError, IntoResource, ResourceContents, Server};
+//! struct Page(String);
+//! impl IntoResource for Page {
+//!     fn into_resource(self) -> Result<Vec<ResourceContents>, CallError> {
+//!         Ok(vec![ResourceContents::text(self.0).mime_type("text/html")])
+//!     }
+//! }
+//! let server = Server::new("web", "1.0.0").resource("web:///", "home", |_| Page("<h1>Rill</h1>".into()));
+//! assert_eq!(b"\0".to_vec().into_resource().ok(), Some(vec![ResourceContents::blob(*b"\0")]));
+//! ```
+//!
+//! ```
+//! use mcp_rill::{CallError, IntoPrompt, PromptMessage, PromptResult, Server};
+//! struct Quiz(&'static str);
+//! impl IntoPrompt for Quiz {
+//!     fn into_prompt(self) -> Result<PromptResult, CallError> {
+//!         vec![PromptMessage::user(self.0), PromptMessage::assistant("Let me think.")].into_prompt()
+//!     }
+//! }
+//! let server = Server::new("quiz", "1.0.0").prompt("quiz", "A question", |(), _| Quiz("Why is the sky blue?"));
+//! assert_eq!("Why?".into_prompt().ok(), Some(PromptResult::new(vec![PromptMessage::user("Why?")])));
+//! ```
+//!
+//! A prompt of several [`PromptMessage`]s, with a description for this time only in its [`PromptResult`]:
+//!
+//! ```
+//! use mcp_rill::{Content, PromptMessage, PromptResult, Server};
+//! let server = Server::new("tutor", "1.0.0").prompt("look", "Talk about a picture", |(), _| {
+//!     let picture = Content::image([0x89], "image/png");
+//!     let messages = vec![PromptMessage::user(picture), PromptMessage::assistant("I see a tree.")];
+//!     PromptResult::new(messages).description("A tree")
+//! });
+//! ```
+//!
+//! # What changes while it runs
+//! A [`Handle`] adds and removes, and clients are told. Where something else about a list is new, such as what its
+//! handlers now give, say so:
+//!
+//! ```
+//! # use mcp_rill::{Handle, Prompt, Resource, ResourceTemplate};
+//! # fn f(handle: &Handle) -> mcp_rill::Result<()> {
+//! handle.add_resource(Resource::new("log:///today", "today"), |_| "all quiet")?;
+//! handle.add_template(ResourceTemplate::new("log:///{day}", "day"), |_, _| "all quiet")?;
+//! handle.add_prompt(Prompt::new("sum-up", "Sum up the day"), |(), _| "Sum up log:///today.")?;
+//! handle.remove_template("log:///{day}")?;
+//! handle.remove_prompt("sum-up")?;
+//! [Handle::tools_changed, Handle::resources_changed, Handle::prompts_changed].map(|tell| tell(handle));
+//! # Ok(()) }
+//! ```
+
+pub use crate::access::hook::{Denied, HttpRequest};
+pub use crate::access::peer::{Peer, Principal};
+pub use crate::access::resource::ProtectedResource;
+pub use crate::access::settings::Settings;
+pub use crate::access::tokens::Tokens;
+pub use crate::protocol::annotations::{Annotations, Role};
+pub use crate::protocol::cache::CacheScope;
+pub use crate::protocol::client_info::{Capabilities, ClientInfo};
+pub use crate::protocol::content::{
+    Content, IntoResource, IntoToolResult, Json, ResourceContents, ToolResult,
+};
+pub use crate::protocol::description::{
+    Implementation, Prompt, PromptArgument, Resource, ResourceTemplate, Tool,
+};
+pub use crate::protocol::elicitation::{Answer, Elicited, Root, Unavailable};
+pub use crate::protocol::error::CallError;
+pub use crate::protocol::icon::Icon;
+pub use crate::protocol::level::Level;
+pub use crate::protocol::list::List;
+pub use crate::protocol::prompt::{IntoPrompt, PromptMessage, PromptResult};
+pub use crate::protocol::result::Result;
+pub use crate::protocol::revision::Revision;
+pub use crate::protocol::sampling::{Sample, Sampled, ToolChoice, ToolUse};
+pub use crate::protocol::state_key::StateKey;
+pub use crate::protocol::uri;
+pub use crate::runtime::jobs::Jobs;
+pub use crate::server::arguments::Arguments;
+pub use crate::server::builder::Server;
+pub use crate::server::call::Call;
+pub use crate::server::complete::{Completer, Partial};
+pub use crate::server::handle::{Ended, Full, Handle};
+pub use crate::server::reply::{Deferred, IntoReply, Outcome, Reply};
+#[cfg(feature = "schemars")]
+pub use crate::server::typed::Typed;
+pub use crate::service::keys::{CallKey, SessionKey};
+pub use crate::service::outbox::{Audience, Outbox, Outgoing, Slot};
+pub use crate::service::session::Session;
+pub use crate::service::{Incoming, Service};

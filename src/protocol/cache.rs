@@ -1,0 +1,54 @@
+//! How long clients may keep what they were given (MCP 2026-07-28, caching).
+//!
+//! *Scope:* the hints. *Not in scope:* keeping anything.
+
+use std::time::Duration;
+
+use crate::jsonrpc::json::Object;
+
+/// Who may share a result that is kept (MCP 2026-07-28, caching).
+///
+/// ```
+/// use std::time::Duration;
+/// use mcp_rill::{CacheScope, Resource, Server};
+/// let server = Server::new("almanac", "1.0.0")
+///     .cache_lists(Duration::from_secs(300), CacheScope::Public)
+///     .add_resource(
+///         Resource::new("almanac:///today", "today").cache(Duration::from_secs(60), CacheScope::Private),
+///         |_| "sunny",
+///     );
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CacheScope {
+    /// Everybody, also where peers are authenticated: it says the same to all.
+    Public,
+    /// Only the principal that asked.
+    Private,
+}
+
+/// What is said of one result.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CacheHint {
+    pub(crate) ttl: Duration,
+    pub(crate) scope: CacheScope,
+}
+
+/// It must not be kept.
+impl Default for CacheHint {
+    fn default() -> CacheHint {
+        CacheHint { ttl: Duration::ZERO, scope: CacheScope::Private }
+    }
+}
+
+impl CacheHint {
+    pub(crate) fn write(self, result: &mut Object<'_>) {
+        result.int("ttlMs", i64::try_from(self.ttl.as_millis()).unwrap_or(i64::MAX));
+        result.str(
+            "cacheScope",
+            match self.scope {
+                CacheScope::Public => "public",
+                CacheScope::Private => "private",
+            },
+        );
+    }
+}

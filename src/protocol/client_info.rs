@@ -1,0 +1,132 @@
+//! What a client says of itself: its name, its version, what it can do (MCP lifecycle, `initialize`).
+//!
+//! *Scope:* [`ClientInfo`] and [`Capabilities`], read and written. *Not in scope:* the session that keeps them.
+
+use std::fmt;
+
+use serde_json::value::RawValue;
+
+use crate::jsonrpc::Error;
+use crate::jsonrpc::json::{Members, Object};
+
+/// What a client said it can do (MCP lifecycle, capability negotiation).
+///
+/// ```
+/// use mcp_rill::Capabilities;
+/// let client = Capabilities { elicitation_form: true, ..Capabilities::default() };
+/// let can_ask_its_user = client.elicitation_form || client.elicitation_url;
+/// assert!(can_ask_its_user && !client.sampling);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Capabilities {
+    /// It can list its roots.
+    pub roots: bool,
+    /// It can ask its model (`sampling/createMessage`).
+    pub sampling: bool,
+    /// It can let its model use tools meanwhile.
+    pub sampling_tools: bool,
+    /// It can show its user a form.
+    pub elicitation_form: bool,
+    /// It can show its user a URL.
+    pub elicitation_url: bool,
+}
+
+impl Capabilities {
+    /// Reads them from the member `name` of a message. Those that are unknown here may be anything.
+    ///
+    /// # Errors
+    /// −32602 names what is not an object.
+    pub(crate) fn read(raw: &RawValue, name: &str) -> Result<Capabilities, Error> {
+        let all = Members::of_member(raw, name)?;
+        let one = |member: &str| declared(&all, member, format_args!("{name}"));
+        let (elicitation, sampling) = (one("elicitation")?, one("sampling")?);
+        let mode = |of: &str, modes: &Option<Members<'_>>, mode: &str| match modes {
+            Some(modes) => Ok(declared(modes, mode, format_args!("{name}.{of}"))?.is_some()),
+            None => Ok::<_, Error>(false),
+        };
+        let elicitation_url = mode("elicitation", &elicitation, "url")?;
+        let form = mode("elicitation", &elicitation, "form")?;
+        Ok(Capabilities {
+            roots: one("roots")?.is_some(),
+            sampling: sampling.is_some(),
+            sampling_tools: mode("sampling", &sampling, "tools")?,
+            elicitation_url,
+            // An empty object means forms: it is all that 2025-06-18 knew.
+            elicitation_form: form || (elicitation.is_some() && !elicitation_url),
+        })
+    }
+
+    /// Those of these that are not among `others`.
+    pub(crate) fn without(self, others: Capabilities) -> Capabilities {
+        Capabilities {
+            roots: self.roots && !others.roots,
+            sampling: self.sampling && !others.sampling,
+            sampling_tools: self.sampling_tools && !others.sampling_tools,
+            elicitation_form: self.elicitation_form && !others.elicitation_form,
+            elicitation_url: self.elicitation_url && !others.elicitation_url,
+        }
+    }
+
+    /// As the object that a client declares them by.
+    pub(crate) fn write(self, out: &mut Vec<u8>) {
+        let modes = |modes: &[(&str, bool)], out: &mut Vec<u8>| {
+            let mut object = Object::new(out);
+            modes.iter().filter(|(_, is)| *is).for_each(|(name, _)| {
+                object.raw(name, "{}");
+            });
+        };
+        let mut object = Object::new(out);
+        if self.elicitation_form || self.elicitation_url {
+            let kinds = [("form", self.elicitation_form), ("url", self.elicitation_url)];
+            object.field("elicitation", |out| modes(&kinds, out));
+        }
+        if self.roots {
+            object.raw("roots", "{}");
+        }
+        if self.sampling || self.sampling_tools {
+            object.field("sampling", |out| modes(&[("tools", self.sampling_tools)], out));
+        }
+    }
+
+    /// What a person would say that a client must be able to do.
+    pub(crate) fn in_words(self) -> String {
+        let words = [
+            (self.elicitation_form, "show forms (elicitation)"),
+            (self.elicitation_url, "open URLs (elicitation.url)"),
+            (self.roots, "list its roots (roots)"),
+            (self.sampling, "ask its model (sampling)"),
+            (self.sampling_tools, "let its model use tools (sampling.tools)"),
+        ];
+        let words: Vec<&str> = words.into_iter().filter(|(is, _)| *is).map(|(_, words)| words).collect();
+        words.join(" and ")
+    }
+}
+
+/// A capability, which is declared by an object that may be empty.
+fn declared<'a>(
+    parent: &Members<'a>,
+    member: &str,
+    path: fmt::Arguments<'_>,
+) -> Result<Option<Members<'a>>, Error> {
+    let found = parent.get(member);
+    found.map(|raw| Members::of_member(raw, format_args!("{path}.{member}"))).transpose()
+}
+
+/// Who a client said it is: the `clientInfo` and `capabilities` of its `initialize` request (MCP lifecycle), or since
+/// 2026-07-28 of the request itself, where the name and version may be missing and then are empty.
+///
+/// ```
+/// let server = mcp_rill::Server::new("news", "1.0.0").tool("news", "What is new", |(), call| match call.client() {
+///     Some(client) if client.capabilities.sampling => format!("{} {} can sum it up", client.name, client.version),
+///     _ => "all of it, unabridged".to_owned(),
+/// });
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClientInfo {
+    /// Its name: at most its first 128 bytes, whole characters.
+    pub name: Box<str>,
+    /// Its version: likewise.
+    pub version: Box<str>,
+    /// What it can do.
+    pub capabilities: Capabilities,
+}

@@ -1,0 +1,570 @@
+//! What handlers return, and its JSON in each revision.
+//!
+//! *Scope:* content blocks, resource contents, tool results, and the traits that make them of other values.
+//! *Not in scope:* the envelope around a result.
+//!
+//! Clients check content blocks against the closed list of types that their revision knows, so newer types are sent in
+//! an older form: audio becomes an embedded resource before 2025-03-26, a resource link becomes text before 2025-06-18.
+
+use std::borrow::Cow;
+use std::error::Error;
+
+use serde_core::Serialize;
+use serde_json::Value;
+
+use crate::jsonrpc::json::{Array, Object};
+use crate::protocol::annotations::Annotations;
+use crate::protocol::check::check_resource;
+use crate::protocol::description::Resource;
+use crate::protocol::error::CallError;
+use crate::protocol::meta::{Meta, with_meta};
+use crate::protocol::revision::Revision;
+use crate::protocol::{structured, uri_syntax};
+use crate::{base64, json, schema};
+
+/// A block of content in a tool's result or a prompt's message: [all kinds](crate::mcp#what-handlers-take-and-return).
+///
+/// ```
+/// use mcp_rill::Content;
+/// let answer = vec![Content::text("a tree"), Content::image([0x89, 0x50, 0x4E, 0x47], "image/png")];
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Content {
+    kind: Kind,
+    annotations: Option<Box<Annotations>>,
+    meta: Meta,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Kind {
+    Text(Cow<'static, str>),
+    Image { data: Vec<u8>, mime_type: Cow<'static, str> },
+    Audio { data: Vec<u8>, mime_type: Cow<'static, str> },
+    Embedded(Box<ResourceContents>),
+    Link(Box<Link>),
+}
+
+#[derive(Clone, Debug)]
+struct Link(Resource);
+
+/// Two links are equal if they point to the same resource.
+impl PartialEq for Link {
+    fn eq(&self, other: &Link) -> bool {
+        self.0.uri == other.0.uri
+    }
+}
+
+impl Content {
+    /// Text.
+    pub fn text(text: impl Into<Cow<'static, str>>) -> Content {
+        Kind::Text(text.into()).into()
+    }
+
+    /// A picture: its bytes as they are in the file (base64 is done here) and their media type.
+    pub fn image(data: impl Into<Vec<u8>>, mime_type: impl Into<Cow<'static, str>>) -> Content {
+        Kind::Image { data: data.into(), mime_type: mime_type.into() }.into()
+    }
+
+    /// A sound: its bytes as they are in the file (base64 is done here) and their media type.
+    pub fn audio(data: impl Into<Vec<u8>>, mime_type: impl Into<Cow<'static, str>>) -> Content {
+        Kind::Audio { data: data.into(), mime_type: mime_type.into() }.into()
+    }
+
+    /// A resource with its contents.
+    pub fn resource(contents: ResourceContents) -> Content {
+        Kind::Embedded(Box::new(contents)).into()
+    }
+
+    /// A resource that the client can read.
+    pub fn link(resource: Resource) -> Content {
+        Kind::Link(Box::new(Link(resource))).into()
+    }
+
+    /// Says whom the block is for and how important it is. Of a link it replaces what the resource says.
+    pub fn annotate(mut self, annotations: Annotations) -> Content {
+        match self.kind {
+            Kind::Link(link) => Content::link(link.0.annotations(annotations)),
+            _ => {
+                self.annotations = Some(Box::new(annotations));
+                self
+            }
+        }
+    }
+
+    /// Adds a member to its `_meta`, for clients that know it: any JSON value, which goes out as it is, in every revision.
+    /// A name of your own begins with a domain, as in `com.example/price` (MCP basic, `_meta`). The same name again replaces
+    /// the value; the `_meta` of a link is that of its resource.
+    ///
+    /// ```
+    /// let content = mcp_rill::Content::text("12 €").meta("com.example/price", serde_json::json!({ "cents": 1200 }));
+    /// ```
+    pub fn meta(mut self, name: impl Into<String>, value: impl Into<Value>) -> Content {
+        match self.kind {
+            Kind::Link(link) => Content::link(link.0.meta(name, value)),
+            _ => {
+                self.meta.set(name.into(), value.into());
+                self
+            }
+        }
+    }
+
+    /// What clients would refuse the whole message for.
+    ///
+    /// # Errors
+    /// A sentence that names it.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        match &self.kind {
+            Kind::Embedded(contents) => contents.check_embedded()?,
+            Kind::Link(link) => check_resource(&link.0)?,
+            Kind::Text(_) | Kind::Image { .. } | Kind::Audio { .. } => {}
+        }
+        self.annotations.as_deref().map_or(Ok(()), Annotations::check)
+    }
+
+    /// What this is, if a message to a model cannot be it (MCP schema, `SamplingMessage`).
+    pub(crate) fn unfit_for_models(&self) -> Option<&'static str> {
+        match &self.kind {
+            Kind::Text(_) | Kind::Image { .. } | Kind::Audio { .. } => None,
+            Kind::Embedded(_) => Some("a resource"),
+            Kind::Link(_) => Some("a link to a resource"),
+        }
+    }
+
+    pub(crate) fn is_audio(&self) -> bool {
+        matches!(self.kind, Kind::Audio { .. })
+    }
+
+    pub(crate) fn write(&self, out: &mut Vec<u8>, revision: Revision) {
+        let mut block = Object::new(out);
+        match &self.kind {
+            Kind::Text(text) => {
+                block.str("type", "text").str("text", text);
+            }
+            Kind::Image { data, mime_type } => write_media(&mut block, "image", data, mime_type),
+            Kind::Audio { data, mime_type } if revision < Revision::V2025_03_26 => {
+                let contents =
+                    ResourceContents::blob(data.clone()).uri("attachment:audio").mime_type(mime_type.clone());
+                block.str("type", "resource").field("resource", |out| contents.write(out, "", None));
+            }
+            Kind::Audio { data, mime_type } => write_media(&mut block, "audio", data, mime_type),
+            Kind::Embedded(contents) => {
+                block.str("type", "resource").field("resource", |out| contents.write(out, "", None));
+            }
+            Kind::Link(link) if revision < Revision::V2025_06_18 => {
+                block.str("type", "text").str("text", &link.0.as_line());
+                link.0.write_marks(&mut block);
+            }
+            Kind::Link(link) => {
+                block.str("type", "resource_link");
+                link.0.write_members(&mut block);
+            }
+        }
+        if let Some(annotations) = &self.annotations {
+            block.field("annotations", |out| annotations.write(out));
+        }
+        self.meta.write(&mut block);
+        block.end();
+    }
+}
+
+fn write_media(block: &mut Object<'_>, kind: &str, data: &[u8], mime_type: &str) {
+    block.str("type", kind).field("data", |out| write_base64(out, data));
+    block.str("mimeType", mime_type);
+}
+
+impl From<Kind> for Content {
+    fn from(kind: Kind) -> Content {
+        Content { kind, annotations: None, meta: Meta::EMPTY }
+    }
+}
+
+/// The contents of one resource: text, or bytes.
+///
+/// ```
+/// use mcp_rill::ResourceContents;
+/// let page = ResourceContents::text("<p>Hello</p>").mime_type("text/html");
+/// let icon = ResourceContents::blob([0, 1, 2]).mime_type("image/png").uri("icon:///small");
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct ResourceContents {
+    uri: Option<String>,
+    mime_type: Option<Cow<'static, str>>,
+    body: Body,
+    meta: Meta,
+}
+
+with_meta!(ResourceContents, meta);
+
+#[derive(Clone, Debug, PartialEq)]
+enum Body {
+    Text(Cow<'static, str>),
+    Blob(Vec<u8>),
+}
+
+impl ResourceContents {
+    /// Contents that are text.
+    pub fn text(text: impl Into<Cow<'static, str>>) -> ResourceContents {
+        ResourceContents { uri: None, mime_type: None, body: Body::Text(text.into()), meta: Meta::EMPTY }
+    }
+
+    /// Contents that are bytes; base64 is done here.
+    pub fn blob(bytes: impl Into<Vec<u8>>) -> ResourceContents {
+        ResourceContents { uri: None, mime_type: None, body: Body::Blob(bytes.into()), meta: Meta::EMPTY }
+    }
+
+    /// Whose contents these are. Without it: the URI that was asked for.
+    pub fn uri(mut self, uri: impl Into<String>) -> ResourceContents {
+        self.uri = Some(uri.into());
+        self
+    }
+
+    /// Their media type. Without it: the one of the resource's description.
+    pub fn mime_type(mut self, mime_type: impl Into<Cow<'static, str>>) -> ResourceContents {
+        self.mime_type = Some(mime_type.into());
+        self
+    }
+
+    /// Checks the URI, if there is one.
+    ///
+    /// # Errors
+    /// A sentence that names it.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        self.uri.as_deref().map_or(Ok(()), |uri| {
+            uri_syntax::check(uri).map_err(|problem| format!("contents of `{uri}`: {problem}"))
+        })
+    }
+
+    fn check_embedded(&self) -> Result<(), String> {
+        match self.uri {
+            Some(_) => self.check(),
+            None => {
+                Err("an embedded resource without a URI: say whose contents they are with `uri`".to_owned())
+            }
+        }
+    }
+
+    pub(crate) fn write(&self, out: &mut Vec<u8>, uri: &str, mime_type: Option<&str>) {
+        let mut contents = Object::new(out);
+        contents.str("uri", self.uri.as_deref().unwrap_or(uri));
+        contents.opt_str("mimeType", self.mime_type.as_deref().or(mime_type));
+        match &self.body {
+            Body::Text(text) => contents.str("text", text),
+            Body::Blob(bytes) => contents.field("blob", |out| write_base64(out, bytes)),
+        };
+        self.meta.write(&mut contents);
+        contents.end();
+    }
+}
+
+/// What a call of a tool gives: content for the model, perhaps a structured value, and whether it is an error.
+///
+/// Handlers rarely [name this type](crate::mcp#what-handlers-take-and-return): they return what [`IntoToolResult`] takes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ToolResult {
+    content: Blocks,
+    structured: Option<String>,
+    is_error: bool,
+    pub(crate) meta: Meta,
+}
+
+with_meta!(ToolResult, meta);
+
+/// One text is by far the most frequent result, and needs no vector.
+#[derive(Clone, Debug, PartialEq)]
+enum Blocks {
+    Text(Cow<'static, str>),
+    Many(Vec<Content>),
+}
+
+impl ToolResult {
+    /// A result of one text.
+    pub fn text(text: impl Into<Cow<'static, str>>) -> ToolResult {
+        ToolResult {
+            content: Blocks::Text(text.into()),
+            structured: None,
+            is_error: false,
+            meta: Meta::EMPTY,
+        }
+    }
+
+    /// An error that the model reads and may react to (`isError`), as against a protocol error.
+    pub fn error(text: impl Into<Cow<'static, str>>) -> ToolResult {
+        ToolResult { is_error: true, ..ToolResult::text(text) }
+    }
+
+    /// A result of several blocks.
+    pub fn blocks(content: Vec<Content>) -> ToolResult {
+        ToolResult { content: Blocks::Many(content), structured: None, is_error: false, meta: Meta::EMPTY }
+    }
+
+    /// A structured result of any serializable type: the value as JSON text for the model, and as structured content.
+    ///
+    /// # Errors
+    /// −32603 if the value has no JSON form: a float in it that is not finite is named by its path.
+    ///
+    /// ```
+    /// use mcp_rill::{Server, Tool, ToolResult};
+    /// let tool = Tool::new("dice", "Roll a die")
+    ///     .output_schema(r#"{"type":"object","properties":{"eyes":{"type":"integer"}},"required":["eyes"]}"#);
+    /// let server = Server::new("dice", "1.0.0")
+    ///     .add_tool(tool, |(), _| ToolResult::json(&serde_json::json!({ "eyes": 4 })));
+    ///
+    /// let error = ToolResult::json(&[[0.5, f64::NAN]]).unwrap_err();
+    /// assert!(error.to_string().contains("the number `[0][1]` is NaN"));
+    /// ```
+    pub fn json(value: &(impl Serialize + ?Sized)) -> std::result::Result<ToolResult, CallError> {
+        let text = json::text(value).map_err(unsendable)?;
+        Ok(ToolResult::text(text.clone()).structured(text))
+    }
+
+    /// Adds `structuredContent`: JSON as text, and an object unless all clients speak 2026-07-28. Text that is not JSON, or
+    /// that breaks the tool's output schema, is answered with an error (−32603) in its place; an error result goes out
+    /// without it.
+    pub fn structured(mut self, json: impl Into<String>) -> ToolResult {
+        self.structured = Some(json.into());
+        self
+    }
+
+    /// Checks the structured content against the tool's output schema. An error goes out without what does not fit.
+    ///
+    /// # Errors
+    /// What is wrong, to follow the tool's name.
+    pub(crate) fn check(
+        &mut self,
+        rules: Option<&Value>,
+        revision: Revision,
+    ) -> std::result::Result<(), String> {
+        match structured::check(self.structured.as_deref(), rules, revision) {
+            Err(_) if self.is_error => {
+                self.structured = None;
+                Ok(())
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// What it says that went wrong, if it says so; empty if in several blocks.
+    pub(crate) fn error_text(&self) -> Option<&str> {
+        self.is_error.then_some(match &self.content {
+            Blocks::Text(text) => text,
+            Blocks::Many(_) => "",
+        })
+    }
+
+    /// As [`Content::check`].
+    pub(crate) fn check_blocks(&self) -> Result<(), String> {
+        match &self.content {
+            Blocks::Text(_) => Ok(()),
+            Blocks::Many(content) => content.iter().try_for_each(Content::check),
+        }
+    }
+
+    /// Appends the result without its `_meta`.
+    pub(crate) fn write(&self, out: &mut Vec<u8>, revision: Revision) {
+        let mut result = Object::new(out);
+        result.field("content", |out| {
+            let mut blocks = Array::new(out);
+            match &self.content {
+                Blocks::Text(text) => {
+                    blocks.item(|out| write_text(out, text));
+                }
+                Blocks::Many(content) => content.iter().for_each(|block| {
+                    blocks.item(|out| block.write(out, revision));
+                }),
+            }
+            blocks.end();
+        });
+        if let Some(structured) = &self.structured
+            && revision >= Revision::V2025_06_18
+        {
+            result.raw("structuredContent", structured);
+        }
+        if self.is_error {
+            result.bool("isError", true);
+        }
+        result.end();
+    }
+}
+
+fn write_text(out: &mut Vec<u8>, text: &str) {
+    let mut block = Object::new(out);
+    block.str("type", "text").str("text", text);
+    block.end();
+}
+
+/// A structured result: its type gives the tool's `outputSchema`, its value the `structuredContent` and, for clients
+/// before 2025-06-18, the same as JSON text (MCP tools, structured content). A float in it that is not finite is an error
+/// (−32603) that names the field.
+///
+/// ```
+/// use mcp_rill::{Json, Server, schema};
+/// schema! { struct City { name: String } }
+/// schema! { struct Weather { /// In degrees Celsius.
+///     temperature: f64, raining: bool } }
+/// let server = Server::new("weather", "1.0.0")
+///     .tool("weather", "The weather in a city", |City { name: _ }: City, _| Json(Weather { temperature: 21.5, raining: false }));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Json<T>(pub T);
+
+/// What a tool's handler may return.
+///
+/// Implemented for text, numbers, `bool`, `()` (no content), [`Content`], `Vec<Content>`, [`Json`], [`ToolResult`], and
+/// `Result` of any of them: an error becomes a result with `isError` that the model reads, except a [`CallError`] of its
+/// constructors, which becomes a protocol error.
+#[diagnostic::on_unimplemented(
+    message = "a tool cannot return `{Self}`",
+    note = "return text, a number, a bool, `()`, `Content`, `Vec<Content>`, `Json<T>`, `ToolResult`, `Deferred`, or a `Result` \
+            of one of them"
+)]
+pub trait IntoToolResult {
+    /// The JSON Schema of the structured content, if the type has any.
+    fn output_schema() -> Option<String> {
+        None
+    }
+
+    /// The result.
+    ///
+    /// # Errors
+    /// A [`CallError`] is answered as a JSON-RPC error.
+    fn into_tool_result(self) -> std::result::Result<ToolResult, CallError>;
+}
+
+impl IntoToolResult for ToolResult {
+    fn into_tool_result(self) -> std::result::Result<ToolResult, CallError> {
+        Ok(self)
+    }
+}
+
+impl IntoToolResult for Content {
+    fn into_tool_result(self) -> std::result::Result<ToolResult, CallError> {
+        Ok(ToolResult::blocks(vec![self]))
+    }
+}
+
+impl IntoToolResult for Vec<Content> {
+    fn into_tool_result(self) -> std::result::Result<ToolResult, CallError> {
+        Ok(ToolResult::blocks(self))
+    }
+}
+
+impl IntoToolResult for () {
+    fn into_tool_result(self) -> std::result::Result<ToolResult, CallError> {
+        Ok(ToolResult::blocks(Vec::new()))
+    }
+}
+
+impl<T: schema::Object> IntoToolResult for Json<T> {
+    fn output_schema() -> Option<String> {
+        Some(schema::output_text::<T>())
+    }
+
+    fn into_tool_result(self) -> std::result::Result<ToolResult, CallError> {
+        let text = schema::finite_json(&self.0).map_err(unsendable)?;
+        Ok(ToolResult::text(text.clone()).structured(text))
+    }
+}
+
+impl<T: IntoToolResult, E: Into<Box<dyn Error + Send + Sync>>> IntoToolResult for std::result::Result<T, E> {
+    fn output_schema() -> Option<String> {
+        T::output_schema()
+    }
+
+    fn into_tool_result(self) -> std::result::Result<ToolResult, CallError> {
+        match self {
+            Ok(value) => value.into_tool_result(),
+            Err(error) => CallError::from_any(error.into()).map(ToolResult::error),
+        }
+    }
+}
+
+/// What a resource's handler may return: text, bytes, [`ResourceContents`], a `Vec` of it, or a `Result` of one of them.
+#[diagnostic::on_unimplemented(
+    message = "a resource cannot return `{Self}`",
+    note = "return text, `Vec<u8>`, `ResourceContents`, `Vec<ResourceContents>`, or a `Result` of one of them"
+)]
+pub trait IntoResource {
+    /// The contents.
+    ///
+    /// # Errors
+    /// Any error is answered as a JSON-RPC error: a [`CallError`] with its own code, others as internal errors.
+    fn into_resource(self) -> std::result::Result<Vec<ResourceContents>, CallError>;
+}
+
+impl IntoResource for ResourceContents {
+    fn into_resource(self) -> std::result::Result<Vec<ResourceContents>, CallError> {
+        Ok(vec![self])
+    }
+}
+
+impl IntoResource for Vec<ResourceContents> {
+    fn into_resource(self) -> std::result::Result<Vec<ResourceContents>, CallError> {
+        Ok(self)
+    }
+}
+
+impl IntoResource for Vec<u8> {
+    fn into_resource(self) -> std::result::Result<Vec<ResourceContents>, CallError> {
+        Ok(vec![ResourceContents::blob(self)])
+    }
+}
+
+impl<T: IntoResource, E: Into<Box<dyn Error + Send + Sync>>> IntoResource for std::result::Result<T, E> {
+    fn into_resource(self) -> std::result::Result<Vec<ResourceContents>, CallError> {
+        self.map_err(|error| CallError::internal_unless_own(error.into()))?.into_resource()
+    }
+}
+
+/// The error of a handler whose result has no JSON form.
+fn unsendable(problem: String) -> CallError {
+    CallError::internal(format!("the result cannot be sent: {problem}"))
+}
+
+/// Writes `bytes` as a JSON string of base64.
+fn write_base64(out: &mut Vec<u8>, bytes: &[u8]) {
+    out.push(b'"');
+    base64::encode(out, bytes);
+    out.push(b'"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn json(content: &Content, revision: Revision) -> String {
+        let mut out = Vec::new();
+        content.write(&mut out, revision);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn newer_blocks_are_sent_in_an_older_form() {
+        let audio = Content::audio([1, 2, 3], "audio/wav");
+        assert_eq!(
+            json(&audio, Revision::V2024_11_05),
+            r#"{"type":"resource","resource":{"uri":"attachment:audio","mimeType":"audio/wav","blob":"AQID"}}"#
+        );
+        assert_eq!(
+            json(&audio, Revision::V2025_03_26),
+            r#"{"type":"audio","data":"AQID","mimeType":"audio/wav"}"#
+        );
+        let link = Content::link(Resource::new("note:///1", "one"));
+        assert_eq!(json(&link, Revision::V2025_03_26), r#"{"type":"text","text":"one: note:///1"}"#);
+        assert_eq!(
+            json(&link, Revision::V2025_06_18),
+            r#"{"type":"resource_link","uri":"note:///1","name":"one"}"#
+        );
+    }
+
+    #[test]
+    fn structured_content_is_for_revisions_that_know_it() {
+        let result = ToolResult::text("{}").structured("{}");
+        let text = |revision| {
+            let mut out = Vec::new();
+            result.write(&mut out, revision);
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(text(Revision::V2025_03_26), r#"{"content":[{"type":"text","text":"{}"}]}"#);
+        assert!(text(Revision::V2025_06_18).contains(r#""structuredContent":{}"#));
+    }
+}

@@ -1,0 +1,550 @@
+//! What a server offers, as its lists describe it: tools, resources, resource templates, prompts, and who it is.
+//!
+//! *Scope:* the descriptions and their JSON (MCP schema: `Tool`, `Resource`, `ResourceTemplate`, `Prompt`,
+//! `Implementation`). *Not in scope:* the handlers behind them, and the results of calls.
+//!
+//! Members that a revision does not know (a title before 2025-06-18, icons before 2025-11-25) are sent all the same:
+//! every revision's objects are open, and a client that knows the member can use it.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::jsonrpc::json::{Array, Object};
+use crate::protocol::annotations::Annotations;
+use crate::protocol::cache::{CacheHint, CacheScope};
+use crate::protocol::icon::Icon;
+use crate::protocol::meta::{Meta, with_meta};
+use crate::schema::shape::Field;
+
+/// What every description has besides its own members.
+#[derive(Clone, Debug, Default)]
+struct Common {
+    title: Option<String>,
+    description: Option<String>,
+    icons: Vec<Icon>,
+    meta: Meta,
+}
+
+impl Common {
+    fn write(&self, object: &mut Object<'_>) {
+        object.opt_str("title", self.title.as_deref()).opt_str("description", self.description.as_deref());
+        if !self.icons.is_empty() {
+            object.field("icons", |out| {
+                let mut icons = Array::new(out);
+                self.icons.iter().for_each(|icon| {
+                    icons.item(|out| icon.write(out));
+                });
+                icons.end();
+            });
+        }
+        self.meta.write(object);
+    }
+}
+
+macro_rules! common {
+    ($type:ident) => {
+        impl $type {
+            /// A name for people; without it clients show the name.
+            pub fn title(mut self, title: impl Into<String>) -> $type {
+                self.common.title = Some(title.into());
+                self
+            }
+
+            /// What it is for: people and models read this.
+            pub fn description(mut self, description: impl Into<String>) -> $type {
+                self.common.description = Some(description.into());
+                self
+            }
+
+            /// Adds an icon.
+            pub fn icon(mut self, icon: Icon) -> $type {
+                self.common.icons.push(icon);
+                self
+            }
+
+            pub(crate) fn icon_uris(&self) -> impl Iterator<Item = &str> {
+                self.common.icons.iter().map(|icon| icon.src())
+            }
+        }
+    };
+}
+
+/// Who the server is: the `serverInfo` of an `initialize` result (MCP lifecycle). [`Server`](crate::mcp::Server) makes it
+/// from setters of the same names.
+///
+/// ```
+/// use mcp_rill::Icon;
+/// use mcp_rill::mcp::Implementation;
+/// let calc = Implementation::new("calc", "1.0.0")
+///     .title("Calculator")
+///     .description("Adds numbers.")
+///     .website_url("https://calc.example")
+///     .icon(Icon::new("https://calc.example/icon.png"));
+/// ```
+#[derive(Clone, Debug)]
+pub struct Implementation {
+    pub(crate) name: String,
+    version: String,
+    pub(crate) website_url: Option<String>,
+    common: Common,
+}
+
+common!(Implementation);
+
+impl Implementation {
+    /// A program's name and version.
+    pub fn new(name: impl Into<String>, version: impl Into<String>) -> Implementation {
+        Implementation {
+            name: name.into(),
+            version: version.into(),
+            website_url: None,
+            common: Common::default(),
+        }
+    }
+
+    /// Where people read more.
+    pub fn website_url(mut self, url: impl Into<String>) -> Implementation {
+        self.website_url = Some(url.into());
+        self
+    }
+
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        let mut object = Object::new(out);
+        object.str("name", &self.name).str("version", &self.version);
+        self.common.write(&mut object);
+        object.opt_str("websiteUrl", self.website_url.as_deref());
+        object.end();
+    }
+}
+
+/// A tool's description (MCP tools), for `Server::add_tool` and its kin.
+///
+/// ```
+/// use mcp_rill::{Icon, Server, Tool};
+/// let remove = Tool::new("remove", "Remove a note")
+///     .title("Remove a note")
+///     .icon(Icon::new("https://notes.example/bin.png"))
+///     .destructive(true)
+///     .idempotent(true)
+///     .open_world(false);
+/// let count = Tool::new("count", "Count the notes")
+///     .read_only(true)
+///     .timeout(std::time::Duration::from_secs(5));
+/// let server = Server::new("notes", "1.0.0")
+///     .add_tool(remove, |(), _| "removed")
+///     .add_blocking_tool(count, |(), _| 2);
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Tool {
+    pub(crate) name: String,
+    common: Common,
+    input_schema: Option<String>,
+    output_schema: Option<String>,
+    /// The output schema as a value, to check results against.
+    output_rules: Option<Value>,
+    hints: [Option<bool>; 4],
+    pub(crate) timeout: Option<Duration>,
+}
+
+common!(Tool);
+with_meta!(Tool, common.meta);
+
+/// The schema of arguments that may be anything. Some model APIs refuse an object without `properties`.
+pub(crate) const ANY_OBJECT: &str = r#"{"type":"object","properties":{}}"#;
+
+const HINTS: [&str; 4] = ["readOnlyHint", "destructiveHint", "idempotentHint", "openWorldHint"];
+
+impl Tool {
+    /// A tool by its name (1 to 128 characters of `A-Z a-z 0-9 _ . - /`) and what it does.
+    pub fn new(name: impl Into<String>, description: impl Into<String>) -> Tool {
+        Tool { name: name.into(), ..Tool::default() }.description(description)
+    }
+
+    /// The JSON Schema of the arguments as text, instead of the one that the handler's argument type gives. The root
+    /// must be an object with `"type": "object"`; anything else is a problem that the server reports before it serves,
+    /// since clients refuse the whole list for it. The text is sent as it is. Arguments are not checked against it, so the
+    /// handler does that.
+    ///
+    /// ```
+    /// use mcp_rill::{Server, Tool};
+    /// let schema = r#"{"type":"object","properties":{"point":{"type":"array","items":{"type":"number"}}}}"#;
+    /// let tool = Tool::new("plot", "Draw a point").input_schema(schema);
+    /// let server = Server::new("plot", "1.0.0")
+    ///     .add_tool(tool, |arguments: serde_json::Value, _| format!("a point at {}", arguments["point"]));
+    /// ```
+    pub fn input_schema(mut self, json: impl Into<String>) -> Tool {
+        self.input_schema = Some(json.into());
+        self
+    }
+
+    /// The JSON Schema of the structured result as text, instead of the one that [`Json`](crate::Json) gives: for a handler
+    /// that returns a [`ToolResult`](crate::ToolResult). Every result but an error must then have structured content that
+    /// keeps the schema, or it is answered with an error (−32603); an error result goes out without content that does not. The
+    /// root must have `"type": "object"` here too: 2026-07-28 allows others, the revisions before do not.
+    ///
+    /// ```
+    /// use mcp_rill::{Server, Tool, ToolResult};
+    /// let tool = Tool::new("dice", "Roll a die")
+    ///     .output_schema(r#"{"type":"object","properties":{"eyes":{"type":"integer"}},"required":["eyes"]}"#);
+    /// let server = Server::new("dice", "1.0.0").add_tool(tool, |(), _| ToolResult::text("4").structured(r#"{"eyes":4}"#));
+    /// ```
+    pub fn output_schema(mut self, json: impl Into<String>) -> Tool {
+        self.output_schema = Some(json.into());
+        self
+    }
+
+    /// Whether it changes nothing (`readOnlyHint`, false if not said).
+    pub fn read_only(self, hint: bool) -> Tool {
+        self.hint(0, hint)
+    }
+
+    /// Whether it may destroy something (`destructiveHint`, true if not said).
+    pub fn destructive(self, hint: bool) -> Tool {
+        self.hint(1, hint)
+    }
+
+    /// Whether calling it twice with the same arguments does no more than once (`idempotentHint`, false if not said).
+    pub fn idempotent(self, hint: bool) -> Tool {
+        self.hint(2, hint)
+    }
+
+    /// Whether it deals with things outside of the server (`openWorldHint`, true if not said).
+    pub fn open_world(self, hint: bool) -> Tool {
+        self.hint(3, hint)
+    }
+
+    fn hint(mut self, at: usize, hint: bool) -> Tool {
+        if let Some(slot) = self.hints.get_mut(at) {
+            *slot = Some(hint);
+        }
+        self
+    }
+
+    /// Fills in the schemas that the handler's types give, where none was set by hand.
+    pub(crate) fn with_schemas(mut self, input: impl FnOnce() -> String, output: Option<String>) -> Tool {
+        self.input_schema.get_or_insert_with(input);
+        self.output_schema = self.output_schema.or(output);
+        // One that is not JSON is a problem that is told before anything is checked against it.
+        self.output_rules = self.output_schema.as_deref().and_then(|text| serde_json::from_str(text).ok());
+        self
+    }
+
+    pub(crate) fn input_schema_text(&self) -> Option<&str> {
+        self.input_schema.as_deref()
+    }
+
+    pub(crate) fn output_schema_text(&self) -> Option<&str> {
+        self.output_schema.as_deref()
+    }
+
+    pub(crate) fn output_rules(&self) -> Option<&Value> {
+        self.output_rules.as_ref()
+    }
+
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        let mut tool = Object::new(out);
+        tool.str("name", &self.name);
+        self.common.write(&mut tool);
+        tool.raw("inputSchema", self.input_schema.as_deref().unwrap_or(ANY_OBJECT));
+        if let Some(schema) = &self.output_schema {
+            tool.raw("outputSchema", schema);
+        }
+        if self.hints.iter().any(Option::is_some) {
+            tool.field("annotations", |out| {
+                let mut annotations = Object::new(out);
+                HINTS.iter().zip(self.hints).filter_map(|(name, hint)| Some((name, hint?))).for_each(
+                    |(name, hint)| {
+                        annotations.bool(name, hint);
+                    },
+                );
+                annotations.end();
+            });
+        }
+        tool.end();
+    }
+}
+
+/// What a resource and a template have in common besides title, description and icons.
+#[derive(Clone, Debug, Default)]
+struct About {
+    mime_type: Option<String>,
+    annotations: Option<Annotations>,
+    cache: CacheHint,
+}
+
+impl About {
+    fn write(&self, object: &mut Object<'_>) {
+        object.opt_str("mimeType", self.mime_type.as_deref());
+        if let Some(annotations) = &self.annotations {
+            object.field("annotations", |out| annotations.write(out));
+        }
+    }
+}
+
+macro_rules! about {
+    ($type:ident) => {
+        impl $type {
+            /// The media type, such as `text/markdown`. What the handler returns without one gets this one.
+            pub fn mime_type(mut self, mime_type: impl Into<String>) -> $type {
+                self.about.mime_type = Some(mime_type.into());
+                self
+            }
+
+            /// Whom it is for, and how important it is.
+            pub fn annotations(mut self, annotations: Annotations) -> $type {
+                self.about.annotations = Some(annotations);
+                self
+            }
+
+            /// How long clients may keep its contents, and who may share them (MCP 2026-07-28, caching). Not at all if not
+            /// said.
+            pub fn cache(mut self, ttl: Duration, scope: CacheScope) -> $type {
+                self.about.cache = CacheHint { ttl, scope };
+                self
+            }
+
+            pub(crate) fn cache_hint(&self) -> CacheHint {
+                self.about.cache
+            }
+
+            pub(crate) fn check_annotations(&self) -> Result<(), String> {
+                self.about.annotations.as_ref().map_or(Ok(()), Annotations::check)
+            }
+
+            pub(crate) fn mime(&self) -> Option<&str> {
+                self.about.mime_type.as_deref()
+            }
+        }
+    };
+}
+
+/// A resource's description (MCP resources); also what a resource link in a tool's result carries.
+///
+/// ```
+/// use mcp_rill::{Annotations, Icon, Resource, Role, Server};
+/// let readme = Resource::new("file:///README.md", "readme")
+///     .title("Read me")
+///     .description("What this is and how to begin.")
+///     .mime_type("text/markdown")
+///     .size(1024)
+///     .icon(Icon::new("https://files.example/page.png"))
+///     .annotations(Annotations::default().audience(Role::User).priority(1.0));
+/// let server = Server::new("files", "1.0.0").add_resource(readme, |_| "# Read me");
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Resource {
+    pub(crate) uri: String,
+    name: String,
+    size: Option<u64>,
+    common: Common,
+    about: About,
+    pub(crate) timeout: Option<Duration>,
+}
+
+common!(Resource);
+with_meta!(Resource, common.meta);
+about!(Resource);
+
+impl Resource {
+    /// A resource by its URI, which begins with a scheme such as `note:` (RFC 3986, section 3.1), and name.
+    pub fn new(uri: impl Into<String>, name: impl Into<String>) -> Resource {
+        Resource { uri: uri.into(), name: name.into(), ..Resource::default() }
+    }
+
+    /// How many bytes it has, before any encoding.
+    pub fn size(mut self, bytes: u64) -> Resource {
+        self.size = Some(bytes);
+        self
+    }
+
+    /// `name: uri`, for clients that know no resource links.
+    pub(crate) fn as_line(&self) -> String {
+        format!("{}: {}", self.name, self.uri)
+    }
+
+    /// What a link says of it besides [`as_line`](Resource::as_line).
+    pub(crate) fn write_marks(&self, block: &mut Object<'_>) {
+        if let Some(annotations) = &self.about.annotations {
+            block.field("annotations", |out| annotations.write(out));
+        }
+        self.common.meta.write(block);
+    }
+
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        let mut resource = Object::new(out);
+        self.write_members(&mut resource);
+        resource.end();
+    }
+
+    pub(crate) fn write_members(&self, resource: &mut Object<'_>) {
+        resource.str("uri", &self.uri).str("name", &self.name);
+        self.common.write(resource);
+        self.about.write(resource);
+        if let Some(size) = self.size {
+            resource.int("size", i64::try_from(size).unwrap_or(i64::MAX));
+        }
+    }
+}
+
+/// The description of a family of resources: a URI template (RFC 6570, level 1) such as `note:///{id}`.
+///
+/// ```
+/// use mcp_rill::{Annotations, Icon, ResourceTemplate, Role, Server};
+/// let note = ResourceTemplate::new("note:///{id}", "note")
+///     .title("A note")
+///     .description("A note by its number.")
+///     .mime_type("text/plain")
+///     .icon(Icon::new("https://notes.example/note.png"))
+///     .annotations(Annotations::default().audience(Role::Assistant));
+/// let server = Server::new("notes", "1.0.0")
+///     .add_template(note, |vars, _| format!("note {}", vars.get("id").unwrap_or_default()));
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct ResourceTemplate {
+    pub(crate) uri_template: String,
+    name: String,
+    common: Common,
+    about: About,
+    pub(crate) timeout: Option<Duration>,
+}
+
+common!(ResourceTemplate);
+with_meta!(ResourceTemplate, common.meta);
+about!(ResourceTemplate);
+
+impl ResourceTemplate {
+    /// A family of resources by the template of its URIs, and its name.
+    pub fn new(uri_template: impl Into<String>, name: impl Into<String>) -> ResourceTemplate {
+        ResourceTemplate {
+            uri_template: uri_template.into(),
+            name: name.into(),
+            ..ResourceTemplate::default()
+        }
+    }
+
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        let mut template = Object::new(out);
+        template.str("uriTemplate", &self.uri_template).str("name", &self.name);
+        self.common.write(&mut template);
+        self.about.write(&mut template);
+        template.end();
+    }
+}
+
+/// A prompt's description (MCP prompts). Its arguments come from the handler's argument type unless they are given here.
+///
+/// ```
+/// use mcp_rill::{Icon, Prompt, Server, schema};
+/// schema! { struct Review { /// The file's path.
+///     file: String } }
+/// let review = Prompt::new("review", "Review a file")
+///     .title("Review")
+///     .icon(Icon::new("https://review.example/eye.png"));
+/// let server = Server::new("review", "1.0.0")
+///     .add_prompt(review, |Review { file }: Review, _| format!("Review {file}."));
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Prompt {
+    pub(crate) name: String,
+    pub(crate) arguments: Vec<PromptArgument>,
+    common: Common,
+    pub(crate) timeout: Option<Duration>,
+}
+
+common!(Prompt);
+with_meta!(Prompt, common.meta);
+
+impl Prompt {
+    /// A prompt by its name and what it is for.
+    pub fn new(name: impl Into<String>, description: impl Into<String>) -> Prompt {
+        Prompt { name: name.into(), ..Prompt::default() }.description(description)
+    }
+
+    /// Adds an argument by hand, for handlers that take a [`Value`].
+    pub fn argument(mut self, argument: PromptArgument) -> Prompt {
+        self.arguments.push(argument);
+        self
+    }
+
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        let mut prompt = Object::new(out);
+        prompt.str("name", &self.name);
+        self.common.write(&mut prompt);
+        if !self.arguments.is_empty() {
+            prompt.field("arguments", |out| {
+                let mut arguments = Array::new(out);
+                self.arguments.iter().for_each(|argument| {
+                    arguments.item(|out| argument.write(out));
+                });
+                arguments.end();
+            });
+        }
+        prompt.end();
+    }
+
+    pub(crate) fn description_text(&self) -> Option<&str> {
+        self.common.description.as_deref()
+    }
+}
+
+/// One argument of a prompt; its value is always text.
+///
+/// ```
+/// use mcp_rill::{Prompt, PromptArgument, Server};
+/// let greet = Prompt::new("greet", "Greet somebody")
+///     .argument(PromptArgument::new("name").description("Whom to greet.").required())
+///     .argument(PromptArgument::new("tone"));
+/// let server = Server::new("greet", "1.0.0")
+///     .add_prompt(greet, |given: serde_json::Value, _| format!("Greet {}.", given["name"]));
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct PromptArgument {
+    pub(crate) name: String,
+    pub(crate) required: bool,
+    pub(crate) description: Option<String>,
+    /// All that its value can be, where that is known.
+    pub(crate) choices: Vec<String>,
+}
+
+impl PromptArgument {
+    /// An argument by its name.
+    pub fn new(name: impl Into<String>) -> PromptArgument {
+        PromptArgument { name: name.into(), ..PromptArgument::default() }
+    }
+
+    /// An argument as a struct made by `schema!` declares it.
+    pub(crate) fn of_field(field: &Field) -> PromptArgument {
+        PromptArgument {
+            name: field.name.to_owned(),
+            required: field.required(),
+            description: field.description(),
+            choices: field.choices().map(str::to_owned).collect(),
+        }
+    }
+
+    /// Whether an empty string is none of the values that it can have.
+    #[cfg(feature = "schemars")]
+    pub(crate) fn refuses_empty(&self) -> bool {
+        !self.choices.is_empty() && self.choices.iter().all(|choice| !choice.is_empty())
+    }
+
+    /// What it is for.
+    pub fn description(mut self, description: impl Into<String>) -> PromptArgument {
+        self.description = Some(description.into());
+        self
+    }
+
+    /// Says that the prompt cannot be had without it.
+    pub fn required(mut self) -> PromptArgument {
+        self.required = true;
+        self
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        let mut argument = Object::new(out);
+        argument.str("name", &self.name).opt_str("description", self.description.as_deref());
+        argument.bool("required", self.required);
+        argument.end();
+    }
+}

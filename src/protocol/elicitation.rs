@@ -1,0 +1,261 @@
+//! What a question to the client comes back with.
+//!
+//! *Scope:* the types that a handler gets, and reading them from JSON; what a model answers is in `sampling`.
+//! *Not in scope:* asking (that is `ask`).
+//!
+//! | | a form or URL ([`Elicited`]) | model, roots ([`Answer`]) |
+//! |---|---|---|
+//! | answered | `Accepted`, `Declined`, `Cancelled` | `Given` |
+//! | the client cannot be asked | `Unavailable` | `Unavailable` |
+//! | nothing within `question_timeout` | `Cancelled`: the user may have seen it | `Unavailable` |
+//! | the client sent an error | the call ends with it; −32601 and −32602 are `Unavailable` | `Unavailable` |
+//! | the client sent something else | the call ends with an error | the call ends with an error |
+
+use std::error::Error;
+use std::fmt;
+
+use serde_json::value::RawValue;
+
+use crate::jsonrpc;
+use crate::jsonrpc::json::{Members, member, string};
+use crate::protocol::client_info::Capabilities;
+use crate::protocol::revision::Revision;
+
+/// What a person did with a form or a URL. Declining is an answer, not an error, and so is that nobody could be asked.
+///
+/// ```
+/// use mcp_rill::Elicited;
+/// let answer = Elicited::Accepted(3);
+/// assert_eq!(answer.clone().accepted(), Some(3));
+/// let text = match answer {
+///     Elicited::Accepted(copies) => format!("printing {copies} copies"),
+///     Elicited::Declined => "not printing".to_owned(),
+///     Elicited::Cancelled => "ask me again later".to_owned(),
+///     Elicited::Unavailable(why) => format!("nobody could be asked: {why}"),
+/// };
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Elicited<T> {
+    /// It was filled in, or agreed to.
+    Accepted(T),
+    /// The person said no.
+    Declined,
+    /// The person closed it without an answer, or gave none within `question_timeout`.
+    Cancelled,
+    /// Nobody was asked, because the client cannot be.
+    Unavailable(Unavailable),
+}
+
+impl<T> Elicited<T> {
+    /// The value, if there is one: for handlers to which declining, closing and nobody to ask are the same.
+    pub fn accepted(self) -> Option<T> {
+        match self {
+            Elicited::Accepted(value) => Some(value),
+            Elicited::Declined | Elicited::Cancelled | Elicited::Unavailable(_) => None,
+        }
+    }
+
+    /// What the person did: for handlers that are of no use to a client that cannot be asked.
+    ///
+    /// # Errors
+    /// Why nobody could be asked, to be passed on with `?`: an error for the model, or since 2026-07-28 the error that
+    /// tells the client what it has to declare (−32021).
+    ///
+    /// ```
+    /// # mcp_rill::schema! { struct Name { name: String } }
+    /// # fn f(call: &mut mcp_rill::Call) -> mcp_rill::Result<String> {
+    /// let name = call.elicit::<Name>("name", "Who are you?")?.required()?.accepted();
+    /// Ok(name.map_or("Nobody".to_owned(), |Name { name }| name))
+    /// # }
+    /// ```
+    pub fn required(self) -> Result<Elicited<T>, Unavailable> {
+        match self {
+            Elicited::Unavailable(why) => Err(why),
+            answered => Ok(answered),
+        }
+    }
+
+    /// The same with another value.
+    pub(crate) fn try_map<U, E>(self, read: impl FnOnce(T) -> Result<U, E>) -> Result<Elicited<U>, E> {
+        Ok(match self {
+            Elicited::Accepted(value) => Elicited::Accepted(read(value)?),
+            Elicited::Declined => Elicited::Declined,
+            Elicited::Cancelled => Elicited::Cancelled,
+            Elicited::Unavailable(why) => Elicited::Unavailable(why),
+        })
+    }
+}
+
+/// What the client answered to [`Call::sample`](crate::Call::sample) or [`Call::roots`](crate::Call::roots), if it could.
+///
+/// ```
+/// # fn f(call: &mut mcp_rill::Call, article: &str) -> mcp_rill::Result<String> {
+/// use mcp_rill::Answer;
+/// Ok(match call.sample("short", format!("Summarize: {article}"))? {
+///     Answer::Given(short) => short.text(),
+///     Answer::Unavailable(_) => article.chars().take(200).collect(),
+/// })
+/// # }
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer<T> {
+    /// It answered.
+    Given(T),
+    /// There is no answer: the client cannot be asked, refused, or did not answer within `question_timeout`.
+    Unavailable(Unavailable),
+}
+
+impl<T> Answer<T> {
+    /// The answer, if there is one: for handlers that can do without.
+    ///
+    /// ```
+    /// # fn f(call: &mut mcp_rill::Call) -> mcp_rill::Result<usize> {
+    /// let roots = call.roots("roots")?.given().unwrap_or_default();
+    /// # Ok(roots.len()) }
+    /// ```
+    pub fn given(self) -> Option<T> {
+        match self {
+            Answer::Given(answer) => Some(answer),
+            Answer::Unavailable(_) => None,
+        }
+    }
+
+    /// The answer: for handlers that cannot do without.
+    ///
+    /// # Errors
+    /// As [`Elicited::required`].
+    ///
+    /// ```
+    /// # fn f(call: &mut mcp_rill::Call) -> mcp_rill::Result<String> {
+    /// let capital = call.sample("capital", "What is the capital of France?")?.required()?.text();
+    /// # Ok(capital) }
+    /// ```
+    pub fn required(self) -> Result<T, Unavailable> {
+        match self {
+            Answer::Given(answer) => Ok(answer),
+            Answer::Unavailable(why) => Err(why),
+        }
+    }
+}
+
+/// Why there is no answer to a question, in words for a person or a model: the client lacks a capability or speaks an older
+/// revision, has no stream to be asked on, or did not answer. As an error of a handler it is read by the model.
+///
+/// ```
+/// use mcp_rill::{Elicited, Unavailable};
+/// let answer: Elicited<bool> = Elicited::Unavailable(Unavailable::new("the client shows no forms"));
+/// assert_eq!(answer.required().unwrap_err().to_string(), "the client shows no forms");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unavailable(Why);
+
+/// The source of [`Unavailable`], so that it is found behind errors that hide what they wrap, as `CallError` is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Why {
+    reason: String,
+    /// What the client would have to declare; nothing if that would not help.
+    lacking: Capabilities,
+}
+
+impl Unavailable {
+    /// For this reason: to test what a handler makes of it.
+    pub fn new(reason: impl Into<String>) -> Unavailable {
+        Unavailable(Why { reason: reason.into(), lacking: Capabilities::default() })
+    }
+
+    /// Because the client lacks these.
+    pub(crate) fn lacking(lacking: Capabilities) -> Unavailable {
+        let Unavailable(why) = Unavailable::without(&lacking.in_words());
+        Unavailable(Why { lacking, ..why })
+    }
+
+    /// Because the client cannot do this.
+    pub(crate) fn without(what: &str) -> Unavailable {
+        Unavailable::new(format!("this needs a client that can {what}, and this one cannot"))
+    }
+
+    /// The same with another text.
+    pub(crate) fn in_words(self, reason: String) -> Unavailable {
+        Unavailable(Why { reason, ..self.0 })
+    }
+
+    pub(crate) fn capabilities(&self) -> Capabilities {
+        self.0.lacking
+    }
+
+    /// Whether the client is told what it would have to declare, instead of the model.
+    pub(crate) fn is_for_the_client(&self, revision: Revision) -> bool {
+        !revision.has_sessions() && self.0.lacking != Capabilities::default()
+    }
+
+    /// The one of which this error is the source.
+    pub(crate) fn behind(error: &(dyn Error + 'static)) -> Option<Unavailable> {
+        error.downcast_ref::<Why>().cloned().map(Unavailable)
+    }
+
+    /// Whether this error is the source of one.
+    pub(crate) fn hides(error: &(dyn Error + 'static)) -> bool {
+        error.is::<Why>()
+    }
+}
+
+impl fmt::Display for Unavailable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.reason)
+    }
+}
+
+impl Error for Unavailable {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&self.0)
+    }
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the client cannot be asked")
+    }
+}
+
+impl Error for Why {}
+
+/// One of the client's roots: a place that the user works in (MCP roots).
+///
+/// ```
+/// use mcp_rill::Root;
+/// let root = Root { uri: "file:///home/ada/rill".into(), name: Some("rill".into()) };
+/// assert_eq!(root.uri.strip_prefix("file://"), Some("/home/ada/rill"));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Root {
+    /// A `file:` URI.
+    pub uri: String,
+    /// A name for people.
+    pub name: Option<String>,
+}
+
+/// What a person did, with the content if there is any.
+pub(crate) fn read_action(answer: &RawValue) -> Result<Elicited<Option<&RawValue>>, String> {
+    let members = Members::of(answer).map_err(|error| error.to_string())?;
+    match members.get("action").and_then(string).as_deref() {
+        Some("accept") => Ok(Elicited::Accepted(members.get("content"))),
+        Some("decline") => Ok(Elicited::Declined),
+        Some("cancel") => Ok(Elicited::Cancelled),
+        _ => Err("`action` must be accept, decline or cancel".to_owned()),
+    }
+}
+
+pub(crate) fn read_roots(answer: &RawValue) -> Result<Vec<Root>, String> {
+    let text = |error: jsonrpc::Error| error.to_string();
+    let roots = member(answer, "roots").map_err(text)?.ok_or("`roots` is missing")?;
+    let roots: Vec<&RawValue> = serde_json::from_str(roots.get()).map_err(|_| "`roots` must be an array")?;
+    let read = |root: &RawValue| {
+        let members = Members::of_member(root, "roots[]").map_err(text)?;
+        let uri = members.get("uri").and_then(string).ok_or("`roots[].uri` is missing or not a string")?;
+        Ok(Root {
+            uri: uri.into_owned(),
+            name: members.get("name").and_then(string).map(|name| name.into_owned()),
+        })
+    };
+    roots.into_iter().map(read).collect()
+}

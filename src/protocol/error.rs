@@ -1,0 +1,207 @@
+//! How a handler fails.
+//!
+//! *Scope:* [`CallError`], finding it inside other errors, and what it is on the wire. *Not in scope:* results with
+//! `isError` (that is `content`), and errors of the protocol itself.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::fmt;
+
+use crate::jsonrpc;
+use crate::jsonrpc::json::Object;
+use crate::protocol::elicitation::Unavailable;
+use crate::protocol::revision::Revision;
+
+/// The code of a resource that is not there, up to 2025-11-25 (MCP resources, error handling).
+const RESOURCE_NOT_FOUND: i64 = -32002;
+/// What a question without an answer says.
+pub(crate) const WAITING: &str = "waiting for the client's answer";
+/// How many causes of an error are looked at.
+const CAUSES_MAX: usize = 64;
+/// The client has not declared what the request needs (MCP 2026-07-28).
+const MISSING_CAPABILITY: i64 = -32021;
+
+/// A failure that is answered as a JSON-RPC error instead of a result that the model reads; also what a question to the
+/// client [comes back with](crate::Call#what-an-err-of-a-question-means), which is to be passed on with `?`.
+///
+/// Inside another error it keeps its code: it is looked for among the [sources](Error::source) of what a handler returns.
+///
+/// ```
+/// use mcp_rill::{CallError, Server};
+/// let server = Server::new("notes", "1.0.0").template("note:///{id}", "note", |vars, _| match vars.get("id") {
+///     Some("1") => Ok("the first note"),
+///     Some(id) if id.parse::<u32>().is_err() => Err(CallError::invalid_params(format!("`{id}` is no number"))),
+///     _ => Err(CallError::not_found()),
+/// });
+/// assert_eq!(CallError::internal("no disk").to_string(), "Internal error: no disk (-32603)");
+/// assert_eq!(CallError::new(4001, "quota used up").to_string(), "quota used up (4001)");
+/// ```
+#[derive(Clone, Debug)]
+pub struct CallError(pub(crate) Failure);
+
+#[derive(Clone, Debug)]
+pub(crate) enum Failure {
+    Protocol(jsonrpc::Error),
+    NotFound,
+    /// For the model to read.
+    Told(String),
+    /// The client cannot be asked.
+    Unable(Unavailable),
+    /// A question has no answer yet.
+    Pending,
+    /// The result comes later.
+    Deferred,
+}
+
+impl CallError {
+    /// The parameters are not right (−32602; JSON-RPC 2.0, section 5.1).
+    pub fn invalid_params(message: impl Into<String>) -> CallError {
+        CallError(Failure::Protocol(jsonrpc::Error::invalid_params(message.into())))
+    }
+
+    /// There is no such resource: −32002, since 2026-07-28 −32602, with the URI that was asked for (MCP resources, error
+    /// handling).
+    pub fn not_found() -> CallError {
+        CallError(Failure::NotFound)
+    }
+
+    /// Something went wrong in this server (−32603; JSON-RPC 2.0, section 5.1).
+    pub fn internal(message: impl Into<String>) -> CallError {
+        CallError(Failure::Protocol(jsonrpc::Error::internal(message.into())))
+    }
+
+    /// An error with a code of your own; JSON-RPC keeps −32768 to −32000 for itself and MCP.
+    pub fn new(code: i64, message: impl Into<String>) -> CallError {
+        CallError(Failure::Protocol(jsonrpc::Error::new(code, message.into())))
+    }
+
+    pub(crate) fn told(message: impl Into<String>) -> CallError {
+        CallError(Failure::Told(message.into()))
+    }
+
+    /// Whether this is what a question without an answer comes back with: it is sent to the client when the handler has
+    /// passed this on, and the handler runs again with the answer. For code between a question and the handler's end that
+    /// treats errors, such as to count or log them.
+    ///
+    /// ```
+    /// # mcp_rill::schema! { struct Name { name: String } }
+    /// # fn f(call: &mut mcp_rill::Call) -> mcp_rill::Result<()> {
+    /// let name = call.elicit::<Name>("name", "Who are you?").inspect_err(|error| {
+    ///     if !error.is_pending() {
+    ///         eprintln!("a question failed: {error}");
+    ///     }
+    /// })?;
+    /// # Ok(()) }
+    /// ```
+    pub fn is_pending(&self) -> bool {
+        matches!(self.0, Failure::Pending)
+    }
+
+    /// The text of any error with its causes, unless it is or has as a cause one of these that is more than a text for the
+    /// model.
+    pub(crate) fn from_any(error: Box<dyn Error + Send + Sync>) -> Result<String, CallError> {
+        match CallError::within(&*error) {
+            None | Some(CallError(Failure::Told(_))) => Ok(with_causes(&*error)),
+            Some(CallError(Failure::Unable(why))) => {
+                Err(CallError(Failure::Unable(why.in_words(with_causes(&*error)))))
+            }
+            Some(own) => Err(own),
+        }
+    }
+
+    fn within(error: &(dyn Error + 'static)) -> Option<CallError> {
+        chain(error).find_map(|cause| {
+            let failure = cause.downcast_ref::<Failure>().cloned();
+            failure.or_else(|| Unavailable::behind(cause).map(Failure::Unable)).map(CallError)
+        })
+    }
+
+    /// For places where there is no result that could carry an error's text.
+    pub(crate) fn internal_unless_own(error: Box<dyn Error + Send + Sync>) -> CallError {
+        CallError::from_any(error).map_or_else(|own| own, CallError::internal)
+    }
+
+    /// The JSON-RPC error; `uri` is what was asked for.
+    pub(crate) fn into_error(self, uri: Option<&str>, revision: Revision) -> jsonrpc::Error {
+        match self.0 {
+            Failure::Protocol(error) => error,
+            Failure::NotFound => {
+                let uri = uri.unwrap_or_default();
+                let code = match revision.has_sessions() {
+                    true => RESOURCE_NOT_FOUND,
+                    false => jsonrpc::Error::INVALID_PARAMS,
+                };
+                let error = jsonrpc::Error::new(code, format!("Resource not found: {uri}"));
+                match serde_json::value::to_raw_value(&BTreeMap::from([("uri", uri)])) {
+                    Ok(data) => error.with_data(data),
+                    Err(_) => error,
+                }
+            }
+            Failure::Told(text) => jsonrpc::Error::internal(text),
+            Failure::Unable(why) if !why.is_for_the_client(revision) => jsonrpc::Error::internal(why),
+            Failure::Unable(why) => {
+                let mut data = Vec::new();
+                Object::new(&mut data).field("requiredCapabilities", |out| why.capabilities().write(out));
+                let error = jsonrpc::Error::new(MISSING_CAPABILITY, why.to_string());
+                match serde_json::from_slice(&data) {
+                    Ok(data) => error.with_data(data),
+                    Err(_) => error,
+                }
+            }
+            failure @ (Failure::Pending | Failure::Deferred) => jsonrpc::Error::internal(CallError(failure)),
+        }
+    }
+}
+
+impl fmt::Display for CallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Failure::Protocol(error) => error.fmt(f),
+            Failure::NotFound => f.write_str("resource not found"),
+            Failure::Told(text) => f.write_str(text),
+            Failure::Unable(why) => why.fmt(f),
+            Failure::Pending => f.write_str(WAITING),
+            Failure::Deferred => f.write_str("the result comes later"),
+        }
+    }
+}
+
+/// Its source is what it is about: so it is found behind errors that show the text and the sources of what they wrap and
+/// not that itself, such as `io::Error::other` and transparent enums.
+impl Error for CallError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&self.0)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a failure of the call")
+    }
+}
+
+impl Error for Failure {}
+
+impl From<Unavailable> for CallError {
+    fn from(why: Unavailable) -> CallError {
+        CallError(Failure::Unable(why))
+    }
+}
+
+/// An error and its causes. Not endless, should one of them name itself.
+fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |&error| error.source()).take(CAUSES_MAX)
+}
+
+/// The text of an error and those of its causes, as far as they say more.
+fn with_causes(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    for cause in chain(error).skip(1).filter(|cause| !cause.is::<Failure>() && !Unavailable::hides(*cause)) {
+        let more = cause.to_string();
+        if !text.ends_with(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
+    }
+    text
+}

@@ -1,0 +1,95 @@
+//! `_meta`: what programs say to each other besides what MCP has members for (MCP basic, "`_meta`").
+//!
+//! *Scope:* the `_meta` that an author gives to something, names of the protocol's own members (2026-07-28), and what a
+//! request is about. *Not in scope:* reading `_meta`.
+//!
+//! Results have it in every revision, the rest since 2025-06-18. It is sent in every revision: their objects are open.
+
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
+use crate::json::put;
+use crate::jsonrpc::json::{Object, member};
+
+/// In a request: the revision. Its presence makes the request one that stands alone.
+pub(crate) const PROTOCOL_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
+/// In a request: who asks.
+pub(crate) const CLIENT_INFO: &str = "io.modelcontextprotocol/clientInfo";
+/// In a request: what the client can do.
+pub(crate) const CLIENT_CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
+/// In a request: which logs are wanted.
+pub(crate) const LOG_LEVEL: &str = "io.modelcontextprotocol/logLevel";
+/// In a result: who answers.
+pub(crate) const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
+/// In what a `subscriptions/listen` brings: its id.
+pub(crate) const SUBSCRIPTION_ID: &str = "io.modelcontextprotocol/subscriptionId";
+
+/// The parameter that names what a request is about: what `Mcp-Name` repeats. The methods that have one are those whose
+/// results may ask for input.
+pub(crate) fn named_by(method: &str) -> Option<&'static str> {
+    match method {
+        "tools/call" | "prompts/get" => Some("name"),
+        "resources/read" => Some("uri"),
+        _ => None,
+    }
+}
+
+/// The `_meta` of something that a server sends; mostly empty.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Meta(Option<Box<Map<String, Value>>>);
+
+impl Meta {
+    pub(crate) const EMPTY: Meta = Meta(None);
+
+    pub(crate) fn set(&mut self, name: String, value: Value) {
+        self.0.get_or_insert_default().insert(name, value);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.0.as_ref().is_some_and(|members| members.contains_key(name))
+    }
+
+    /// Adds the member `_meta`, if there is any.
+    pub(crate) fn write(&self, object: &mut Object<'_>) {
+        if !self.is_empty() {
+            object.field("_meta", |out| self.write_members(&mut Object::new(out)));
+        }
+    }
+
+    pub(crate) fn write_members(&self, meta: &mut Object<'_>) {
+        for (name, value) in self.0.iter().flat_map(|members| members.iter()) {
+            meta.field(name, |out| put(out, value));
+        }
+    }
+}
+
+/// Gives a type the setter of its `_meta`, which is at this place in it.
+macro_rules! with_meta {
+    ($type:ident, $($place:ident).+) => {
+        impl $type {
+            /// Adds a member to its `_meta`, for clients that know it: any JSON value, which goes out as it is, in every
+            /// revision. A name of your own begins with a domain, as in `com.example/price` (MCP basic, `_meta`). The same name
+            /// again replaces the value.
+            pub fn meta(mut self, name: impl Into<String>, value: impl Into<serde_json::Value>) -> $type {
+                self.$($place).+.set(name.into(), value.into());
+                self
+            }
+        }
+    };
+}
+
+pub(crate) use with_meta;
+
+/// Whether the parameters name their revision themselves.
+pub(crate) fn names_revision(params: &RawValue) -> bool {
+    // Without an escape the name stands there as it is, or not at all.
+    if !params.get().contains(PROTOCOL_VERSION) && !params.get().contains('\\') {
+        return false;
+    }
+    let inside = |raw, name| member(raw, name).ok().flatten();
+    inside(params, "_meta").is_some_and(|meta| inside(meta, PROTOCOL_VERSION).is_some())
+}

@@ -1,0 +1,33 @@
+//! The words of MCP: revisions, descriptions, content, results, questions, and what their JSON looks like.
+//!
+//! *Scope:* types that are sent or received, and how each revision spells them. *Not in scope:* sessions, handlers, HTTP.
+//!
+//! No module here keeps state or knows a connection.
+
+pub(crate) mod annotations;
+pub(crate) mod cache;
+pub(crate) mod check;
+pub(crate) mod client_info;
+pub(crate) mod content;
+pub(crate) mod description;
+pub(crate) mod elicitation;
+pub(crate) mod envelope;
+pub(crate) mod error;
+pub(crate) mod extensions;
+pub(crate) mod forms;
+pub(crate) mod icon;
+pub(crate) mod into;
+pub(crate) mod level;
+pub(crate) mod list;
+pub(crate) mod meta;
+pub(crate) mod param_headers;
+pub(crate) mod prompt;
+pub(crate) mod result;
+pub(crate) mod revision;
+pub(crate) mod sampling;
+pub(crate) mod siphash;
+pub(crate) mod state_key;
+pub(crate) mod structured;
+pub(crate) mod timeouts;
+pub mod uri;
+pub(crate) mod uri_syntax;

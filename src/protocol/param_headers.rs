@@ -1,0 +1,133 @@
+//! Arguments that a client also sends as header fields (MCP 2026-07-28, `x-mcp-header`).
+//!
+//! *Scope:* the annotations in a tool's schema, and whether they can be. *Not in scope:* comparing fields with the body
+//! (`headers`).
+
+use serde_json::value::RawValue;
+
+use crate::jsonrpc::json::{Members, string};
+
+pub(crate) const ANNOTATION: &str = "x-mcp-header";
+
+/// The start of a text, visible.
+pub(crate) fn cut(text: &str) -> String {
+    text.chars().take(80).map(|c| if c.is_control() { '?' } else { c }).collect()
+}
+
+/// One annotated property: where it is, and the `X` of its `Mcp-Param-X`.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Annotation {
+    pub(crate) path: Vec<String>,
+    pub(crate) header: String,
+}
+
+/// Checks the annotations of an input schema: clients drop the whole tool for a wrong one.
+///
+/// # Errors
+/// A sentence that names the annotation.
+pub(crate) fn check_annotations(schema: &str) -> Result<(), String> {
+    annotations(schema).map(drop)
+}
+
+/// The annotated properties of an input schema.
+///
+/// # Errors
+/// As [`check_annotations`].
+pub(crate) fn annotations(schema: &str) -> Result<Vec<Annotation>, String> {
+    if !schema.contains(ANNOTATION) {
+        return Ok(Vec::new());
+    }
+    let raw: &RawValue = serde_json::from_str(schema).map_err(|error| error.to_string())?;
+    let mut found = Vec::new();
+    walk(raw, Some(Vec::new()), &mut found)?;
+    for (at, annotation) in found.iter().enumerate() {
+        if found.iter().take(at).any(|other| other.header.eq_ignore_ascii_case(&annotation.header)) {
+            return Err(format!("{ANNOTATION} `{}` is there twice", annotation.header));
+        }
+    }
+    Ok(found)
+}
+
+/// `path` is where the schema's value stands in the arguments, if that is one place only.
+fn walk(schema: &RawValue, path: Option<Vec<String>>, found: &mut Vec<Annotation>) -> Result<(), String> {
+    if let Ok(items) = serde_json::from_str::<Vec<&RawValue>>(schema.get()) {
+        return items.into_iter().try_for_each(|item| walk(item, None, found));
+    }
+    let Ok(members) = Members::of(schema) else { return Ok(()) };
+    for (name, value) in members.iter() {
+        match name {
+            ANNOTATION => {
+                let header = annotation(value, &members)?;
+                let path = path.clone().filter(|path| !path.is_empty()).ok_or_else(|| {
+                    format!("{ANNOTATION} `{header}` stands where it is not about one member of an object")
+                })?;
+                found.push(Annotation { path, header });
+            }
+            // Data, not schemas.
+            "const" | "enum" | "default" | "examples" => {}
+            "properties" | "patternProperties" | "$defs" | "definitions" | "dependentSchemas" => {
+                let below = path.as_ref().filter(|_| name == "properties");
+                for (property, schema) in Members::of(value).unwrap_or_default().iter() {
+                    let path = below.map(|path| path.iter().cloned().chain([property.to_owned()]).collect());
+                    walk(schema, path, found)?;
+                }
+            }
+            _ => walk(value, None, found)?,
+        }
+    }
+    Ok(())
+}
+
+fn annotation(value: &RawValue, schema: &Members<'_>) -> Result<String, String> {
+    let header = string(value).ok_or_else(|| format!("{ANNOTATION} {} is no string", value.get()))?;
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    if header.is_empty() || !header.bytes().all(is_token) {
+        return Err(format!("{ANNOTATION} `{}` is no RFC 9110 token", cut(&header)));
+    }
+    let kind = schema.get("type").map_or("null", RawValue::get);
+    match kind {
+        r#""string""# | r#""integer""# | r#""boolean""# => Ok(header.into_owned()),
+        other => Err(format!(
+            "{ANNOTATION} `{header}` is on a member of type {other}; it is for string, integer and boolean"
+        )),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    const SCHEMA: &str = r#"{"type":"object","properties":{
+        "region":{"type":"string","x-mcp-header":"Region"},
+        "place":{"type":"object","properties":{"floor":{"type":"integer","x-mcp-header":"floor"}}},
+        "dry":{"type":"boolean","x-mcp-header":"Dry"},
+        "x-mcp-header":{"type":"array"}}}"#;
+
+    #[test]
+    fn annotations_that_clients_would_drop_the_tool_for() {
+        assert_eq!(check_annotations(SCHEMA), Ok(()));
+        for (schema, complaint) in [
+            (r#"{"properties":{"a":{"type":"number","x-mcp-header":"A"}}}"#, "type \"number\""),
+            (r#"{"properties":{"a":{"x-mcp-header":"A"}}}"#, "type null"),
+            (r#"{"properties":{"a":{"type":"string","x-mcp-header":""}}}"#, "no RFC 9110 token"),
+            (r#"{"properties":{"a":{"type":"string","x-mcp-header":"a b"}}}"#, "`a b` is no RFC 9110 token"),
+            (r#"{"properties":{"a":{"type":"string","x-mcp-header":1}}}"#, "1 is no string"),
+            (r#"{"type":"string","x-mcp-header":"A"}"#, "not about one member"),
+            (
+                r#"{"properties":{"a":{"items":{"type":"string","x-mcp-header":"A"}}}}"#,
+                "not about one member",
+            ),
+            (r#"{"oneOf":[{"properties":{"a":{"type":"string","x-mcp-header":"A"}}}]}"#, "not about one"),
+            (r#"{"$defs":{"d":{"type":"string","x-mcp-header":"A"}}}"#, "not about one member"),
+            (
+                r#"{"properties":{"a":{"type":"string","x-mcp-header":"A"},"b":{"type":"string","x-mcp-header":"a"}}}"#,
+                "`a` is there twice",
+            ),
+        ] {
+            let error = check_annotations(schema).unwrap_err();
+            assert!(error.contains(complaint), "{schema}: {error}");
+        }
+        assert_eq!(check_annotations(r#"{"properties":{"a":{"default":{"x-mcp-header":"A"}}}}"#), Ok(()));
+    }
+}

@@ -1,0 +1,118 @@
+//! What a prompt's handler returns: messages (MCP prompts).
+//!
+//! *Scope:* [`PromptMessage`], [`PromptResult`], [`IntoPrompt`] and their JSON. *Not in scope:* content blocks, and the
+//! description of a prompt.
+
+use std::error::Error;
+
+use crate::jsonrpc::json::{Array, Object};
+use crate::protocol::annotations::Role;
+use crate::protocol::content::Content;
+use crate::protocol::error::CallError;
+use crate::protocol::meta::{Meta, with_meta};
+use crate::protocol::revision::Revision;
+
+/// One message of a [prompt](crate::mcp#what-handlers-take-and-return).
+#[derive(Clone, Debug, PartialEq)]
+pub struct PromptMessage {
+    role: Role,
+    content: Content,
+}
+
+impl PromptMessage {
+    /// Something that the person says.
+    pub fn user(content: impl Into<Content>) -> PromptMessage {
+        PromptMessage { role: Role::User, content: content.into() }
+    }
+
+    /// Something that the model says.
+    pub fn assistant(content: impl Into<Content>) -> PromptMessage {
+        PromptMessage { role: Role::Assistant, content: content.into() }
+    }
+
+    fn write(&self, out: &mut Vec<u8>, revision: Revision) {
+        let mut message = Object::new(out);
+        message.str("role", self.role.name()).field("content", |out| self.content.write(out, revision));
+        message.end();
+    }
+}
+
+/// What a prompt gives: its messages, and perhaps a description of its own.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PromptResult {
+    description: Option<String>,
+    messages: Vec<PromptMessage>,
+    pub(crate) meta: Meta,
+}
+
+with_meta!(PromptResult, meta);
+
+impl PromptResult {
+    /// A prompt of these messages.
+    pub fn new(messages: Vec<PromptMessage>) -> PromptResult {
+        PromptResult { description: None, messages, meta: Meta::EMPTY }
+    }
+
+    /// A description of this result, instead of the prompt's own.
+    pub fn description(mut self, description: impl Into<String>) -> PromptResult {
+        self.description = Some(description.into());
+        self
+    }
+
+    /// As [`Content::check`].
+    pub(crate) fn check(&self) -> Result<(), String> {
+        self.messages.iter().try_for_each(|message| message.content.check())
+    }
+
+    /// Appends the result without its `_meta`.
+    pub(crate) fn write(&self, out: &mut Vec<u8>, description: Option<&str>, revision: Revision) {
+        let mut result = Object::new(out);
+        result.opt_str("description", self.description.as_deref().or(description));
+        result.field("messages", |out| {
+            let mut messages = Array::new(out);
+            self.messages.iter().for_each(|message| {
+                messages.item(|out| message.write(out, revision));
+            });
+            messages.end();
+        });
+        result.end();
+    }
+}
+
+/// What a prompt's handler may return: text (one message of the person), [`PromptMessage`], a `Vec` of it,
+/// [`PromptResult`], or a `Result` of one of them.
+#[diagnostic::on_unimplemented(
+    message = "a prompt cannot return `{Self}`",
+    note = "return text, `PromptMessage`, `Vec<PromptMessage>`, `PromptResult`, or a `Result` of one of them"
+)]
+pub trait IntoPrompt {
+    /// The prompt.
+    ///
+    /// # Errors
+    /// Any error is answered as a JSON-RPC error: a [`CallError`] with its own code, others as internal errors.
+    fn into_prompt(self) -> std::result::Result<PromptResult, CallError>;
+}
+
+impl IntoPrompt for PromptResult {
+    fn into_prompt(self) -> std::result::Result<PromptResult, CallError> {
+        Ok(self)
+    }
+}
+
+impl IntoPrompt for PromptMessage {
+    fn into_prompt(self) -> std::result::Result<PromptResult, CallError> {
+        Ok(PromptResult::new(vec![self]))
+    }
+}
+
+impl IntoPrompt for Vec<PromptMessage> {
+    fn into_prompt(self) -> std::result::Result<PromptResult, CallError> {
+        Ok(PromptResult::new(self))
+    }
+}
+
+impl<T: IntoPrompt, E: Into<Box<dyn Error + Send + Sync>>> IntoPrompt for std::result::Result<T, E> {
+    fn into_prompt(self) -> std::result::Result<PromptResult, CallError> {
+        self.map_err(|error| CallError::internal_unless_own(error.into()))?.into_prompt()
+    }
+}

@@ -1,0 +1,27 @@
+//! What handlers return.
+//!
+//! *Scope:* the alias [`Result`], and [`Made`]: the result of a handler of any kind. *Not in scope:* conversions into results
+//! (`content`, `prompt`, `into`).
+
+use crate::protocol::content::{ResourceContents, ToolResult};
+use crate::protocol::prompt::PromptResult;
+
+/// What a handler may return: any value of [`IntoToolResult`](crate::IntoToolResult) and its kin, or any error.
+///
+/// In a closure that uses `?`, write the return type as `mcp_rill::Result<_>`.
+///
+/// ```
+/// use mcp_rill::{Result, Server};
+/// let server = Server::new("machine", "1.0.0").tool("name", "The machine's name", |(), _| -> Result<_> {
+///     Ok(std::fs::read_to_string("/etc/hostname")?)
+/// });
+/// ```
+pub type Result<T = ToolResult, E = Box<dyn std::error::Error + Send + Sync>> = std::result::Result<T, E>;
+
+/// What a handler has made.
+#[derive(Debug)]
+pub enum Made {
+    Tool(ToolResult),
+    Contents(Vec<ResourceContents>),
+    Prompt(PromptResult),
+}

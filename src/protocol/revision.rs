@@ -1,0 +1,91 @@
+//! The revisions of the protocol that are served.
+//!
+//! *Scope:* their names and order, and which is agreed on (MCP lifecycle, version negotiation). *Not in scope:* what differs
+//! between them: each module says so where it matters.
+//!
+//! ```
+//! use mcp_rill::Revision;
+//! assert_eq!(Revision::negotiate("2025-06-18"), Revision::V2025_06_18);
+//! assert_eq!(Revision::negotiate("2031-01-01"), Revision::NEWEST_WITH_SESSIONS);
+//! ```
+
+/// A revision of the protocol, oldest first.
+///
+/// ```
+/// use mcp_rill::Revision;
+/// assert!(Revision::V2025_03_26 < Revision::NEWEST);
+/// assert_eq!(Revision::named("2025-06-18"), Some(Revision::V2025_06_18));
+/// assert_eq!(Revision::ALL.map(Revision::name)[0], "2024-11-05");
+/// assert!(Revision::NEWEST_WITH_SESSIONS.has_sessions() && !Revision::NEWEST.has_sessions());
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[allow(non_camel_case_types, reason = "the names are dates")]
+pub enum Revision {
+    /// 2024-11-05: HTTP+SSE.
+    V2024_11_05,
+    /// 2025-03-26: audio, tool annotations, batches.
+    V2025_03_26,
+    /// 2025-06-18: structured results, resource links, elicitation, titles.
+    V2025_06_18,
+    /// 2025-11-25: icons, tools in sampling, url elicitation.
+    V2025_11_25,
+    /// 2026-07-28: no sessions; every request says who asks, and questions travel in results.
+    V2026_07_28,
+}
+
+impl Revision {
+    /// The newest revision.
+    pub const NEWEST: Revision = Revision::V2026_07_28;
+
+    /// The newest revision that has sessions, which begin with `initialize`.
+    pub const NEWEST_WITH_SESSIONS: Revision = Revision::V2025_11_25;
+
+    /// All revisions, oldest first.
+    pub const ALL: [Revision; 5] = [
+        Revision::V2024_11_05,
+        Revision::V2025_03_26,
+        Revision::V2025_06_18,
+        Revision::V2025_11_25,
+        Revision::V2026_07_28,
+    ];
+
+    /// The revision of that name, such as `2025-06-18`; `None` if it is not served.
+    pub fn named(name: &str) -> Option<Revision> {
+        Revision::ALL.into_iter().find(|revision| revision.name() == name)
+    }
+
+    /// What a server answers to an `initialize` that asks for `name`: the same if it is served and has sessions, else
+    /// the newest that has (MCP lifecycle, version negotiation).
+    ///
+    /// ```
+    /// # use mcp_rill::Revision;
+    /// assert_eq!(Revision::negotiate("2031-01-01"), Revision::NEWEST_WITH_SESSIONS);
+    /// ```
+    pub fn negotiate(name: &str) -> Revision {
+        let asked = Revision::named(name).filter(|revision| revision.has_sessions());
+        asked.unwrap_or(Revision::NEWEST_WITH_SESSIONS)
+    }
+
+    /// Whether clients begin with `initialize`, and the server remembers them. Since 2026-07-28 each request stands
+    /// alone (MCP 2026-07-28, basic).
+    pub fn has_sessions(self) -> bool {
+        self <= Revision::NEWEST_WITH_SESSIONS
+    }
+
+    /// The name on the wire: the date of the revision, such as `2025-06-18`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Revision::V2024_11_05 => "2024-11-05",
+            Revision::V2025_03_26 => "2025-03-26",
+            Revision::V2025_06_18 => "2025-06-18",
+            Revision::V2025_11_25 => "2025-11-25",
+            Revision::V2026_07_28 => "2026-07-28",
+        }
+    }
+}
+
+impl std::fmt::Display for Revision {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}

@@ -1,0 +1,373 @@
+//! What a client's model is asked, and what it answers (MCP sampling).
+//!
+//! *Scope:* [`Sample`] and [`Sampled`] and their JSON. *Not in scope:* sending the one and waiting for the other (that is
+//! `ask`).
+
+use serde_json::value::RawValue;
+
+use crate::jsonrpc::json::{Array, Members, Object, member, string, write_strs};
+use crate::protocol::annotations::Role;
+use crate::protocol::check::check_tool;
+use crate::protocol::content::Content;
+use crate::protocol::description::Tool;
+use crate::protocol::revision::Revision;
+
+/// What the client's model is asked (MCP sampling, `CreateMessageRequest`).
+///
+/// ```
+/// use mcp_rill::{Sample, Tool, ToolChoice};
+/// let sample = Sample::new(500)
+///     .system("You are terse.")
+///     .user("What is MCP?")
+///     .assistant("A protocol.")
+///     .user("And what does it do?")
+///     .temperature(0.2)
+///     .stop("\n\n")
+///     .model_hint("haiku")
+///     .priorities(0.9, 0.8, 0.2)
+///     .tool(Tool::new("search", "Search the specification"))
+///     .tool_choice(ToolChoice::Auto);
+/// let short: Sample = "What is MCP?".into(); // the same as Sample::new(1000).user("What is MCP?")
+/// ```
+#[derive(Clone, Debug)]
+pub struct Sample {
+    max_tokens: u32,
+    messages: Vec<Turn>,
+    system: Option<String>,
+    temperature: Option<f64>,
+    stop: Vec<String>,
+    hints: Vec<String>,
+    priorities: [Option<f64>; 3],
+    tools: Vec<Tool>,
+    tool_choice: Option<ToolChoice>,
+}
+
+#[derive(Clone, Debug)]
+enum Turn {
+    Message(Role, Content),
+    /// The model's own message, as it was.
+    Model(Box<RawValue>),
+    Results(Vec<(String, Content)>),
+}
+
+/// Whether the model has to use a tool (MCP 2025-11-25, sampling with tools).
+///
+/// ```
+/// use mcp_rill::{Sample, Tool, ToolChoice};
+/// let lookup = Tool::new("lookup", "Look up an order").input_schema(r#"{"type":"object"}"#);
+/// let sample = Sample::new(300).user("Where is order 7?").tool(lookup).tool_choice(ToolChoice::Required);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ToolChoice {
+    /// It decides.
+    Auto,
+    /// It must use one.
+    Required,
+    /// It must not.
+    None,
+}
+
+const PRIORITIES: [&str; 3] = ["costPriority", "speedPriority", "intelligencePriority"];
+
+impl Sample {
+    /// A question with an answer of at most `max_tokens`; add at least one message.
+    pub fn new(max_tokens: u32) -> Sample {
+        Sample {
+            max_tokens,
+            messages: Vec::new(),
+            system: None,
+            temperature: None,
+            stop: Vec::new(),
+            hints: Vec::new(),
+            priorities: [None; 3],
+            tools: Vec::new(),
+            tool_choice: None,
+        }
+    }
+
+    /// Adds a message of the user.
+    pub fn user(mut self, content: impl Into<Content>) -> Sample {
+        self.messages.push(Turn::Message(Role::User, content.into()));
+        self
+    }
+
+    /// Adds a message of the model.
+    pub fn assistant(mut self, content: impl Into<Content>) -> Sample {
+        self.messages.push(Turn::Message(Role::Assistant, content.into()));
+        self
+    }
+
+    /// Adds the model's answer to an earlier question, with its wish to use tools; see [`Sampled::tool_uses`].
+    pub fn answered(mut self, answer: &Sampled) -> Sample {
+        self.messages.push(Turn::Model(answer.content.clone()));
+        self
+    }
+
+    /// Adds the result of a tool that the model used; results in a row are one message.
+    pub fn tool_result(mut self, tool_use_id: impl Into<String>, content: impl Into<Content>) -> Sample {
+        let result = (tool_use_id.into(), content.into());
+        match self.messages.last_mut() {
+            Some(Turn::Results(results)) => results.push(result),
+            _ => self.messages.push(Turn::Results(vec![result])),
+        }
+        self
+    }
+
+    /// The system prompt.
+    pub fn system(mut self, prompt: impl Into<String>) -> Sample {
+        self.system = Some(prompt.into());
+        self
+    }
+
+    /// How freely the model chooses its words, from 0 on; what the numbers mean is up to the model. One that is
+    /// not finite is left out.
+    pub fn temperature(mut self, temperature: f64) -> Sample {
+        self.temperature = Some(temperature);
+        self
+    }
+
+    /// Adds a text at which the model stops.
+    pub fn stop(mut self, sequence: impl Into<String>) -> Sample {
+        self.stop.push(sequence.into());
+        self
+    }
+
+    /// Adds a part of the name of a model that would be good; the first match counts.
+    pub fn model_hint(mut self, name: impl Into<String>) -> Sample {
+        self.hints.push(name.into());
+        self
+    }
+
+    /// How much low cost, speed and intelligence count, each from 0 to 1; other values are brought into that range.
+    pub fn priorities(mut self, cost: f64, speed: f64, intelligence: f64) -> Sample {
+        self.priorities = [Some(cost), Some(speed), Some(intelligence)];
+        self
+    }
+
+    /// Adds a tool that the model may use; its uses are in [`Sampled::tool_uses`] (MCP 2025-11-25).
+    pub fn tool(mut self, tool: Tool) -> Sample {
+        self.tools.push(tool);
+        self
+    }
+
+    /// Whether the model has to use a tool.
+    pub fn tool_choice(mut self, choice: ToolChoice) -> Sample {
+        self.tool_choice = Some(choice);
+        self
+    }
+
+    /// What clients would refuse the whole question for.
+    ///
+    /// # Errors
+    /// A sentence that names it.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        self.tools.iter().try_for_each(check_tool)?;
+        self.messages.iter().try_for_each(|turn| match turn {
+            Turn::Message(_, content) => match content.unfit_for_models() {
+                Some(what) => {
+                    Err(format!("a message to the model cannot be {what}, only text, pictures and sounds"))
+                }
+                None => content.check(),
+            },
+            Turn::Results(results) => results.iter().try_for_each(|(_, content)| content.check()),
+            Turn::Model(_) => Ok(()),
+        })
+    }
+
+    /// Whether it has sounds, which models get since 2025-03-26.
+    pub(crate) fn has_audio(&self) -> bool {
+        self.messages.iter().any(|turn| matches!(turn, Turn::Message(_, content) if content.is_audio()))
+    }
+
+    /// Whether it is for clients that know tools in sampling only.
+    pub(crate) fn needs_tools(&self) -> bool {
+        !self.tools.is_empty() || self.tool_choice.is_some()
+    }
+
+    pub(crate) fn write(&self, out: &mut Vec<u8>, revision: Revision) {
+        let mut params = Object::new(out);
+        params.field("messages", |out| {
+            let mut messages = Array::new(out);
+            self.messages.iter().for_each(|turn| {
+                messages.item(|out| turn.write(out, revision));
+            });
+        });
+        if !self.hints.is_empty() || self.priorities.iter().any(Option::is_some) {
+            params.field("modelPreferences", |out| self.write_preferences(out));
+        }
+        params.opt_str("systemPrompt", self.system.as_deref());
+        if let Some(temperature) = self.temperature {
+            params.f64("temperature", temperature);
+        }
+        params.int("maxTokens", i64::from(self.max_tokens));
+        if !self.stop.is_empty() {
+            params.field("stopSequences", |out| write_strs(out, &self.stop));
+        }
+        if !self.tools.is_empty() {
+            params.field("tools", |out| {
+                let mut tools = Array::new(out);
+                self.tools.iter().for_each(|tool| {
+                    tools.item(|out| tool.write(out));
+                });
+            });
+        }
+        if let Some(choice) = self.tool_choice {
+            let mode = match choice {
+                ToolChoice::Auto => "auto",
+                ToolChoice::Required => "required",
+                ToolChoice::None => "none",
+            };
+            params.field("toolChoice", |out| {
+                Object::new(out).str("mode", mode);
+            });
+        }
+    }
+
+    fn write_preferences(&self, out: &mut Vec<u8>) {
+        let mut preferences = Object::new(out);
+        if !self.hints.is_empty() {
+            preferences.field("hints", |out| {
+                let mut hints = Array::new(out);
+                self.hints.iter().for_each(|name| {
+                    hints.item(|out| {
+                        Object::new(out).str("name", name);
+                    });
+                });
+            });
+        }
+        PRIORITIES.iter().zip(self.priorities).filter_map(|(name, value)| Some((name, value?))).for_each(
+            |(name, value)| {
+                preferences.f64(name, if value.is_nan() { 0.0 } else { value.clamp(0.0, 1.0) });
+            },
+        );
+    }
+}
+
+impl Turn {
+    fn write(&self, out: &mut Vec<u8>, revision: Revision) {
+        let mut message = Object::new(out);
+        match self {
+            Turn::Message(role, content) => {
+                message.str("role", role.name()).field("content", |out| content.write(out, revision));
+            }
+            Turn::Model(content) => {
+                message.str("role", "assistant").raw("content", content.get());
+            }
+            Turn::Results(results) => {
+                message.str("role", "user").field("content", |out| {
+                    let mut blocks = Array::new(out);
+                    for (id, content) in results {
+                        blocks.item(|out| {
+                            let mut block = Object::new(out);
+                            block.str("type", "tool_result").str("toolUseId", id);
+                            block.field("content", |out| {
+                                Array::new(out).item(|out| content.write(out, revision));
+                            });
+                        });
+                    }
+                });
+            }
+        }
+    }
+}
+
+impl<T: Into<Content>> From<T> for Sample {
+    fn from(prompt: T) -> Sample {
+        Sample::new(1000).user(prompt)
+    }
+}
+
+/// What the client's model answered (MCP sampling, `CreateMessageResult`).
+///
+/// ```
+/// # use mcp_rill::Sampled;
+/// # let content = serde_json::value::RawValue::from_string(r#"{"type":"text","text":"42"}"#.to_owned()).unwrap();
+/// let answer = Sampled { model: "deep-thought".into(), stop_reason: Some("endTurn".into()), content };
+/// assert_eq!(answer.text(), "42");
+/// assert!(answer.tool_uses().is_empty());
+/// ```
+#[derive(Clone, Debug)]
+pub struct Sampled {
+    /// The model that answered.
+    pub model: String,
+    /// Why it stopped, such as `endTurn`, `maxTokens` or `toolUse`.
+    pub stop_reason: Option<String>,
+    /// The content as JSON: one block, or an array of blocks.
+    pub content: Box<RawValue>,
+}
+
+/// A tool that the model wants to use.
+///
+/// ```
+/// # fn f(call: &mut mcp_rill::Call, answer: mcp_rill::Sampled) -> mcp_rill::Result<()> {
+/// for mcp_rill::ToolUse { id, name, input } in answer.tool_uses() {
+///     let input: serde_json::Value = serde_json::from_str(input.get())?;
+///     println!("{id}: {name}({input})");
+/// }
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug)]
+pub struct ToolUse {
+    /// What its result is given back under.
+    pub id: String,
+    /// The tool's name.
+    pub name: String,
+    /// The arguments: a JSON object.
+    pub input: Box<RawValue>,
+}
+
+impl Sampled {
+    pub(crate) fn read(answer: &RawValue) -> Result<Sampled, String> {
+        let members = Members::of(answer).map_err(|error| error.to_string())?;
+        let content = members.get("content").ok_or("`content` is missing")?;
+        let sampled = Sampled {
+            model: members
+                .get("model")
+                .and_then(string)
+                .ok_or("`model` is missing or not a string")?
+                .into_owned(),
+            stop_reason: members.get("stopReason").and_then(string).map(|reason| reason.into_owned()),
+            content: content.to_owned(),
+        };
+        let well =
+            !sampled.blocks().is_empty() && sampled.blocks().iter().all(|block| Members::of(block).is_ok());
+        well.then_some(sampled).ok_or_else(|| "`content` must be a block or an array of blocks".to_owned())
+    }
+
+    /// All its text blocks, in order and with nothing between them.
+    pub fn text(&self) -> String {
+        let blocks = self.blocks();
+        let texts = blocks.iter().filter_map(|block| member(block, "text").ok().flatten());
+        texts.filter_map(string).collect()
+    }
+
+    /// The tools it wants to use. It goes on when their results are given back in the next question:
+    ///
+    /// ```
+    /// # use mcp_rill::{Sample, Sampled};
+    /// # let json = r#"[{"type":"tool_use","id":"t1","name":"weather","input":{"town":"Ulm"}}]"#.to_owned();
+    /// # let content = serde_json::value::RawValue::from_string(json).unwrap();
+    /// # let answer = Sampled { model: "m".into(), stop_reason: Some("toolUse".into()), content };
+    /// let mut next = Sample::new(500).user("Do I need an umbrella in Ulm?").answered(&answer);
+    /// for used in answer.tool_uses() {
+    ///     assert_eq!((&*used.name, used.input.get()), ("weather", r#"{"town":"Ulm"}"#));
+    ///     next = next.tool_result(used.id, "rain until noon");
+    /// }
+    /// ```
+    pub fn tool_uses(&self) -> Vec<ToolUse> {
+        let read = |block: &&RawValue| {
+            let members = Members::of(block).ok()?;
+            (members.get("type").and_then(string)? == "tool_use").then_some(())?;
+            let text = |name| members.get(name).and_then(string).map(|text| text.into_owned());
+            Some(ToolUse { id: text("id")?, name: text("name")?, input: members.get("input")?.to_owned() })
+        };
+        self.blocks().iter().filter_map(read).collect()
+    }
+
+    fn blocks(&self) -> Vec<&RawValue> {
+        match self.content.get().starts_with('[') {
+            true => serde_json::from_str(self.content.get()).unwrap_or_default(),
+            false => vec![&*self.content],
+        }
+    }
+}

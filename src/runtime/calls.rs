@@ -1,0 +1,201 @@
+//! The calls that are not answered yet.
+//!
+//! *Scope:* [`Calls`]: the runs that are kept, by call, deadline and question. *Not in scope:* starting and ending them
+//! (`run`).
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::value::RawValue;
+
+use crate::memory::BLOCK_OVERHEAD_BYTES;
+use crate::protocol::revision::Revision;
+use crate::runtime::handlers::{About, Target};
+use crate::runtime::seal::Binding;
+use crate::server::context::Context;
+use crate::server::mailbox::Flags;
+use crate::server::questions::{Asked, Label};
+use crate::service::keys::{CallKey, SessionKey};
+use crate::service::outbox::Audience;
+
+/// Everything that a run of a handler needs, and that is left after it.
+#[derive(Debug)]
+pub(crate) struct Run<'a> {
+    pub(crate) key: CallKey,
+    pub(crate) session: SessionKey,
+    pub(crate) target: Target,
+    pub(crate) purpose: Purpose,
+    /// The tool's or prompt's name, or the resource's URI.
+    pub(crate) subject: Cow<'a, str>,
+    pub(crate) arguments: Option<Cow<'a, RawValue>>,
+    pub(crate) context: Context<'a>,
+    pub(crate) asked: Asked,
+    /// What the seal on its state is for, where there is no session.
+    pub(crate) binding: Binding<'a>,
+    pub(crate) flags: Option<Arc<Flags>>,
+    pub(crate) about: About,
+    /// What is left of the handler's time on other threads.
+    pub(crate) time_left: Option<Duration>,
+    /// The progress that was reported last.
+    pub(crate) progress: Option<f64>,
+    /// How often the handler was run.
+    pub(crate) runs: u32,
+}
+
+impl Run<'_> {
+    pub(crate) fn into_owned(self) -> Run<'static> {
+        Run {
+            key: self.key,
+            session: self.session,
+            target: self.target,
+            purpose: self.purpose,
+            subject: Cow::Owned(self.subject.into_owned()),
+            arguments: self.arguments.map(|arguments| Cow::Owned(arguments.into_owned())),
+            context: self.context.into_owned(),
+            asked: self.asked,
+            binding: self.binding.into_owned(),
+            flags: self.flags,
+            about: self.about,
+            time_left: self.time_left,
+            progress: self.progress,
+            runs: self.runs,
+        }
+    }
+
+    pub(crate) fn revision(&self) -> Revision {
+        self.context.revision
+    }
+
+    /// Whom the call's own messages are for.
+    pub(crate) fn audience(&self) -> Audience {
+        Audience::Call(self.key, self.session)
+    }
+
+    /// The memory that it holds besides itself.
+    pub(crate) fn held_bytes(&self) -> usize {
+        let arguments = self.arguments.as_ref().map_or(0, |arguments| arguments.get().len());
+        let meta = self.context.meta.as_ref().map_or(0, |meta| meta.get().len());
+        let headers = self.context.headers.held_bytes();
+        let texts = self.subject.len() + arguments + meta + headers + self.about.held_bytes();
+        texts + 4 * BLOCK_OVERHEAD_BYTES + self.asked.held_bytes()
+    }
+}
+
+/// A call that is not finished.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    pub(crate) run: Run<'static>,
+    /// Requests to the client that have no answer yet; none: it runs elsewhere.
+    pub(crate) asking: Vec<(i64, Label)>,
+    /// It runs elsewhere, but no worker thread has taken it yet.
+    pub(crate) waits: bool,
+    pub(crate) deadline: Duration,
+    /// What another thread holds for it.
+    elsewhere_bytes: usize,
+    held_bytes: usize,
+}
+
+impl Kept {
+    pub(crate) fn new(
+        run: Run<'static>,
+        asking: Vec<(i64, Label)>,
+        elsewhere_bytes: usize,
+        deadline: Duration,
+    ) -> Kept {
+        Kept { run, asking, waits: false, deadline, elsewhere_bytes, held_bytes: 0 }
+    }
+
+    /// The memory that it takes, with its places in [`Calls`], of which half may be free.
+    fn count(&self) -> usize {
+        let own = size_of::<Kept>() + BLOCK_OVERHEAD_BYTES + 2 * size_of::<Places>();
+        let keys = self
+            .asking
+            .iter()
+            .map(|(_, label)| label.key.len() + BLOCK_OVERHEAD_BYTES + 2 * size_of::<QuestionPlace>());
+        let asking = self.asking.capacity() * size_of::<(i64, Label)>() + keys.sum::<usize>();
+        own + asking + self.run.held_bytes() + self.elsewhere_bytes
+    }
+}
+
+/// What the maps of [`Calls`] keep of one call, and of one question.
+type Places = ((CallKey, Box<Kept>), (Duration, CallKey));
+type QuestionPlace = (i64, CallKey);
+
+/// The calls that are not finished.
+#[derive(Debug, Default)]
+pub(crate) struct Calls {
+    /// Boxed, since a map may have as many places free as are taken.
+    pub(crate) kept: BTreeMap<CallKey, Box<Kept>>,
+    /// By the id of the request to the client. Ids are never used twice.
+    pub(crate) questions: BTreeMap<i64, CallKey>,
+    pub(crate) last_question: i64,
+    pub(crate) deadlines: BTreeSet<(Duration, CallKey)>,
+    held_bytes: usize,
+}
+
+impl Calls {
+    pub(crate) fn keep(&mut self, mut kept: Box<Kept>) {
+        kept.held_bytes = kept.count();
+        self.held_bytes += kept.held_bytes;
+        self.deadlines.insert((kept.deadline, kept.run.key));
+        kept.asking.iter().for_each(|(id, _)| {
+            self.questions.insert(*id, kept.run.key);
+        });
+        self.kept.insert(kept.run.key, kept);
+    }
+
+    pub(crate) fn take(&mut self, key: CallKey) -> Option<Box<Kept>> {
+        let kept = self.kept.remove(&key)?;
+        self.held_bytes -= kept.held_bytes;
+        self.deadlines.remove(&(kept.deadline, key));
+        kept.asking.iter().for_each(|(id, _)| {
+            self.questions.remove(id);
+        });
+        Some(kept)
+    }
+
+    /// Whether that run of the call is going on on another thread.
+    pub(crate) fn is_elsewhere(&self, key: CallKey, run: u32) -> bool {
+        self.kept.get(&key).is_some_and(|kept| kept.asking.is_empty() && kept.run.runs == run)
+    }
+
+    pub(crate) fn all_flags(&self) -> impl Iterator<Item = &Flags> {
+        self.kept.values().filter_map(|kept| kept.run.flags.as_deref())
+    }
+
+    pub(crate) fn due(&self) -> Option<Duration> {
+        self.deadlines.first().map(|(deadline, _)| *deadline)
+    }
+
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.held_bytes
+    }
+
+    pub(crate) fn held_by_session(&self) -> impl Iterator<Item = (SessionKey, usize)> {
+        self.kept.values().map(|kept| (kept.run.session, kept.held_bytes))
+    }
+
+    pub(crate) fn session_of(&self, key: CallKey) -> Option<SessionKey> {
+        self.kept.get(&key).map(|kept| kept.run.session)
+    }
+}
+
+/// The loop ends with work going on elsewhere: whoever does it can stop.
+impl Drop for Calls {
+    fn drop(&mut self) {
+        self.all_flags().for_each(|flags| flags.cancel());
+    }
+}
+
+/// What a run of a resource's handler is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// To answer with what it returns.
+    Answer,
+    /// To find out whether its client may subscribe.
+    Subscribe,
+    /// The same for one of the URIs that its client wants to listen to.
+    Listen,
+}

@@ -1,0 +1,89 @@
+//! `completion/complete` (MCP completion).
+//!
+//! *Scope:* reading the request, asking the completer, writing its values. *Not in scope:* the completers
+//! ([`Completer`]).
+
+use serde_json::value::RawValue;
+
+use crate::access::peer::Principal;
+use crate::jsonrpc::Error;
+use crate::jsonrpc::json::{Array, Members, Object, string};
+use crate::protocol::revision::Revision;
+use crate::protocol::uri::normal::{normalize, normalize_template};
+use crate::server::complete::{Completed, Completer, Partial, VALUES_MAX};
+use crate::server::guard::guarded;
+use crate::server::registry::Registry;
+
+/// Answers `completion/complete`.
+///
+/// # Errors
+/// −32602 for parameters that are not right, and for a prompt, resource or template that does not exist; −32603 if the
+/// completer panics. An argument that nothing completes has no values.
+pub(crate) fn complete<'p>(
+    registry: &mut Registry,
+    params: Option<&'p RawValue>,
+    principal: Option<&Principal>,
+    out: &mut Vec<u8>,
+) -> Result<(), Error> {
+    let missing = |name: &str| Error::invalid_params(format_args!("`{name}` is missing or not a string"));
+    let needed = |name: &str| Error::invalid_params(format_args!("`{name}` is missing"));
+    let params = Members::of(params.ok_or_else(|| needed("ref"))?)?;
+    let completed = read_reference(registry, params.get("ref").ok_or_else(|| needed("ref"))?)?;
+    let argument = Members::of_member(params.get("argument").ok_or_else(|| needed("argument"))?, "argument")?;
+    let name = argument.get("name").and_then(string).ok_or_else(|| missing("argument.name"))?;
+    let value = argument.get("value").and_then(string).ok_or_else(|| missing("argument.value"))?;
+    let mut others = Vec::new();
+    let member =
+        |raw: Option<&'p RawValue>, name: &str| raw.map(|raw| Members::of_member(raw, name)).transpose();
+    if let Some(context) = member(params.get("context"), "context")?
+        && let Some(known) = member(context.get("arguments"), "context.arguments")?
+    {
+        others.extend(
+            known.iter().filter_map(|(name, value)| Some((name.to_owned(), string(value)?.into_owned()))),
+        );
+    }
+    let (partial, argument) =
+        (Partial { value: &value, others: &others, principal }, (completed, name.into_owned()));
+    let values = match registry.completions.get_mut(&argument) {
+        Some(completer) => guarded("completion of", &argument.1, || Ok(completer.complete(&partial)))
+            .map_err(|error| error.into_error(None, Revision::NEWEST))?,
+        None => registry.choices(&argument.0, &argument.1).complete(&partial),
+    };
+    write(out, &values);
+    Ok(())
+}
+
+fn read_reference(registry: &mut Registry, reference: &RawValue) -> Result<Completed, Error> {
+    let members = Members::of_member(reference, "ref")?;
+    let text =
+        |name: &str| members.get(name).and_then(string).map(|text| text.into_owned()).unwrap_or_default();
+    let (completed, exists) = match text("type").as_str() {
+        "ref/prompt" => (Completed::Prompt(text("name")), registry.prompts.find(&text("name")).is_some()),
+        // A resource has nothing to complete, but it is no mistake to ask.
+        "ref/resource" => {
+            let (uri, template) = (text("uri"), normalize_template(&text("uri")));
+            let exists = registry.templates.find(&template).is_some()
+                || registry.resources.find(&normalize(&uri)).is_some();
+            (Completed::Template(template), exists)
+        }
+        _ => return Err(Error::invalid_params("`ref.type` must be ref/prompt or ref/resource")),
+    };
+    exists.then_some(completed).ok_or_else(|| {
+        Error::invalid_params("`ref` names no prompt, resource or resource template of this server")
+    })
+}
+
+fn write(out: &mut Vec<u8>, values: &[String]) {
+    let mut result = Object::new(out);
+    result.field("completion", |out| {
+        let mut completion = Object::new(out);
+        completion.field("values", |out| {
+            let mut list = Array::new(out);
+            values.iter().take(VALUES_MAX).for_each(|value| {
+                list.str(value);
+            });
+        });
+        completion.int("total", i64::try_from(values.len()).unwrap_or(i64::MAX));
+        completion.bool("hasMore", values.len() > VALUES_MAX);
+    });
+}

@@ -1,0 +1,380 @@
+//! From a method's name to what answers it.
+//!
+//! *Scope:* the methods of the 2024-11-05 to 2025-11-25 revisions, answered from the registry of handlers.
+//! *Not in scope:* what is only in 2026-07-28 (that is `stateless`), running handlers (that is `run`), what other threads
+//! leave (that is `mail`), envelopes, streams.
+//!
+//! ```text
+//!  request ─▶ initialize, ping, logging/setLevel, resources/subscribe ─▶ session state ─▶ result
+//!          └▶ */list, completion/complete ─▶ registry ─────────────────────────────────▶ result
+//!          └▶ tools/call, resources/read, prompts/get ─▶ calls ─▶ handler ─▶ … ────────▶ result or error
+//! ```
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::jsonrpc::json::{Members, Object, member, string};
+use crate::jsonrpc::{Error, Notification, Response};
+use crate::limits::Limits;
+use crate::protocol::cache::CacheHint;
+use crate::protocol::description::{Implementation, Resource, ResourceTemplate};
+use crate::protocol::extensions::Extensions;
+use crate::protocol::level::read_level;
+use crate::protocol::revision::Revision;
+use crate::protocol::state_key::{Seal, StateKey};
+use crate::runtime::calls::{Calls, Purpose, Run};
+use crate::runtime::handlers::{About, Target};
+use crate::runtime::jobs::Jobs;
+use crate::runtime::listen::Listens;
+use crate::runtime::probing::Probing;
+use crate::runtime::seal::Binding;
+use crate::runtime::subscriptions::Subscriptions;
+use crate::runtime::{completion, results};
+use crate::server::builder::Server;
+use crate::server::context::Context;
+use crate::server::mailbox::Mailbox;
+use crate::server::permit::Permit;
+use crate::server::questions::Asked;
+use crate::server::registry::Registry;
+use crate::service::keys::{CallKey, SessionKey};
+use crate::service::outbox::Outbox;
+use crate::service::session::{Clients, Session};
+use crate::service::{Incoming, Service};
+use crate::text::shorten;
+use crate::timers::Now;
+
+/// The registry of handlers as a service.
+pub(crate) struct Dispatch {
+    pub(crate) info: Implementation,
+    /// The `_meta` of every result, where there is no session.
+    pub(crate) meta: String,
+    pub(crate) instructions: Option<String>,
+    pub(crate) limits: Limits,
+    pub(crate) registry: Registry,
+    pub(crate) calls: Calls,
+    pub(crate) mailbox: Arc<Mailbox>,
+    pub(crate) jobs: Arc<Jobs>,
+    pub(crate) seal: Seal,
+    pub(crate) list_cache: CacheHint,
+    extensions: Extensions,
+    pub(crate) listens: Listens,
+    clients: Clients,
+    pub(crate) sessions: usize,
+    /// No answer of a client will come any more.
+    pub(crate) stopping: bool,
+    pub(crate) subscriptions: Subscriptions,
+    /// Who may hear of which resource.
+    pub(crate) permit: Permit,
+    pub(crate) probing: Probing,
+}
+
+impl Dispatch {
+    /// `key` seals what clients keep for us, unless the server has been given another one.
+    pub(crate) fn new(server: Server, mailbox: Arc<Mailbox>, jobs: Arc<Jobs>, key: StateKey) -> Dispatch {
+        let Server {
+            info,
+            instructions,
+            limits,
+            mut registry,
+            list_cache,
+            state_keys: [current, previous],
+            extensions,
+            permit,
+            ..
+        } = server;
+        registry.tools.iter_mut().for_each(|(tool, _)| mailbox.note_tool_name(&tool.name));
+        Dispatch {
+            meta: results::result_meta(&info),
+            info,
+            instructions,
+            limits,
+            registry,
+            calls: Calls::default(),
+            mailbox,
+            jobs,
+            seal: Seal { current: current.unwrap_or(key), previous },
+            list_cache,
+            extensions,
+            listens: Listens::default(),
+            clients: Clients::default(),
+            sessions: 0,
+            stopping: false,
+            subscriptions: Subscriptions::default(),
+            permit,
+            probing: Probing::default(),
+        }
+    }
+}
+
+impl Service for Dispatch {
+    fn opened(&mut self, _: SessionKey, _: &mut Session) {
+        self.sessions += 1;
+    }
+
+    fn request(&mut self, request: &Incoming<'_>, session: &mut Session, out: &mut Outbox) {
+        let answered = if !session.revision().has_sessions() {
+            self.answer_stateless(request, session, out)
+        } else {
+            if !matches!(request.method, "initialize" | "ping") {
+                session.operate(request.head.header_str("mcp-protocol-version"));
+            }
+            self.answer_request(request, session, out)
+        };
+        if let Err(error) = answered {
+            out.error(request.call, &error);
+        }
+    }
+
+    fn notification(
+        &mut self,
+        _: SessionKey,
+        session: &mut Session,
+        notification: &Notification<'_>,
+        _: &mut Outbox,
+    ) {
+        if notification.method == "notifications/initialized" {
+            session.operate(None);
+        }
+    }
+
+    fn answer(&mut self, key: SessionKey, answer: &Response<'_>, now: Now, out: &mut Outbox) -> bool {
+        self.take_answer(key, answer, now, out)
+    }
+
+    fn cancelled(&mut self, call: CallKey, out: &mut Outbox) {
+        self.cancel_call(call, out);
+    }
+
+    fn unreached(&mut self, call: CallKey, now: Now, out: &mut Outbox) {
+        self.give_up_asking(call, now, out);
+    }
+
+    fn closed(&mut self, key: SessionKey) {
+        self.sessions = self.sessions.saturating_sub(1);
+        self.subscriptions.forget(key);
+        self.listens.forget(key);
+        self.probing.forget(key);
+    }
+
+    fn stopping(&mut self, _: Now, out: &mut Outbox) {
+        self.stopping = true;
+        self.hurry_all();
+        self.end_listens(out);
+        self.stop_all_asking(out);
+    }
+
+    fn tick(&mut self, now: Now, out: &mut Outbox) {
+        if self.mailbox.has_mail() {
+            self.take_mail(now, out);
+        }
+        self.expire_calls(now, out);
+        self.go_on_probing(now, out);
+    }
+
+    fn due(&self) -> Option<Duration> {
+        self.calls.due()
+    }
+
+    fn held_bytes(&self) -> usize {
+        self.calls.held_bytes()
+            + self.subscriptions.held_bytes()
+            + self.listens.held_bytes()
+            + self.probing.held_bytes()
+    }
+
+    fn largest(&self) -> Option<(usize, SessionKey)> {
+        let mut sums: BTreeMap<SessionKey, usize> = BTreeMap::new();
+        let subscribed = self.subscriptions.held_by_session().chain(self.listens.held_by_session());
+        let others = subscribed.chain(self.probing.held_by_session());
+        for (session, bytes) in self.calls.held_by_session().chain(others) {
+            *sums.entry(session).or_default() += bytes;
+        }
+        sums.into_iter().map(|(session, bytes)| (bytes, session)).max()
+    }
+}
+
+impl Dispatch {
+    fn answer_request(
+        &mut self,
+        request: &Incoming<'_>,
+        session: &mut Session,
+        out: &mut Outbox,
+    ) -> Result<(), Error> {
+        let kept = session.is_kept();
+        match request.method {
+            "initialize" => self.initialize(request, session, out),
+            "ping" => {
+                out.empty_result(request.call);
+                Ok(())
+            }
+            "resources/subscribe" if kept && self.has_resources() => self.subscribe(request, session, out),
+            "resources/unsubscribe" if kept && self.has_resources() => self.unsubscribe(request, out),
+            "logging/setLevel" if kept => {
+                let level = request.params.map(|params| member(params, "level")).transpose()?.flatten();
+                session.log_level = Some(read_level(level)?);
+                out.empty_result(request.call);
+                Ok(())
+            }
+            _ => self.answer_any(request, session, out),
+        }
+    }
+
+    /// The methods that all revisions have.
+    pub(crate) fn answer_any(
+        &mut self,
+        request: &Incoming<'_>,
+        session: &Session,
+        out: &mut Outbox,
+    ) -> Result<(), Error> {
+        let (tools, prompts) = (self.registry.tools.is_offered(), self.registry.prompts.is_offered());
+        match request.method {
+            "tools/list" | "resources/list" | "resources/templates/list" | "prompts/list" => {
+                self.list(request, session.revision(), out)
+            }
+            "tools/call" if tools => self.call(Target::Tool, "name", request, session, out),
+            "prompts/get" if prompts => self.call(Target::Prompt, "name", request, session, out),
+            "resources/read" if self.has_resources() => {
+                self.call(Target::Resource, "uri", request, session, out)
+            }
+            "completion/complete" if self.registry.completes => {
+                let mut result = Vec::new();
+                completion::complete(&mut self.registry, request.params, session.principal(), &mut result)?;
+                self.result(request.call, session.revision(), None, out, |out| out.append(&mut result));
+                Ok(())
+            }
+            other => Err(Error::method_not_found(&shorten(other))),
+        }
+    }
+
+    pub(crate) fn has_resources(&self) -> bool {
+        self.registry.resources.is_offered() || self.registry.templates.is_offered()
+    }
+
+    fn initialize(
+        &mut self,
+        request: &Incoming<'_>,
+        session: &mut Session,
+        out: &mut Outbox,
+    ) -> Result<(), Error> {
+        let revision = session.initialize(request.params)?;
+        session.share_client(&mut self.clients);
+        out.written(request.call, |out| {
+            let mut result = Object::new(out);
+            result.str("protocolVersion", revision.name());
+            result.field("capabilities", |out| self.write_capabilities(session.is_kept(), out));
+            result.field("serverInfo", |out| self.info.write(out));
+            result.opt_str("instructions", self.instructions.as_deref());
+        });
+        Ok(())
+    }
+
+    /// Only what is there is advertised: a client may take a capability as a promise that the methods work.
+    /// `tells`: there is a way to tell the client of something between two requests.
+    pub(crate) fn write_capabilities(&self, tells: bool, out: &mut Vec<u8>) {
+        let mut capabilities = Object::new(out);
+        let list = if tells { r#"{"listChanged":true}"# } else { "{}" };
+        if tells {
+            capabilities.raw("logging", "{}");
+        }
+        if self.registry.completes {
+            capabilities.raw("completions", "{}");
+        }
+        if self.registry.prompts.is_offered() {
+            capabilities.raw("prompts", list);
+        }
+        if self.has_resources() {
+            let subscribe = r#"{"subscribe":true,"listChanged":true}"#;
+            capabilities.raw("resources", if tells { subscribe } else { list });
+        }
+        if self.registry.tools.is_offered() {
+            capabilities.raw("tools", list);
+        }
+        self.extensions.write(&mut capabilities);
+    }
+
+    fn list(&mut self, request: &Incoming<'_>, revision: Revision, out: &mut Outbox) -> Result<(), Error> {
+        let (registry, limits, params) = (&self.registry, &self.limits, request.params);
+        let mut page = Vec::new();
+        match request.method {
+            "tools/list" if registry.tools.is_offered() => {
+                registry
+                    .tools
+                    .write_page(&mut page, "tools", params, limits, |(tool, _), out| tool.write(out))?;
+            }
+            "prompts/list" if registry.prompts.is_offered() => {
+                registry.prompts.write_page(&mut page, "prompts", params, limits, |(prompt, ..), out| {
+                    prompt.write(out)
+                })?;
+            }
+            "resources/list" if self.has_resources() => {
+                let write = |(resource, _): &(Resource, _), out: &mut Vec<u8>| resource.write(out);
+                registry.resources.write_page(&mut page, "resources", params, limits, write)?;
+            }
+            "resources/templates/list" if self.has_resources() => {
+                let write =
+                    |(template, ..): &(ResourceTemplate, _, _), out: &mut Vec<u8>| template.write(out);
+                registry.templates.write_page(&mut page, "resourceTemplates", params, limits, write)?;
+            }
+            other => return Err(Error::method_not_found(other)),
+        }
+        self.result(request.call, revision, Some(self.list_cache), out, |out| out.append(&mut page));
+        Ok(())
+    }
+
+    /// A request that reaches a handler. `member` names what is called.
+    fn call(
+        &mut self,
+        target: Target,
+        member: &str,
+        request: &Incoming<'_>,
+        session: &Session,
+        out: &mut Outbox,
+    ) -> Result<(), Error> {
+        let missing = || {
+            Error::invalid_params(format_args!(
+                "`{member}` is missing or not a string; `{}` needs it",
+                request.method
+            ))
+        };
+        let params = Members::of(request.params.ok_or_else(missing)?)?;
+        let subject = params.get(member).and_then(string).ok_or_else(missing)?;
+        if target == Target::Resource {
+            self.check_uri(&subject)?;
+        }
+        let arguments = params.get("arguments");
+        let (asked, binding) = match session.revision().has_sessions() {
+            true => (Asked::default(), Binding::None),
+            false => self.take_up(target, &subject, &params, request, session)?,
+        };
+        let run = Run {
+            key: request.call,
+            session: request.session,
+            target,
+            purpose: Purpose::Answer,
+            subject,
+            arguments: arguments.map(Cow::Borrowed),
+            context: Context::of(request, session, params.get("_meta")),
+            asked,
+            binding,
+            flags: None,
+            about: About::default(),
+            time_left: None,
+            progress: None,
+            runs: 0,
+        };
+        self.run(run, request.now, out);
+        Ok(())
+    }
+
+    pub(crate) fn check_uri(&self, uri: &str) -> Result<(), Error> {
+        let (bytes, max) = (uri.len(), self.limits.uri_bytes_max);
+        match bytes <= max {
+            true => Ok(()),
+            false => Err(Error::invalid_params(format_args!(
+                "`uri` has {bytes} bytes, more than the limit uri_bytes_max = {max}"
+            ))),
+        }
+    }
+}

@@ -1,0 +1,280 @@
+//! Work for a bounded number of threads.
+//!
+//! *Scope:* [`Jobs`], a queue that knows how many threads there should be. *Not in scope:* the threads: a driver makes
+//! one whenever [`Jobs::wants_thread`] says so, and lets it [`work`](Jobs::work).
+//!
+//! ```text
+//!  push ──▶ queued ──▶ running ──▶ done
+//!             │           └─ given up ──▶ stuck ──▶ done late: the thread ends, or is not replaced
+//!             └─ given up ──▶ gone
+//! ```
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use crate::limits::Limits;
+use crate::server::mailbox::Mailbox;
+use crate::service::keys::CallKey;
+
+/// The queue of calls of blocking handlers (limits `workers`, `worker_queue_max`, `workers_stuck_max`).
+///
+/// What a driver of your own does after each turn, so that blocking handlers run:
+///
+/// ```
+/// # use mcp_rill::{Server, engine::Engine};
+/// let engine = Engine::new(Server::new("slow", "1.0.0").blocking_tool("nap", "Sleep", |(), _| "awake"), || 1)?;
+/// let jobs = engine.jobs();
+/// while jobs.wants_thread() {
+///     let worker = jobs.clone();
+///     if std::thread::Builder::new().spawn(move || worker.work()).is_err() {
+///         jobs.thread_failed();
+///         break;
+///     }
+/// }
+/// # Ok::<(), String>(())
+/// ```
+#[derive(Debug)]
+pub struct Jobs {
+    state: Mutex<State>,
+    mailbox: Arc<Mailbox>,
+    ready: Condvar,
+    workers: usize,
+    queue_max: usize,
+    stuck_max: usize,
+}
+
+/// Gives what tells the loop of its result, if there is any: by then its thread is free for the next one, which a client
+/// may send as soon as it has the result.
+type Job = Box<dyn FnOnce() -> Option<Tell> + Send>;
+pub(crate) type Tell = Box<dyn FnOnce()>;
+
+/// What becomes of a job that is pushed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// A thread is free for it, whether or not it has got to it yet.
+    Free,
+    /// It has to wait; the mailbox hears when a thread takes it.
+    Waits,
+    /// It is not taken.
+    None,
+}
+
+struct Queued {
+    call: CallKey,
+    /// Which run of the call it is.
+    run: u32,
+    waits: bool,
+    job: Job,
+}
+
+#[derive(Default)]
+struct State {
+    queue: VecDeque<Queued>,
+    running: BTreeSet<CallKey>,
+    /// Running jobs that nobody waits for any more.
+    stuck: BTreeSet<CallKey>,
+    threads: usize,
+    /// Threads that were counted and do not work yet.
+    starting: usize,
+    idle: usize,
+    closed: bool,
+}
+
+impl Jobs {
+    pub(crate) fn new(limits: &Limits, mailbox: Arc<Mailbox>) -> Jobs {
+        Jobs {
+            state: Mutex::default(),
+            mailbox,
+            ready: Condvar::new(),
+            workers: limits.workers,
+            queue_max: limits.worker_queue_max,
+            stuck_max: limits.workers_stuck_max,
+        }
+    }
+
+    /// Queues a job; [`Place::None`] if the queue is full or every thread is stuck. Jobs that a thread is free for do not count
+    /// as waiting.
+    pub(crate) fn push(&self, (call, run): (CallKey, u32), job: Job) -> Place {
+        let mut state = self.lock();
+        let live = self.live(&state);
+        let unfinished = state.queue.len() + state.running.len() - state.stuck.len();
+        if unfinished >= live.saturating_add(self.queue_max) || live == 0 || state.closed {
+            return Place::None;
+        }
+        let waits = unfinished >= live;
+        state.queue.push_back(Queued { call, run, waits, job });
+        self.ready.notify_one();
+        if waits { Place::Waits } else { Place::Free }
+    }
+
+    /// Takes a job out of the queue; says whether it was there.
+    pub(crate) fn take_back(&self, call: CallKey) -> bool {
+        let mut state = self.lock();
+        let at = state.queue.iter().position(|queued| queued.call == call);
+        let taken = at.and_then(|at| state.queue.remove(at));
+        // Dropped when the lock is free again: it may own the last of a handler, and that anything.
+        drop(state);
+        taken.is_some()
+    }
+
+    /// Nobody waits for this call any more: it is taken out of the queue, or its thread counts as stuck.
+    pub(crate) fn give_up(&self, call: CallKey) {
+        if self.take_back(call) {
+            return;
+        }
+        let mut state = self.lock();
+        if state.running.contains(&call) {
+            state.stuck.insert(call);
+        }
+    }
+
+    /// Whether another thread is to be made for the jobs that wait. If so it is counted, and must call
+    /// [`work`](Jobs::work).
+    pub fn wants_thread(&self) -> bool {
+        let mut state = self.lock();
+        let coming = state.idle + state.starting;
+        let wants = state.queue.len() > coming && state.threads < self.allowed(&state) && !state.closed;
+        state.threads += usize::from(wants);
+        state.starting += usize::from(wants);
+        wants
+    }
+
+    /// The thread that was counted could not be made.
+    pub fn thread_failed(&self) {
+        let mut state = self.lock();
+        state.threads = state.threads.saturating_sub(1);
+        state.starting = state.starting.saturating_sub(1);
+    }
+
+    /// Does jobs until there are too many threads or the queue is closed: all that a worker thread has to call. It blocks
+    /// while there is nothing to do.
+    pub fn work(&self) {
+        let mut state = self.lock();
+        state.starting = state.starting.saturating_sub(1);
+        loop {
+            while state.queue.is_empty() && !state.closed {
+                state.idle += 1;
+                state = self.ready.wait(state).unwrap_or_else(PoisonError::into_inner);
+                state.idle -= 1;
+            }
+            let Some(Queued { call, run, waits, job }) = state.queue.pop_front() else { break };
+            state.running.insert(call);
+            drop(state);
+            if waits {
+                self.mailbox.begin((call, run));
+            }
+            let tell = job();
+            state = self.lock();
+            state.running.remove(&call);
+            state.stuck.remove(&call);
+            drop(state);
+            match tell {
+                Some(tell) => tell(),
+                None => self.mailbox.wake(),
+            }
+            state = self.lock();
+            if state.threads > self.allowed(&state) {
+                break;
+            }
+        }
+        state.threads = state.threads.saturating_sub(1);
+    }
+
+    /// Lets no more jobs in and the threads end when they are done.
+    pub(crate) fn close(&self) {
+        let mut state = self.lock();
+        state.closed = true;
+        let given_up = std::mem::take(&mut state.queue);
+        self.ready.notify_all();
+        drop(state);
+        drop(given_up);
+    }
+
+    /// Handlers that run now, those that nobody waits for included.
+    pub(crate) fn running(&self) -> usize {
+        self.lock().running.len()
+    }
+
+    /// Threads that are written off, for a health check.
+    pub(crate) fn stuck(&self) -> usize {
+        self.lock().stuck.len()
+    }
+
+    /// Stuck threads are replaced, up to a limit.
+    fn allowed(&self, state: &State) -> usize {
+        self.workers + state.stuck.len().min(self.stuck_max)
+    }
+
+    fn live(&self, state: &State) -> usize {
+        self.allowed(state).saturating_sub(state.stuck.len())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("State")
+            .field("queued", &self.queue.len())
+            .field("threads", &self.threads)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::slab::Slab;
+
+    /// What a job may own: something that looks at the queue when it goes.
+    struct Looks(Arc<Jobs>);
+
+    impl Drop for Looks {
+        fn drop(&mut self) {
+            assert!(self.0.state.try_lock().is_ok(), "dropped under the lock");
+        }
+    }
+
+    #[test]
+    fn what_a_job_owns_is_dropped_without_the_lock() {
+        let jobs = Arc::new(Jobs::new(&Limits::DEFAULT, Arc::new(Mailbox::new(1))));
+        let mut keys = Slab::default();
+        let mut push = || {
+            let (looks, key) = (Looks(jobs.clone()), CallKey(keys.insert(())));
+            let job = move || {
+                drop(looks);
+                None
+            };
+            assert_eq!(jobs.push((key, 1), Box::new(job)), Place::Free);
+            key
+        };
+        let first = push();
+        push();
+        jobs.give_up(first);
+        jobs.close();
+        assert!(!jobs.wants_thread());
+    }
+
+    #[test]
+    fn a_thread_is_free_before_anybody_hears_of_its_result() {
+        let limits = Limits { workers: 1, worker_queue_max: 0, ..Limits::DEFAULT };
+        let jobs = Arc::new(Jobs::new(&limits, Arc::new(Mailbox::new(1))));
+        let mut keys = Slab::default();
+        let [first, next] = [(); 2].map(|()| CallKey(keys.insert(())));
+        let (told, queue) = (jobs.clone(), jobs.clone());
+        let tell = move || {
+            let close = queue.clone();
+            let job = move || Some(Box::new(move || close.close()) as Tell);
+            assert_eq!(
+                queue.push((next, 1), Box::new(job)),
+                Place::Free,
+                "there is no room for the next one"
+            );
+        };
+        assert_eq!(told.push((first, 1), Box::new(move || Some(Box::new(tell) as Tell))), Place::Free);
+        assert!(jobs.wants_thread());
+        jobs.work();
+    }
+}

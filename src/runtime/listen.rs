@@ -1,0 +1,251 @@
+//! Streams of notifications for clients without sessions: `subscriptions/listen` (MCP 2026-07-28, subscriptions).
+//!
+//! *Scope:* who listens to what, and what each one is told. *Not in scope:* subscriptions of sessions (`dispatch`).
+//!
+//! ```text
+//!  subscriptions/listen ─┬─ nothing of it can happen here ──▶ acknowledged, result
+//!                        └─ acknowledged ──▶ notifications … ─┬─ the server shuts down ──▶ result
+//!                                                             └─ the client goes ────────▶ forgotten
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound::{Included, Unbounded};
+
+use serde_json::value::RawValue;
+
+use crate::access::peer::Principal;
+use crate::jsonrpc::Error;
+use crate::jsonrpc::id::{Id, IdRef};
+use crate::jsonrpc::json::{Array, Members, Object, string};
+use crate::memory::BLOCK_OVERHEAD_BYTES;
+use crate::protocol::list::List;
+use crate::protocol::meta::SUBSCRIPTION_ID;
+use crate::protocol::uri::normal::normalize;
+use crate::server::permit::Permit;
+use crate::service::keys::{CallKey, SessionKey};
+use crate::service::outbox::{Audience, Outbox, Outgoing, Slot};
+
+/// What somebody wants to hear of.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Filter {
+    pub(crate) tools: bool,
+    pub(crate) prompts: bool,
+    pub(crate) resources: bool,
+    /// In the order of their normal forms.
+    pub(crate) uris: BTreeSet<Watched>,
+}
+
+/// A URI that somebody wants to hear of: in normal form, and as the client wrote it, where that is another text. Clients may
+/// write one URI in two ways and wait for either.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Watched {
+    normal: Box<str>,
+    spelling: Option<Box<str>>,
+}
+
+impl Watched {
+    fn of(uri: &str) -> Watched {
+        let normal = normalize(uri);
+        Watched { spelling: (normal != uri).then(|| uri.into()), normal: normal.into() }
+    }
+
+    /// As the client wrote it.
+    pub(crate) fn uri(&self) -> &str {
+        self.spelling.as_deref().unwrap_or(&self.normal)
+    }
+
+    pub(crate) fn normal(&self) -> &str {
+        &self.normal
+    }
+
+    pub(crate) fn held_bytes(&self) -> usize {
+        let spelling = self.spelling.as_ref().map_or(0, |spelling| spelling.len() + BLOCK_OVERHEAD_BYTES);
+        size_of::<Watched>() + BLOCK_OVERHEAD_BYTES + self.normal.len() + spelling
+    }
+}
+
+impl Filter {
+    /// Reads the `notifications` of the request; members that it does not know are left out.
+    ///
+    /// # Errors
+    /// −32602 names the member that is missing or of the wrong type.
+    pub(crate) fn read(params: Option<&RawValue>) -> Result<Filter, Error> {
+        let wrong = |name: &str, what: &str| Error::invalid_params(format_args!("`{name}` must be {what}"));
+        let missing = || wrong("notifications", "an object that says what to listen to");
+        let params = params.map(Members::of).transpose()?.unwrap_or_default();
+        let filter = Members::of(params.get("notifications").ok_or_else(missing)?).map_err(|_| missing())?;
+        let flag = |name: &str| match filter.get(name).map(RawValue::get) {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(_) => Err(wrong(name, "true or false")),
+        };
+        let uris = || wrong("resourceSubscriptions", "an array of URIs");
+        let list: Option<Vec<&RawValue>> = filter
+            .get("resourceSubscriptions")
+            .map(|list| serde_json::from_str(list.get()))
+            .transpose()
+            .map_err(|_| uris())?;
+        let list: Option<BTreeSet<Watched>> =
+            list.unwrap_or_default().into_iter().map(|uri| Some(Watched::of(&string(uri)?))).collect();
+        Ok(Filter {
+            tools: flag("toolsListChanged")?,
+            prompts: flag("promptsListChanged")?,
+            resources: flag("resourcesListChanged")?,
+            uris: list.ok_or_else(uris)?,
+        })
+    }
+
+    fn is_empty(&self) -> bool {
+        *self == Filter::default()
+    }
+
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.uris.iter().map(Watched::held_bytes).sum()
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        let mut filter = Object::new(out);
+        for (name, wanted) in [
+            ("toolsListChanged", self.tools),
+            ("promptsListChanged", self.prompts),
+            ("resourcesListChanged", self.resources),
+        ] {
+            if wanted {
+                filter.bool(name, true);
+            }
+        }
+        if !self.uris.is_empty() {
+            filter.field("resourceSubscriptions", |out| {
+                let mut uris = Array::new(out);
+                self.uris.iter().for_each(|uri| {
+                    uris.str(uri.uri());
+                });
+            });
+        }
+    }
+}
+
+/// One open stream of notifications.
+#[derive(Debug)]
+struct Listen {
+    call: CallKey,
+    id: Id,
+    principal: Option<Principal>,
+    filter: Filter,
+}
+
+impl Listen {
+    fn audience(&self, session: SessionKey) -> Audience {
+        Audience::Call(self.call, session)
+    }
+
+    fn held_bytes(&self) -> usize {
+        256 + self.filter.held_bytes()
+    }
+}
+
+/// All open streams of notifications.
+#[derive(Debug, Default)]
+pub(crate) struct Listens {
+    /// By what stands in for their session.
+    open: BTreeMap<SessionKey, Listen>,
+    held_bytes: usize,
+}
+
+impl Listens {
+    pub(crate) fn len(&self) -> usize {
+        self.open.len()
+    }
+
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.held_bytes
+    }
+
+    pub(crate) fn held_by_session(&self) -> impl Iterator<Item = (SessionKey, usize)> {
+        self.open.iter().map(|(session, listen)| (*session, listen.held_bytes()))
+    }
+
+    /// Acknowledges what will be told, and remembers it. Says whether anything will: if not, the request is over.
+    pub(crate) fn begin(
+        &mut self,
+        (session, principal): (SessionKey, Option<Principal>),
+        call: CallKey,
+        id: &IdRef<'_>,
+        filter: Filter,
+        out: &mut Outbox,
+    ) -> bool {
+        let listen = Listen { call, id: id.clone().into_owned(), principal, filter };
+        let kind = Outgoing::Message(listen.audience(session));
+        out.notify(kind, "notifications/subscriptions/acknowledged", |params| {
+            write_meta(params, &listen.id);
+            params.field("notifications", |out| listen.filter.write(out));
+        });
+        let any = !listen.filter.is_empty();
+        if any {
+            self.held_bytes += listen.held_bytes();
+            self.open.insert(session, listen);
+        }
+        any
+    }
+
+    /// Whoever listened is gone.
+    pub(crate) fn forget(&mut self, session: SessionKey) {
+        if let Some(listen) = self.open.remove(&session) {
+            self.held_bytes -= listen.held_bytes();
+        }
+    }
+
+    /// Ends all of them; `write` appends the result.
+    pub(crate) fn end_all(&mut self, out: &mut Outbox, write: impl Fn(&mut Vec<u8>, &Id)) {
+        self.held_bytes = 0;
+        for listen in std::mem::take(&mut self.open).into_values() {
+            out.written(listen.call, |out| write(out, &listen.id));
+        }
+    }
+
+    /// A list has changed.
+    pub(crate) fn changed(&self, list: List, method: &str, out: &mut Outbox) {
+        for (session, listen) in &self.open {
+            let filter = &listen.filter;
+            let wanted = match list {
+                List::Tools => filter.tools,
+                List::Prompts => filter.prompts,
+                List::Resources => filter.resources,
+            };
+            if wanted {
+                let kind = Outgoing::Latest(listen.audience(*session), Slot::Changed(list));
+                out.notify(kind, method, |params| write_meta(params, &listen.id));
+            }
+        }
+    }
+
+    /// The resource of this URI in normal form has been updated; `None`: so many that all may have been. Those are told who
+    /// may hear of it.
+    pub(crate) fn updated(&self, uri: Option<&str>, permit: &mut Permit, method: &str, out: &mut Outbox) {
+        let first = uri.map(|uri| Watched { normal: uri.into(), spelling: None });
+        for (session, listen) in &self.open {
+            let watched = listen.filter.uris.range((first.as_ref().map_or(Unbounded, Included), Unbounded));
+            for watched in watched.take_while(|watched| uri.is_none_or(|uri| uri == &*watched.normal)) {
+                if !permit.allows(&watched.normal, listen.principal.as_ref()) {
+                    continue;
+                }
+                let slot = Slot::Updated(watched.uri().into());
+                out.notify(Outgoing::Latest(listen.audience(*session), slot), method, |params| {
+                    write_meta(params, &listen.id);
+                    params.str("uri", watched.uri());
+                });
+            }
+        }
+    }
+}
+
+fn write_meta(params: &mut Object<'_>, id: &Id) {
+    params.field("_meta", |out| {
+        Object::new(out).field(SUBSCRIPTION_ID, |out| IdRef::from(id).write(out));
+    });
+}
+
+/// The member of a result's `_meta` that says which stream ends with it.
+pub(crate) fn write_subscription(meta: &mut Object<'_>, id: &Id) {
+    meta.field(SUBSCRIPTION_ID, |out| IdRef::from(id).write(out));
+}

@@ -1,0 +1,84 @@
+//! What becomes of the mail: what handlers and other threads have left for the loop.
+//!
+//! *Scope:* the order in which it is taken up. *Not in scope:* the mailbox (that is `mailbox`), what becomes of a result (that is
+//! `run`).
+//!
+//! ```text
+//!  from another thread, in the next turn:  progress, logs ─▶ what has changed ─▶ results
+//!  from a handler on the loop's thread:                      what has changed ─▶ its result, in the same turn
+//! ```
+
+use crate::protocol::list::List;
+use crate::runtime::dispatch::Dispatch;
+use crate::runtime::notes::write_log;
+use crate::server::mailbox::{Mail, Note};
+use crate::service::outbox::{Audience, Outbox, Outgoing, Slot};
+use crate::timers::Now;
+
+impl Dispatch {
+    /// Of a burst of logs for everybody no more is taken in one turn than all streams have room for, so that a client that
+    /// reads gets to it before the next lot; what was left after them comes after them.
+    pub(crate) fn take_mail(&mut self, now: Now, out: &mut Outbox) {
+        let mut mail = self.mailbox.take();
+        self.seal = mail.seal.take().unwrap_or(self.seal);
+        for begun in std::mem::take(&mut mail.begun) {
+            self.take_begun(begun, now);
+        }
+        for (call, progress) in std::mem::take(&mut mail.progress) {
+            self.take_note(call, Note::Progress(progress), out);
+        }
+        let bytes_max = self.limits.buffered_bytes_max / 4 / self.sessions.max(1);
+        let mut said = 0;
+        let mut logs = std::mem::take(&mut mail.logs).into_iter();
+        while said < bytes_max
+            && let Some((call, log)) = logs.next()
+        {
+            let before = out.bytes();
+            match call {
+                Some(call) => self.take_note(call, log, out),
+                None => {
+                    write_log(Audience::All, &log, out);
+                    said += out.bytes() - before;
+                }
+            }
+        }
+        mail.logs = logs.collect();
+        if !mail.logs.is_empty() {
+            return self.mailbox.put_back(mail);
+        }
+        let finished = std::mem::take(&mut mail.finished);
+        self.announce(mail, out);
+        for ended in finished {
+            self.take_finished(ended, now, out);
+        }
+    }
+
+    /// What a handler has changed is announced before the result that speaks of it.
+    pub(crate) fn announce_changes(&mut self, out: &mut Outbox) {
+        if self.mailbox.has_mail() {
+            let changes = self.mailbox.take_changes();
+            self.announce(changes, out);
+        }
+    }
+
+    /// Makes the changes, and tells of them.
+    fn announce(&mut self, mail: Mail, out: &mut Outbox) {
+        mail.changes.into_iter().for_each(|change| change(&mut self.registry));
+        for list in mail.changed {
+            let method = match list {
+                List::Tools => "notifications/tools/list_changed",
+                List::Resources => "notifications/resources/list_changed",
+                List::Prompts => "notifications/prompts/list_changed",
+            };
+            out.notify(Outgoing::Latest(Audience::All, Slot::Changed(list)), method, |_| {});
+            self.listens.changed(list, method, out);
+        }
+        let some = mail.updated.iter().map(|uri| Some(&**uri)).filter(|_| !mail.all_updated);
+        let updated: Vec<Option<&str>> = some.chain(mail.all_updated.then_some(None)).collect();
+        for uri in updated {
+            let method = "notifications/resources/updated";
+            self.subscriptions.updated(uri, &mut self.permit, method, out);
+            self.listens.updated(uri, &mut self.permit, method, out);
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! Who may hear of a resource: what is asked before somebody subscribes, and before he is told.
+//!
+//! *Scope:* when the hook of [`Server::on_subscribe`](crate::Server::on_subscribe) is asked, and what takes its place; `resources/subscribe`,
+//! `resources/unsubscribe` and `subscriptions/listen` as far as they are about URIs. *Not in scope:* who has subscribed
+//! (that is `subscriptions` and `listen`).
+//!
+//! ```text
+//!  resources/subscribe, subscriptions/listen ─┬─ hook ────▶ yes or no
+//!                                             └─ no hook ─▶ the resource is read for that client, to be thrown away
+//!                                                 ├─ contents ─────────────────────▶ yes
+//!                                                 ├─ any error, panic, timeout ────▶ no
+//!                                                 ├─ on another thread, deferred ──▶ when that is done
+//!                                                 └─ a question ─┬─ subscribe ─────▶ asked, then as above
+//!                                                                └─ listen ────────▶ no: nothing can be asked there
+//!  Handle::resource_updated ─▶ hook ─▶ told, or not
+//! ```
+//!
+//! No is answered as if the resource did not exist, whatever its handler says.
+
+use std::borrow::Cow;
+
+use crate::access::peer::Principal;
+use crate::jsonrpc::Error;
+use crate::jsonrpc::id::{Id, IdRef};
+use crate::jsonrpc::json::{Object, member, string};
+use crate::protocol::error::CallError;
+use crate::protocol::meta::SERVER_INFO;
+use crate::protocol::uri::normal::{Forms, normalize};
+use crate::runtime::calls::{Purpose, Run};
+use crate::runtime::dispatch::Dispatch;
+use crate::runtime::handlers::{About, Target};
+use crate::runtime::listen::{Filter, write_subscription};
+use crate::runtime::probing::{Judged, Probe};
+use crate::runtime::seal::Binding;
+use crate::server::context::Context;
+use crate::server::questions::Asked;
+use crate::service::Incoming;
+use crate::service::keys::{CallKey, SessionKey};
+use crate::service::outbox::Outbox;
+use crate::service::session::Session;
+use crate::timers::Now;
+
+impl Dispatch {
+    pub(crate) fn subscribe(
+        &mut self,
+        request: &Incoming<'_>,
+        session: &Session,
+        out: &mut Outbox,
+    ) -> Result<(), Error> {
+        let uri = read_uri(request)?;
+        self.check_uri(&uri)?;
+        // Before the handler is asked, so that this says nothing of the resource.
+        if !self.subscriptions.has_room(request.session, &uri, self.limits.subscriptions_max) {
+            return Err(self.too_many_subscriptions());
+        }
+        let meta = request.params.map(|params| member(params, "_meta")).transpose()?.flatten();
+        let context = Context::of(request, session, meta);
+        let run = probe_of(request.call, request.session, uri, context, Purpose::Subscribe);
+        let permitted = match self.is_resource(&run.subject) {
+            true => self.permit.ask(&normalize(&run.subject), session.principal()),
+            false => Some(false),
+        };
+        match permitted {
+            Some(permitted) => self.subscribed(&run, permitted, out),
+            None => self.run(run, request.now, out),
+        }
+        Ok(())
+    }
+
+    /// Answers `resources/subscribe`. No ends a subscription that there was.
+    fn subscribed(&mut self, run: &Run<'_>, permitted: bool, out: &mut Outbox) {
+        let (session, uri, max) = (run.session, &*run.subject, self.limits.subscriptions_max);
+        if !permitted {
+            self.subscriptions.remove(session, uri);
+            return out.error(run.key, &CallError::not_found().into_error(Some(uri), run.revision()));
+        }
+        match self.subscriptions.add(session, uri, run.context.principal.as_ref(), max) {
+            true => out.empty_result(run.key),
+            false => out.error(run.key, &self.too_many_subscriptions()),
+        }
+    }
+
+    fn too_many_subscriptions(&self) -> Error {
+        let max = self.limits.subscriptions_max;
+        Error::invalid_params(format_args!(
+            "this session has {max} subscriptions already (limit subscriptions_max)"
+        ))
+    }
+
+    /// Whether there is a resource of that URI, or a template for it.
+    fn is_resource(&mut self, uri: &str) -> bool {
+        let forms = Forms::of(uri);
+        self.registry.resources.find(&normalize(uri)).is_some()
+            || self
+                .registry
+                .templates
+                .iter_mut()
+                .any(|(_, pattern, _)| pattern.matches_forms(&forms).is_some())
+    }
+
+    pub(crate) fn unsubscribe(&mut self, request: &Incoming<'_>, out: &mut Outbox) -> Result<(), Error> {
+        let uri = read_uri(request)?;
+        self.subscriptions.remove(request.session, &uri);
+        out.empty_result(request.call);
+        Ok(())
+    }
+
+    pub(crate) fn listen(
+        &mut self,
+        request: &Incoming<'_>,
+        session: &Session,
+        out: &mut Outbox,
+    ) -> Result<(), Error> {
+        let mut filter = Filter::read(request.params)?;
+        let (asked, max) = (filter.uris.len(), self.limits.subscriptions_max);
+        if asked > max {
+            return Err(Error::invalid_params(format_args!(
+                "`resourceSubscriptions` has {asked} URIs, more than the limit subscriptions_max = {max}"
+            )));
+        }
+        filter.uris.iter().try_for_each(|watched| self.check_uri(watched.uri()))?;
+        if self.listens.len() >= self.limits.listens_max {
+            self.refuse_to_listen(request.call, out);
+            return Ok(());
+        }
+        // Only what can happen is promised.
+        filter.tools &= self.registry.tools.is_offered();
+        filter.prompts &= self.registry.prompts.is_offered();
+        filter.resources &= self.has_resources();
+        let mut waiting = Vec::new();
+        for watched in std::mem::take(&mut filter.uris).into_iter().rev() {
+            if !self.is_resource(watched.uri()) {
+                continue;
+            }
+            match self.permit.ask(watched.normal(), session.principal()) {
+                Some(true) => drop(filter.uris.insert(watched)),
+                Some(false) => {}
+                None => waiting.push(watched),
+            }
+        }
+        let context = Context::of(request, session, None).into_owned();
+        let deadline = request.now.mono.saturating_add(self.limits.tool_timeout);
+        let id = request.id.clone().into_owned();
+        let probe =
+            Probe { session: request.session, id, context, filter, asked: None, waiting, runs: 0, deadline };
+        self.probing.open.insert(request.call, probe);
+        self.probe(request.call, request.now, out);
+        Ok(())
+    }
+
+    /// Asks the handlers that are still to be asked for this call, one after the other; then its stream begins.
+    fn probe(&mut self, call: CallKey, now: Now, out: &mut Outbox) {
+        loop {
+            let Some(probe) = self.probing.open.get_mut(&call) else { return };
+            if probe.deadline <= now.mono {
+                probe.waiting.clear();
+            }
+            let Some(watched) = probe.waiting.pop() else { break };
+            let uri = Cow::Owned(watched.uri().to_owned());
+            probe.asked = Some(watched);
+            let context = probe.context.clone();
+            let mut run = probe_of(call, probe.session, uri, context, Purpose::Listen);
+            run.runs = probe.runs;
+            probe.runs += 1;
+            self.run(run, now, out);
+            let at = self.probing.judged.iter().position(|judged| judged.call == call);
+            // Else it works elsewhere.
+            let Some(judged) = at.map(|at| self.probing.judged.swap_remove(at)) else { return };
+            self.judge(&judged);
+        }
+        if let Some(Probe { session, id, context, filter, .. }) = self.probing.open.remove(&call) {
+            self.begin_listening((call, session), &id, context.principal, filter, out);
+        }
+    }
+
+    fn judge(&mut self, judged: &Judged) {
+        let Some(probe) = self.probing.open.get_mut(&judged.call) else { return };
+        if judged.given_up {
+            probe.waiting.clear();
+        }
+        probe.filter.uris.extend(probe.asked.take().filter(|_| judged.permitted));
+    }
+
+    /// Goes on with the requests to listen whose handler has come back from another thread.
+    pub(crate) fn go_on_probing(&mut self, now: Now, out: &mut Outbox) {
+        while let Some(judged) = self.probing.judged.pop() {
+            self.judge(&judged);
+            self.probe(judged.call, now, out);
+        }
+    }
+
+    /// Takes what a handler has said, if it was only to find out who may subscribe.
+    pub(crate) fn take_probe(&mut self, run: &Run<'_>, is_readable: bool, out: &mut Outbox) -> bool {
+        match run.purpose {
+            Purpose::Answer => return false,
+            Purpose::Subscribe => self.subscribed(run, is_readable, out),
+            Purpose::Listen => self.probing.judged.push(Judged {
+                call: run.key,
+                permitted: is_readable && run.asked.pending.is_empty(),
+                given_up: run.flags.as_ref().is_some_and(|flags| flags.is_cancelled()),
+            }),
+        }
+        true
+    }
+
+    fn begin_listening(
+        &mut self,
+        (call, session): (CallKey, SessionKey),
+        id: &Id,
+        principal: Option<Principal>,
+        filter: Filter,
+        out: &mut Outbox,
+    ) {
+        // Others may have begun meanwhile.
+        if self.listens.len() >= self.limits.listens_max {
+            return self.refuse_to_listen(call, out);
+        }
+        let filter = if self.stopping { Filter::default() } else { filter };
+        if !self.listens.begin((session, principal), call, &IdRef::from(id), filter, out) {
+            out.written(call, |out| self.write_listened(out, id));
+        }
+    }
+
+    fn refuse_to_listen(&self, call: CallKey, out: &mut Outbox) {
+        let max = self.limits.listens_max;
+        out.busy(call, &format!("{max} clients are listening already (limit listens_max)"));
+    }
+
+    pub(crate) fn end_listens(&mut self, out: &mut Outbox) {
+        let mut listens = std::mem::take(&mut self.listens);
+        listens.end_all(out, |out, id| self.write_listened(out, id));
+    }
+
+    fn write_listened(&self, out: &mut Vec<u8>, id: &Id) {
+        let mut result = Object::new(out);
+        result.str("resultType", "complete");
+        result.field("_meta", |out| {
+            let mut meta = Object::new(out);
+            meta.field(SERVER_INFO, |out| self.info.write(out));
+            write_subscription(&mut meta, id);
+        });
+    }
+}
+
+fn probe_of<'a>(
+    key: CallKey,
+    session: SessionKey,
+    subject: Cow<'a, str>,
+    context: Context<'a>,
+    purpose: Purpose,
+) -> Run<'a> {
+    Run {
+        key,
+        session,
+        target: Target::Resource,
+        purpose,
+        subject,
+        arguments: None,
+        context,
+        asked: Asked::default(),
+        binding: Binding::None,
+        flags: None,
+        about: About::default(),
+        time_left: None,
+        progress: None,
+        runs: 0,
+    }
+}
+
+fn read_uri<'a>(request: &Incoming<'a>) -> Result<Cow<'a, str>, Error> {
+    let uri = request.params.map(|params| member(params, "uri")).transpose()?.flatten();
+    uri.and_then(string).ok_or_else(|| {
+        Error::invalid_params(format_args!("`uri` is missing or not a string; `{}` needs it", request.method))
+    })
+}

@@ -1,0 +1,155 @@
+//! Questions to a client without a session: they travel in the result of a request, and their answers in the next one
+//! (MCP 2026-07-28, multi round-trip requests).
+//!
+//! *Scope:* the `input_required` result, `inputResponses`, and what `requestState` says. *Not in scope:* asking (`ask`),
+//! and the seal on the state (`seal`).
+//!
+//! The server keeps nothing between two rounds: answers, values of [`Call::once`](crate::Call::once), what each of them was
+//! for, and the count of rounds go out with the questions and come back. So another node with the same key can go on, and the same state sent
+//! again is answered again: `once` is once for each chain of states.
+//!
+//! ```text
+//!  request ──▶ handler ──▶ questions ──▶ input_required { inputRequests, requestState }
+//!     ▲                                          │
+//!     └── the same request with inputResponses and requestState ◀── answers ◀──┘
+//! ```
+
+use std::time::Duration;
+
+use serde_json::value::RawValue;
+
+use crate::jsonrpc::Error;
+use crate::jsonrpc::json::{Array, Members, Object, string};
+use crate::protocol::state_key::Seal;
+use crate::runtime::seal::Subject;
+use crate::server::questions::{Asked, Known, Label, Outcome, Question};
+use crate::text::shorten;
+
+/// What is known from earlier rounds: nothing without a state.
+///
+/// # Errors
+/// −32602 for a state that was changed, has expired, or belongs to another request or principal, and for responses that
+/// are no objects.
+pub(crate) fn read(
+    seal: &Seal,
+    subject: &Subject<'_>,
+    params: &Members<'_>,
+    unix: Duration,
+) -> Result<Asked, Error> {
+    let responses = params.get("inputResponses").map(read_responses).transpose()?.unwrap_or_default();
+    let Some(sealed) = params.get("requestState") else { return Ok(Asked::default()) };
+    let sealed = string(sealed).ok_or_else(|| Error::invalid_params("`requestState` is no string"))?;
+    let state = seal.open(subject, &sealed).ok_or_else(|| {
+        Error::invalid_params(
+            "`requestState` is not what this server gave for this request; send it unchanged, with the same parameters",
+        )
+    })?;
+    read_state(&state, &responses, unix).ok_or_else(|| {
+        Error::invalid_params("`requestState` has expired (limit request_state_ttl); call again without it")
+    })
+}
+
+fn read_responses(raw: &RawValue) -> Result<Members<'_>, Error> {
+    let members = Members::of(raw)
+        .map_err(|_| Error::invalid_params("`inputResponses` is no object with each name once"))?;
+    // One that is null was not given.
+    let wrong =
+        members.iter().find(|(_, response)| !matches!(response.get().as_bytes(), [b'{', ..] | b"null"));
+    if let Some((key, _)) = wrong {
+        return Err(Error::invalid_params(format_args!("`inputResponses.{}` is no object", shorten(key))));
+    }
+    Ok(members)
+}
+
+/// `None` if its time is over. What does not read was never sealed by us.
+fn read_state(state: &[u8], responses: &Members<'_>, unix: Duration) -> Option<Asked> {
+    let raw: &RawValue = serde_json::from_slice(state).ok()?;
+    let state = Members::of(raw).ok()?;
+    let number = |name| state.get(name)?.get().parse::<u64>().ok();
+    (unix.as_secs() <= number("until")?).then_some(())?;
+    let mut asked = Asked {
+        rounds: number("rounds")?.try_into().ok()?,
+        logs_sent: number("logs")?.try_into().ok()?,
+        ..Asked::default()
+    };
+    for (key, known) in Members::of(state.get("answers")?).ok()?.iter() {
+        let (label, answer) = read_known(key, known)?;
+        asked.answer(label, Outcome::Result(answer));
+    }
+    for (key, known) in Members::of(state.get("once")?).ok()?.iter() {
+        let (label, value) = read_known(key, known)?;
+        asked.once.push(Known::new(label, value));
+    }
+    // Whatever else a client sends was not asked for.
+    for (key, fingerprint) in Members::of(state.get("asked")?).ok()?.iter() {
+        if let Some(response) = responses.get(key) {
+            asked.answer(read_label(key, fingerprint)?, Outcome::Result(response.to_owned()));
+        }
+    }
+    Some(asked)
+}
+
+/// `[fingerprint, value]`
+fn read_known(key: &str, known: &RawValue) -> Option<(Label, Box<RawValue>)> {
+    let [fingerprint, value]: [&RawValue; 2] = serde_json::from_str(known.get()).ok()?;
+    Some((read_label(key, fingerprint)?, value.to_owned()))
+}
+
+fn read_label(key: &str, fingerprint: &RawValue) -> Option<Label> {
+    let fingerprint = u128::from_str_radix(&string(fingerprint)?, 16).ok()?;
+    Some(Label { key: key.into(), fingerprint })
+}
+
+/// Appends the members of a result that asks: `resultType`, `inputRequests`, `requestState`.
+pub(crate) fn write(result: &mut Object<'_>, seal: &Seal, digest: &[u8; 16], asked: &Asked, until: Duration) {
+    result.str("resultType", "input_required");
+    result.field("inputRequests", |out| {
+        let mut requests = Object::new(out);
+        for Question { label, method, params } in &asked.pending {
+            requests.field(&label.key, |out| {
+                let params = std::str::from_utf8(params).unwrap_or_default();
+                let params = if params.is_empty() { "{}" } else { params };
+                Object::new(out).str("method", method).raw("params", params);
+            });
+        }
+    });
+    let mut state = Vec::new();
+    write_state(&mut state, asked, until);
+    result.str("requestState", &seal.seal(digest, &state));
+}
+
+fn write_state(out: &mut Vec<u8>, asked: &Asked, until: Duration) {
+    let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+    let mut state = Object::new(out);
+    state.int("until", i64::try_from(until.as_secs()).unwrap_or(i64::MAX));
+    state.int("rounds", count(asked.rounds)).int("logs", count(asked.logs_sent.max(asked.logs)));
+    state.field("asked", |out| {
+        let mut questions = Object::new(out);
+        asked.pending.iter().for_each(|question| {
+            questions.str(&question.label.key, &hex(&question.label));
+        });
+    });
+    state.field("answers", |out| {
+        let mut answers = Object::new(out);
+        for (label, outcome) in asked.answers.iter().map(Known::parts) {
+            if let Outcome::Result(raw) = outcome {
+                write_known(&mut answers, label, raw);
+            }
+        }
+    });
+    state.field("once", |out| {
+        let mut once = Object::new(out);
+        asked.once.iter().map(Known::parts).for_each(|(label, value)| write_known(&mut once, label, value));
+    });
+}
+
+fn write_known(known: &mut Object<'_>, label: &Label, value: &RawValue) {
+    known.field(&label.key, |out| {
+        let mut pair = Array::new(out);
+        pair.str(&hex(label)).raw(value.get());
+    });
+}
+
+fn hex(label: &Label) -> String {
+    format!("{:x}", label.fingerprint)
+}

@@ -1,0 +1,344 @@
+//! Calls from their first run to their last: handlers on this thread and on others, questions, deadlines.
+//!
+//! *Scope:* running a tool's, resource's or prompt's handler, keeping what is not finished, and finishing it.
+//! *Not in scope:* methods (that is `dispatch`), what waits for worker threads (that is `workers`), threads and clocks.
+//!
+//! ```text
+//!              ┌────────── all answered, no way to the client, or question_timeout ◀────┐
+//!              ▼                                                                        │
+//!  request ─▶ run ─┬─ value, error, panic ─────────────────────────▶ answered           │
+//!              │   ├─ questions ─▶ requests to the client ─▶ Asking ────────────────────┘
+//!              │   └─ deferred ──▶ Elsewhere ─┬─ Reply::finish ────▶ answered
+//!              └─ blocking ─▶ Elsewhere       ├─ result ───────────▶ answered
+//!                                             ├─ questions ────────▶ Asking
+//!                                             └─ timeout ──────────▶ answered with an error
+//!  cancelled, or the session ends: forgotten from any state, and whoever works on it is told
+//! ```
+
+use std::time::Duration;
+
+use crate::jsonrpc::id::IdRef;
+use crate::jsonrpc::json::{Array, Object};
+use crate::jsonrpc::{Error, Response};
+use crate::protocol::content::ToolResult;
+use crate::protocol::error::{CallError, Failure};
+use crate::protocol::revision::Revision;
+use crate::runtime::calls::{Kept, Purpose, Run};
+use crate::runtime::dispatch::Dispatch;
+use crate::runtime::handlers::{Produced, Started, Target, produce};
+use crate::runtime::notes::emit;
+use crate::runtime::verdict::{Verdict, judge};
+use crate::server::call::{Call, Link, Notes};
+use crate::server::mailbox::{Ended, Finished, Note};
+use crate::server::questions::{Label, Outcome};
+use crate::service::keys::{CallKey, SessionKey};
+use crate::service::outbox::{Outbox, Outgoing};
+use crate::timers::Now;
+
+impl Dispatch {
+    /// Runs the handler, for the first time or again.
+    pub(crate) fn run(&mut self, mut run: Run<'_>, now: Now, out: &mut Outbox) {
+        run.runs += 1;
+        let link = self.link(&mut run);
+        let (context, asked) = (run.context, std::mem::take(&mut run.asked));
+        let mut call = Call { context, asked, notes: Notes::Kept(Vec::new()), link, deferred: false };
+        let (about, outcome) =
+            produce(&mut self.registry, run.target, &run.subject, run.arguments.as_deref(), &mut call);
+        let notes = call.notes.take();
+        let Call { context, asked, link, deferred, .. } = call;
+        run = Run { context, asked, about, flags: link.flags, ..run };
+        let time = run.time_left.unwrap_or_else(|| self.timeout_of(&run));
+        let made = match outcome {
+            Started::Elsewhere(work) => return self.run_elsewhere(run.into_owned(), work, time, now, out),
+            Started::Here(made) => made,
+        };
+        self.announce_changes(out);
+        notes.into_iter().for_each(|note| emit(&mut run, note, out));
+        if run.asked.is_content() && deferred && matches!(made, Err(CallError(Failure::Deferred))) {
+            self.keep(run.into_owned(), Vec::new(), 0, now, time);
+        } else {
+            let produced = made.map(|made| run.about.complete(made));
+            self.settle(run, produced, now, out);
+        }
+    }
+
+    /// While the server shuts down there is no time for what takes long.
+    pub(crate) fn link(&self, run: &mut Run<'_>) -> Link {
+        let flags = run.flags.take();
+        let mut link = Link { call: run.key, run: run.runs, flags, mailbox: self.mailbox.clone() };
+        if self.stopping {
+            link.flags().cancel();
+        }
+        link
+    }
+
+    /// `elsewhere_bytes` are those that another thread holds for the call.
+    pub(crate) fn keep(
+        &mut self,
+        mut run: Run<'static>,
+        asking: Vec<(i64, Label)>,
+        elsewhere_bytes: usize,
+        now: Now,
+        time: Duration,
+    ) {
+        if asking.is_empty() {
+            run.time_left = Some(time);
+        }
+        let deadline = now.mono.saturating_add(time);
+        self.calls.keep(Box::new(Kept::new(run, asking, elsewhere_bytes, deadline)));
+    }
+
+    /// The handler came back: with questions, or with its last word.
+    fn settle(
+        &mut self,
+        mut run: Run<'_>,
+        produced: Result<Produced, CallError>,
+        now: Now,
+        out: &mut Outbox,
+    ) {
+        let deferred = matches!(produced, Err(CallError(Failure::Deferred)));
+        if let Verdict::Answer(answer, fault) = judge(&mut run.asked, run.target, &run.subject, produced) {
+            if let Some(flags) = run.flags.as_ref().filter(|_| deferred) {
+                flags.cancel();
+            }
+            fault.into_iter().for_each(|fault| out.fault(fault));
+            return self.answer_call(&run, answer, out);
+        }
+        // Nothing can be asked there.
+        if run.purpose == Purpose::Listen {
+            return self.answer_call(&run, Err(CallError::not_found()), out);
+        }
+        run.asked.rounds += 1;
+        if run.asked.rounds > self.limits.rounds_max {
+            let rounds = self.limits.rounds_max;
+            let error = CallError::told(format!(
+                "the {} asked the client in more than {rounds} rounds (limit rounds_max)",
+                run.target.name()
+            ));
+            return self.answer_call(&run, Err(error), out);
+        }
+        if let Err(problem) = run.asked.check_questions(self.limits.message_bytes_max) {
+            return self.answer_call(&run, Err(CallError::told(problem)), out);
+        }
+        if !run.revision().has_sessions() {
+            return self.ask_in_result(&run, now, out);
+        }
+        if self.stopping {
+            let error = CallError::told("the server is shutting down, so its client cannot be asked");
+            return self.answer_call(&run, Err(error), out);
+        }
+        let mut asking = Vec::new();
+        for question in std::mem::take(&mut run.asked.pending) {
+            self.calls.last_question += 1;
+            let id = self.calls.last_question;
+            out.request(run.audience(), id, question.method, &question.params);
+            asking.push((id, question.label));
+        }
+        self.keep(run.into_owned(), asking, 0, now, self.limits.question_timeout);
+    }
+
+    pub(crate) fn answer_call(
+        &mut self,
+        run: &Run<'_>,
+        produced: Result<Produced, CallError>,
+        out: &mut Outbox,
+    ) {
+        if self.take_probe(run, produced.is_ok(), out) {
+            return;
+        }
+        let revision = run.revision();
+        let produced = match produced {
+            Err(CallError(Failure::Told(text))) if run.target == Target::Tool => {
+                Ok(Produced::Tool(ToolResult::error(text)))
+            }
+            Err(CallError(Failure::Unable(why)))
+                if run.target == Target::Tool && !why.is_for_the_client(revision) =>
+            {
+                Ok(Produced::Tool(ToolResult::error(why.to_string())))
+            }
+            other => other,
+        };
+        let produced = produced.and_then(|produced| {
+            produced.check().map_err(|problem| {
+                let (kind, name) = (run.target.name(), &run.subject);
+                CallError::internal(format!(
+                    "the {kind} `{name}` returned something that clients refuse: {problem}"
+                ))
+            })
+        });
+        match produced {
+            Ok(Produced::Tool(mut result)) => match self.check_result(&run.subject, &mut result, revision) {
+                Ok(()) => {
+                    self.result_with(run.key, revision, None, &result.meta, out, |out| {
+                        result.write(out, revision)
+                    });
+                }
+                Err(error) => out.error(run.key, &error),
+            },
+            Ok(Produced::Contents(contents, mime_type, cache)) => {
+                self.result(run.key, revision, Some(cache), out, |out| {
+                    Object::new(out).field("contents", |out| {
+                        let mut items = Array::new(out);
+                        contents.iter().for_each(|contents| {
+                            items.item(|out| contents.write(out, &run.subject, mime_type.as_deref()));
+                        });
+                    });
+                })
+            }
+            Ok(Produced::Prompt(result, description)) => {
+                self.result_with(run.key, revision, None, &result.meta, out, |out| {
+                    result.write(out, description.as_deref(), revision)
+                });
+            }
+            Err(error) => {
+                let uri = (run.target == Target::Resource).then_some(&*run.subject);
+                out.error(run.key, &error.into_error(uri, revision));
+            }
+        }
+    }
+
+    /// A tool that declares what it returns must return it (MCP tools, output schema).
+    fn check_result(&mut self, tool: &str, result: &mut ToolResult, revision: Revision) -> Result<(), Error> {
+        let rules = self.registry.tools.find(tool).and_then(|(tool, _)| tool.output_rules());
+        result
+            .check(rules, revision)
+            .map_err(|problem| Error::internal(format_args!("the tool `{tool}` {problem}")))
+    }
+
+    /// An answer of the client. Says whether it was waited for, from this session.
+    pub(crate) fn take_answer(
+        &mut self,
+        session: SessionKey,
+        answer: &Response<'_>,
+        now: Now,
+        out: &mut Outbox,
+    ) -> bool {
+        let Some(id) = answer.id.as_ref().and_then(IdRef::as_int) else { return false };
+        let Some(key) = self.calls.questions.get(&id).copied() else { return false };
+        if self.calls.session_of(key) != Some(session) {
+            return false;
+        }
+        let Some(mut kept) = self.calls.take(key) else { return false };
+        let at = kept.asking.iter().position(|(asked, _)| *asked == id);
+        if let Some((_, question)) = at.map(|at| kept.asking.swap_remove(at)) {
+            let answer = match answer.outcome {
+                Ok(result) => Outcome::Result(result.to_owned()),
+                Err(error) => Outcome::Error(
+                    Error::read(error).unwrap_or_else(|_| Error::internal("an error of unknown form")),
+                ),
+            };
+            kept.run.asked.answer(question, answer);
+        }
+        if kept.asking.is_empty() {
+            self.run_again(kept.run, now, out);
+        } else {
+            self.calls.keep(kept);
+        }
+        true
+    }
+
+    fn run_again(&mut self, mut run: Run<'static>, now: Now, out: &mut Outbox) {
+        run.asked.rewind();
+        self.run(run, now, out);
+    }
+
+    /// The client or the end of its session cancels a call: whoever works on it is told, and so is the client, of
+    /// questions that need no answer any more.
+    pub(crate) fn cancel_call(&mut self, key: CallKey, out: &mut Outbox) {
+        if let Some(kept) = self.calls.take(key) {
+            self.abandon(&kept, "the request was cancelled", out);
+        }
+    }
+
+    pub(crate) fn abandon(&mut self, kept: &Kept, reason: &str, out: &mut Outbox) {
+        if let Some(flags) = &kept.run.flags {
+            flags.cancel();
+        }
+        self.jobs.give_up(kept.run.key);
+        for (id, _) in &kept.asking {
+            out.notify(Outgoing::Message(kept.run.audience()), "notifications/cancelled", |params| {
+                params.int("requestId", *id).str("reason", reason);
+            });
+        }
+    }
+
+    /// Meets the deadlines that have passed.
+    pub(crate) fn expire_calls(&mut self, now: Now, out: &mut Outbox) {
+        while let Some((_, key)) =
+            self.calls.deadlines.first().copied().filter(|(deadline, _)| *deadline <= now.mono)
+        {
+            let Some(kept) = self.calls.take(key) else { return };
+            if kept.asking.is_empty() {
+                self.expire_elsewhere(kept, now, out);
+            } else {
+                self.abandon(&kept, "it took too long", out);
+                self.stop_asking(kept, || Outcome::Late, now, out);
+            }
+        }
+    }
+
+    fn stop_asking(&mut self, mut kept: Box<Kept>, outcome: fn() -> Outcome, now: Now, out: &mut Outbox) {
+        for (_, question) in kept.asking.drain(..) {
+            kept.run.asked.answer(question, outcome());
+        }
+        // Asking is over; the time for working goes on.
+        kept.run.flags = None;
+        self.run_again(kept.run, now, out);
+    }
+
+    /// A question of the call has no way to its client.
+    pub(crate) fn give_up_asking(&mut self, key: CallKey, now: Now, out: &mut Outbox) {
+        // It may have been word that an older one needs no answer, and the call be at work elsewhere by now.
+        let is_asking = self.calls.kept.get(&key).is_some_and(|kept| !kept.asking.is_empty());
+        if let Some(kept) = is_asking.then(|| self.calls.take(key)).flatten() {
+            self.stop_asking(kept, || Outcome::Unreached, now, out);
+        }
+    }
+
+    /// Stops waiting for answers: in a shutdown there is no way left by which they could come, and nothing is begun any more
+    /// for want of them.
+    pub(crate) fn stop_all_asking(&mut self, out: &mut Outbox) {
+        let asking = self.calls.kept.values().filter(|kept| !kept.asking.is_empty());
+        let keys: Vec<CallKey> = asking.map(|kept| kept.run.key).collect();
+        for key in keys {
+            if let Some(kept) = self.calls.take(key) {
+                self.abandon(&kept, "the server is shutting down", out);
+                let keys: Vec<String> =
+                    kept.asking.iter().map(|(_, asked)| format!("`{}`", asked.key)).collect();
+                let keys = keys.join(", ");
+                let error =
+                    CallError::told(format!("the client did not answer {keys} before the server shut down"));
+                self.answer_call(&kept.run, Err(error), out);
+            }
+        }
+    }
+
+    /// A call came back from another thread.
+    pub(crate) fn take_finished(&mut self, (key, run, finished): Ended, now: Now, out: &mut Outbox) {
+        let is_elsewhere = self.calls.is_elsewhere(key, run);
+        let Some(kept) = is_elsewhere.then(|| self.calls.take(key)).flatten() else {
+            out.late();
+            return;
+        };
+        let mut run = kept.run;
+        if !kept.waits {
+            run.time_left = Some(kept.deadline.saturating_sub(now.mono));
+        }
+        let result = match finished {
+            Finished::Deferred(result) => result,
+            Finished::Ran(result, asked) => {
+                run.asked = asked;
+                result
+            }
+        };
+        let produced = result.map(|made| run.about.complete(made));
+        self.settle(run, produced, now, out);
+    }
+
+    /// Progress or a log of a call that runs elsewhere.
+    pub(crate) fn take_note(&mut self, key: CallKey, note: Note, out: &mut Outbox) {
+        if let Some(kept) = self.calls.kept.get_mut(&key) {
+            emit(&mut kept.run, note, out);
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! Requests that stand alone: what each one says of its client, and the methods of the revision without sessions (MCP
+//! 2026-07-28).
+//!
+//! *Scope:* the `_meta` of requests and results, `server/discover`, `subscriptions/listen`, calls that ask in their
+//! result. *Not in scope:* header fields but those that repeat arguments, HTTP statuses (the engine's), and the tasks
+//! extension, which is not implemented and not advertised.
+//!
+//! ```text
+//!  request ─▶ _meta ─▶ server/discover, */list, completion/complete ─▶ result, with how long it may be kept
+//!                   ├▶ tools/call, prompts/get, resources/read ─▶ handler ─┬▶ result
+//!                   │                                                      └▶ input_required: asked again with answers
+//!                   ├▶ subscriptions/listen ─▶ acknowledged ─▶ notifications … ─▶ result
+//!                   └▶ anything else: −32601
+//! ```
+
+use crate::jsonrpc::Error;
+use crate::jsonrpc::json::{Array, Members, Object};
+use crate::protocol::cache::CacheHint;
+use crate::protocol::meta::{Meta, SERVER_INFO};
+use crate::protocol::revision::Revision;
+use crate::runtime::calls::Run;
+use crate::runtime::dispatch::Dispatch;
+use crate::runtime::handlers::Target;
+use crate::runtime::seal::{Binding, Subject};
+use crate::runtime::{headers, rounds};
+use crate::server::questions::Asked;
+use crate::service::Incoming;
+use crate::service::keys::CallKey;
+use crate::service::outbox::Outbox;
+use crate::service::session::Session;
+use crate::timers::Now;
+
+impl Dispatch {
+    pub(crate) fn answer_stateless(
+        &mut self,
+        request: &Incoming<'_>,
+        session: &Session,
+        out: &mut Outbox,
+    ) -> Result<(), Error> {
+        match request.method {
+            "server/discover" => {
+                self.result(request.call, session.revision(), Some(self.list_cache), out, |out| {
+                    let mut result = Object::new(out);
+                    result.field("supportedVersions", |out| {
+                        Array::new(out).str(session.revision().name());
+                    });
+                    result.field("capabilities", |out| self.write_capabilities(true, out));
+                    result.opt_str("instructions", self.instructions.as_deref());
+                });
+                Ok(())
+            }
+            "subscriptions/listen" => self.listen(request, session, out),
+            _ => self.answer_any(request, session, out),
+        }
+    }
+
+    /// Sends a result: the object that `write` appends, and what all results have besides since 2026-07-28.
+    pub(crate) fn result(
+        &self,
+        call: CallKey,
+        revision: Revision,
+        cache: Option<CacheHint>,
+        out: &mut Outbox,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) {
+        self.result_with(call, revision, cache, &Meta::EMPTY, out, write);
+    }
+
+    /// As [`result`](Dispatch::result), with a `_meta` of its own.
+    pub(crate) fn result_with(
+        &self,
+        call: CallKey,
+        revision: Revision,
+        cache: Option<CacheHint>,
+        meta: &Meta,
+        out: &mut Outbox,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) {
+        out.written(call, |out| {
+            let start = out.len();
+            write(out);
+            if revision.has_sessions() && meta.is_empty() {
+                return;
+            }
+            out.pop();
+            let mut more = Vec::new();
+            let mut result = Object::new(&mut more);
+            if revision.has_sessions() {
+                meta.write(&mut result);
+            } else {
+                result.str("resultType", "complete");
+                if let Some(cache) = cache {
+                    cache.write(&mut result);
+                }
+                self.write_meta(&mut result, meta);
+            }
+            result.end();
+            if out.len() > start + 1 {
+                out.push(b',');
+            }
+            out.extend(more.iter().skip(1));
+        });
+    }
+
+    /// What a result says of itself, and of this server.
+    fn write_meta(&self, result: &mut Object<'_>, meta: &Meta) {
+        if meta.is_empty() {
+            result.raw("_meta", &self.meta);
+            return;
+        }
+        result.field("_meta", |out| {
+            let mut members = Object::new(out);
+            meta.write_members(&mut members);
+            if !meta.has(SERVER_INFO) {
+                members.field(SERVER_INFO, |out| self.info.write(out));
+            }
+        });
+    }
+
+    /// A call may be the next round of one that asked: what is known of earlier ones, and what later ones are bound to.
+    pub(crate) fn take_up<'a>(
+        &mut self,
+        target: Target,
+        subject: &str,
+        params: &Members<'_>,
+        request: &Incoming<'a>,
+        session: &'a Session,
+    ) -> Result<(Asked, Binding<'a>), Error> {
+        if target == Target::Tool
+            && let Some(schema) =
+                self.registry.tools.find(subject).and_then(|(tool, _)| tool.input_schema_text())
+        {
+            headers::check_arguments(schema, params.get("arguments"), request.head)?;
+        }
+        let subject =
+            Subject { method: request.method, params: request.params, principal: session.principal() };
+        let asked = rounds::read(&self.seal, &subject, params, request.now.unix)?;
+        Ok((asked, Binding::Live(self.seal, subject)))
+    }
+
+    /// Ends the request with the questions of its handler.
+    pub(crate) fn ask_in_result(&mut self, run: &Run<'_>, now: Now, out: &mut Outbox) {
+        let until = now.unix.saturating_add(self.limits.request_state_ttl);
+        out.written(run.key, |out| {
+            let mut result = Object::new(out);
+            rounds::write(&mut result, &self.seal, &run.binding.digest(), &run.asked, until);
+            result.raw("_meta", &self.meta);
+        });
+    }
+}

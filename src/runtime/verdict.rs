@@ -1,0 +1,84 @@
+//! What becomes of a handler's run that asked something, or that failed at asking.
+//!
+//! *Scope:* whether a handler has passed on the error that a question came back with, and what its call ends in if not.
+//! *Not in scope:* asking (that is `ask`), sending and answering (that is `run`).
+//!
+//! ```text
+//!  the run             | returned the error of the question | another error      | a value, or a deferred reply
+//!  --------------------+------------------------------------+--------------------+------------------------------
+//!  has open questions  | they are sent                      | answered, reported | −32603, reported
+//!  failed at asking    | answered                           | answered           | the failure, reported
+//!  misused a key, form | −32603, reported                   | −32603, reported   | −32603, reported
+//! ```
+
+use std::borrow::Cow;
+
+use crate::protocol::error::{CallError, Failure, WAITING};
+use crate::runtime::handlers::{Produced, Target};
+use crate::server::questions::Asked;
+use crate::text::shorten;
+
+/// What becomes of a run.
+pub(crate) enum Verdict {
+    /// Its questions are sent.
+    Ask,
+    /// It is the last one. The text says what is wrong with the handler, if anything is.
+    Answer(Result<Produced, CallError>, Option<String>),
+}
+
+/// Judges what a handler has produced, and forgets a failure that it remembered.
+pub(crate) fn judge(
+    asked: &mut Asked,
+    target: Target,
+    subject: &str,
+    produced: Result<Produced, CallError>,
+) -> Verdict {
+    let handler = || format!("the {} `{}`", target.name(), shorten(subject));
+    if let Some(failure) = asked.failed.take() {
+        return after_failure(failure, &handler(), produced);
+    }
+    let Some(question) = asked.pending.first() else { return Verdict::Answer(produced, None) };
+    let key = &question.label.key;
+    match error_text(&produced) {
+        Some(text) if text.contains(WAITING) => Verdict::Ask,
+        // One of several questions was answered so at once, and the handler cannot do without it.
+        Some(_) if matches!(produced, Err(CallError(Failure::Unable(_)))) => Verdict::Answer(produced, None),
+        Some(text) => {
+            let fault = format!(
+                "{} failed while its question `{key}` was open, so it was not asked: {text}",
+                handler()
+            );
+            Verdict::Answer(produced, Some(fault))
+        }
+        None => {
+            let fault = format!(
+                "{} went on after its question `{key}`, which was not asked: pass the error that a question comes back \
+                 with on with `?`",
+                handler()
+            );
+            Verdict::Answer(Err(CallError::internal(fault.as_str())), Some(fault))
+        }
+    }
+}
+
+fn after_failure(failure: CallError, handler: &str, produced: Result<Produced, CallError>) -> Verdict {
+    let is_fault = matches!(failure.0, Failure::Protocol(_));
+    match error_text(&produced) {
+        // It may have put it in words of its own.
+        Some(_) if !is_fault => Verdict::Answer(produced, None),
+        Some(_) => Verdict::Answer(Err(failure.clone()), Some(format!("{handler}: {failure}"))),
+        None => {
+            let fault = format!("{handler} went on after an error of asking: {failure}");
+            Verdict::Answer(Err(failure), Some(fault))
+        }
+    }
+}
+
+/// What a handler says that went wrong; `None` if it says that nothing did, or that somebody else will say.
+fn error_text(produced: &Result<Produced, CallError>) -> Option<Cow<'_, str>> {
+    match produced {
+        Ok(Produced::Tool(result)) => result.error_text().map(Cow::Borrowed),
+        Ok(_) | Err(CallError(Failure::Deferred)) => None,
+        Err(error) => Some(Cow::Owned(error.to_string())),
+    }
+}

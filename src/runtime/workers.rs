@@ -1,0 +1,124 @@
+//! Calls on worker threads: from the queue to the handler, and what time each may take.
+//!
+//! *Scope:* what is queued, and when its time begins. *Not in scope:* the queue and its threads (that is `jobs`), and what
+//! becomes of a result (that is `run`).
+//!
+//! ```text
+//!             a thread is free ────────────────────────────────┐
+//!  run ─▶ push ─┬─ none is ──▶ Waiting ─▶ a worker takes it ───┴─▶ Working ─▶ result, or the item's timeout
+//!               │                 └─ worker_wait_timeout ─▶ busy
+//!               └─ no room ─▶ busy
+//! ```
+//!
+//! There is no clock on a worker: it leaves word in the mailbox when it takes a call that has waited, and the loop starts the
+//! call's time when it reads that.
+
+use std::time::Duration;
+
+use crate::protocol::error::{CallError, Failure};
+use crate::runtime::calls::{Kept, Run};
+use crate::runtime::dispatch::Dispatch;
+use crate::runtime::handlers::Work;
+use crate::runtime::jobs::{Place, Tell};
+use crate::server::call::{Call, Notes};
+use crate::server::guard::guarded;
+use crate::server::mailbox::Finished;
+use crate::service::keys::CallKey;
+use crate::service::outbox::Outbox;
+use crate::timers::Now;
+
+impl Dispatch {
+    /// Gives a call to the worker threads. `time` is what its handler may take.
+    pub(crate) fn run_elsewhere(
+        &mut self,
+        mut run: Run<'static>,
+        work: Work,
+        time: Duration,
+        now: Now,
+        out: &mut Outbox,
+    ) {
+        let mut link = self.link(&mut run);
+        // The thread has its own copy.
+        let elsewhere_bytes = size_of::<Kept>() + run.held_bytes();
+        run.flags = Some(link.flags().clone());
+        run.time_left = Some(time);
+        let mut context = run.context.clone();
+        context.timeout = Some(time);
+        let asked = std::mem::take(&mut run.asked);
+        let (arguments, kind, name) = (run.arguments.clone(), run.target.name(), run.subject.clone());
+        let (key, number) = (run.key, run.runs);
+        let job = move || {
+            let (call, mailbox) = ((link.call, link.run), link.mailbox.clone());
+            let mut call_at_hand = Call { context, asked, notes: Notes::Mailed, link, deferred: false };
+            let result = guarded(kind, &name, || work(arguments.as_deref(), &mut call_at_hand));
+            // Whoever got a reply from a deferring handler finishes the call.
+            let others = call_at_hand.deferred
+                && call_at_hand.asked.is_content()
+                && matches!(result, Err(CallError(Failure::Deferred)));
+            let finished = Finished::Ran(result, call_at_hand.asked);
+            (!others).then(|| Box::new(move || mailbox.finish(call, finished)) as Tell)
+        };
+        match self.jobs.push((key, number), Box::new(job)) {
+            Place::Free => self.keep(run, Vec::new(), elsewhere_bytes, now, time),
+            Place::Waits => {
+                let deadline = now.mono.saturating_add(self.limits.worker_wait_timeout);
+                let mut kept = Kept::new(run, Vec::new(), elsewhere_bytes, deadline);
+                kept.waits = true;
+                self.calls.keep(Box::new(kept));
+            }
+            Place::None => {
+                let reason =
+                    "all worker threads are busy and the queue is full (limits workers, worker_queue_max)";
+                out.busy(key, reason);
+            }
+        }
+    }
+
+    /// A worker has taken a call that had waited for it: its time begins.
+    pub(crate) fn take_begun(&mut self, (key, run): (CallKey, u32), now: Now) {
+        let waits = self.calls.is_elsewhere(key, run);
+        if let Some(kept) = waits.then(|| self.calls.take(key)).flatten() {
+            self.begin(kept, now);
+        }
+    }
+
+    fn begin(&mut self, mut kept: Box<Kept>, now: Now) {
+        if std::mem::take(&mut kept.waits) {
+            kept.deadline = now.mono.saturating_add(kept.run.time_left.unwrap_or_default());
+        }
+        self.calls.keep(kept);
+    }
+
+    /// The time of a call on another thread is over, or its wait for one.
+    pub(crate) fn expire_elsewhere(&mut self, kept: Box<Kept>, now: Now, out: &mut Outbox) {
+        let (key, kind, name) = (kept.run.key, kept.run.target.name(), &kept.run.subject);
+        if self.jobs.take_back(key) {
+            let (time, whose) = match kept.waits {
+                true => (self.limits.worker_wait_timeout, "limit worker_wait_timeout"),
+                // A thread could not be made.
+                false => (self.timeout_of(&kept.run), "its timeout"),
+            };
+            let what =
+                format!("no worker thread was free for {kind} `{name}` within {} s", time.as_secs_f64());
+            return out.busy(key, &format!("{what} ({whose}); it was not begun"));
+        }
+        if kept.waits {
+            // Its worker has just taken it, and that word is on its way.
+            return self.begin(kept, now);
+        }
+        self.abandon(&kept, "it took too long", out);
+        let time = self.timeout_of(&kept.run).as_secs_f64();
+        let text = format!("the {kind} `{name}` did not finish within {time} s (its timeout)");
+        self.answer_call(&kept.run, Err(CallError::told(text)), out);
+    }
+
+    /// What the handler may take on other threads, in all its runs.
+    pub(crate) fn timeout_of(&self, run: &Run<'_>) -> Duration {
+        run.about.timeout.unwrap_or(self.limits.tool_timeout)
+    }
+
+    /// The server shuts down: whoever works on a call is told, but what comes in time is still sent.
+    pub(crate) fn hurry_all(&self) {
+        self.calls.all_flags().for_each(|flags| flags.cancel());
+    }
+}

@@ -1,0 +1,174 @@
+//! What handlers take: arguments of types with a schema, or any JSON.
+//!
+//! *Scope:* [`Arguments`]. *Not in scope:* schemas ([`mod@crate::schema`]).
+
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::jsonrpc::json::Members;
+use crate::protocol::description::{ANY_OBJECT, PromptArgument};
+use crate::schema::read::Subject;
+use crate::schema::{self, Object};
+
+/// What a handler may take: a struct made by [`schema!`](crate::schema!), `()` for no arguments, or any JSON as a
+/// [`Value`] or `Box<RawValue>`, together with a schema written by hand
+/// ([example](crate::mcp#what-handlers-take-and-return)).
+#[diagnostic::on_unimplemented(
+    message = "a handler cannot take `{Self}` as its arguments",
+    note = "take a struct made by `schema!`, `()` for no arguments, `serde_json::Value` or `Box<RawValue>`"
+)]
+pub trait Arguments: Sized {
+    /// The JSON Schema as text.
+    fn schema() -> String;
+
+    /// The arguments one by one, for a prompt: none where any JSON is taken.
+    ///
+    /// # Errors
+    /// What a prompt cannot have, with the argument's name: clients send every argument of a prompt as a string.
+    fn prompt_arguments() -> Result<Vec<PromptArgument>, String>;
+
+    /// Reads the `arguments` member of a request; `None` if there is none. `subject` says whose arguments they are.
+    ///
+    /// # Errors
+    /// A sentence that names the argument that does not fit.
+    fn read(subject: Subject, arguments: Option<&RawValue>) -> Result<Self, String>;
+}
+
+impl<T: Object> Arguments for T {
+    fn schema() -> String {
+        schema::schema_text::<T>()
+    }
+
+    fn prompt_arguments() -> Result<Vec<PromptArgument>, String> {
+        match T::FIELDS.iter().find(|field| !field.is_text()) {
+            Some(field) => Err(not_text(field.name)),
+            None => Ok(T::FIELDS.iter().map(PromptArgument::of_field).collect()),
+        }
+    }
+
+    fn read(subject: Subject, arguments: Option<&RawValue>) -> Result<T, String> {
+        schema::read(subject, arguments).map_err(|error| error.to_string())
+    }
+}
+
+macro_rules! any_json {
+    ($type:ty) => {
+        impl Arguments for $type {
+            fn schema() -> String {
+                ANY_OBJECT.to_owned()
+            }
+
+            fn prompt_arguments() -> Result<Vec<PromptArgument>, String> {
+                Ok(Vec::new())
+            }
+
+            fn read(_: Subject, arguments: Option<&RawValue>) -> Result<$type, String> {
+                let text = text_of(arguments);
+                serde_json::from_str(text).map_err(|error| explain(text, &error))
+            }
+        }
+    };
+}
+
+any_json!(Value);
+any_json!(Box<RawValue>);
+
+pub(crate) fn not_text(name: &str) -> String {
+    format!("argument `{name}` must be text: clients send every argument as a string")
+}
+
+/// The arguments as JSON: an object without members if there are none.
+pub(crate) fn text_of(arguments: Option<&RawValue>) -> &str {
+    arguments.map(RawValue::get).filter(|text| *text != "null").unwrap_or("{}")
+}
+
+/// The longest text of an error of serde, in characters: it may repeat a value of the peer.
+const PROBLEM_CHARS_MAX: usize = 300;
+
+/// What an error of serde says about arguments, with the path of the argument in the place of a line and column: a model
+/// has no text that it could count them in.
+pub(crate) fn explain(text: &str, error: &serde_json::Error) -> String {
+    let whole = error.to_string();
+    let place = format!(" at line {} column {}", error.line(), error.column());
+    let problem: String =
+        whole.strip_suffix(&place).unwrap_or(&whole).chars().take(PROBLEM_CHARS_MAX).collect();
+    let lines_before = text.split_inclusive('\n').take(error.line().saturating_sub(1));
+    let offset = lines_before.map(str::len).sum::<usize>() + error.column();
+    match path_at(text, offset) {
+        path if path.is_empty() => format!("arguments: {problem}"),
+        path => format!("argument `{path}`: {problem}"),
+    }
+}
+
+/// The path of the innermost value that is at this offset or ends there, such as `near.lat` or `tags[2]`.
+fn path_at(text: &str, offset: usize) -> String {
+    let mut path = String::new();
+    let Ok(mut value) = serde_json::from_str::<&RawValue>(text) else { return path };
+    // Every value is borrowed from the text, so its address says where it stands.
+    let at = text.as_ptr().addr() + offset;
+    while let Some((step, inner)) = child_at(value, at) {
+        path.push_str(if path.is_empty() { step.strip_prefix('.').unwrap_or(&step) } else { &step });
+        value = inner;
+    }
+    path
+}
+
+fn child_at(value: &RawValue, at: usize) -> Option<(String, &RawValue)> {
+    let is_there = |inner: &RawValue| {
+        let start = inner.get().as_ptr().addr();
+        (start..=start + inner.get().len()).contains(&at)
+    };
+    if let Ok(members) = Members::of(value) {
+        let mut members = members.iter();
+        return members.find(|(_, inner)| is_there(inner)).map(|(name, inner)| (format!(".{name}"), inner));
+    }
+    let items: Vec<&RawValue> = serde_json::from_str(value.get()).unwrap_or_default();
+    let mut items = items.into_iter().enumerate();
+    items.find(|(_, inner)| is_there(inner)).map(|(index, inner)| (format!("[{index}]"), inner))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_path_of_what_is_at_an_offset() {
+        let text = "{\"a\": {\"b\": [1,\n {\"c.d\": \"xy\"}]},\n\"e\":7}";
+        let at = |part: &str| path_at(text, text.find(part).unwrap_or_default());
+        assert_eq!(at("\"a\""), "");
+        assert_eq!(at("1,"), "a.b[0]");
+        assert_eq!(at("xy"), "a.b[1].c.d");
+        assert_eq!(at(",\n {"), "a.b[0]");
+        assert_eq!(at("]}"), "a.b[1]");
+        assert_eq!((at("7"), at("}]")), ("e".to_owned(), "a.b[1].c.d".to_owned()));
+        assert_eq!((path_at(text, 0), path_at(text, 999), path_at("{", 1)), Default::default());
+    }
+
+    #[test]
+    fn an_error_of_serde_names_the_argument() {
+        let read = |text: &str| {
+            serde_json::from_str::<std::collections::BTreeMap<String, Vec<u8>>>(text)
+                .map_err(|error| explain(text, &error))
+        };
+        assert_eq!(
+            read("{\"a\":[1],\n\n \"b\":[1,2,300]}"),
+            Err("argument `b[2]`: invalid value: integer `300`, expected u8".to_owned())
+        );
+        assert_eq!(
+            read(r#"{"a":{"b":1}}"#),
+            Err("argument `a`: invalid type: map, expected a sequence".to_owned())
+        );
+        assert_eq!(read("[]"), Err("arguments: invalid type: sequence, expected a map".to_owned()));
+        let long = read(&format!(r#"{{"a":"{}"}}"#, "x".repeat(5000))).err().unwrap_or_default();
+        assert!(long.len() < 400 && long.starts_with("argument `a`: invalid type: string \"xx"), "{long}");
+    }
+
+    #[test]
+    fn any_json_takes_what_is_left_out_as_nothing() {
+        assert_eq!(Value::read(Subject::Argument, None), Ok(serde_json::json!({})));
+        assert_eq!(Value::read(Subject::Argument, Some(RawValue::NULL)), Ok(serde_json::json!({})));
+        let raw = RawValue::from_string(r#"{"a":"\ud800"}"#.to_owned()).ok();
+        let error = Value::read(Subject::Argument, raw.as_deref()).err().unwrap_or_default();
+        assert!(error.starts_with("argument `a`: ") && !error.contains("column"), "{error}");
+    }
+}

@@ -1,0 +1,371 @@
+//! Questions to the client in the middle of a call, without async.
+//!
+//! *Scope:* what a handler can ask. *Not in scope:* what it gets (that is `elicitation`), what is remembered between two runs of
+//! a handler (`questions`), sending the questions and matching the answers (`run`).
+//!
+//! **The code above a question runs again.** A question without an answer ends the handler by `?`; it is sent to the
+//! client, and when the answer is there the handler runs again from its first line, with the same arguments. So what
+//! comes before a question must do no harm when it is done twice; [`Call::once`] keeps the value of what must not.
+//!
+//! **An `Err` of a question means: stop here.** Pass it on with `?`. That somebody says no, or that the client cannot be
+//! asked, is a value. A handler that goes on after an `Err` ends in an error whatever it returns (`verdict`).
+//!
+//! ```text
+//!  handler ──▶ call.elicit("key", …)? ─┬─ answered in an earlier run ──▶ goes on with the value
+//!     ▲                                └─ not yet: Err ──▶ handler ends ──▶ request to the client ──▶ answer ─┐
+//!     └──────────────────────────────────────── runs again ────────────────────────────────────────────────────┘
+//! ```
+//!
+//! ```
+//! use mcp_rill::{Elicited, Server, schema};
+//! schema! { struct Confirm { /// Really?
+//!     sure: bool } }
+//! let server = Server::new("files", "1.0.0").tool("wipe", "Wipe the disk", |(), call| -> mcp_rill::Result<_> {
+//!     match call.elicit::<Confirm>("sure", "Wipe the whole disk?")? {
+//!         Elicited::Accepted(Confirm { sure: true }) => Ok("wiped"),
+//!         Elicited::Unavailable(_) => Ok("nothing was done: call `wipe_unasked` if you are sure"),
+//!         _ => Ok("nothing was done"),
+//!     }
+//! });
+//! ```
+
+use serde_json::value::RawValue;
+
+use crate::jsonrpc::Error;
+use crate::jsonrpc::json::Object;
+use crate::protocol::client_info::{Capabilities, ClientInfo};
+use crate::protocol::elicitation::{Answer, Elicited, Root, Unavailable, read_action, read_roots};
+use crate::protocol::error::CallError;
+use crate::protocol::revision::Revision;
+use crate::protocol::sampling::{Sample, Sampled};
+use crate::protocol::siphash::fingerprint;
+use crate::protocol::{forms, uri_syntax};
+use crate::schema::read::{Place, Subject};
+use crate::schema::{self, Schema};
+use crate::server::call::Call;
+use crate::server::questions::Outcome;
+
+/// Asking the client. Each question has a key that names it within the handler; several may be asked in one round:
+///
+/// ```
+/// # mcp_rill::schema! { struct Name { name: String } }
+/// # fn f(call: &mut mcp_rill::Call) -> mcp_rill::Result<()> {
+/// let (name, roots) = (call.elicit::<Name>("name", "Who are you?"), call.roots("roots"));
+/// let (name, roots) = (name?, roots?);
+/// # Ok(()) }
+/// ```
+///
+/// # What an `Err` of a question means
+/// Stop here, always: pass it on with `?`, bare or inside an error type of your own. It is one of
+/// - the question is new, and is now sent ([`CallError::is_pending`]);
+/// - the client answered with something that is no answer, or refused to show a form: the model reads which;
+/// - a fault of the handler: a form that clients refuse, or a key that stands for two things (−32603).
+///
+/// A handler that goes on after it and returns a value has acted on an answer that does not exist. Nothing is asked then, and
+/// the call ends in −32603 that names the tool and the question, or in the error that was ignored; the same goes into an
+/// [`Event::HandlerFault`](crate::engine::observe::Event::HandlerFault). A handler that fails for another reason while a question is
+/// open answers with that error, and the question is not asked.
+///
+/// # Keys
+/// In one run a key is used once, and in every run it stands for the same method and parameters: an answer is never given to
+/// another question than the one that was asked. So what varies between runs, such as the time, does not belong into a
+/// question; [`once`](Call::once) keeps it. The keys of `once` are apart from those of questions, under the same rule.
+///
+/// ```
+/// # mcp_rill::schema! { struct Confirm { sure: bool } }
+/// # fn f(call: &mut mcp_rill::Call, files: &[&str]) -> mcp_rill::Result<()> {
+/// for file in files {
+///     let question = format!("Delete {file}?");
+///     let sure = call.elicit::<Confirm>(&format!("sure-{file}"), &question)?; // not "sure" for all of them
+/// }
+/// # Ok(()) }
+/// ```
+impl Call<'_> {
+    /// Shows the user a form made from `T`, a flat struct of `schema!`, and gives what was filled in (MCP elicitation,
+    /// since 2025-06-18). `T` with a nested struct or a list of anything but an enum does not compile: `cargo build` says
+    /// so, `cargo check` does not get that far. `key` names the question within its handler; `message` is what the user
+    /// reads above the form.
+    ///
+    /// A client that cannot show forms, or has no stream to be asked on, is [`Elicited::Unavailable`]; a user who gives no
+    /// answer within `question_timeout` has [cancelled](Elicited::Cancelled).
+    ///
+    /// ```
+    /// # use mcp_rill::{Elicited, Server, schema};
+    /// schema! { struct Trip { /// Where to?
+    ///     town: String, nights: u8 { min 1 } = 1 } }
+    /// let server = Server::new("travel", "1.0.0").tool("book", "Book a room", |(), call| -> mcp_rill::Result<_> {
+    ///     Ok(match call.elicit::<Trip>("trip", "Which room may it be?")? {
+    ///         Elicited::Accepted(Trip { town, nights }) => format!("booked {nights} nights in {town}"),
+    ///         Elicited::Declined | Elicited::Cancelled => "nothing is booked".to_owned(),
+    ///         Elicited::Unavailable(why) => format!("nothing is booked: {why}"),
+    ///     })
+    /// });
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [every question](#what-an-err-of-a-question-means), to be passed on with `?`. An answer that `T` does not
+    /// take is one of them.
+    pub fn elicit<T: schema::Object>(&mut self, key: &str, message: &str) -> Result<Elicited<T>, CallError> {
+        const { assert!(T::KIND.is_flat(), "a form has only strings, numbers, booleans, enums and lists of enums") }
+        let answer = self.ask_form(key, message, &schema::form_text::<T>())?;
+        answer
+            .try_map(|content| schema::read(Subject::Answer, Some(&content)))
+            .map_err(|error| self.wrong_answer(key, &error.to_string()))
+    }
+
+    /// As [`elicit`](Call::elicit), with the form's JSON Schema as text and the content as JSON, which is not checked
+    /// against it: for forms that are only known at run time. A form has `type`, `properties`, `required` and `$schema`
+    /// at its root, and fields of the kinds that [`elicit`](Call::elicit) has (MCP schema, `PrimitiveSchemaDefinition`):
+    /// for anything else clients refuse the whole form, so it is an error here.
+    ///
+    /// # Errors
+    /// As [`elicit`](Call::elicit), and −32603 that names the member which a form does not have.
+    ///
+    /// ```
+    /// # fn f(call: &mut mcp_rill::Call) -> mcp_rill::Result<()> {
+    /// let form = r#"{"type":"object","properties":{"seats":{"type":"integer"}}}"#;
+    /// if let Some(content) = call.elicit_raw("seats", "How many seats?", form)?.accepted() {
+    ///     let content: serde_json::Value = serde_json::from_str(content.get())?;
+    ///     let seats = content["seats"].as_i64();
+    /// }
+    /// # Ok(()) }
+    /// ```
+    pub fn elicit_raw(
+        &mut self,
+        key: &str,
+        message: &str,
+        schema: &str,
+    ) -> Result<Elicited<Box<RawValue>>, CallError> {
+        forms::check(schema).map_err(|problem| self.misused(format!("the form of `{key}` {problem}")))?;
+        self.ask_form(key, message, schema)
+    }
+
+    /// Shows a form that keeps the grammar.
+    fn ask_form(
+        &mut self,
+        key: &str,
+        message: &str,
+        schema: &str,
+    ) -> Result<Elicited<Box<RawValue>>, CallError> {
+        let revision = self.context.revision;
+        let form = Capabilities { elicitation_form: true, ..Capabilities::default() };
+        if let Some(why) = self.lacking(form, revision >= Revision::V2025_06_18) {
+            return Ok(Elicited::Unavailable(why));
+        }
+        let form = match forms::in_words_of(revision, schema) {
+            Ok(form) => form,
+            Err(what) => return Ok(Elicited::Unavailable(Unavailable::without(&what))),
+        };
+        let modes = revision >= Revision::V2025_11_25;
+        let content = self.ask_user(key, |out| {
+            let mut params = Object::new(out);
+            if modes {
+                params.str("mode", "form");
+            }
+            params.str("message", message).raw("requestedSchema", &form);
+        })?;
+        let empty = || RawValue::from_string("{}".to_owned());
+        content
+            .try_map(|content| content.map_or_else(empty, Ok))
+            .map_err(|error| self.wrong_answer(key, &error.to_string()))
+    }
+
+    /// Asks the user to open `url`, for what must not pass through the client, such as a password (MCP 2025-11-25,
+    /// elicitation in url mode). Accepted means that the user agreed, not that something is done there.
+    ///
+    /// # Errors
+    /// As [`elicit`](Call::elicit), and −32603 for a URL that is not one.
+    ///
+    /// ```
+    /// # fn f(call: &mut mcp_rill::Call) -> mcp_rill::Result<&'static str> {
+    /// match call.elicit_url("login", "Sign in to the archive", "https://archive.example/login?state=7")? {
+    ///     mcp_rill::Elicited::Accepted(()) => Ok("call again when you have signed in"),
+    ///     _ => Ok("not signed in"),
+    /// }
+    /// # }
+    /// ```
+    pub fn elicit_url(&mut self, key: &str, message: &str, url: &str) -> Result<Elicited<()>, CallError> {
+        uri_syntax::check(url)
+            .map_err(|problem| self.misused(format!("the URL `{url}` of `{key}`: {problem}")))?;
+        let revision = self.context.revision;
+        let open_urls = Capabilities { elicitation_url: true, ..Capabilities::default() };
+        if let Some(why) = self.lacking(open_urls, revision >= Revision::V2025_11_25) {
+            return Ok(Elicited::Unavailable(why));
+        }
+        // Where there are no sessions nothing refers to it later.
+        let id = revision.has_sessions().then(|| format!("{:x}-{key}", self.link.call.0.serial()));
+        let agreed = self.ask_user(key, |out| {
+            Object::new(out)
+                .str("mode", "url")
+                .str("message", message)
+                .str("url", url)
+                .opt_str("elicitationId", id.as_deref());
+        })?;
+        agreed.try_map(|_| Ok(()))
+    }
+
+    /// Asks for an elicitation whose kind the client knows.
+    fn ask_user(
+        &mut self,
+        key: &str,
+        params: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<Elicited<Option<Box<RawValue>>>, CallError> {
+        const METHOD: &str = "elicitation/create";
+        let problem = match self.asked.outcome(key, METHOD, params)? {
+            Outcome::Result(raw) => match read_action(raw) {
+                Ok(action) => return action.try_map(|content| Ok(content.map(RawValue::to_owned))),
+                Err(problem) => wrong(key, &problem),
+            },
+            // The user may have seen it.
+            Outcome::Late => return Ok(Elicited::Cancelled),
+            Outcome::Unreached => {
+                return Ok(Elicited::Unavailable(no_answer(key, METHOD, &Outcome::Unreached)));
+            }
+            outcome @ Outcome::Error(error) => match error.code {
+                Error::METHOD_NOT_FOUND | Error::INVALID_PARAMS => {
+                    return Ok(Elicited::Unavailable(no_answer(key, METHOD, outcome)));
+                }
+                _ => no_answer(key, METHOD, outcome).to_string(),
+            },
+        };
+        Err(self.asked.fail(CallError::told(problem)))
+    }
+
+    /// Asks the client's model (MCP sampling). A text is a prompt of the user with at most 1,000 tokens of answer;
+    /// [`Sample`] says more. `key` names the question within its handler.
+    ///
+    /// A client that cannot sample, has no stream to be asked on, refuses, or does not answer within `question_timeout` is
+    /// [`Answer::Unavailable`].
+    ///
+    /// # Errors
+    /// Those of [every question](#what-an-err-of-a-question-means), to be passed on with `?`. An answer that is no message is
+    /// one of them, and so is a tool that clients would refuse, as [`Server::add_tool`](crate::Server::add_tool) reports it,
+    /// and a message that is a resource or a link to one (−32603).
+    ///
+    /// ```
+    /// # fn f(call: &mut mcp_rill::Call, article: &str) -> mcp_rill::Result<String> {
+    /// use mcp_rill::Sample;
+    /// let short = call.sample("short", format!("Summarize in one sentence: {article}"))?.required()?.text();
+    /// let translate = Sample::new(200).system("Translate into German.").user(short.clone());
+    /// let german = call.sample("german", translate)?.given(); // English will do
+    /// # Ok(german.map_or(short, |german| german.text())) }
+    /// ```
+    pub fn sample(&mut self, key: &str, sample: impl Into<Sample>) -> Result<Answer<Sampled>, CallError> {
+        let sample = sample.into();
+        sample.check().map_err(|problem| self.misused(format!("the question `{key}`: {problem}")))?;
+        if sample.has_audio() && self.context.revision < Revision::V2025_03_26 {
+            let what = "let its model hear sounds (since 2025-03-26)";
+            return Ok(Answer::Unavailable(Unavailable::without(what)));
+        }
+        let sampling_tools = sample.needs_tools();
+        let needed = Capabilities { sampling: true, sampling_tools, ..Capabilities::default() };
+        let revision = self.context.revision;
+        let write = |out: &mut Vec<u8>| sample.write(out, revision);
+        self.ask_client(key, "sampling/createMessage", needed, write, Sampled::read)
+    }
+
+    /// Asks for the client's roots: the places that the user works in (MCP roots).
+    ///
+    /// # Errors
+    /// As [`sample`](Call::sample).
+    ///
+    /// ```
+    /// # fn f(call: &mut mcp_rill::Call) -> mcp_rill::Result<bool> {
+    /// let folders = call.roots("folders")?.required()?;
+    /// let allowed = folders.iter().any(|root| root.uri == "file:///home/ada/rill");
+    /// # Ok(allowed) }
+    /// ```
+    pub fn roots(&mut self, key: &str) -> Result<Answer<Vec<Root>>, CallError> {
+        let needed = Capabilities { roots: true, ..Capabilities::default() };
+        self.ask_client(key, "roots/list", needed, |_| {}, read_roots)
+    }
+
+    /// Asks what no person has to answer.
+    fn ask_client<T>(
+        &mut self,
+        key: &str,
+        method: &'static str,
+        needed: Capabilities,
+        params: impl FnOnce(&mut Vec<u8>),
+        read: impl FnOnce(&RawValue) -> Result<T, String>,
+    ) -> Result<Answer<T>, CallError> {
+        if let Some(why) = self.lacking(needed, true) {
+            return Ok(Answer::Unavailable(why));
+        }
+        let read = match self.asked.outcome(key, method, params)? {
+            Outcome::Result(raw) => read(raw),
+            outcome => return Ok(Answer::Unavailable(no_answer(key, method, outcome))),
+        };
+        read.map(Answer::Given).map_err(|problem| self.wrong_answer(key, &problem))
+    }
+
+    /// Does `work` in the first run only, and gives its value in every run: for what must not be done twice although
+    /// code above a question runs again. The value is kept as JSON, so make it small. `key` is used once in a run, as
+    /// [those of questions](#keys).
+    ///
+    /// # Errors
+    /// −32603 if the key is used a second time in this run, if an earlier run kept a value of another type under it, if the
+    /// value has a float that is not finite, or if it cannot be read back. As with questions, such an error ends the call.
+    ///
+    /// ```
+    /// # fn f(call: &mut mcp_rill::Call) -> mcp_rill::Result<()> {
+    /// let order: u64 = call.once("order", || 4711 /* reserve a number */)?;
+    /// # Ok(()) }
+    /// ```
+    pub fn once<T: Schema>(&mut self, key: &str, work: impl FnOnce() -> T) -> Result<T, CallError> {
+        let fingerprint = fingerprint(&[schema::schema_text::<T>().as_bytes()]);
+        let known = self.asked.value(key, fingerprint)?;
+        let read = known.map(|kept| T::read(kept, &Place::root(Subject::Member)));
+        let unreadable =
+            |error: &dyn std::fmt::Display| format!("the value of `{key}` cannot be read back: {error}");
+        if let Some(read) = read {
+            return read.map_err(|error| self.misused(unreadable(&error)));
+        }
+        let value = work();
+        let kept = schema::finite_json(&value)
+            .map_err(|problem| self.misused(format!("the value of `{key}` cannot be kept: {problem}")))?;
+        let kept = RawValue::from_string(kept).map_err(|error| self.misused(unreadable(&error)))?;
+        self.asked.keep_value(key, fingerprint, kept);
+        Ok(value)
+    }
+
+    /// Why the client cannot be asked, if it lacks these, its revision does not know them, or its answer would have no session
+    /// to come back to.
+    pub(crate) fn lacking(&self, needed: Capabilities, known: bool) -> Option<Unavailable> {
+        let (revision, none) = (self.context.revision, Capabilities::default());
+        if needed != none && self.context.session_id.is_none() && revision.has_sessions() {
+            return Some(Unavailable::new(format!(
+                "this server keeps no sessions (Settings::sessionless), so a client of {revision} cannot be asked; clients of \
+                 2026-07-28 and of HTTP+SSE can"
+            )));
+        }
+        let lacks = |client: &ClientInfo| needed.without(client.capabilities);
+        let lacking = if known { self.client().map(lacks).unwrap_or_default() } else { needed };
+        (lacking != none).then(|| Unavailable::lacking(lacking))
+    }
+
+    fn wrong_answer(&mut self, key: &str, problem: &str) -> CallError {
+        self.asked.fail(CallError::told(wrong(key, problem)))
+    }
+
+    /// A fault of the handler.
+    fn misused(&mut self, problem: String) -> CallError {
+        self.asked.fail(CallError::internal(problem))
+    }
+}
+
+fn wrong(key: &str, problem: &str) -> String {
+    format!("the client's answer to `{key}` is not right: {problem}")
+}
+
+/// Why there is no result.
+fn no_answer(key: &str, method: &str, outcome: &Outcome) -> Unavailable {
+    Unavailable::new(match outcome {
+        Outcome::Error(error) => format!("the client refused `{key}` ({method}): {error}"),
+        Outcome::Unreached => format!(
+            "the client cannot be asked `{key}` ({method}): it has no stream to be asked on; its POST must accept \
+             text/event-stream, or a GET open one"
+        ),
+        Outcome::Late | Outcome::Result(_) => format!("the client did not answer `{key}` ({method}) in time"),
+    })
+}

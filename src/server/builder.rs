@@ -1,0 +1,617 @@
+//! The builder: what a server is, offers, and allows.
+//!
+//! *Scope:* [`Server`], which collects handlers and settings.
+//! *Not in scope:* listening (that is `net`), and answering requests (that is `dispatch`).
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::access::hook::{Authorize, Denied, HttpRequest};
+use crate::access::peer::Principal;
+use crate::access::resource::ProtectedResource;
+use crate::access::settings::Settings;
+use crate::limits::Limits;
+use crate::protocol::cache::{CacheHint, CacheScope};
+use crate::protocol::check;
+use crate::protocol::content::{IntoResource, IntoToolResult};
+use crate::protocol::description::{Implementation, Prompt, Resource, ResourceTemplate, Tool};
+use crate::protocol::extensions::Extensions;
+use crate::protocol::icon::Icon;
+use crate::protocol::prompt::IntoPrompt;
+use crate::protocol::state_key::StateKey;
+use crate::protocol::uri::Vars;
+use crate::protocol::uri::normal::{normalize, normalize_template};
+use crate::server::arguments::Arguments;
+use crate::server::call::Call;
+use crate::server::complete::{Completed, Completer};
+use crate::server::handler::{PromptHandler, ResourceHandler, TemplateHandler, ToolHandler};
+use crate::server::permit::Permit;
+use crate::server::registry::{
+    self, PromptEntry, Registry, ResourceEntry, TemplateEntry, ToolEntry, prompt, resource, template,
+};
+
+/// A server: who it is, what it offers, and what it allows.
+///
+/// Handlers run one at a time on the thread that runs the server, so what one closure owns needs no lock. The
+/// [module](crate::mcp#what-a-server-can-say-of-itself) shows every setter.
+///
+/// ```
+/// use mcp_rill::{Server, schema};
+/// schema! { struct Add { /// First addend.
+///     a: f64, /// Second addend.
+///     b: f64 } }
+/// schema! { struct Explain { /// What to explain.
+///     term: String } }
+/// let server = Server::new("calc", "1.0.0")
+///     .instructions("Adds numbers.")
+///     .tool("add", "Add two numbers", |Add { a, b }: Add, _| a + b)
+///     .resource("calc:///pi", "pi", |_| "3.14159")
+///     .template("calc:///square/{n}", "square", |vars, _| -> mcp_rill::Result<_> {
+///         let n: f64 = vars.get("n").unwrap_or_default().parse()?;
+///         Ok((n * n).to_string())
+///     })
+///     .prompt("explain", "Explain a term", |Explain { term }: Explain, _| format!("Explain what `{term}` means."))
+///     .limits(mcp_rill::Limits { sessions_max: 8, ..Default::default() });
+/// ```
+pub struct Server {
+    pub(crate) info: Implementation,
+    pub(crate) instructions: Option<String>,
+    pub(crate) limits: Limits,
+    pub(crate) settings: Settings,
+    pub(crate) registry: Registry,
+    pub(crate) list_cache: CacheHint,
+    /// The current one and the one before it.
+    pub(crate) state_keys: [Option<StateKey>; 2],
+    pub(crate) authorize: Option<Authorize>,
+    pub(crate) extensions: Extensions,
+    pub(crate) permit: Permit,
+    problems: Vec<String>,
+}
+
+impl Server {
+    /// A server by its program's name and version.
+    pub fn new(name: impl Into<String>, version: impl Into<String>) -> Server {
+        Server {
+            info: Implementation::new(name, version),
+            instructions: None,
+            limits: Limits::DEFAULT,
+            settings: Settings::default(),
+            registry: Registry::default(),
+            list_cache: CacheHint::default(),
+            state_keys: [None; 2],
+            authorize: None,
+            extensions: Extensions::default(),
+            permit: Permit::default(),
+            problems: Vec::new(),
+        }
+    }
+
+    /// A name for people.
+    pub fn title(mut self, title: impl Into<String>) -> Server {
+        self.info = self.info.title(title);
+        self
+    }
+
+    /// What the server is for.
+    pub fn description(mut self, description: impl Into<String>) -> Server {
+        self.info = self.info.description(description);
+        self
+    }
+
+    /// Where people read more.
+    pub fn website_url(mut self, url: impl Into<String>) -> Server {
+        self.info = self.info.website_url(url);
+        self
+    }
+
+    /// Adds an icon.
+    pub fn icon(mut self, icon: Icon) -> Server {
+        self.info = self.info.icon(icon);
+        self
+    }
+
+    /// How to use the server; clients may give this to the model.
+    pub fn instructions(mut self, text: impl Into<String>) -> Server {
+        self.instructions = Some(text.into());
+        self
+    }
+
+    /// How long clients may keep lists and what `server/discover` says, and who may share them (MCP 2026-07-28, caching).
+    /// Not at all if not said. Clients that listen are told of changes all the same.
+    pub fn cache_lists(mut self, ttl: Duration, scope: CacheScope) -> Server {
+        self.list_cache = CacheHint { ttl, scope };
+        self
+    }
+
+    /// The key under which questions to clients without sessions are sealed: the same on every node that may get the
+    /// answer.
+    pub fn state_key(mut self, key: StateKey) -> Server {
+        self.state_keys[0] = Some(key);
+        self
+    }
+
+    /// The key before the present one: what it sealed is still taken, so that a new key loses no call.
+    pub fn previous_state_key(mut self, key: StateKey) -> Server {
+        self.state_keys[1] = Some(key);
+        self
+    }
+
+    /// Replaces the limits.
+    pub fn limits(mut self, limits: Limits) -> Server {
+        self.limits = limits;
+        self
+    }
+
+    /// Replaces the HTTP settings.
+    pub fn settings(mut self, settings: Settings) -> Server {
+        self.settings = settings;
+        self
+    }
+
+    /// Allows requests that name this host, in any case, without a port.
+    pub fn allow_host(mut self, host: impl Into<String>) -> Server {
+        self.settings.hosts.push(host.into());
+        self
+    }
+
+    /// Allows requests from web pages of this origin, such as `https://app.example`.
+    pub fn allow_origin(mut self, origin: impl Into<String>) -> Server {
+        self.settings.origins.push(origin.into());
+        self
+    }
+
+    /// Allows listening on addresses that others can reach although peers are not authenticated.
+    pub fn insecure_public(mut self) -> Server {
+        self.settings.insecure_public = true;
+        self
+    }
+
+    /// Adds a tool. The handler's first argument is a struct made by [`schema!`](crate::schema!), `()` for a tool without
+    /// arguments, or a [`Value`]; what it may return says [`IntoToolResult`].
+    pub fn tool<A, R, F>(self, name: &str, description: &str, handler: F) -> Server
+    where
+        A: Arguments,
+        R: IntoToolResult,
+        F: FnMut(A, &mut Call) -> R + Send + 'static,
+    {
+        self.add_tool(Tool::new(name, description), handler)
+    }
+
+    /// Adds a tool with all that a [`Tool`] can say. Arguments that do not fit are answered as an error result that
+    /// names the argument, so that the model can mend its call.
+    pub fn add_tool<A, R, F>(self, tool: Tool, handler: F) -> Server
+    where
+        A: Arguments,
+        R: IntoToolResult,
+        F: FnMut(A, &mut Call) -> R + Send + 'static,
+    {
+        self.put_tool(registry::tool::<A, R>(tool, ToolHandler::inline(handler)))
+    }
+
+    pub(crate) fn put_tool(mut self, entry: Result<ToolEntry, String>) -> Server {
+        match entry {
+            Ok(entry) => {
+                let name = entry.0.name.clone();
+                let added = self.registry.tools.add(&name, entry);
+                self.note_twice(added, "tool", &name)
+            }
+            Err(problem) => self.note_problem(problem),
+        }
+    }
+
+    /// Adds a resource with a fixed URI; what the handler may return says [`IntoResource`].
+    pub fn resource<R, F>(self, uri: &str, name: &str, handler: F) -> Server
+    where
+        R: IntoResource,
+        F: FnMut(&mut Call) -> R + Send + 'static,
+    {
+        self.add_resource(Resource::new(uri, name), handler)
+    }
+
+    /// Adds a resource with all that a [`Resource`] can say.
+    pub fn add_resource<R, F>(self, description: Resource, handler: F) -> Server
+    where
+        R: IntoResource,
+        F: FnMut(&mut Call) -> R + Send + 'static,
+    {
+        self.put_resource(resource(description, ResourceHandler::inline(handler)))
+    }
+
+    pub(crate) fn put_resource(mut self, entry: Result<ResourceEntry, String>) -> Server {
+        match entry {
+            Ok(entry) => {
+                let uri = entry.0.uri.clone();
+                let added = self.registry.resources.add(&normalize(&uri), entry);
+                self.note_twice(added, "resource", &uri)
+            }
+            Err(problem) => self.note_problem(problem),
+        }
+    }
+
+    /// Adds a family of resources by a URI template of `{name}` and `{+name}` (RFC 6570); the handler gets the variables'
+    /// values. Those of `{+name}` are paths that can be joined to that of a folder; [`uri`](crate::protocol::uri) has the rules.
+    ///
+    /// ```
+    /// use std::path::Path;
+    /// let server = mcp_rill::Server::new("manual", "1.0.0")
+    ///     .template("manual:///{+page}", "page", |vars, _| -> mcp_rill::Result<_> {
+    ///         let page = vars.get("page").unwrap_or_default();
+    ///         Ok(std::fs::read_to_string(Path::new("/usr/share/manual").join(page))?)
+    ///     });
+    /// ```
+    pub fn template<R, F>(self, uri_template: &str, name: &str, handler: F) -> Server
+    where
+        R: IntoResource,
+        F: FnMut(&Vars, &mut Call) -> R + Send + 'static,
+    {
+        self.add_template(ResourceTemplate::new(uri_template, name), handler)
+    }
+
+    /// Adds a family of resources with all that a [`ResourceTemplate`] can say.
+    pub fn add_template<R, F>(self, description: ResourceTemplate, handler: F) -> Server
+    where
+        R: IntoResource,
+        F: FnMut(&Vars, &mut Call) -> R + Send + 'static,
+    {
+        self.put_template(template(description, TemplateHandler::inline(handler)))
+    }
+
+    pub(crate) fn put_template(mut self, entry: Result<TemplateEntry, String>) -> Server {
+        match entry {
+            Ok(entry) => {
+                let (text, normal) = (entry.0.uri_template.clone(), entry.1.normal().to_owned());
+                let added = self.registry.templates.add(&normal, entry);
+                self.note_twice(added, "resource template", &text)
+            }
+            Err(problem) => self.note_problem(problem),
+        }
+    }
+
+    /// Adds a prompt. The handler's first argument is a struct of strings made by [`schema!`](crate::schema!), or `()`;
+    /// what it may return says [`IntoPrompt`].
+    pub fn prompt<A, R, F>(self, name: &str, description: &str, handler: F) -> Server
+    where
+        A: Arguments,
+        R: IntoPrompt,
+        F: FnMut(A, &mut Call) -> R + Send + 'static,
+    {
+        self.add_prompt(Prompt::new(name, description), handler)
+    }
+
+    /// Adds a prompt with all that a [`Prompt`] can say. Arguments that do not fit are refused (−32602).
+    pub fn add_prompt<A, R, F>(self, description: Prompt, handler: F) -> Server
+    where
+        A: Arguments,
+        R: IntoPrompt,
+        F: FnMut(A, &mut Call) -> R + Send + 'static,
+    {
+        self.put_prompt(prompt::<A>(description, PromptHandler::inline(handler)))
+    }
+
+    pub(crate) fn put_prompt(mut self, entry: Result<PromptEntry, String>) -> Server {
+        match entry {
+            Ok(entry) => {
+                let name = entry.0.name.clone();
+                let added = self.registry.add_prompt(entry);
+                self.note_twice(added, "prompt", &name)
+            }
+            Err(problem) => self.note_problem(problem),
+        }
+    }
+
+    /// Completes an argument of a prompt while the user types (MCP completion): from a list of values, or by a closure.
+    /// Arguments that are enums of `schema!` are completed from their values without this. It stays when
+    /// [`Handle::add_prompt`](crate::Handle::add_prompt) replaces the prompt, and goes with the prompt when that is removed.
+    /// A prompt or argument that is not there when the server starts is a problem that it reports then; the order in which
+    /// they are added does not matter, and arguments of handlers that take any JSON are declared by [`Prompt::argument`].
+    ///
+    /// ```
+    /// use mcp_rill::{Server, schema};
+    /// schema! { struct Review { language: String, file: String } }
+    /// let server = Server::new("review", "1.0.0")
+    ///     .prompt("review", "Review a file", |Review { language, file }: Review, _| format!("Review {file} ({language})."))
+    ///     .complete_prompt("review", "language", ["c", "python", "rust"])
+    ///     .complete_prompt("review", "file", |partial: &mcp_rill::Partial| match partial.other("language") {
+    ///         Some("rust") => vec![format!("{}.rs", partial.value())],
+    ///         _ => vec![],
+    ///     });
+    /// ```
+    pub fn complete_prompt(
+        mut self,
+        prompt: &str,
+        argument: &str,
+        completer: impl Completer + 'static,
+    ) -> Server {
+        self.registry.complete(Completed::Prompt(prompt.to_owned()), argument, completer);
+        self
+    }
+
+    /// Completes a variable of a resource template, as [`complete_prompt`](Server::complete_prompt); see [`Completer`].
+    pub fn complete_template(
+        mut self,
+        uri_template: &str,
+        variable: &str,
+        completer: impl Completer + 'static,
+    ) -> Server {
+        self.registry.complete(Completed::Template(normalize_template(uri_template)), variable, completer);
+        self
+    }
+
+    fn note_problem(mut self, problem: String) -> Server {
+        self.problems.push(problem);
+        self
+    }
+
+    fn note_twice(mut self, added: bool, kind: &str, name: &str) -> Server {
+        if !added {
+            self.problems.push(format!("{kind} `{name}` was added twice"));
+        }
+        self
+    }
+
+    /// Everything that is wrong with what was put together, before anything is served.
+    ///
+    /// # Errors
+    /// One sentence for each problem: a name used twice, a schema that is not JSON, completions of what is not there, limits
+    /// or paths that cannot be.
+    pub(crate) fn checked(mut self) -> Result<Server, String> {
+        self.problems.extend(check::check_info(&self.info).err());
+        self.problems.extend(completion_problems(&mut self.registry));
+        self.problems.extend(self.extensions.problems());
+        if let Err(problem) = self.limits.check() {
+            self.problems.push(problem);
+        }
+        match self.settings.clone().checked() {
+            Ok(settings) => self.settings = settings,
+            Err(problem) => self.problems.push(problem),
+        }
+        if self.problems.is_empty() { Ok(self) } else { Err(self.problems.join("; ")) }
+    }
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server").field("info", &self.info).finish_non_exhaustive()
+    }
+}
+
+impl Server {
+    /// Asks `hook` who may hear of changes of which resource: it gets the URI in
+    /// [normal form](crate::mcp::uri::normalize) and the principal, where peers are authenticated. It is asked when somebody
+    /// subscribes (`resources/subscribe`, `subscriptions/listen`), and again before each notification, so that a right that is
+    /// withdrawn counts from then on. Whom it says no to is answered as if there were no such resource, and hears nothing.
+    ///
+    /// Without a hook the resource's handler is asked when somebody subscribes: it runs as for `resources/read`, for that
+    /// client and with that request, and what it returns is thrown away. Any error refuses the subscription. So whoever may
+    /// not read a resource cannot subscribe to it, and a resource that is not there yet has no subscribers. A
+    /// handler that works elsewhere is waited for. One that asks the client asks over `resources/subscribe`, too; in a
+    /// `subscriptions/listen` nothing can be asked, so there its resource is left out. The handler is not asked again for each
+    /// notification. Set a hook where rights to single resources can be withdrawn while a client stays, or where reading is
+    /// dear: clients may subscribe to `subscriptions_max` resources at once.
+    ///
+    /// The hook runs on the loop's thread and must not block. A panic is a no.
+    ///
+    /// ```
+    /// use std::collections::BTreeMap;
+    /// use std::sync::{Arc, Mutex};
+    /// let owners = Arc::new(Mutex::new(BTreeMap::from([("note:///5".to_owned(), "ada".to_owned())])));
+    /// let rights = owners.clone();
+    /// let server = mcp_rill::Server::new("notes", "1.0.0")
+    ///     .template("note:///{id}", "note", |_, _| "a long read")
+    ///     .on_subscribe(move |uri, principal| match (rights.lock(), principal) {
+    ///         (Ok(rights), Some(principal)) => rights.get(uri).is_some_and(|owner| owner == principal.name()),
+    ///         _ => false,
+    ///     });
+    /// owners.lock().unwrap().remove("note:///5"); // from here on nobody hears of it
+    /// ```
+    pub fn on_subscribe(
+        mut self,
+        hook: impl FnMut(&str, Option<&Principal>) -> bool + Send + 'static,
+    ) -> Server {
+        self.permit = Permit(Some(Box::new(hook)));
+        self
+    }
+}
+
+impl Server {
+    /// Asks `hook` who sends each request, before anything but `Host` and `Origin` is looked at. Only the metadata
+    /// document and CORS preflights are open to everybody. What the hook returns is the principal of that request:
+    /// [`Call::principal`](crate::Call::principal) gives it, and a session belongs to the principal that opened it; to
+    /// every other it does not exist. One connection may carry requests of several principals.
+    ///
+    /// The hook runs on the loop's thread, once for each request (and again after
+    /// [`Handle::reauthorize`](crate::Handle::reauthorize)), so it must not block: check a signature or look into a
+    /// list (such as [`Tokens`](crate::Tokens)), but ask no other server. A hook that panics lets nobody in: that request
+    /// is answered with 500, because a client that got 401 would throw away a token that may well be good.
+    ///
+    /// A server with a hook may listen where others can connect. Without a hook the principal is what the transport says
+    /// ([`Peer::principal`](crate::Peer::principal)). There is an example at [`HttpRequest`].
+    pub fn authorize(
+        mut self,
+        hook: impl FnMut(&HttpRequest<'_>) -> Result<Principal, Denied> + Send + 'static,
+    ) -> Server {
+        self.authorize = Some(Box::new(hook));
+        self
+    }
+}
+
+/// What is wrong with completions: each must be of an argument that there is.
+pub(crate) fn completion_problems(registry: &mut Registry) -> Vec<String> {
+    let Registry { prompts, templates, completions, .. } = registry;
+    let problem = |(of, argument): &(Completed, String)| match of {
+        Completed::Prompt(name) => match prompts.find(name) {
+            None => Some(format!("complete_prompt: there is no prompt `{name}`")),
+            Some((prompt, ..)) if prompt.arguments.iter().any(|known| known.name == *argument) => None,
+            Some(_) => Some(format!(
+                "complete_prompt: prompt `{name}` has no argument `{argument}` (Prompt::argument declares those of handlers \
+                 that take any JSON)"
+            )),
+        },
+        Completed::Template(text) => match templates.find(text) {
+            None => Some(format!("complete_template: there is no resource template `{text}`")),
+            Some((_, template, _)) if template.variables().any(|known| known == argument) => None,
+            Some(_) => {
+                Some(format!("complete_template: resource template `{text}` has no variable `{argument}`"))
+            }
+        },
+    };
+    completions.keys().filter_map(problem).collect()
+}
+
+impl Server {
+    /// Says that the server speaks an extension of MCP, with its settings: a JSON object, `{}` if there are none. It goes out
+    /// as it is among the capabilities, in every revision: the older ones leave the set of capabilities open, and clients of
+    /// MCP Apps look for it there. The same name again replaces the settings.
+    ///
+    /// ```
+    /// use mcp_rill::{Resource, Server, Tool};
+    /// use serde_json::json;
+    /// let server = Server::new("weather", "1.0.0")
+    ///     .extension("io.modelcontextprotocol/ui", json!({ "mimeTypes": ["text/html;profile=mcp-app"] }))
+    ///     .add_tool(
+    ///         Tool::new("weather", "The weather, with a picture").meta("ui", json!({ "resourceUri": "ui://weather" })),
+    ///         |(), _| "sunny",
+    ///     )
+    ///     .add_resource(
+    ///         Resource::new("ui://weather", "weather").mime_type("text/html;profile=mcp-app"),
+    ///         |_| "<p>A picture of the weather</p>",
+    ///     );
+    /// ```
+    pub fn extension(mut self, name: impl Into<String>, settings: impl Into<Value>) -> Server {
+        self.extensions.0.insert(name.into(), settings.into());
+        self
+    }
+}
+
+impl Server {
+    /// Lets web pages of allowed origins read answers: see [`Settings::cors`].
+    pub fn cors(mut self) -> Server {
+        self.settings.cors = true;
+        self
+    }
+
+    /// Keeps no sessions for clients before 2026-07-28, so that any of several processes can serve any request: see
+    /// [`Settings::sessionless`].
+    ///
+    /// ```
+    /// let server = mcp_rill::Server::new("clock", "1.0.0").sessionless().tool("tick", "Tick", |(), _| "tock");
+    /// ```
+    pub fn sessionless(mut self) -> Server {
+        self.settings.sessionless = true;
+        self
+    }
+
+    /// Tells clients where to get a token: see [`Settings::resource`].
+    pub fn protected_resource(mut self, resource: ProtectedResource) -> Server {
+        self.settings.resource = Some(resource);
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::annotations::Annotations;
+    use crate::protocol::description::PromptArgument;
+
+    crate::schema! { struct Named { name: String } }
+
+    fn problems(server: Server) -> String {
+        server.checked().err().unwrap_or_default()
+    }
+
+    #[test]
+    fn completions_are_of_what_is_there() {
+        let begun = || {
+            Server::new("s", "1")
+                .complete_prompt("typed", "name", ["x"])
+                .complete_prompt("any", "declared", ["x"])
+                .complete_template("note:///{id}", "id", ["x"])
+        };
+        let any = Prompt::new("any", "Any").argument(PromptArgument::new("declared"));
+        let whole = |server: Server| {
+            server
+                .prompt("typed", "Typed", |_: Named, _| "x")
+                .add_prompt(any.clone(), |_: serde_json::Value, _| "x")
+                .template("note:///{id}", "note", |_, _| "x")
+        };
+        assert_eq!(problems(whole(begun())), "");
+        assert_eq!(
+            problems(begun()),
+            "complete_prompt: there is no prompt `any`; complete_prompt: there is no prompt `typed`; complete_template: \
+             there is no resource template `note:///{id}`"
+        );
+        let argument = "(Prompt::argument declares those of handlers that take any JSON)";
+        for (server, problem) in [
+            (
+                begun().complete_prompt("typed", "nam", ["x"]),
+                format!("complete_prompt: prompt `typed` has no argument `nam` {argument}"),
+            ),
+            (
+                begun().complete_prompt("any", "other", ["x"]),
+                format!("complete_prompt: prompt `any` has no argument `other` {argument}"),
+            ),
+            (
+                begun().complete_template("note:///{id}", "ids", ["x"]),
+                "complete_template: resource template `note:///{id}` has no variable `ids`".to_owned(),
+            ),
+        ] {
+            assert_eq!(problems(whole(server)), problem);
+        }
+    }
+
+    #[test]
+    fn names_are_not_empty() {
+        assert_eq!(problems(Server::new("", "1")), "the server has no name");
+        let server = || Server::new("s", "1");
+        assert_eq!(problems(server().prompt("", "x", |(), _| "x")), "a prompt has no name");
+        assert!(problems(server().tool("", "x", |(), _| "x")).starts_with("tool ``: a name has 1 to 128"));
+    }
+
+    #[test]
+    fn uris_of_lists_are_uris() {
+        let begun = || Server::new("s", "1");
+        let resource = |uri: &str| problems(begun().resource(uri, "r", |_| "x"));
+        assert_eq!(resource("calc:///pi"), "");
+        assert_eq!(resource("pi"), "resource `pi`: a URI begins with a scheme, such as `file:`");
+        assert_eq!(resource("memo://x y"), "resource `memo://x y`: ` ` cannot stand in a URI; write %20");
+        let template = |text: &str| problems(begun().template(text, "t", |_, _| "x"));
+        for text in ["{scheme}://x", "x:{a}", "http://{host}:{port}/{a}-{b}", "x:y"] {
+            assert_eq!(template(text), "", "{text}");
+        }
+        assert_eq!(
+            template("notes/{id}"),
+            "resource template `notes/{id}`: a URI begins with a scheme, such as `file:`"
+        );
+        assert_eq!(template("http:///{id}"), "resource template `http:///{id}`: has no host");
+        let icon = || Icon::new("https://a.example/b c.png");
+        let problem = "its icon `https://a.example/b c.png`: ` ` cannot stand in a URI; write %20";
+        for (server, item) in [
+            (begun().icon(icon()), "the server"),
+            (begun().add_tool(Tool::new("t", "").icon(icon()), |(), _| "x"), "tool `t`"),
+            (begun().add_prompt(Prompt::new("p", "").icon(icon()), |(), _| "x"), "prompt `p`"),
+            (begun().add_resource(Resource::new("x:y", "r").icon(icon()), |_| "x"), "resource `x:y`"),
+            (
+                begun().add_template(ResourceTemplate::new("x:{y}", "r").icon(icon()), |_, _| "x"),
+                "resource template `x:{y}`",
+            ),
+        ] {
+            assert_eq!(problems(server), format!("{item}: {problem}"));
+        }
+        assert_eq!(
+            problems(begun().website_url("calc.example")),
+            "the server: its website URL `calc.example`: a URI begins with a scheme, such as `file:`"
+        );
+    }
+
+    #[test]
+    fn times_in_lists_are_times() {
+        let old = Annotations::default().last_modified("yesterday");
+        let server = Server::new("s", "1").add_resource(Resource::new("x:y", "r").annotations(old), |_| "x");
+        assert_eq!(
+            problems(server),
+            "resource `x:y`: `lastModified` \"yesterday\" is not a time such as 2026-01-31T09:00:00Z"
+        );
+    }
+}

@@ -1,0 +1,300 @@
+//! What a handler is given besides its arguments.
+//!
+//! *Scope:* [`Call`]: who asks, and what the handler can do meanwhile. *Not in scope:* arguments, results and errors; the questions that a
+//! handler can ask (that is `ask`), and work that goes on after it returned (that is `reply`).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::access::peer::{Peer, Principal};
+use crate::protocol::client_info::{Capabilities, ClientInfo};
+use crate::protocol::error::CallError;
+use crate::protocol::level::Level;
+use crate::protocol::revision::Revision;
+use crate::server::context::Context;
+use crate::server::mailbox::{Flags, Mailbox, Note, Progress};
+use crate::server::questions::Asked;
+use crate::service::keys::CallKey;
+
+/// One request as its handler sees it: who asks, in which session, with which revision and HTTP headers; and what the
+/// handler can do meanwhile: report progress, log, ask the client.
+///
+/// ```
+/// use mcp_rill::Server;
+/// let server = Server::new("whoami", "1.0.0").tool("whoami", "Say who is asking", |(), call| {
+///     let client = call.client().map_or("somebody", |client| &client.name);
+///     let user = call.principal().map_or("nobody in particular", |principal| principal.name());
+///     let address = call.peer().address.map_or("nowhere".to_owned(), |address| address.to_string());
+///     let agent = call.header("user-agent").unwrap_or("no browser");
+///     format!("{client} for {user}, from {address} with {agent}, in the words of {}", call.revision())
+/// });
+/// ```
+#[derive(Debug)]
+pub struct Call<'a> {
+    pub(crate) context: Context<'a>,
+    pub(crate) asked: Asked,
+    pub(crate) notes: Notes,
+    pub(crate) link: Link,
+    pub(crate) deferred: bool,
+}
+
+/// What ties a call to the loop, for whatever outlives the handler.
+#[derive(Clone, Debug)]
+pub(crate) struct Link {
+    pub(crate) call: CallKey,
+    /// Which run of the handler this is: a [`Reply`](crate::Reply) of an earlier one answers nothing.
+    pub(crate) run: u32,
+    pub(crate) flags: Option<Arc<Flags>>,
+    pub(crate) mailbox: Arc<Mailbox>,
+}
+
+/// Where progress and logs go: to the loop, which is this thread or another one.
+#[derive(Debug)]
+pub(crate) enum Notes {
+    /// On the loop's thread nothing can be sent before the handler returns.
+    Kept(Vec<Note>),
+    /// From another thread.
+    Mailed,
+}
+
+impl Call<'_> {
+    /// The session's id, without the node's: a UUID in lower case, by which a handler can keep something for each client.
+    /// `None` for a request without a session, as all are since 2026-07-28, and those of other clients of Streamable HTTP where
+    /// the server keeps no sessions ([`Settings::sessionless`](crate::Settings::sessionless)). It is what lets a client post into the session,
+    /// so keep it out of logs.
+    ///
+    /// A session ends without word to its handlers, so what is kept for sessions needs a bound of its own:
+    ///
+    /// ```
+    /// # use mcp_rill::{Result, Server, schema};
+    /// # use std::collections::VecDeque;
+    /// schema! { struct Look { topic: String { length 1..=100 } } }
+    /// let mut last: VecDeque<(String, String)> = VecDeque::new();
+    /// let server = Server::new("library", "1.0.0").tool("look", "Look something up", move |Look { topic }: Look, call| -> Result<_> {
+    ///     let Some(id) = call.session_id() else { return Ok(format!("{topic}, for the first time")) };
+    ///     let place = last.iter().position(|(session, _)| *session == id);
+    ///     let before = place.and_then(|place| last.remove(place)).map_or("nothing".to_owned(), |(_, topic)| topic);
+    ///     last.push_back((id, topic.clone()));
+    ///     if last.len() > 1000 {
+    ///         last.pop_front(); // whoever was here longest ago
+    ///     }
+    ///     Ok(format!("{topic}, after {before}"))
+    /// });
+    /// ```
+    pub fn session_id(&self) -> Option<String> {
+        self.context.session_id.map(|id| id.to_string())
+    }
+
+    /// The revision of MCP that was negotiated. Results are written in its form without your help.
+    pub fn revision(&self) -> Revision {
+        self.context.revision
+    }
+
+    /// Who the client is; `None` if it has not initialized this session, as clients do not after a lost stream.
+    pub fn client(&self) -> Option<&ClientInfo> {
+        self.context.client.as_deref()
+    }
+
+    /// What the client can do, as it said when it initialized (MCP lifecycle, capability negotiation); nothing if it has
+    /// not said. Asking does not need a look at this: a question that the client cannot take comes back with
+    /// [`Unavailable`](crate::Unavailable). This is for work that is done for the sake of a question only.
+    ///
+    /// ```
+    /// # fn f(call: &mut mcp_rill::Call, read_all: impl Fn() -> String) -> mcp_rill::Result<String> {
+    /// if !call.capabilities().sampling {
+    ///     return Ok("Read it yourself: …".to_owned());
+    /// }
+    /// Ok(call.sample("summary", format!("Summarize: {}", read_all()))?.required()?.text())
+    /// # }
+    /// ```
+    pub fn capabilities(&self) -> Capabilities {
+        self.client().map(|client| client.capabilities).unwrap_or_default()
+    }
+
+    /// Ends the call unless the client can do all of this: with an error for the model, or since 2026-07-28 with the error
+    /// that tells the client what it has to declare (−32021). A client that has not said what it can do passes. Questions
+    /// look by themselves, and [`Elicited::required`](crate::Elicited::required) of theirs does the same; this is for work
+    /// that should not be begun in vain.
+    ///
+    /// # Errors
+    /// If the client lacks one of them: to be passed on with `?`.
+    ///
+    /// ```
+    /// # fn f(call: &mut mcp_rill::Call, read_all: impl Fn() -> String) -> mcp_rill::Result<String> {
+    /// use mcp_rill::Capabilities;
+    /// call.require(Capabilities { sampling: true, ..Capabilities::default() })?;
+    /// let everything = read_all();
+    /// Ok(call.sample("short", format!("Summarize: {everything}"))?.required()?.text())
+    /// # }
+    /// ```
+    pub fn require(&self, needed: Capabilities) -> Result<(), CallError> {
+        self.lacking(needed, true).map_or(Ok(()), |why| Err(why.into()))
+    }
+
+    /// The other end of the connection that brought this request.
+    pub fn peer(&self) -> &Peer {
+        &self.context.peer
+    }
+
+    /// Who is asking, where peers are authenticated.
+    pub fn principal(&self) -> Option<&Principal> {
+        self.context.principal.as_ref()
+    }
+
+    /// The value of a header field of the HTTP request that brought this call, by its name in any case: the first one,
+    /// if it is text (UTF-8).
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.context.headers.get(name).and_then(|value| std::str::from_utf8(value).ok())
+    }
+
+    /// The request's `_meta` member as JSON text.
+    ///
+    /// ```
+    /// # fn f(call: &mut mcp_rill::Call) -> mcp_rill::Result<()> {
+    /// let meta: serde_json::Value = call.meta().map_or(Ok(serde_json::Value::Null), |meta| serde_json::from_str(meta.get()))?;
+    /// let trace = meta["example.com/trace"].as_str().unwrap_or("untraced");
+    /// # Ok(()) }
+    /// ```
+    pub fn meta(&self) -> Option<&RawValue> {
+        self.context.meta.as_deref()
+    }
+
+    /// The token under which the client wants to hear of progress, as JSON text; `None` if it does not (MCP progress).
+    /// [`progress`](Call::progress) looks by itself; this is for work that is done for the sake of progress only.
+    ///
+    /// ```
+    /// # fn f(call: &mut mcp_rill::Call, count_files: impl Fn() -> u32) {
+    /// let total = call.progress_token().is_some().then(|| f64::from(count_files()));
+    /// call.progress(0.0, total, Some("looking"));
+    /// # }
+    /// ```
+    pub fn progress_token(&self) -> Option<&str> {
+        self.context.progress_token()
+    }
+
+    /// How long a blocking handler may take, counted from when it begins: its item's timeout, of which earlier runs took their
+    /// part. The wait for a worker thread does not count. `None` on the loop's thread, where nothing times out.
+    ///
+    /// ```
+    /// # fn f(call: &mut mcp_rill::Call, pages: &[&str], index: impl Fn(&str)) {
+    /// let end = call.timeout().map(|timeout| std::time::Instant::now() + timeout);
+    /// for page in pages.iter().take_while(|_| end.is_none_or(|end| std::time::Instant::now() < end)) {
+    ///     index(page);
+    /// }
+    /// # }
+    /// ```
+    pub fn timeout(&self) -> Option<Duration> {
+        self.context.timeout
+    }
+
+    /// Whether the work should stop: the call was cancelled or has timed out, and nothing that it still returns will be sent;
+    /// or the server shuts down, and only what comes within its grace is sent. Only a blocking handler can see this change
+    /// while it runs.
+    ///
+    /// ```
+    /// # fn f(call: &mut mcp_rill::Call, files: Vec<String>, index: impl Fn(&String)) -> usize {
+    /// files.iter().take_while(|_| !call.is_cancelled()).map(index).count()
+    /// # }
+    /// ```
+    pub fn is_cancelled(&self) -> bool {
+        self.link.flags.as_ref().is_some_and(|flags| flags.is_cancelled())
+    }
+
+    /// Tells the client how far the work is: `done` of `total`, in any unit. Nothing is sent if the client did not ask
+    /// for progress, or if `done` is not finite or not more than before (MCP progress). A total that is not finite is left
+    /// out. The message is for people; clients get it since 2025-03-26.
+    ///
+    /// From a handler on the loop's thread it all arrives just before the result, where the TypeScript SDKs do not notice
+    /// it any more; use a blocking tool or [`defer`](Call::defer) to show progress while it happens.
+    ///
+    /// ```
+    /// # fn f(call: &mut mcp_rill::Call, pages: &[&str]) {
+    /// for (page, name) in pages.iter().enumerate() {
+    ///     call.progress(page as f64, Some(pages.len() as f64), Some(name));
+    /// }
+    /// # }
+    /// ```
+    pub fn progress(&mut self, done: f64, total: Option<f64>, message: Option<&str>) {
+        if self.progress_token().is_some() {
+            let progress = Progress { done, total, message: message.map(str::to_owned) };
+            self.note(Note::Progress(progress));
+        }
+    }
+
+    /// Sends a log message of this server to the client, if the session's level lets it through: [`Level::Info`] until the
+    /// client sets another one (MCP logging). The data is text or any JSON value. A handler that runs again after a
+    /// question does not send again what it has logged before.
+    ///
+    /// ```
+    /// use mcp_rill::{Level, Server};
+    /// let server = Server::new("backup", "1.0.0").tool("backup", "Back everything up", |(), call| {
+    ///     call.log(Level::Info, "starting");
+    ///     call.log_as(Level::Debug, "disk", serde_json::json!({ "free_mib": 512 }));
+    ///     "done"
+    /// });
+    /// ```
+    pub fn log(&mut self, level: Level, data: impl Into<Value>) {
+        self.write_log(level, None, data.into());
+    }
+
+    /// As [`log`](Call::log), with the name of the part of the server that logs.
+    pub fn log_as(&mut self, level: Level, logger: &str, data: impl Into<Value>) {
+        self.write_log(level, Some(logger), data.into());
+    }
+
+    fn write_log(&mut self, level: Level, logger: Option<&str>, data: Value) {
+        if self.asked.logs_again() {
+            self.note(Note::Log { level, logger: logger.map(str::to_owned), data });
+        }
+    }
+
+    /// Sends the client away for the time that the call takes: the response to its POST ends now, and the client comes back
+    /// for the result after about `retry`, in milliseconds on the wire (MCP 2025-11-25, transports: polling). What the
+    /// call says meanwhile, questions and result included, is kept for it ([`Limits::replay_timeout`](crate::Limits::replay_timeout)).
+    /// For calls of minutes, which proxies or sleeping machines would cut off.
+    ///
+    /// Does nothing where clients cannot come back: over HTTP+SSE, before 2025-11-25, in revisions without sessions, for
+    /// clients that take no event streams, and if `replay_timeout` is 0. From a handler on the loop's thread it takes
+    /// effect when that returns, so it is for blocking tools and [`defer`](Call::defer).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use mcp_rill::Server;
+    /// let server = Server::new("backup", "1.0.0").blocking_tool("backup", "Back everything up", |(), call| {
+    ///     call.disconnect(Duration::from_secs(20));
+    ///     std::thread::sleep(Duration::from_secs(50));
+    ///     "done"
+    /// });
+    /// ```
+    pub fn disconnect(&mut self, retry: Duration) {
+        if self.asked.logs_again() {
+            self.note(Note::Disconnect(retry));
+        }
+    }
+
+    fn note(&mut self, note: Note) {
+        match &mut self.notes {
+            Notes::Kept(notes) => notes.push(note),
+            Notes::Mailed => self.link.mailbox.note(self.link.call, note),
+        }
+    }
+}
+
+impl Link {
+    /// The call's flags, made when somebody first wants to look at them.
+    pub(crate) fn flags(&mut self) -> &Arc<Flags> {
+        self.flags.get_or_insert_default()
+    }
+}
+
+impl Notes {
+    pub(crate) fn take(&mut self) -> Vec<Note> {
+        match self {
+            Notes::Kept(notes) => std::mem::take(notes),
+            Notes::Mailed => Vec::new(),
+        }
+    }
+}

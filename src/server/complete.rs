@@ -1,0 +1,105 @@
+//! Completion of arguments while the user types (MCP completion).
+//!
+//! *Scope:* what completes an argument. *Not in scope:* the request and its result (`completion`).
+
+use crate::access::peer::Principal;
+
+/// A client shows no more, and the schema allows no more.
+pub(crate) const VALUES_MAX: usize = 100;
+
+/// What an argument belongs to.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Completed {
+    Prompt(String),
+    /// In normal form.
+    Template(String),
+}
+
+/// What the user has typed so far: what a [`Completer`] works from.
+///
+/// ```
+/// let by_country = |partial: &mcp_rill::Partial| match partial.other("country") {
+///     Some("de") => vec![format!("{}burg", partial.value())],
+///     _ => vec![],
+/// };
+/// let server = mcp_rill::Server::new("maps", "1.0.0")
+///     .template("map:///{country}/{town}", "map", |_, _| "a map")
+///     .complete_template("map:///{country}/{town}", "town", by_country);
+/// ```
+#[derive(Debug)]
+pub struct Partial<'a> {
+    pub(crate) value: &'a str,
+    pub(crate) others: &'a [(String, String)],
+    pub(crate) principal: Option<&'a Principal>,
+}
+
+impl Partial<'_> {
+    /// The beginning of the argument's value.
+    pub fn value(&self) -> &str {
+        self.value
+    }
+
+    /// The value of another argument, if it is known already (since 2025-06-18).
+    pub fn other(&self, name: &str) -> Option<&str> {
+        self.others.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Who is asking, where peers are authenticated: of what somebody may not read the completions tell, too.
+    ///
+    /// ```
+    /// # use mcp_rill::{Partial, Server};
+    /// let server = Server::new("notes", "1.0.0")
+    ///     .template("note:///{owner}/{id}", "note", |_, _| "a note")
+    ///     .complete_template("note:///{owner}/{id}", "owner", |partial: &Partial| {
+    ///         partial.principal().map(|principal| principal.name().to_owned()).into_iter().collect()
+    ///     });
+    /// ```
+    pub fn principal(&self) -> Option<&Principal> {
+        self.principal
+    }
+}
+
+/// What completes an argument: a list of values, of which those are offered that begin with what was typed, in any
+/// case of ASCII letters; or a closure, whose values are offered as they are.
+///
+/// ```
+/// use mcp_rill::{Completer, Partial, Server};
+/// struct Words(Vec<String>);
+/// impl Completer for Words {
+///     fn complete(&mut self, partial: &Partial<'_>) -> Vec<String> {
+///         self.0.iter().filter(|word| word.contains(partial.value())).cloned().collect()
+///     }
+/// }
+/// let server = Server::new("dictionary", "1.0.0")
+///     .template("word:///{word}", "word", |_, _| "its meaning")
+///     .complete_template("word:///{word}", "word", Words(vec!["brook".into(), "rill".into()]));
+/// ```
+pub trait Completer: Send {
+    /// All values that fit; the client gets the first 100 and their number.
+    fn complete(&mut self, partial: &Partial<'_>) -> Vec<String>;
+}
+
+impl<F: FnMut(&Partial<'_>) -> Vec<String> + Send> Completer for F {
+    fn complete(&mut self, partial: &Partial<'_>) -> Vec<String> {
+        self(partial)
+    }
+}
+
+impl<const N: usize> Completer for [&'static str; N] {
+    fn complete(&mut self, partial: &Partial<'_>) -> Vec<String> {
+        beginning_with(self.iter().copied(), partial)
+    }
+}
+
+impl Completer for Vec<String> {
+    fn complete(&mut self, partial: &Partial<'_>) -> Vec<String> {
+        beginning_with(self.iter().map(String::as_str), partial)
+    }
+}
+
+fn beginning_with<'a>(values: impl Iterator<Item = &'a str>, partial: &Partial<'_>) -> Vec<String> {
+    let typed = partial.value;
+    let begins =
+        |value: &&str| value.get(..typed.len()).is_some_and(|start| start.eq_ignore_ascii_case(typed));
+    values.filter(begins).map(str::to_owned).collect()
+}

@@ -1,0 +1,141 @@
+//! Where a request came from, for its handler.
+//!
+//! *Scope:* [`Context`]: borrowed while the request's bytes are at hand, owned when the call outlives them. *Not in scope:* what
+//! the handler can do ([`Call`](crate::Call)).
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use crate::access::peer::{Peer, Principal};
+use crate::http::head::Head;
+use crate::jsonrpc::id::IdRef;
+use crate::jsonrpc::json::member;
+use crate::protocol::client_info::ClientInfo;
+use crate::protocol::revision::Revision;
+use crate::service::Incoming;
+use crate::service::session::{Session, short_id};
+
+/// Where a request came from; borrowed while its bytes are at hand, owned when the call outlives them.
+#[derive(Clone)]
+pub(crate) struct Context<'a> {
+    pub(crate) session_id: Option<Uuid>,
+    pub(crate) revision: Revision,
+    pub(crate) client: Option<Arc<ClientInfo>>,
+    pub(crate) peer: Cow<'a, Peer>,
+    pub(crate) principal: Option<Principal>,
+    pub(crate) headers: Headers<'a>,
+    pub(crate) meta: Option<Cow<'a, RawValue>>,
+    /// How long this run of the handler may take, on a worker thread.
+    pub(crate) timeout: Option<Duration>,
+}
+
+/// Without the whole id of the session, and what the client may have put into `_meta`.
+impl fmt::Debug for Context<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context")
+            .field("session_id", &self.session_id.map(short_id))
+            .field("revision", &self.revision)
+            .field("client", &self.client)
+            .field("peer", &self.peer)
+            .field("principal", &self.principal)
+            .field("headers", &self.headers)
+            .field("timeout", &self.timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The header fields of the HTTP request.
+#[derive(Clone)]
+pub(crate) enum Headers<'a> {
+    Live(&'a Head<'a>),
+    /// `name: value` lines.
+    Kept(Arc<[u8]>),
+}
+
+/// Names alone: values are secrets.
+impl fmt::Debug for Headers<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Headers::Live(head) => head.fmt(f),
+            Headers::Kept(lines) => {
+                let names =
+                    lines.split(|byte| *byte == b'\n').filter_map(|line| line.split(|b| *b == b':').next());
+                f.debug_list().entries(names.map(String::from_utf8_lossy)).finish()
+            }
+        }
+    }
+}
+
+impl<'a> Context<'a> {
+    pub(crate) fn of(incoming: &Incoming<'a>, session: &Session, meta: Option<&'a RawValue>) -> Context<'a> {
+        Context {
+            session_id: session.is_kept().then_some(session.id),
+            revision: session.revision(),
+            client: session.client_arc(),
+            peer: Cow::Borrowed(incoming.peer),
+            principal: session.principal().cloned(),
+            headers: Headers::Live(incoming.head),
+            meta: meta.map(Cow::Borrowed),
+            timeout: None,
+        }
+    }
+
+    pub(crate) fn into_owned(self) -> Context<'static> {
+        Context {
+            session_id: self.session_id,
+            revision: self.revision,
+            client: self.client,
+            peer: Cow::Owned(self.peer.into_owned()),
+            principal: self.principal,
+            headers: Headers::Kept(self.headers.into_lines()),
+            meta: self.meta.map(|meta| Cow::Owned(meta.into_owned())),
+            timeout: self.timeout,
+        }
+    }
+
+    /// What the client wants progress to be reported under: a string or an integer, as JSON text.
+    pub(crate) fn progress_token(&self) -> Option<&str> {
+        let token = member(self.meta.as_deref()?, "progressToken").ok()??;
+        IdRef::read(token).map(|_| token.get())
+    }
+}
+
+impl Headers<'_> {
+    /// The memory that kept ones take.
+    pub(crate) fn held_bytes(&self) -> usize {
+        match self {
+            Headers::Kept(lines) => 2 * size_of::<usize>() + lines.len(),
+            Headers::Live(_) => 0,
+        }
+    }
+
+    fn into_lines(self) -> Arc<[u8]> {
+        match self {
+            Headers::Kept(lines) => lines,
+            Headers::Live(head) => {
+                let mut lines = Vec::new();
+                head.headers().for_each(|(name, value)| {
+                    [name.as_bytes(), b": ", value, b"\n"]
+                        .iter()
+                        .for_each(|part| lines.extend_from_slice(part));
+                });
+                lines.into()
+            }
+        }
+    }
+
+    pub(crate) fn get(&self, wanted: &str) -> Option<&[u8]> {
+        match self {
+            Headers::Live(head) => head.header(wanted),
+            Headers::Kept(lines) => lines.split(|byte| *byte == b'\n').find_map(|line| {
+                let (name, value) = line.split_at_checked(wanted.len())?;
+                name.eq_ignore_ascii_case(wanted.as_bytes()).then(|| value.strip_prefix(b": ")).flatten()
+            }),
+        }
+    }
+}

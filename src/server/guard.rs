@@ -1,0 +1,17 @@
+//! The boundary where a panic of a handler is caught.
+//!
+//! *Scope:* [`guarded`]. *Not in scope:* what the client is told beyond an internal error.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::protocol::error::CallError;
+
+/// The one boundary where a panic of a user's handler is caught.
+pub(crate) fn guarded<T>(
+    kind: &str,
+    name: &str,
+    handler: impl FnOnce() -> Result<T, CallError>,
+) -> Result<T, CallError> {
+    catch_unwind(AssertUnwindSafe(handler))
+        .unwrap_or_else(|_| Err(CallError::internal(format!("the handler of {kind} `{name}` panicked"))))
+}

@@ -1,0 +1,330 @@
+//! What reaches the loop from other threads: late results, progress, logs, and the wishes of a `Handle`.
+//!
+//! *Scope:* the mailbox that `Reply`, blocking handlers and `Handle` write to. *Not in scope:* threads (a pool of them is in
+//! `net`), and what becomes of the mail (that is `mail`).
+//!
+//! ```text
+//!  handler ─ call.defer(…) ─▶ Reply ─ progress, log, finish or Drop ─┐
+//!  blocking handler on a worker ─ begun, progress, log, its result ──┼─▶ mailbox ─ wakes ─▶ loop ─▶ streams
+//!  Handle ─ updated, changed, log, add, remove, shutdown ────────────┘
+//! ```
+//!
+//! Nothing here blocks: the final reply of a call always has its place, progress is only the latest value, logs are
+//! dropped and counted when the loop does not keep up, updates of one URI are one.
+
+use std::any::Any;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::protocol::check::is_widely_taken;
+use crate::protocol::error::CallError;
+use crate::protocol::level::Level;
+use crate::protocol::list::List;
+use crate::protocol::result::Made;
+use crate::protocol::state_key::Seal;
+use crate::server::questions::Asked;
+use crate::service::keys::CallKey;
+
+/// What a call says besides its result.
+#[derive(Debug)]
+pub(crate) enum Note {
+    Progress(Progress),
+    Log {
+        level: Level,
+        logger: Option<String>,
+        data: Value,
+    },
+    /// The client is to come back after this time.
+    Disconnect(Duration),
+}
+
+#[derive(Debug)]
+pub(crate) struct Progress {
+    pub(crate) done: f64,
+    pub(crate) total: Option<f64>,
+    pub(crate) message: Option<String>,
+}
+
+/// What a call's handler and its helpers on other threads can see of its fate.
+#[derive(Debug, Default)]
+pub(crate) struct Flags {
+    cancelled: AtomicBool,
+}
+
+impl Flags {
+    pub(crate) fn cancel(&self) {
+        self.cancelled.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Relaxed)
+    }
+}
+
+/// How a call ended on another thread, and in which of its runs that thread was set to work.
+pub(crate) type Ended = (CallKey, u32, Finished);
+
+/// How a run of a call ended on another thread.
+#[derive(Debug)]
+pub(crate) enum Finished {
+    /// Through a `Reply`.
+    Deferred(Result<Made, CallError>),
+    /// A blocking handler returned, with its result or with questions.
+    Ran(Result<Made, CallError>, Asked),
+}
+
+/// What a `Handle` wants done to the registry of handlers, which calls know as little as this mailbox does.
+pub(crate) type Change = Box<dyn FnOnce(&mut dyn Any) + Send>;
+
+/// What other threads have left for the loop.
+#[derive(Default)]
+pub(crate) struct Mail {
+    /// Calls that had to wait for a worker thread and that one has taken, each with its run.
+    pub(crate) begun: Vec<(CallKey, u32)>,
+    pub(crate) finished: Vec<Ended>,
+    pub(crate) progress: BTreeMap<CallKey, Progress>,
+    /// Of one call, or of the server; and wishes to send a call's client away.
+    pub(crate) logs: Vec<(Option<CallKey>, Note)>,
+    pub(crate) updated: BTreeSet<String>,
+    /// So many URIs were updated that it is not known which.
+    pub(crate) all_updated: bool,
+    pub(crate) changed: BTreeSet<List>,
+    pub(crate) changes: Vec<Change>,
+    /// The keys that seal from now on.
+    pub(crate) seal: Option<Seal>,
+}
+
+/// Where other threads leave things for the loop.
+pub(crate) struct Mailbox {
+    mail: Mutex<Mail>,
+    /// Looked at in every turn of the loop, so that an empty mailbox costs no lock.
+    has_mail: AtomicBool,
+    /// The grace of a shutdown, for whoever drives the service.
+    shutdown: Mutex<Option<Duration>>,
+    /// Whether principals are to be asked for again.
+    reauthorize: AtomicBool,
+    /// Names of tools that have been added and that large model APIs refuse, for the observer.
+    odd_names: Mutex<Vec<String>>,
+    /// Nobody will look at the mail any more. Set under the lock of the mail.
+    ended: AtomicBool,
+    waker: OnceLock<Box<dyn Fn() + Send + Sync>>,
+    queue_max: usize,
+    logs_dropped: AtomicU64,
+}
+
+impl Mailbox {
+    pub(crate) fn new(queue_max: usize) -> Mailbox {
+        Mailbox {
+            mail: Mutex::default(),
+            has_mail: AtomicBool::new(false),
+            shutdown: Mutex::default(),
+            reauthorize: AtomicBool::new(false),
+            odd_names: Mutex::default(),
+            ended: AtomicBool::new(false),
+            waker: OnceLock::new(),
+            queue_max,
+            logs_dropped: AtomicU64::new(0),
+        }
+    }
+
+    /// Sets what wakes the loop; the first one counts.
+    pub(crate) fn set_waker(&self, waker: Box<dyn Fn() + Send + Sync>) {
+        let _ = self.waker.set(waker);
+    }
+
+    pub(crate) fn has_mail(&self) -> bool {
+        self.has_mail.load(Ordering::Acquire)
+    }
+
+    /// Empties it.
+    pub(crate) fn take(&self) -> Mail {
+        self.has_mail.swap(false, Ordering::AcqRel);
+        std::mem::take(&mut *self.lock())
+    }
+
+    /// Takes what has changed and leaves the rest.
+    pub(crate) fn take_changes(&self) -> Mail {
+        let mut mail = self.lock();
+        Mail {
+            updated: std::mem::take(&mut mail.updated),
+            all_updated: std::mem::take(&mut mail.all_updated),
+            changed: std::mem::take(&mut mail.changed),
+            changes: std::mem::take(&mut mail.changes),
+            ..Mail::default()
+        }
+    }
+
+    /// Leaves the rest of what was taken for the next time, before what has come meanwhile.
+    pub(crate) fn put_back(&self, rest: Mail) {
+        let mut mail = self.lock();
+        let newer = std::mem::replace(&mut *mail, rest);
+        mail.begun.extend(newer.begun);
+        mail.finished.extend(newer.finished);
+        mail.progress.extend(newer.progress);
+        mail.logs.extend(newer.logs);
+        mail.updated.extend(newer.updated);
+        mail.all_updated |= newer.all_updated;
+        mail.changed.extend(newer.changed);
+        mail.changes.extend(newer.changes);
+        mail.seal = newer.seal.or(mail.seal);
+        self.has_mail.store(true, Ordering::Release);
+    }
+
+    /// The grace of a shutdown that was asked for since the last call.
+    pub(crate) fn take_shutdown(&self) -> Option<Duration> {
+        self.shutdown.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Whether [`ask_reauthorize`](Mailbox::ask_reauthorize) was called since the last call.
+    pub(crate) fn take_reauthorize(&self) -> bool {
+        self.reauthorize.swap(false, Ordering::AcqRel)
+    }
+
+    /// A tool was added: what large model APIs refuse is worth an event.
+    pub(crate) fn note_tool_name(&self, name: &str) {
+        if !is_widely_taken(name) {
+            self.odd_names.lock().unwrap_or_else(PoisonError::into_inner).push(name.to_owned());
+            self.wake();
+        }
+    }
+
+    /// The names that were noted since the last call.
+    pub(crate) fn take_odd_names(&self) -> Vec<String> {
+        std::mem::take(&mut *self.odd_names.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The loop is gone. What it has not taken is dropped here: a handler in it may own a hold on this mailbox.
+    pub(crate) fn end(&self) {
+        let mut mail = self.lock();
+        self.ended.store(true, Ordering::Release);
+        let left = std::mem::take(&mut *mail);
+        drop(mail);
+        drop(left);
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn ask_reauthorize(&self) {
+        self.reauthorize.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    /// A worker thread has taken a call that had to wait for it.
+    pub(crate) fn begin(&self, call: (CallKey, u32)) {
+        self.lock().begun.push(call);
+        self.wake();
+    }
+
+    pub(crate) fn finish(&self, (call, run): (CallKey, u32), finished: Finished) {
+        self.lock().finished.push((call, run, finished));
+        self.wake();
+    }
+
+    pub(crate) fn note(&self, call: CallKey, note: Note) {
+        match note {
+            // Compared here, since the loop only sees the last one: less than before is not the latest.
+            Note::Progress(progress) if progress.done.is_finite() => {
+                let mut mail = self.lock();
+                if mail.progress.get(&call).is_none_or(|before| progress.done > before.done) {
+                    mail.progress.insert(call, progress);
+                }
+            }
+            Note::Progress(_) => return,
+            log => self.log(Some(call), log),
+        }
+        self.wake();
+    }
+
+    /// Leaves something; `act` gets the mail and how much of a kind may wait.
+    pub(crate) fn post(&self, act: impl FnOnce(&mut Mail, usize)) {
+        act(&mut self.lock(), self.queue_max);
+        self.wake();
+    }
+
+    /// Asks for a shutdown; of several the shortest grace counts.
+    pub(crate) fn ask_shutdown(&self, grace: Duration) {
+        let mut shutdown = self.shutdown.lock().unwrap_or_else(PoisonError::into_inner);
+        *shutdown = Some(shutdown.map_or(grace, |before| before.min(grace)));
+        drop(shutdown);
+        self.wake();
+    }
+
+    /// A log of the server itself.
+    pub(crate) fn log_to_all(&self, level: Level, logger: Option<&str>, data: Value) {
+        self.log(None, Note::Log { level, logger: logger.map(str::to_owned), data });
+        self.wake();
+    }
+
+    fn log(&self, call: Option<CallKey>, log: Note) {
+        let mut mail = self.lock();
+        if mail.logs.len() < self.queue_max {
+            mail.logs.push((call, log));
+        } else {
+            self.logs_dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Logs that found no room here.
+    pub(crate) fn logs_dropped(&self) -> u64 {
+        self.logs_dropped.load(Ordering::Relaxed)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Mail> {
+        self.mail.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// To be called after something was left. A loop that was woken and has not looked yet is not woken again: it
+    /// clears the flag before it takes the lock, so what was left before this is either taken or wakes it.
+    pub(crate) fn wake(&self) {
+        if !self.has_mail.swap(true, Ordering::AcqRel)
+            && let Some(waker) = self.waker.get()
+        {
+            waker();
+        }
+    }
+}
+
+impl fmt::Debug for Mailbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mailbox").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_put_back_comes_before_what_has_come_meanwhile() {
+        let mailbox = Mailbox::new(10);
+        let say = |text: &str| {
+            mailbox.log_to_all(Level::Info, None, text.into());
+            mailbox.post(|mail, _| {
+                mail.updated.insert(text.to_owned());
+                mail.changed.insert(if text == "old" { List::Tools } else { List::Prompts });
+                mail.changes.push(Box::new(|_| {}));
+                mail.all_updated |= text == "new";
+            });
+        };
+        say("old");
+        let rest = mailbox.take();
+        say("new");
+        mailbox.put_back(rest);
+        assert!(mailbox.has_mail());
+        let mail = mailbox.take();
+        let logged = mail.logs.iter().map(|(_, note)| match note {
+            Note::Log { data, .. } => data.as_str().unwrap_or_default(),
+            _ => "",
+        });
+        assert_eq!(logged.collect::<Vec<_>>(), ["old", "new"]);
+        assert_eq!((mail.updated.len(), mail.changed.len(), mail.changes.len()), (2, 2, 2));
+        assert!(mail.all_updated && !mailbox.has_mail());
+    }
+}

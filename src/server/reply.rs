@@ -1,0 +1,235 @@
+//! Calls that a handler hands to somebody else.
+//!
+//! *Scope:* [`Call::defer`], and [`Reply`], by which the result comes from any thread. *Not in scope:* the mailbox that carries
+//! it to the loop (that is `mailbox`), and what becomes of it (that is `run`).
+
+use std::marker::PhantomData;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::protocol::content::{IntoResource, IntoToolResult, ResourceContents, ToolResult};
+use crate::protocol::error::{CallError, Failure};
+use crate::protocol::level::Level;
+use crate::protocol::prompt::{IntoPrompt, PromptResult};
+use crate::server::call::{Call, Link};
+use crate::server::mailbox::{Finished, Note, Progress};
+
+/// What a handler of some kind gives in the end: [`ToolResult`] of a tool, `Vec<ResourceContents>` of a resource or template,
+/// [`PromptResult`] of a prompt.
+pub trait Outcome: made::Make {}
+
+impl<T: made::Make> Outcome for T {}
+
+/// Nobody else can implement it.
+mod made {
+    use crate::protocol::content::ResourceContents;
+    use crate::protocol::content::ToolResult;
+    use crate::protocol::prompt::PromptResult;
+    use crate::protocol::result::Made;
+
+    pub trait Make {
+        /// What errors call its handler.
+        const KIND: &'static str;
+
+        fn made(self) -> Made;
+    }
+
+    impl Make for ToolResult {
+        const KIND: &'static str = "tool";
+
+        fn made(self) -> Made {
+            Made::Tool(self)
+        }
+    }
+
+    impl Make for Vec<ResourceContents> {
+        const KIND: &'static str = "resource";
+
+        fn made(self) -> Made {
+            Made::Contents(self)
+        }
+    }
+
+    impl Make for PromptResult {
+        const KIND: &'static str = "prompt";
+
+        fn made(self) -> Made {
+            Made::Prompt(self)
+        }
+    }
+}
+
+/// What finishes a [`Reply`]: whatever a handler of its kind may return, which is [`IntoToolResult`], [`IntoResource`] or
+/// [`IntoPrompt`].
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not finish a `Reply<{K}>`",
+    note = "finish it with what a handler of its kind may return: of a tool, of a resource, or of a prompt"
+)]
+pub trait IntoReply<K> {
+    /// The result.
+    ///
+    /// # Errors
+    /// As of a handler that returns it.
+    fn into_reply(self) -> Result<K, CallError>;
+}
+
+impl<T: IntoToolResult> IntoReply<ToolResult> for T {
+    fn into_reply(self) -> Result<ToolResult, CallError> {
+        self.into_tool_result()
+    }
+}
+
+impl<T: IntoResource> IntoReply<Vec<ResourceContents>> for T {
+    fn into_reply(self) -> Result<Vec<ResourceContents>, CallError> {
+        self.into_resource()
+    }
+}
+
+impl<T: IntoPrompt> IntoReply<PromptResult> for T {
+    fn into_reply(self) -> Result<PromptResult, CallError> {
+        self.into_prompt()
+    }
+}
+
+/// What a handler returns when a [`Reply`] will bring the result: only [`Call::defer`] makes one.
+///
+/// ```
+/// use mcp_rill::{Call, Deferred, Reply};
+/// fn start(call: &mut Call, jobs: &std::sync::mpsc::Sender<Reply>) -> Deferred {
+///     call.defer(|reply| jobs.send(reply))
+/// }
+/// ```
+#[derive(Debug)]
+pub struct Deferred<K = ToolResult>(PhantomData<fn() -> K>);
+
+impl IntoToolResult for Deferred {
+    fn into_tool_result(self) -> Result<ToolResult, CallError> {
+        Err(CallError(Failure::Deferred))
+    }
+}
+
+impl IntoResource for Deferred<Vec<ResourceContents>> {
+    fn into_resource(self) -> Result<Vec<ResourceContents>, CallError> {
+        Err(CallError(Failure::Deferred))
+    }
+}
+
+impl IntoPrompt for Deferred<PromptResult> {
+    fn into_prompt(self) -> Result<PromptResult, CallError> {
+        Err(CallError(Failure::Deferred))
+    }
+}
+
+impl Call<'_> {
+    /// Hands the call to somebody else: `hand_over` gets a [`Reply`] to send to a thread, queue or callback of your own,
+    /// and the handler returns at once what this returns. The timeout of the tool, resource or prompt counts from here.
+    ///
+    /// ```
+    /// use mcp_rill::{Server, Reply, ResourceContents};
+    /// use std::sync::mpsc;
+    /// let (jobs, queue) = mpsc::channel::<Reply>();
+    /// std::thread::spawn(move || for reply in queue { reply.finish("done"); });
+    /// let (reads, to_read) = mpsc::channel::<Reply<Vec<ResourceContents>>>();
+    /// std::thread::spawn(move || for reply in to_read { reply.finish(std::fs::read_to_string("/etc/motd")); });
+    /// let server = Server::new("slow", "1.0.0")
+    ///     .tool("work", "Work for a while", move |(), call| call.defer(|reply| jobs.send(reply)))
+    ///     .resource("file:///etc/motd", "motd", move |call| call.defer(|reply| reads.send(reply)));
+    /// ```
+    pub fn defer<K: Outcome, X>(&mut self, hand_over: impl FnOnce(Reply<K>) -> X) -> Deferred<K> {
+        self.deferred = true;
+        let mut link = self.link.clone();
+        self.link.flags();
+        link.flags = self.link.flags.clone();
+        let wants_progress = self.progress_token().is_some();
+        hand_over(Reply { link, wants_progress, open: true, kind: PhantomData });
+        Deferred(PhantomData)
+    }
+}
+
+/// The result of a call, to be given from any thread. Dropping it answers with an error, so no client waits in vain.
+///
+/// `K` is what its handler gives in the end: of a tool, which is the default, a [`ToolResult`]; of a resource or template
+/// `Vec<ResourceContents>`; of a prompt [`PromptResult`].
+///
+/// ```
+/// use mcp_rill::{Level, Reply};
+/// fn index(files: &[String], reply: Reply) {
+///     for (done, file) in files.iter().enumerate() {
+///         if reply.is_cancelled() {
+///             return reply.log(Level::Notice, "nobody wants it any more");
+///         }
+///         reply.progress(done as f64, Some(files.len() as f64), Some(file));
+///         reply.log_as(Level::Debug, "index", file.as_str());
+///     }
+///     reply.finish(format!("{} files", files.len()));
+/// }
+/// ```
+#[derive(Debug)]
+#[must_use = "dropping a reply answers the call with an error"]
+pub struct Reply<K: Outcome = ToolResult> {
+    link: Link,
+    wants_progress: bool,
+    open: bool,
+    kind: PhantomData<fn(K)>,
+}
+
+impl<K: Outcome> Reply<K> {
+    /// Gives the result: anything that a handler of its kind may return. Nothing is sent if the call is cancelled.
+    pub fn finish<R: IntoReply<K>>(mut self, result: R) {
+        self.send(result.into_reply());
+    }
+
+    /// As [`Call::progress`], and it arrives at once; if the client reads slowly, only the latest value does.
+    pub fn progress(&self, done: f64, total: Option<f64>, message: Option<&str>) {
+        if self.wants_progress {
+            let progress = Progress { done, total, message: message.map(str::to_owned) };
+            self.link.mailbox.note(self.link.call, Note::Progress(progress));
+        }
+    }
+
+    /// As [`Call::log`].
+    pub fn log(&self, level: Level, data: impl Into<Value>) {
+        self.link.mailbox.note(self.link.call, Note::Log { level, logger: None, data: data.into() });
+    }
+
+    /// As [`Call::log_as`].
+    pub fn log_as(&self, level: Level, logger: &str, data: impl Into<Value>) {
+        let logger = Some(logger.to_owned());
+        self.link.mailbox.note(self.link.call, Note::Log { level, logger, data: data.into() });
+    }
+
+    /// As [`Call::disconnect`].
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// fn export(reply: mcp_rill::Reply, write_all: impl FnOnce() -> usize) {
+    ///     reply.disconnect(Duration::from_secs(30));
+    ///     reply.finish(format!("{} rows", write_all()));
+    /// }
+    /// ```
+    pub fn disconnect(&self, retry: Duration) {
+        self.link.mailbox.note(self.link.call, Note::Disconnect(retry));
+    }
+
+    /// Whether the work should stop: the call was cancelled, has timed out, or its client is gone; or the server shuts down,
+    /// and only what comes within its grace is sent.
+    pub fn is_cancelled(&self) -> bool {
+        self.link.flags.as_ref().is_some_and(|flags| flags.is_cancelled())
+    }
+
+    fn send(&mut self, result: Result<K, CallError>) {
+        self.open = false;
+        let finished = Finished::Deferred(result.map(made::Make::made));
+        self.link.mailbox.finish((self.link.call, self.link.run), finished);
+    }
+}
+
+impl<K: Outcome> Drop for Reply<K> {
+    fn drop(&mut self) {
+        if self.open {
+            let kind = <K as made::Make>::KIND;
+            self.send(Err(CallError::told(format!("the {kind} gave up without a result"))));
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! Arguments and results of types that have serde's and schemars' derives (feature `schemars`).
+//!
+//! *Scope:* the wrapper [`Typed`]. *Not in scope:* `schema!`, which needs no derive and names arguments in its errors.
+
+use std::borrow::Cow;
+
+use schemars::generate::SchemaSettings;
+use schemars::transform::transform_subschemas;
+use schemars::{JsonSchema, Schema};
+use serde_core::Serialize;
+use serde_core::de::DeserializeOwned;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::json;
+use crate::jsonrpc::json::{Members, Object};
+use crate::protocol::content::{IntoToolResult, ToolResult};
+use crate::protocol::description::PromptArgument;
+use crate::protocol::error::CallError;
+use crate::schema::read::Subject;
+use crate::server::arguments::{Arguments, explain, not_text, text_of};
+
+/// Formats of strings that clients' validators know. Others make them warn or refuse.
+const FORMATS: [&str; 15] = [
+    "date-time",
+    "date",
+    "time",
+    "duration",
+    "email",
+    "hostname",
+    "ipv4",
+    "ipv6",
+    "uri",
+    "uri-reference",
+    "uri-template",
+    "uuid",
+    "json-pointer",
+    "relative-json-pointer",
+    "regex",
+];
+
+/// A tool's or prompt's arguments, or a tool's structured result, of any type with the derives of serde and schemars: for
+/// structs that another program has already. Their schema must be that of an object: an enum needs a struct around it. The
+/// arguments of a prompt must be strings, or enums of unit variants. A float in a result that is not finite is an error
+/// (−32603) that names the field.
+///
+/// The schema is made for clients that are particular: types stand where they are used instead of behind a `$ref` (unless
+/// they contain themselves), what takes any value is `{}`, and formats such as `uint8`, which are in no standard, are left
+/// out, as are `$schema` and the title of the whole.
+///
+/// ```
+/// use mcp_rill::{Server, Typed};
+/// use schemars::JsonSchema;
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Deserialize, JsonSchema)]
+/// struct Add { /** First addend. */ a: f64, b: f64 }
+/// #[derive(Serialize, JsonSchema)]
+/// struct Sum { sum: f64 }
+///
+/// let server = Server::new("calc", "1.0.0")
+///     .tool("add", "Add two numbers", |Typed(Add { a, b }): Typed<Add>, _| Typed(Sum { sum: a + b }));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Typed<T>(pub T);
+
+fn schema_of<T: JsonSchema>(settings: SchemaSettings) -> Schema {
+    let settings = settings.with(|settings| {
+        settings.inline_subschemas = true;
+        settings.meta_schema = None;
+    });
+    let mut schema = settings.with_transform(simplify).into_generator().into_root_schema_for::<T>();
+    schema.remove("title");
+    schema
+}
+
+fn text(schema: &Schema) -> String {
+    json::text(schema.as_value()).unwrap_or_default()
+}
+
+fn simplify(schema: &mut Schema) {
+    // As plain yes or no these two are understood.
+    let closed = ["additionalProperties", "unevaluatedProperties"].map(|name| {
+        let is_flag = schema.get(name).is_some_and(Value::is_boolean);
+        (name, is_flag.then(|| schema.remove(name)).flatten())
+    });
+    let object = schema.ensure_object();
+    if object.get("format").and_then(Value::as_str).is_some_and(|format| !FORMATS.contains(&format)) {
+        object.remove("format");
+    }
+    if object.get("type").is_some_and(|kind| kind == "object") {
+        object.entry("properties").or_insert_with(|| Value::Object(serde_json::Map::new()));
+    }
+    transform_subschemas(&mut simplify, schema);
+    for (name, flag) in closed {
+        flag.map(|flag| schema.insert(name.to_owned(), flag));
+    }
+}
+
+/// The strings that a value may be: none where it may be any string.
+///
+/// # Errors
+/// If it may be something else than a string, or `null` for one that is left out.
+fn choices(schema: &Value) -> Result<Vec<String>, ()> {
+    let text = |value: &Value| value.as_str().map(str::to_owned).ok_or(());
+    let is_null = |schema: &Value| schema.get("type").is_some_and(|kind| kind == "null");
+    if let Some(only) = schema.get("const") {
+        return text(only).map(|only| vec![only]);
+    }
+    if let Some(values) = schema.get("enum").and_then(Value::as_array) {
+        return values.iter().filter(|value| !value.is_null()).map(text).collect();
+    }
+    let alternatives = ["anyOf", "oneOf"].into_iter().find_map(|name| schema.get(name)?.as_array());
+    if let Some(alternatives) = alternatives {
+        let each = alternatives.iter().filter(|schema| !is_null(schema)).map(choices);
+        let each = each.collect::<Result<Vec<_>, ()>>()?;
+        let any = each.iter().any(Vec::is_empty);
+        return Ok(if any { Vec::new() } else { each.concat() });
+    }
+    match schema.get("type") {
+        Some(Value::String(name)) if name == "string" => Ok(Vec::new()),
+        Some(Value::Array(names)) if names.iter().all(|name| name == "string" || name == "null") => {
+            Ok(Vec::new())
+        }
+        _ => Err(()),
+    }
+}
+
+/// Without the empty strings that stand for choices which the user has left out.
+fn without_empty<'a, T: Arguments>(text: &'a str) -> Option<Cow<'a, str>> {
+    let given = Members::of(serde_json::from_str(text).ok()?).ok()?;
+    let known = T::prompt_arguments().ok()?;
+    let left_out = |name: &str, value: &RawValue| {
+        let refuses = |argument: &PromptArgument| {
+            argument.name == name && !argument.required && argument.refuses_empty()
+        };
+        value.get() == r#""""# && known.iter().any(refuses)
+    };
+    let mut out = Vec::new();
+    let mut kept = Object::new(&mut out);
+    given.iter().filter(|(name, value)| !left_out(name, value)).for_each(|(name, value)| {
+        kept.raw(name, value.get());
+    });
+    kept.end();
+    String::from_utf8(out).ok().map(Cow::Owned)
+}
+
+impl<T: DeserializeOwned + JsonSchema> Arguments for Typed<T> {
+    fn schema() -> String {
+        text(&schema_of::<T>(SchemaSettings::draft2020_12()))
+    }
+
+    fn prompt_arguments() -> Result<Vec<PromptArgument>, String> {
+        let schema = schema_of::<T>(SchemaSettings::draft2020_12());
+        if ["anyOf", "oneOf", "allOf", "$ref"].into_iter().any(|name| schema.get(name).is_some()) {
+            return Err(
+                "the schema of its arguments does not list them one by one; take a struct of strings"
+                    .to_owned(),
+            );
+        }
+        let required = schema.get("required").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+        let properties = schema.get("properties").and_then(Value::as_object).into_iter().flatten();
+        properties
+            .map(|(name, property)| {
+                let mut argument = PromptArgument::new(name);
+                argument.choices = choices(property).map_err(|()| not_text(name))?;
+                argument.required = required.iter().any(|required| required == name);
+                argument.description = property.get("description").and_then(Value::as_str).map(str::to_owned);
+                Ok(argument)
+            })
+            .collect()
+    }
+
+    fn read(subject: Subject, arguments: Option<&RawValue>) -> Result<Typed<T>, String> {
+        let text = text_of(arguments);
+        let may_leave_out = subject == Subject::PromptArgument && text.contains(r#""""#);
+        let text =
+            may_leave_out.then(|| without_empty::<Self>(text)).flatten().unwrap_or(Cow::Borrowed(text));
+        serde_json::from_str(&text).map(Typed).map_err(|error| explain(&text, &error))
+    }
+}
+
+impl<T: Serialize + JsonSchema> IntoToolResult for Typed<T> {
+    fn output_schema() -> Option<String> {
+        Some(text(&schema_of::<T>(SchemaSettings::draft2020_12().for_serialize())))
+    }
+
+    fn into_tool_result(self) -> Result<ToolResult, CallError> {
+        ToolResult::json(&self.0)
+    }
+}

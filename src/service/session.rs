@@ -1,0 +1,225 @@
+//! What is known of one client.
+//!
+//! *Scope:* the state that `initialize` and later messages leave in a session.
+//! *Not in scope:* where the session's messages go: the engine keeps that beside this.
+//!
+//! ```text
+//!            initialize                 notifications/initialized or any request
+//!   Fresh ───────────────▶ Initializing ──────────────────────────▶ Operating
+//!     └─────────────────────────────────────────────────────────────────▲
+//!        any other request: a client that lost its stream goes on without initializing again
+//! ```
+
+use std::borrow::Cow;
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::Arc;
+
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use crate::access::peer::Principal;
+use crate::jsonrpc::Error;
+use crate::jsonrpc::json::{Members, string};
+use crate::protocol::client_info::{Capabilities, ClientInfo};
+use crate::protocol::level::Level;
+use crate::protocol::revision::Revision;
+use crate::text::cut;
+
+fn read_text<'a>(raw: &'a RawValue, name: &str) -> Result<Cow<'a, str>, Error> {
+    string(raw).ok_or_else(|| Error::invalid_params(format_args!("`{name}` must be a string")))
+}
+
+/// What clients said of themselves lately.
+#[derive(Debug, Default)]
+pub(crate) struct Clients(VecDeque<Arc<ClientInfo>>);
+
+impl Clients {
+    /// How many are remembered: a few kinds of client is what a server has.
+    const MAX: usize = 16;
+
+    fn share(&mut self, client: &Arc<ClientInfo>) -> Arc<ClientInfo> {
+        if let Some(known) = self.0.iter().find(|known| *known == client) {
+            return known.clone();
+        }
+        self.0.truncate(Clients::MAX - 1);
+        self.0.push_front(client.clone());
+        client.clone()
+    }
+}
+
+/// The state of one client, as a [`Service`](crate::mcp::Service) sees it.
+///
+/// ```
+/// use mcp_rill::mcp::Session;
+/// fn label(session: &Session) -> String {
+///     let client = session.client().map_or("unknown", |client| &client.name);
+///     let principal = session.principal().map_or("anyone", |principal| principal.name());
+///     let state = if session.is_operating() { "at work" } else { "not ready" };
+///     format!("{client} for {principal}, {}, {state}", session.revision())
+/// }
+/// ```
+pub struct Session {
+    pub(crate) id: Uuid,
+    pub(crate) principal: Option<Principal>,
+    client: Option<Arc<ClientInfo>>,
+    revision: Option<Revision>,
+    operating: bool,
+    /// `None`: it gets no logs.
+    pub(crate) log_level: Option<Level>,
+}
+
+/// Without the whole id, which lets a client post into the session.
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("id", &short_id(self.id))
+            .field("principal", &self.principal)
+            .field("client", &self.client)
+            .field("revision", &self.revision)
+            .field("operating", &self.operating)
+            .field("log_level", &self.log_level)
+            .finish()
+    }
+}
+
+/// As much of a session's id as tells it from others in a log: 8 characters.
+pub(crate) fn short_id(id: Uuid) -> String {
+    format!("{:08x}...", id.as_fields().0)
+}
+
+impl Session {
+    pub(crate) fn new(id: Uuid, principal: Option<Principal>) -> Session {
+        let log_level = Some(Level::Info);
+        Session { id, principal, client: None, revision: None, operating: false, log_level }
+    }
+
+    /// What stands in for a session where there is none: it lasts as long as one request, which says everything itself.
+    pub(crate) fn of_request(
+        principal: Option<Principal>,
+        revision: Revision,
+        client: ClientInfo,
+        log_level: Option<Level>,
+    ) -> Session {
+        let (client, revision) = (Some(Arc::new(client)), Some(revision));
+        Session { id: Uuid::nil(), principal, client, revision, operating: false, log_level }
+    }
+
+    /// The same for a request of a revision with sessions, where the server keeps none.
+    pub(crate) fn of_post(principal: Option<Principal>, revision: Revision) -> Session {
+        let (id, revision) = (Uuid::nil(), Some(revision));
+        Session { id, principal, client: None, revision, operating: false, log_level: None }
+    }
+
+    /// Whether it outlives the request at hand. If not, its client can be asked nothing in the middle of a request, and hears
+    /// of nothing after the answer: it is of 2026-07-28, or the server keeps no sessions
+    /// ([`Settings::sessionless`](crate::Settings::sessionless)).
+    ///
+    /// ```
+    /// use mcp_rill::mcp::Session;
+    /// fn can_be_asked(session: &Session) -> bool {
+    ///     session.is_kept() && session.client().is_some_and(|client| client.capabilities.sampling)
+    /// }
+    /// ```
+    pub fn is_kept(&self) -> bool {
+        !self.id.is_nil()
+    }
+
+    /// The negotiated revision, or the one that a request without a session names, or what stands in for it while the client has not initialized.
+    pub fn revision(&self) -> Revision {
+        self.revision.unwrap_or(Revision::NEWEST_WITH_SESSIONS)
+    }
+
+    /// Who the client is; `None` if it has not initialized this session.
+    pub fn client(&self) -> Option<&ClientInfo> {
+        self.client.as_deref()
+    }
+
+    pub(crate) fn client_arc(&self) -> Option<Arc<ClientInfo>> {
+        self.client.clone()
+    }
+
+    /// Who opened the session, where peers are authenticated.
+    pub fn principal(&self) -> Option<&Principal> {
+        self.principal.as_ref()
+    }
+
+    /// Whether the client takes part in operation: it sent `notifications/initialized`, or any request but `initialize`
+    /// and `ping`.
+    pub fn is_operating(&self) -> bool {
+        self.operating
+    }
+
+    /// Says the same of this client as of others that said the same: most sessions are of a few programs, so what they
+    /// say is kept once.
+    pub(crate) fn share_client(&mut self, known: &mut Clients) {
+        if let Some(client) = &mut self.client {
+            *client = known.share(client);
+        }
+    }
+
+    /// Takes in the parameters of an `initialize` request and returns the revision agreed on. A client may initialize
+    /// again; the newer word holds.
+    ///
+    /// # Errors
+    /// −32602 names the member that is missing or of the wrong type.
+    pub(crate) fn initialize(&mut self, params: Option<&RawValue>) -> Result<Revision, Error> {
+        let missing = |name: &str| Error::invalid_params(format_args!("`{name}` is missing"));
+        let params = Members::of(params.ok_or_else(|| missing("params"))?)?;
+        let needed = |name: &str| params.get(name).ok_or_else(|| missing(name));
+        let version = read_text(needed("protocolVersion")?, "protocolVersion")?;
+        let capabilities = Capabilities::read(needed("capabilities")?, "capabilities")?;
+        let info = Members::of_member(needed("clientInfo")?, "clientInfo")?;
+        let text = |member: &str, path: &str| {
+            let text = read_text(info.get(member).ok_or_else(|| missing(path))?, path)?;
+            Ok::<Box<str>, Error>(cut(&text).into())
+        };
+        let (name, version_text) = (text("name", "clientInfo.name")?, text("version", "clientInfo.version")?);
+        self.client = Some(Arc::new(ClientInfo { name, version: version_text, capabilities }));
+        let revision = Revision::negotiate(&version);
+        self.revision = Some(revision);
+        Ok(revision)
+    }
+
+    /// The client goes on with work, with or without having initialized. `version` is the request's
+    /// `MCP-Protocol-Version`, which stands in for a negotiation that this session did not see.
+    pub(crate) fn operate(&mut self, version: Option<&str>) {
+        self.operating = true;
+        if self.revision.is_none() {
+            self.revision = version.and_then(Revision::named).filter(|revision| revision.has_sessions());
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_is_printed_without_its_id() {
+        let id = Uuid::from_u128(0x0012_3456_789a_4bcd_8ef0_1234_5678_9abc);
+        let text = format!("{:?}", Session::new(id, Some(Principal::new("ada"))));
+        assert!(text.contains("\"00123456...\"") && text.contains("ada") && !text.contains("789a"), "{text}");
+    }
+
+    #[test]
+    fn what_clients_say_of_themselves_is_kept_once() {
+        let mut known = Clients::default();
+        let mut session = |name: &str| {
+            let mut session = Session::new(Uuid::nil(), None);
+            let info = format!(r#"{{"name":"{name}","version":"1"}}"#);
+            let params =
+                format!(r#"{{"protocolVersion":"2025-11-25","capabilities":{{}},"clientInfo":{info}}}"#);
+            session.initialize(Some(serde_json::from_str(&params).unwrap())).unwrap();
+            session.share_client(&mut known);
+            session.client_arc().unwrap()
+        };
+        let (one, two, other) = (session("a"), session("a"), session("b"));
+        assert!(Arc::ptr_eq(&one, &two) && !Arc::ptr_eq(&one, &other));
+        let many: Vec<_> = (0..100).map(|at| session(&at.to_string())).collect();
+        assert_eq!(Arc::strong_count(&one), 2, "whoever is long gone is forgotten");
+        assert!(Arc::ptr_eq(&many[99], &session("99")));
+        assert_eq!(known.0.len(), Clients::MAX);
+    }
+}

@@ -1,0 +1,95 @@
+//! Excerpts of a peer's text for error messages and logs: cut, on one line, without control characters.
+//!
+//! *Scope:* excerpts for error messages and logs, and which bytes are allowed where (RFC 9110 §5.6.2, §5.5).
+//! *Not in scope:* the sentences themselves.
+
+use std::borrow::Cow;
+
+/// At most this much of a peer's value is repeated to it: enough to recognise it, too little to be abused.
+const SHOWN_BYTES_MAX: usize = 80;
+
+/// A peer's bytes made fit for a sentence: cut, and visible ASCII only, so that no log or terminal is misled.
+pub(crate) fn shown(bytes: &[u8]) -> String {
+    let visible = |byte: &u8| match byte {
+        b' '..=b'~' => char::from(*byte),
+        _ => '?',
+    };
+    let mut text: String = bytes.iter().take(SHOWN_BYTES_MAX).map(visible).collect();
+    if bytes.len() > SHOWN_BYTES_MAX {
+        text.push_str("...");
+    }
+    text
+}
+
+/// A request line or its target in a sentence: without the query, which may hold a session's id or a token.
+pub(crate) fn shown_target(bytes: &[u8]) -> String {
+    let mut parts = bytes.splitn(2, |byte| *byte == b'?');
+    let mut text = shown(parts.next().unwrap_or_default());
+    if parts.next().is_some() {
+        text.push_str("?...");
+    }
+    text
+}
+
+/// What a field line is called in a sentence: never by its value, which may be a secret, and by its number where it
+/// cannot be told what is its name.
+pub(crate) fn shown_field(number: usize, line: &[u8]) -> String {
+    let name = line.split(|byte| !is_token_byte(*byte)).next().unwrap_or_default();
+    match line.contains(&b':') && !name.is_empty() {
+        true => format!("the header line `{}`", shown(name)),
+        false => format!("header line {number}"),
+    }
+}
+
+/// Whether a byte may be part of a token, such as a method or a field name (RFC 9110 §5.6.2).
+pub(crate) fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+/// Whether a byte may be part of a field value (RFC 9110 §5.5): control bytes other than the tab are not.
+pub(crate) fn is_value_byte(byte: u8) -> bool {
+    byte == b'\t' || (byte >= b' ' && byte != 0x7f)
+}
+
+/// A line break between two JSON tokens would end the `data:` line; within a string there can be none.
+pub(crate) fn keep_on_one_line(json: &mut [u8]) {
+    if memchr::memchr2(b'\n', b'\r', json).is_some() {
+        json.iter_mut().filter(|byte| matches!(byte, b'\n' | b'\r')).for_each(|byte| *byte = b' ');
+    }
+}
+
+/// The start of a peer's text, so that an error message stays one line of sane length.
+pub(crate) fn shorten(text: &str) -> Cow<'_, str> {
+    match text.char_indices().nth(80) {
+        Some((end, _)) => Cow::Owned(format!("{}…", text.get(..end).unwrap_or_default())),
+        None => Cow::Borrowed(text),
+    }
+}
+
+/// A client's name is kept as long as its session, and only shown: of a long one the start will do.
+pub(crate) fn cut(text: &str) -> &str {
+    const BYTES_MAX: usize = 128;
+    let end = text.len().min(BYTES_MAX);
+    (0..=end).rev().find_map(|end| text.get(..end)).unwrap_or_default()
+}
+
+/// A peer's text in an error message: one line of visible characters, not too long.
+pub(crate) fn printable(text: &str) -> String {
+    text.chars().take(100).map(|c| if c.is_control() { '?' } else { c }).collect()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_cut_by_bytes_between_characters() {
+        let lengths =
+            |character: &str| [0, 1, 42, 128, 129, 1000].map(|count| cut(&character.repeat(count)).len());
+        assert_eq!(lengths("a"), [0, 1, 42, 128, 128, 128]);
+        assert_eq!(lengths("€"), [0, 3, 126, 126, 126, 126]);
+        assert_eq!(lengths("🦀"), [0, 4, 128, 128, 128, 128]);
+        assert_eq!(cut(&format!("{}€x", "a".repeat(126))), "a".repeat(126));
+    }
+}
