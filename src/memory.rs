@@ -1,7 +1,8 @@
-//! Byte queues whose memory is counted and recycled.
+//! Memory that is counted: byte queues whose blocks are recycled, and charges for everything else.
 //!
 //! *Scope:* [`Buffer`], a queue of bytes that is appended to at the back and consumed at the front, and [`Pool`], which
-//! lends buffers their memory, takes it back when they run empty, and knows how much is out.
+//! lends buffers their memory, takes it back when they run empty, and knows how much is out; `Charge`, bytes that count
+//! towards an `Account` until it is dropped.
 //! *Not in scope:* caps. Who appends checks the limits first, because only that place can answer the peer.
 //!
 //! ```text
@@ -11,6 +12,9 @@
 //!     └─────────────────────────────┘
 //!       consume (all) / clear: back to the pool
 //! ```
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Memory blocks up to this size are kept for the next buffer; larger ones go back to the allocator.
 const RECYCLED_BYTES_MAX: usize = 16 << 10;
@@ -22,6 +26,64 @@ const POOLED_BYTES_MAX: usize = 1 << 20;
 /// What a block of memory takes besides its bytes, in the mean, where many small ones are counted: glibc puts a word before
 /// each and rounds it up to two.
 pub(crate) const BLOCK_OVERHEAD_BYTES: usize = 16;
+
+/// How many bytes its [`Charge`]s hold together. A clone is the same account.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Account(Arc<AtomicUsize>);
+
+impl Account {
+    /// The bytes of all its charges.
+    pub(crate) fn bytes(&self) -> usize {
+        // Only the loop's thread charges; the atomic makes what holds a charge `Send`.
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Counts that many bytes until the charge is dropped.
+    pub(crate) fn charge(&self, bytes: usize) -> Charge {
+        self.0.fetch_add(bytes, Ordering::Relaxed);
+        Charge { account: self.clone(), bytes }
+    }
+}
+
+/// Bytes that count towards an [`Account`]: kept beside what takes them, and returned when that is dropped.
+#[derive(Debug)]
+pub(crate) struct Charge {
+    account: Account,
+    bytes: usize,
+}
+
+impl Charge {
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Makes it that many bytes.
+    pub(crate) fn set(&mut self, bytes: usize) {
+        if bytes > self.bytes {
+            self.account.0.fetch_add(bytes - self.bytes, Ordering::Relaxed);
+        } else if bytes < self.bytes {
+            self.account.0.fetch_sub(self.bytes - bytes, Ordering::Relaxed);
+        }
+        self.bytes = bytes;
+    }
+
+    /// Counts that many bytes more.
+    pub(crate) fn grow(&mut self, bytes: usize) {
+        self.set(self.bytes + bytes);
+    }
+
+    /// Counts that many bytes less.
+    pub(crate) fn shrink(&mut self, bytes: usize) {
+        debug_assert!(bytes <= self.bytes, "what is returned was charged");
+        self.set(self.bytes.saturating_sub(bytes));
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.set(0);
+    }
+}
 
 /// Lends memory to [`Buffer`]s and counts what they hold.
 #[derive(Debug, Default)]
@@ -154,6 +216,22 @@ impl Buffer {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn charges_count_until_they_are_dropped() {
+        let account = Account::default();
+        let (mut one, two) = (account.charge(100), account.clone().charge(7));
+        assert_eq!(account.bytes(), 107);
+        one.grow(20);
+        one.shrink(50);
+        assert_eq!((one.bytes(), account.bytes()), (70, 77));
+        one.set(3);
+        assert_eq!(account.bytes(), 10);
+        drop(one);
+        assert_eq!(account.bytes(), two.bytes());
+        drop(two);
+        assert_eq!(account.bytes(), 0);
+    }
 
     #[test]
     fn a_queue_of_bytes_that_is_counted() {

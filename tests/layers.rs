@@ -611,6 +611,23 @@ fn files_stay_short() {
     fail_if_any(problems);
 }
 
+/// What is kept for peers is counted by a `Charge`, which returns its bytes when it is dropped: a sum kept by hand is one
+/// that some way out of the code forgets.
+#[test]
+fn held_bytes_are_counted_by_charges() {
+    let mut problems = Vec::new();
+    for Source { path, code, .. } in sources().iter().filter(|source| source.unit != "memory") {
+        for (at, line) in code.lines().enumerate() {
+            let sums =
+                ["held_bytes +=", "held_bytes -=", "held_bytes = ", "replay_bytes +=", "replay_bytes -="];
+            if sums.iter().any(|sum| line.contains(sum)) {
+                problems.push(format!("src/{path}:{}: use a Charge of an Account (memory.rs)", at + 1));
+            }
+        }
+    }
+    fail_if_any(problems);
+}
+
 /// The reader of paths is code too: what it must find, and what it must not take for a use.
 #[test]
 fn the_reader_of_sources_is_right() {

@@ -57,12 +57,12 @@ impl Engine {
 
     /// What `buffered_bytes_max` bounds.
     pub(super) fn spent_bytes(&self) -> usize {
-        self.firm_bytes() + self.replay_bytes
+        self.firm_bytes() + self.replayed.bytes()
     }
 
     /// The part of it that does not give way as soon as room is needed.
     pub(super) fn firm_bytes(&self) -> usize {
-        self.shared.pool.used() + self.held_bytes + self.service.held_bytes()
+        self.shared.pool.used() + self.held.bytes() + self.service.held_bytes()
     }
 
     /// Keeps what all connections hold within the budget: while it is over, the one that holds most gives it up.
@@ -160,7 +160,7 @@ impl Engine {
             && let Some(conn) = self.conns.get_mut(key)
         {
             conn.http.abort(&mut self.shared);
-            self.held_bytes -= conn.post.take().map_or(0, |post| post.held_bytes());
+            conn.post = None;
             self.enqueue(key);
         }
         self.end_alone(session);

@@ -18,7 +18,7 @@ use crate::engine::observe::Event;
 use crate::engine::refusals::status_of;
 use crate::engine::state::calls::OpenCall;
 use crate::engine::state::replay::Kind;
-use crate::engine::state::streams::{Verdict, Way};
+use crate::engine::state::streams::{Held, Verdict, Way};
 use crate::protocol::level::Level;
 use crate::service::keys::CallKey;
 use crate::service::outbox::{Audience, Outgoing, Slot};
@@ -146,8 +146,8 @@ impl Engine {
             return self.send(now, way, Kind::Notification, text);
         };
         if let Some(entry) = self.conns.get_mut(conn) {
-            let (taken, free) = entry.held.get_or_insert_default().insert(slot, text);
-            self.held_bytes = self.held_bytes + taken - free;
+            let held = entry.held.get_or_insert_with(|| Box::new(Held::new(self.held.charge(0))));
+            held.insert(slot, text);
         }
     }
 
@@ -168,11 +168,10 @@ impl Engine {
     pub(crate) fn release_held(&mut self, now: Now, conn: Key) {
         while !self.is_slow(conn) {
             let Some(entry) = self.conns.get_mut(conn) else { return };
-            let Some((text, free)) = entry.held.as_mut().and_then(|held| held.pop()) else {
+            let Some(text) = entry.held.as_mut().and_then(|held| held.pop()) else {
                 entry.held = None;
                 return;
             };
-            self.held_bytes -= free;
             self.say(now, conn, Kind::Notification, |out| out.extend_from_slice(&text));
         }
     }

@@ -41,12 +41,12 @@ impl Engine {
     }
 
     fn identify(&mut self, key: Key, head: &Head<'_>) -> Result<(), Answer> {
-        let Engine { authorize, conns, settings, reauthorizations, .. } = self;
+        let Engine { authorize, conns, settings, reauthorizations, held, .. } = self;
         let (Some(hook), Some(conn)) = (authorize, conns.get_mut(key)) else { return Ok(()) };
         let peer = &mut conn.peer;
-        let admitted = conn.admitted.get_or_insert_with(|| {
-            Box::new(Admitted { transport: peer.principal.clone(), ..Admitted::default() })
-        });
+        let admitted = conn
+            .admitted
+            .get_or_insert_with(|| Box::new(Admitted::new(peer.principal.clone(), held.charge(0))));
         admitted.asked_at = *reauthorizations;
         // Not who the request before was from.
         peer.principal = admitted.transport.clone();
@@ -77,16 +77,14 @@ impl Engine {
         if let Some(admitted) =
             conn.admitted.as_mut().filter(|_| conn.session.is_some() || conn.post.is_some())
         {
-            self.held_bytes -= admitted.held_bytes();
-            admitted.request = text_of(head).into();
-            self.held_bytes += admitted.held_bytes();
+            admitted.keep(text_of(head).into());
         }
     }
 
     /// What the request had left open is over.
     pub(crate) fn forget_request(&mut self, key: Key) {
         if let Some(admitted) = self.conns.get_mut(key).and_then(|conn| conn.admitted.as_mut()) {
-            self.held_bytes -= std::mem::take(&mut admitted.request).len();
+            admitted.keep(Box::default());
         }
     }
 
@@ -97,12 +95,12 @@ impl Engine {
         let Engine { authorize: Some(hook), conns, shared, .. } = self else { return };
         let mut denied = Vec::new();
         for (key, conn) in conns.iter() {
-            let Some(admitted) = conn.admitted.as_ref().filter(|admitted| !admitted.request.is_empty())
+            let Some(admitted) = conn.admitted.as_ref().filter(|admitted| !admitted.request().is_empty())
             else {
                 continue;
             };
             let mut fields = Fields::new();
-            let head = parse(&admitted.request, &mut fields, &shared.limits);
+            let head = parse(admitted.request(), &mut fields, &shared.limits);
             let peer = Peer { principal: admitted.transport.clone(), ..conn.peer.clone() };
             let principal = head.ok().and_then(|head| ask(hook, &head, &peer).ok());
             if principal.is_none() || principal != conn.peer.principal {

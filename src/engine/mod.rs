@@ -136,6 +136,7 @@ use crate::engine::state::sessions::Order;
 use crate::http::conn::After;
 use crate::http::response::Shared;
 use crate::limits::Limits;
+use crate::memory::Account;
 use crate::protocol::state_key::StateKey;
 use crate::runtime::dispatch::Dispatch;
 use crate::runtime::jobs::Jobs;
@@ -205,8 +206,8 @@ impl Engine {
             service_due: None,
             mailbox,
             jobs,
-            held_bytes: 0,
-            replay_bytes: 0,
+            held: Account::default(),
+            replayed: Account::default(),
             full: false,
             stopping: None,
             over: false,

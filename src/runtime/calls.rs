@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde_json::value::RawValue;
 
-use crate::memory::BLOCK_OVERHEAD_BYTES;
+use crate::memory::{Account, BLOCK_OVERHEAD_BYTES, Charge};
 use crate::protocol::revision::Revision;
 use crate::runtime::handlers::{About, Target};
 use crate::runtime::seal::Binding;
@@ -94,7 +94,8 @@ pub(crate) struct Kept {
     pub(crate) deadline: Duration,
     /// What another thread holds for it.
     elsewhere_bytes: usize,
-    held_bytes: usize,
+    /// While it is in the table.
+    charge: Option<Charge>,
 }
 
 impl Kept {
@@ -104,7 +105,7 @@ impl Kept {
         elsewhere_bytes: usize,
         deadline: Duration,
     ) -> Kept {
-        Kept { run, asking, waits: false, deadline, elsewhere_bytes, held_bytes: 0 }
+        Kept { run, asking, waits: false, deadline, elsewhere_bytes, charge: None }
     }
 
     /// The memory that it takes, with its places in [`Calls`], of which half may be free.
@@ -132,13 +133,12 @@ pub(crate) struct Calls {
     pub(crate) questions: BTreeMap<i64, CallKey>,
     pub(crate) last_question: i64,
     pub(crate) deadlines: BTreeSet<(Duration, CallKey)>,
-    held_bytes: usize,
+    held: Account,
 }
 
 impl Calls {
     pub(crate) fn keep(&mut self, mut kept: Box<Kept>) {
-        kept.held_bytes = kept.count();
-        self.held_bytes += kept.held_bytes;
+        kept.charge = Some(self.held.charge(kept.count()));
         self.deadlines.insert((kept.deadline, kept.run.key));
         kept.asking.iter().for_each(|(id, _)| {
             self.questions.insert(*id, kept.run.key);
@@ -147,8 +147,8 @@ impl Calls {
     }
 
     pub(crate) fn take(&mut self, key: CallKey) -> Option<Box<Kept>> {
-        let kept = self.kept.remove(&key)?;
-        self.held_bytes -= kept.held_bytes;
+        let mut kept = self.kept.remove(&key)?;
+        kept.charge = None;
         self.deadlines.remove(&(kept.deadline, key));
         kept.asking.iter().for_each(|(id, _)| {
             self.questions.remove(id);
@@ -170,11 +170,11 @@ impl Calls {
     }
 
     pub(crate) fn held_bytes(&self) -> usize {
-        self.held_bytes
+        self.held.bytes()
     }
 
     pub(crate) fn held_by_session(&self) -> impl Iterator<Item = (SessionKey, usize)> {
-        self.kept.values().map(|kept| (kept.run.session, kept.held_bytes))
+        self.kept.values().map(|kept| (kept.run.session, kept.charge.as_ref().map_or(0, Charge::bytes)))
     }
 
     pub(crate) fn session_of(&self, key: CallKey) -> Option<SessionKey> {

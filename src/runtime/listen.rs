@@ -17,7 +17,7 @@ use crate::access::peer::Principal;
 use crate::jsonrpc::Error;
 use crate::jsonrpc::id::{Id, IdRef};
 use crate::jsonrpc::json::{Array, Members, Object, string};
-use crate::memory::BLOCK_OVERHEAD_BYTES;
+use crate::memory::{Account, BLOCK_OVERHEAD_BYTES, Charge};
 use crate::protocol::list::List;
 use crate::protocol::meta::SUBSCRIPTION_ID;
 use crate::protocol::uri::normal::normalize;
@@ -125,6 +125,9 @@ impl Filter {
     }
 }
 
+/// What a stream and its places take, besides what its client wants to hear of.
+const LISTEN_BYTES: usize = 256;
+
 /// One open stream of notifications.
 #[derive(Debug)]
 struct Listen {
@@ -132,15 +135,12 @@ struct Listen {
     id: Id,
     principal: Option<Principal>,
     filter: Filter,
+    charge: Charge,
 }
 
 impl Listen {
     fn audience(&self, session: SessionKey) -> Audience {
         Audience::Call(self.call, session)
-    }
-
-    fn held_bytes(&self) -> usize {
-        256 + self.filter.held_bytes()
     }
 }
 
@@ -149,7 +149,7 @@ impl Listen {
 pub(crate) struct Listens {
     /// By what stands in for their session.
     open: BTreeMap<SessionKey, Listen>,
-    held_bytes: usize,
+    held: Account,
 }
 
 impl Listens {
@@ -158,11 +158,11 @@ impl Listens {
     }
 
     pub(crate) fn held_bytes(&self) -> usize {
-        self.held_bytes
+        self.held.bytes()
     }
 
     pub(crate) fn held_by_session(&self) -> impl Iterator<Item = (SessionKey, usize)> {
-        self.open.iter().map(|(session, listen)| (*session, listen.held_bytes()))
+        self.open.iter().map(|(session, listen)| (*session, listen.charge.bytes()))
     }
 
     /// Acknowledges what will be told, and remembers it. Says whether anything will: if not, the request is over.
@@ -174,7 +174,8 @@ impl Listens {
         filter: Filter,
         out: &mut Outbox,
     ) -> bool {
-        let listen = Listen { call, id: id.clone().into_owned(), principal, filter };
+        let charge = self.held.charge(LISTEN_BYTES + filter.held_bytes());
+        let listen = Listen { call, id: id.clone().into_owned(), principal, filter, charge };
         let kind = Outgoing::Message(listen.audience(session));
         out.notify(kind, "notifications/subscriptions/acknowledged", |params| {
             write_meta(params, &listen.id);
@@ -182,7 +183,6 @@ impl Listens {
         });
         let any = !listen.filter.is_empty();
         if any {
-            self.held_bytes += listen.held_bytes();
             self.open.insert(session, listen);
         }
         any
@@ -190,14 +190,11 @@ impl Listens {
 
     /// Whoever listened is gone.
     pub(crate) fn forget(&mut self, session: SessionKey) {
-        if let Some(listen) = self.open.remove(&session) {
-            self.held_bytes -= listen.held_bytes();
-        }
+        self.open.remove(&session);
     }
 
     /// Ends all of them; `write` appends the result.
     pub(crate) fn end_all(&mut self, out: &mut Outbox, write: impl Fn(&mut Vec<u8>, &Id)) {
-        self.held_bytes = 0;
         for listen in std::mem::take(&mut self.open).into_values() {
             out.written(listen.call, |out| write(out, &listen.id));
         }

@@ -96,8 +96,8 @@ impl Engine {
             return None;
         }
         let id = id.clone().into_owned();
-        let call = OpenCall { session, id, post, stream: None, cancelled: false, next: open.calls };
-        self.held_bytes += call.held_bytes();
+        let charge = self.held.charge(OpenCall::held_bytes(&id, post.is_some()));
+        let call = OpenCall { session, id, post, stream: None, cancelled: false, next: open.calls, charge };
         let key = CallKey(self.calls.insert(call));
         open.calls = Some(key);
         open.calls_count += 1;
@@ -134,12 +134,14 @@ impl Engine {
 
     /// Takes a call out of its session and the table; `None` if it is not open.
     pub(crate) fn end_call(&mut self, key: CallKey) -> Option<OpenCall> {
-        let ended = self.calls.remove(key.0)?;
-        self.held_bytes -= ended.held_bytes();
+        let mut ended = self.calls.remove(key.0)?;
+        // Before its result is sent, which takes memory of its own.
+        ended.charge.set(0);
         // Nothing is said of progress after the end (MCP progress).
-        if let Some(Way::Conn(conn)) = self.way_of_call(&ended) {
-            let held = self.conns.get_mut(conn).and_then(|conn| conn.held.as_mut());
-            self.held_bytes -= held.map_or(0, |held| held.remove(&Slot::Progress(key)));
+        if let Some(Way::Conn(conn)) = self.way_of_call(&ended)
+            && let Some(held) = self.conns.get_mut(conn).and_then(|conn| conn.held.as_mut())
+        {
+            held.remove(&Slot::Progress(key));
         }
         self.touch(ended.session);
         let open = self.sessions.get_mut(ended.session)?;
@@ -188,7 +190,7 @@ impl Engine {
         self.rank(key, None);
         self.session_timers.clear(&mut self.sessions, key);
         let Some(open) = self.sessions.remove(key) else { return };
-        self.replay_bytes -= open.life.map_or(0, |life| life.replay.held_bytes());
+        drop(open.life);
         self.by_id.remove(&open.session.id);
         self.peers.remove(peer, Share::Session);
         self.service.closed(SessionKey(key));

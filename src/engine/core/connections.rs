@@ -74,9 +74,7 @@ impl Engine {
         let Some(mut conn) = self.conns.remove(key) else { return };
         conn.http.release(&mut self.shared);
         self.peers.remove(&conn.peer, conn.share);
-        self.held_bytes -= conn.held.as_ref().map_or(0, |held| held.bytes());
-        self.held_bytes -= conn.admitted.map_or(0, |admitted| admitted.held_bytes());
-        self.held_bytes -= conn.post.as_ref().map_or(0, |post| post.held_bytes());
+        drop(conn.admitted);
         if let Some(session) = conn.session {
             self.stream_ended(session, key, &conn.peer, conn.held);
         } else if let Some(post) = conn.post {

@@ -25,6 +25,7 @@ use crate::engine::state::connections::Connection;
 use crate::engine::state::peers::Peers;
 use crate::engine::state::sessions::{Open, Order};
 use crate::http::response::Shared;
+use crate::memory::Account;
 use crate::runtime::jobs::Jobs;
 use crate::server::mailbox::Mailbox;
 use crate::service::Service;
@@ -67,11 +68,11 @@ pub struct Engine {
     pub(crate) service_due: Option<Duration>,
     pub(crate) mailbox: Arc<Mailbox>,
     pub(crate) jobs: Arc<Jobs>,
-    /// Bytes in all `Connection::held`, in the replies of all `Post`s, of all open calls, and in the heads that are kept to
-    /// be asked about again.
-    pub(crate) held_bytes: usize,
-    /// Bytes that are kept for clients that may come back: they give way.
-    pub(crate) replay_bytes: usize,
+    /// What is kept for connections beside their buffers: what slow streams are owed, the replies of POSTs that wait, open
+    /// calls, and heads that are kept to be asked about again.
+    pub(crate) held: Account,
+    /// What is kept for clients that may come back: it gives way.
+    pub(crate) replayed: Account,
     /// No room for another connection until there is a good deal of it.
     pub(crate) full: bool,
     pub(crate) stopping: Option<Duration>,
@@ -109,6 +110,6 @@ mod tests {
     fn an_idle_session_is_small() {
         assert!(size_of::<Connection>() <= 200, "{}", size_of::<Connection>());
         assert!(size_of::<Open>() <= 112, "{}", size_of::<Open>());
-        assert!(size_of::<Life>() <= 120, "{}", size_of::<Life>());
+        assert!(size_of::<Life>() <= 136, "{}", size_of::<Life>());
     }
 }

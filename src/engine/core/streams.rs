@@ -79,8 +79,7 @@ impl Engine {
         let mut text = Vec::new();
         write(&mut text);
         keep_on_one_line(&mut text);
-        self.held_bytes += text.len();
-        post.replies.push(text);
+        post.add_reply(text);
         // A batch whose responses are many and large is better sent piece by piece; a client that cannot have it so gets
         // no more than a stream would.
         let (held, streams, limits) = (post.held_bytes(), post.sse, &self.shared.limits);
@@ -107,8 +106,7 @@ impl Engine {
         let Some(entry) = self.conns.get_mut(conn) else { return false };
         let waits = entry.http.is_waiting() && !entry.http.is_chunking();
         let Some(post) = entry.post.as_mut().filter(|_| waits) else { return false };
-        let replies = std::mem::take(&mut post.replies);
-        self.held_bytes -= replies.iter().map(Vec::len).sum::<usize>();
+        let replies = post.take_replies();
         let mut room = ROOM;
         let open = self.sessions.get(post.session).filter(|_| post.names_session());
         let id = open.map(|open| id_text(&self.settings.node_id, open.session.id, &mut room));
@@ -136,28 +134,28 @@ impl Engine {
         }
         // What has a status of its own has to be told by it, in whatever form.
         let is_json =
-            |post: &Post| (post.json && !(post.sse && post.replies.is_empty())) || post.status != 200;
+            |post: &Post| (post.json && !(post.sse && post.replies().is_empty())) || post.status != 200;
         let json = entry.post.as_ref().is_some_and(|post| is_json(post));
-        let over = entry.post.as_ref().is_some_and(|post| post.session_over && post.replies.is_empty());
+        let over = entry.post.as_ref().is_some_and(|post| post.session_over && post.replies().is_empty());
         if !json && !over {
             self.upgrade(now, conn);
         }
         let Some(entry) = self.conns.get_mut(conn) else { return };
-        let Some(post) = entry.post.take() else { return };
-        self.held_bytes -= post.held_bytes();
+        let Some(mut post) = entry.post.take() else { return };
         self.forget_request(conn);
         let Some(entry) = self.conns.get_mut(conn) else { return };
         if entry.http.is_chunking() || entry.http.is_stream() {
             entry.http.end_chunks(now, &mut self.shared);
         } else {
-            self.stats.messages_queued += post.replies.len() as u64;
+            self.stats.messages_queued += post.replies().len() as u64;
             self.respond(now, conn, &post);
         }
+        post.take_replies();
         if let Some(stream) = post.stream {
             self.stream_over(post.session, stream);
         }
-        if let Some(unsaid) = self.conns.get_mut(conn).and_then(|entry| entry.held.take()) {
-            self.held_bytes -= unsaid.bytes();
+        if let Some(entry) = self.conns.get_mut(conn) {
+            entry.held = None;
         }
         self.relieve();
         self.enqueue(conn);
@@ -175,7 +173,7 @@ impl Engine {
         let id = open.map(|open| id_text(&self.settings.node_id, open.session.id, &mut room));
         let id = id.filter(|_| post.names_session());
         let mut array = Vec::new();
-        let (status, body, named) = match post.replies.as_slice() {
+        let (status, body, named) = match post.replies() {
             [] => {
                 let refused = Refused::new(404, Error::new(NO_SESSION, "Session not found"));
                 array = refused.answer(post.ended.as_ref().map(Into::into)).body;

@@ -5,7 +5,7 @@
 use crate::engine::state::replay::StreamId;
 use crate::engine::state::streams::{ANSWER_BYTES, Post};
 use crate::jsonrpc::id::Id;
-use crate::memory::BLOCK_OVERHEAD_BYTES;
+use crate::memory::{BLOCK_OVERHEAD_BYTES, Charge};
 use crate::service::keys::CallKey;
 use crate::slab::Key;
 
@@ -20,17 +20,18 @@ pub(crate) struct OpenCall {
     /// It is being cancelled: a result that comes now comes too late.
     pub(crate) cancelled: bool,
     pub(crate) next: Option<CallKey>,
+    pub(crate) charge: Charge,
 }
 
 impl OpenCall {
-    /// The memory that the engine keeps for it: a peer can make its id as long as a message, and its answer may become a
-    /// stream that can be resumed.
-    pub(crate) fn held_bytes(&self) -> usize {
-        let id = match &self.id {
+    /// The memory that the engine keeps for one: a peer can make its id as long as a message, and the answer to a POST may
+    /// become a stream that can be resumed.
+    pub(crate) fn held_bytes(id: &Id, by_post: bool) -> usize {
+        let id = match id {
             Id::Int(_) => 0,
             Id::Str(text) => text.len() + BLOCK_OVERHEAD_BYTES,
         };
         let answer = size_of::<Post>() + BLOCK_OVERHEAD_BYTES + ANSWER_BYTES;
-        size_of::<OpenCall>() + id + if self.post.is_some() { answer } else { 0 }
+        size_of::<OpenCall>() + id + if by_post { answer } else { 0 }
     }
 }

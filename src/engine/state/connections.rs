@@ -6,6 +6,7 @@ use crate::access::peer::{Peer, Principal};
 use crate::engine::state::peers::Share;
 use crate::engine::state::streams::{Held, Post};
 use crate::http::conn::Conn;
+use crate::memory::Charge;
 use crate::slab::Key;
 use crate::timers::{Link, Linked, Nanos, Now};
 
@@ -67,18 +68,27 @@ impl Linked for Connection {
 }
 
 /// What a connection is known by where a hook decides.
-#[derive(Default)]
 pub(crate) struct Admitted {
     /// Who the transport says it is.
     pub(crate) transport: Option<Principal>,
     /// The head of the request that has a stream or an answer open, to ask about it again; else empty.
-    pub(crate) request: Box<[u8]>,
+    request: Box<[u8]>,
     /// The engine's count of reauthorizations when the hook was last asked about the present request.
     pub(crate) asked_at: u64,
+    charge: Charge,
 }
 
 impl Admitted {
-    pub(crate) fn held_bytes(&self) -> usize {
-        self.request.len()
+    pub(crate) fn new(transport: Option<Principal>, charge: Charge) -> Admitted {
+        Admitted { transport, request: Box::default(), asked_at: 0, charge }
+    }
+
+    pub(crate) fn request(&self) -> &[u8] {
+        &self.request
+    }
+
+    pub(crate) fn keep(&mut self, request: Box<[u8]>) {
+        self.charge.set(request.len());
+        self.request = request;
     }
 }

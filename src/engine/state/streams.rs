@@ -20,7 +20,7 @@ use std::time::Duration;
 use crate::engine::negotiate::Accepted;
 use crate::engine::state::replay::{EventId, Kept, Kind, Ring, StreamId};
 use crate::jsonrpc::id::Id;
-use crate::memory::BLOCK_OVERHEAD_BYTES;
+use crate::memory::{BLOCK_OVERHEAD_BYTES, Charge};
 use crate::service::outbox::Slot;
 use crate::slab::Key;
 
@@ -84,11 +84,11 @@ impl Answers {
 }
 
 /// What a session's streams have said.
-#[derive(Default)]
 pub(crate) struct Replay {
     begun: u64,
     get: Get,
     answers: Option<Box<Answers>>,
+    charge: Charge,
 }
 
 /// What a client that comes back with an id can be given.
@@ -104,6 +104,20 @@ pub(crate) enum Resumable {
 
 /// Streams and where they stand.
 impl Replay {
+    pub(crate) fn new(charge: Charge) -> Replay {
+        Replay { begun: 0, get: Get::default(), answers: None, charge }
+    }
+
+    /// Charges what it holds now: to be called after a change.
+    pub(crate) fn recount(&mut self) {
+        self.charge.set(self.held_bytes());
+    }
+
+    /// What it holds, as last counted.
+    pub(crate) fn bytes(&self) -> usize {
+        self.charge.bytes()
+    }
+
     /// The session's stream begins anew; what an earlier one has said is dropped.
     pub(crate) fn begin_get(&mut self) -> StreamId {
         let id = self.next_stream();
@@ -265,7 +279,7 @@ impl Replay {
 /// Time and memory.
 impl Replay {
     /// The memory that [`shed`](Replay::shed) gives back.
-    pub(crate) fn held_bytes(&self) -> usize {
+    fn held_bytes(&self) -> usize {
         let get = self.get.ring.as_ref().map_or(0, |ring| ring.held_bytes());
         get + self.answers.as_ref().map_or(0, |answers| answers.held_bytes())
     }
@@ -334,16 +348,25 @@ pub(crate) struct Post {
     pub(crate) ended: Option<Id>,
     /// The stream that the answer has become, if that can be resumed.
     pub(crate) stream: Option<StreamId>,
+    /// Of its replies.
+    charge: Charge,
 }
 
 impl Post {
     /// Before its requests are counted.
-    pub(crate) fn new(session: Key, batch: bool, initializes: bool, accepted: Accepted, alone: bool) -> Post {
-        Post { batch, initializes, open: 0, alone, ..Post::alone(session, accepted) }
+    pub(crate) fn new(
+        session: Key,
+        batch: bool,
+        initializes: bool,
+        accepted: Accepted,
+        alone: bool,
+        charge: Charge,
+    ) -> Post {
+        Post { batch, initializes, open: 0, alone, ..Post::alone(session, accepted, charge) }
     }
 
     /// One request without a session.
-    pub(crate) fn alone(session: Key, accepted: Accepted) -> Post {
+    pub(crate) fn alone(session: Key, accepted: Accepted, charge: Charge) -> Post {
         Post {
             session,
             open: 1,
@@ -358,11 +381,26 @@ impl Post {
             session_over: false,
             ended: None,
             stream: None,
+            charge,
         }
     }
 
     pub(crate) fn held_bytes(&self) -> usize {
-        self.replies.iter().map(Vec::len).sum()
+        self.charge.bytes()
+    }
+
+    pub(crate) fn replies(&self) -> &[Vec<u8>] {
+        &self.replies
+    }
+
+    pub(crate) fn add_reply(&mut self, text: Vec<u8>) {
+        self.charge.grow(text.len());
+        self.replies.push(text);
+    }
+
+    pub(crate) fn take_replies(&mut self) -> Vec<Vec<u8>> {
+        self.charge.set(0);
+        std::mem::take(&mut self.replies)
     }
 
     /// Whether it opens a session that is not to be.
@@ -390,10 +428,9 @@ pub(crate) enum Verdict {
 }
 
 /// Notifications that wait until a stream takes more, the latest of each kind.
-#[derive(Default)]
 pub(crate) struct Held {
     latest: BTreeMap<Slot, Box<[u8]>>,
-    bytes: usize,
+    charge: Charge,
 }
 
 impl Held {
@@ -403,33 +440,29 @@ impl Held {
         name + text.len() + BLOCK_OVERHEAD_BYTES + 2 * size_of::<(Slot, Box<[u8]>)>()
     }
 
-    pub(crate) fn bytes(&self) -> usize {
-        self.bytes
+    pub(crate) fn new(charge: Charge) -> Held {
+        Held { latest: BTreeMap::new(), charge }
     }
 
-    /// Gives the bytes that are taken now, and those that are free now.
-    pub(crate) fn insert(&mut self, slot: &Slot, text: &[u8]) -> (usize, usize) {
-        let taken = Held::bytes_of(slot, text);
-        let replaced = self.latest.insert(slot.clone(), text.into());
-        let free = replaced.map_or(0, |text| Held::bytes_of(slot, &text));
-        self.bytes = self.bytes + taken - free;
-        (taken, free)
+    pub(crate) fn insert(&mut self, slot: &Slot, text: &[u8]) {
+        self.charge.grow(Held::bytes_of(slot, text));
+        if let Some(replaced) = self.latest.insert(slot.clone(), text.into()) {
+            self.charge.shrink(Held::bytes_of(slot, &replaced));
+        }
     }
 
-    /// Gives the bytes that are free now.
-    pub(crate) fn remove(&mut self, slot: &Slot) -> usize {
-        let free = self.latest.remove(slot).map_or(0, |text| Held::bytes_of(slot, &text));
-        self.bytes -= free;
-        free
+    pub(crate) fn remove(&mut self, slot: &Slot) {
+        if let Some(text) = self.latest.remove(slot) {
+            self.charge.shrink(Held::bytes_of(slot, &text));
+        }
     }
 
-    /// The first one, and the bytes that are free now.
-    pub(crate) fn pop(&mut self) -> Option<(Box<[u8]>, usize)> {
+    /// Takes the first one.
+    pub(crate) fn pop(&mut self) -> Option<Box<[u8]>> {
         let (slot, text) = self.latest.pop_first()?;
-        let free = Held::bytes_of(&slot, &text);
-        self.bytes -= free;
-        debug_assert!(self.bytes > 0 || self.latest.is_empty(), "what is held is counted once");
-        Some((text, free))
+        self.charge.shrink(Held::bytes_of(&slot, &text));
+        debug_assert!(self.charge.bytes() > 0 || self.latest.is_empty(), "what is held is counted once");
+        Some(text)
     }
 
     pub(crate) fn into_texts(self) -> impl Iterator<Item = Box<[u8]>> {

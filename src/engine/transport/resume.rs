@@ -51,9 +51,8 @@ impl Engine {
     /// Changes what a session keeps, and counts it.
     fn with_replay<R>(&mut self, session: Key, act: impl FnOnce(&mut Replay) -> R) -> Option<R> {
         let life = self.sessions.get_mut(session)?.life.as_mut()?;
-        let before = life.replay.held_bytes();
         let result = act(&mut life.replay);
-        self.replay_bytes = self.replay_bytes - before + life.replay.held_bytes();
+        life.replay.recount();
         Some(result)
     }
 
@@ -283,7 +282,6 @@ impl Engine {
         }
         let (post, unsaid) = (entry.post.take(), entry.held.take());
         entry.http.end_chunks(now, &mut self.shared);
-        self.held_bytes -= unsaid.as_ref().map_or(0, |held| held.bytes());
         if let Some(post) = post {
             self.leave_post(post, unsaid);
         }
@@ -381,7 +379,6 @@ impl Engine {
         let Some(entry) = self.conns.get_mut(old) else { return };
         let (post, unsaid) = (entry.post.take(), entry.held.take());
         entry.session = None;
-        self.held_bytes -= unsaid.as_ref().map_or(0, |held| held.bytes());
         match post {
             Some(post) => self.leave_post(post, unsaid),
             None => self.leave_get(session, unsaid),
@@ -400,10 +397,8 @@ impl Engine {
 
     /// Drops what is kept for the session that has most of it. Says whether there was any.
     pub(crate) fn shed_replay(&mut self) -> bool {
-        let kept = self
-            .sessions
-            .iter()
-            .filter_map(|(key, open)| Some((open.life.as_ref()?.replay.held_bytes(), key)));
+        let kept =
+            self.sessions.iter().filter_map(|(key, open)| Some((open.life.as_ref()?.replay.bytes(), key)));
         let Some((1.., session)) = kept.max() else { return false };
         self.stats.replays_shed += 1;
         self.with_replay(session, Replay::shed);

@@ -85,7 +85,7 @@ impl Engine {
         self.deferring = Some(conn);
         if let Some(entry) = self.conns.get_mut(conn) {
             entry.last_output = Nanos::of(now);
-            entry.post = Some(Box::new(Post::alone(key, accepted)));
+            entry.post = Some(Box::new(Post::alone(key, accepted, self.held.charge(0))));
         }
         self.hand_over(now, conn, key, head, message, Some(call));
     }
@@ -116,11 +116,12 @@ impl Engine {
             post.alone && open.is_none_or(|open| !open.session.revision().has_sessions())
         };
         let Some(post) = entry.post.take_if(|post| alone(post)) else { return };
-        let unsaid = entry.held.take();
+        entry.held = None;
         entry.http.give_up(&mut self.shared);
-        self.held_bytes -= post.held_bytes() + unsaid.map_or(0, |held| held.bytes());
+        let session = post.session;
+        drop(post);
         self.forget_request(conn);
-        self.end_alone(post.session);
+        self.end_alone(session);
     }
 
     /// A request that stands alone is over: it was answered, or its client is gone.

@@ -158,7 +158,7 @@ impl Engine {
             used: Nanos::of(now),
             worked: false,
             rank: None,
-            replay: Replay::default(),
+            replay: Replay::new(self.replayed.charge(0)),
         });
         let key = self.sessions.insert(Open::new(session, None, Some(life)));
         self.by_id.insert(id, key.index());
@@ -203,6 +203,7 @@ impl Engine {
             parcel.session.is_none(),
             Accepted::of(head),
             self.settings.sessionless,
+            self.held.charge(0),
         );
         // All calls are open before the first one can be answered, or cancelled by a notification further on.
         let calls: Vec<Option<CallKey>> =
@@ -227,8 +228,7 @@ impl Engine {
             None => {
                 let (error, mut text) = (self.busy_with_calls(), Vec::new());
                 jsonrpc::write_error(&mut text, Some(request.id.clone()), &error);
-                self.held_bytes += text.len();
-                post.replies.push(text);
+                post.add_reply(text);
             }
         }
         call
