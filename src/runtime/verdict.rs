@@ -6,7 +6,7 @@
 //! ```text
 //!  the run             | returned the error of the question | another error      | a value, or a deferred reply
 //!  --------------------+------------------------------------+--------------------+------------------------------
-//!  has open questions  | they are sent                      | answered, reported | −32603, reported
+//!  has open questions  | they are sent                      | −32603, reported   | −32603, reported
 //!  failed at asking    | answered                           | answered           | the failure, reported
 //!  misused a key, form | −32603, reported                   | −32603, reported   | −32603, reported
 //! ```
@@ -40,7 +40,7 @@ pub(crate) fn judge(
     let Some(question) = asked.pending.first() else { return Verdict::Answer(produced, None) };
     let key = &question.label.key;
     match error_text(&produced) {
-        Some(text) if text.contains(WAITING) => Verdict::Ask,
+        Some(_) if passes_on(&produced) => Verdict::Ask,
         // One of several questions was answered so at once, and the handler cannot do without it.
         Some(_) if matches!(produced, Err(CallError(Failure::Unable(_)))) => Verdict::Answer(produced, None),
         Some(text) => {
@@ -48,7 +48,7 @@ pub(crate) fn judge(
                 "{} failed while its question `{key}` was open, so it was not asked: {text}",
                 handler()
             );
-            Verdict::Answer(produced, Some(fault))
+            Verdict::Answer(Err(CallError::internal(fault.as_str())), Some(fault))
         }
         None => {
             let fault = format!(
@@ -71,6 +71,18 @@ fn after_failure(failure: CallError, handler: &str, produced: Result<Produced, C
             let fault = format!("{handler} went on after an error of asking: {failure}");
             Verdict::Answer(Err(failure), Some(fault))
         }
+    }
+}
+
+/// Whether the handler ends in the error of its question: that itself, or as a text that ends with its text, as an error
+/// does that was put into words.
+fn passes_on(produced: &Result<Produced, CallError>) -> bool {
+    match produced {
+        Ok(Produced::Tool(result)) => result.error_text().is_some_and(|text| text.ends_with(WAITING)),
+        Err(CallError(Failure::Pending)) => true,
+        Err(CallError(Failure::Protocol(error))) => error.message.ends_with(WAITING),
+        Err(CallError(Failure::Told(text))) => text.ends_with(WAITING),
+        _ => false,
     }
 }
 

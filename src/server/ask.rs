@@ -64,7 +64,7 @@ use crate::server::questions::Outcome;
 /// A handler that goes on after it and returns a value has acted on an answer that does not exist. Nothing is asked then, and
 /// the call ends in −32603 that names the tool and the question, or in the error that was ignored; the same goes into an
 /// [`Event::HandlerFault`](crate::engine::observe::Event::HandlerFault). A handler that fails for another reason while a question is
-/// open answers with that error, and the question is not asked.
+/// open ends in the same, with that reason in the text.
 ///
 /// # Keys
 /// In one run a key is used once, and in every run it stands for the same method and parameters: an answer is never given to

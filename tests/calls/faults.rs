@@ -97,7 +97,7 @@ fn a_reply_that_was_deferred_with_a_question_open_is_of_no_use() {
 }
 
 #[test]
-fn another_error_with_a_question_open_is_the_answer_and_nobody_is_asked() {
+fn another_error_with_a_question_open_is_a_fault_and_nobody_is_asked() {
     let server = Server::new("failing", "1")
         .tool("load", "Load", |(), call| -> mcp_rill::Result<_> {
             let name = call.elicit::<Name>("name", "Who?");
@@ -108,6 +108,11 @@ fn another_error_with_a_question_open_is_the_answer_and_nobody_is_asked() {
             Ok(_) => ToolResult::text("asked"),
             Err(_) => ToolResult::error("there is no order 7"),
         })
+        .tool("quotes", "Have the text in another", |(), call| {
+            call.elicit::<Name>("name", "Who?")
+                .map(|_| "asked")
+                .map_err(|error| format!("no {error}: I deleted"))
+        })
         .tool("code", "Fail as a protocol does", |(), call| -> mcp_rill::Result<()> {
             let _name = call.elicit::<Name>("name", "Who?");
             Err(CallError::new(4001, "there is no order 7").into())
@@ -117,18 +122,19 @@ fn another_error_with_a_question_open_is_the_answer_and_nobody_is_asked() {
         });
     let mut world = World::new(server);
     let client = client(&mut world);
-    for tool in ["load", "result"] {
-        assert_eq!(error_text(&client.ask(&mut world, &call(1, tool, "{}"))), "there is no order 7");
+    for (tool, text) in [
+        ("load", "there is no order 7"),
+        ("result", "there is no order 7"),
+        ("quotes", "no waiting for the client's answer: I deleted"),
+        ("code", "there is no order 7 (4001)"),
+        ("unwrap", "Internal error: the handler of tool `unwrap` panicked (-32603)"),
+    ] {
         let says = format!(
-            "the tool `{tool}` failed while its question `name` was open, so it was not asked: there is no order 7"
+            "the tool `{tool}` failed while its question `name` was open, so it was not asked: {text}"
         );
-        assert_eq!(faults(&mut world), [says]);
+        let reply = client.ask(&mut world, &call(1, tool, "{}"));
+        assert_eq!((&reply["error"], faults(&mut world)), (&internal(&says), vec![says]));
     }
-    let reply = client.ask(&mut world, &call(1, "code", "{}"));
-    assert_eq!(reply["error"], json!({ "code": 4001, "message": "there is no order 7" }));
-    let reply = client.ask(&mut world, &call(1, "unwrap", "{}"));
-    assert_eq!(reply["error"], internal("the handler of tool `unwrap` panicked"));
-    assert_eq!(faults(&mut world).len(), 2);
     assert_eq!(world.stats().calls, 0);
 }
 
