@@ -409,7 +409,7 @@ pub struct Json<T>(pub T);
 
 /// What a tool's handler may return.
 ///
-/// Implemented for text, numbers, `bool`, `()` (no content), [`Content`], `Vec<Content>`, [`Json`], [`ToolResult`], and
+/// Implemented for text, numbers (a float that is not finite is an error, −32603), `bool`, `()` (no content), [`Content`], `Vec<Content>`, [`Json`], [`ToolResult`], and
 /// `Result` of any of them: an error becomes a result with `isError` that the model reads, except a [`CallError`] of its
 /// constructors, which becomes a protocol error.
 #[diagnostic::on_unimplemented(
@@ -516,7 +516,7 @@ impl<T: IntoResource, E: Into<Box<dyn Error + Send + Sync>>> IntoResource for st
 }
 
 /// The error of a handler whose result has no JSON form.
-fn unsendable(problem: String) -> CallError {
+pub(crate) fn unsendable(problem: String) -> CallError {
     CallError::internal(format!("the result cannot be sent: {problem}"))
 }
 
