@@ -7,7 +7,7 @@ use std::fmt;
 use serde_json::value::RawValue;
 
 use crate::jsonrpc::Error;
-use crate::jsonrpc::json::{Members, Object};
+use crate::jsonrpc::json::{Members, Object, is_null, is_object};
 
 /// What a client said it can do (MCP lifecycle, capability negotiation).
 ///
@@ -32,12 +32,15 @@ pub struct Capabilities {
 }
 
 impl Capabilities {
-    /// Reads them from the member `name` of a message. Those that are unknown here may be anything.
+    /// Reads them from the member `name` of a message. Each is declared by an object, also those that are unknown here.
     ///
     /// # Errors
     /// −32602 names what is not an object.
     pub(crate) fn read(raw: &RawValue, name: &str) -> Result<Capabilities, Error> {
         let all = Members::of_member(raw, name)?;
+        if let Some((member, _)) = all.iter().find(|(_, raw)| !is_null(raw) && !is_object(raw)) {
+            return Err(Error::invalid_params(format_args!("`{name}.{member:.64}` must be an object")));
+        }
         let one = |member: &str| declared(&all, member, format_args!("{name}"));
         let (elicitation, sampling) = (one("elicitation")?, one("sampling")?);
         let mode = |of: &str, modes: &Option<Members<'_>>, mode: &str| match modes {

@@ -208,6 +208,21 @@ fn errors_name_the_member() {
         ),
         (
             "initialize",
+            initialize(r#""capabilities":{"experimental":1}"#),
+            "`capabilities.experimental` must be an object",
+        ),
+        (
+            "initialize",
+            initialize(r#""capabilities":{"extensions":[]}"#),
+            "`capabilities.extensions` must be an object",
+        ),
+        (
+            "initialize",
+            initialize(r#""capabilities":{"tomorrow":7}"#),
+            "`capabilities.tomorrow` must be an object",
+        ),
+        (
+            "initialize",
             initialize(r#""capabilities":{"sampling":7}"#),
             "`capabilities.sampling` must be an object",
         ),
@@ -291,9 +306,9 @@ fn errors_name_the_member() {
         assert_eq!(reply["error"]["code"], -32602, "{reply}");
         assert!(message.contains(says) && !message.contains("line 1"), "{params}: {message}");
     }
-    // What is unknown here may be anything.
+    // What is unknown here may be any object, and null is as good as nothing.
     let unknown =
-        initialize(r#""capabilities":{"experimental":true,"tomorrow":7,"roots":{"listChanged":null}}"#);
+        initialize(r#""capabilities":{"experimental":null,"tomorrow":{"a":7},"roots":{"listChanged":null}}"#);
     assert!(client.ask(&mut world, &request(1, "initialize", &unknown))["result"].is_object());
 }
 
