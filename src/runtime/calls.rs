@@ -29,6 +29,8 @@ pub(crate) struct Run<'a> {
     pub(crate) purpose: Purpose,
     /// The tool's or prompt's name, or the resource's URI.
     pub(crate) subject: Cow<'a, str>,
+    /// The URI as the client wrote it, where `subject` is its normal form because the run decides who may subscribe.
+    pub(crate) spelling: Option<Cow<'a, str>>,
     pub(crate) arguments: Option<Cow<'a, RawValue>>,
     pub(crate) context: Context<'a>,
     pub(crate) asked: Asked,
@@ -52,6 +54,7 @@ impl Run<'_> {
             target: self.target,
             purpose: self.purpose,
             subject: Cow::Owned(self.subject.into_owned()),
+            spelling: self.spelling.map(|spelling| Cow::Owned(spelling.into_owned())),
             arguments: self.arguments.map(|arguments| Cow::Owned(arguments.into_owned())),
             context: self.context.into_owned(),
             asked: self.asked,
@@ -78,7 +81,8 @@ impl Run<'_> {
         let arguments = self.arguments.as_ref().map_or(0, |arguments| arguments.get().len());
         let meta = self.context.meta.as_ref().map_or(0, |meta| meta.get().len());
         let headers = self.context.headers.held_bytes();
-        let texts = self.subject.len() + arguments + meta + headers + self.about.held_bytes();
+        let spelling = self.spelling.as_ref().map_or(0, |spelling| spelling.len() + BLOCK_OVERHEAD_BYTES);
+        let texts = self.subject.len() + spelling + arguments + meta + headers + self.about.held_bytes();
         texts + 4 * BLOCK_OVERHEAD_BYTES + self.asked.held_bytes()
     }
 }

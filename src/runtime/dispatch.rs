@@ -354,6 +354,7 @@ impl Dispatch {
             target,
             purpose: Purpose::Answer,
             subject,
+            spelling: None,
             arguments: arguments.map(Cow::Borrowed),
             context: Context::of(request, session, params.get("_meta")),
             asked,

@@ -6,7 +6,7 @@
 //!
 //! ```text
 //!  resources/subscribe, subscriptions/listen ─┬─ hook ────▶ yes or no
-//!                                             └─ no hook ─▶ the resource is read for that client, to be thrown away
+//!                                             └─ no hook ─▶ its normal form is read for that client, to be thrown away
 //!                                                 ├─ contents ─────────────────────▶ yes
 //!                                                 ├─ any error, panic, timeout ────▶ no
 //!                                                 ├─ on another thread, deferred ──▶ when that is done
@@ -55,9 +55,11 @@ impl Dispatch {
         }
         let meta = request.params.map(|params| member(params, "_meta")).transpose()?.flatten();
         let context = Context::of(request, session, meta);
-        let run = probe_of(request.call, request.session, uri, context, Purpose::Subscribe);
+        let normal = Cow::Owned(normalize(&uri).into_owned());
+        let mut run = probe_of(request.call, request.session, normal, context, Purpose::Subscribe);
+        run.spelling = Some(uri);
         let permitted = match self.is_resource(&run.subject) {
-            true => self.permit.ask(&normalize(&run.subject), session.principal()),
+            true => self.permit.ask(&run.subject, session.principal()),
             false => Some(false),
         };
         match permitted {
@@ -69,7 +71,8 @@ impl Dispatch {
 
     /// Answers `resources/subscribe`. No ends a subscription that there was.
     fn subscribed(&mut self, run: &Run<'_>, permitted: bool, out: &mut Outbox) {
-        let (session, uri, max) = (run.session, &*run.subject, self.limits.subscriptions_max);
+        let (session, uri, max) =
+            (run.session, run.spelling.as_deref().unwrap_or(&run.subject), self.limits.subscriptions_max);
         if !permitted {
             self.subscriptions.remove(session, uri);
             return out.error(run.key, &CallError::not_found().into_error(Some(uri), run.revision()));
@@ -156,7 +159,7 @@ impl Dispatch {
                 probe.waiting.clear();
             }
             let Some(watched) = probe.waiting.pop() else { break };
-            let uri = Cow::Owned(watched.uri().to_owned());
+            let uri = Cow::Owned(watched.normal().to_owned());
             probe.asked = Some(watched);
             let context = probe.context.clone();
             let mut run = probe_of(call, probe.session, uri, context, Purpose::Listen);
@@ -255,6 +258,7 @@ fn probe_of<'a>(
         target: Target::Resource,
         purpose,
         subject,
+        spelling: None,
         arguments: None,
         context,
         asked: Asked::default(),

@@ -30,6 +30,7 @@ pub(crate) struct Probe {
     pub(crate) waiting: Vec<Watched>,
     /// How many were asked: runs of one call are told apart by this.
     pub(crate) runs: u32,
+    /// For all of its URIs together: those that have no answer by then are not promised.
     pub(crate) deadline: Duration,
 }
 

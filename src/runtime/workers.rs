@@ -16,7 +16,7 @@
 use std::time::Duration;
 
 use crate::protocol::error::{CallError, Failure};
-use crate::runtime::calls::{Kept, Run};
+use crate::runtime::calls::{Kept, Purpose, Run};
 use crate::runtime::dispatch::Dispatch;
 use crate::runtime::handlers::Work;
 use crate::runtime::jobs::{Place, Tell};
@@ -66,6 +66,10 @@ impl Dispatch {
                 kept.waits = true;
                 self.calls.keep(Box::new(kept));
             }
+            // Only this URI is not promised.
+            Place::None if run.purpose == Purpose::Listen => {
+                self.take_probe(&run, false, out);
+            }
             Place::None => {
                 let reason =
                     "all worker threads are busy and the queue is full (limits workers, worker_queue_max)";
@@ -93,6 +97,10 @@ impl Dispatch {
     pub(crate) fn expire_elsewhere(&mut self, kept: Box<Kept>, now: Now, out: &mut Outbox) {
         let (key, kind, name) = (kept.run.key, kept.run.target.name(), &kept.run.subject);
         if self.jobs.take_back(key) {
+            if kept.run.purpose == Purpose::Listen {
+                self.take_probe(&kept.run, false, out);
+                return;
+            }
             let (time, whose) = match kept.waits {
                 true => (self.limits.worker_wait_timeout, "limit worker_wait_timeout"),
                 // A thread could not be made.

@@ -347,3 +347,51 @@ fn a_handler_that_does_not_come_back_keeps_nobody_waiting() {
     world.reset(sock);
     world.quiesce();
 }
+
+/// Updates go by the normal form of a URI, so that is what its handler is asked about.
+#[test]
+fn another_spelling_of_a_uri_permits_nothing_else() {
+    let own = Server::new("permits", "1").template("note://{id}", "note", |vars, call| {
+        if vars.get("id") == Some(name(call).as_str()) { Ok("own") } else { Err(CallError::not_found()) }
+    });
+    let mut world = World::new(own);
+    let (upper, lower) = (client(&mut world, "ADA"), client(&mut world, "ada"));
+    let refusal = subscribe(&mut world, &upper, "note://ADA");
+    assert_eq!(refusal["error"]["data"]["uri"], "note://ADA", "{refusal}");
+    assert!(subscribe(&mut world, &lower, "note://ADA").get("result").is_some());
+    let mut open = |name: &str| {
+        let sock = world.connect_as(principal(name));
+        world.send(sock, listen(&["note://ADA"]).text());
+        (sock, promised(&messages(&mut world, sock)))
+    };
+    let (_, refused) = open("ADA");
+    let (sock, granted) = open("ada");
+    assert_eq!((refused, granted), (Value::Null, json!(["note://ADA"])));
+    updated(&mut world, &["note://ada"]);
+    assert_eq!(told(&mut world, &upper), [""; 0]);
+    assert_eq!(told(&mut world, &lower), ["note://ADA"]);
+    assert_eq!(one(messages(&mut world, sock))["params"]["uri"], "note://ADA");
+}
+
+/// A URI for which no worker thread is free is not promised; the others are.
+#[test]
+fn a_listener_hears_of_the_rest_where_no_thread_is_free() {
+    for (worker_queue_max, wait) in [(0, Duration::ZERO), (1, Duration::from_secs(1))] {
+        let server = Server::new("permits", "1").blocking_resource("a:///1", "first", |_| "here").resource(
+            "b:///1",
+            "second",
+            |_| "here",
+        );
+        let worker_wait_timeout = Duration::from_secs(1);
+        let limits = Limits { workers: 1, worker_queue_max, worker_wait_timeout, ..Limits::DEFAULT };
+        let mut world = World::new(server.limits(limits));
+        let (first, second) = (world.connect(), world.connect());
+        world.send(first, listen(&["a:///1"]).text());
+        world.send(second, listen(&["a:///1", "b:///1"]).text());
+        if !wait.is_zero() {
+            assert!(messages(&mut world, second).is_empty(), "it waits for a thread");
+            world.advance(wait);
+        }
+        assert_eq!(promised(&messages(&mut world, second)), json!(["b:///1"]));
+    }
+}
