@@ -239,6 +239,24 @@ fn an_initialize_that_fails_takes_no_place() {
     world.quiesce();
 }
 
+#[test]
+fn an_initialize_that_fails_ends_no_session() {
+    let mut world = World::with(limits(2, |_| {}));
+    let clients = [0, 1].map(|port| Client::open(&mut world, 1, port));
+    clients.iter().for_each(|client| client.work(&mut world));
+    let sock = world.connect_as(at(1, 2));
+    for params in ["{}", r#"{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{}}"#] {
+        world.send(sock, mcp_post(None, &request(7, "initialize", params)));
+        let response = world.response(sock);
+        let message = &response.messages()[0];
+        assert_eq!((response.status, &message["id"]), (200, &7.into()));
+        assert_eq!(message["error"]["code"], -32602);
+    }
+    assert_eq!((world.stats().sessions, world.stats().sessions_evicted), (2, 0));
+    assert!(clients.iter().all(|client| !client.is_over(&mut world)));
+    world.quiesce();
+}
+
 /// Against a plain list, over a seeded run of openings, uses, lists, streams and ends.
 #[test]
 fn the_order_agrees_with_a_list() {

@@ -137,6 +137,8 @@ pub(crate) struct Calls {
     pub(crate) questions: BTreeMap<i64, CallKey>,
     pub(crate) last_question: i64,
     pub(crate) deadlines: BTreeSet<(Duration, CallKey)>,
+    /// Calls that a `Reply` has finished while their handlers still run, by the end of the handlers' time.
+    pub(crate) outrun: BTreeSet<(Duration, CallKey)>,
     held: Account,
 }
 
@@ -170,7 +172,8 @@ impl Calls {
     }
 
     pub(crate) fn due(&self) -> Option<Duration> {
-        self.deadlines.first().map(|(deadline, _)| *deadline)
+        let first = [self.deadlines.first(), self.outrun.first()];
+        first.into_iter().flatten().map(|(deadline, _)| *deadline).min()
     }
 
     pub(crate) fn held_bytes(&self) -> usize {

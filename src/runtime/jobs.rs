@@ -128,6 +128,11 @@ impl Jobs {
         }
     }
 
+    /// Whether a thread works on that call, whether or not anybody waits for it.
+    pub(crate) fn is_running(&self, call: CallKey) -> bool {
+        self.lock().running.contains(&call)
+    }
+
     /// Whether another thread is to be made for the jobs that wait. If so it is counted, and must call
     /// [`work`](Jobs::work).
     pub fn wants_thread(&self) -> bool {

@@ -264,6 +264,7 @@ impl Dispatch {
 
     /// Meets the deadlines that have passed.
     pub(crate) fn expire_calls(&mut self, now: Now, out: &mut Outbox) {
+        self.expire_outrun(now);
         while let Some((_, key)) =
             self.calls.deadlines.first().copied().filter(|(deadline, _)| *deadline <= now.mono)
         {
@@ -325,7 +326,10 @@ impl Dispatch {
             run.time_left = Some(kept.deadline.saturating_sub(now.mono));
         }
         let result = match finished {
-            Finished::Deferred(result) => result,
+            Finished::Deferred(result) => {
+                self.watch_outrun(&run, now);
+                result
+            }
             Finished::Ran(result, asked) => {
                 run.asked = asked;
                 result

@@ -120,6 +120,26 @@ impl Dispatch {
         self.answer_call(&kept.run, Err(CallError::told(text)), out);
     }
 
+    /// A `Reply` has finished a call. A blocking handler that still runs has the rest of its time to return.
+    pub(crate) fn watch_outrun(&mut self, run: &Run<'_>, now: Now) {
+        if self.jobs.is_running(run.key) {
+            let jobs = &self.jobs;
+            // No more are kept than threads run.
+            self.calls.outrun.retain(|(_, key)| jobs.is_running(*key));
+            let deadline = now.mono.saturating_add(run.time_left.unwrap_or_default());
+            self.calls.outrun.insert((deadline, run.key));
+        }
+    }
+
+    /// The threads of handlers that have not returned in time, although their calls are answered, count as stuck.
+    pub(crate) fn expire_outrun(&mut self, now: Now) {
+        while self.calls.outrun.first().is_some_and(|(deadline, _)| *deadline <= now.mono) {
+            if let Some((_, key)) = self.calls.outrun.pop_first() {
+                self.jobs.give_up(key);
+            }
+        }
+    }
+
     /// What the handler may take on other threads, in all its runs.
     pub(crate) fn timeout_of(&self, run: &Run<'_>) -> Duration {
         run.about.timeout.unwrap_or(self.limits.tool_timeout)

@@ -164,19 +164,8 @@ impl Session {
     /// # Errors
     /// −32602 names the member that is missing or of the wrong type.
     pub(crate) fn initialize(&mut self, params: Option<&RawValue>) -> Result<Revision, Error> {
-        let missing = |name: &str| Error::invalid_params(format_args!("`{name}` is missing"));
-        let params = Members::of(params.ok_or_else(|| missing("params"))?)?;
-        let needed = |name: &str| params.get(name).ok_or_else(|| missing(name));
-        let version = read_text(needed("protocolVersion")?, "protocolVersion")?;
-        let capabilities = Capabilities::read(needed("capabilities")?, "capabilities")?;
-        let info = Members::of_member(needed("clientInfo")?, "clientInfo")?;
-        let text = |member: &str, path: &str| {
-            let text = read_text(info.get(member).ok_or_else(|| missing(path))?, path)?;
-            Ok::<Box<str>, Error>(cut(&text).into())
-        };
-        let (name, version_text) = (text("name", "clientInfo.name")?, text("version", "clientInfo.version")?);
-        self.client = Some(Arc::new(ClientInfo { name, version: version_text, capabilities }));
-        let revision = Revision::negotiate(&version);
+        let (client, revision) = read_initialize(params)?;
+        self.client = Some(Arc::new(client));
         self.revision = Some(revision);
         Ok(revision)
     }
@@ -189,6 +178,25 @@ impl Session {
             self.revision = version.and_then(Revision::named).filter(|revision| revision.has_sessions());
         }
     }
+}
+
+/// The client that the parameters of an `initialize` request tell of, and the revision to speak with it.
+///
+/// # Errors
+/// −32602 names the member that is missing or of the wrong type.
+pub(crate) fn read_initialize(params: Option<&RawValue>) -> Result<(ClientInfo, Revision), Error> {
+    let missing = |name: &str| Error::invalid_params(format_args!("`{name}` is missing"));
+    let params = Members::of(params.ok_or_else(|| missing("params"))?)?;
+    let needed = |name: &str| params.get(name).ok_or_else(|| missing(name));
+    let version = read_text(needed("protocolVersion")?, "protocolVersion")?;
+    let capabilities = Capabilities::read(needed("capabilities")?, "capabilities")?;
+    let info = Members::of_member(needed("clientInfo")?, "clientInfo")?;
+    let text = |member: &str, path: &str| {
+        let text = read_text(info.get(member).ok_or_else(|| missing(path))?, path)?;
+        Ok::<Box<str>, Error>(cut(&text).into())
+    };
+    let (name, version_text) = (text("name", "clientInfo.name")?, text("version", "clientInfo.version")?);
+    Ok((ClientInfo { name, version: version_text, capabilities }, Revision::negotiate(&version)))
 }
 
 #[cfg(test)]

@@ -382,6 +382,38 @@ fn stuck_threads_are_replaced_up_to_a_limit_and_come_back() {
     world.quiesce();
 }
 
+/// A `Reply` may answer before its handler returns; the handler still has no more than its time.
+#[test]
+fn a_thread_that_stays_after_its_reply_counts_as_stuck_when_its_time_is_over() {
+    let (server, gate) = server(workers(1, 10, 1));
+    let (send, replies) = std::sync::mpsc::channel::<mcp_rill::Reply>();
+    let at = gate.clone();
+    let stay = Tool::new("stay", "Defer and stay").timeout(Duration::from_secs(30));
+    let server = server.add_blocking_tool(stay, move |(), call| {
+        let deferred = call.defer(|reply| send.send(reply));
+        at.wait();
+        deferred
+    });
+    let mut world = World::new(server);
+    let pool = Pool::new(&mut world);
+    let client = Client::new(&mut world, "2025-11-25", ALL);
+    client.tell(&mut world, &call(1, "stay", "{}"));
+    pool.turn(&mut world);
+    gate.until(1);
+    world.advance(Duration::from_secs(10));
+    replies.recv().unwrap().finish("deferred");
+    assert_eq!(text(&one(pool.heard(&mut world, &client, 1))), "deferred");
+    world.advance(Duration::from_secs(19));
+    assert_eq!(world.stats().workers_stuck, 0, "one second is left");
+    client.tell(&mut world, &call(2, "quick", "{}"));
+    world.advance(Duration::from_secs(1));
+    assert_eq!(world.stats().workers_stuck, 1);
+    assert_eq!(text(&one(pool.heard(&mut world, &client, 1))), "quick", "another thread does it");
+    gate.set(true);
+    eventually("the thread is free again", || world.stats().workers_stuck == 0);
+    world.quiesce();
+}
+
 #[test]
 fn a_cancelled_blocking_call_says_nothing_and_its_thread_counts_as_stuck_until_it_ends() {
     let (server, gate) = server(workers(1, 10, 1));

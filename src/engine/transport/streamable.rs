@@ -33,7 +33,7 @@ use crate::http::head::{Head, Single};
 use crate::http::response::{Answer, Response};
 use crate::jsonrpc::{self, Error, Message};
 use crate::service::keys::{CallKey, SessionKey};
-use crate::service::session::Session;
+use crate::service::session::{Session, read_initialize};
 use crate::slab::Key;
 use crate::sse;
 use crate::timers::{Nanos, Now};
@@ -59,7 +59,7 @@ impl Engine {
         let opened = read.and_then(|parcel| match parcel.session {
             Some(session) => Ok((session, parcel)),
             None if self.settings.sessionless => Ok((self.stand_in(conn, head), parcel)),
-            None => match self.begin_session(now, conn) {
+            None => match self.begin_session(now, conn, &parcel) {
                 Ok(session) => Ok((session, parcel)),
                 Err(refused) => Err(refused.answer(parcel.messages.iter().find_map(id_of))),
             },
@@ -147,8 +147,16 @@ impl Engine {
         }
     }
 
-    fn begin_session(&mut self, now: Now, conn: Key) -> Result<Key, Refused> {
-        self.make_place(conn).map_err(|answer| refusals::as_error_of(REFUSED, answer))?;
+    /// Opens the session that `initialize` asks for. One whose parameters will be refused ends in the same turn, so no other
+    /// session has to make place for it.
+    fn begin_session(&mut self, now: Now, conn: Key, parcel: &Parcel<'_>) -> Result<Key, Refused> {
+        let stays = |message: &Message<'_>| match message {
+            Message::Request(request) => read_initialize(request.params).is_ok(),
+            _ => true,
+        };
+        if parcel.messages.iter().all(stays) {
+            self.make_place(conn).map_err(|answer| refusals::as_error_of(REFUSED, answer))?;
+        }
         let id = self.next_id();
         let peer = self.conns.get(conn).map(|conn| conn.peer.clone()).unwrap_or_default();
         self.peers.add(&peer, Share::Session, &self.shared.limits);
