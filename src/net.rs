@@ -337,6 +337,11 @@ impl Listening {
             {
                 socket.ended = true;
             }
+            // Nothing is read that would show it.
+            if (event.is_error() || event.is_write_closed()) && !self.engine.wants_read(key) {
+                self.engine.hang_up(now, key);
+                continue;
+            }
             if event.is_readable() || event.is_read_closed() || event.is_error() {
                 self.list_readable(key);
             }

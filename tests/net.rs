@@ -700,6 +700,32 @@ fn storms_of_connections_leave_nothing_behind() {
     running.until("all to have come and gone", |stats| stats.connections_opened == 2002 && is_empty(stats));
 }
 
+/// A plain close looks like the end of what the client sends, until something is written to it.
+#[test]
+fn calls_of_clients_that_are_gone_end_where_no_sessions_are_kept() {
+    let limits = Limits { keep_alive: Duration::from_secs(3600), ..Limits::DEFAULT };
+    let (send, replies) = mpsc::channel();
+    let server = server().sessionless().limits(limits);
+    let server = server.tool("work", "Work", move |(), call| call.defer(|reply| send.send(reply)));
+    let running = Running::start(server.listen(ANY).unwrap());
+    let call = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"work","arguments":{}}}"#;
+    let mut patient = Client::connect(running.addr);
+    patient.send(&request("/mcp", call)).socket.shutdown(Shutdown::Write).unwrap();
+    let first = replies.recv_timeout(PATIENCE).unwrap();
+    for _ in 0..20 {
+        Client::connect(running.addr).send(&request("/mcp", call));
+    }
+    let gone: Vec<_> = (0..20).map(|_| replies.recv_timeout(PATIENCE).unwrap()).collect();
+    running.until("the calls of those that are gone to end", |stats| {
+        (stats.connections_opened, stats.connections, stats.calls) == (21, 1, 1)
+    });
+    assert!(gone.iter().all(mcp_rill::Reply::is_cancelled) && !first.is_cancelled());
+    first.finish("done");
+    assert!(patient.through("0\r\n\r\n").contains("done"));
+    running.until_empty();
+    running.stop();
+}
+
 #[test]
 fn a_thread_that_hangs_is_replaced_at_once_when_its_client_goes() {
     let limits = Limits { workers: 1, workers_stuck_max: 1, ..Limits::DEFAULT };

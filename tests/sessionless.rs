@@ -80,6 +80,9 @@ fn a_call_ends_with_its_connection_and_not_before() {
     world.half_close(patient);
     world.half_close(gone);
     assert_eq!((world.stats().calls, first.is_cancelled(), second.is_cancelled()), (2, false, false));
+    // Only a write can show which of them is gone.
+    let text = world.take_text(patient);
+    assert!(text.contains("text/event-stream") && text.contains(": ping\n"), "{text}");
     world.reset(gone);
     assert_eq!((world.stats().calls, first.is_cancelled(), second.is_cancelled()), (1, false, true));
     first.finish("done");

@@ -260,7 +260,8 @@ impl Engine {
     }
 
     /// The peer will send no more. What it sent is still answered, but a request without a session is cancelled by this
-    /// (MCP 2026-07-28, cancellation).
+    /// (MCP 2026-07-28, cancellation). Where the server keeps no sessions, an older client may still wait: its answer becomes
+    /// a stream, and the write shows whether it is gone. The driver then calls [`hang_up`](Engine::hang_up).
     pub fn end_of_input(&mut self, now: Now, conn: ConnKey) {
         self.with_http(now, conn.0, |http, turn| http.end_of_input(now, turn));
     }

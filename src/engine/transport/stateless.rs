@@ -12,6 +12,7 @@
 //!                                                                 capability missing: 400 −32021
 //!                                                                 Mcp-Param-* wrong: 400 −32020, busy: 503 −32603
 //!  the connection ends ──▶ the request is cancelled
+//!  before 2026-07-28: the client sends no more ──▶ a stream with a comment, which a client that is gone answers with a reset
 //! ```
 
 use crate::engine::core::Engine;
@@ -115,13 +116,26 @@ impl Engine {
             let open = sessions.get(post.session);
             post.alone && open.is_none_or(|open| !open.session.revision().has_sessions())
         };
-        let Some(post) = entry.post.take_if(|post| alone(post)) else { return };
+        let Some(post) = entry.post.take_if(|post| alone(post)) else { return self.probe_alone(conn) };
         entry.held = None;
         entry.http.give_up(&mut self.shared);
         let session = post.session;
         drop(post);
         self.forget_request(conn);
         self.end_alone(session);
+    }
+
+    /// A client that sends no more may wait for its answer or be gone: to a write, only the kernel of one that is gone answers
+    /// with a reset (RFC 9293, section 3.10.7.1). So the answer becomes a stream at once, where it can be one.
+    fn probe_alone(&mut self, conn: Key) {
+        let waits = self.conns.get(conn).is_some_and(|entry| {
+            entry.http.is_waiting()
+                && !entry.http.is_chunking()
+                && entry.post.as_ref().is_some_and(|post| post.alone && post.sse && post.status == 200)
+        });
+        if waits {
+            self.comment(self.now, conn);
+        }
     }
 
     /// A request that stands alone is over: it was answered, or its client is gone.
