@@ -137,6 +137,9 @@ fn check_keyword(shape: Shape, path: &str, value: &Value, root: &Value) -> Resul
             _ => must_be(false, "an array of at least one schema"),
         },
         Shape::SchemaOrSchemas => match value {
+            Value::Array(_) if !has_lists_of_items(root) => {
+                must_be(false, "a schema; `prefixItems` has one for each place, or `$schema` names draft-07")
+            }
             Value::Array(schemas) => check_each(path, schemas, root),
             _ => check_schema(path, value, root),
         },
@@ -169,6 +172,13 @@ fn check_keyword(shape: Shape, path: &str, value: &Value, root: &Value) -> Resul
             None => must_be(false, "a string"),
         },
     }
+}
+
+/// Whether `$schema` names a draft before 2020-12, which is the default (MCP 2025-11-25, basic, JSON Schema usage). In those
+/// `items` may be an array of schemas.
+fn has_lists_of_items(root: &Value) -> bool {
+    let draft = root.get("$schema").and_then(Value::as_str).unwrap_or_default();
+    draft.contains("/draft-0") || draft.contains("/draft/2019-09/")
 }
 
 fn check_each(path: &str, schemas: &[Value], root: &Value) -> Result<(), String> {
@@ -239,7 +249,8 @@ mod tests {
             r##"{"$ref":"#/$defs/a~1b","$defs":{"a/b":{"type":["string","null"]}}}"##,
             r##"{"$ref":"#name","$anchor":"name"}"##,
             r##"{"$ref":"other","$defs":{"x":{"$id":"other"}}}"##,
-            r#"{"items":[{"type":"string"},true],"additionalItems":false}"#,
+            r#"{"$schema":"https://json-schema.org/draft/2019-09/schema","items":[{}]}"#,
+            r#"{"$schema":"http://json-schema.org/draft-07/schema#","items":[{"type":"string"},true],"additionalItems":false}"#,
             r#"{"prefixItems":[{}],"items":false,"uniqueItems":true,"contains":{},"minContains":0}"#,
             r#"{"dependencies":{"a":["b"],"c":{"required":[]}},"dependentRequired":{"a":["b"]}}"#,
             r#"{"if":{"const":1},"then":true,"else":{"not":{}},"multipleOf":0.5,"minLength":1.0}"#,
@@ -273,7 +284,24 @@ mod tests {
             (r#"{"type":["null","null"]}"#, "type", r#"["null","null"]"#, types),
             (r#"{"items":{"anyOf":[]}}"#, "items.anyOf", "[]", "an array of at least one schema"),
             (r#"{"allOf":[{},{"not":1}]}"#, "allOf[1].not", "1", "a schema: an object, true or false"),
-            (r#"{"items":[{"type":1}]}"#, "items[0].type", "1", types),
+            (
+                r#"{"$schema":"http://json-schema.org/draft-04/schema#","items":[{"type":1}]}"#,
+                "items[0].type",
+                "1",
+                types,
+            ),
+            (
+                r#"{"items":[{}]}"#,
+                "items",
+                "[{}]",
+                "a schema; `prefixItems` has one for each place, or `$schema` names draft-07",
+            ),
+            (
+                r#"{"$schema":"https://json-schema.org/draft/2020-12/schema","items":[]}"#,
+                "items",
+                "[]",
+                "a schema; `prefixItems` has one for each place, or `$schema` names draft-07",
+            ),
             (r#"{"enum":[]}"#, "enum", "[]", "an array of at least one value"),
             (r#"{"examples":1}"#, "examples", "1", "an array"),
             (r#"{"minLength":-1}"#, "minLength", "-1", "a whole number, 0 or more"),
