@@ -317,8 +317,8 @@ impl ToolResult {
         Ok(ToolResult::text(text.clone()).structured(text))
     }
 
-    /// Adds `structuredContent`: JSON as text, and an object unless all clients speak 2026-07-28. Text that is not JSON, or
-    /// that breaks the tool's output schema, is answered with an error (−32603) in its place; an error result goes out
+    /// Adds `structuredContent`: JSON as text, and an object unless all clients speak 2026-07-28. Text that is not JSON, that
+    /// has a number out of range (`1e999`) or a member twice, or that breaks the tool's output schema, is answered with an error (−32603) in its place; an error result goes out
     /// without it.
     pub fn structured(mut self, json: impl Into<String>) -> ToolResult {
         self.structured = Some(json.into());
