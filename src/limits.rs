@@ -36,7 +36,7 @@ macro_rules! limits {
             /// (`500ms`, `10s`, `30min`, `1h`).
             ///
             /// # Errors
-            /// A sentence that names the limit and the value, if the name is unknown (the nearest one is proposed) or the
+            /// A sentence that names the limit and the value, if the name is unknown (one that is spelled nearly so is proposed) or the
             /// value is not of the limit's kind, such as a size for a count.
             ///
             /// ```
@@ -52,7 +52,10 @@ macro_rules! limits {
                         self.$name = Unit::read(name, value)?;
                         Ok(())
                     } )+
-                    _ => Err(format!("unknown limit `{name}`; did you mean `{}`?", nearest(name, Self::NAMES))),
+                    _ => Err(match nearest(name, Self::NAMES) {
+                        Some(near) => format!("unknown limit `{name}`; did you mean `{near}`?"),
+                        None => format!("unknown limit `{name}`; see `mcp-rill --help limits`"),
+                    }),
                 }
             }
 
@@ -97,7 +100,7 @@ limits! {
     /// a session is ended. This is the worst case for peers' data.
     buffered_bytes_max: usize = 64 << 20;
     /// Open connections. At the cap the connection idle longest between two requests is closed; if none is idle,
-    /// new ones wait in the kernel's backlog. About 0.3 KiB each. At most [`CONNECTIONS_CAP`].
+    /// new ones wait in the kernel's backlog. About 0.3 KiB each. At most 1,048,576 ([`CONNECTIONS_CAP`]).
     connections_max: usize = 2048;
     /// Open sessions. One more ends the session of Streamable HTTP idle longest that has no stream and no call open: first
     /// among those whose clients did nothing but initialize and list. The client of that one gets 404 and opens another. If
@@ -118,7 +121,7 @@ limits! {
     target_bytes_max: usize = 8 << 10;
     /// The request line and all header fields. A longer head gets 431 and the connection is closed.
     head_bytes_max: usize = 16 << 10;
-    /// Header fields of one request; one more gets 431 and the connection is closed. At most [`HEADERS_CAP`].
+    /// Header fields of one request; one more gets 431 and the connection is closed. At most 256 ([`HEADERS_CAP`]).
     headers_max: usize = 100;
     /// A request body. A longer one gets 413: before it is read where `Content-Length` says so. The session lives on.
     body_bytes_max: usize = 4 << 20;
@@ -191,8 +194,9 @@ limits! {
     /// A peer that takes none of its queued output for this long is closed.
     write_timeout: Duration = Duration::from_secs(30);
     /// How long what was sent to a TCP peer may stay unacknowledged before the connection is broken (RFC 5482, user
-    /// timeout): comments alone would take a quarter of an hour to notice that a peer is gone. The library has no safe way
-    /// to apply it: set `TCP_USER_TIMEOUT` in `Listening::on_accept`, as the binary does on Linux. 0 leaves it to the system.
+    /// timeout): comments alone would take a quarter of an hour to notice that a peer is gone. 0 leaves it to the
+    /// system. The binary applies it on Linux; a program that embeds the library sets `TCP_USER_TIMEOUT` itself, in
+    /// `Listening::on_accept`.
     tcp_user_timeout: Duration = Duration::from_secs(60);
     /// A kept-alive connection without a request for this long is closed; responses announce it in `Keep-Alive`.
     idle_timeout: Duration = Duration::from_secs(60);
@@ -221,8 +225,8 @@ limits! {
     /// A stream without output for this long gets a comment, so that proxies keep it open. At least 1 ms.
     keep_alive: Duration = Duration::from_secs(15);
     /// After a shutdown began: how long queued output and running calls may take before the rest is reset. Less than the
-    /// 10 s after which container runtimes kill what has not ended. The library does not apply it by itself: give it to
-    /// `Handle::shutdown`, as the binary does on a signal.
+    /// 10 s after which container runtimes kill what has not ended. The binary applies it on a signal; a program
+    /// that embeds the library gives it to `Handle::shutdown`.
     shutdown_grace: Duration = Duration::from_secs(8);
 }
 
@@ -311,6 +315,7 @@ impl Limits {
             ("json_values_max", self.json_values_max, "the least `initialize`", 10),
             ("message_bytes_max", self.message_bytes_max, "an error message", 1024),
             ("page_items_max", self.page_items_max, "one item", 1),
+            ("uri_bytes_max", self.uri_bytes_max, "one byte", 1),
             ("turn_bytes_max", self.turn_bytes_max, "one packet", 1024),
         ] {
             at_least(name, value, floor_name, floor)?;
@@ -338,9 +343,10 @@ impl Limits {
     }
 }
 
-/// The name with the fewest edits from `wanted` to it.
-fn nearest<'a>(wanted: &str, names: &[&'a str]) -> &'a str {
-    names.iter().copied().min_by_key(|name| edits(wanted, name)).unwrap_or_default()
+/// The name with the fewest edits from `wanted` to it, if at most a third of its letters differ.
+fn nearest<'a>(wanted: &str, names: &[&'a str]) -> Option<&'a str> {
+    let near = names.iter().map(|name| (edits(wanted, name), *name)).min_by_key(|(edits, _)| *edits);
+    near.filter(|(edits, name)| edits * 3 <= name.len()).map(|(_, name)| name)
 }
 
 /// How many bytes have to be inserted, removed or replaced to make `from` into `to` (Levenshtein).
@@ -538,6 +544,7 @@ mod tests {
             ("calls_max", "0", "1", "one call"),
             ("workers", "0", "1", "one thread for blocking handlers"),
             ("page_items_max", "0", "1", "one item"),
+            ("uri_bytes_max", "0", "1", "one byte"),
             ("turn_bytes_max", "1023", "1024", "one packet"),
             ("worker_wait_timeout", "0s", "1ms", "less is over at once"),
             ("tool_timeout", "0s", "1ms", "less is over at once"),

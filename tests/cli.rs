@@ -210,6 +210,10 @@ fn help_on_limits_says_what_each_means() {
             assert!(about.lines().next().unwrap().trim().len() > 20, "{name}: {about}");
         }
         assert!(text.contains("gets 503 with Retry-After"), "{text}");
+        assert!(text.contains("Server::on_subscribe."), "{text}");
+        for markup in ["](", "crate::", "[`", "`"] {
+            assert!(!text.contains(markup), "{markup}: {text}");
+        }
         assert!(text.lines().all(|line| line.chars().count() <= 110), "too wide:\n{text}");
     }
 }
@@ -278,15 +282,16 @@ fn a_shutdown_says_what_it_waits_for() {
     running.guard.signal("TERM");
     let said = first_error(&mut running);
     assert!(said.contains("shutting down; waiting for 1 open call, at most"), "{said}");
-    running.guard.signal("TERM");
-    assert_eq!(running.guard.exit_code(), Some(143));
+    let mut stream = stream;
+    let answer = stream.next();
+    assert!(answer.contains("stopped early") && answer.contains(r#""isError":true"#), "{answer}");
 }
 
 #[test]
 fn what_is_wrong_is_said_in_one_line() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().unwrap().to_string();
-    let cases: [(&[&str], &[&str]); 49] = [
+    let cases: [(&[&str], &[&str]); 53] = [
         (&["--listen", &taken], &[&taken, "in use", "choose another port"]),
         (&["--listen", "127.0.0.1"], &["127.0.0.1", "HOST:PORT"]),
         (&["--listen", "localhost:http"], &["localhost:http", "HOST:PORT"]),
@@ -305,6 +310,10 @@ fn what_is_wrong_is_said_in_one_line() {
         (&["--allow-uid", "1000"], &["--allow-uid", "--listen unix:PATH"]),
         (&["--listen", "unix:/missing/s", "--allow-uid", "me"], &["--allow-uid", "me", "1000"]),
         (&["--listen"], &["--listen"]),
+        (&["--listen", "unix:"], &["the path is missing; write unix:PATH, such as unix:/run/mcp/s"]),
+        (&["serv"], &["there is no command `serv`; the only one is `serve`. See `mcp-rill --help`"]),
+        (&["--limit", "frobs=1"], &["unknown limit `frobs`; see `mcp-rill --help limits`"]),
+        (&["--limit", "connections_max=99999999"], &["connections_max is 99999999, but may be at most"]),
         (&["--frobnicate"], &["--frobnicate", "--help"]),
         (&["frobnicate"], &["frobnicate", "--help"]),
         (&["serve", "serve"], &["serve", "--help"]),
@@ -338,7 +347,7 @@ fn what_is_wrong_is_said_in_one_line() {
         ),
         (&["--token-file", "/dev/null"], &["--token-file /dev/null", "not a regular file"]),
         (&["--state-key-file", "/dev/null"], &["--state-key-file /dev/null", "not a regular file"]),
-        (&["--token-file", env!("CARGO_MANIFEST_DIR")], &["not a regular file"]),
+        (&["--token-file", env!("CARGO_MANIFEST_DIR")], &["it is a directory; name a file or a pipe"]),
         (&["--scope", "notes:read"], &["--resource"]),
         (&["--listen", "127.0.0.1:0", "--resource", "https://a.example"], &["--authorization-server"]),
         (
@@ -509,6 +518,9 @@ fn paths_and_hosts_are_applied() {
         assert_eq!(running.post(&stream.endpoint, PING), "202");
         assert_eq!(stream.next(), PONG);
     }
+    let mut socket = connect(running.addr());
+    socket.write_all(b"GET /else HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n").unwrap();
+    read_through(&mut socket, "connect to `/tools/mcp` or, for HTTP+SSE, to `/tools/events`");
     let get = |path: &str, field: &str| running.status(&format!("GET {path} HTTP/1.1\r\n{field}\r\n\r\n"));
     assert_eq!(get("/sse", "Host: 127.0.0.1"), "404");
     assert_eq!(get("/events", "Host: mcp.example"), "200");
@@ -565,6 +577,20 @@ fn a_token_file_has_to_be_right_and_private() {
         assert_eq!((output.status.code(), said.lines().count()), (Some(1), 1), "{said}");
         assert!(said.contains(file.path()) && words.iter().all(|word| said.contains(word)), "{said}");
         assert!(!said.contains("secret") && !said.contains(ADA), "{said}");
+    }
+}
+
+#[test]
+fn a_token_file_that_is_not_text_is_told_how_to_write_one() {
+    let file = TokenFile::new("binary", "");
+    std::fs::write(file.path(), b"ada:\xff").unwrap();
+    for (option, form) in [
+        ("--token-file", "it is not text (UTF-8); write one name:token a line"),
+        ("--state-key-file", "it is not text (UTF-8); write 32 hexadecimal digits a line"),
+    ] {
+        let output = output(&["--listen", "127.0.0.1:0", option, file.path()]);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains(form) && output.status.code() == Some(1), "{said}");
     }
 }
 

@@ -44,7 +44,8 @@ Options:
   --listen ADDR         Listen on HOST:PORT or unix:PATH; may be given several times [127.0.0.1:3001]
   --socket-mode MODE    The mode of Unix sockets, in octal digits [0600]
   --peer-uid            Bind sessions on Unix sockets to the user who opens them (Linux)
-  --allow-uid UID       The same, and refuse all other users; may be given several times (Linux)
+  --allow-uid UID       Serve only this user on Unix sockets; includes --peer-uid; may be given several
+                        times (Linux)
   --mcp-path PATH       Where clients of Streamable HTTP connect to [/mcp]
   --sse-path PATH       Where clients of HTTP+SSE open their stream [/sse]
   --message-path PATH   Where clients of HTTP+SSE post their messages [/messages]
@@ -54,10 +55,9 @@ Options:
   --cors                Let web pages of allowed origins read answers
   --token-file FILE     Serve only requests with a bearer token of this file, one name:token a line
   --insecure-public     Listen on addresses that others can reach, without authentication
-  --resource URL        Tell clients that tokens are made for this URL (RFC 9728), which stands for both
-                        transports, and with the next two
-  --authorization-server URL   where to get one; may be given several times
-  --scope NAME          which scopes there are; may be given several times
+  --resource URL        This server's public URL, for OAuth clients (RFC 9728); needs --authorization-server
+  --authorization-server URL   Where those clients get a token; may be given several times
+  --scope NAME          A scope that they may ask for; may be given several times
   --node-id NAME        Begin session ids with this name, by which a proxy finds this process
   --sessionless         Keep no sessions for clients before 2026-07-28, so that any of several processes can
                         serve any request
@@ -69,8 +69,10 @@ Options:
   -V, --version         Show the version
 
 An option may be given once, except where it says several times. SIGHUP reads the files of tokens and keys
-again; SIGINT and SIGTERM end the server when open calls are answered, and a second one at once. The exit
-code is 2 for a mistake on the command line and 1 for any other failure.
+again; SIGINT and SIGTERM end the server when open calls are answered.
+
+Exit codes: 0 after a shutdown, also when the grace ran out; a second signal ends it as that signal does (143
+for SIGTERM); 2 for a mistake on the command line; 1 for any other failure.
 
 Limits and their defaults:
 ";
@@ -94,11 +96,21 @@ pub(super) fn help_limits() -> String {
     for name in Limits::NAMES {
         let value = Limits::DEFAULT.get(name).unwrap_or_default();
         text.push_str(&format!("\n{name} [{value}]\n"));
-        // The documentation's links are of no use here.
-        let about = Limits::describe(name).unwrap_or_default().replace("[`", "").replace("`]", "");
+        let about = without_links(Limits::describe(name).unwrap_or_default());
         text.push_str(&wrapped(&about.replace('`', ""), 104));
     }
     text
+}
+
+/// The Markdown with the text of each link in the place of the link, which is of no use on a terminal.
+fn without_links(markdown: &str) -> String {
+    let (mut out, mut rest) = (String::new(), markdown);
+    while let Some((before, target)) = rest.split_once("](") {
+        out.push_str(before);
+        rest = target.split_once(')').map_or("", |(_, after)| after);
+    }
+    out.push_str(rest);
+    out.replace("[`", "").replace("`]", "").replace('[', "")
 }
 
 /// The text in lines of at most this many characters, each indented.
@@ -156,7 +168,8 @@ pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Com
             Arg::Short('h') | Arg::Long("help") => return help_topic(&mut parser),
             Arg::Short('V') | Arg::Long("version") => return Ok(Command::Version),
             Arg::Value(command) if first && command == "serve" => {}
-            Arg::Long("listen") => serve.listen.push(text(&mut parser)?.into()),
+            Arg::Value(command) if first => return Err(no_command(&command.to_string_lossy())),
+            Arg::Long("listen") => serve.listen.push(listen_address(text(&mut parser)?)?),
             Arg::Long("socket-mode") => socket_mode = Some(mode(&text(&mut parser)?)?),
             Arg::Long("peer-uid") => serve.admission.by_uid = true,
             Arg::Long("allow-uid") => serve.admission.uids.push(uid(&text(&mut parser)?)?),
@@ -219,6 +232,19 @@ fn help_topic(parser: &mut lexopt::Parser) -> Result<Command, Failure> {
 fn text(parser: &mut lexopt::Parser) -> Result<String, Failure> {
     let value = parser.value()?;
     value.into_string().map_err(|value| Failure::usage(format!("`{}` is not UTF-8", value.to_string_lossy())))
+}
+
+fn no_command(name: &str) -> Failure {
+    Failure::usage(format!("there is no command `{name}`; the only one is `serve`. See `mcp-rill --help`"))
+}
+
+fn listen_address(text: String) -> Result<Address, Failure> {
+    match text.as_str() {
+        "unix:" => Err(Failure::usage(
+            "--listen unix: the path is missing; write unix:PATH, such as unix:/run/mcp/s",
+        )),
+        _ => Ok(text.into()),
+    }
 }
 
 fn mode(digits: &str) -> Result<u32, Failure> {

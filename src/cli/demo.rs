@@ -105,15 +105,15 @@ pub(super) fn server() -> Server {
         .blocking_tool(
             "countdown",
             "Count down, one step a second",
-            |Countdown { seconds }: Countdown, call| {
+            |Countdown { seconds }: Countdown, call| -> mcp_rill::Result<_> {
                 for second in 0..seconds {
                     if call.is_cancelled() {
-                        break;
+                        return Err("stopped early".into());
                     }
                     call.progress(second.into(), Some(seconds.into()), None);
                     std::thread::sleep(Duration::from_secs(1));
                 }
-                "Lift-off"
+                Ok("Lift-off")
             },
         )
         .add_resource(about(), |_| ABOUT)

@@ -4,7 +4,7 @@
 //! ([`tokens`](super::tokens)).
 
 use std::fs::{self, File, Metadata};
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -22,6 +22,8 @@ pub(super) struct SecretFile {
     option: &'static str,
     /// What is in it, for messages.
     what: &'static str,
+    /// How it is written, for messages.
+    form: &'static str,
     /// A pipe was read when the program started, and has nothing more to say.
     is_pipe: bool,
 }
@@ -32,8 +34,9 @@ impl SecretFile {
         path: PathBuf,
         option: &'static str,
         what: &'static str,
+        form: &'static str,
     ) -> Result<(SecretFile, String), Failure> {
-        let mut file = SecretFile { path, option, what, is_pipe: false };
+        let mut file = SecretFile { path, option, what, form, is_pipe: false };
         let found = fs::metadata(&file.path).map_err(|error| file.unreadable(&error))?;
         file.is_pipe = found.file_type().is_fifo();
         let text = file.read_text()?;
@@ -67,7 +70,10 @@ impl SecretFile {
         let file = File::open(&self.path).map_err(|error| self.unreadable(&error))?;
         self.check(&file.metadata().map_err(|error| self.unreadable(&error))?)?;
         let mut text = String::new();
-        file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text).map_err(|error| self.unreadable(&error))?;
+        file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text).map_err(|error| match error.kind() {
+            ErrorKind::InvalidData => self.failure(format!("it is not text (UTF-8); write {}", self.form)),
+            _ => self.unreadable(&error),
+        })?;
         match text.len() as u64 > FILE_BYTES_MAX {
             true => Err(self.failure(format!("it is longer than {FILE_BYTES_MAX} bytes"))),
             false => Ok(text),
@@ -80,7 +86,9 @@ impl SecretFile {
         // systemd hands over credentials with mode 0440, in a folder that only the service can enter.
         let group = if is_credential(&self.path) { 0o040 } else { 0 };
         let kind = found.file_type();
-        if !(kind.is_file() || kind.is_fifo() && self.is_pipe) {
+        if kind.is_dir() {
+            Err(self.failure("it is a directory; name a file or a pipe"))
+        } else if !(kind.is_file() || kind.is_fifo() && self.is_pipe) {
             Err(self.failure("it is not a regular file; name one"))
         } else if !is_trusted(found.uid()) {
             Err(self.failure(format!(
@@ -131,7 +139,8 @@ pub(super) struct StateKeyFile {
 
 impl StateKeyFile {
     pub(super) fn open(path: PathBuf) -> Result<StateKeyFile, Failure> {
-        let (file, text) = SecretFile::open(path, "--state-key-file", "keys")?;
+        let (file, text) =
+            SecretFile::open(path, "--state-key-file", "keys", "32 hexadecimal digits a line")?;
         let (current, previous) = read_keys(&file, &text)?;
         Ok(StateKeyFile { file, current, previous })
     }

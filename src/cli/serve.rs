@@ -19,7 +19,8 @@ use super::{Failure, demo, descriptors, peers, print, say};
 /// Serves until SIGINT or SIGTERM.
 pub(super) fn serve(options: Serve) -> Result<(), Failure> {
     let Serve { listen, admission, token_file, state_key_file, log, settings, limits } = options;
-    // First of all, or a hangup during the start would end the program.
+    limits.check().map_err(Failure::usage)?;
+    // Before files are read, or a hangup during the start would end the program.
     let signals = Signals::new([SIGHUP])?;
     let tokens = token_file.map(TokenFile::open).transpose()?;
     let keys = state_key_file.map(StateKeyFile::open).transpose()?;

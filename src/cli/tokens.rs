@@ -20,7 +20,7 @@ pub(super) struct TokenFile {
 impl TokenFile {
     /// Reads the file for the first time.
     pub(super) fn open(path: PathBuf) -> Result<TokenFile, Failure> {
-        let (file, text) = SecretFile::open(path, "--token-file", "tokens")?;
+        let (file, text) = SecretFile::open(path, "--token-file", "tokens", "one name:token a line")?;
         let tokens = read(&file, &text)?;
         Ok(TokenFile { file, tokens: Arc::new(Mutex::new(tokens)) })
     }

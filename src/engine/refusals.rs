@@ -21,10 +21,11 @@ pub(crate) fn in_kind(answer: Answer, head: &Head<'_>, settings: &Settings) -> A
 }
 
 pub(crate) fn nothing_here(head: &Head<'_>, settings: &Settings) -> Answer {
+    let base = settings.base_path.trim_end_matches('/');
     Answer::text(
         404,
         format!(
-            "nothing is served at `{}`; MCP clients connect to `{}` or, for HTTP+SSE, to `{}`",
+            "nothing is served at `{}`; MCP clients connect to `{base}{}` or, for HTTP+SSE, to `{base}{}`",
             shown(head.path.as_bytes()),
             settings.mcp_path,
             settings.sse_path
