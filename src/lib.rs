@@ -16,8 +16,16 @@
 //! }
 //! ```
 //!
-//! Clients connect to `http://127.0.0.1:3001/mcp` (Streamable HTTP) or to `http://127.0.0.1:3001/sse` (HTTP+SSE). From here: [`Server`] is the builder, [`schema!`] makes argument
-//! types, [`Content`] and its kin are what handlers return, [`Limits`] bounds everything.
+//! Clients connect to `http://127.0.0.1:3001/mcp` (Streamable HTTP) or to `http://127.0.0.1:3001/sse` (HTTP+SSE). From
+//! here: [`Server`] is the builder, [`schema!`] makes argument types, [`Content`] and its kin are what handlers return,
+//! [`Limits`] bounds everything.
+//!
+//! # Features
+//!
+//! - `net` (default): the event loop, listeners and the blocking client.
+//! - `cli` (default): what only the binary needs.
+//! - `schemars`: arguments and results of types with serde's and schemars' derives, wrapped in `Typed`. Your crate then
+//!   needs `schemars = "1"` and `serde = { version = "1", features = ["derive"] }` too.
 //!
 //! # Three depths
 //!

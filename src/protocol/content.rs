@@ -414,7 +414,8 @@ pub struct Json<T>(pub T);
 /// constructors, which becomes a protocol error.
 #[diagnostic::on_unimplemented(
     message = "a tool cannot return `{Self}`",
-    note = "return text, a number, a bool, `()`, `Content`, `Vec<Content>`, `Json<T>`, `ToolResult`, `Deferred`, or a `Result` \
+    note = "return text, a number, a bool, `()`, `Content`, `Vec<Content>`, `Json<T>`, `ToolResult` \
+            (`ToolResult::json(&value)` takes any `Serialize`), `Typed<T>` (feature `schemars`), `Deferred`, or a `Result` \
             of one of them"
 )]
 pub trait IntoToolResult {

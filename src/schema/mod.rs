@@ -149,7 +149,8 @@ pub trait Schema: Sized {
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a JSON object with named members",
-    note = "make a struct of named fields with `schema!`, or use `()` for no arguments"
+    note = "make a struct of named fields with `schema!`; use `()` for no arguments; a tool may also return \
+            `ToolResult::json(&value)`, or `Typed(value)` with the feature `schemars`"
 )]
 pub trait Object: Schema {
     /// The members, in declared order.

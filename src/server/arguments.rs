@@ -15,7 +15,8 @@ use crate::schema::{self, Object};
 /// ([example](crate::mcp#what-handlers-take-and-return)).
 #[diagnostic::on_unimplemented(
     message = "a handler cannot take `{Self}` as its arguments",
-    note = "take a struct made by `schema!`, `()` for no arguments, `serde_json::Value` or `Box<RawValue>`"
+    note = "take a struct made by `schema!`, `()` for no arguments, `serde_json::Value`, `Box<RawValue>`, or, with the \
+            feature `schemars`, `Typed<T>` where `T` derives `Deserialize` and `schemars::JsonSchema`"
 )]
 pub trait Arguments: Sized {
     /// The JSON Schema as text.

@@ -27,14 +27,17 @@ impl Server {
     /// let server = Server::new("slow", "1.0.0").blocking_tool("wait", "Wait a while", |Wait { seconds }: Wait, call| {
     ///     for done in 0..seconds {
     ///         if call.is_cancelled() {
-    ///             break;
+    ///             return Err("stopped early");
     ///         }
     ///         call.progress(done as f64, Some(seconds as f64), None);
     ///         std::thread::sleep(std::time::Duration::from_secs(1));
     ///     }
-    ///     "awake again"
+    ///     Ok("awake again")
     /// });
     /// ```
+    ///
+    /// After a shutdown began `is_cancelled` is true too, and what the handler returns then still reaches the client: return
+    /// an error, not a result.
     pub fn blocking_tool<A, R, F>(self, name: &str, description: &str, handler: F) -> Server
     where
         A: Arguments,

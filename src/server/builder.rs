@@ -380,17 +380,18 @@ impl Server {
     /// Asks `hook` who may hear of changes of which resource: it gets the URI in
     /// [normal form](crate::mcp::uri::normalize) and the principal, where peers are authenticated. It is asked when somebody
     /// subscribes (`resources/subscribe`, `subscriptions/listen`), and again before each notification, so that a right that is
-    /// withdrawn counts from then on. Whom it says no to is answered as if there were no such resource, and hears nothing.
+    /// withdrawn counts from then on. A client that it refuses is answered as if there were no such resource, and gets no
+    /// notifications.
     ///
     /// Without a hook the resource's handler is asked when somebody subscribes: it runs as for `resources/read`, for that
-    /// client and with that request, and what it returns is thrown away. Any error refuses the subscription. So whoever may
+    /// client and with that request, and what it returns is thrown away. Any error refuses the subscription. So a client that may
     /// not read a resource cannot subscribe to it, and a resource that is not there yet has no subscribers. A
     /// handler that works elsewhere is waited for. One that asks the client asks over `resources/subscribe`, too; in a
     /// `subscriptions/listen` nothing can be asked, so there its resource is left out. The handler is not asked again for each
     /// notification. Set a hook where rights to single resources can be withdrawn while a client stays, or where reading is
-    /// dear: clients may subscribe to `subscriptions_max` resources at once.
+    /// expensive: clients may subscribe to `subscriptions_max` resources at once.
     ///
-    /// The hook runs on the loop's thread and must not block. A panic is a no.
+    /// The hook runs on the loop's thread and must not block. A panic counts as a refusal.
     ///
     /// ```
     /// use std::collections::BTreeMap;
