@@ -162,6 +162,7 @@ impl Service for Dispatch {
         self.stopping = true;
         self.hurry_all();
         self.end_listens(out);
+        self.end_probing(out);
         self.stop_all_asking(out);
     }
 
@@ -174,7 +175,9 @@ impl Service for Dispatch {
     }
 
     fn due(&self) -> Option<Duration> {
-        self.calls.due()
+        // What was left for the next turn is due at once.
+        let probing = (!self.probing.judged.is_empty()).then_some(Duration::ZERO);
+        probing.or(self.calls.due())
     }
 
     fn held_bytes(&self) -> usize {

@@ -151,7 +151,8 @@ impl Dispatch {
         Ok(())
     }
 
-    /// Asks the handlers that are still to be asked for this call, one after the other; then its stream begins.
+    /// Asks the handlers that are still to be asked for this call, one after the other; then its stream begins. One is asked
+    /// in a turn of the loop, or a client that listens to many resources would hold everybody up.
     fn probe(&mut self, call: CallKey, now: Now, out: &mut Outbox) {
         loop {
             let Some(probe) = self.probing.open.get_mut(&call) else { return };
@@ -167,8 +168,10 @@ impl Dispatch {
             probe.runs += 1;
             self.run(run, now, out);
             let at = self.probing.judged.iter().position(|judged| judged.call == call);
-            // Else it works elsewhere.
-            let Some(judged) = at.map(|at| self.probing.judged.swap_remove(at)) else { return };
+            let more = self.probing.open.get(&call).is_some_and(|probe| !probe.waiting.is_empty());
+            // Else it works elsewhere, or the next one is asked in the next turn.
+            let Some(at) = at.filter(|_| !more) else { return };
+            let judged = self.probing.judged.swap_remove(at);
             self.judge(&judged);
         }
         if let Some(Probe { session, id, context, filter, .. }) = self.probing.open.remove(&call) {
@@ -184,9 +187,9 @@ impl Dispatch {
         probe.filter.uris.extend(probe.asked.take().filter(|_| judged.permitted));
     }
 
-    /// Goes on with the requests to listen whose handler has come back from another thread.
+    /// Goes on with the requests to listen of which a handler has answered since the last turn.
     pub(crate) fn go_on_probing(&mut self, now: Now, out: &mut Outbox) {
-        while let Some(judged) = self.probing.judged.pop() {
+        for judged in std::mem::take(&mut self.probing.judged) {
             self.judge(&judged);
             self.probe(judged.call, now, out);
         }
@@ -222,6 +225,18 @@ impl Dispatch {
         if !self.listens.begin((session, principal), call, &IdRef::from(id), filter, out) {
             out.written(call, |out| self.write_listened(out, id));
         }
+    }
+
+    /// A shutdown answers the requests to listen whose handlers are still being asked: there will be nothing to hear of.
+    pub(crate) fn end_probing(&mut self, out: &mut Outbox) {
+        for (call, probe) in std::mem::take(&mut self.probing.open) {
+            if let Some(kept) = self.calls.take(call) {
+                self.abandon(&kept, "the server is shutting down", out);
+            }
+            let Probe { session, id, context, filter, .. } = probe;
+            self.begin_listening((call, session), &id, context.principal, filter, out);
+        }
+        self.probing.judged.clear();
     }
 
     fn refuse_to_listen(&self, call: CallKey, out: &mut Outbox) {

@@ -18,6 +18,7 @@ fn listen(id: impl Into<Value>, filter: Value) -> Request {
 fn open(world: &mut World, request: &Request) -> (Sock, Value) {
     let sock = world.connect();
     world.send(sock, request.text());
+    world.advance(Duration::ZERO);
     let text = world.take_text(sock);
     let (head, first) = text.split_once("\r\n\r\n").unwrap();
     assert!(

@@ -1,5 +1,6 @@
 //! Who hears of changes of a resource: whoever may read it, and nobody learns more by subscribing than by reading.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
@@ -204,6 +205,7 @@ fn a_listener_is_promised_what_it_may_read() {
     let mut open = |name: &str| {
         let sock = world.connect_as(principal(name));
         world.send(sock, listen(&NOTES).text());
+        world.advance(Duration::ZERO);
         sock
     };
     let (ada, bob) = (open("ada"), open("bob"));
@@ -214,6 +216,7 @@ fn a_listener_is_promised_what_it_may_read() {
     // Nothing to hear of: it is over at once.
     let eve = world.connect_as(principal("eve"));
     world.send(eve, listen(&["note:///5", "note:///9"]).text());
+    world.advance(Duration::ZERO);
     let ended = messages(&mut world, eve);
     assert_eq!((promised(&ended), ended.len()), (Value::Null, 2));
     assert_eq!(ended[1]["result"]["resultType"], "complete");
@@ -229,6 +232,7 @@ fn the_hook_decides_what_a_listener_hears() {
     let mut world = World::new(server);
     let sock = world.connect_as(principal("ada"));
     world.send(sock, listen(&["note:///5", "note:///boom", "other:///5"]).text());
+    world.advance(Duration::ZERO);
     assert_eq!(promised(&messages(&mut world, sock)), json!(["note:///5"]));
     updated(&mut world, &["note:///5"]);
     assert_eq!(messages(&mut world, sock).len(), 1);
@@ -253,6 +257,7 @@ fn a_listener_is_not_promised_what_asks() {
     let mut world = World::new(server);
     let sock = world.connect();
     world.send(sock, listen(&["note:///1", "note:///2", "note:///3"]).text());
+    world.advance(Duration::ZERO);
     assert_eq!(promised(&messages(&mut world, sock)), json!(["note:///1"]));
     world.advance(Duration::from_millis(1));
     world.reset(sock);
@@ -294,6 +299,7 @@ fn handlers_on_other_threads_are_waited_for() {
     let sock = world.connect_as(principal("ada"));
     let uris = ["away:///1", "note:///1", "note:///5", "note:///9", "now:///1"];
     world.send(sock, listen(&uris).text());
+    world.advance(Duration::ZERO);
     assert!(messages(&mut world, sock).is_empty(), "not yet");
     assert!(world.stats().buffered_bytes > 0);
     let heard = pool.until(&mut world, |world| Some(messages(world, sock)).filter(|heard| !heard.is_empty()));
@@ -311,6 +317,7 @@ fn handlers_on_other_threads_are_waited_for() {
     // One that leaves before it is answered leaves nothing.
     let leaves = world.connect_as(principal("ada"));
     world.send(leaves, listen(&uris).text());
+    world.advance(Duration::ZERO);
     world.reset(leaves);
     world.reset(sock);
     world.reset(bob.stream.sock);
@@ -337,6 +344,7 @@ fn a_handler_that_does_not_come_back_keeps_nobody_waiting() {
     let pool = Pool::new(&mut world);
     let sock = world.connect();
     world.send(sock, listen(&["a:///1", "b:///1", "c:///1"]).text());
+    world.advance(Duration::ZERO);
     pool.turn(&mut world);
     begun.recv().unwrap();
     world.advance(Duration::from_millis(2999));
@@ -362,6 +370,7 @@ fn another_spelling_of_a_uri_permits_nothing_else() {
     let mut open = |name: &str| {
         let sock = world.connect_as(principal(name));
         world.send(sock, listen(&["note://ADA"]).text());
+        world.advance(Duration::ZERO);
         (sock, promised(&messages(&mut world, sock)))
     };
     let (_, refused) = open("ADA");
@@ -387,11 +396,68 @@ fn a_listener_hears_of_the_rest_where_no_thread_is_free() {
         let mut world = World::new(server.limits(limits));
         let (first, second) = (world.connect(), world.connect());
         world.send(first, listen(&["a:///1"]).text());
+        world.advance(Duration::ZERO);
         world.send(second, listen(&["a:///1", "b:///1"]).text());
+        world.advance(Duration::ZERO);
         if !wait.is_zero() {
             assert!(messages(&mut world, second).is_empty(), "it waits for a thread");
             world.advance(wait);
         }
         assert_eq!(promised(&messages(&mut world, second)), json!(["b:///1"]));
     }
+}
+
+/// One listener with many resources would hold everybody up for as long as their handlers take together.
+#[test]
+fn one_handler_is_asked_in_a_turn() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = asked.clone();
+    let server = Server::new("permits", "1").template("many:///{n}", "many", move |_, _| {
+        count.fetch_add(1, Ordering::Relaxed);
+        "one of many"
+    });
+    let mut world = World::new(server);
+    let uris = ["many:///1", "many:///2", "many:///3", "many:///4"];
+    let sock = world.connect();
+    world.send(sock, listen(&uris).text());
+    assert_eq!(asked.load(Ordering::Relaxed), 1);
+    assert_eq!(world.deadline(), Some(Duration::ZERO), "the next turn is wanted at once");
+    world.jump(Duration::ZERO);
+    assert_eq!(asked.load(Ordering::Relaxed), 2);
+    world.advance(Duration::ZERO);
+    assert_eq!(asked.load(Ordering::Relaxed), 4);
+    assert_eq!(promised(&messages(&mut world, sock)), json!(uris));
+    // One that leaves in between is not asked for any more.
+    let leaves = world.connect();
+    world.send(leaves, listen(&uris).text());
+    world.reset(leaves);
+    world.advance(Duration::ZERO);
+    assert_eq!(asked.load(Ordering::Relaxed), 5);
+    world.reset(sock);
+    world.quiesce();
+    world.assert_empty();
+}
+
+#[test]
+fn a_shutdown_answers_listeners_whose_handlers_are_still_asked() {
+    let (asked, questions) = mpsc::channel();
+    let server = Server::new("permits", "1")
+        .template("slow:///{n}", "slow", move |_, call| call.defer(|reply| asked.send(reply)));
+    let mut world = World::new(server);
+    let sock = world.connect();
+    world.send(sock, listen(&["slow:///1", "slow:///2"]).text());
+    world.advance(Duration::ZERO);
+    let first = questions.try_recv().unwrap();
+    assert!(questions.try_recv().is_err() && messages(&mut world, sock).is_empty());
+    world.shutdown(Duration::from_secs(8));
+    let heard = messages(&mut world, sock);
+    assert_eq!(heard.last().unwrap()["result"]["resultType"], "complete", "{heard:?}");
+    assert!(first.is_cancelled());
+    world.half_close(sock);
+    assert!(world.closed(sock));
+    first.finish("too late");
+    world.advance(Duration::ZERO);
+    assert!(questions.try_recv().is_err(), "no handler is asked any more");
+    world.quiesce();
+    world.assert_empty();
 }
