@@ -36,7 +36,8 @@
 //! `{+name}` stands for a relative path of one or more segments, and its value is safe to be joined to the path of a folder:
 //! there is one value for each file below it, and none for anything else. These match nothing:
 //! - an empty path or segment: a slash at the begin, which would make the path absolute, at the end, or next to another one;
-//! - a segment `.` or `..`, however it is encoded (normal form takes up most of them before);
+//! - a segment `.` or `..`, however it is encoded, that is left in normal form, which resolves those of the path first: so
+//!   `files:///../x` is `files:///x`;
 //! - `\`, `%5C` and `%2F`, and NUL and all other control characters;
 //! - a first segment that begins with a letter and a colon, which is a drive on Windows.
 //!

@@ -44,6 +44,9 @@ const FORMATS: [&str; 15] = [
 /// arguments of a prompt must be strings, or enums of unit variants. A float in a result that is not finite is an error
 /// (−32603) that names the field.
 ///
+/// It needs the feature `schemars` of this crate, and in your own `Cargo.toml` `schemars = "1"` and
+/// `serde = { version = "1", features = ["derive"] }`.
+///
 /// The schema is made for clients that are particular: types stand where they are used instead of behind a `$ref` (unless
 /// they contain themselves), what takes any value is `{}`, and formats such as `uint8`, which are in no standard, are left
 /// out, as are `$schema` and the title of the whole.
