@@ -90,8 +90,8 @@ pub(crate) fn serve(_: Scale) {
     assert!(streams.iter().all(|text| !text.contains("event: message")), "{streams:?}");
     let ended = start.elapsed();
     let (calls, sse) = (texts(&mut all.calls), texts(&mut all.sse));
-    assert!(sse[0].contains("Lift-off"), "{}", sse[0]);
-    assert!(calls[..2].iter().all(|text| text.contains("Lift-off")), "{calls:?}");
+    assert!(sse[0].contains("stopped early"), "{}", sse[0]);
+    assert!(calls[..2].iter().all(|text| text.contains("stopped early")), "{calls:?}");
     assert!(calls[2].contains(r#""id":4,"result""#) && calls[2].contains("shut down"), "{}", calls[2]);
     let answered = start.elapsed();
     drop(all);

@@ -27,13 +27,15 @@ impl Engine {
     /// only shorten the grace.
     pub fn shutdown(&mut self, now: Now, grace: Duration) {
         let deadline = now.mono.saturating_add(grace);
-        if self.stopping.is_none() {
-            let unread = self.conns.iter().filter(|(_, conn)| conn.blocked).count();
-            self.observe(&Event::Stopping { grace, calls: self.calls.len(), unread });
-        }
+        let begins = self.stopping.is_none();
         self.stopping = Some(self.stopping.map_or(deadline, |before| before.min(deadline)));
         self.service.stopping(now, &mut self.outbox);
         self.flush(now);
+        if begins {
+            // Listeners and calls with questions have their results by now.
+            let unread = self.conns.iter().filter(|(_, conn)| conn.blocked).count();
+            self.observe(&Event::Stopping { grace, calls: self.calls.len(), unread });
+        }
         let all: Vec<Key> = self.conns.iter().map(|(key, _)| key).collect();
         all.into_iter().for_each(|key| self.finish(key));
         self.end_sessions_if_over();
