@@ -171,7 +171,7 @@ impl Dispatch {
             let more = self.probing.open.get(&call).is_some_and(|probe| !probe.waiting.is_empty());
             // Else it works elsewhere, or the next one is asked in the next turn.
             let Some(at) = at.filter(|_| !more) else { return };
-            let judged = self.probing.judged.swap_remove(at);
+            let Some(judged) = self.probing.judged.remove(at) else { return };
             self.judge(&judged);
         }
         if let Some(Probe { session, id, context, filter, .. }) = self.probing.open.remove(&call) {
@@ -187,9 +187,10 @@ impl Dispatch {
         probe.filter.uris.extend(probe.asked.take().filter(|_| judged.permitted));
     }
 
-    /// Goes on with the requests to listen of which a handler has answered since the last turn.
+    /// Goes on with the request to listen whose handler answered first. The others have turns of their own, or as many
+    /// listeners as there may be would hold everybody up together.
     pub(crate) fn go_on_probing(&mut self, now: Now, out: &mut Outbox) {
-        for judged in std::mem::take(&mut self.probing.judged) {
+        if let Some(judged) = self.probing.judged.pop_front() {
             self.judge(&judged);
             self.probe(judged.call, now, out);
         }
@@ -200,7 +201,7 @@ impl Dispatch {
         match run.purpose {
             Purpose::Answer => return false,
             Purpose::Subscribe => self.subscribed(run, is_readable, out),
-            Purpose::Listen => self.probing.judged.push(Judged {
+            Purpose::Listen => self.probing.judged.push_back(Judged {
                 call: run.key,
                 permitted: is_readable && run.asked.pending.is_empty(),
                 given_up: run.flags.as_ref().is_some_and(|flags| flags.is_cancelled()),

@@ -3,7 +3,7 @@
 //! *Scope:* [`Probing`]: which handlers are still to be asked, and what the others have said. *Not in scope:* asking them
 //! (`permit`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use crate::jsonrpc::id::Id;
@@ -15,7 +15,8 @@ use crate::service::keys::{CallKey, SessionKey};
 #[derive(Debug, Default)]
 pub(crate) struct Probing {
     pub(crate) open: BTreeMap<CallKey, Probe>,
-    pub(crate) judged: Vec<Judged>,
+    /// What handlers have said, the first one first: one is taken up in a turn.
+    pub(crate) judged: VecDeque<Judged>,
 }
 
 #[derive(Debug)]

@@ -427,12 +427,26 @@ fn one_handler_is_asked_in_a_turn() {
     world.advance(Duration::ZERO);
     assert_eq!(asked.load(Ordering::Relaxed), 4);
     assert_eq!(promised(&messages(&mut world, sock)), json!(uris));
+    // Several listeners take turns, too.
+    let others = [world.connect(), world.connect()];
+    others.iter().for_each(|other| world.send(*other, listen(&uris).text()));
+    assert_eq!(asked.load(Ordering::Relaxed), 6);
+    world.jump(Duration::ZERO);
+    assert_eq!(asked.load(Ordering::Relaxed), 7);
+    world.jump(Duration::ZERO);
+    assert_eq!(asked.load(Ordering::Relaxed), 8);
+    world.advance(Duration::ZERO);
+    for other in others {
+        assert_eq!(promised(&messages(&mut world, other)), json!(uris));
+        world.reset(other);
+    }
+    assert_eq!(asked.load(Ordering::Relaxed), 12);
     // One that leaves in between is not asked for any more.
     let leaves = world.connect();
     world.send(leaves, listen(&uris).text());
     world.reset(leaves);
     world.advance(Duration::ZERO);
-    assert_eq!(asked.load(Ordering::Relaxed), 5);
+    assert_eq!(asked.load(Ordering::Relaxed), 13);
     world.reset(sock);
     world.quiesce();
     world.assert_empty();
