@@ -108,7 +108,7 @@ pub use crate::protocol::content::{
     Content, IntoResource, IntoToolResult, Json, ResourceContents, ToolResult,
 };
 pub use crate::protocol::description::{Prompt, PromptArgument, Resource, ResourceTemplate, Tool};
-pub use crate::protocol::elicitation::{Answer, Elicited, Root, Unavailable};
+pub use crate::protocol::elicitation::{ClientAnswer, Elicited, Root, Unavailable};
 pub use crate::protocol::error::CallError;
 pub use crate::protocol::icon::Icon;
 pub use crate::protocol::level::Level;
@@ -121,8 +121,8 @@ pub use crate::protocol::uri::Vars;
 pub use crate::server::arguments::Arguments;
 pub use crate::server::builder::Server;
 pub use crate::server::call::Call;
-pub use crate::server::complete::{Completer, Partial};
-pub use crate::server::handle::{Ended, Full, Handle};
+pub use crate::server::complete::{Completer, CompletionRequest};
+pub use crate::server::handle::{Ended, Handle, MailboxFull};
 pub use crate::server::reply::{Deferred, IntoReply, Reply};
 #[cfg(feature = "schemars")]
 pub use crate::server::typed::Typed;

@@ -174,11 +174,11 @@ pub use crate::protocol::content::{
 pub use crate::protocol::description::{
     Implementation, Prompt, PromptArgument, Resource, ResourceTemplate, Tool,
 };
-pub use crate::protocol::elicitation::{Answer, Elicited, Root, Unavailable};
+pub use crate::protocol::elicitation::{ClientAnswer, Elicited, Root, Unavailable};
 pub use crate::protocol::error::CallError;
 pub use crate::protocol::icon::Icon;
 pub use crate::protocol::level::Level;
-pub use crate::protocol::list::List;
+pub use crate::protocol::list_kind::ListKind;
 pub use crate::protocol::prompt::{IntoPrompt, PromptMessage, PromptResult};
 pub use crate::protocol::result::Result;
 pub use crate::protocol::revision::Revision;
@@ -189,12 +189,12 @@ pub use crate::runtime::jobs::Jobs;
 pub use crate::server::arguments::Arguments;
 pub use crate::server::builder::Server;
 pub use crate::server::call::Call;
-pub use crate::server::complete::{Completer, Partial};
-pub use crate::server::handle::{Ended, Full, Handle};
+pub use crate::server::complete::{Completer, CompletionRequest};
+pub use crate::server::handle::{Ended, Handle, MailboxFull};
 pub use crate::server::reply::{Deferred, IntoReply, Outcome, Reply};
 #[cfg(feature = "schemars")]
 pub use crate::server::typed::Typed;
 pub use crate::service::keys::{CallKey, SessionKey};
 pub use crate::service::outbox::{Audience, Outbox, Outgoing, Slot};
 pub use crate::service::session::Session;
-pub use crate::service::{Incoming, Service};
+pub use crate::service::{Service, ServiceRequest};

@@ -291,7 +291,7 @@ impl Listening {
         self.engine.tick(now);
         self.act(now);
         // After acting: what a close gives up may want a thread in its place, and a write may have let a call in.
-        self.staff();
+        self.start_workers();
         Ok(self.wants_in(self.now()))
     }
 
@@ -364,7 +364,7 @@ impl Listening {
     }
 
     /// Makes the threads that blocking handlers ask for, and stops listening when the server ends.
-    fn staff(&mut self) {
+    fn start_workers(&mut self) {
         while self.engine.jobs().wants_thread() {
             let jobs = self.engine.jobs();
             match thread::Builder::new().name("mcp-rill worker".to_owned()).spawn(move || jobs.work()) {

@@ -116,13 +116,13 @@ impl<T> Slab<T> {
     }
 
     /// Whoever is in the slot now, with its key: for links that are kept in step with the entries.
-    pub fn at(&self, index: u32) -> Option<(Key, &T)> {
+    pub fn entry_at(&self, index: u32) -> Option<(Key, &T)> {
         let (serial, value) = self.entries.get(index as usize)?.as_ref()?;
         Some((Key { index, serial: *serial }, value))
     }
 
-    /// As [`at`](Slab::at).
-    pub fn at_mut(&mut self, index: u32) -> Option<(Key, &mut T)> {
+    /// As [`entry_at`](Slab::entry_at).
+    pub fn entry_at_mut(&mut self, index: u32) -> Option<(Key, &mut T)> {
         let (serial, value) = self.entries.get_mut(index as usize)?.as_mut()?;
         Some((Key { index, serial: *serial }, value))
     }

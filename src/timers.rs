@@ -62,23 +62,23 @@ const NONE: u32 = u32::MAX;
 
 /// An entry's place in the wheel.
 #[derive(Debug)]
-pub struct Link {
+pub struct TimerLink {
     next: u32,
     prev: u32,
     /// In ticks; 0 while no deadline is set.
     tick: u64,
 }
 
-impl Default for Link {
-    fn default() -> Link {
-        Link { next: NONE, prev: NONE, tick: 0 }
+impl Default for TimerLink {
+    fn default() -> TimerLink {
+        TimerLink { next: NONE, prev: NONE, tick: 0 }
     }
 }
 
 /// A slab entry that can have a deadline.
 pub trait Linked {
     /// The entry's link; only [`Timers`] changes it.
-    fn link(&mut self) -> &mut Link;
+    fn link(&mut self) -> &mut TimerLink;
 }
 
 /// The deadlines of one slab's entries.
@@ -111,11 +111,11 @@ impl Timers {
         let slot = (tick % SLOTS as u64) as usize;
         let Some(head) = self.heads.get_mut(slot) else { return };
         let next = std::mem::replace(head, key.index());
-        if let Some((_, entry)) = slab.at_mut(next) {
+        if let Some((_, entry)) = slab.entry_at_mut(next) {
             entry.link().prev = key.index();
         }
         if let Some(entry) = slab.get_mut(key) {
-            *entry.link() = Link { next, prev: NONE, tick };
+            *entry.link() = TimerLink { next, prev: NONE, tick };
         }
         if let Some(word) = self.occupied.get_mut(slot / 64) {
             *word |= 1 << (slot % 64);
@@ -125,14 +125,14 @@ impl Timers {
     /// Forgets the entry's deadline. Must be called before an entry is removed from its slab.
     pub fn clear<T: Linked>(&mut self, slab: &mut Slab<T>, key: Key) {
         let Some(entry) = slab.get_mut(key) else { return };
-        let Link { next, prev, tick } = std::mem::take(entry.link());
+        let TimerLink { next, prev, tick } = std::mem::take(entry.link());
         if tick == 0 {
             return;
         }
-        if let Some((_, entry)) = slab.at_mut(next) {
+        if let Some((_, entry)) = slab.entry_at_mut(next) {
             entry.link().prev = prev;
         }
-        if let Some((_, entry)) = slab.at_mut(prev) {
+        if let Some((_, entry)) = slab.entry_at_mut(prev) {
             entry.link().next = next;
             return;
         }
@@ -158,7 +158,7 @@ impl Timers {
         for tick in first..=end.min(first + SLOTS as u64 - 1) {
             let slot = (tick % SLOTS as u64) as usize;
             let mut index = self.heads.get(slot).copied().unwrap_or(NONE);
-            while let Some((key, entry)) = slab.at_mut(index) {
+            while let Some((key, entry)) = slab.entry_at_mut(index) {
                 let (next, deadline) = (entry.link().next, entry.link().tick);
                 index = next;
                 if deadline <= end {
@@ -194,10 +194,10 @@ mod tests {
     use super::*;
 
     #[derive(Default)]
-    struct Entry(Link);
+    struct Entry(TimerLink);
 
     impl Linked for Entry {
-        fn link(&mut self) -> &mut Link {
+        fn link(&mut self) -> &mut TimerLink {
             &mut self.0
         }
     }

@@ -6,7 +6,7 @@ mod common;
 use common::World;
 use common::http::request;
 use common::questions::{Client, Pool};
-use mcp_rill::{Partial, Prompt, ResourceTemplate, Server, schema};
+use mcp_rill::{CompletionRequest, Prompt, ResourceTemplate, Server, schema};
 use serde_json::{Value, json};
 
 schema! { enum Tone { Formal = "formal" "Very formal", Friendly = "friendly", Funny = "funny" } }
@@ -18,7 +18,7 @@ fn server() -> Server {
             format!("{language} {file}")
         })
         .complete_prompt("review", "language", ["Rust", "ruby", "Python", "ärger"])
-        .complete_prompt("review", "file", |partial: &Partial| match partial.other("language") {
+        .complete_prompt("review", "file", |partial: &CompletionRequest| match partial.other("language") {
             Some("Rust") => vec![format!("{}.rs", partial.value())],
             Some(_) => vec![],
             None => vec!["unknown".to_owned()],
@@ -26,7 +26,7 @@ fn server() -> Server {
         .template("num:///{n}", "n", |vars, _| vars.get("n").unwrap_or_default().to_owned())
         .complete_template("num:///{n}", "n", (0..250).map(|n| n.to_string()).collect::<Vec<_>>())
         .template("bad:///{n}", "bad", |_, _| "")
-        .complete_template("bad:///{n}", "n", |partial: &Partial| -> Vec<String> {
+        .complete_template("bad:///{n}", "n", |partial: &CompletionRequest| -> Vec<String> {
             assert!(partial.value().is_empty(), "a bug in a completer");
             vec!["fine".to_owned()]
         })

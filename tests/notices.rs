@@ -10,7 +10,7 @@ use std::time::Duration;
 use common::http::{call, ping, request};
 use common::questions::{ALL, Client, Pool, one, text};
 use common::{Seen, World};
-use mcp_rill::mcp::{Ended, Full};
+use mcp_rill::mcp::{Ended, MailboxFull};
 use mcp_rill::{Call, Handle, Level, Limits, Prompt, Resource, ResourceTemplate, Server, Tool};
 use serde_json::{Value, json};
 
@@ -526,8 +526,8 @@ fn changes_have_room_up_to_a_limit_and_again_after_the_loop_has_looked() {
         for _ in 0..2 {
             (0..max).for_each(|n| handle.remove_tool(&n.to_string()).unwrap());
             let full = handle.add_tool(Tool::new("late", "Late"), |(), _| "never").unwrap_err();
-            assert!(full.is::<Full>() && full.to_string().contains("mailbox_max"), "{full}");
-            assert!(handle.remove_prompt("p").unwrap_err().is::<Full>());
+            assert!(full.is::<MailboxFull>() && full.to_string().contains("mailbox_max"), "{full}");
+            assert!(handle.remove_prompt("p").unwrap_err().is::<MailboxFull>());
             // What cannot wait in line still can be said.
             handle.resource_updated("res:///one");
             handle.tools_changed();
@@ -553,7 +553,7 @@ fn a_blocking_tool_can_be_added_and_one_that_finds_no_room_is_dropped_without_a_
     elsewhere(&world, move |handle| {
         let mut owned = Some(reply);
         let full = handle.add_tool(Tool::new("owner", "Owner"), move |(), _| owned.take().is_some());
-        assert!(full.unwrap_err().is::<Full>());
+        assert!(full.unwrap_err().is::<MailboxFull>());
     });
     let heard = pool.heard(&mut world, &client, 2);
     assert!(heard.iter().any(|frame| frame["id"] == 7 && frame["result"]["isError"] == true), "{heard:?}");

@@ -138,7 +138,7 @@ use crate::http::response::Shared;
 use crate::limits::Limits;
 use crate::memory::Account;
 use crate::protocol::state_key::StateKey;
-use crate::runtime::dispatch::Dispatch;
+use crate::runtime::handler_service::HandlerService;
 use crate::runtime::jobs::Jobs;
 use crate::server::builder::Server;
 use crate::server::handle::Handle;
@@ -181,7 +181,7 @@ impl Engine {
         let mailbox = Arc::new(Mailbox::new(limits.mailbox_max));
         let jobs = Arc::new(Jobs::new(&limits, mailbox.clone()));
         let key = StateKey::new(new_id().to_be_bytes());
-        let service = Box::new(Dispatch::new(server, mailbox.clone(), jobs.clone(), key));
+        let service = Box::new(HandlerService::new(server, mailbox.clone(), jobs.clone(), key));
         Ok(Engine {
             now: Now::default(),
             shared: Shared::new(limits),

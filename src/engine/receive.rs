@@ -148,7 +148,7 @@ impl Engine {
     pub(crate) fn find_session(&self, conn: Key, id: &str) -> Option<(Key, &Open)> {
         let principal = self.conns.get(conn).and_then(|conn| conn.peer.principal.as_ref());
         let Whose::Ours(id) = read_id(id, &self.settings.node_id) else { return None };
-        let (key, open) = self.sessions.at(*self.by_id.get(&id)?)?;
+        let (key, open) = self.sessions.entry_at(*self.by_id.get(&id)?)?;
         (open.session.id == id && open.session.principal() == principal).then_some((key, open))
     }
 

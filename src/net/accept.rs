@@ -82,7 +82,7 @@ impl Listening {
                 || self.engine.stats().connections >= self.engine.limits().connections_max;
             let has_room = !(crowded && accepted > 0) && self.engine.has_room();
             if has_room && self.accepting.spare.is_some() {
-                self.welcome(now, stream, peer);
+                self.open_connection(now, stream, peer);
                 continue;
             }
             if has_room {
@@ -139,7 +139,7 @@ impl Listening {
         }
     }
 
-    fn welcome(&mut self, now: Now, mut stream: Stream, mut peer: Peer) {
+    fn open_connection(&mut self, now: Now, mut stream: Stream, mut peer: Peer) {
         #[cfg(unix)]
         if let Some(hook) = &mut self.accepting.hook {
             match hook(std::os::fd::AsFd::as_fd(&stream), &peer) {

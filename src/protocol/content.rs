@@ -30,26 +30,26 @@ use crate::{base64, json, schema};
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Content {
-    kind: Kind,
+    kind: Block,
     annotations: Option<Box<Annotations>>,
     meta: Meta,
 }
 
 #[derive(Clone, Debug, PartialEq)]
-enum Kind {
+enum Block {
     Text(Cow<'static, str>),
     Image { data: Vec<u8>, mime_type: Cow<'static, str> },
     Audio { data: Vec<u8>, mime_type: Cow<'static, str> },
     Embedded(Box<ResourceContents>),
-    Link(Box<Link>),
+    Link(Box<ResourceLink>),
 }
 
 #[derive(Clone, Debug)]
-struct Link(Resource);
+struct ResourceLink(Resource);
 
 /// Two links are equal if they point to the same resource.
-impl PartialEq for Link {
-    fn eq(&self, other: &Link) -> bool {
+impl PartialEq for ResourceLink {
+    fn eq(&self, other: &ResourceLink) -> bool {
         self.0.uri == other.0.uri
     }
 }
@@ -57,33 +57,33 @@ impl PartialEq for Link {
 impl Content {
     /// Text.
     pub fn text(text: impl Into<Cow<'static, str>>) -> Content {
-        Kind::Text(text.into()).into()
+        Block::Text(text.into()).into()
     }
 
     /// A picture: its bytes as they are in the file (base64 is done here) and their media type.
     pub fn image(data: impl Into<Vec<u8>>, mime_type: impl Into<Cow<'static, str>>) -> Content {
-        Kind::Image { data: data.into(), mime_type: mime_type.into() }.into()
+        Block::Image { data: data.into(), mime_type: mime_type.into() }.into()
     }
 
     /// A sound: its bytes as they are in the file (base64 is done here) and their media type.
     pub fn audio(data: impl Into<Vec<u8>>, mime_type: impl Into<Cow<'static, str>>) -> Content {
-        Kind::Audio { data: data.into(), mime_type: mime_type.into() }.into()
+        Block::Audio { data: data.into(), mime_type: mime_type.into() }.into()
     }
 
     /// A resource with its contents.
     pub fn resource(contents: ResourceContents) -> Content {
-        Kind::Embedded(Box::new(contents)).into()
+        Block::Embedded(Box::new(contents)).into()
     }
 
     /// A resource that the client can read.
     pub fn link(resource: Resource) -> Content {
-        Kind::Link(Box::new(Link(resource))).into()
+        Block::Link(Box::new(ResourceLink(resource))).into()
     }
 
     /// Says whom the block is for and how important it is. Of a link it replaces what the resource says.
     pub fn annotate(mut self, annotations: Annotations) -> Content {
         match self.kind {
-            Kind::Link(link) => Content::link(link.0.annotations(annotations)),
+            Block::Link(link) => Content::link(link.0.annotations(annotations)),
             _ => {
                 self.annotations = Some(Box::new(annotations));
                 self
@@ -100,7 +100,7 @@ impl Content {
     /// ```
     pub fn meta(mut self, name: impl Into<String>, value: impl Into<Value>) -> Content {
         match self.kind {
-            Kind::Link(link) => Content::link(link.0.meta(name, value)),
+            Block::Link(link) => Content::link(link.0.meta(name, value)),
             _ => {
                 self.meta.set(name.into(), value.into());
                 self
@@ -114,9 +114,9 @@ impl Content {
     /// A sentence that names it.
     pub(crate) fn check(&self) -> Result<(), String> {
         match &self.kind {
-            Kind::Embedded(contents) => contents.check_embedded()?,
-            Kind::Link(link) => check_resource(&link.0)?,
-            Kind::Text(_) | Kind::Image { .. } | Kind::Audio { .. } => {}
+            Block::Embedded(contents) => contents.check_embedded()?,
+            Block::Link(link) => check_resource(&link.0)?,
+            Block::Text(_) | Block::Image { .. } | Block::Audio { .. } => {}
         }
         self.annotations.as_deref().map_or(Ok(()), Annotations::check)
     }
@@ -124,37 +124,37 @@ impl Content {
     /// What this is, if a message to a model cannot be it (MCP schema, `SamplingMessage`).
     pub(crate) fn unfit_for_models(&self) -> Option<&'static str> {
         match &self.kind {
-            Kind::Text(_) | Kind::Image { .. } | Kind::Audio { .. } => None,
-            Kind::Embedded(_) => Some("a resource"),
-            Kind::Link(_) => Some("a link to a resource"),
+            Block::Text(_) | Block::Image { .. } | Block::Audio { .. } => None,
+            Block::Embedded(_) => Some("a resource"),
+            Block::Link(_) => Some("a link to a resource"),
         }
     }
 
     pub(crate) fn is_audio(&self) -> bool {
-        matches!(self.kind, Kind::Audio { .. })
+        matches!(self.kind, Block::Audio { .. })
     }
 
     pub(crate) fn write(&self, out: &mut Vec<u8>, revision: Revision) {
         let mut block = Object::new(out);
         match &self.kind {
-            Kind::Text(text) => {
+            Block::Text(text) => {
                 block.str("type", "text").str("text", text);
             }
-            Kind::Image { data, mime_type } => write_media(&mut block, "image", data, mime_type),
-            Kind::Audio { data, mime_type } if revision < Revision::V2025_03_26 => {
+            Block::Image { data, mime_type } => write_media(&mut block, "image", data, mime_type),
+            Block::Audio { data, mime_type } if revision < Revision::V2025_03_26 => {
                 let contents =
                     ResourceContents::blob(data.clone()).uri("attachment:audio").mime_type(mime_type.clone());
                 block.str("type", "resource").field("resource", |out| contents.write(out, "", None));
             }
-            Kind::Audio { data, mime_type } => write_media(&mut block, "audio", data, mime_type),
-            Kind::Embedded(contents) => {
+            Block::Audio { data, mime_type } => write_media(&mut block, "audio", data, mime_type),
+            Block::Embedded(contents) => {
                 block.str("type", "resource").field("resource", |out| contents.write(out, "", None));
             }
-            Kind::Link(link) if revision < Revision::V2025_06_18 => {
+            Block::Link(link) if revision < Revision::V2025_06_18 => {
                 block.str("type", "text").str("text", &link.0.as_line());
                 link.0.write_marks(&mut block);
             }
-            Kind::Link(link) => {
+            Block::Link(link) => {
                 block.str("type", "resource_link");
                 link.0.write_members(&mut block);
             }
@@ -172,8 +172,8 @@ fn write_media(block: &mut Object<'_>, kind: &str, data: &[u8], mime_type: &str)
     block.str("mimeType", mime_type);
 }
 
-impl From<Kind> for Content {
-    fn from(kind: Kind) -> Content {
+impl From<Block> for Content {
+    fn from(kind: Block) -> Content {
         Content { kind, annotations: None, meta: Meta::EMPTY }
     }
 }

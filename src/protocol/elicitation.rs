@@ -3,7 +3,7 @@
 //! *Scope:* the types that a handler gets, and reading them from JSON; what a model answers is in `sampling`.
 //! *Not in scope:* asking (that is `ask`).
 //!
-//! | | a form or URL ([`Elicited`]) | model, roots ([`Answer`]) |
+//! | | a form or URL ([`Elicited`]) | model, roots ([`ClientAnswer`]) |
 //! |---|---|---|
 //! | answered | `Accepted`, `Declined`, `Cancelled` | `Given` |
 //! | the client cannot be asked | `Unavailable` | `Unavailable` |
@@ -90,22 +90,22 @@ impl<T> Elicited<T> {
 ///
 /// ```
 /// # fn f(call: &mut mcp_rill::Call, article: &str) -> mcp_rill::Result<String> {
-/// use mcp_rill::Answer;
+/// use mcp_rill::ClientAnswer;
 /// Ok(match call.sample("short", format!("Summarize: {article}"))? {
-///     Answer::Given(short) => short.text(),
-///     Answer::Unavailable(_) => article.chars().take(200).collect(),
+///     ClientAnswer::Given(short) => short.text(),
+///     ClientAnswer::Unavailable(_) => article.chars().take(200).collect(),
 /// })
 /// # }
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer<T> {
+pub enum ClientAnswer<T> {
     /// It answered.
     Given(T),
     /// There is no answer: the client cannot be asked, refused, or did not answer within `question_timeout`.
     Unavailable(Unavailable),
 }
 
-impl<T> Answer<T> {
+impl<T> ClientAnswer<T> {
     /// The answer, if there is one: for handlers that can do without.
     ///
     /// ```
@@ -115,8 +115,8 @@ impl<T> Answer<T> {
     /// ```
     pub fn given(self) -> Option<T> {
         match self {
-            Answer::Given(answer) => Some(answer),
-            Answer::Unavailable(_) => None,
+            ClientAnswer::Given(answer) => Some(answer),
+            ClientAnswer::Unavailable(_) => None,
         }
     }
 
@@ -132,8 +132,8 @@ impl<T> Answer<T> {
     /// ```
     pub fn required(self) -> Result<T, Unavailable> {
         match self {
-            Answer::Given(answer) => Ok(answer),
-            Answer::Unavailable(why) => Err(why),
+            ClientAnswer::Given(answer) => Ok(answer),
+            ClientAnswer::Unavailable(why) => Err(why),
         }
     }
 }

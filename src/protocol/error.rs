@@ -44,9 +44,9 @@ pub(crate) enum Failure {
     Protocol(jsonrpc::Error),
     NotFound,
     /// For the model to read.
-    Told(String),
+    ForModel(String),
     /// The client cannot be asked.
-    Unable(Unavailable),
+    MissingCapability(Unavailable),
     /// A question has no answer yet.
     Pending,
     /// The result comes later.
@@ -75,8 +75,8 @@ impl CallError {
         CallError(Failure::Protocol(jsonrpc::Error::new(code, message.into())))
     }
 
-    pub(crate) fn told(message: impl Into<String>) -> CallError {
-        CallError(Failure::Told(message.into()))
+    pub(crate) fn for_model(message: impl Into<String>) -> CallError {
+        CallError(Failure::ForModel(message.into()))
     }
 
     /// Whether this is what a question without an answer comes back with: it is sent to the client when the handler has
@@ -101,9 +101,9 @@ impl CallError {
     /// model.
     pub(crate) fn from_any(error: Box<dyn Error + Send + Sync>) -> Result<String, CallError> {
         match CallError::within(&*error) {
-            None | Some(CallError(Failure::Told(_))) => Ok(with_causes(&*error)),
-            Some(CallError(Failure::Unable(why))) => {
-                Err(CallError(Failure::Unable(why.in_words(with_causes(&*error)))))
+            None | Some(CallError(Failure::ForModel(_))) => Ok(with_causes(&*error)),
+            Some(CallError(Failure::MissingCapability(why))) => {
+                Err(CallError(Failure::MissingCapability(why.in_words(with_causes(&*error)))))
             }
             Some(own) => Err(own),
         }
@@ -112,7 +112,7 @@ impl CallError {
     fn within(error: &(dyn Error + 'static)) -> Option<CallError> {
         chain(error).find_map(|cause| {
             let failure = cause.downcast_ref::<Failure>().cloned();
-            failure.or_else(|| Unavailable::behind(cause).map(Failure::Unable)).map(CallError)
+            failure.or_else(|| Unavailable::behind(cause).map(Failure::MissingCapability)).map(CallError)
         })
     }
 
@@ -137,9 +137,11 @@ impl CallError {
                     Err(_) => error,
                 }
             }
-            Failure::Told(text) => jsonrpc::Error::internal(text),
-            Failure::Unable(why) if !why.is_for_the_client(revision) => jsonrpc::Error::internal(why),
-            Failure::Unable(why) => {
+            Failure::ForModel(text) => jsonrpc::Error::internal(text),
+            Failure::MissingCapability(why) if !why.is_for_the_client(revision) => {
+                jsonrpc::Error::internal(why)
+            }
+            Failure::MissingCapability(why) => {
                 let mut data = Vec::new();
                 Object::new(&mut data).field("requiredCapabilities", |out| why.capabilities().write(out));
                 let error = jsonrpc::Error::new(MISSING_CAPABILITY, why.to_string());
@@ -158,8 +160,8 @@ impl fmt::Display for CallError {
         match &self.0 {
             Failure::Protocol(error) => error.fmt(f),
             Failure::NotFound => f.write_str("resource not found"),
-            Failure::Told(text) => f.write_str(text),
-            Failure::Unable(why) => why.fmt(f),
+            Failure::ForModel(text) => f.write_str(text),
+            Failure::MissingCapability(why) => why.fmt(f),
             Failure::Pending => f.write_str(WAITING),
             Failure::Deferred => f.write_str("the result comes later"),
         }
@@ -184,7 +186,7 @@ impl Error for Failure {}
 
 impl From<Unavailable> for CallError {
     fn from(why: Unavailable) -> CallError {
-        CallError(Failure::Unable(why))
+        CallError(Failure::MissingCapability(why))
     }
 }
 

@@ -206,7 +206,7 @@ fn foreign(path: &str, what: &str, names: &[&str]) -> String {
 ///
 /// # Errors
 /// What the form needs that the revision does not have, as something that a client can do.
-pub(crate) fn in_words_of(revision: Revision, schema: &str) -> Result<Cow<'_, str>, String> {
+pub(crate) fn for_revision(revision: Revision, schema: &str) -> Result<Cow<'_, str>, String> {
     if revision >= Revision::V2025_11_25 {
         return Ok(Cow::Borrowed(schema));
     }

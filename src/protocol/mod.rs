@@ -18,7 +18,7 @@ pub(crate) mod forms;
 pub(crate) mod icon;
 pub(crate) mod into;
 pub(crate) mod level;
-pub(crate) mod list;
+pub(crate) mod list_kind;
 pub(crate) mod meta;
 pub(crate) mod param_headers;
 pub(crate) mod prompt;

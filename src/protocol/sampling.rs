@@ -32,7 +32,7 @@ use crate::protocol::revision::Revision;
 #[derive(Clone, Debug)]
 pub struct Sample {
     max_tokens: u32,
-    messages: Vec<Turn>,
+    messages: Vec<SampleMessage>,
     system: Option<String>,
     temperature: Option<f64>,
     stop: Vec<String>,
@@ -43,7 +43,7 @@ pub struct Sample {
 }
 
 #[derive(Clone, Debug)]
-enum Turn {
+enum SampleMessage {
     Message(Role, Content),
     /// The model's own message, as it was.
     Model(Box<RawValue>),
@@ -87,19 +87,19 @@ impl Sample {
 
     /// Adds a message of the user.
     pub fn user(mut self, content: impl Into<Content>) -> Sample {
-        self.messages.push(Turn::Message(Role::User, content.into()));
+        self.messages.push(SampleMessage::Message(Role::User, content.into()));
         self
     }
 
     /// Adds a message of the model.
     pub fn assistant(mut self, content: impl Into<Content>) -> Sample {
-        self.messages.push(Turn::Message(Role::Assistant, content.into()));
+        self.messages.push(SampleMessage::Message(Role::Assistant, content.into()));
         self
     }
 
     /// Adds the model's answer to an earlier question, with its wish to use tools; see [`Sampled::tool_uses`].
     pub fn answered(mut self, answer: &Sampled) -> Sample {
-        self.messages.push(Turn::Model(answer.content.clone()));
+        self.messages.push(SampleMessage::Model(answer.content.clone()));
         self
     }
 
@@ -107,8 +107,8 @@ impl Sample {
     pub fn tool_result(mut self, tool_use_id: impl Into<String>, content: impl Into<Content>) -> Sample {
         let result = (tool_use_id.into(), content.into());
         match self.messages.last_mut() {
-            Some(Turn::Results(results)) => results.push(result),
-            _ => self.messages.push(Turn::Results(vec![result])),
+            Some(SampleMessage::Results(results)) => results.push(result),
+            _ => self.messages.push(SampleMessage::Results(vec![result])),
         }
         self
     }
@@ -163,20 +163,22 @@ impl Sample {
     pub(crate) fn check(&self) -> Result<(), String> {
         self.tools.iter().try_for_each(check_tool)?;
         self.messages.iter().try_for_each(|turn| match turn {
-            Turn::Message(_, content) => match content.unfit_for_models() {
+            SampleMessage::Message(_, content) => match content.unfit_for_models() {
                 Some(what) => {
                     Err(format!("a message to the model cannot be {what}, only text, pictures and sounds"))
                 }
                 None => content.check(),
             },
-            Turn::Results(results) => results.iter().try_for_each(|(_, content)| content.check()),
-            Turn::Model(_) => Ok(()),
+            SampleMessage::Results(results) => results.iter().try_for_each(|(_, content)| content.check()),
+            SampleMessage::Model(_) => Ok(()),
         })
     }
 
     /// Whether it has sounds, which models get since 2025-03-26.
     pub(crate) fn has_audio(&self) -> bool {
-        self.messages.iter().any(|turn| matches!(turn, Turn::Message(_, content) if content.is_audio()))
+        self.messages
+            .iter()
+            .any(|turn| matches!(turn, SampleMessage::Message(_, content) if content.is_audio()))
     }
 
     /// Whether it is for clients that know tools in sampling only.
@@ -243,17 +245,17 @@ impl Sample {
     }
 }
 
-impl Turn {
+impl SampleMessage {
     fn write(&self, out: &mut Vec<u8>, revision: Revision) {
         let mut message = Object::new(out);
         match self {
-            Turn::Message(role, content) => {
+            SampleMessage::Message(role, content) => {
                 message.str("role", role.name()).field("content", |out| content.write(out, revision));
             }
-            Turn::Model(content) => {
+            SampleMessage::Model(content) => {
                 message.str("role", "assistant").raw("content", content.get());
             }
-            Turn::Results(results) => {
+            SampleMessage::Results(results) => {
                 message.str("role", "user").field("content", |out| {
                     let mut blocks = Array::new(out);
                     for (id, content) in results {

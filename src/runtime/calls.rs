@@ -16,7 +16,7 @@ use crate::runtime::handlers::{About, Target};
 use crate::runtime::seal::Binding;
 use crate::server::context::Context;
 use crate::server::mailbox::Flags;
-use crate::server::questions::{Asked, Label};
+use crate::server::questions::{Label, Questions};
 use crate::service::keys::{CallKey, SessionKey};
 use crate::service::outbox::Audience;
 
@@ -28,12 +28,12 @@ pub(crate) struct Run<'a> {
     pub(crate) target: Target,
     pub(crate) purpose: Purpose,
     /// The tool's or prompt's name, or the resource's URI.
-    pub(crate) subject: Cow<'a, str>,
-    /// The URI as the client wrote it, where `subject` is its normal form because the run decides who may subscribe.
+    pub(crate) item: Cow<'a, str>,
+    /// The URI as the client wrote it, where `item` is its normal form because the run decides who may subscribe.
     pub(crate) spelling: Option<Cow<'a, str>>,
     pub(crate) arguments: Option<Cow<'a, RawValue>>,
     pub(crate) context: Context<'a>,
-    pub(crate) asked: Asked,
+    pub(crate) questions: Questions,
     /// What the seal on its state is for, where there is no session.
     pub(crate) binding: Binding<'a>,
     pub(crate) flags: Option<Arc<Flags>>,
@@ -53,11 +53,11 @@ impl Run<'_> {
             session: self.session,
             target: self.target,
             purpose: self.purpose,
-            subject: Cow::Owned(self.subject.into_owned()),
+            item: Cow::Owned(self.item.into_owned()),
             spelling: self.spelling.map(|spelling| Cow::Owned(spelling.into_owned())),
             arguments: self.arguments.map(|arguments| Cow::Owned(arguments.into_owned())),
             context: self.context.into_owned(),
-            asked: self.asked,
+            questions: self.questions,
             binding: self.binding.into_owned(),
             flags: self.flags,
             about: self.about,
@@ -82,14 +82,14 @@ impl Run<'_> {
         let meta = self.context.meta.as_ref().map_or(0, |meta| meta.get().len());
         let headers = self.context.headers.held_bytes();
         let spelling = self.spelling.as_ref().map_or(0, |spelling| spelling.len() + BLOCK_OVERHEAD_BYTES);
-        let texts = self.subject.len() + spelling + arguments + meta + headers + self.about.held_bytes();
-        texts + 4 * BLOCK_OVERHEAD_BYTES + self.asked.held_bytes()
+        let texts = self.item.len() + spelling + arguments + meta + headers + self.about.held_bytes();
+        texts + 4 * BLOCK_OVERHEAD_BYTES + self.questions.held_bytes()
     }
 }
 
 /// A call that is not finished.
 #[derive(Debug)]
-pub(crate) struct Kept {
+pub(crate) struct UnfinishedCall {
     pub(crate) run: Run<'static>,
     /// Requests to the client that have no answer yet; none: it runs elsewhere.
     pub(crate) asking: Vec<(i64, Label)>,
@@ -102,19 +102,19 @@ pub(crate) struct Kept {
     charge: Option<Charge>,
 }
 
-impl Kept {
+impl UnfinishedCall {
     pub(crate) fn new(
         run: Run<'static>,
         asking: Vec<(i64, Label)>,
         elsewhere_bytes: usize,
         deadline: Duration,
-    ) -> Kept {
-        Kept { run, asking, waits: false, deadline, elsewhere_bytes, charge: None }
+    ) -> UnfinishedCall {
+        UnfinishedCall { run, asking, waits: false, deadline, elsewhere_bytes, charge: None }
     }
 
     /// The memory that it takes, with its places in [`Calls`], of which half may be free.
     fn count(&self) -> usize {
-        let own = size_of::<Kept>() + BLOCK_OVERHEAD_BYTES + 2 * size_of::<Places>();
+        let own = size_of::<UnfinishedCall>() + BLOCK_OVERHEAD_BYTES + 2 * size_of::<Places>();
         let keys = self
             .asking
             .iter()
@@ -125,14 +125,14 @@ impl Kept {
 }
 
 /// What the maps of [`Calls`] keep of one call, and of one question.
-type Places = ((CallKey, Box<Kept>), (Duration, CallKey));
+type Places = ((CallKey, Box<UnfinishedCall>), (Duration, CallKey));
 type QuestionPlace = (i64, CallKey);
 
 /// The calls that are not finished.
 #[derive(Debug, Default)]
 pub(crate) struct Calls {
     /// Boxed, since a map may have as many places free as are taken.
-    pub(crate) kept: BTreeMap<CallKey, Box<Kept>>,
+    pub(crate) kept: BTreeMap<CallKey, Box<UnfinishedCall>>,
     /// By the id of the request to the client. Ids are never used twice.
     pub(crate) questions: BTreeMap<i64, CallKey>,
     pub(crate) last_question: i64,
@@ -143,7 +143,7 @@ pub(crate) struct Calls {
 }
 
 impl Calls {
-    pub(crate) fn keep(&mut self, mut kept: Box<Kept>) {
+    pub(crate) fn keep(&mut self, mut kept: Box<UnfinishedCall>) {
         kept.charge = Some(self.held.charge(kept.count()));
         self.deadlines.insert((kept.deadline, kept.run.key));
         kept.asking.iter().for_each(|(id, _)| {
@@ -152,7 +152,7 @@ impl Calls {
         self.kept.insert(kept.run.key, kept);
     }
 
-    pub(crate) fn take(&mut self, key: CallKey) -> Option<Box<Kept>> {
+    pub(crate) fn take(&mut self, key: CallKey) -> Option<Box<UnfinishedCall>> {
         let mut kept = self.kept.remove(&key)?;
         kept.charge = None;
         self.deadlines.remove(&(kept.deadline, key));

@@ -10,7 +10,7 @@ use crate::jsonrpc::Error;
 use crate::jsonrpc::json::{Array, Members, Object, string};
 use crate::protocol::revision::Revision;
 use crate::protocol::uri::normal::{normalize, normalize_template};
-use crate::server::complete::{Completed, Completer, Partial, VALUES_MAX};
+use crate::server::complete::{Completed, Completer, CompletionRequest, VALUES_MAX};
 use crate::server::guard::guarded;
 use crate::server::registry::Registry;
 
@@ -43,7 +43,7 @@ pub(crate) fn complete<'p>(
         );
     }
     let (partial, argument) =
-        (Partial { value: &value, others: &others, principal }, (completed, name.into_owned()));
+        (CompletionRequest { value: &value, others: &others, principal }, (completed, name.into_owned()));
     let values = match registry.completions.get_mut(&argument) {
         Some(completer) => guarded("completion of", &argument.1, || Ok(completer.complete(&partial)))
             .map_err(|error| error.into_error(None, Revision::NEWEST))?,

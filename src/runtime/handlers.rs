@@ -79,14 +79,14 @@ pub(crate) enum Started {
 pub(crate) fn produce(
     registry: &mut Registry,
     target: Target,
-    subject: &str,
+    item: &str,
     arguments: Option<&RawValue>,
     call: &mut Call<'_>,
 ) -> (About, Started) {
     match target {
-        Target::Tool => call_tool(registry, subject, arguments, call),
-        Target::Prompt => get_prompt(registry, subject, arguments, call),
-        Target::Resource => read_resource(registry, subject, call),
+        Target::Tool => call_tool(registry, item, arguments, call),
+        Target::Prompt => get_prompt(registry, item, arguments, call),
+        Target::Resource => read_resource(registry, item, call),
     }
 }
 

@@ -35,7 +35,7 @@ use crate::service::keys::CallKey;
 /// ```
 #[derive(Debug)]
 pub struct Jobs {
-    state: Mutex<State>,
+    state: Mutex<Workload>,
     mailbox: Arc<Mailbox>,
     ready: Condvar,
     workers: usize,
@@ -45,8 +45,8 @@ pub struct Jobs {
 
 /// Gives what tells the loop of its result, if there is any: by then its thread is free for the next one, which a client
 /// may send as soon as it has the result.
-type Job = Box<dyn FnOnce() -> Option<Tell> + Send>;
-pub(crate) type Tell = Box<dyn FnOnce()>;
+type Job = Box<dyn FnOnce() -> Option<Announce> + Send>;
+pub(crate) type Announce = Box<dyn FnOnce()>;
 
 /// What becomes of a job that is pushed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +68,7 @@ struct Queued {
 }
 
 #[derive(Default)]
-struct State {
+struct Workload {
     queue: VecDeque<Queued>,
     running: BTreeSet<CallKey>,
     /// Running jobs that nobody waits for any more.
@@ -168,13 +168,13 @@ impl Jobs {
             if waits {
                 self.mailbox.begin((call, run));
             }
-            let tell = job();
+            let announce = job();
             state = self.lock();
             state.running.remove(&call);
             state.stuck.remove(&call);
             drop(state);
-            match tell {
-                Some(tell) => tell(),
+            match announce {
+                Some(announce) => announce(),
                 None => self.mailbox.wake(),
             }
             state = self.lock();
@@ -206,22 +206,22 @@ impl Jobs {
     }
 
     /// Stuck threads are replaced, up to a limit.
-    fn allowed(&self, state: &State) -> usize {
+    fn allowed(&self, state: &Workload) -> usize {
         self.workers + state.stuck.len().min(self.stuck_max)
     }
 
-    fn live(&self, state: &State) -> usize {
+    fn live(&self, state: &Workload) -> usize {
         self.allowed(state).saturating_sub(state.stuck.len())
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, Workload> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl std::fmt::Debug for State {
+impl std::fmt::Debug for Workload {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("State")
+        f.debug_struct("Workload")
             .field("queued", &self.queue.len())
             .field("threads", &self.threads)
             .finish_non_exhaustive()
@@ -269,16 +269,19 @@ mod tests {
         let mut keys = Slab::default();
         let [first, next] = [(); 2].map(|()| CallKey(keys.insert(())));
         let (told, queue) = (jobs.clone(), jobs.clone());
-        let tell = move || {
+        let announce = move || {
             let close = queue.clone();
-            let job = move || Some(Box::new(move || close.close()) as Tell);
+            let job = move || Some(Box::new(move || close.close()) as Announce);
             assert_eq!(
                 queue.push((next, 1), Box::new(job)),
                 Place::Free,
                 "there is no room for the next one"
             );
         };
-        assert_eq!(told.push((first, 1), Box::new(move || Some(Box::new(tell) as Tell))), Place::Free);
+        assert_eq!(
+            told.push((first, 1), Box::new(move || Some(Box::new(announce) as Announce))),
+            Place::Free
+        );
         assert!(jobs.wants_thread());
         jobs.work();
     }

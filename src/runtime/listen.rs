@@ -1,6 +1,6 @@
 //! Streams of notifications for clients without sessions: `subscriptions/listen` (MCP 2026-07-28, subscriptions).
 //!
-//! *Scope:* who listens to what, and what each one is told. *Not in scope:* subscriptions of sessions (`dispatch`).
+//! *Scope:* who listens to what, and what each one is told. *Not in scope:* subscriptions of sessions (`handler_service`).
 //!
 //! ```text
 //!  subscriptions/listen ─┬─ nothing of it can happen here ──▶ acknowledged, result
@@ -18,7 +18,7 @@ use crate::jsonrpc::Error;
 use crate::jsonrpc::id::{Id, IdRef};
 use crate::jsonrpc::json::{Array, Members, Object, string};
 use crate::memory::{Account, BLOCK_OVERHEAD_BYTES, Charge};
-use crate::protocol::list::List;
+use crate::protocol::list_kind::ListKind;
 use crate::protocol::meta::SUBSCRIPTION_ID;
 use crate::protocol::uri::normal::normalize;
 use crate::server::permit::Permit;
@@ -201,13 +201,13 @@ impl Listens {
     }
 
     /// A list has changed.
-    pub(crate) fn changed(&self, list: List, method: &str, out: &mut Outbox) {
+    pub(crate) fn changed(&self, list: ListKind, method: &str, out: &mut Outbox) {
         for (session, listen) in &self.open {
             let filter = &listen.filter;
             let wanted = match list {
-                List::Tools => filter.tools,
-                List::Prompts => filter.prompts,
-                List::Resources => filter.resources,
+                ListKind::Tools => filter.tools,
+                ListKind::Prompts => filter.prompts,
+                ListKind::Resources => filter.resources,
             };
             if wanted {
                 let kind = Outgoing::Latest(listen.audience(*session), Slot::Changed(list));

@@ -8,14 +8,14 @@
 //!  from a handler on the loop's thread:                      what has changed ─▶ its result, in the same turn
 //! ```
 
-use crate::protocol::list::List;
-use crate::runtime::dispatch::Dispatch;
-use crate::runtime::notes::write_log;
-use crate::server::mailbox::{Mail, Note};
+use crate::protocol::list_kind::ListKind;
+use crate::runtime::handler_service::HandlerService;
+use crate::runtime::updates::write_log;
+use crate::server::mailbox::{Inbox, Update};
 use crate::service::outbox::{Audience, Outbox, Outgoing, Slot};
 use crate::timers::Now;
 
-impl Dispatch {
+impl HandlerService {
     /// Of a burst of logs for everybody no more is taken in one turn than all streams have room for, so that a client that
     /// reads gets to it before the next lot; what was left after them comes after them.
     pub(crate) fn take_mail(&mut self, now: Now, out: &mut Outbox) {
@@ -25,7 +25,7 @@ impl Dispatch {
             self.take_begun(begun, now);
         }
         for (call, progress) in std::mem::take(&mut mail.progress) {
-            self.take_note(call, Note::Progress(progress), out);
+            self.take_update(call, Update::Progress(progress), out);
         }
         let bytes_max = self.limits.buffered_bytes_max / 4 / self.sessions.max(1);
         let mut said = 0;
@@ -35,7 +35,7 @@ impl Dispatch {
         {
             let before = out.bytes();
             match call {
-                Some(call) => self.take_note(call, log, out),
+                Some(call) => self.take_update(call, log, out),
                 None => {
                     write_log(Audience::All, &log, out);
                     said += out.bytes() - before;
@@ -62,13 +62,13 @@ impl Dispatch {
     }
 
     /// Makes the changes, and tells of them.
-    fn announce(&mut self, mail: Mail, out: &mut Outbox) {
+    fn announce(&mut self, mail: Inbox, out: &mut Outbox) {
         mail.changes.into_iter().for_each(|change| change(&mut self.registry));
         for list in mail.changed {
             let method = match list {
-                List::Tools => "notifications/tools/list_changed",
-                List::Resources => "notifications/resources/list_changed",
-                List::Prompts => "notifications/prompts/list_changed",
+                ListKind::Tools => "notifications/tools/list_changed",
+                ListKind::Resources => "notifications/resources/list_changed",
+                ListKind::Prompts => "notifications/prompts/list_changed",
             };
             out.notify(Outgoing::Latest(Audience::All, Slot::Changed(list)), method, |_| {});
             self.listens.changed(list, method, out);

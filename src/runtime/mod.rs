@@ -5,13 +5,13 @@
 
 pub(crate) mod calls;
 pub(crate) mod completion;
-pub(crate) mod dispatch;
+pub(crate) mod conclusion;
+pub(crate) mod handler_service;
 pub(crate) mod handlers;
 pub(crate) mod headers;
 pub(crate) mod jobs;
 pub(crate) mod listen;
 pub(crate) mod mail;
-pub(crate) mod notes;
 pub(crate) mod permit;
 pub(crate) mod probing;
 pub(crate) mod results;
@@ -20,5 +20,5 @@ pub(crate) mod run;
 pub(crate) mod seal;
 pub(crate) mod stateless;
 pub(crate) mod subscriptions;
-pub(crate) mod verdict;
+pub(crate) mod updates;
 pub(crate) mod workers;

@@ -27,23 +27,23 @@ use crate::protocol::error::CallError;
 use crate::protocol::meta::SERVER_INFO;
 use crate::protocol::uri::normal::{Forms, normalize};
 use crate::runtime::calls::{Purpose, Run};
-use crate::runtime::dispatch::Dispatch;
+use crate::runtime::handler_service::HandlerService;
 use crate::runtime::handlers::{About, Target};
 use crate::runtime::listen::{Filter, write_subscription};
 use crate::runtime::probing::{Judged, Probe};
 use crate::runtime::seal::Binding;
 use crate::server::context::Context;
-use crate::server::questions::Asked;
-use crate::service::Incoming;
+use crate::server::questions::Questions;
+use crate::service::ServiceRequest;
 use crate::service::keys::{CallKey, SessionKey};
 use crate::service::outbox::Outbox;
 use crate::service::session::Session;
 use crate::timers::Now;
 
-impl Dispatch {
+impl HandlerService {
     pub(crate) fn subscribe(
         &mut self,
-        request: &Incoming<'_>,
+        request: &ServiceRequest<'_>,
         session: &Session,
         out: &mut Outbox,
     ) -> Result<(), Error> {
@@ -58,8 +58,8 @@ impl Dispatch {
         let normal = Cow::Owned(normalize(&uri).into_owned());
         let mut run = probe_of(request.call, request.session, normal, context, Purpose::Subscribe);
         run.spelling = Some(uri);
-        let permitted = match self.is_resource(&run.subject) {
-            true => self.permit.ask(&run.subject, session.principal()),
+        let permitted = match self.is_resource(&run.item) {
+            true => self.permit.ask(&run.item, session.principal()),
             false => Some(false),
         };
         match permitted {
@@ -72,7 +72,7 @@ impl Dispatch {
     /// Answers `resources/subscribe`. No ends a subscription that there was.
     fn subscribed(&mut self, run: &Run<'_>, permitted: bool, out: &mut Outbox) {
         let (session, uri, max) =
-            (run.session, run.spelling.as_deref().unwrap_or(&run.subject), self.limits.subscriptions_max);
+            (run.session, run.spelling.as_deref().unwrap_or(&run.item), self.limits.subscriptions_max);
         if !permitted {
             self.subscriptions.remove(session, uri);
             return out.error(run.key, &CallError::not_found().into_error(Some(uri), run.revision()));
@@ -101,7 +101,11 @@ impl Dispatch {
                 .any(|(_, pattern, _)| pattern.matches_forms(&forms).is_some())
     }
 
-    pub(crate) fn unsubscribe(&mut self, request: &Incoming<'_>, out: &mut Outbox) -> Result<(), Error> {
+    pub(crate) fn unsubscribe(
+        &mut self,
+        request: &ServiceRequest<'_>,
+        out: &mut Outbox,
+    ) -> Result<(), Error> {
         let uri = read_uri(request)?;
         self.subscriptions.remove(request.session, &uri);
         out.empty_result(request.call);
@@ -110,7 +114,7 @@ impl Dispatch {
 
     pub(crate) fn listen(
         &mut self,
-        request: &Incoming<'_>,
+        request: &ServiceRequest<'_>,
         session: &Session,
         out: &mut Outbox,
     ) -> Result<(), Error> {
@@ -203,7 +207,7 @@ impl Dispatch {
             Purpose::Subscribe => self.subscribed(run, is_readable, out),
             Purpose::Listen => self.probing.judged.push_back(Judged {
                 call: run.key,
-                permitted: is_readable && run.asked.pending.is_empty(),
+                permitted: is_readable && run.questions.pending.is_empty(),
                 given_up: run.flags.as_ref().is_some_and(|flags| flags.is_cancelled()),
             }),
         }
@@ -264,7 +268,7 @@ impl Dispatch {
 fn probe_of<'a>(
     key: CallKey,
     session: SessionKey,
-    subject: Cow<'a, str>,
+    item: Cow<'a, str>,
     context: Context<'a>,
     purpose: Purpose,
 ) -> Run<'a> {
@@ -273,11 +277,11 @@ fn probe_of<'a>(
         session,
         target: Target::Resource,
         purpose,
-        subject,
+        item,
         spelling: None,
         arguments: None,
         context,
-        asked: Asked::default(),
+        questions: Questions::default(),
         binding: Binding::None,
         flags: None,
         about: About::default(),
@@ -287,7 +291,7 @@ fn probe_of<'a>(
     }
 }
 
-fn read_uri<'a>(request: &Incoming<'a>) -> Result<Cow<'a, str>, Error> {
+fn read_uri<'a>(request: &ServiceRequest<'a>) -> Result<Cow<'a, str>, Error> {
     let uri = request.params.map(|params| member(params, "uri")).transpose()?.flatten();
     uri.and_then(string).ok_or_else(|| {
         Error::invalid_params(format_args!("`uri` is missing or not a string; `{}` needs it", request.method))

@@ -21,8 +21,8 @@ use serde_json::value::RawValue;
 use crate::jsonrpc::Error;
 use crate::jsonrpc::json::{Array, Members, Object, string};
 use crate::protocol::state_key::Seal;
-use crate::runtime::seal::Subject;
-use crate::server::questions::{Asked, Known, Label, Outcome, Question};
+use crate::runtime::seal::SealedRequest;
+use crate::server::questions::{Known, Label, Question, QuestionOutcome, Questions};
 use crate::text::shorten;
 
 /// What is known from earlier rounds: nothing without a state.
@@ -32,12 +32,12 @@ use crate::text::shorten;
 /// are no objects.
 pub(crate) fn read(
     seal: &Seal,
-    subject: &Subject<'_>,
+    subject: &SealedRequest<'_>,
     params: &Members<'_>,
     unix: Duration,
-) -> Result<Asked, Error> {
+) -> Result<Questions, Error> {
     let responses = params.get("inputResponses").map(read_responses).transpose()?.unwrap_or_default();
-    let Some(sealed) = params.get("requestState") else { return Ok(Asked::default()) };
+    let Some(sealed) = params.get("requestState") else { return Ok(Questions::default()) };
     let sealed = string(sealed).ok_or_else(|| Error::invalid_params("`requestState` is no string"))?;
     let state = seal.open(subject, &sealed).ok_or_else(|| {
         Error::invalid_params(
@@ -62,31 +62,31 @@ fn read_responses(raw: &RawValue) -> Result<Members<'_>, Error> {
 }
 
 /// `None` if its time is over. What does not read was never sealed by us.
-fn read_state(state: &[u8], responses: &Members<'_>, unix: Duration) -> Option<Asked> {
+fn read_state(state: &[u8], responses: &Members<'_>, unix: Duration) -> Option<Questions> {
     let raw: &RawValue = serde_json::from_slice(state).ok()?;
     let state = Members::of(raw).ok()?;
     let number = |name| state.get(name)?.get().parse::<u64>().ok();
     (unix.as_secs() <= number("until")?).then_some(())?;
-    let mut asked = Asked {
+    let mut questions = Questions {
         rounds: number("rounds")?.try_into().ok()?,
         logs_sent: number("logs")?.try_into().ok()?,
-        ..Asked::default()
+        ..Questions::default()
     };
     for (key, known) in Members::of(state.get("answers")?).ok()?.iter() {
         let (label, answer) = read_known(key, known)?;
-        asked.answer(label, Outcome::Result(answer));
+        questions.answer(label, QuestionOutcome::Result(answer));
     }
     for (key, known) in Members::of(state.get("once")?).ok()?.iter() {
         let (label, value) = read_known(key, known)?;
-        asked.once.push(Known::new(label, value));
+        questions.once.push(Known::new(label, value));
     }
     // Whatever else a client sends was not asked for.
     for (key, fingerprint) in Members::of(state.get("asked")?).ok()?.iter() {
         if let Some(response) = responses.get(key) {
-            asked.answer(read_label(key, fingerprint)?, Outcome::Result(response.to_owned()));
+            questions.answer(read_label(key, fingerprint)?, QuestionOutcome::Result(response.to_owned()));
         }
     }
-    Some(asked)
+    Some(questions)
 }
 
 /// `[fingerprint, value]`
@@ -101,11 +101,17 @@ fn read_label(key: &str, fingerprint: &RawValue) -> Option<Label> {
 }
 
 /// Appends the members of a result that asks: `resultType`, `inputRequests`, `requestState`.
-pub(crate) fn write(result: &mut Object<'_>, seal: &Seal, digest: &[u8; 16], asked: &Asked, until: Duration) {
+pub(crate) fn write(
+    result: &mut Object<'_>,
+    seal: &Seal,
+    digest: &[u8; 16],
+    questions: &Questions,
+    until: Duration,
+) {
     result.str("resultType", "input_required");
     result.field("inputRequests", |out| {
         let mut requests = Object::new(out);
-        for Question { label, method, params } in &asked.pending {
+        for Question { label, method, params } in &questions.pending {
             requests.field(&label.key, |out| {
                 let params = std::str::from_utf8(params).unwrap_or_default();
                 let params = if params.is_empty() { "{}" } else { params };
@@ -114,32 +120,36 @@ pub(crate) fn write(result: &mut Object<'_>, seal: &Seal, digest: &[u8; 16], ask
         }
     });
     let mut state = Vec::new();
-    write_state(&mut state, asked, until);
+    write_state(&mut state, questions, until);
     result.str("requestState", &seal.seal(digest, &state));
 }
 
-fn write_state(out: &mut Vec<u8>, asked: &Asked, until: Duration) {
+fn write_state(out: &mut Vec<u8>, questions: &Questions, until: Duration) {
     let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
     let mut state = Object::new(out);
     state.int("until", i64::try_from(until.as_secs()).unwrap_or(i64::MAX));
-    state.int("rounds", count(asked.rounds)).int("logs", count(asked.logs_sent.max(asked.logs)));
+    state.int("rounds", count(questions.rounds)).int("logs", count(questions.logs_sent.max(questions.logs)));
     state.field("asked", |out| {
-        let mut questions = Object::new(out);
-        asked.pending.iter().for_each(|question| {
-            questions.str(&question.label.key, &hex(&question.label));
+        let mut keys = Object::new(out);
+        questions.pending.iter().for_each(|question| {
+            keys.str(&question.label.key, &hex(&question.label));
         });
     });
     state.field("answers", |out| {
         let mut answers = Object::new(out);
-        for (label, outcome) in asked.answers.iter().map(Known::parts) {
-            if let Outcome::Result(raw) = outcome {
+        for (label, outcome) in questions.answers.iter().map(Known::parts) {
+            if let QuestionOutcome::Result(raw) = outcome {
                 write_known(&mut answers, label, raw);
             }
         }
     });
     state.field("once", |out| {
         let mut once = Object::new(out);
-        asked.once.iter().map(Known::parts).for_each(|(label, value)| write_known(&mut once, label, value));
+        questions
+            .once
+            .iter()
+            .map(Known::parts)
+            .for_each(|(label, value)| write_known(&mut once, label, value));
     });
 }
 

@@ -1,7 +1,7 @@
 //! Calls from their first run to their last: handlers on this thread and on others, questions, deadlines.
 //!
 //! *Scope:* running a tool's, resource's or prompt's handler, keeping what is not finished, and finishing it.
-//! *Not in scope:* methods (that is `dispatch`), what waits for worker threads (that is `workers`), threads and clocks.
+//! *Not in scope:* methods (that is `handler_service`), what waits for worker threads (that is `workers`), threads and clocks.
 //!
 //! ```text
 //!              ┌────────── all answered, no way to the client, or question_timeout ◀────┐
@@ -23,53 +23,54 @@ use crate::jsonrpc::{Error, Response};
 use crate::protocol::content::ToolResult;
 use crate::protocol::error::{CallError, Failure};
 use crate::protocol::revision::Revision;
-use crate::runtime::calls::{Kept, Purpose, Run};
-use crate::runtime::dispatch::Dispatch;
+use crate::runtime::calls::{Purpose, Run, UnfinishedCall};
+use crate::runtime::conclusion::{Conclusion, conclusion_of};
+use crate::runtime::handler_service::HandlerService;
 use crate::runtime::handlers::{Produced, Started, Target, produce};
-use crate::runtime::notes::emit;
-use crate::runtime::verdict::{Verdict, judge};
-use crate::server::call::{Call, Link, Notes};
-use crate::server::mailbox::{Ended, Finished, Note};
-use crate::server::questions::{Label, Outcome};
+use crate::runtime::updates::emit;
+use crate::server::call::{Call, CallHandle, Updates};
+use crate::server::mailbox::{Finished, Update, WorkerResult};
+use crate::server::questions::{Label, QuestionOutcome};
 use crate::service::keys::{CallKey, SessionKey};
 use crate::service::outbox::{Outbox, Outgoing};
 use crate::timers::Now;
 
-impl Dispatch {
+impl HandlerService {
     /// Runs the handler, for the first time or again.
     pub(crate) fn run(&mut self, mut run: Run<'_>, now: Now, out: &mut Outbox) {
         run.runs += 1;
-        let link = self.link(&mut run);
-        let (context, asked) = (run.context, std::mem::take(&mut run.asked));
-        let mut call = Call { context, asked, notes: Notes::Kept(Vec::new()), link, deferred: false };
+        let handle = self.call_handle(&mut run);
+        let (context, questions) = (run.context, std::mem::take(&mut run.questions));
+        let mut call =
+            Call { context, questions, updates: Updates::Kept(Vec::new()), handle, deferred: false };
         let (about, outcome) =
-            produce(&mut self.registry, run.target, &run.subject, run.arguments.as_deref(), &mut call);
-        let notes = call.notes.take();
-        let Call { context, asked, link, deferred, .. } = call;
-        run = Run { context, asked, about, flags: link.flags, ..run };
+            produce(&mut self.registry, run.target, &run.item, run.arguments.as_deref(), &mut call);
+        let updates = call.updates.take();
+        let Call { context, questions, handle, deferred, .. } = call;
+        run = Run { context, questions, about, flags: handle.flags, ..run };
         let time = run.time_left.unwrap_or_else(|| self.timeout_of(&run));
         let made = match outcome {
-            Started::Elsewhere(work) => return self.run_elsewhere(run.into_owned(), work, time, now, out),
+            Started::Elsewhere(work) => return self.run_on_worker(run.into_owned(), work, time, now, out),
             Started::Here(made) => made,
         };
         self.announce_changes(out);
-        notes.into_iter().for_each(|note| emit(&mut run, note, out));
-        if run.asked.is_content() && deferred && matches!(made, Err(CallError(Failure::Deferred))) {
+        updates.into_iter().for_each(|update| emit(&mut run, update, out));
+        if run.questions.is_content() && deferred && matches!(made, Err(CallError(Failure::Deferred))) {
             self.keep(run.into_owned(), Vec::new(), 0, now, time);
         } else {
             let produced = made.map(|made| run.about.complete(made));
-            self.settle(run, produced, now, out);
+            self.conclude(run, produced, now, out);
         }
     }
 
     /// While the server shuts down there is no time for what takes long.
-    pub(crate) fn link(&self, run: &mut Run<'_>) -> Link {
+    pub(crate) fn call_handle(&self, run: &mut Run<'_>) -> CallHandle {
         let flags = run.flags.take();
-        let mut link = Link { call: run.key, run: run.runs, flags, mailbox: self.mailbox.clone() };
+        let mut handle = CallHandle { call: run.key, run: run.runs, flags, mailbox: self.mailbox.clone() };
         if self.stopping {
-            link.flags().cancel();
+            handle.flags().cancel();
         }
-        link
+        handle
     }
 
     /// `elsewhere_bytes` are those that another thread holds for the call.
@@ -85,11 +86,11 @@ impl Dispatch {
             run.time_left = Some(time);
         }
         let deadline = now.mono.saturating_add(time);
-        self.calls.keep(Box::new(Kept::new(run, asking, elsewhere_bytes, deadline)));
+        self.calls.keep(Box::new(UnfinishedCall::new(run, asking, elsewhere_bytes, deadline)));
     }
 
     /// The handler came back: with questions, or with its last word.
-    fn settle(
+    fn conclude(
         &mut self,
         mut run: Run<'_>,
         produced: Result<Produced, CallError>,
@@ -97,7 +98,9 @@ impl Dispatch {
         out: &mut Outbox,
     ) {
         let deferred = matches!(produced, Err(CallError(Failure::Deferred)));
-        if let Verdict::Answer(answer, fault) = judge(&mut run.asked, run.target, &run.subject, produced) {
+        if let Conclusion::Answer(answer, fault) =
+            conclusion_of(&mut run.questions, run.target, &run.item, produced)
+        {
             if let Some(flags) = run.flags.as_ref().filter(|_| deferred) {
                 flags.cancel();
             }
@@ -108,27 +111,27 @@ impl Dispatch {
         if run.purpose == Purpose::Listen {
             return self.answer_call(&run, Err(CallError::not_found()), out);
         }
-        run.asked.rounds += 1;
-        if run.asked.rounds > self.limits.rounds_max {
+        run.questions.rounds += 1;
+        if run.questions.rounds > self.limits.rounds_max {
             let rounds = self.limits.rounds_max;
-            let error = CallError::told(format!(
+            let error = CallError::for_model(format!(
                 "the {} asked the client in more than {rounds} rounds (limit rounds_max)",
                 run.target.name()
             ));
             return self.answer_call(&run, Err(error), out);
         }
-        if let Err(problem) = run.asked.check_questions(self.limits.message_bytes_max) {
-            return self.answer_call(&run, Err(CallError::told(problem)), out);
+        if let Err(problem) = run.questions.check_questions(self.limits.message_bytes_max) {
+            return self.answer_call(&run, Err(CallError::for_model(problem)), out);
         }
         if !run.revision().has_sessions() {
             return self.ask_in_result(&run, now, out);
         }
         if self.stopping {
-            let error = CallError::told("the server is shutting down, so its client cannot be asked");
+            let error = CallError::for_model("the server is shutting down, so its client cannot be asked");
             return self.answer_call(&run, Err(error), out);
         }
         let mut asking = Vec::new();
-        for question in std::mem::take(&mut run.asked.pending) {
+        for question in std::mem::take(&mut run.questions.pending) {
             self.calls.last_question += 1;
             let id = self.calls.last_question;
             out.request(run.audience(), id, question.method, &question.params);
@@ -148,10 +151,10 @@ impl Dispatch {
         }
         let revision = run.revision();
         let produced = match produced {
-            Err(CallError(Failure::Told(text))) if run.target == Target::Tool => {
+            Err(CallError(Failure::ForModel(text))) if run.target == Target::Tool => {
                 Ok(Produced::Tool(ToolResult::error(text)))
             }
-            Err(CallError(Failure::Unable(why)))
+            Err(CallError(Failure::MissingCapability(why)))
                 if run.target == Target::Tool && !why.is_for_the_client(revision) =>
             {
                 Ok(Produced::Tool(ToolResult::error(why.to_string())))
@@ -160,14 +163,14 @@ impl Dispatch {
         };
         let produced = produced.and_then(|produced| {
             produced.check().map_err(|problem| {
-                let (kind, name) = (run.target.name(), &run.subject);
+                let (kind, name) = (run.target.name(), &run.item);
                 CallError::internal(format!(
                     "the {kind} `{name}` returned something that clients refuse: {problem}"
                 ))
             })
         });
         match produced {
-            Ok(Produced::Tool(mut result)) => match self.check_result(&run.subject, &mut result, revision) {
+            Ok(Produced::Tool(mut result)) => match self.check_result(&run.item, &mut result, revision) {
                 Ok(()) => {
                     self.result_with(run.key, revision, None, &result.meta, out, |out| {
                         result.write(out, revision)
@@ -180,7 +183,7 @@ impl Dispatch {
                     Object::new(out).field("contents", |out| {
                         let mut items = Array::new(out);
                         contents.iter().for_each(|contents| {
-                            items.item(|out| contents.write(out, &run.subject, mime_type.as_deref()));
+                            items.item(|out| contents.write(out, &run.item, mime_type.as_deref()));
                         });
                     });
                 })
@@ -191,7 +194,7 @@ impl Dispatch {
                 });
             }
             Err(error) => {
-                let uri = (run.target == Target::Resource).then_some(&*run.subject);
+                let uri = (run.target == Target::Resource).then_some(&*run.item);
                 out.error(run.key, &error.into_error(uri, revision));
             }
         }
@@ -222,12 +225,12 @@ impl Dispatch {
         let at = kept.asking.iter().position(|(asked, _)| *asked == id);
         if let Some((_, question)) = at.map(|at| kept.asking.swap_remove(at)) {
             let answer = match answer.outcome {
-                Ok(result) => Outcome::Result(result.to_owned()),
-                Err(error) => Outcome::Error(
+                Ok(result) => QuestionOutcome::Result(result.to_owned()),
+                Err(error) => QuestionOutcome::Error(
                     Error::read(error).unwrap_or_else(|_| Error::internal("an error of unknown form")),
                 ),
             };
-            kept.run.asked.answer(question, answer);
+            kept.run.questions.answer(question, answer);
         }
         if kept.asking.is_empty() {
             self.run_again(kept.run, now, out);
@@ -238,7 +241,7 @@ impl Dispatch {
     }
 
     fn run_again(&mut self, mut run: Run<'static>, now: Now, out: &mut Outbox) {
-        run.asked.rewind();
+        run.questions.rewind();
         self.run(run, now, out);
     }
 
@@ -250,7 +253,7 @@ impl Dispatch {
         }
     }
 
-    pub(crate) fn abandon(&mut self, kept: &Kept, reason: &str, out: &mut Outbox) {
+    pub(crate) fn abandon(&mut self, kept: &UnfinishedCall, reason: &str, out: &mut Outbox) {
         if let Some(flags) = &kept.run.flags {
             flags.cancel();
         }
@@ -273,14 +276,20 @@ impl Dispatch {
                 self.expire_elsewhere(kept, now, out);
             } else {
                 self.abandon(&kept, "it took too long", out);
-                self.stop_asking(kept, || Outcome::Late, now, out);
+                self.stop_asking(kept, || QuestionOutcome::Late, now, out);
             }
         }
     }
 
-    fn stop_asking(&mut self, mut kept: Box<Kept>, outcome: fn() -> Outcome, now: Now, out: &mut Outbox) {
+    fn stop_asking(
+        &mut self,
+        mut kept: Box<UnfinishedCall>,
+        outcome: fn() -> QuestionOutcome,
+        now: Now,
+        out: &mut Outbox,
+    ) {
         for (_, question) in kept.asking.drain(..) {
-            kept.run.asked.answer(question, outcome());
+            kept.run.questions.answer(question, outcome());
         }
         // Asking is over; the time for working goes on.
         kept.run.flags = None;
@@ -292,7 +301,7 @@ impl Dispatch {
         // It may have been word that an older one needs no answer, and the call be at work elsewhere by now.
         let is_asking = self.calls.kept.get(&key).is_some_and(|kept| !kept.asking.is_empty());
         if let Some(kept) = is_asking.then(|| self.calls.take(key)).flatten() {
-            self.stop_asking(kept, || Outcome::Unreached, now, out);
+            self.stop_asking(kept, || QuestionOutcome::Unreached, now, out);
         }
     }
 
@@ -305,17 +314,18 @@ impl Dispatch {
             if let Some(kept) = self.calls.take(key) {
                 self.abandon(&kept, "the server is shutting down", out);
                 let keys: Vec<String> =
-                    kept.asking.iter().map(|(_, asked)| format!("`{}`", asked.key)).collect();
+                    kept.asking.iter().map(|(_, label)| format!("`{}`", label.key)).collect();
                 let keys = keys.join(", ");
-                let error =
-                    CallError::told(format!("the client did not answer {keys} before the server shut down"));
+                let error = CallError::for_model(format!(
+                    "the client did not answer {keys} before the server shut down"
+                ));
                 self.answer_call(&kept.run, Err(error), out);
             }
         }
     }
 
     /// A call came back from another thread.
-    pub(crate) fn take_finished(&mut self, (key, run, finished): Ended, now: Now, out: &mut Outbox) {
+    pub(crate) fn take_finished(&mut self, (key, run, finished): WorkerResult, now: Now, out: &mut Outbox) {
         let is_elsewhere = self.calls.is_elsewhere(key, run);
         let Some(kept) = is_elsewhere.then(|| self.calls.take(key)).flatten() else {
             out.late();
@@ -330,19 +340,19 @@ impl Dispatch {
                 self.watch_outrun(&run, now);
                 result
             }
-            Finished::Ran(result, asked) => {
-                run.asked = asked;
+            Finished::Ran(result, questions) => {
+                run.questions = questions;
                 result
             }
         };
         let produced = result.map(|made| run.about.complete(made));
-        self.settle(run, produced, now, out);
+        self.conclude(run, produced, now, out);
     }
 
     /// Progress or a log of a call that runs elsewhere.
-    pub(crate) fn take_note(&mut self, key: CallKey, note: Note, out: &mut Outbox) {
+    pub(crate) fn take_update(&mut self, key: CallKey, update: Update, out: &mut Outbox) {
         if let Some(kept) = self.calls.kept.get_mut(&key) {
-            emit(&mut kept.run, note, out);
+            emit(&mut kept.run, update, out);
         }
     }
 }

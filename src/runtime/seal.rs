@@ -21,19 +21,19 @@ use crate::protocol::state_key::{Seal, StateKey};
 
 /// What a state belongs to.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Subject<'a> {
+pub(crate) struct SealedRequest<'a> {
     pub(crate) method: &'a str,
     pub(crate) params: Option<&'a RawValue>,
     pub(crate) principal: Option<&'a Principal>,
 }
 
-/// The subject of a call as long as it is at hand, and what stands for it afterwards: most calls ask nothing, and need
+/// The request of a call as long as it is at hand, and what stands for it afterwards: most calls ask nothing, and need
 /// neither.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Binding<'a> {
     /// There is a session, so nothing is ever sealed.
     None,
-    Live(Seal, Subject<'a>),
+    Live(Seal, SealedRequest<'a>),
     Kept([u8; 16]),
 }
 
@@ -41,7 +41,7 @@ impl Binding<'_> {
     pub(crate) fn digest(&self) -> [u8; 16] {
         match self {
             Binding::None => [0; 16],
-            Binding::Live(seal, subject) => digest(seal.current, subject),
+            Binding::Live(seal, request) => digest(seal.current, request),
             Binding::Kept(digest) => *digest,
         }
     }
@@ -58,21 +58,21 @@ impl Binding<'_> {
 const OF_ONE_ROUND: [&str; 3] = ["_meta", "inputResponses", "requestState"];
 
 impl Seal {
-    /// Seals a state for the subject of this digest.
-    pub(crate) fn seal(&self, subject: &[u8; 16], state: &[u8]) -> String {
+    /// Seals a state for the request of this digest.
+    pub(crate) fn seal(&self, request: &[u8; 16], state: &[u8]) -> String {
         let mut sealed = state.to_vec();
-        sealed.extend(tag(self.current, subject, state));
+        sealed.extend(tag(self.current, request, state));
         let mut text = Vec::new();
         base64::encode(&mut text, &sealed);
         String::from_utf8(text).unwrap_or_default()
     }
 
-    /// The state, if one of the keys has sealed it for this subject.
-    pub(crate) fn open(&self, subject: &Subject<'_>, text: &str) -> Option<Vec<u8>> {
+    /// The state, if one of the keys has sealed it for this request.
+    pub(crate) fn open(&self, request: &SealedRequest<'_>, text: &str) -> Option<Vec<u8>> {
         let mut state = base64::decode(text.as_bytes())?;
         let given = state.split_off(state.len().checked_sub(16)?);
         let sealed = |key: StateKey| {
-            let tag = tag(key, &digest(key, subject), &state);
+            let tag = tag(key, &digest(key, request), &state);
             // Every byte is looked at, so that the time says nothing of where they differ.
             tag.iter().zip(&given).fold(0, |differ, (one, other)| differ | (one ^ other)) == 0
         };
@@ -81,21 +81,21 @@ impl Seal {
     }
 }
 
-fn tag(key: StateKey, subject: &[u8; 16], state: &[u8]) -> [u8; 16] {
+fn tag(key: StateKey, request: &[u8; 16], state: &[u8]) -> [u8; 16] {
     let mut hash = SipHash::new(key);
     hash.part(b"mcp-rill state");
-    hash.part(subject);
+    hash.part(request);
     hash.part(state);
     hash.finish()
 }
 
-fn digest(key: StateKey, subject: &Subject<'_>) -> [u8; 16] {
+fn digest(key: StateKey, request: &SealedRequest<'_>) -> [u8; 16] {
     let mut hash = SipHash::new(key);
     hash.part(b"mcp-rill request");
-    hash.part(subject.method.as_bytes());
-    hash.part(subject.principal.map_or("", Principal::name).as_bytes());
-    hash.write(&[u8::from(subject.principal.is_some())]);
-    let members = subject.params.and_then(|params| Members::of(params).ok()).unwrap_or_default();
+    hash.part(request.method.as_bytes());
+    hash.part(request.principal.map_or("", Principal::name).as_bytes());
+    hash.write(&[u8::from(request.principal.is_some())]);
+    let members = request.params.and_then(|params| Members::of(params).ok()).unwrap_or_default();
     let mut members: Vec<_> = members.iter().filter(|(name, _)| !OF_ONE_ROUND.contains(name)).collect();
     members.sort_unstable_by_key(|(name, _)| *name);
     for (name, value) in members {
@@ -156,8 +156,8 @@ mod tests {
         serde_json::from_str(text).unwrap()
     }
 
-    fn subject<'a>(params: &'a str, principal: Option<&'a Principal>) -> Subject<'a> {
-        Subject { method: "tools/call", params: Some(raw(params)), principal }
+    fn request<'a>(params: &'a str, principal: Option<&'a Principal>) -> SealedRequest<'a> {
+        SealedRequest { method: "tools/call", params: Some(raw(params)), principal }
     }
 
     const PARAMS: &str =
@@ -167,9 +167,9 @@ mod tests {
     fn a_state_belongs_to_its_request_and_principal() {
         let seal = Seal { current: KEY, previous: None };
         let ada = Principal::new("ada");
-        let text = seal.seal(&digest(KEY, &subject(PARAMS, None)), b"{}");
+        let text = seal.seal(&digest(KEY, &request(PARAMS, None)), b"{}");
         let opens = |params: &str, principal: Option<&Principal>| {
-            seal.open(&subject(params, principal), &text).as_deref() == Some(b"{}")
+            seal.open(&request(params, principal), &text).as_deref() == Some(b"{}")
         };
         assert!(opens(PARAMS, None));
         let written_otherwise = "{ \"arguments\" :{\r\n\"x\" : [ 1,\t2 ],\"y\":\"ca\\u0066é\" } , \"inputResponses\": {}, \"name\": \"a\" }";
@@ -192,35 +192,35 @@ mod tests {
         assert!(!opens(PARAMS, Some(&ada)));
         let nameless = Principal::new("");
         assert!(!opens(PARAMS, Some(&nameless)));
-        let elsewhere = Subject { method: "prompts/get", ..subject(PARAMS, None) };
+        let elsewhere = SealedRequest { method: "prompts/get", ..request(PARAMS, None) };
         assert_eq!(seal.open(&elsewhere, &text), None);
     }
 
     #[test]
     fn nothing_of_it_can_be_changed() {
         let seal = Seal { current: KEY, previous: None };
-        let subject = subject(PARAMS, None);
-        let text = seal.seal(&digest(KEY, &subject), br#"{"rounds":1}"#);
+        let request = request(PARAMS, None);
+        let text = seal.seal(&digest(KEY, &request), br#"{"rounds":1}"#);
         for at in 0..text.len() {
             for replacement in ["A", "b", "=", "", "é"] {
                 let mut forged = text.clone();
                 forged.replace_range(at..=at, replacement);
-                assert!(forged == text || seal.open(&subject, &forged).is_none(), "{forged}");
+                assert!(forged == text || seal.open(&request, &forged).is_none(), "{forged}");
             }
         }
         for short in ["", "AAAA", &text[..text.len() - 4]] {
-            assert_eq!(seal.open(&subject, short), None);
+            assert_eq!(seal.open(&request, short), None);
         }
     }
 
     #[test]
     fn a_previous_key_opens_and_does_not_seal() {
-        let (old, subject) = (Seal { current: OTHER, previous: None }, subject(PARAMS, None));
-        let text = old.seal(&digest(OTHER, &subject), b"{}");
+        let (old, request) = (Seal { current: OTHER, previous: None }, request(PARAMS, None));
+        let text = old.seal(&digest(OTHER, &request), b"{}");
         let new = Seal { current: KEY, previous: Some(OTHER) };
-        assert_eq!(new.open(&subject, &text).as_deref(), Some(&b"{}"[..]));
-        let newer = new.seal(&digest(KEY, &subject), b"{}");
-        assert_eq!(old.open(&subject, &newer), None);
-        assert_eq!(Seal { current: KEY, previous: None }.open(&subject, &text), None);
+        assert_eq!(new.open(&request, &text).as_deref(), Some(&b"{}"[..]));
+        let newer = new.seal(&digest(KEY, &request), b"{}");
+        assert_eq!(old.open(&request, &newer), None);
+        assert_eq!(Seal { current: KEY, previous: None }.open(&request, &text), None);
     }
 }

@@ -19,21 +19,21 @@ use crate::protocol::cache::CacheHint;
 use crate::protocol::meta::{Meta, SERVER_INFO};
 use crate::protocol::revision::Revision;
 use crate::runtime::calls::Run;
-use crate::runtime::dispatch::Dispatch;
+use crate::runtime::handler_service::HandlerService;
 use crate::runtime::handlers::Target;
-use crate::runtime::seal::{Binding, Subject};
+use crate::runtime::seal::{Binding, SealedRequest};
 use crate::runtime::{headers, rounds};
-use crate::server::questions::Asked;
-use crate::service::Incoming;
+use crate::server::questions::Questions;
+use crate::service::ServiceRequest;
 use crate::service::keys::CallKey;
 use crate::service::outbox::Outbox;
 use crate::service::session::Session;
 use crate::timers::Now;
 
-impl Dispatch {
+impl HandlerService {
     pub(crate) fn answer_stateless(
         &mut self,
-        request: &Incoming<'_>,
+        request: &ServiceRequest<'_>,
         session: &Session,
         out: &mut Outbox,
     ) -> Result<(), Error> {
@@ -66,7 +66,7 @@ impl Dispatch {
         self.result_with(call, revision, cache, &Meta::EMPTY, out, write);
     }
 
-    /// As [`result`](Dispatch::result), with a `_meta` of its own.
+    /// As [`result`](HandlerService::result), with a `_meta` of its own.
     pub(crate) fn result_with(
         &self,
         call: CallKey,
@@ -118,14 +118,14 @@ impl Dispatch {
     }
 
     /// A call may be the next round of one that asked: what is known of earlier ones, and what later ones are bound to.
-    pub(crate) fn take_up<'a>(
+    pub(crate) fn continue_rounds<'a>(
         &mut self,
         target: Target,
         subject: &str,
         params: &Members<'_>,
-        request: &Incoming<'a>,
+        request: &ServiceRequest<'a>,
         session: &'a Session,
-    ) -> Result<(Asked, Binding<'a>), Error> {
+    ) -> Result<(Questions, Binding<'a>), Error> {
         if target == Target::Tool
             && let Some(schema) =
                 self.registry.tools.find(subject).and_then(|(tool, _)| tool.input_schema_text())
@@ -133,9 +133,9 @@ impl Dispatch {
             headers::check_arguments(schema, params.get("arguments"), request.head)?;
         }
         let subject =
-            Subject { method: request.method, params: request.params, principal: session.principal() };
-        let asked = rounds::read(&self.seal, &subject, params, request.now.unix)?;
-        Ok((asked, Binding::Live(self.seal, subject)))
+            SealedRequest { method: request.method, params: request.params, principal: session.principal() };
+        let questions = rounds::read(&self.seal, &subject, params, request.now.unix)?;
+        Ok((questions, Binding::Live(self.seal, subject)))
     }
 
     /// Ends the request with the questions of its handler.
@@ -143,7 +143,7 @@ impl Dispatch {
         let until = now.unix.saturating_add(self.limits.request_state_ttl);
         out.written(run.key, |out| {
             let mut result = Object::new(out);
-            rounds::write(&mut result, &self.seal, &run.binding.digest(), &run.asked, until);
+            rounds::write(&mut result, &self.seal, &run.binding.digest(), &run.questions, until);
             result.raw("_meta", &self.meta);
         });
     }

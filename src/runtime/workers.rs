@@ -16,20 +16,20 @@
 use std::time::Duration;
 
 use crate::protocol::error::{CallError, Failure};
-use crate::runtime::calls::{Kept, Purpose, Run};
-use crate::runtime::dispatch::Dispatch;
+use crate::runtime::calls::{Purpose, Run, UnfinishedCall};
+use crate::runtime::handler_service::HandlerService;
 use crate::runtime::handlers::Work;
-use crate::runtime::jobs::{Place, Tell};
-use crate::server::call::{Call, Notes};
+use crate::runtime::jobs::{Announce, Place};
+use crate::server::call::{Call, Updates};
 use crate::server::guard::guarded;
 use crate::server::mailbox::Finished;
 use crate::service::keys::CallKey;
 use crate::service::outbox::Outbox;
 use crate::timers::Now;
 
-impl Dispatch {
+impl HandlerService {
     /// Gives a call to the worker threads. `time` is what its handler may take.
-    pub(crate) fn run_elsewhere(
+    pub(crate) fn run_on_worker(
         &mut self,
         mut run: Run<'static>,
         work: Work,
@@ -37,32 +37,33 @@ impl Dispatch {
         now: Now,
         out: &mut Outbox,
     ) {
-        let mut link = self.link(&mut run);
+        let mut handle = self.call_handle(&mut run);
         // The thread has its own copy.
-        let elsewhere_bytes = size_of::<Kept>() + run.held_bytes();
-        run.flags = Some(link.flags().clone());
+        let elsewhere_bytes = size_of::<UnfinishedCall>() + run.held_bytes();
+        run.flags = Some(handle.flags().clone());
         run.time_left = Some(time);
         let mut context = run.context.clone();
         context.timeout = Some(time);
-        let asked = std::mem::take(&mut run.asked);
-        let (arguments, kind, name) = (run.arguments.clone(), run.target.name(), run.subject.clone());
+        let questions = std::mem::take(&mut run.questions);
+        let (arguments, kind, name) = (run.arguments.clone(), run.target.name(), run.item.clone());
         let (key, number) = (run.key, run.runs);
         let job = move || {
-            let (call, mailbox) = ((link.call, link.run), link.mailbox.clone());
-            let mut call_at_hand = Call { context, asked, notes: Notes::Mailed, link, deferred: false };
+            let (call, mailbox) = ((handle.call, handle.run), handle.mailbox.clone());
+            let mut call_at_hand =
+                Call { context, questions, updates: Updates::Mailed, handle, deferred: false };
             let result = guarded(kind, &name, || work(arguments.as_deref(), &mut call_at_hand));
             // Whoever got a reply from a deferring handler finishes the call.
             let others = call_at_hand.deferred
-                && call_at_hand.asked.is_content()
+                && call_at_hand.questions.is_content()
                 && matches!(result, Err(CallError(Failure::Deferred)));
-            let finished = Finished::Ran(result, call_at_hand.asked);
-            (!others).then(|| Box::new(move || mailbox.finish(call, finished)) as Tell)
+            let finished = Finished::Ran(result, call_at_hand.questions);
+            (!others).then(|| Box::new(move || mailbox.finish(call, finished)) as Announce)
         };
         match self.jobs.push((key, number), Box::new(job)) {
             Place::Free => self.keep(run, Vec::new(), elsewhere_bytes, now, time),
             Place::Waits => {
                 let deadline = now.mono.saturating_add(self.limits.worker_wait_timeout);
-                let mut kept = Kept::new(run, Vec::new(), elsewhere_bytes, deadline);
+                let mut kept = UnfinishedCall::new(run, Vec::new(), elsewhere_bytes, deadline);
                 kept.waits = true;
                 self.calls.keep(Box::new(kept));
             }
@@ -86,7 +87,7 @@ impl Dispatch {
         }
     }
 
-    fn begin(&mut self, mut kept: Box<Kept>, now: Now) {
+    fn begin(&mut self, mut kept: Box<UnfinishedCall>, now: Now) {
         if std::mem::take(&mut kept.waits) {
             kept.deadline = now.mono.saturating_add(kept.run.time_left.unwrap_or_default());
         }
@@ -94,8 +95,8 @@ impl Dispatch {
     }
 
     /// The time of a call on another thread is over, or its wait for one.
-    pub(crate) fn expire_elsewhere(&mut self, kept: Box<Kept>, now: Now, out: &mut Outbox) {
-        let (key, kind, name) = (kept.run.key, kept.run.target.name(), &kept.run.subject);
+    pub(crate) fn expire_elsewhere(&mut self, kept: Box<UnfinishedCall>, now: Now, out: &mut Outbox) {
+        let (key, kind, name) = (kept.run.key, kept.run.target.name(), &kept.run.item);
         if self.jobs.take_back(key) {
             if kept.run.purpose == Purpose::Listen {
                 self.take_probe(&kept.run, false, out);
@@ -117,7 +118,7 @@ impl Dispatch {
         self.abandon(&kept, "it took too long", out);
         let time = self.timeout_of(&kept.run).as_secs_f64();
         let text = format!("the {kind} `{name}` did not finish within {time} s (its timeout)");
-        self.answer_call(&kept.run, Err(CallError::told(text)), out);
+        self.answer_call(&kept.run, Err(CallError::for_model(text)), out);
     }
 
     /// A `Reply` has finished a call. A blocking handler that still runs has the rest of its time to return.

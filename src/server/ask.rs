@@ -8,7 +8,7 @@
 //! comes before a question must do no harm when it is done twice; [`Call::once`] keeps the value of what must not.
 //!
 //! **An `Err` of a question means: stop here.** Pass it on with `?`. That somebody says no, or that the client cannot be
-//! asked, is a value. A handler that goes on after an `Err` ends in an error whatever it returns (`verdict`).
+//! asked, is a value. A handler that goes on after an `Err` ends in an error whatever it returns (`conclusion`).
 //!
 //! ```text
 //!  handler ──▶ call.elicit("key", …)? ─┬─ answered in an earlier run ──▶ goes on with the value
@@ -34,7 +34,7 @@ use serde_json::value::RawValue;
 use crate::jsonrpc::Error;
 use crate::jsonrpc::json::Object;
 use crate::protocol::client_info::{Capabilities, ClientInfo};
-use crate::protocol::elicitation::{Answer, Elicited, Root, Unavailable, read_action, read_roots};
+use crate::protocol::elicitation::{ClientAnswer, Elicited, Root, Unavailable, read_action, read_roots};
 use crate::protocol::error::CallError;
 use crate::protocol::revision::Revision;
 use crate::protocol::sampling::{Sample, Sampled};
@@ -43,7 +43,7 @@ use crate::protocol::{forms, uri_syntax};
 use crate::schema::read::{Place, Subject};
 use crate::schema::{self, Schema};
 use crate::server::call::Call;
-use crate::server::questions::Outcome;
+use crate::server::questions::QuestionOutcome;
 
 /// Asking the client. Each question has a key that names it within the handler; several may be asked in one round:
 ///
@@ -152,7 +152,7 @@ impl Call<'_> {
         if let Some(why) = self.lacking(form, revision >= Revision::V2025_06_18) {
             return Ok(Elicited::Unavailable(why));
         }
-        let form = match forms::in_words_of(revision, schema) {
+        let form = match forms::for_revision(revision, schema) {
             Ok(form) => form,
             Err(what) => return Ok(Elicited::Unavailable(Unavailable::without(&what))),
         };
@@ -193,7 +193,7 @@ impl Call<'_> {
             return Ok(Elicited::Unavailable(why));
         }
         // Where there are no sessions nothing refers to it later.
-        let id = revision.has_sessions().then(|| format!("{:x}-{key}", self.link.call.0.serial()));
+        let id = revision.has_sessions().then(|| format!("{:x}-{key}", self.handle.call.0.serial()));
         let agreed = self.ask_user(key, |out| {
             Object::new(out)
                 .str("mode", "url")
@@ -211,31 +211,31 @@ impl Call<'_> {
         params: impl FnOnce(&mut Vec<u8>),
     ) -> Result<Elicited<Option<Box<RawValue>>>, CallError> {
         const METHOD: &str = "elicitation/create";
-        let problem = match self.asked.outcome(key, METHOD, params)? {
-            Outcome::Result(raw) => match read_action(raw) {
+        let problem = match self.questions.outcome(key, METHOD, params)? {
+            QuestionOutcome::Result(raw) => match read_action(raw) {
                 Ok(action) => return action.try_map(|content| Ok(content.map(RawValue::to_owned))),
                 Err(problem) => wrong(key, &problem),
             },
             // The user may have seen it.
-            Outcome::Late => return Ok(Elicited::Cancelled),
-            Outcome::Unreached => {
-                return Ok(Elicited::Unavailable(no_answer(key, METHOD, &Outcome::Unreached)));
+            QuestionOutcome::Late => return Ok(Elicited::Cancelled),
+            QuestionOutcome::Unreached => {
+                return Ok(Elicited::Unavailable(no_answer(key, METHOD, &QuestionOutcome::Unreached)));
             }
-            outcome @ Outcome::Error(error) => match error.code {
+            outcome @ QuestionOutcome::Error(error) => match error.code {
                 Error::METHOD_NOT_FOUND | Error::INVALID_PARAMS => {
                     return Ok(Elicited::Unavailable(no_answer(key, METHOD, outcome)));
                 }
                 _ => no_answer(key, METHOD, outcome).to_string(),
             },
         };
-        Err(self.asked.fail(CallError::told(problem)))
+        Err(self.questions.fail(CallError::for_model(problem)))
     }
 
     /// Asks the client's model (MCP sampling). A text is a prompt of the user with at most 1,000 tokens of answer;
     /// [`Sample`] says more. `key` names the question within its handler.
     ///
     /// A client that cannot sample, has no stream to be asked on, refuses, or does not answer within `question_timeout` is
-    /// [`Answer::Unavailable`].
+    /// [`ClientAnswer::Unavailable`].
     ///
     /// # Errors
     /// Those of [every question](#what-an-err-of-a-question-means), to be passed on with `?`. An answer that is no message is
@@ -250,12 +250,16 @@ impl Call<'_> {
     /// let german = call.sample("german", translate)?.given(); // English will do
     /// # Ok(german.map_or(short, |german| german.text())) }
     /// ```
-    pub fn sample(&mut self, key: &str, sample: impl Into<Sample>) -> Result<Answer<Sampled>, CallError> {
+    pub fn sample(
+        &mut self,
+        key: &str,
+        sample: impl Into<Sample>,
+    ) -> Result<ClientAnswer<Sampled>, CallError> {
         let sample = sample.into();
         sample.check().map_err(|problem| self.misused(format!("the question `{key}`: {problem}")))?;
         if sample.has_audio() && self.context.revision < Revision::V2025_03_26 {
             let what = "let its model hear sounds (since 2025-03-26)";
-            return Ok(Answer::Unavailable(Unavailable::without(what)));
+            return Ok(ClientAnswer::Unavailable(Unavailable::without(what)));
         }
         let sampling_tools = sample.needs_tools();
         let needed = Capabilities { sampling: true, sampling_tools, ..Capabilities::default() };
@@ -275,7 +279,7 @@ impl Call<'_> {
     /// let allowed = folders.iter().any(|root| root.uri == "file:///home/ada/rill");
     /// # Ok(allowed) }
     /// ```
-    pub fn roots(&mut self, key: &str) -> Result<Answer<Vec<Root>>, CallError> {
+    pub fn roots(&mut self, key: &str) -> Result<ClientAnswer<Vec<Root>>, CallError> {
         let needed = Capabilities { roots: true, ..Capabilities::default() };
         self.ask_client(key, "roots/list", needed, |_| {}, read_roots)
     }
@@ -288,15 +292,15 @@ impl Call<'_> {
         needed: Capabilities,
         params: impl FnOnce(&mut Vec<u8>),
         read: impl FnOnce(&RawValue) -> Result<T, String>,
-    ) -> Result<Answer<T>, CallError> {
+    ) -> Result<ClientAnswer<T>, CallError> {
         if let Some(why) = self.lacking(needed, true) {
-            return Ok(Answer::Unavailable(why));
+            return Ok(ClientAnswer::Unavailable(why));
         }
-        let read = match self.asked.outcome(key, method, params)? {
-            Outcome::Result(raw) => read(raw),
-            outcome => return Ok(Answer::Unavailable(no_answer(key, method, outcome))),
+        let read = match self.questions.outcome(key, method, params)? {
+            QuestionOutcome::Result(raw) => read(raw),
+            outcome => return Ok(ClientAnswer::Unavailable(no_answer(key, method, outcome))),
         };
-        read.map(Answer::Given).map_err(|problem| self.wrong_answer(key, &problem))
+        read.map(ClientAnswer::Given).map_err(|problem| self.wrong_answer(key, &problem))
     }
 
     /// Does `work` in the first run only, and gives its value in every run: for what must not be done twice although
@@ -314,7 +318,7 @@ impl Call<'_> {
     /// ```
     pub fn once<T: Schema>(&mut self, key: &str, work: impl FnOnce() -> T) -> Result<T, CallError> {
         let fingerprint = fingerprint(&[schema::schema_text::<T>().as_bytes()]);
-        let known = self.asked.value(key, fingerprint)?;
+        let known = self.questions.value(key, fingerprint)?;
         let read = known.map(|kept| T::read(kept, &Place::root(Subject::Member)));
         let unreadable =
             |error: &dyn std::fmt::Display| format!("the value of `{key}` cannot be read back: {error}");
@@ -325,7 +329,7 @@ impl Call<'_> {
         let kept = schema::finite_json(&value)
             .map_err(|problem| self.misused(format!("the value of `{key}` cannot be kept: {problem}")))?;
         let kept = RawValue::from_string(kept).map_err(|error| self.misused(unreadable(&error)))?;
-        self.asked.keep_value(key, fingerprint, kept);
+        self.questions.keep_value(key, fingerprint, kept);
         Ok(value)
     }
 
@@ -345,12 +349,12 @@ impl Call<'_> {
     }
 
     fn wrong_answer(&mut self, key: &str, problem: &str) -> CallError {
-        self.asked.fail(CallError::told(wrong(key, problem)))
+        self.questions.fail(CallError::for_model(wrong(key, problem)))
     }
 
     /// A fault of the handler.
     fn misused(&mut self, problem: String) -> CallError {
-        self.asked.fail(CallError::internal(problem))
+        self.questions.fail(CallError::internal(problem))
     }
 }
 
@@ -359,13 +363,15 @@ fn wrong(key: &str, problem: &str) -> String {
 }
 
 /// Why there is no result.
-fn no_answer(key: &str, method: &str, outcome: &Outcome) -> Unavailable {
+fn no_answer(key: &str, method: &str, outcome: &QuestionOutcome) -> Unavailable {
     Unavailable::new(match outcome {
-        Outcome::Error(error) => format!("the client refused `{key}` ({method}): {error}"),
-        Outcome::Unreached => format!(
+        QuestionOutcome::Error(error) => format!("the client refused `{key}` ({method}): {error}"),
+        QuestionOutcome::Unreached => format!(
             "the client cannot be asked `{key}` ({method}): it has no stream to be asked on; its POST must accept \
              text/event-stream, or a GET open one"
         ),
-        Outcome::Late | Outcome::Result(_) => format!("the client did not answer `{key}` ({method}) in time"),
+        QuestionOutcome::Late | QuestionOutcome::Result(_) => {
+            format!("the client did not answer `{key}` ({method}) in time")
+        }
     })
 }

@@ -133,7 +133,7 @@ impl Handle {
     /// Adds a blocking tool, in the place of one with the same name.
     ///
     /// # Errors
-    /// [`Full`](crate::Full), [`Ended`](crate::Ended), and what is wrong with the tool.
+    /// [`MailboxFull`](crate::MailboxFull), [`Ended`](crate::Ended), and what is wrong with the tool.
     pub fn add_blocking_tool<A, R, F>(&self, tool: Tool, handler: F) -> Result<()>
     where
         A: Arguments,
@@ -146,7 +146,7 @@ impl Handle {
     /// Adds a blocking resource, in the place of one with the same URI.
     ///
     /// # Errors
-    /// [`Full`](crate::Full), [`Ended`](crate::Ended), and what is wrong with the resource.
+    /// [`MailboxFull`](crate::MailboxFull), [`Ended`](crate::Ended), and what is wrong with the resource.
     ///
     /// ```
     /// # use mcp_rill::{Handle, Prompt, Resource, ResourceTemplate};
@@ -167,7 +167,7 @@ impl Handle {
     /// Adds a blocking resource template, in the place of one with the same text.
     ///
     /// # Errors
-    /// [`Full`](crate::Full), [`Ended`](crate::Ended), and what is wrong with the template.
+    /// [`MailboxFull`](crate::MailboxFull), [`Ended`](crate::Ended), and what is wrong with the template.
     pub fn add_blocking_template<R, F>(&self, template: ResourceTemplate, handler: F) -> Result<()>
     where
         R: IntoResource,
@@ -179,7 +179,7 @@ impl Handle {
     /// Adds a blocking prompt, in the place of one with the same name.
     ///
     /// # Errors
-    /// [`Full`](crate::Full), [`Ended`](crate::Ended), and what is wrong with the prompt.
+    /// [`MailboxFull`](crate::MailboxFull), [`Ended`](crate::Ended), and what is wrong with the prompt.
     pub fn add_blocking_prompt<A, R, F>(&self, prompt: Prompt, handler: F) -> Result<()>
     where
         A: Arguments,

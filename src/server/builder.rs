@@ -1,7 +1,7 @@
 //! The builder: what a server is, offers, and allows.
 //!
 //! *Scope:* [`Server`], which collects handlers and settings.
-//! *Not in scope:* listening (that is `net`), and answering requests (that is `dispatch`).
+//! *Not in scope:* listening (that is `net`), and answering requests (that is `handler_service`).
 
 use std::time::Duration;
 
@@ -312,7 +312,7 @@ impl Server {
     /// let server = Server::new("review", "1.0.0")
     ///     .prompt("review", "Review a file", |Review { language, file }: Review, _| format!("Review {file} ({language})."))
     ///     .complete_prompt("review", "language", ["c", "python", "rust"])
-    ///     .complete_prompt("review", "file", |partial: &mcp_rill::Partial| match partial.other("language") {
+    ///     .complete_prompt("review", "file", |partial: &mcp_rill::CompletionRequest| match partial.other("language") {
     ///         Some("rust") => vec![format!("{}.rs", partial.value())],
     ///         _ => vec![],
     ///     });

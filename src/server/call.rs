@@ -15,8 +15,8 @@ use crate::protocol::error::CallError;
 use crate::protocol::level::Level;
 use crate::protocol::revision::Revision;
 use crate::server::context::Context;
-use crate::server::mailbox::{Flags, Mailbox, Note, Progress};
-use crate::server::questions::Asked;
+use crate::server::mailbox::{Flags, Mailbox, Progress, Update};
+use crate::server::questions::Questions;
 use crate::service::keys::CallKey;
 
 /// One request as its handler sees it: who asks, in which session, with which revision and HTTP headers; and what the
@@ -35,15 +35,15 @@ use crate::service::keys::CallKey;
 #[derive(Debug)]
 pub struct Call<'a> {
     pub(crate) context: Context<'a>,
-    pub(crate) asked: Asked,
-    pub(crate) notes: Notes,
-    pub(crate) link: Link,
+    pub(crate) questions: Questions,
+    pub(crate) updates: Updates,
+    pub(crate) handle: CallHandle,
     pub(crate) deferred: bool,
 }
 
 /// What ties a call to the loop, for whatever outlives the handler.
 #[derive(Clone, Debug)]
-pub(crate) struct Link {
+pub(crate) struct CallHandle {
     pub(crate) call: CallKey,
     /// Which run of the handler this is: a [`Reply`](crate::Reply) of an earlier one answers nothing.
     pub(crate) run: u32,
@@ -53,9 +53,9 @@ pub(crate) struct Link {
 
 /// Where progress and logs go: to the loop, which is this thread or another one.
 #[derive(Debug)]
-pub(crate) enum Notes {
+pub(crate) enum Updates {
     /// On the loop's thread nothing can be sent before the handler returns.
-    Kept(Vec<Note>),
+    Kept(Vec<Update>),
     /// From another thread.
     Mailed,
 }
@@ -200,7 +200,7 @@ impl Call<'_> {
     /// # }
     /// ```
     pub fn is_cancelled(&self) -> bool {
-        self.link.flags.as_ref().is_some_and(|flags| flags.is_cancelled())
+        self.handle.flags.as_ref().is_some_and(|flags| flags.is_cancelled())
     }
 
     /// Tells the client how far the work is: `done` of `total`, in any unit. Nothing is sent if the client did not ask
@@ -220,7 +220,7 @@ impl Call<'_> {
     pub fn progress(&mut self, done: f64, total: Option<f64>, message: Option<&str>) {
         if self.progress_token().is_some() {
             let progress = Progress { done, total, message: message.map(str::to_owned) };
-            self.note(Note::Progress(progress));
+            self.update(Update::Progress(progress));
         }
     }
 
@@ -246,8 +246,8 @@ impl Call<'_> {
     }
 
     fn write_log(&mut self, level: Level, logger: Option<&str>, data: Value) {
-        if self.asked.logs_again() {
-            self.note(Note::Log { level, logger: logger.map(str::to_owned), data });
+        if self.questions.logs_again() {
+            self.update(Update::Log { level, logger: logger.map(str::to_owned), data });
         }
     }
 
@@ -270,31 +270,31 @@ impl Call<'_> {
     /// });
     /// ```
     pub fn disconnect(&mut self, retry: Duration) {
-        if self.asked.logs_again() {
-            self.note(Note::Disconnect(retry));
+        if self.questions.logs_again() {
+            self.update(Update::Disconnect(retry));
         }
     }
 
-    fn note(&mut self, note: Note) {
-        match &mut self.notes {
-            Notes::Kept(notes) => notes.push(note),
-            Notes::Mailed => self.link.mailbox.note(self.link.call, note),
+    fn update(&mut self, update: Update) {
+        match &mut self.updates {
+            Updates::Kept(updates) => updates.push(update),
+            Updates::Mailed => self.handle.mailbox.update(self.handle.call, update),
         }
     }
 }
 
-impl Link {
+impl CallHandle {
     /// The call's flags, made when somebody first wants to look at them.
     pub(crate) fn flags(&mut self) -> &Arc<Flags> {
         self.flags.get_or_insert_default()
     }
 }
 
-impl Notes {
-    pub(crate) fn take(&mut self) -> Vec<Note> {
+impl Updates {
+    pub(crate) fn take(&mut self) -> Vec<Update> {
         match self {
-            Notes::Kept(notes) => std::mem::take(notes),
-            Notes::Mailed => Vec::new(),
+            Updates::Kept(updates) => std::mem::take(updates),
+            Updates::Mailed => Vec::new(),
         }
     }
 }

@@ -18,7 +18,7 @@ pub(crate) enum Completed {
 /// What the user has typed so far: what a [`Completer`] works from.
 ///
 /// ```
-/// let by_country = |partial: &mcp_rill::Partial| match partial.other("country") {
+/// let by_country = |partial: &mcp_rill::CompletionRequest| match partial.other("country") {
 ///     Some("de") => vec![format!("{}burg", partial.value())],
 ///     _ => vec![],
 /// };
@@ -27,13 +27,13 @@ pub(crate) enum Completed {
 ///     .complete_template("map:///{country}/{town}", "town", by_country);
 /// ```
 #[derive(Debug)]
-pub struct Partial<'a> {
+pub struct CompletionRequest<'a> {
     pub(crate) value: &'a str,
     pub(crate) others: &'a [(String, String)],
     pub(crate) principal: Option<&'a Principal>,
 }
 
-impl Partial<'_> {
+impl CompletionRequest<'_> {
     /// The beginning of the argument's value.
     pub fn value(&self) -> &str {
         self.value
@@ -47,10 +47,10 @@ impl Partial<'_> {
     /// Who is asking, where peers are authenticated: of what somebody may not read the completions tell, too.
     ///
     /// ```
-    /// # use mcp_rill::{Partial, Server};
+    /// # use mcp_rill::{CompletionRequest, Server};
     /// let server = Server::new("notes", "1.0.0")
     ///     .template("note:///{owner}/{id}", "note", |_, _| "a note")
-    ///     .complete_template("note:///{owner}/{id}", "owner", |partial: &Partial| {
+    ///     .complete_template("note:///{owner}/{id}", "owner", |partial: &CompletionRequest| {
     ///         partial.principal().map(|principal| principal.name().to_owned()).into_iter().collect()
     ///     });
     /// ```
@@ -63,10 +63,10 @@ impl Partial<'_> {
 /// case of ASCII letters; or a closure, whose values are offered as they are.
 ///
 /// ```
-/// use mcp_rill::{Completer, Partial, Server};
+/// use mcp_rill::{Completer, CompletionRequest, Server};
 /// struct Words(Vec<String>);
 /// impl Completer for Words {
-///     fn complete(&mut self, partial: &Partial<'_>) -> Vec<String> {
+///     fn complete(&mut self, partial: &CompletionRequest<'_>) -> Vec<String> {
 ///         self.0.iter().filter(|word| word.contains(partial.value())).cloned().collect()
 ///     }
 /// }
@@ -76,28 +76,28 @@ impl Partial<'_> {
 /// ```
 pub trait Completer: Send {
     /// All values that fit; the client gets the first 100 and their number.
-    fn complete(&mut self, partial: &Partial<'_>) -> Vec<String>;
+    fn complete(&mut self, partial: &CompletionRequest<'_>) -> Vec<String>;
 }
 
-impl<F: FnMut(&Partial<'_>) -> Vec<String> + Send> Completer for F {
-    fn complete(&mut self, partial: &Partial<'_>) -> Vec<String> {
+impl<F: FnMut(&CompletionRequest<'_>) -> Vec<String> + Send> Completer for F {
+    fn complete(&mut self, partial: &CompletionRequest<'_>) -> Vec<String> {
         self(partial)
     }
 }
 
 impl<const N: usize> Completer for [&'static str; N] {
-    fn complete(&mut self, partial: &Partial<'_>) -> Vec<String> {
+    fn complete(&mut self, partial: &CompletionRequest<'_>) -> Vec<String> {
         beginning_with(self.iter().copied(), partial)
     }
 }
 
 impl Completer for Vec<String> {
-    fn complete(&mut self, partial: &Partial<'_>) -> Vec<String> {
+    fn complete(&mut self, partial: &CompletionRequest<'_>) -> Vec<String> {
         beginning_with(self.iter().map(String::as_str), partial)
     }
 }
 
-fn beginning_with<'a>(values: impl Iterator<Item = &'a str>, partial: &Partial<'_>) -> Vec<String> {
+fn beginning_with<'a>(values: impl Iterator<Item = &'a str>, partial: &CompletionRequest<'_>) -> Vec<String> {
     let typed = partial.value;
     let begins =
         |value: &&str| value.get(..typed.len()).is_some_and(|start| start.eq_ignore_ascii_case(typed));

@@ -17,7 +17,7 @@ use crate::jsonrpc::id::IdRef;
 use crate::jsonrpc::json::member;
 use crate::protocol::client_info::ClientInfo;
 use crate::protocol::revision::Revision;
-use crate::service::Incoming;
+use crate::service::ServiceRequest;
 use crate::service::session::{Session, short_id};
 
 /// Where a request came from; borrowed while its bytes are at hand, owned when the call outlives them.
@@ -72,7 +72,11 @@ impl fmt::Debug for Headers<'_> {
 }
 
 impl<'a> Context<'a> {
-    pub(crate) fn of(incoming: &Incoming<'a>, session: &Session, meta: Option<&'a RawValue>) -> Context<'a> {
+    pub(crate) fn of(
+        incoming: &ServiceRequest<'a>,
+        session: &Session,
+        meta: Option<&'a RawValue>,
+    ) -> Context<'a> {
         Context {
             session_id: session.is_kept().then_some(session.id),
             revision: session.revision(),

@@ -1,7 +1,7 @@
 //! A hold on the running server for other threads.
 //!
 //! *Scope:* [`Handle`]: what changed, logs, tools, resources and prompts that come and go, the end.
-//! *Not in scope:* what becomes of it: the mailbox carries it to the loop, and `dispatch` acts on it.
+//! *Not in scope:* what becomes of it: the mailbox carries it to the loop, and `handler_service` acts on it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::protocol::content::{IntoResource, IntoToolResult};
 use crate::protocol::description::{Prompt, Resource, ResourceTemplate, Tool};
 use crate::protocol::level::Level;
-use crate::protocol::list::List;
+use crate::protocol::list_kind::ListKind;
 use crate::protocol::prompt::IntoPrompt;
 use crate::protocol::result::Result;
 use crate::protocol::state_key::{Seal, StateKey};
@@ -27,23 +27,23 @@ use crate::server::registry::{self, PromptEntry, Registry, ResourceEntry, Templa
 /// The loop has not kept up with what a [`Handle`] wants of it (limit `mailbox_max`). What was wanted is not done.
 ///
 /// ```
-/// use mcp_rill::{Full, Handle};
+/// use mcp_rill::{MailboxFull, Handle};
 /// fn remove(handle: &Handle, tool: &str) {
-///     while handle.remove_tool(tool).is_err_and(|error| error.is::<Full>()) {
+///     while handle.remove_tool(tool).is_err_and(|error| error.is::<MailboxFull>()) {
 ///         std::thread::sleep(std::time::Duration::from_millis(50));
 ///     }
 /// }
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Full;
+pub struct MailboxFull;
 
-impl fmt::Display for Full {
+impl fmt::Display for MailboxFull {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("too many changes are waiting (limit mailbox_max); try again")
     }
 }
 
-impl std::error::Error for Full {}
+impl std::error::Error for MailboxFull {}
 
 /// The server has ended, so what was wanted of it by a [`Handle`] is not done.
 ///
@@ -111,17 +111,17 @@ impl Handle {
 
     /// Tells every client that the list of tools has changed, as adding and removing does by itself.
     pub fn tools_changed(&self) {
-        self.changed(List::Tools);
+        self.changed(ListKind::Tools);
     }
 
     /// Tells every client that the list of resources has changed, as adding and removing does by itself.
     pub fn resources_changed(&self) {
-        self.changed(List::Resources);
+        self.changed(ListKind::Resources);
     }
 
     /// Tells every client that the list of prompts has changed, as adding and removing does by itself.
     pub fn prompts_changed(&self) {
-        self.changed(List::Prompts);
+        self.changed(ListKind::Prompts);
     }
 
     /// Sends a log message to every client whose level lets it through. It is dropped and counted in
@@ -138,7 +138,7 @@ impl Handle {
     /// Adds a tool, in the place of one with the same name.
     ///
     /// # Errors
-    /// [`Full`], [`Ended`], and what is wrong with the tool.
+    /// [`MailboxFull`], [`Ended`], and what is wrong with the tool.
     pub fn add_tool<A, R, F>(&self, tool: Tool, handler: F) -> Result<()>
     where
         A: Arguments,
@@ -151,16 +151,16 @@ impl Handle {
     /// Removes a tool, if there is one. Its calls that run on other threads go on; those that wait for an answer find it gone.
     ///
     /// # Errors
-    /// [`Full`] and [`Ended`].
+    /// [`MailboxFull`] and [`Ended`].
     pub fn remove_tool(&self, name: &str) -> Result<()> {
         let name = name.to_owned();
-        self.change(List::Tools, move |registry| registry.tools.remove(&name))
+        self.change(ListKind::Tools, move |registry| registry.tools.remove(&name))
     }
 
     /// Adds a resource, in the place of one with the same URI.
     ///
     /// # Errors
-    /// [`Full`], [`Ended`], and what is wrong with the resource.
+    /// [`MailboxFull`], [`Ended`], and what is wrong with the resource.
     pub fn add_resource<R, F>(&self, resource: Resource, handler: F) -> Result<()>
     where
         R: IntoResource,
@@ -172,17 +172,17 @@ impl Handle {
     /// Removes a resource, if it is there.
     ///
     /// # Errors
-    /// [`Full`] and [`Ended`].
+    /// [`MailboxFull`] and [`Ended`].
     pub fn remove_resource(&self, uri: &str) -> Result<()> {
         let uri = uri.to_owned();
-        self.change(List::Resources, move |registry| registry.remove_resource(&uri))
+        self.change(ListKind::Resources, move |registry| registry.remove_resource(&uri))
     }
 
     /// Adds a resource template, in the place of one with the same text. What
     /// [`Server::complete_template`](crate::Server::complete_template) completes goes on being completed.
     ///
     /// # Errors
-    /// [`Full`], [`Ended`], and what is wrong with the template.
+    /// [`MailboxFull`], [`Ended`], and what is wrong with the template.
     pub fn add_template<R, F>(&self, template: ResourceTemplate, handler: F) -> Result<()>
     where
         R: IntoResource,
@@ -194,17 +194,17 @@ impl Handle {
     /// Removes a resource template, if it is there, and what completes its variables.
     ///
     /// # Errors
-    /// [`Full`] and [`Ended`].
+    /// [`MailboxFull`] and [`Ended`].
     pub fn remove_template(&self, uri_template: &str) -> Result<()> {
         let text = uri_template.to_owned();
-        self.change(List::Resources, move |registry| registry.remove_template(&text))
+        self.change(ListKind::Resources, move |registry| registry.remove_template(&text))
     }
 
     /// Adds a prompt, in the place of one with the same name. What
     /// [`Server::complete_prompt`](crate::Server::complete_prompt) completes goes on being completed.
     ///
     /// # Errors
-    /// [`Full`], [`Ended`], and what is wrong with the prompt.
+    /// [`MailboxFull`], [`Ended`], and what is wrong with the prompt.
     pub fn add_prompt<A, R, F>(&self, prompt: Prompt, handler: F) -> Result<()>
     where
         A: Arguments,
@@ -217,10 +217,10 @@ impl Handle {
     /// Removes a prompt, if it is there, and what completes its arguments.
     ///
     /// # Errors
-    /// [`Full`] and [`Ended`].
+    /// [`MailboxFull`] and [`Ended`].
     pub fn remove_prompt(&self, name: &str) -> Result<()> {
         let name = name.to_owned();
-        self.change(List::Prompts, move |registry| registry.remove_prompt(&name))
+        self.change(ListKind::Prompts, move |registry| registry.remove_prompt(&name))
     }
 
     /// Whether the server has ended: for threads that work for it.
@@ -286,30 +286,34 @@ impl Handle {
 
     pub(crate) fn put_tool(&self, entry: ToolEntry) -> Result<()> {
         let name = entry.0.name.clone();
-        self.change(List::Tools, move |registry| registry.tools.put(&entry.0.name.clone(), entry))?;
+        self.change(ListKind::Tools, move |registry| registry.tools.put(&entry.0.name.clone(), entry))?;
         self.0.note_tool_name(&name);
         Ok(())
     }
 
     pub(crate) fn put_resource(&self, entry: ResourceEntry) -> Result<()> {
-        self.change(List::Resources, move |registry| registry.put_resource(entry))
+        self.change(ListKind::Resources, move |registry| registry.put_resource(entry))
     }
 
     pub(crate) fn put_template(&self, entry: TemplateEntry) -> Result<()> {
-        self.change(List::Resources, move |registry| registry.put_template(entry))
+        self.change(ListKind::Resources, move |registry| registry.put_template(entry))
     }
 
     pub(crate) fn put_prompt(&self, entry: PromptEntry) -> Result<()> {
-        self.change(List::Prompts, move |registry| registry.put_prompt(entry))
+        self.change(ListKind::Prompts, move |registry| registry.put_prompt(entry))
     }
 
-    fn changed(&self, list: List) {
+    fn changed(&self, list: ListKind) {
         self.0.post(|mail, _| {
             mail.changed.insert(list);
         });
     }
 
-    fn change<X>(&self, list: List, change: impl FnOnce(&mut Registry) -> X + Send + 'static) -> Result<()> {
+    fn change<X>(
+        &self,
+        list: ListKind,
+        change: impl FnOnce(&mut Registry) -> X + Send + 'static,
+    ) -> Result<()> {
         let mut change: Option<Change> =
             Some(Box::new(move |registry| drop(registry.downcast_mut().map(change))));
         let mut ended = false;
@@ -324,7 +328,7 @@ impl Handle {
         match change {
             None => Ok(()),
             Some(_) if ended => Err(Ended.into()),
-            Some(_) => Err(Full.into()),
+            Some(_) => Err(MailboxFull.into()),
         }
     }
 }
@@ -344,6 +348,6 @@ impl Call<'_> {
     ///     });
     /// ```
     pub fn handle(&self) -> Handle {
-        Handle(self.link.mailbox.clone())
+        Handle(self.handle.mailbox.clone())
     }
 }

@@ -24,15 +24,15 @@ use serde_json::Value;
 use crate::protocol::check::is_widely_taken;
 use crate::protocol::error::CallError;
 use crate::protocol::level::Level;
-use crate::protocol::list::List;
+use crate::protocol::list_kind::ListKind;
 use crate::protocol::result::Made;
 use crate::protocol::state_key::Seal;
-use crate::server::questions::Asked;
+use crate::server::questions::Questions;
 use crate::service::keys::CallKey;
 
 /// What a call says besides its result.
 #[derive(Debug)]
-pub(crate) enum Note {
+pub(crate) enum Update {
     Progress(Progress),
     Log {
         level: Level,
@@ -67,7 +67,7 @@ impl Flags {
 }
 
 /// How a call ended on another thread, and in which of its runs that thread was set to work.
-pub(crate) type Ended = (CallKey, u32, Finished);
+pub(crate) type WorkerResult = (CallKey, u32, Finished);
 
 /// How a run of a call ended on another thread.
 #[derive(Debug)]
@@ -75,7 +75,7 @@ pub(crate) enum Finished {
     /// Through a `Reply`.
     Deferred(Result<Made, CallError>),
     /// A blocking handler returned, with its result or with questions.
-    Ran(Result<Made, CallError>, Asked),
+    Ran(Result<Made, CallError>, Questions),
 }
 
 /// What a `Handle` wants done to the registry of handlers, which calls know as little as this mailbox does.
@@ -83,17 +83,17 @@ pub(crate) type Change = Box<dyn FnOnce(&mut dyn Any) + Send>;
 
 /// What other threads have left for the loop.
 #[derive(Default)]
-pub(crate) struct Mail {
+pub(crate) struct Inbox {
     /// Calls that had to wait for a worker thread and that one has taken, each with its run.
     pub(crate) begun: Vec<(CallKey, u32)>,
-    pub(crate) finished: Vec<Ended>,
+    pub(crate) finished: Vec<WorkerResult>,
     pub(crate) progress: BTreeMap<CallKey, Progress>,
     /// Of one call, or of the server; and wishes to send a call's client away.
-    pub(crate) logs: Vec<(Option<CallKey>, Note)>,
+    pub(crate) logs: Vec<(Option<CallKey>, Update)>,
     pub(crate) updated: BTreeSet<String>,
     /// So many URIs were updated that it is not known which.
     pub(crate) all_updated: bool,
-    pub(crate) changed: BTreeSet<List>,
+    pub(crate) changed: BTreeSet<ListKind>,
     pub(crate) changes: Vec<Change>,
     /// The keys that seal from now on.
     pub(crate) seal: Option<Seal>,
@@ -101,7 +101,7 @@ pub(crate) struct Mail {
 
 /// Where other threads leave things for the loop.
 pub(crate) struct Mailbox {
-    mail: Mutex<Mail>,
+    mail: Mutex<Inbox>,
     /// Looked at in every turn of the loop, so that an empty mailbox costs no lock.
     has_mail: AtomicBool,
     /// The grace of a shutdown, for whoever drives the service.
@@ -142,25 +142,25 @@ impl Mailbox {
     }
 
     /// Empties it.
-    pub(crate) fn take(&self) -> Mail {
+    pub(crate) fn take(&self) -> Inbox {
         self.has_mail.swap(false, Ordering::AcqRel);
         std::mem::take(&mut *self.lock())
     }
 
     /// Takes what has changed and leaves the rest.
-    pub(crate) fn take_changes(&self) -> Mail {
+    pub(crate) fn take_changes(&self) -> Inbox {
         let mut mail = self.lock();
-        Mail {
+        Inbox {
             updated: std::mem::take(&mut mail.updated),
             all_updated: std::mem::take(&mut mail.all_updated),
             changed: std::mem::take(&mut mail.changed),
             changes: std::mem::take(&mut mail.changes),
-            ..Mail::default()
+            ..Inbox::default()
         }
     }
 
     /// Leaves the rest of what was taken for the next time, before what has come meanwhile.
-    pub(crate) fn put_back(&self, rest: Mail) {
+    pub(crate) fn put_back(&self, rest: Inbox) {
         let mut mail = self.lock();
         let newer = std::mem::replace(&mut *mail, rest);
         mail.begun.extend(newer.begun);
@@ -227,23 +227,23 @@ impl Mailbox {
         self.wake();
     }
 
-    pub(crate) fn note(&self, call: CallKey, note: Note) {
-        match note {
+    pub(crate) fn update(&self, call: CallKey, update: Update) {
+        match update {
             // Compared here, since the loop only sees the last one: less than before is not the latest.
-            Note::Progress(progress) if progress.done.is_finite() => {
+            Update::Progress(progress) if progress.done.is_finite() => {
                 let mut mail = self.lock();
                 if mail.progress.get(&call).is_none_or(|before| progress.done > before.done) {
                     mail.progress.insert(call, progress);
                 }
             }
-            Note::Progress(_) => return,
+            Update::Progress(_) => return,
             log => self.log(Some(call), log),
         }
         self.wake();
     }
 
     /// Leaves something; `act` gets the mail and how much of a kind may wait.
-    pub(crate) fn post(&self, act: impl FnOnce(&mut Mail, usize)) {
+    pub(crate) fn post(&self, act: impl FnOnce(&mut Inbox, usize)) {
         act(&mut self.lock(), self.queue_max);
         self.wake();
     }
@@ -258,11 +258,11 @@ impl Mailbox {
 
     /// A log of the server itself.
     pub(crate) fn log_to_all(&self, level: Level, logger: Option<&str>, data: Value) {
-        self.log(None, Note::Log { level, logger: logger.map(str::to_owned), data });
+        self.log(None, Update::Log { level, logger: logger.map(str::to_owned), data });
         self.wake();
     }
 
-    fn log(&self, call: Option<CallKey>, log: Note) {
+    fn log(&self, call: Option<CallKey>, log: Update) {
         let mut mail = self.lock();
         if mail.logs.len() < self.queue_max {
             mail.logs.push((call, log));
@@ -276,7 +276,7 @@ impl Mailbox {
         self.logs_dropped.load(Ordering::Relaxed)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Mail> {
+    fn lock(&self) -> MutexGuard<'_, Inbox> {
         self.mail.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -308,7 +308,7 @@ mod tests {
             mailbox.log_to_all(Level::Info, None, text.into());
             mailbox.post(|mail, _| {
                 mail.updated.insert(text.to_owned());
-                mail.changed.insert(if text == "old" { List::Tools } else { List::Prompts });
+                mail.changed.insert(if text == "old" { ListKind::Tools } else { ListKind::Prompts });
                 mail.changes.push(Box::new(|_| {}));
                 mail.all_updated |= text == "new";
             });
@@ -319,8 +319,8 @@ mod tests {
         mailbox.put_back(rest);
         assert!(mailbox.has_mail());
         let mail = mailbox.take();
-        let logged = mail.logs.iter().map(|(_, note)| match note {
-            Note::Log { data, .. } => data.as_str().unwrap_or_default(),
+        let logged = mail.logs.iter().map(|(_, update)| match update {
+            Update::Log { data, .. } => data.as_str().unwrap_or_default(),
             _ => "",
         });
         assert_eq!(logged.collect::<Vec<_>>(), ["old", "new"]);

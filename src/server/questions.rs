@@ -15,8 +15,8 @@ use crate::protocol::siphash::fingerprint;
 
 /// What is remembered between the runs of one handler.
 #[derive(Debug, Default)]
-pub(crate) struct Asked {
-    pub(crate) answers: Vec<Known<Outcome>>,
+pub(crate) struct Questions {
+    pub(crate) answers: Vec<Known<QuestionOutcome>>,
     pub(crate) once: Vec<Known<Box<RawValue>>>,
     /// Questions of this run that have no answer yet.
     pub(crate) pending: Vec<Question>,
@@ -57,7 +57,7 @@ pub(crate) struct Question {
 
 /// What came back.
 #[derive(Debug)]
-pub(crate) enum Outcome {
+pub(crate) enum QuestionOutcome {
     Result(Box<RawValue>),
     Error(jsonrpc::Error),
     /// It found no way to the client.
@@ -80,8 +80,8 @@ impl<V> Known<V> {
     }
 }
 
-impl Asked {
-    pub(crate) fn answer(&mut self, label: Label, outcome: Outcome) {
+impl Questions {
+    pub(crate) fn answer(&mut self, label: Label, outcome: QuestionOutcome) {
         self.answers.push(Known::new(label, outcome));
     }
 
@@ -121,10 +121,14 @@ impl Asked {
     /// The memory that it holds besides itself, between two runs.
     pub(crate) fn held_bytes(&self) -> usize {
         let answers = self.answers.iter().map(|known| {
-            known.held_bytes(if let Outcome::Result(raw) = &known.value { raw.get().len() } else { 64 })
+            known.held_bytes(if let QuestionOutcome::Result(raw) = &known.value {
+                raw.get().len()
+            } else {
+                64
+            })
         });
         let once = self.once.iter().map(|known| known.held_bytes(known.value.get().len()));
-        let places = self.answers.capacity() * size_of::<Known<Outcome>>()
+        let places = self.answers.capacity() * size_of::<Known<QuestionOutcome>>()
             + self.once.capacity() * size_of::<Known<Box<RawValue>>>();
         answers.chain(once).sum::<usize>() + places
     }
@@ -135,7 +139,7 @@ impl Asked {
         key: &str,
         method: &'static str,
         params: impl FnOnce(&mut Vec<u8>),
-    ) -> Result<&Outcome, CallError> {
+    ) -> Result<&QuestionOutcome, CallError> {
         let mut text = Vec::new();
         params(&mut text);
         let fingerprint = fingerprint(&[method.as_bytes(), &text]);

@@ -12,8 +12,8 @@ use crate::protocol::content::{IntoResource, IntoToolResult, ResourceContents, T
 use crate::protocol::error::{CallError, Failure};
 use crate::protocol::level::Level;
 use crate::protocol::prompt::{IntoPrompt, PromptResult};
-use crate::server::call::{Call, Link};
-use crate::server::mailbox::{Finished, Note, Progress};
+use crate::server::call::{Call, CallHandle};
+use crate::server::mailbox::{Finished, Progress, Update};
 
 /// What a handler of some kind gives in the end: [`ToolResult`] of a tool, `Vec<ResourceContents>` of a resource or template,
 /// [`PromptResult`] of a prompt.
@@ -138,11 +138,11 @@ impl Call<'_> {
     /// ```
     pub fn defer<K: Outcome, X>(&mut self, hand_over: impl FnOnce(Reply<K>) -> X) -> Deferred<K> {
         self.deferred = true;
-        let mut link = self.link.clone();
-        self.link.flags();
-        link.flags = self.link.flags.clone();
+        let mut handle = self.handle.clone();
+        self.handle.flags();
+        handle.flags = self.handle.flags.clone();
         let wants_progress = self.progress_token().is_some();
-        hand_over(Reply { link, wants_progress, open: true, kind: PhantomData });
+        hand_over(Reply { handle, wants_progress, open: true, kind: PhantomData });
         Deferred(PhantomData)
     }
 }
@@ -168,7 +168,7 @@ impl Call<'_> {
 #[derive(Debug)]
 #[must_use = "dropping a reply answers the call with an error"]
 pub struct Reply<K: Outcome = ToolResult> {
-    link: Link,
+    handle: CallHandle,
     wants_progress: bool,
     open: bool,
     kind: PhantomData<fn(K)>,
@@ -184,19 +184,19 @@ impl<K: Outcome> Reply<K> {
     pub fn progress(&self, done: f64, total: Option<f64>, message: Option<&str>) {
         if self.wants_progress {
             let progress = Progress { done, total, message: message.map(str::to_owned) };
-            self.link.mailbox.note(self.link.call, Note::Progress(progress));
+            self.handle.mailbox.update(self.handle.call, Update::Progress(progress));
         }
     }
 
     /// As [`Call::log`].
     pub fn log(&self, level: Level, data: impl Into<Value>) {
-        self.link.mailbox.note(self.link.call, Note::Log { level, logger: None, data: data.into() });
+        self.handle.mailbox.update(self.handle.call, Update::Log { level, logger: None, data: data.into() });
     }
 
     /// As [`Call::log_as`].
     pub fn log_as(&self, level: Level, logger: &str, data: impl Into<Value>) {
         let logger = Some(logger.to_owned());
-        self.link.mailbox.note(self.link.call, Note::Log { level, logger, data: data.into() });
+        self.handle.mailbox.update(self.handle.call, Update::Log { level, logger, data: data.into() });
     }
 
     /// As [`Call::disconnect`].
@@ -209,19 +209,19 @@ impl<K: Outcome> Reply<K> {
     /// }
     /// ```
     pub fn disconnect(&self, retry: Duration) {
-        self.link.mailbox.note(self.link.call, Note::Disconnect(retry));
+        self.handle.mailbox.update(self.handle.call, Update::Disconnect(retry));
     }
 
     /// Whether the work should stop: the call was cancelled, has timed out, or its client is gone; or the server shuts down,
     /// and only what comes within its grace is sent.
     pub fn is_cancelled(&self) -> bool {
-        self.link.flags.as_ref().is_some_and(|flags| flags.is_cancelled())
+        self.handle.flags.as_ref().is_some_and(|flags| flags.is_cancelled())
     }
 
     fn send(&mut self, result: Result<K, CallError>) {
         self.open = false;
         let finished = Finished::Deferred(result.map(made::Make::made));
-        self.link.mailbox.finish((self.link.call, self.link.run), finished);
+        self.handle.mailbox.finish((self.handle.call, self.handle.run), finished);
     }
 }
 
@@ -229,7 +229,7 @@ impl<K: Outcome> Drop for Reply<K> {
     fn drop(&mut self) {
         if self.open {
             let kind = <K as made::Make>::KIND;
-            self.send(Err(CallError::told(format!("the {kind} gave up without a result"))));
+            self.send(Err(CallError::for_model(format!("the {kind} gave up without a result"))));
         }
     }
 }

@@ -29,7 +29,7 @@ use crate::timers::Now;
 
 /// A request, and where it came from: what [`Service::request`] is given.
 #[derive(Clone, Copy, Debug)]
-pub struct Incoming<'a> {
+pub struct ServiceRequest<'a> {
     /// What the result is sent under.
     pub call: CallKey,
     /// The id that the client gave it.
@@ -52,10 +52,10 @@ pub struct Incoming<'a> {
 ///
 /// ```
 /// use mcp_rill::jsonrpc::Error;
-/// use mcp_rill::mcp::{Audience, Incoming, Outbox, Outgoing, Service, Session, Slot};
+/// use mcp_rill::mcp::{Audience, ServiceRequest, Outbox, Outgoing, Service, Session, Slot};
 /// struct Echo;
 /// impl Service for Echo {
-///     fn request(&mut self, request: &Incoming<'_>, _: &mut Session, out: &mut Outbox) {
+///     fn request(&mut self, request: &ServiceRequest<'_>, _: &mut Session, out: &mut Outbox) {
 ///         match (request.method, request.params) {
 ///             ("ping", _) => out.empty_result(request.call),
 ///             ("echo", Some(params)) => out.result(request.call, |out| out.extend_from_slice(params.get().as_bytes())),
@@ -77,7 +77,7 @@ pub trait Service: Send {
     }
 
     /// A request. Its result goes into `out` now, or later in any other method; until then the call is open.
-    fn request(&mut self, request: &Incoming<'_>, session: &mut Session, out: &mut Outbox);
+    fn request(&mut self, request: &ServiceRequest<'_>, session: &mut Session, out: &mut Outbox);
 
     /// A notification other than a cancellation, which the engine turns into [`cancelled`](Service::cancelled).
     fn notification(

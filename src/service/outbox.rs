@@ -11,7 +11,7 @@ use crate::jsonrpc;
 use crate::jsonrpc::id::IdRef;
 use crate::jsonrpc::json::{Object, write_raw};
 use crate::protocol::level::Level;
-use crate::protocol::list::List;
+use crate::protocol::list_kind::ListKind;
 use crate::service::keys::{CallKey, SessionKey};
 
 /// What one message in an [`Outbox`] is.
@@ -55,21 +55,21 @@ pub enum Slot {
     /// The resource of this URI.
     Updated(Box<str>),
     /// A list.
-    Changed(List),
+    Changed(ListKind),
 }
 
 /// Messages of a [`Service`](crate::service::Service) on their way out. Their text is kept end to end in one buffer, which the engine uses again and again.
 ///
 /// ```
 /// use mcp_rill::Level;
-/// use mcp_rill::mcp::{Audience, List, Outbox, Outgoing, SessionKey, Slot};
+/// use mcp_rill::mcp::{Audience, ListKind, Outbox, Outgoing, SessionKey, Slot};
 /// fn told(out: &mut Outbox, session: SessionKey) {
 ///     out.request(Audience::One(session), 1, "roots/list", b"");
 ///     let log = Outgoing::Log(Audience::All, Level::Info);
 ///     out.notify(log, "notifications/message", |params| {
 ///         params.str("level", "info").str("data", "there are new tools");
 ///     });
-///     let changed = Outgoing::Latest(Audience::All, Slot::Changed(List::Tools));
+///     let changed = Outgoing::Latest(Audience::All, Slot::Changed(ListKind::Tools));
 ///     out.notify(changed, "notifications/tools/list_changed", |_| {});
 /// }
 /// ```

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
-use mcp_rill::{Answer, Call, CallError, Elicited, Limits, Server, schema};
+use mcp_rill::{Call, CallError, ClientAnswer, Elicited, Limits, Server, schema};
 use serde_json::json;
 
 use crate::common::World;
@@ -261,14 +261,14 @@ fn sample_and_roots() -> Server {
     asking()
         .tool("sample", "Sample", |(), call| -> mcp_rill::Result<_> {
             Ok(match call.sample("s", "Hi")? {
-                Answer::Given(sampled) => sampled.text(),
-                Answer::Unavailable(why) => format!("unavailable: {why}"),
+                ClientAnswer::Given(sampled) => sampled.text(),
+                ClientAnswer::Unavailable(why) => format!("unavailable: {why}"),
             })
         })
         .tool("roots", "Roots", |(), call| -> mcp_rill::Result<_> {
             Ok(match call.roots("r")? {
-                Answer::Given(roots) => roots.len().to_string(),
-                Answer::Unavailable(why) => format!("unavailable: {why}"),
+                ClientAnswer::Given(roots) => roots.len().to_string(),
+                ClientAnswer::Unavailable(why) => format!("unavailable: {why}"),
             })
         })
 }

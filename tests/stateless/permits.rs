@@ -266,7 +266,7 @@ fn a_listener_is_not_promised_what_asks() {
 
 #[test]
 fn completions_know_who_asks() {
-    let own = |partial: &mcp_rill::Partial| {
+    let own = |partial: &mcp_rill::CompletionRequest| {
         partial.principal().map(|who| who.name().to_owned()).into_iter().collect::<Vec<_>>()
     };
     let server = Server::new("permits", "1")

@@ -19,7 +19,7 @@ use crate::http::head::Head;
 use crate::jsonrpc::id::IdRef;
 use crate::jsonrpc::json::member;
 use crate::jsonrpc::{self, Message, Notification};
-use crate::service::Incoming;
+use crate::service::ServiceRequest;
 use crate::service::keys::{CallKey, SessionKey};
 use crate::service::outbox::Slot;
 use crate::slab::Key;
@@ -43,7 +43,7 @@ impl Engine {
             (Message::Request(request), Some(call)) => {
                 let (method, params) = (&*request.method, request.params);
                 let (id, peer) = (&request.id, &entry.peer);
-                let incoming = Incoming { call, id, session, method, params, head, peer, now };
+                let incoming = ServiceRequest { call, id, session, method, params, head, peer, now };
                 service.request(&incoming, &mut open.session, outbox);
             }
             (Message::Request(_), None) => {}

@@ -8,7 +8,7 @@ use crate::engine::state::streams::{Held, Post};
 use crate::http::conn::Conn;
 use crate::memory::Charge;
 use crate::slab::Key;
-use crate::timers::{Link, Linked, Nanos, Now};
+use crate::timers::{Linked, Nanos, Now, TimerLink};
 
 /// One connection.
 pub(crate) struct Connection {
@@ -25,7 +25,7 @@ pub(crate) struct Connection {
     pub(crate) post: Option<Box<Post>>,
     /// What a slow stream has not been told.
     pub(crate) held: Option<Box<Held>>,
-    timer: Link,
+    timer: TimerLink,
     /// When the stream last got output, for keep-alive comments.
     pub(crate) last_output: Nanos,
     pub(crate) queued: bool,
@@ -46,7 +46,7 @@ impl Connection {
             session: None,
             post: None,
             held: None,
-            timer: Link::default(),
+            timer: TimerLink::default(),
             last_output: Nanos::of(now),
             queued: false,
             blocked: false,
@@ -62,7 +62,7 @@ impl Connection {
 }
 
 impl Linked for Connection {
-    fn link(&mut self) -> &mut Link {
+    fn link(&mut self) -> &mut TimerLink {
         &mut self.timer
     }
 }

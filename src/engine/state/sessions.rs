@@ -12,7 +12,7 @@ use crate::engine::state::streams::Replay;
 use crate::service::keys::CallKey;
 use crate::service::session::Session;
 use crate::slab::Key;
-use crate::timers::{Link, Linked, Nanos};
+use crate::timers::{Linked, Nanos, TimerLink};
 
 /// What decides which session ends first, the one of the least: when it was last used, in nanoseconds, and above that whether
 /// its client has worked with it.
@@ -72,17 +72,17 @@ pub(crate) struct Open {
     pub(crate) calls_count: u32,
     /// How long it lives, if it is one of Streamable HTTP.
     pub(crate) life: Option<Box<Life>>,
-    timer: Link,
+    timer: TimerLink,
 }
 
 impl Open {
     pub(crate) fn new(session: Session, conn: Option<Key>, life: Option<Box<Life>>) -> Open {
-        Open { session, conn, calls: None, calls_count: 0, life, timer: Link::default() }
+        Open { session, conn, calls: None, calls_count: 0, life, timer: TimerLink::default() }
     }
 }
 
 impl Linked for Open {
-    fn link(&mut self) -> &mut Link {
+    fn link(&mut self) -> &mut TimerLink {
         &mut self.timer
     }
 }

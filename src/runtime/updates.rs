@@ -5,15 +5,15 @@
 use crate::json;
 use crate::protocol::revision::Revision;
 use crate::runtime::calls::{Purpose, Run};
-use crate::server::mailbox::{Note, Progress};
+use crate::server::mailbox::{Progress, Update};
 use crate::service::outbox::{Audience, Outbox, Outgoing, Slot};
 
 /// Sends progress if it is any, and a log.
-pub(crate) fn emit(run: &mut Run<'_>, note: Note, out: &mut Outbox) {
-    match note {
+pub(crate) fn emit(run: &mut Run<'_>, update: Update, out: &mut Outbox) {
+    match update {
         // Its stream is for notifications of changes, and has not begun (MCP 2026-07-28, subscriptions).
         _ if run.purpose == Purpose::Listen => {}
-        Note::Progress(Progress { done, total, message }) => {
+        Update::Progress(Progress { done, total, message }) => {
             let grows = done.is_finite() && run.progress.is_none_or(|before| done > before);
             let Some(token) = run.context.progress_token().filter(|_| grows) else { return };
             let kind = Outgoing::Latest(run.audience(), Slot::Progress(run.key));
@@ -27,13 +27,13 @@ pub(crate) fn emit(run: &mut Run<'_>, note: Note, out: &mut Outbox) {
             });
             run.progress = Some(done);
         }
-        Note::Disconnect(retry) => out.disconnect(run.key, retry),
+        Update::Disconnect(retry) => out.disconnect(run.key, retry),
         log => write_log(run.audience(), &log, out),
     }
 }
 
-pub(crate) fn write_log(audience: Audience, log: &Note, out: &mut Outbox) {
-    let Note::Log { level, logger, data } = log else { return };
+pub(crate) fn write_log(audience: Audience, log: &Update, out: &mut Outbox) {
+    let Update::Log { level, logger, data } = log else { return };
     out.notify(Outgoing::Log(audience, *level), "notifications/message", |params| {
         params.str("level", level.name()).opt_str("logger", logger.as_deref());
         params.field("data", |out| json::put(out, data));

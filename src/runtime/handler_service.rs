@@ -36,17 +36,17 @@ use crate::server::builder::Server;
 use crate::server::context::Context;
 use crate::server::mailbox::Mailbox;
 use crate::server::permit::Permit;
-use crate::server::questions::Asked;
+use crate::server::questions::Questions;
 use crate::server::registry::Registry;
 use crate::service::keys::{CallKey, SessionKey};
 use crate::service::outbox::Outbox;
 use crate::service::session::{Clients, Session};
-use crate::service::{Incoming, Service};
+use crate::service::{Service, ServiceRequest};
 use crate::text::shorten;
 use crate::timers::Now;
 
 /// The registry of handlers as a service.
-pub(crate) struct Dispatch {
+pub(crate) struct HandlerService {
     pub(crate) info: Implementation,
     /// The `_meta` of every result, where there is no session.
     pub(crate) meta: String,
@@ -70,9 +70,14 @@ pub(crate) struct Dispatch {
     pub(crate) probing: Probing,
 }
 
-impl Dispatch {
+impl HandlerService {
     /// `key` seals what clients keep for us, unless the server has been given another one.
-    pub(crate) fn new(server: Server, mailbox: Arc<Mailbox>, jobs: Arc<Jobs>, key: StateKey) -> Dispatch {
+    pub(crate) fn new(
+        server: Server,
+        mailbox: Arc<Mailbox>,
+        jobs: Arc<Jobs>,
+        key: StateKey,
+    ) -> HandlerService {
         let Server {
             info,
             instructions,
@@ -85,7 +90,7 @@ impl Dispatch {
             ..
         } = server;
         registry.tools.iter_mut().for_each(|(tool, _)| mailbox.note_tool_name(&tool.name));
-        Dispatch {
+        HandlerService {
             meta: results::result_meta(&info),
             info,
             instructions,
@@ -108,12 +113,12 @@ impl Dispatch {
     }
 }
 
-impl Service for Dispatch {
+impl Service for HandlerService {
     fn opened(&mut self, _: SessionKey, _: &mut Session) {
         self.sessions += 1;
     }
 
-    fn request(&mut self, request: &Incoming<'_>, session: &mut Session, out: &mut Outbox) {
+    fn request(&mut self, request: &ServiceRequest<'_>, session: &mut Session, out: &mut Outbox) {
         let answered = if !session.revision().has_sessions() {
             self.answer_stateless(request, session, out)
         } else {
@@ -198,10 +203,10 @@ impl Service for Dispatch {
     }
 }
 
-impl Dispatch {
+impl HandlerService {
     fn answer_request(
         &mut self,
-        request: &Incoming<'_>,
+        request: &ServiceRequest<'_>,
         session: &mut Session,
         out: &mut Outbox,
     ) -> Result<(), Error> {
@@ -227,7 +232,7 @@ impl Dispatch {
     /// The methods that all revisions have.
     pub(crate) fn answer_any(
         &mut self,
-        request: &Incoming<'_>,
+        request: &ServiceRequest<'_>,
         session: &Session,
         out: &mut Outbox,
     ) -> Result<(), Error> {
@@ -257,7 +262,7 @@ impl Dispatch {
 
     fn initialize(
         &mut self,
-        request: &Incoming<'_>,
+        request: &ServiceRequest<'_>,
         session: &mut Session,
         out: &mut Outbox,
     ) -> Result<(), Error> {
@@ -297,7 +302,12 @@ impl Dispatch {
         self.extensions.write(&mut capabilities);
     }
 
-    fn list(&mut self, request: &Incoming<'_>, revision: Revision, out: &mut Outbox) -> Result<(), Error> {
+    fn list(
+        &mut self,
+        request: &ServiceRequest<'_>,
+        revision: Revision,
+        out: &mut Outbox,
+    ) -> Result<(), Error> {
         let (registry, limits, params) = (&self.registry, &self.limits, request.params);
         let mut page = Vec::new();
         match request.method {
@@ -331,7 +341,7 @@ impl Dispatch {
         &mut self,
         target: Target,
         member: &str,
-        request: &Incoming<'_>,
+        request: &ServiceRequest<'_>,
         session: &Session,
         out: &mut Outbox,
     ) -> Result<(), Error> {
@@ -342,25 +352,25 @@ impl Dispatch {
             ))
         };
         let params = Members::of(request.params.ok_or_else(missing)?)?;
-        let subject = params.get(member).and_then(string).ok_or_else(missing)?;
+        let item = params.get(member).and_then(string).ok_or_else(missing)?;
         if target == Target::Resource {
-            self.check_uri(&subject)?;
+            self.check_uri(&item)?;
         }
         let arguments = params.get("arguments");
-        let (asked, binding) = match session.revision().has_sessions() {
-            true => (Asked::default(), Binding::None),
-            false => self.take_up(target, &subject, &params, request, session)?,
+        let (questions, binding) = match session.revision().has_sessions() {
+            true => (Questions::default(), Binding::None),
+            false => self.continue_rounds(target, &item, &params, request, session)?,
         };
         let run = Run {
             key: request.call,
             session: request.session,
             target,
             purpose: Purpose::Answer,
-            subject,
+            item,
             spelling: None,
             arguments: arguments.map(Cow::Borrowed),
             context: Context::of(request, session, params.get("_meta")),
-            asked,
+            questions,
             binding,
             flags: None,
             about: About::default(),

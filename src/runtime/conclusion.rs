@@ -15,11 +15,11 @@ use std::borrow::Cow;
 
 use crate::protocol::error::{CallError, Failure, WAITING};
 use crate::runtime::handlers::{Produced, Target};
-use crate::server::questions::Asked;
+use crate::server::questions::Questions;
 use crate::text::shorten;
 
 /// What becomes of a run.
-pub(crate) enum Verdict {
+pub(crate) enum Conclusion {
     /// Its questions are sent.
     Ask,
     /// It is the last one. The text says what is wrong with the handler, if anything is.
@@ -27,28 +27,30 @@ pub(crate) enum Verdict {
 }
 
 /// Judges what a handler has produced, and forgets a failure that it remembered.
-pub(crate) fn judge(
-    asked: &mut Asked,
+pub(crate) fn conclusion_of(
+    questions: &mut Questions,
     target: Target,
-    subject: &str,
+    item: &str,
     produced: Result<Produced, CallError>,
-) -> Verdict {
-    let handler = || format!("the {} `{}`", target.name(), shorten(subject));
-    if let Some(failure) = asked.failed.take() {
+) -> Conclusion {
+    let handler = || format!("the {} `{}`", target.name(), shorten(item));
+    if let Some(failure) = questions.failed.take() {
         return after_failure(failure, &handler(), produced);
     }
-    let Some(question) = asked.pending.first() else { return Verdict::Answer(produced, None) };
+    let Some(question) = questions.pending.first() else { return Conclusion::Answer(produced, None) };
     let key = &question.label.key;
     match error_text(&produced) {
-        Some(_) if passes_on(&produced) => Verdict::Ask,
+        Some(_) if passes_on(&produced) => Conclusion::Ask,
         // One of several questions was answered so at once, and the handler cannot do without it.
-        Some(_) if matches!(produced, Err(CallError(Failure::Unable(_)))) => Verdict::Answer(produced, None),
+        Some(_) if matches!(produced, Err(CallError(Failure::MissingCapability(_)))) => {
+            Conclusion::Answer(produced, None)
+        }
         Some(text) => {
             let fault = format!(
                 "{} failed while its question `{key}` was open, so it was not asked: {text}",
                 handler()
             );
-            Verdict::Answer(Err(CallError::internal(fault.as_str())), Some(fault))
+            Conclusion::Answer(Err(CallError::internal(fault.as_str())), Some(fault))
         }
         None => {
             let fault = format!(
@@ -56,20 +58,20 @@ pub(crate) fn judge(
                  with on with `?`",
                 handler()
             );
-            Verdict::Answer(Err(CallError::internal(fault.as_str())), Some(fault))
+            Conclusion::Answer(Err(CallError::internal(fault.as_str())), Some(fault))
         }
     }
 }
 
-fn after_failure(failure: CallError, handler: &str, produced: Result<Produced, CallError>) -> Verdict {
+fn after_failure(failure: CallError, handler: &str, produced: Result<Produced, CallError>) -> Conclusion {
     let is_fault = matches!(failure.0, Failure::Protocol(_));
     match error_text(&produced) {
         // It may have put it in words of its own.
-        Some(_) if !is_fault => Verdict::Answer(produced, None),
-        Some(_) => Verdict::Answer(Err(failure.clone()), Some(format!("{handler}: {failure}"))),
+        Some(_) if !is_fault => Conclusion::Answer(produced, None),
+        Some(_) => Conclusion::Answer(Err(failure.clone()), Some(format!("{handler}: {failure}"))),
         None => {
             let fault = format!("{handler} went on after an error of asking: {failure}");
-            Verdict::Answer(Err(failure), Some(fault))
+            Conclusion::Answer(Err(failure), Some(fault))
         }
     }
 }
@@ -81,7 +83,7 @@ fn passes_on(produced: &Result<Produced, CallError>) -> bool {
         Ok(Produced::Tool(result)) => result.error_text().is_some_and(|text| text.ends_with(WAITING)),
         Err(CallError(Failure::Pending)) => true,
         Err(CallError(Failure::Protocol(error))) => error.message.ends_with(WAITING),
-        Err(CallError(Failure::Told(text))) => text.ends_with(WAITING),
+        Err(CallError(Failure::ForModel(text))) => text.ends_with(WAITING),
         _ => false,
     }
 }
