@@ -22,7 +22,8 @@
 //!
 //! # Features
 //!
-//! - `net` (default): the event loop, listeners and the blocking client.
+//! - `net` (default): the event loop and listeners.
+//! - `client` (default): the blocking client. It implies `net`.
 //! - `cli` (default): what only the binary needs.
 //! - `schemars`: arguments and results of types with serde's and schemars' derives, wrapped in `Typed`. Your crate then
 //!   needs `schemars = "1"` and `serde = { version = "1", features = ["derive"] }` too.
@@ -57,8 +58,8 @@
 
 #![forbid(unsafe_code)]
 #![cfg_attr(
-    not(feature = "net"),
-    allow(rustdoc::broken_intra_doc_links, reason = "what they lead to comes with `net`")
+    not(all(feature = "net", feature = "client")),
+    allow(rustdoc::broken_intra_doc_links, reason = "what they lead to comes with `net` or `client`")
 )]
 #![warn(missing_docs)]
 
@@ -84,14 +85,14 @@ mod service;
 
 pub mod engine;
 
-#[cfg(feature = "net")]
+#[cfg(feature = "client")]
 pub mod client;
 #[cfg(feature = "net")]
 pub mod net;
 
 pub mod mcp;
 
-#[cfg(all(doctest, feature = "net"))]
+#[cfg(all(doctest, feature = "client"))]
 #[doc = include_str!("../README.md")]
 struct Readme;
 

@@ -1,5 +1,5 @@
 //! The client against the server of this crate, and against servers that behave in other ways, over real sockets.
-#![cfg(feature = "net")]
+#![cfg(feature = "client")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 #![allow(clippy::disallowed_methods)] // The test's own clock shows that nothing hangs.
 
