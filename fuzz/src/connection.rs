@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use mcp_rill::http::conn::{After, Conn, Handler, Reply, Verdict};
 use mcp_rill::http::head::Head;
-use mcp_rill::http::response::Answer;
-use mcp_rill::http::response::{Response, Shared};
+use mcp_rill::http::response::OwnedResponse;
+use mcp_rill::http::response::{Common, Response};
 use mcp_rill::{Limits, Now};
 
 use super::client;
@@ -52,19 +52,19 @@ struct Outcome {
 }
 
 struct Recorder {
-    shared: Shared,
+    common: Common,
     outcome: Outcome,
 }
 
 impl Handler for Recorder {
-    fn shared(&mut self) -> &mut Shared {
-        &mut self.shared
+    fn common(&mut self) -> &mut Common {
+        &mut self.common
     }
 
     fn head(&mut self, head: &Head<'_>) -> Verdict {
         let refuses = head.path == "/refuse";
         self.outcome.heads.push((head.method.to_owned(), refuses));
-        if refuses { Verdict::Refuse(Box::new(Answer::text(404, "refused"))) } else { Verdict::Read }
+        if refuses { Verdict::Refuse(Box::new(OwnedResponse::text(404, "refused"))) } else { Verdict::Read }
     }
 
     fn request(&mut self, head: &Head<'_>, body: &[u8], reply: &mut Reply<'_>) {
@@ -75,19 +75,19 @@ impl Handler for Recorder {
             "a request without its head"
         );
         self.outcome.requests.push((head.method.to_owned(), head.target.to_owned(), body.to_vec()));
-        let shared = &mut self.shared;
+        let common = &mut self.common;
         match head.path {
             "/silent" => {}
-            "/accepted" => reply.accepted(shared),
+            "/accepted" => reply.accepted(common),
             "/close" => {
                 reply.close();
-                reply.send(shared, &Response::text(200, "bye"));
+                reply.send(common, &Response::text(200, "bye"));
             }
             "/stream" => {
-                let _ = reply.stream(shared, "text/event-stream", &[], |out| out.extend(b": first\n\n"));
+                let _ = reply.stream(common, "text/event-stream", &[], |out| out.extend(b": first\n\n"));
             }
-            "/big" => reply.send(shared, &Response { body: &[b'x'; 600], ..Response::new(200) }),
-            _ => reply.send(shared, &Response { body, ..Response::new(200) }),
+            "/big" => reply.send(common, &Response { body: &[b'x'; 600], ..Response::new(200) }),
+            _ => reply.send(common, &Response { body, ..Response::new(200) }),
         }
     }
 }
@@ -104,7 +104,7 @@ impl Peer {
         let Peer { conn, recorder, .. } = self;
         let count = conn.outgoing().len().min(most);
         recorder.outcome.output.extend_from_slice(&conn.outgoing()[..count]);
-        if conn.sent(NOW, count, &mut recorder.shared) {
+        if conn.sent(NOW, count, &mut recorder.common) {
             conn.resume(NOW, recorder);
         }
         self.check_memory();
@@ -121,7 +121,7 @@ impl Peer {
     fn check_memory(&self) {
         let input = LIMITS.head_bytes_max + LIMITS.body_bytes_max + 2 * LIMITS.turn_bytes_max;
         let output = LIMITS.turn_bytes_max + RESPONSE_BYTES_MAX;
-        let used = self.recorder.shared.pool.used();
+        let used = self.recorder.common.pool.used();
         assert!(used <= 2 * 2 * input.max(output), "{used} bytes are held");
         assert!(self.conn.outgoing().len() <= output, "{} bytes of output", self.conn.outgoing().len());
     }
@@ -129,7 +129,7 @@ impl Peer {
 
 fn run(pieces: &[&[u8]], half_close: bool, most: usize) -> Outcome {
     let outcome = Outcome { requests: vec![], heads: vec![], output: vec![], ended: false };
-    let recorder = Recorder { shared: Shared::new(LIMITS), outcome };
+    let recorder = Recorder { common: Common::new(LIMITS), outcome };
     let mut peer = Peer { conn: Conn::new(NOW), recorder, steps: 0 };
     for piece in pieces.iter().flat_map(|piece| piece.chunks(LIMITS.turn_bytes_max)) {
         while !peer.conn.wants_read() && peer.conn.next() != After::Close {
@@ -154,10 +154,10 @@ fn run(pieces: &[&[u8]], half_close: bool, most: usize) -> Outcome {
     let output = peer.recorder.outcome.output.len();
     assert!(peer.steps <= 2 * (bytes + output) + 8, "{} steps for {bytes} bytes", peer.steps);
     if peer.conn.idle_since().is_some() || peer.conn.next() == After::Close {
-        assert_eq!(peer.recorder.shared.pool.used(), 0, "memory is held without a reason");
+        assert_eq!(peer.recorder.common.pool.used(), 0, "memory is held without a reason");
     }
-    peer.conn.release(&mut peer.recorder.shared);
-    assert_eq!(peer.recorder.shared.pool.used(), 0, "memory is lost");
+    peer.conn.release(&mut peer.recorder.common);
+    assert_eq!(peer.recorder.common.pool.used(), 0, "memory is lost");
     let mut outcome = peer.recorder.outcome;
     outcome.output = without_continue(&outcome.output);
     outcome

@@ -18,7 +18,7 @@ use crate::access::resource::WELL_KNOWN;
 use crate::access::settings::{self, Settings};
 use crate::access::site;
 use crate::http::head::Head;
-use crate::http::response::{Answer, Extra};
+use crate::http::response::{CommonFields, OwnedResponse};
 use crate::limits::Limits;
 use crate::text::is_token_byte;
 
@@ -34,19 +34,19 @@ const PREFLIGHT_SECONDS: &str = "7200";
 
 /// The fields of every response: for an allowed origin what lets its pages read it, and else that it would be another one for
 /// them, which a cache has to know (Fetch standard, CORS protocol and HTTP caches).
-pub(crate) fn extra(head: &Head<'_>, settings: &Settings, peer: &Peer) -> Option<Box<Extra>> {
+pub(crate) fn common_fields(head: &Head<'_>, settings: &Settings, peer: &Peer) -> Option<Box<CommonFields>> {
     if !settings.cors {
         return None;
     }
     let vary = ("Vary", "Origin");
     let Some(origin) = site::allowed_origin(head, settings, peer) else {
-        return Some(Box::new(Extra::new(&[vary])));
+        return Some(Box::new(CommonFields::new(&[vary])));
     };
     let fields =
         [("Access-Control-Allow-Origin", origin), vary, ("Access-Control-Expose-Headers", RESPONSE_FIELDS)];
     // Of no use to a preflight, and no method but that asks for one.
     let count = if head.method == "OPTIONS" { 2 } else { 3 };
-    Some(Box::new(Extra::new(fields.get(..count)?)))
+    Some(Box::new(CommonFields::new(fields.get(..count)?)))
 }
 
 /// The answer to a preflight (Fetch standard, CORS-preflight request): what may be sent to this path, whatever was asked for.
@@ -55,7 +55,7 @@ pub(crate) fn preflight(
     settings: &Settings,
     peer: &Peer,
     limits: &Limits,
-) -> Option<Answer> {
+) -> Option<OwnedResponse> {
     let asks = settings.cors && head.method == "OPTIONS";
     if !asks || head.header("access-control-request-method").is_none() {
         return None;
@@ -70,7 +70,7 @@ pub(crate) fn preflight(
         _ if path.starts_with(WELL_KNOWN) => "GET",
         _ => return None,
     };
-    let answer = Answer { status: 204, ..Answer::default() }
+    let answer = OwnedResponse { status: 204, ..OwnedResponse::default() }
         .header("Access-Control-Allow-Methods", methods)
         .header("Access-Control-Allow-Headers", allowed_fields(head, limits))
         .header("Access-Control-Max-Age", PREFLIGHT_SECONDS);

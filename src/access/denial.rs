@@ -6,17 +6,21 @@
 use crate::access::hook::Denied;
 use crate::access::settings::{self, Settings};
 use crate::http::head::Head;
-use crate::http::response::{Answer, JSON};
+use crate::http::response::{JSON, OwnedResponse};
 use crate::jsonrpc::json::Object;
 
 /// The body has the form that SDK servers give it, on every route: MCP leaves it open.
-pub(crate) fn denial(denied: &Denied, head: &Head<'_>, settings: &Settings) -> Answer {
+pub(crate) fn denial(denied: &Denied, head: &Head<'_>, settings: &Settings) -> OwnedResponse {
     let mut body = Vec::new();
     let mut object = Object::new(&mut body);
     object.str("error", denied.error()).str("error_description", denied.description());
     object.end();
-    let answer =
-        Answer { status: denied.status(), content_type: Some(JSON.into()), body, ..Answer::default() };
+    let answer = OwnedResponse {
+        status: denied.status(),
+        content_type: Some(JSON.into()),
+        body,
+        ..OwnedResponse::default()
+    };
     if denied.status() >= 500 {
         return answer;
     }

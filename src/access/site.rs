@@ -8,17 +8,17 @@ use std::net::IpAddr;
 use crate::access::peer::Peer;
 use crate::access::settings::Settings;
 use crate::http::head::{Head, Single};
-use crate::http::response::Answer;
+use crate::http::response::OwnedResponse;
 use crate::text::{printable, shown};
 
-pub(crate) fn check_host(head: &Head<'_>, settings: &Settings, peer: &Peer) -> Result<(), Answer> {
+pub(crate) fn check_host(head: &Head<'_>, settings: &Settings, peer: &Peer) -> Result<(), OwnedResponse> {
     let Some(host) = head.host.map(|host| host.name) else { return Ok(()) };
     let listed = settings.hosts.iter().any(|allowed| allowed.eq_ignore_ascii_case(host));
     let local = peer.unix || (peer.loopback && host.eq_ignore_ascii_case("localhost"));
     if listed || local || is_address(host) {
         return Ok(());
     }
-    Err(Answer::text(
+    Err(OwnedResponse::text(
         403,
         format!(
             "Host `{}` is not allowed; to allow it: --allow-host {0} or Server::allow_host",
@@ -33,20 +33,22 @@ fn is_address(host: &str) -> bool {
     host.parse::<IpAddr>().is_ok()
 }
 
-pub(crate) fn check_origin(head: &Head<'_>, settings: &Settings, peer: &Peer) -> Result<(), Answer> {
+pub(crate) fn check_origin(head: &Head<'_>, settings: &Settings, peer: &Peer) -> Result<(), OwnedResponse> {
     let origin = match head.single("origin") {
         Single::Absent => return check_site(head),
         Single::One(origin) => String::from_utf8_lossy(origin),
-        Single::Several => return Err(Answer::text(403, "Origin is sent more than once; send it once")),
+        Single::Several => {
+            return Err(OwnedResponse::text(403, "Origin is sent more than once; send it once"));
+        }
     };
     if origin == "null" {
         let reason = "Origin `null` is never allowed: any page can send it, from a sandboxed frame";
-        return Err(Answer::text(403, reason));
+        return Err(OwnedResponse::text(403, reason));
     }
     if allowed_origin(head, settings, peer).is_some() {
         return Ok(());
     }
-    Err(Answer::text(
+    Err(OwnedResponse::text(
         403,
         format!(
             "Origin `{}` is not allowed; to allow it: --allow-origin {0} or Server::allow_origin",
@@ -81,15 +83,15 @@ fn is_loopback_origin(origin: &str) -> bool {
 
 /// A request without `Origin` of which the browser says that another site made it: an image, a link, a form of a page that
 /// nobody allowed (W3C Fetch Metadata §2.4, which also says to pass over values that are not known).
-pub(crate) fn check_site(head: &Head<'_>) -> Result<(), Answer> {
+pub(crate) fn check_site(head: &Head<'_>) -> Result<(), OwnedResponse> {
     let site = match head.single("sec-fetch-site") {
         Single::One(site @ (b"cross-site" | b"same-site")) => shown(site),
         Single::Absent | Single::One(_) => return Ok(()),
         Single::Several => {
-            return Err(Answer::text(403, "Sec-Fetch-Site is sent more than once; send it once"));
+            return Err(OwnedResponse::text(403, "Sec-Fetch-Site is sent more than once; send it once"));
         }
     };
-    Err(Answer::text(
+    Err(OwnedResponse::text(
         403,
         format!(
             "Sec-Fetch-Site is `{site}` and there is no Origin: a page elsewhere has sent this; to allow its origin: \

@@ -25,7 +25,7 @@ impl Engine {
     /// Whether [`open`](Engine::open) may be called. At `connections_max` this closes the connection that has been idle
     /// longest between two requests, and says no until that is done; if none is idle it says no until a tenth is free.
     pub fn has_room(&mut self) -> bool {
-        let max = self.shared.limits.connections_max;
+        let max = self.common.limits.connections_max;
         if self.stopping.is_some() {
             return false;
         }
@@ -62,18 +62,18 @@ impl Engine {
 
     /// The part of it that does not give way as soon as room is needed.
     pub(super) fn firm_bytes(&self) -> usize {
-        self.shared.pool.used() + self.held.bytes() + self.service.held_bytes()
+        self.common.pool.used() + self.held.bytes() + self.service.held_bytes()
     }
 
     /// Keeps what all connections hold within the budget: while it is over, the one that holds most gives it up.
     /// Everything counts, bodies and responses and what is kept for a session's calls too: whoever fills the budget with
     /// them must not cost others their streams.
     pub(super) fn relieve(&mut self) {
-        if self.spent_bytes() > self.shared.limits.buffered_bytes_max {
+        if self.spent_bytes() > self.common.limits.buffered_bytes_max {
             // Nobody loses a stream for memory that is merely spare.
-            self.conns.values_mut().for_each(|conn| conn.http.shrink(&mut self.shared));
+            self.conns.values_mut().for_each(|conn| conn.http.shrink(&mut self.common));
         }
-        while self.spent_bytes() > self.shared.limits.buffered_bytes_max {
+        while self.spent_bytes() > self.common.limits.buffered_bytes_max {
             if self.shed_replay() || self.shed_overdue() {
                 continue;
             }
@@ -89,7 +89,7 @@ impl Engine {
             let Some((1.., key)) = largest else { return };
             self.shed(key);
             // The rest is held for calls, and freed when their sessions are taken out: closing more would not help now.
-            if self.shared.pool.used() <= self.shared.limits.buffered_bytes_max {
+            if self.common.pool.used() <= self.common.limits.buffered_bytes_max {
                 return;
             }
         }
@@ -100,7 +100,7 @@ impl Engine {
     /// they are waited for, unless it is a peer's fault that they stay: a few that drip could hold all of it.
     /// Says whether somebody had to.
     pub(super) fn make_room(&mut self, bytes: usize) -> bool {
-        let max = self.shared.limits.buffered_bytes_max;
+        let max = self.common.limits.buffered_bytes_max;
         let mut made = false;
         while self.firm_bytes().saturating_add(bytes) > max {
             let kept = (self.service.held_bytes() > max / 2).then(|| self.service.largest()).flatten();
@@ -114,7 +114,7 @@ impl Engine {
 
     /// Has the connection give up what it holds that holds most of those that are overdue. Says whether there was one.
     fn shed_overdue(&mut self) -> bool {
-        let (now, limits) = (self.now, &self.shared.limits);
+        let (now, limits) = (self.now, &self.common.limits);
         let open = self.conns.iter().filter(|(_, conn)| !conn.closing && conn.http.is_overdue(now, limits));
         let largest = open.map(|(key, conn)| (conn.http.held(), key)).max();
         let Some((_, key)) = largest else { return false };
@@ -126,7 +126,7 @@ impl Engine {
     fn shed(&mut self, key: Key) {
         let Some(conn) = self.conns.get_mut(key) else { return };
         let backlog_bytes = conn.http.outgoing().len();
-        if conn.http.shed(self.now, &mut self.shared) {
+        if conn.http.shed(self.now, &mut self.common) {
             self.tell_slow_reader(key, backlog_bytes);
         }
         self.report_refusals(key);
@@ -145,7 +145,7 @@ impl Engine {
             self.end_streamable(session);
             return self.sessions.get(session).is_none();
         };
-        conn.http.abort(&mut self.shared);
+        conn.http.abort(&mut self.common);
         conn.session = None;
         let peer = conn.peer.clone();
         stream.into_iter().for_each(|key| self.enqueue(key));
@@ -159,7 +159,7 @@ impl Engine {
         if let Some(key) = call.and_then(|call| call.post)
             && let Some(conn) = self.conns.get_mut(key)
         {
-            conn.http.abort(&mut self.shared);
+            conn.http.abort(&mut self.common);
             conn.post = None;
             self.enqueue(key);
         }
@@ -171,7 +171,7 @@ impl Engine {
     pub(super) fn drop_slow_reader(&mut self, key: Key) {
         let Some(conn) = self.conns.get_mut(key) else { return };
         let backlog_bytes = conn.http.outgoing().len();
-        conn.http.abort(&mut self.shared);
+        conn.http.abort(&mut self.common);
         self.tell_slow_reader(key, backlog_bytes);
         self.enqueue(key);
     }

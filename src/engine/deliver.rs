@@ -57,7 +57,7 @@ impl Engine {
             return unreached;
         }
         let mut outbox = std::mem::take(&mut self.outbox);
-        let max = self.shared.limits.message_bytes_max;
+        let max = self.common.limits.message_bytes_max;
         for (kind, text) in outbox.iter() {
             match kind {
                 // A notification that clients would choke on; results and questions are seen to where they are made.
@@ -122,7 +122,7 @@ impl Engine {
     /// Whether a stream takes so little that only what must be said is said.
     fn is_slow(&self, conn: Key) -> bool {
         let stream = self.conns.get(conn);
-        stream.is_some_and(|stream| stream.http.outgoing().len() > self.shared.limits.output_bytes_max / 2)
+        stream.is_some_and(|stream| stream.http.outgoing().len() > self.common.limits.output_bytes_max / 2)
     }
 
     fn slow(&self, way: Way) -> Option<Key> {
@@ -177,7 +177,7 @@ impl Engine {
     }
 
     fn reply(&mut self, now: Now, call: &OpenCall, kind: &Outgoing, text: &[u8]) {
-        let max = self.shared.limits.message_bytes_max;
+        let max = self.common.limits.message_bytes_max;
         let verdict = match kind {
             Outgoing::Error(_, code) => Verdict::Error(status_of(*code)),
             Outgoing::Busy(_) => {
@@ -226,7 +226,7 @@ impl Engine {
             return self.tell(now, session, stream, kind, write);
         }
         let Some(entry) = self.conns.get_mut(conn) else { return };
-        let written = entry.http.push(now, &mut self.shared, |out| {
+        let written = entry.http.push(now, &mut self.common, |out| {
             out.extend_from_slice(sse::MESSAGE_START);
             let start = out.len();
             write(out);
@@ -243,7 +243,7 @@ impl Engine {
     /// A message was put on a stream.
     pub(crate) fn framed(&mut self, conn: Key) {
         let backlog = self.conns.get(conn).map_or(0, |entry| entry.http.outgoing().len());
-        if backlog > self.shared.limits.output_bytes_max {
+        if backlog > self.common.limits.output_bytes_max {
             self.drop_slow_reader(conn);
         }
         self.relieve();
@@ -258,7 +258,7 @@ impl Engine {
         let Some(entry) = self.conns.get_mut(conn) else { return };
         entry.last_output = Nanos::of(now);
         if (begins || entry.http.outgoing().is_empty())
-            && entry.http.push(now, &mut self.shared, |out| sse::comment(out, "ping")).is_some()
+            && entry.http.push(now, &mut self.common, |out| sse::comment(out, "ping")).is_some()
         {
             self.enqueue(conn);
         }

@@ -26,21 +26,21 @@ use crate::engine::refusals::{self, in_kind};
 use crate::engine::state::connections::Admitted;
 use crate::http::conn::Verdict;
 use crate::http::head::{Fields, Head, parse, text_of};
-use crate::http::response::{Answer, JSON};
+use crate::http::response::{JSON, OwnedResponse};
 use crate::slab::Key;
 
 impl Engine {
     /// Decides who is let in. Nothing else of the request has been looked at, nor will be where this gives an answer.
     pub(crate) fn let_in(&mut self, key: Key, head: &Head<'_>) -> Result<(), Verdict> {
         let Some(conn) = self.conns.get(key) else { return Ok(()) };
-        let (settings, limits) = (&self.settings, &self.shared.limits);
+        let (settings, limits) = (&self.settings, &self.common.limits);
         check(head, settings, &conn.peer).map_err(|answer| Verdict::Refuse(Box::new(answer)))?;
         let open = cors::preflight(head, settings, &conn.peer, limits).or_else(|| metadata(head, settings));
         let settled = open.or_else(|| self.identify(key, head).err());
         settled.map_or(Ok(()), |answer| Err(Verdict::TurnAway(Box::new(answer))))
     }
 
-    fn identify(&mut self, key: Key, head: &Head<'_>) -> Result<(), Answer> {
+    fn identify(&mut self, key: Key, head: &Head<'_>) -> Result<(), OwnedResponse> {
         let Engine { authorize, conns, settings, reauthorizations, held, .. } = self;
         let (Some(hook), Some(conn)) = (authorize, conns.get_mut(key)) else { return Ok(()) };
         let peer = &mut conn.peer;
@@ -55,7 +55,7 @@ impl Engine {
     }
 
     /// The body is whole: if it was on its way while tokens may have been withdrawn, the hook is asked again.
-    pub(crate) fn ask_again(&mut self, key: Key, head: &Head<'_>) -> Result<(), Answer> {
+    pub(crate) fn ask_again(&mut self, key: Key, head: &Head<'_>) -> Result<(), OwnedResponse> {
         let Some(conn) = self.conns.get(key) else { return Ok(()) };
         if conn.admitted.as_ref().is_none_or(|admitted| admitted.asked_at == self.reauthorizations) {
             return Ok(());
@@ -92,7 +92,7 @@ impl Engine {
     /// would be somebody else's. Requests whose body is on its way are asked about when it is whole.
     pub(crate) fn reauthorize(&mut self) {
         self.reauthorizations += 1;
-        let Engine { authorize: Some(hook), conns, shared, .. } = self else { return };
+        let Engine { authorize: Some(hook), conns, common, .. } = self else { return };
         let mut denied = Vec::new();
         for (key, conn) in conns.iter() {
             let Some(admitted) = conn.admitted.as_ref().filter(|admitted| !admitted.request().is_empty())
@@ -100,7 +100,7 @@ impl Engine {
                 continue;
             };
             let mut fields = Fields::new();
-            let head = parse(admitted.request(), &mut fields, &shared.limits);
+            let head = parse(admitted.request(), &mut fields, &common.limits);
             let peer = Peer { principal: admitted.transport.clone(), ..conn.peer.clone() };
             let principal = head.ok().and_then(|head| ask(hook, &head, &peer).ok());
             if principal.is_none() || principal != conn.peer.principal {
@@ -114,7 +114,7 @@ impl Engine {
 /// The metadata documents (RFC 9728 §3): that of the resource as it was configured, and those of the paths that clients
 /// connect to, where clients look for them. A client that has no token yet must be able to read them, and to learn that they
 /// are not there.
-pub(crate) fn metadata(head: &Head<'_>, settings: &Settings) -> Option<Answer> {
+pub(crate) fn metadata(head: &Head<'_>, settings: &Settings) -> Option<OwnedResponse> {
     let path = settings::relative(head.path, settings);
     let suffix = path.strip_prefix(WELL_KNOWN).filter(|rest| rest.is_empty() || rest.starts_with('/'))?;
     let resource = settings.resource.as_ref().and_then(|own| asked_for(suffix, own, settings));
@@ -122,7 +122,12 @@ pub(crate) fn metadata(head: &Head<'_>, settings: &Settings) -> Option<Answer> {
         (None, _) => refusals::nothing_here(head, settings),
         (Some(resource), "GET" | "HEAD") => {
             let body = resource.document().into_bytes();
-            let answer = Answer { status: 200, content_type: Some(JSON.into()), body, ..Answer::default() };
+            let answer = OwnedResponse {
+                status: 200,
+                content_type: Some(JSON.into()),
+                body,
+                ..OwnedResponse::default()
+            };
             answer.header("Cache-Control", "no-store")
         }
         (Some(_), method) => refusals::not_allowed(method, path, "GET, HEAD"),
@@ -142,7 +147,7 @@ fn asked_for(suffix: &str, own: &ProtectedResource, settings: &Settings) -> Opti
 }
 
 /// Checks Host and Origin, in this order and before anything else.
-pub(crate) fn check(head: &Head<'_>, settings: &Settings, peer: &Peer) -> Result<(), Answer> {
+pub(crate) fn check(head: &Head<'_>, settings: &Settings, peer: &Peer) -> Result<(), OwnedResponse> {
     let checked = check_host(head, settings, peer).and_then(|()| check_origin(head, settings, peer));
     checked.map_err(|answer| in_kind(answer, head, settings))
 }

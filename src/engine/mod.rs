@@ -134,7 +134,7 @@ use crate::engine::state::connections::Connection;
 use crate::engine::state::peers::Peers;
 use crate::engine::state::sessions::Order;
 use crate::http::conn::After;
-use crate::http::response::Shared;
+use crate::http::response::Common;
 use crate::limits::Limits;
 use crate::memory::Account;
 use crate::protocol::state_key::StateKey;
@@ -184,7 +184,7 @@ impl Engine {
         let service = Box::new(HandlerService::new(server, mailbox.clone(), jobs.clone(), key));
         Ok(Engine {
             now: Now::default(),
-            shared: Shared::new(limits),
+            common: Common::new(limits),
             settings,
             service,
             new_id: Box::new(new_id),
@@ -245,7 +245,7 @@ impl Engine {
 
     /// A peer connected. At `connections_per_peer_max` its connection idle longest is closed, or this one is refused.
     pub fn open(&mut self, now: Now, peer: Peer) -> ConnKey {
-        self.at(now);
+        self.set_now(now);
         self.stats.connections_opened += 1;
         let share = self.share_of(&peer);
         let key = self.conns.insert(Connection::new(now, peer, share));
@@ -268,7 +268,7 @@ impl Engine {
 
     /// The connection is broken, or the driver gave up on it.
     pub fn hang_up(&mut self, now: Now, conn: ConnKey) {
-        self.at(now);
+        self.set_now(now);
         self.close(conn.0);
     }
 
@@ -284,7 +284,7 @@ impl Engine {
     pub fn sent(&mut self, now: Now, conn: ConnKey, count: usize) {
         let Some(entry) = self.conns.get_mut(conn.0) else { return };
         entry.blocked = count < entry.http.outgoing().len();
-        if entry.http.sent(now, count, &mut self.shared) {
+        if entry.http.sent(now, count, &mut self.common) {
             self.with_http(now, conn.0, |http, turn| http.resume(now, turn));
         }
         if self.conns.get(conn.0).is_some_and(|conn| conn.held.is_some()) {
@@ -295,7 +295,7 @@ impl Engine {
 
     /// Time has passed: deadlines are met, silent streams get a comment.
     pub fn tick(&mut self, now: Now) {
-        self.at(now);
+        self.set_now(now);
         let mut due = Vec::new();
         self.timers.due(&mut self.conns, now.mono, &mut due);
         for key in due {
@@ -327,7 +327,7 @@ impl Engine {
                 self.remove(key);
                 return Action::Close(ConnKey(key));
             }
-            if conn.http.wants_resume(&self.shared.limits) {
+            if conn.http.wants_resume(&self.common.limits) {
                 // Before writing: what is answered now leaves in the same write.
                 self.with_http(self.now, key, |http, turn| http.resume(turn.now, turn));
                 continue;
@@ -386,7 +386,7 @@ impl Engine {
 
     /// The limits in force.
     pub fn limits(&self) -> &Limits {
-        &self.shared.limits
+        &self.common.limits
     }
 
     /// Whether a hook says who may send requests.

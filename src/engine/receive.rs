@@ -16,7 +16,7 @@ use crate::engine::state::streams::STREAM_FIELDS;
 use crate::engine::transport::routes::{self, Route};
 use crate::http::conn::{Conn, Handler, Reply, Verdict};
 use crate::http::head::{Framing, Head};
-use crate::http::response::{Answer, Extra, Shared};
+use crate::http::response::{Common, CommonFields, OwnedResponse};
 use crate::jsonrpc::Error;
 use crate::slab::Key;
 use crate::sse;
@@ -32,13 +32,13 @@ pub(crate) struct Turn<'e> {
 }
 
 impl Handler for Turn<'_> {
-    fn shared(&mut self) -> &mut Shared {
-        &mut self.engine.shared
+    fn common(&mut self) -> &mut Common {
+        &mut self.engine.common
     }
 
-    fn extra(&mut self, head: &Head<'_>) -> Option<Box<Extra>> {
+    fn common_fields(&mut self, head: &Head<'_>) -> Option<Box<CommonFields>> {
         let peer = &self.engine.conns.get(self.key)?.peer;
-        cors::extra(head, &self.engine.settings, peer)
+        cors::common_fields(head, &self.engine.settings, peer)
     }
 
     fn head(&mut self, head: &Head<'_>) -> Verdict {
@@ -57,13 +57,17 @@ impl Handler for Turn<'_> {
         }
     }
 
-    fn too_long(&mut self, head: &Head<'_>, length: u64) -> Answer {
-        refusals::in_kind(Answer::too_long(length, &self.engine.shared.limits), head, &self.engine.settings)
+    fn too_long(&mut self, head: &Head<'_>, length: u64) -> OwnedResponse {
+        refusals::in_kind(
+            OwnedResponse::too_long(length, &self.engine.common.limits),
+            head,
+            &self.engine.settings,
+        )
     }
 
     fn request(&mut self, head: &Head<'_>, body: &[u8], reply: &mut Reply<'_>) {
         if let Err(answer) = self.engine.ask_again(self.key, head) {
-            return reply.answer(&mut self.engine.shared, &answer);
+            return reply.answer(&mut self.engine.common, &answer);
         }
         match self.session.take() {
             Some(session) => self.engine.take_message(self.now, self.key, session, head, body, reply),
@@ -81,17 +85,17 @@ impl Engine {
         conn: Key,
         head: &Head<'_>,
         route: Route<'_>,
-    ) -> Result<Option<Key>, Answer> {
+    ) -> Result<Option<Key>, OwnedResponse> {
         let bytes = match route {
             Route::StreamHead | Route::McpGet | Route::McpDelete => 0,
             Route::Stream { .. } => 1,
             // One that will never be read makes nobody give way: it gets 413 next.
             Route::McpPost | Route::Message { .. } => Some(body_bytes(head))
-                .filter(|bytes| *bytes <= self.shared.limits.body_bytes_max)
+                .filter(|bytes| *bytes <= self.common.limits.body_bytes_max)
                 .unwrap_or(0),
         };
         // How long a body in chunks gets shows later.
-        let chunks = if head.framing == Framing::Chunked { self.shared.limits.turn_bytes_max } else { 0 };
+        let chunks = if head.framing == Framing::Chunked { self.common.limits.turn_bytes_max } else { 0 };
         let mut session = self.stream_session_of(conn, route)?;
         if self.make_room(bytes.max(chunks)) {
             // It may be the one that gave way.
@@ -115,7 +119,7 @@ impl Engine {
     }
 
     /// The session of HTTP+SSE that the request is for.
-    fn stream_session_of(&self, conn: Key, route: Route<'_>) -> Result<Option<Key>, Answer> {
+    fn stream_session_of(&self, conn: Key, route: Route<'_>) -> Result<Option<Key>, OwnedResponse> {
         match route {
             Route::Message { session } => self.find_stream_session(conn, session).map(Some),
             _ => Ok(None),
@@ -123,14 +127,15 @@ impl Engine {
     }
 
     /// What is said where there is no room, and counted.
-    pub(crate) fn busy(&mut self, reason: &str) -> Answer {
+    pub(crate) fn busy(&mut self, reason: &str) -> OwnedResponse {
         self.busy_for(reason, 1)
     }
 
     /// The same where it makes sense to try again after that many seconds.
-    pub(crate) fn busy_for(&mut self, reason: &str, seconds: u128) -> Answer {
+    pub(crate) fn busy_for(&mut self, reason: &str, seconds: u128) -> OwnedResponse {
         self.stats.busy += 1;
-        Answer::text(503, format!("busy: {reason}; try again")).header("Retry-After", seconds.to_string())
+        OwnedResponse::text(503, format!("busy: {reason}; try again"))
+            .header("Retry-After", seconds.to_string())
     }
 
     /// Sessions that are open.
@@ -140,7 +145,7 @@ impl Engine {
 
     fn no_room_for(&self, bytes: usize) -> Option<String> {
         let spent = self.firm_bytes();
-        (spent.saturating_add(bytes) > self.shared.limits.buffered_bytes_max)
+        (spent.saturating_add(bytes) > self.common.limits.buffered_bytes_max)
             .then(|| format!("{spent} bytes are buffered (limit buffered_bytes_max)"))
     }
 
@@ -154,7 +159,7 @@ impl Engine {
 
     /// The session of HTTP+SSE of that id. One whose stream has ended but is not yet taken out is none any more: a 202
     /// now would be a promise that nobody can keep.
-    fn find_stream_session(&self, conn: Key, id: &str) -> Result<Key, Answer> {
+    fn find_stream_session(&self, conn: Key, id: &str) -> Result<Key, OwnedResponse> {
         let lives = |open: &Open| {
             let stream = open.conn.filter(|_| open.life.is_none()).and_then(|conn| self.conns.get(conn));
             stream.is_some_and(|stream| !stream.closing && stream.http.is_stream())
@@ -162,7 +167,7 @@ impl Engine {
         let found = self.find_session(conn, id).filter(|(_, open)| lives(open));
         found.map(|(key, _)| key).ok_or_else(|| {
             let hint = owner_hint(id, &self.settings.node_id);
-            Answer::text(400, format!("No transport found for sessionId{hint}"))
+            OwnedResponse::text(400, format!("No transport found for sessionId{hint}"))
         })
     }
 
@@ -170,19 +175,19 @@ impl Engine {
         match routes::route(head, &self.settings) {
             Ok(Route::Stream { query }) => match self.make_place(conn) {
                 Ok(()) => self.open_session(now, conn, query, reply),
-                Err(answer) => reply.answer(&mut self.shared, &answer),
+                Err(answer) => reply.answer(&mut self.common, &answer),
             },
             Ok(Route::StreamHead) => {
-                reply.stream(&mut self.shared, sse::MEDIA_TYPE, &STREAM_FIELDS, |_| {});
+                reply.stream(&mut self.common, sse::MEDIA_TYPE, &STREAM_FIELDS, |_| {});
             }
             Ok(Route::Message { session }) => match self.find_stream_session(conn, session) {
                 Ok(session) => self.take_message(now, conn, session, head, body, reply),
-                Err(answer) => reply.answer(&mut self.shared, &answer),
+                Err(answer) => reply.answer(&mut self.common, &answer),
             },
             Ok(Route::McpPost) => self.mcp_post(now, conn, head, body, reply),
             Ok(Route::McpGet) => self.mcp_get(now, conn, head, reply),
             Ok(Route::McpDelete) => self.mcp_delete(conn, head, reply),
-            Err(answer) => reply.answer(&mut self.shared, &answer),
+            Err(answer) => reply.answer(&mut self.common, &answer),
         }
     }
 
@@ -203,7 +208,7 @@ fn body_bytes(head: &Head<'_>) -> usize {
 impl Engine {
     /// Runs `act` on a connection's HTTP side with the rest of the engine at hand.
     pub(crate) fn with_http(&mut self, now: Now, key: Key, act: impl FnOnce(&mut Conn, &mut Turn<'_>)) {
-        self.at(now);
+        self.set_now(now);
         if self.conns.get(key).is_none_or(|conn| conn.closing) {
             return;
         }

@@ -7,22 +7,22 @@ use std::borrow::Cow;
 
 use crate::access::settings::{Settings, relative};
 use crate::http::head::Head;
-use crate::http::response::{Answer, JSON};
+use crate::http::response::{JSON, OwnedResponse};
 use crate::jsonrpc::id::IdRef;
 use crate::jsonrpc::{Error, Message, Rejected, write_error_body};
 use crate::text::shown;
 
 /// A refusal in the form of what it is asked of: Streamable HTTP has them as JSON-RPC errors.
-pub(crate) fn in_kind(answer: Answer, head: &Head<'_>, settings: &Settings) -> Answer {
+pub(crate) fn in_kind(answer: OwnedResponse, head: &Head<'_>, settings: &Settings) -> OwnedResponse {
     match relative(head.path, settings) == settings.mcp_path {
         true => as_error(answer),
         false => answer,
     }
 }
 
-pub(crate) fn nothing_here(head: &Head<'_>, settings: &Settings) -> Answer {
+pub(crate) fn nothing_here(head: &Head<'_>, settings: &Settings) -> OwnedResponse {
     let base = settings.base_path.trim_end_matches('/');
-    Answer::text(
+    OwnedResponse::text(
         404,
         format!(
             "nothing is served at `{}`; MCP clients connect to `{base}{}` or, for HTTP+SSE, to `{base}{}`",
@@ -33,8 +33,8 @@ pub(crate) fn nothing_here(head: &Head<'_>, settings: &Settings) -> Answer {
     )
 }
 
-pub(crate) fn not_allowed(method: &str, path: &str, allow: &'static str) -> Answer {
-    Answer::text(405, format!("`{path}` takes {allow}, not {method}")).header("Allow", allow)
+pub(crate) fn not_allowed(method: &str, path: &str, allow: &'static str) -> OwnedResponse {
+    OwnedResponse::text(405, format!("`{path}` takes {allow}, not {method}")).header("Allow", allow)
 }
 
 /// A refusal in terms of JSON-RPC, of which it is not said yet what it refuses.
@@ -52,17 +52,17 @@ impl Refused {
 
     /// The answer to a request whose message was read: its body is a response with the id, if there is one to answer with
     /// (JSON-RPC 2.0, section 5).
-    pub(crate) fn answer(self, id: Option<IdRef<'_>>) -> Answer {
+    pub(crate) fn answer(self, id: Option<IdRef<'_>>) -> OwnedResponse {
         let mut body = Vec::new();
         write_error_body(&mut body, id, &self.error);
-        Answer { status: self.status, headers: self.headers, content_type: Some(JSON.into()), body }
+        OwnedResponse { status: self.status, headers: self.headers, content_type: Some(JSON.into()), body }
     }
 }
 
 /// What is refused before its message is read has no id (MCP 2025-11-25, transports: "the HTTP response body MAY comprise
 /// a JSON-RPC error response that has no id").
-impl From<Refused> for Answer {
-    fn from(refused: Refused) -> Answer {
+impl From<Refused> for OwnedResponse {
+    fn from(refused: Refused) -> OwnedResponse {
         refused.answer(None)
     }
 }
@@ -76,16 +76,16 @@ pub(crate) fn id_of<'a>(message: &'a Message<'_>) -> Option<IdRef<'a>> {
 }
 
 /// A refusal as Streamable HTTP has it, before any message is read.
-pub(crate) fn refusal(status: u16, code: i64, text: impl Into<Cow<'static, str>>) -> Answer {
+pub(crate) fn refusal(status: u16, code: i64, text: impl Into<Cow<'static, str>>) -> OwnedResponse {
     Refused::new(status, Error::new(code, text)).into()
 }
 
 /// The same refusal with its sentence in a JSON-RPC error.
-pub(crate) fn as_error(answer: Answer) -> Answer {
+pub(crate) fn as_error(answer: OwnedResponse) -> OwnedResponse {
     as_error_of(-32000, answer).into()
 }
 
-pub(crate) fn as_error_of(code: i64, answer: Answer) -> Refused {
+pub(crate) fn as_error_of(code: i64, answer: OwnedResponse) -> Refused {
     let text = String::from_utf8_lossy(&answer.body).into_owned();
     Refused { headers: answer.headers, ..Refused::new(answer.status, Error::new(code, text)) }
 }
@@ -96,7 +96,7 @@ pub(crate) const REFUSED: i64 = -32000;
 pub(crate) const NO_SESSION: i64 = -32001;
 
 /// The refusal of what is no message.
-pub(crate) fn rejection(rejected: Rejected) -> Answer {
+pub(crate) fn rejection(rejected: Rejected) -> OwnedResponse {
     Refused::new(400, rejected.error).answer(rejected.id.as_ref().map(Into::into))
 }
 

@@ -49,7 +49,7 @@ impl Engine {
         // A streamed answer to HTTP/1.0 looks like a stream, and ends by itself.
         let ends = conn.post.is_some() && conn.http.is_stream();
         if !(answers || ends) {
-            conn.http.finish(&mut self.shared);
+            conn.http.finish(&mut self.common);
             self.enqueue(key);
         }
     }

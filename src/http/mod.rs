@@ -20,19 +20,19 @@
 //! One connection that walks it, with a handler that echoes bodies:
 //!
 //! ```
-//! use mcp_rill::http::{conn::{After, Conn, Handler, Reply, Verdict}, head::Head, response::{Response, Shared}};
+//! use mcp_rill::http::{conn::{After, Conn, Handler, Reply, Verdict}, head::Head, response::{Response, Common}};
 //! use mcp_rill::{Limits, Now};
 //!
-//! struct Echo(Shared);
+//! struct Echo(Common);
 //! impl Handler for Echo {
-//!     fn shared(&mut self) -> &mut Shared { &mut self.0 }
+//!     fn common(&mut self) -> &mut Common { &mut self.0 }
 //!     fn head(&mut self, _: &Head<'_>) -> Verdict { Verdict::Read }
 //!     fn request(&mut self, _: &Head<'_>, body: &[u8], reply: &mut Reply<'_>) {
 //!         reply.send(&mut self.0, &Response { body, ..Response::new(200) });
 //!     }
 //! }
 //!
-//! let (now, mut echo) = (Now::default(), Echo(Shared::new(Limits::DEFAULT)));
+//! let (now, mut echo) = (Now::default(), Echo(Common::new(Limits::DEFAULT)));
 //! let mut conn = Conn::new(now);
 //! conn.feed(now, b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-", &mut echo); // Head
 //! conn.feed(now, b"Length: 5\r\n\r\nhel", &mut echo); // Body

@@ -1,22 +1,22 @@
 //! Responses as the server writes them.
 //!
-//! *Scope:* [`Shared`], which holds what all connections share to write responses (pool, limits, the `Date` of the
+//! *Scope:* [`Common`], which holds what all connections share to write responses (pool, limits, the `Date` of the
 //! second) and [`Response`]. *Not in scope:* reading responses ([`client`](crate::http::client)), when one is due
 //! ([`conn`](crate::http::conn)) and what is in it.
 //!
 //! ```text
-//!  Shared::at(now) ── same second ──▶ as it is
+//!  Common::set_now(now) ── same second ──▶ as it is
 //!        └────────── another one ───▶ Date and the whole `202 Accepted` are written anew
 //! ```
 //!
 //! ```
 //! use std::time::Duration;
 //! use mcp_rill::{Limits, Now, http::head::{Fields, Framing, Search}, http::client::parse_response, http::response::*};
-//! let mut shared = Shared::new(Limits::DEFAULT);
-//! shared.at(Now { mono: Duration::ZERO, unix: Duration::from_secs(784_111_777) });
+//! let mut common = Common::new(Limits::DEFAULT);
+//! common.set_now(Now { mono: Duration::ZERO, unix: Duration::from_secs(784_111_777) });
 //! let mut out = Vec::new();
 //! let response = Response { headers: &[("Allow", "GET")], ..Response::text(405, "Use GET.") };
-//! shared.write(&mut out, &response, To { head_only: false, keep_alive: true, chunks: true });
+//! common.write(&mut out, &response, RequestTraits { head_only: false, keep_alive: true, chunks: true });
 //!
 //! let limits = Limits::DEFAULT;
 //! let range = Search::in_response().find(&out, &limits)?.unwrap();
@@ -50,7 +50,7 @@ pub const TEXT: &str = "text/plain; charset=utf-8";
 
 /// What all connections of a server share: memory, limits, and the responses of the current second.
 #[derive(Debug)]
-pub struct Shared {
+pub struct Common {
     /// Lends the memory of all buffers.
     pub pool: Pool,
     /// The bounds of the server.
@@ -61,10 +61,10 @@ pub struct Shared {
     refusals: Vec<Refusal>,
 }
 
-impl Shared {
-    /// With these limits, and the date of 1970 until [`at`](Shared::at) is called.
-    pub fn new(limits: Limits) -> Shared {
-        let mut shared = Shared {
+impl Common {
+    /// With these limits, and the date of 1970 until [`set_now`](Common::set_now) is called.
+    pub fn new(limits: Limits) -> Common {
+        let mut common = Common {
             pool: Pool::default(),
             limits,
             second: 0,
@@ -72,12 +72,12 @@ impl Shared {
             accepted: Vec::new(),
             refusals: Vec::new(),
         };
-        shared.render();
-        shared
+        common.render();
+        common
     }
 
     /// Brings the date up to now. Cheap when the second is still the same.
-    pub fn at(&mut self, now: Now) {
+    pub fn set_now(&mut self, now: Now) {
         let second = now.unix.as_secs();
         if second != self.second {
             self.second = second;
@@ -92,7 +92,7 @@ impl Shared {
     }
 
     /// Writes a whole response (RFC 9112 §6: with a `Content-Length` unless the status forbids a body).
-    pub fn write(&self, out: &mut Vec<u8>, response: &Response<'_>, to: To) {
+    pub fn write(&self, out: &mut Vec<u8>, response: &Response<'_>, to: RequestTraits) {
         write_response(out, &self.date, &self.limits, response, to, None);
     }
 
@@ -107,11 +107,16 @@ impl Shared {
     }
 
     /// Appends `202 Accepted` with the body `Accepted`: the answer to every message that was taken, so it is one copy.
-    pub(crate) fn accept(&mut self, output: &mut Buffer, to: To, extra: Option<&Extra>) {
-        if to.keep_alive && !to.head_only && extra.is_none() {
+    pub(crate) fn accept(
+        &mut self,
+        output: &mut Buffer,
+        to: RequestTraits,
+        common_fields: Option<&CommonFields>,
+    ) {
+        if to.keep_alive && !to.head_only && common_fields.is_none() {
             output.append(&mut self.pool, &self.accepted);
         } else {
-            self.respond(output, &ACCEPTED, to, extra);
+            self.respond(output, &ACCEPTED, to, common_fields);
         }
     }
 
@@ -120,11 +125,11 @@ impl Shared {
         &mut self,
         output: &mut Buffer,
         response: &Response<'_>,
-        to: To,
-        extra: Option<&Extra>,
+        to: RequestTraits,
+        common_fields: Option<&CommonFields>,
     ) {
-        let Shared { pool, limits, date, .. } = self;
-        output.write(pool, |out| write_response(out, date, limits, response, to, extra));
+        let Common { pool, limits, date, .. } = self;
+        output.write(pool, |out| write_response(out, date, limits, response, to, common_fields));
     }
 
     /// Appends the head of a response whose body lasts until the connection is closed (RFC 9112 §6.3, rule 8: an SSE
@@ -134,15 +139,15 @@ impl Shared {
         output: &mut Buffer,
         content_type: &str,
         headers: &[(&str, &str)],
-        extra: Option<&Extra>,
+        common_fields: Option<&CommonFields>,
         first: impl FnOnce(&mut Vec<u8>),
     ) {
-        let Shared { pool, date, .. } = self;
+        let Common { pool, date, .. } = self;
         output.write(pool, |out| {
             begin(out, date, 200);
             field(out, "Content-Type", content_type);
             headers.iter().for_each(|(name, value)| field(out, name, value));
-            write_extra(out, extra);
+            write_extra(out, common_fields);
             out.extend_from_slice(b"Connection: close\r\n\r\n");
             first(out);
         });
@@ -154,15 +159,15 @@ impl Shared {
         output: &mut Buffer,
         content_type: &str,
         headers: &[(&str, &str)],
-        to: To,
-        extra: Option<&Extra>,
+        to: RequestTraits,
+        common_fields: Option<&CommonFields>,
     ) {
-        let Shared { pool, date, limits, .. } = self;
+        let Common { pool, date, limits, .. } = self;
         output.write(pool, |out| {
             begin(out, date, 200);
             field(out, "Content-Type", content_type);
             headers.iter().for_each(|(name, value)| field(out, name, value));
-            write_extra(out, extra);
+            write_extra(out, common_fields);
             out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
             write_connection(out, limits, to);
         });
@@ -171,7 +176,11 @@ impl Shared {
     fn render(&mut self) {
         let mut accepted = std::mem::take(&mut self.accepted);
         accepted.clear();
-        self.write(&mut accepted, &ACCEPTED, To { head_only: false, keep_alive: true, chunks: true });
+        self.write(
+            &mut accepted,
+            &ACCEPTED,
+            RequestTraits { head_only: false, keep_alive: true, chunks: true },
+        );
         self.accepted = accepted;
     }
 }
@@ -181,7 +190,7 @@ const ACCEPTED: Response<'static> =
 
 /// What a response has to know of the request it answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct To {
+pub struct RequestTraits {
     /// The method was HEAD: the same head, but no body (RFC 9110 §9.3.2).
     pub head_only: bool,
     /// The connection stays open after the response (RFC 9112 §9.3).
@@ -190,9 +199,9 @@ pub struct To {
     pub chunks: bool,
 }
 
-impl To {
-    pub(super) fn of(head: &Head<'_>) -> To {
-        To {
+impl RequestTraits {
+    pub(super) fn of(head: &Head<'_>) -> RequestTraits {
+        RequestTraits {
             head_only: head.method == "HEAD",
             keep_alive: head.keep_alive,
             chunks: head.version == Version::Http11,
@@ -204,19 +213,19 @@ impl To {
 /// a body that is too long, a stream that begins later.
 ///
 /// ```
-/// use mcp_rill::http::response::Extra;
-/// let extra = Extra::new(&[("Vary", "Origin"), ("X-Forged", "a\r\nSet-Cookie: b")]);
-/// assert_eq!(extra.as_bytes(), b"Vary: Origin\r\nX-Forged: a  Set-Cookie: b\r\n");
+/// use mcp_rill::http::response::CommonFields;
+/// let common_fields = CommonFields::new(&[("Vary", "Origin"), ("X-Forged", "a\r\nSet-Cookie: b")]);
+/// assert_eq!(common_fields.as_bytes(), b"Vary: Origin\r\nX-Forged: a  Set-Cookie: b\r\n");
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Extra(Box<[u8]>);
+pub struct CommonFields(Box<[u8]>);
 
-impl Extra {
+impl CommonFields {
     /// These fields in this order. Control bytes in values are replaced by spaces.
-    pub fn new(fields: &[(&str, &str)]) -> Extra {
+    pub fn new(fields: &[(&str, &str)]) -> CommonFields {
         let mut lines = Vec::new();
         fields.iter().for_each(|(name, value)| field(&mut lines, name, value));
-        Extra(lines.into())
+        CommonFields(lines.into())
     }
 
     /// The field lines as they are sent.
@@ -297,8 +306,8 @@ fn write_response(
     date: &[u8],
     limits: &Limits,
     response: &Response<'_>,
-    to: To,
-    extra: Option<&Extra>,
+    to: RequestTraits,
+    common_fields: Option<&CommonFields>,
 ) {
     let Response { status, headers, content_type, body } = *response;
     begin(out, date, status);
@@ -313,21 +322,21 @@ fn write_response(
         out.extend_from_slice(b"\r\n");
     }
     headers.iter().for_each(|(name, value)| field(out, name, value));
-    write_extra(out, extra);
+    write_extra(out, common_fields);
     write_connection(out, limits, to);
     if has_body && !to.head_only {
         out.extend_from_slice(body);
     }
 }
 
-fn write_extra(out: &mut Vec<u8>, extra: Option<&Extra>) {
-    if let Some(Extra(lines)) = extra {
+fn write_extra(out: &mut Vec<u8>, common_fields: Option<&CommonFields>) {
+    if let Some(CommonFields(lines)) = common_fields {
         out.extend_from_slice(lines);
     }
 }
 
 /// Ends a head: whether the connection stays open, and the empty line.
-fn write_connection(out: &mut Vec<u8>, limits: &Limits, to: To) {
+fn write_connection(out: &mut Vec<u8>, limits: &Limits, to: RequestTraits) {
     if to.keep_alive {
         // Announced a tenth shorter than it is, so that a client's pool lets a connection go before the server does:
         // a request that crosses a close is lost.
@@ -381,7 +390,7 @@ pub(crate) fn field(out: &mut Vec<u8>, name: &str, value: &str) {
 
 /// A [`Response`] that owns its parts, to be sent later.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Answer {
+pub struct OwnedResponse {
     /// The status code.
     pub status: u16,
     /// More header fields.
@@ -392,10 +401,10 @@ pub struct Answer {
     pub body: Vec<u8>,
 }
 
-impl Answer {
+impl OwnedResponse {
     /// A sentence for a person.
-    pub fn text(status: u16, body: impl Into<String>) -> Answer {
-        Answer {
+    pub fn text(status: u16, body: impl Into<String>) -> OwnedResponse {
+        OwnedResponse {
             status,
             headers: Vec::new(),
             content_type: Some(TEXT.into()),
@@ -404,14 +413,20 @@ impl Answer {
     }
 
     /// What is said to a body of this length instead of reading it (RFC 9110 §15.5.14).
-    pub(crate) fn too_long(length: u64, limits: &Limits) -> Answer {
+    pub(crate) fn too_long(length: u64, limits: &Limits) -> OwnedResponse {
         let max = limits.body_bytes_max;
         let text =
             format!("the body of {length} bytes is longer than {max}; send less, or raise body_bytes_max");
-        Answer::text(413, text)
+        OwnedResponse::text(413, text)
     }
 
-    pub(crate) fn write(&self, shared: &mut Shared, output: &mut Buffer, to: To, extra: Option<&Extra>) {
+    pub(crate) fn write(
+        &self,
+        common: &mut Common,
+        output: &mut Buffer,
+        to: RequestTraits,
+        common_fields: Option<&CommonFields>,
+    ) {
         let headers: Vec<(&str, &str)> =
             self.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let response = Response {
@@ -421,13 +436,13 @@ impl Answer {
             body: &self.body,
         };
         if self.status >= 400 {
-            shared.refused(self.status, &self.body);
+            common.refused(self.status, &self.body);
         }
-        shared.respond(output, &response, to, extra);
+        common.respond(output, &response, to, common_fields);
     }
 
     /// Adds a header field.
-    pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Answer {
+    pub fn header(mut self, name: &'static str, value: impl Into<String>) -> OwnedResponse {
         self.headers.push((name, value.into()));
         self
     }

@@ -33,7 +33,7 @@ impl Wire {
 
     fn send(&mut self, now: Now, count: usize) -> bool {
         self.output.extend_from_slice(&self.conn.outgoing()[..count]);
-        self.conn.sent(now, count, &mut self.handler.shared)
+        self.conn.sent(now, count, &mut self.handler.common)
     }
 
     fn end(&mut self, now: Now) {
@@ -41,17 +41,17 @@ impl Wire {
     }
 
     fn expire(&mut self, now: Now) {
-        self.conn.expire(now, &mut self.handler.shared);
+        self.conn.expire(now, &mut self.handler.common);
     }
 
     fn deadline(&self) -> Option<u64> {
-        let deadline = self.conn.deadline(&self.handler.shared.limits)?;
+        let deadline = self.conn.deadline(&self.handler.common.limits)?;
         assert_eq!(deadline.subsec_nanos(), 0);
         Some(deadline.as_secs())
     }
 
     fn used(&self) -> usize {
-        self.handler.shared.pool.used()
+        self.handler.common.pool.used()
     }
 
     fn statuses(&self) -> Vec<u16> {
@@ -218,7 +218,7 @@ fn a_peer_that_does_not_read() {
     assert_eq!(wire.deadline(), Some(50), "counted from the last progress");
     wire.feed(at(40), BIG);
     assert_eq!(wire.deadline(), Some(50), "more output is no progress");
-    assert!(!wire.conn.sent(at(45), 0, &mut wire.handler.shared));
+    assert!(!wire.conn.sent(at(45), 0, &mut wire.handler.common));
     wire.expire(at(50));
     assert_eq!((wire.conn.next(), wire.conn.outgoing(), wire.used()), (After::Close, &b""[..], 0));
 }
@@ -248,7 +248,7 @@ fn linger_ends_with_the_peer() {
 #[test]
 fn a_stream() {
     let mut wire = Wire::new(SMALL);
-    assert_eq!(wire.conn.push(at(0), &mut wire.handler.shared, |_| panic!("no stream yet")), None);
+    assert_eq!(wire.conn.push(at(0), &mut wire.handler.common, |_| panic!("no stream yet")), None);
     wire.feed(at(0), STREAM);
     wire.drain(at(0));
     let response = responses(&wire.output, "GET").pop().unwrap();
@@ -261,20 +261,20 @@ fn a_stream() {
     assert_eq!((wire.deadline(), wire.conn.idle_since(), wire.used()), (None, None, 0));
 
     let pushed =
-        wire.conn.push(at(100), &mut wire.handler.shared, |out| out.extend_from_slice(b"data: 1\n\n"));
+        wire.conn.push(at(100), &mut wire.handler.common, |out| out.extend_from_slice(b"data: 1\n\n"));
     assert_eq!((pushed, wire.deadline()), (Some(()), Some(130)));
-    wire.conn.push(at(110), &mut wire.handler.shared, |out| out.extend_from_slice(b"data: 2\n\n"));
+    wire.conn.push(at(110), &mut wire.handler.common, |out| out.extend_from_slice(b"data: 2\n\n"));
     assert_eq!(wire.deadline(), Some(130));
     wire.drain(at(111));
     assert!(wire.output.ends_with(b": first\n\ndata: 1\n\ndata: 2\n\n"));
     assert_eq!((wire.deadline(), wire.used()), (None, 0));
-    wire.conn.push(at(112), &mut wire.handler.shared, |_| {});
+    wire.conn.push(at(112), &mut wire.handler.common, |_| {});
     assert_eq!((wire.deadline(), wire.used()), (None, 0), "writing nothing holds nothing");
 
-    wire.conn.push(at(113), &mut wire.handler.shared, |out| out.extend_from_slice(b"data: 3\n\n"));
+    wire.conn.push(at(113), &mut wire.handler.common, |out| out.extend_from_slice(b"data: 3\n\n"));
     wire.conn.end_stream();
     assert_eq!(
-        (wire.conn.next(), wire.conn.push(at(113), &mut wire.handler.shared, |_| {})),
+        (wire.conn.next(), wire.conn.push(at(113), &mut wire.handler.common, |_| {})),
         (After::HalfClose, None)
     );
     wire.drain(at(113));
@@ -339,14 +339,14 @@ fn the_global_budget_bounds_bodies_and_heads() {
     for _ in 0..30 {
         for (conn, output) in conns.iter_mut().zip(&mut outputs) {
             conn.feed(at(0), &[b'x'; 1000], &mut handler);
-            assert!(handler.shared.pool.used() <= 40_000 + 4096, "{}", handler.shared.pool.used());
+            assert!(handler.common.pool.used() <= 40_000 + 4096, "{}", handler.common.pool.used());
             drain(conn, at(0), &mut handler, output);
         }
     }
     for conn in &mut conns {
-        conn.release(&mut handler.shared);
+        conn.release(&mut handler.common);
     }
-    assert_eq!(handler.shared.pool.used(), 0);
+    assert_eq!(handler.common.pool.used(), 0);
     let answers: Vec<_> = outputs.iter().filter_map(|output| responses(output, "GET").pop()).collect();
     let refused: Vec<_> = answers.iter().filter(|answer| answer.status == 503).collect();
     assert!(refused.iter().all(|answer| answer.header("retry-after") == Some("1")));
@@ -371,15 +371,15 @@ fn a_body_of_known_length_is_charged_once() {
 #[test]
 fn an_orderly_end() {
     let mut wire = Wire::new(SMALL);
-    wire.conn.finish(&mut wire.handler.shared);
+    wire.conn.finish(&mut wire.handler.common);
     assert_eq!(wire.conn.next(), After::Close, "nothing was said yet");
     let mut wire = Wire::new(SMALL);
     wire.feed(at(0), &[GET, b"GET /half"].concat());
-    wire.conn.finish(&mut wire.handler.shared);
+    wire.conn.finish(&mut wire.handler.common);
     assert_eq!(wire.conn.next(), After::HalfClose);
     wire.drain(at(0));
     assert_eq!((wire.statuses(), wire.used()), (vec![200], 0));
-    wire.conn.abort(&mut wire.handler.shared);
+    wire.conn.abort(&mut wire.handler.common);
     assert_eq!(wire.conn.next(), After::Close);
 }
 
@@ -493,11 +493,11 @@ fn extra_fields_are_on_responses_that_come_later() {
     let wait = b"GET /wait HTTP/1.1\r\nHost: a\r\nX-Extra: yes\r\n\r\n";
     let mut wire = Wire::new(SMALL);
     wire.feed(at(0), wait);
-    wire.conn.respond(at(1), &mut wire.handler.shared, &mcp_rill::http::response::Response::new(200));
+    wire.conn.respond(at(1), &mut wire.handler.common, &mcp_rill::http::response::Response::new(200));
     wire.drain(at(1));
     wire.feed(at(2), wait);
-    wire.conn.begin_chunks(at(3), &mut wire.handler.shared, "text/plain", &[]);
-    wire.conn.end_chunks(at(3), &mut wire.handler.shared);
+    wire.conn.begin_chunks(at(3), &mut wire.handler.common, "text/plain", &[]);
+    wire.conn.end_chunks(at(3), &mut wire.handler.common);
     wire.drain(at(3));
     wire.feed(at(4), GET);
     wire.drain(at(4));

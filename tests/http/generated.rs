@@ -195,12 +195,12 @@ fn any_order_of_events_is_survived() {
             let deadline = conn.deadline(&limits);
             let held = limits.turn_bytes_max + 1000 + 300 + limits.head_bytes_max + 64 + 600;
             assert!(
-                conn.is_stream() || handler.shared.pool.used() <= 2 * held.next_power_of_two(),
+                conn.is_stream() || handler.common.pool.used() <= 2 * held.next_power_of_two(),
                 "seed {seed}"
             );
             if conn.next() == After::Close && conn.outgoing().is_empty() {
                 assert_eq!(
-                    (deadline, conn.wants_read(), handler.shared.pool.used()),
+                    (deadline, conn.wants_read(), handler.common.pool.used()),
                     (None, false, 0),
                     "seed {seed}"
                 );
@@ -211,8 +211,8 @@ fn any_order_of_events_is_survived() {
             assert!(waits, "seed {seed}: nothing would ever end this connection");
         }
         answered += handler.seen.len();
-        conn.release(&mut handler.shared);
-        assert_eq!(handler.shared.pool.used(), 0, "seed {seed}");
+        conn.release(&mut handler.common);
+        assert_eq!(handler.common.pool.used(), 0, "seed {seed}");
     }
     assert!(closed > 2000 && answered > 3000, "{closed} closed, {answered} answered");
 }
@@ -226,7 +226,7 @@ fn step(dice: &mut Dice, conn: &mut Conn, now: &mut Now, handler: &mut Recorder,
         }
         30..50 if !conn.outgoing().is_empty() => {
             let count = dice.roll(conn.outgoing().len() + 1);
-            if conn.sent(*now, count, &mut handler.shared) {
+            if conn.sent(*now, count, &mut handler.common) {
                 conn.resume(*now, handler);
             }
         }
@@ -235,18 +235,18 @@ fn step(dice: &mut Dice, conn: &mut Conn, now: &mut Now, handler: &mut Recorder,
             let passed = Duration::from_millis(dice.roll(9000) as u64);
             now.mono += passed;
             now.unix += passed;
-            conn.expire(*now, &mut handler.shared);
+            conn.expire(*now, &mut handler.common);
             assert!(
-                conn.deadline(&handler.shared.limits).is_none_or(|deadline| deadline > now.mono),
+                conn.deadline(&handler.common.limits).is_none_or(|deadline| deadline > now.mono),
                 "spins"
             );
         }
         54..57 => {
-            conn.push(*now, &mut handler.shared, |out| out.extend_from_slice(b": \n\n"));
+            conn.push(*now, &mut handler.common, |out| out.extend_from_slice(b": \n\n"));
         }
         57 if dice.roll(20) == 0 => conn.end_of_input(*now, handler),
         58 if dice.roll(20) == 0 => conn.end_stream(),
-        59 if dice.roll(40) == 0 => conn.finish(&mut handler.shared),
+        59 if dice.roll(40) == 0 => conn.finish(&mut handler.common),
         _ => {}
     }
 }

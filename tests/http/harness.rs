@@ -6,8 +6,8 @@ use mcp_rill::http::body::Decoder;
 use mcp_rill::http::client::parse_response;
 use mcp_rill::http::conn::{After, Conn, Handler, Reply, Verdict};
 use mcp_rill::http::head::{Fields, Head, Search};
-use mcp_rill::http::response::Answer;
-use mcp_rill::http::response::{Extra, Response, Shared};
+use mcp_rill::http::response::OwnedResponse;
+use mcp_rill::http::response::{Common, CommonFields, Response};
 use mcp_rill::{Limits, Now};
 
 /// Bounds small enough to try every split of an input that reaches them.
@@ -36,33 +36,33 @@ pub(crate) struct Seen {
 /// What it does is told by the path: `/refuse`, `/away`, `/silent`, `/accepted`, `/close`, `/stream`, `/wait`; any other is
 /// echoed. Responses to a request with `X-Extra` get that field back.
 pub(crate) struct Recorder {
-    pub(crate) shared: Shared,
+    pub(crate) common: Common,
     pub(crate) heads: usize,
     pub(crate) seen: Vec<Seen>,
 }
 
 impl Recorder {
     pub(crate) fn new(limits: Limits) -> Recorder {
-        Recorder { shared: Shared::new(limits), heads: 0, seen: Vec::new() }
+        Recorder { common: Common::new(limits), heads: 0, seen: Vec::new() }
     }
 }
 
 impl Handler for Recorder {
-    fn shared(&mut self) -> &mut Shared {
-        &mut self.shared
+    fn common(&mut self) -> &mut Common {
+        &mut self.common
     }
 
     fn head(&mut self, head: &Head<'_>) -> Verdict {
         self.heads += 1;
         match head.path {
-            "/refuse" => Verdict::Refuse(Box::new(Answer::text(404, "refused"))),
-            "/away" => Verdict::TurnAway(Box::new(Answer::text(401, "who are you?"))),
+            "/refuse" => Verdict::Refuse(Box::new(OwnedResponse::text(404, "refused"))),
+            "/away" => Verdict::TurnAway(Box::new(OwnedResponse::text(401, "who are you?"))),
             _ => Verdict::Read,
         }
     }
 
-    fn extra(&mut self, head: &Head<'_>) -> Option<Box<Extra>> {
-        head.header_str("x-extra").map(|value| Box::new(Extra::new(&[("X-Extra", value)])))
+    fn common_fields(&mut self, head: &Head<'_>) -> Option<Box<CommonFields>> {
+        head.header_str("x-extra").map(|value| Box::new(CommonFields::new(&[("X-Extra", value)])))
     }
 
     fn request(&mut self, head: &Head<'_>, body: &[u8], reply: &mut Reply<'_>) {
@@ -73,21 +73,21 @@ impl Handler for Recorder {
             headers: head.headers().map(|(name, value)| (name.to_owned(), value.to_vec())).collect(),
             body: body.to_vec(),
         });
-        let shared = &mut self.shared;
+        let common = &mut self.common;
         match head.path {
             "/silent" => {}
-            "/accepted" => reply.accepted(shared),
+            "/accepted" => reply.accepted(common),
             "/wait" => reply.wait(),
             "/close" => {
                 reply.close();
-                reply.send(shared, &Response::text(200, "bye"));
+                reply.send(common, &Response::text(200, "bye"));
             }
             "/stream" => {
                 let first = |out: &mut Vec<u8>| out.extend_from_slice(b": first\n\n");
-                reply.stream(shared, "text/event-stream", &[("X-Stream", "yes")], first);
+                reply.stream(common, "text/event-stream", &[("X-Stream", "yes")], first);
             }
-            "/big" => reply.send(shared, &Response { body: &[b'x'; 1000], ..Response::new(200) }),
-            _ => reply.send(shared, &Response { body, ..Response::new(200) }),
+            "/big" => reply.send(common, &Response { body: &[b'x'; 1000], ..Response::new(200) }),
+            _ => reply.send(common, &Response { body, ..Response::new(200) }),
         }
     }
 }
@@ -106,7 +106,7 @@ pub(crate) struct Outcome {
 pub(crate) fn drain(conn: &mut Conn, now: Now, handler: &mut Recorder, output: &mut Vec<u8>) {
     while !conn.outgoing().is_empty() {
         output.extend_from_slice(conn.outgoing());
-        if conn.sent(now, conn.outgoing().len(), &mut handler.shared) {
+        if conn.sent(now, conn.outgoing().len(), &mut handler.common) {
             conn.resume(now, handler);
         }
     }
@@ -134,10 +134,10 @@ pub(crate) fn run<'a>(limits: &Limits, pieces: impl IntoIterator<Item = &'a [u8]
         ended = true;
     }
     if conn.idle_since().is_some() || conn.next() == After::Close {
-        assert_eq!(handler.shared.pool.used(), 0, "memory is held without a reason");
+        assert_eq!(handler.common.pool.used(), 0, "memory is held without a reason");
     }
-    conn.release(&mut handler.shared);
-    assert_eq!(handler.shared.pool.used(), 0, "memory is lost");
+    conn.release(&mut handler.common);
+    assert_eq!(handler.common.pool.used(), 0, "memory is lost");
     Outcome { seen: handler.seen, heads: handler.heads, output: without_continue(&output), ended }
 }
 

@@ -3,7 +3,7 @@
 use mcp_rill::Limits;
 use mcp_rill::http::client::parse_response;
 use mcp_rill::http::head::{Fields, Framing, Head, Host, Search, Single, Version, parse};
-use mcp_rill::http::response::{Response, Shared, TEXT, To, reason_phrase};
+use mcp_rill::http::response::{Common, RequestTraits, Response, TEXT, reason_phrase};
 
 fn head<R>(bytes: &[u8], check: impl FnOnce(Head<'_>) -> R) -> R {
     let limits = Limits::DEFAULT;
@@ -46,10 +46,10 @@ fn a_head_is_read() {
 
 #[test]
 fn responses_are_written() {
-    let shared = Shared::new(Limits::DEFAULT);
+    let common = Common::new(Limits::DEFAULT);
     let write = |response: &Response<'_>, head_only, keep_alive| {
         let mut out = Vec::new();
-        shared.write(&mut out, response, To { head_only, keep_alive, chunks: true });
+        common.write(&mut out, response, RequestTraits { head_only, keep_alive, chunks: true });
         String::from_utf8(out).unwrap()
     };
     let response = Response { headers: &[("A", "b\r\nC: d")], ..Response::text(404, "no") };
@@ -76,10 +76,10 @@ fn keep_alive_is_announced_a_tenth_shorter() {
         let mut limits = Limits::DEFAULT;
         limits.set("idle_timeout", idle).unwrap();
         let mut out = Vec::new();
-        Shared::new(limits).write(
+        Common::new(limits).write(
             &mut out,
             &Response::new(200),
-            To { head_only: false, keep_alive: true, chunks: true },
+            RequestTraits { head_only: false, keep_alive: true, chunks: true },
         );
         let text = String::from_utf8(out).unwrap();
         assert!(text.contains(&format!("Keep-Alive: timeout={announced}\r\n")), "{idle}: {text}");

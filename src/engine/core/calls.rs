@@ -92,7 +92,7 @@ impl Engine {
         method: &str,
     ) -> Option<CallKey> {
         let open = self.sessions.get_mut(session)?;
-        if open.calls_count as usize >= self.shared.limits.calls_max && method != "ping" {
+        if open.calls_count as usize >= self.common.limits.calls_max && method != "ping" {
             return None;
         }
         let id = id.clone().into_owned();
@@ -127,7 +127,7 @@ impl Engine {
     /// What is said to a request for which there is no room, and counted.
     pub(crate) fn busy_with_calls(&mut self) -> jsonrpc::Error {
         self.stats.busy += 1;
-        let max = self.shared.limits.calls_max;
+        let max = self.common.limits.calls_max;
         let text = format!("busy: {max} requests of this session are open (limit calls_max)");
         jsonrpc::Error::new(-32000, text)
     }

@@ -37,19 +37,19 @@ impl Engine {
     /// that was enqueued, once in a turn, unless it is to be written to, since `sent` enqueues it again.
     pub(crate) fn schedule(&mut self, key: Key) {
         let Some(conn) = self.conns.get(key) else { return };
-        let silent = conn.is_streaming().then(|| conn.last_output.after(self.shared.limits.keep_alive));
-        let deadline = conn.http.deadline(&self.shared.limits).into_iter().chain(silent).min();
+        let silent = conn.is_streaming().then(|| conn.last_output.after(self.common.limits.keep_alive));
+        let deadline = conn.http.deadline(&self.common.limits).into_iter().chain(silent).min();
         if let Some(deadline) = deadline {
             self.timers.wake_by(&mut self.conns, key, deadline);
         }
     }
 
     pub(crate) fn expire(&mut self, now: Now, key: Key) {
-        let keep_alive = self.shared.limits.keep_alive;
+        let keep_alive = self.common.limits.keep_alive;
         let Some(conn) = self.conns.get_mut(key) else { return };
-        if conn.http.deadline(&self.shared.limits).is_some_and(|deadline| deadline <= now.mono) {
+        if conn.http.deadline(&self.common.limits).is_some_and(|deadline| deadline <= now.mono) {
             let backlog_bytes = conn.http.outgoing().len();
-            conn.http.expire(now, &mut self.shared);
+            conn.http.expire(now, &mut self.common);
             let lost = backlog_bytes > 0 && conn.http.outgoing().is_empty();
             self.report_refusals(key);
             if lost {
@@ -72,7 +72,7 @@ impl Engine {
     pub(crate) fn remove(&mut self, key: Key) {
         self.timers.clear(&mut self.conns, key);
         let Some(mut conn) = self.conns.remove(key) else { return };
-        conn.http.release(&mut self.shared);
+        conn.http.release(&mut self.common);
         self.peers.remove(&conn.peer, conn.share);
         drop(conn.admitted);
         if let Some(session) = conn.session {
@@ -93,7 +93,7 @@ impl Engine {
     pub(crate) fn share_of(&mut self, peer: &Peer) -> Share {
         let now = self.now.mono;
         // Who has come in this very turn may have sent something that was not looked at yet.
-        let crowded = self.peers.has_all(peer, Share::Connection, &self.shared.limits)
+        let crowded = self.peers.has_all(peer, Share::Connection, &self.common.limits)
             && !self.evict(|other, since| since < now && network(other) == network(peer));
         if crowded { Share::Refused } else { Share::Connection }
     }
@@ -101,7 +101,7 @@ impl Engine {
     /// Counts a new connection. As many as one peer may have are told that they are too many, and more are closed.
     pub(crate) fn count_in(&mut self, key: Key) {
         let Some(conn) = self.conns.get_mut(key) else { return };
-        let limits = &self.shared.limits;
+        let limits = &self.common.limits;
         let untold = self.peers.has_all(&conn.peer, Share::Refused, limits);
         self.peers.add(&conn.peer, conn.share, limits);
         match conn.share {
@@ -111,7 +111,7 @@ impl Engine {
                 let text = format!(
                     "busy: this address has {max} connections (limit connections_per_peer_max); try again"
                 );
-                conn.http.turn_away(self.now, &mut self.shared, text);
+                conn.http.turn_away(self.now, &mut self.common, text);
                 self.report_refusals(key);
                 self.enqueue(key);
             }

@@ -24,7 +24,7 @@ use crate::engine::state::calls::OpenCall;
 use crate::engine::state::connections::Connection;
 use crate::engine::state::peers::Peers;
 use crate::engine::state::sessions::{Open, Order};
-use crate::http::response::Shared;
+use crate::http::response::Common;
 use crate::memory::Account;
 use crate::runtime::jobs::Jobs;
 use crate::server::mailbox::Mailbox;
@@ -38,7 +38,7 @@ type Observer = Box<dyn FnMut(&Event<'_>) + Send>;
 /// The server without sockets; see the [module](crate::engine) for how to drive it.
 pub struct Engine {
     pub(crate) now: Now,
-    pub(crate) shared: Shared,
+    pub(crate) common: Common,
     pub(crate) settings: Settings,
     pub(crate) service: Box<dyn Service>,
     pub(crate) new_id: Box<dyn FnMut() -> u128 + Send>,
@@ -82,9 +82,9 @@ pub struct Engine {
 }
 
 impl Engine {
-    pub(crate) fn at(&mut self, now: Now) {
+    pub(crate) fn set_now(&mut self, now: Now) {
         self.now = now;
-        self.shared.at(now);
+        self.common.set_now(now);
     }
 }
 

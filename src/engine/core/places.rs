@@ -20,7 +20,7 @@ use crate::engine::core::Engine;
 use crate::engine::observe::Event;
 use crate::engine::state::peers::{Share, network};
 use crate::engine::state::sessions::{Open, Rank};
-use crate::http::response::Answer;
+use crate::http::response::OwnedResponse;
 use crate::slab::Key;
 
 /// Clients may leave at any time, so nobody is told to stay away for longer.
@@ -31,22 +31,22 @@ impl Engine {
     ///
     /// # Errors
     /// A refusal that says why there is no room, and when to try again.
-    pub(crate) fn make_place(&mut self, conn: Key) -> Result<(), Answer> {
+    pub(crate) fn make_place(&mut self, conn: Key) -> Result<(), OwnedResponse> {
         let spent = self.firm_bytes();
         if self.stopping.is_some() {
             return Err(self.busy("the server is shutting down"));
         }
-        if spent >= self.shared.limits.buffered_bytes_max {
+        if spent >= self.common.limits.buffered_bytes_max {
             return Err(self.busy(&format!("{spent} bytes are buffered (limit buffered_bytes_max)")));
         }
         let peer = self.conns.get(conn).map(|conn| conn.peer.clone()).unwrap_or_default();
-        if self.peers.has_all(&peer, Share::Session, &self.shared.limits) && !self.end_idle(network(&peer)) {
-            let max = self.shared.limits.sessions_per_peer_max;
+        if self.peers.has_all(&peer, Share::Session, &self.common.limits) && !self.end_idle(network(&peer)) {
+            let max = self.common.limits.sessions_per_peer_max;
             let text = format!("all {max} sessions of this address are in use (limit sessions_per_peer_max)");
             return Err(self.no_place(&text, network(&peer)));
         }
-        if self.sessions_open() >= self.shared.limits.sessions_max && !self.end_idle(None) {
-            let max = self.shared.limits.sessions_max;
+        if self.sessions_open() >= self.common.limits.sessions_max && !self.end_idle(None) {
+            let max = self.common.limits.sessions_max;
             return Err(self.no_place(&format!("all {max} sessions are in use (limit sessions_max)"), None));
         }
         Ok(())
@@ -86,7 +86,7 @@ impl Engine {
 
     /// Puts a session where it belongs in the order; with `None` it is not in it.
     pub(crate) fn rank(&mut self, session: Key, rank: Option<Rank>) {
-        let by_peer = self.shared.limits.sessions_per_peer_max > 0;
+        let by_peer = self.common.limits.sessions_per_peer_max > 0;
         let life = self.sessions.get_mut(session).and_then(|open| open.life.as_mut());
         let Some(life) = life else { return };
         let peer = network(&life.peer).filter(|_| by_peer);
@@ -100,12 +100,12 @@ impl Engine {
 
     /// What is said where every session stays. One that only waits for its calls may give way when they are answered, any
     /// moment. One that has a stream goes with that, and if its client is gone, the next comment shows it.
-    fn no_place(&mut self, reason: &str, peer: Option<IpAddr>) -> Answer {
+    fn no_place(&mut self, reason: &str, peer: Option<IpAddr>) -> OwnedResponse {
         let is_theirs = |of: &Peer| peer.is_none() || network(of) == peer;
         let waits =
             |open: &Open| open.conn.is_none() && open.life.as_ref().is_some_and(|life| is_theirs(&life.peer));
         let soon = self.sessions.iter().any(|(_, open)| waits(open));
-        let comment = self.shared.limits.keep_alive.as_millis().div_ceil(1000);
+        let comment = self.common.limits.keep_alive.as_millis().div_ceil(1000);
         self.busy_for(reason, if soon { 1 } else { comment.min(RETRY_SECONDS_MAX) })
     }
 }

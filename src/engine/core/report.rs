@@ -17,7 +17,7 @@ use crate::text::shown;
 
 impl Engine {
     pub(crate) fn report_refusals(&mut self, key: Key) {
-        for refusal in self.shared.take_refusals() {
+        for refusal in self.common.take_refusals() {
             self.stats.refused += 1;
             if let (Some(observer), Some(conn)) = (&mut self.observer, self.conns.get(key)) {
                 observer(&Event::Refused {

@@ -40,7 +40,7 @@ impl Engine {
     pub(crate) fn touch(&mut self, session: Key) {
         let now = self.now;
         let Some(open) = self.sessions.get_mut(session) else { return };
-        let limits = &self.shared.limits;
+        let limits = &self.common.limits;
         let timeout = match open.session.is_operating() {
             true => limits.session_idle_timeout,
             false => limits.initialize_timeout,
@@ -60,7 +60,7 @@ impl Engine {
         self.session_timers.due(&mut self.sessions, now.mono, &mut due);
         for key in due {
             self.expire_replay(key, now.mono);
-            let limits = &self.shared.limits;
+            let limits = &self.common.limits;
             let Some(open) = self.sessions.get_mut(key) else { continue };
             let Some(life) = &mut open.life else { continue };
             if open.calls.is_some() || open.conn.is_some() {

@@ -82,7 +82,7 @@ impl Engine {
         post.add_reply(text);
         // A batch whose responses are many and large is better sent piece by piece; a client that cannot have it so gets
         // no more than a stream would.
-        let (held, streams, limits) = (post.held_bytes(), post.sse, &self.shared.limits);
+        let (held, streams, limits) = (post.held_bytes(), post.sse, &self.common.limits);
         if held > limits.output_bytes_max || self.firm_bytes() > limits.buffered_bytes_max {
             self.drop_slow_reader(conn);
         } else if streams && held > limits.message_bytes_max {
@@ -114,7 +114,7 @@ impl Engine {
         let fields = [cache, buffering, ("Mcp-Session-Id", id.unwrap_or_default())];
         let fields = fields.get(..if id.is_some() { 3 } else { 2 }).unwrap_or_default();
         entry.last_output = Nanos::of(now);
-        entry.http.begin_chunks(now, &mut self.shared, sse::MEDIA_TYPE, fields);
+        entry.http.begin_chunks(now, &mut self.common, sse::MEDIA_TYPE, fields);
         self.begin_stream(now, conn, retry);
         for text in replies {
             self.say(now, conn, Kind::Response, |out| out.extend_from_slice(&text));
@@ -145,7 +145,7 @@ impl Engine {
         self.forget_request(conn);
         let Some(entry) = self.conns.get_mut(conn) else { return };
         if entry.http.is_chunking() || entry.http.is_stream() {
-            entry.http.end_chunks(now, &mut self.shared);
+            entry.http.end_chunks(now, &mut self.common);
         } else {
             self.stats.messages_queued += post.replies().len() as u64;
             self.respond(now, conn, &post);
@@ -193,7 +193,7 @@ impl Engine {
         let header = id.filter(|_| named).map(|id| ("Mcp-Session-Id", id)).or(busy);
         let response = Response { status, headers: header.as_slice(), content_type: Some(JSON), body };
         if let Some(entry) = self.conns.get_mut(conn) {
-            entry.http.respond(now, &mut self.shared, &response);
+            entry.http.respond(now, &mut self.common, &response);
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::engine::core::Engine;
 use crate::engine::negotiate::{self, Version};
 use crate::engine::refusals::{Refused, id_of, no_question, rejection};
 use crate::http::head::Head;
-use crate::http::response::Answer;
+use crate::http::response::OwnedResponse;
 use crate::jsonrpc::json::member;
 use crate::jsonrpc::{self, Error, Message};
 use crate::protocol::meta::names_revision;
@@ -30,9 +30,9 @@ impl Engine {
         conn: Key,
         head: &Head<'_>,
         body: &'a [u8],
-    ) -> Result<Parcel<'a>, Answer> {
-        let limits = &self.shared.limits;
-        let invalid = |what: String| Answer::from(Refused::new(400, Error::invalid_request(what)));
+    ) -> Result<Parcel<'a>, OwnedResponse> {
+        let limits = &self.common.limits;
+        let invalid = |what: String| OwnedResponse::from(Refused::new(400, Error::invalid_request(what)));
         let items = jsonrpc::split_batch(body, limits).map_err(|error| Refused::new(400, error))?;
         let version = Version::of(head);
         let named = matches!(version, Version::Modern(_)) && head.header("mcp-session-id").is_none();

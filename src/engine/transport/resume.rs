@@ -25,7 +25,7 @@ use crate::engine::state::sessions::Open;
 use crate::engine::state::streams::{Held, Post, Replay, Resumable, STREAM_FIELDS, Verdict, Way};
 use crate::http::conn::Reply;
 use crate::http::head::{Head, Single};
-use crate::http::response::{Answer, Response};
+use crate::http::response::{OwnedResponse, Response};
 use crate::protocol::revision::Revision;
 use crate::service::keys::CallKey;
 use crate::slab::Key;
@@ -79,9 +79,9 @@ impl Engine {
         self.stats.messages_queued += 1;
         if let Some(entry) = conn.and_then(|conn| self.conns.get_mut(conn)) {
             entry.last_output = Nanos::of(now);
-            entry.http.push(now, &mut self.shared, |out| write_event(out, id, &text));
+            entry.http.push(now, &mut self.common, |out| write_event(out, id, &text));
         }
-        let (bytes_max, timeout) = (self.shared.limits.replay_bytes_max, self.shared.limits.replay_timeout);
+        let (bytes_max, timeout) = (self.common.limits.replay_bytes_max, self.common.limits.replay_timeout);
         self.with_replay(session, |replay| replay.keep(id, kind, text.into(), now.mono, bytes_max));
         let due = now.mono.saturating_add(timeout);
         self.session_timers.wake_by(&mut self.sessions, session, due);
@@ -109,7 +109,7 @@ impl Engine {
     /// before it comes back, where the stream is about to be closed.
     pub(crate) fn begin_stream(&mut self, now: Now, conn: Key, retry: Option<Duration>) {
         let post = self.conns.get(conn).and_then(|entry| entry.post.as_ref());
-        let resumes = !self.shared.limits.replay_timeout.is_zero();
+        let resumes = !self.common.limits.replay_timeout.is_zero();
         let post = post.filter(|post| resumes && !post.is_refusal());
         let Some(session) = post.map(|post| post.session) else { return };
         let stream = self.with_replay(session, |replay| replay.begin_post(conn, now.mono));
@@ -126,7 +126,7 @@ impl Engine {
         let frame = self.priming(session, stream, retry);
         if let Some(entry) = self.conns.get_mut(conn).filter(|_| !frame.is_empty()) {
             entry.last_output = Nanos::of(now);
-            entry.http.push(now, &mut self.shared, |out| out.extend_from_slice(&frame));
+            entry.http.push(now, &mut self.common, |out| out.extend_from_slice(&frame));
         }
     }
 
@@ -152,7 +152,7 @@ fn write_event(out: &mut Vec<u8>, id: EventId, text: &[u8]) {
     [sse::MESSAGE_START, text, sse::MESSAGE_END].iter().for_each(|part| out.extend_from_slice(part));
 }
 
-fn nothing_to_resume(last: &[u8]) -> Answer {
+fn nothing_to_resume(last: &[u8]) -> OwnedResponse {
     let text = format!(
         "Bad request: nothing can be resumed from the Last-Event-ID `{}`: it is not of this session, or what came after \
          it is kept no longer; open a stream without Last-Event-ID, and ask again for what is missing",
@@ -232,9 +232,9 @@ impl Engine {
 
     /// All is answered: what is kept of it waits for its client a while longer.
     pub(crate) fn stream_over(&mut self, session: Key, stream: StreamId) {
-        let (now, streams_max) = (self.now.mono, self.shared.limits.replay_streams_max);
+        let (now, streams_max) = (self.now.mono, self.common.limits.replay_streams_max);
         self.with_replay(session, |replay| replay.end(stream, now, streams_max));
-        let due = now.saturating_add(self.shared.limits.replay_timeout);
+        let due = now.saturating_add(self.common.limits.replay_timeout);
         self.session_timers.wake_by(&mut self.sessions, session, due);
     }
 
@@ -254,7 +254,7 @@ impl Engine {
         let Some(open) = self.sessions.get_mut(session) else { return };
         open.conn = None;
         self.with_replay(session, |replay| replay.leave_get(now));
-        let due = now.saturating_add(self.shared.limits.replay_timeout);
+        let due = now.saturating_add(self.common.limits.replay_timeout);
         self.session_timers.wake_by(&mut self.sessions, session, due);
         if let Some(stream) = self.replay(session).and_then(Replay::get) {
             self.tell_unsaid(session, stream, unsaid);
@@ -271,7 +271,7 @@ impl Engine {
     pub(crate) fn disconnect(&mut self, now: Now, call: CallKey, retry: Duration) {
         let Some(call) = self.calls.get(call.0).filter(|call| !call.cancelled) else { return };
         let resumes = self.sessions.get(call.session).is_some_and(takes_empty_events)
-            && !self.shared.limits.replay_timeout.is_zero();
+            && !self.common.limits.replay_timeout.is_zero();
         let Some(conn) = self.post_of_call(call).filter(|_| resumes) else { return };
         if !self.upgrade_with(now, conn, Some(retry)) {
             self.prime(now, conn, Some(retry));
@@ -281,7 +281,7 @@ impl Engine {
             return;
         }
         let (post, unsaid) = (entry.post.take(), entry.held.take());
-        entry.http.end_chunks(now, &mut self.shared);
+        entry.http.end_chunks(now, &mut self.common);
         if let Some(post) = post {
             self.leave_post(post, unsaid);
         }
@@ -306,7 +306,7 @@ impl Engine {
 
     /// The session's stream begins anew. Returns its first event, which may be empty.
     pub(crate) fn begin_get(&mut self, session: Key) -> Vec<u8> {
-        let resumes = !self.shared.limits.replay_timeout.is_zero();
+        let resumes = !self.common.limits.replay_timeout.is_zero();
         let stream = resumes.then(|| self.with_replay(session, Replay::begin_get)).flatten();
         stream.map_or_else(Vec::new, |stream| self.priming(session, stream, None))
     }
@@ -316,7 +316,7 @@ impl Engine {
         &self,
         session: Key,
         head: &Head<'_>,
-    ) -> Result<Option<(EventId, Resumable)>, Answer> {
+    ) -> Result<Option<(EventId, Resumable)>, OwnedResponse> {
         let text = match head.single("last-event-id") {
             Single::Absent => return Ok(None),
             Single::Several => {
@@ -344,7 +344,7 @@ impl Engine {
         }
         // What the old connection had not said is kept now, too, and that may have cost room.
         if self.replay(session).and_then(|replay| replay.resumable(last)) != Some(what) {
-            return reply.answer(&mut self.shared, &nothing_to_resume(last.to_string().as_bytes()));
+            return reply.answer(&mut self.common, &nothing_to_resume(last.to_string().as_bytes()));
         }
         let mut missed = Vec::new();
         self.with_replay(session, |replay| {
@@ -361,9 +361,9 @@ impl Engine {
         if what == Resumable::Over {
             let content_type = Some(sse::MEDIA_TYPE);
             let response = Response { status: 200, headers: &fields, content_type, body: &missed };
-            return reply.send(&mut self.shared, &response);
+            return reply.send(&mut self.common, &response);
         }
-        reply.stream(&mut self.shared, sse::MEDIA_TYPE, &fields, |out| out.extend_from_slice(&missed));
+        reply.stream(&mut self.common, sse::MEDIA_TYPE, &fields, |out| out.extend_from_slice(&missed));
         let carries_post = what == Resumable::Open;
         open.conn = if carries_post { open.conn } else { Some(conn) };
         let post = self.with_replay(session, |replay| replay.carry(last.stream, conn)).flatten();
@@ -388,7 +388,7 @@ impl Engine {
 
     /// Drops what was kept for too long.
     pub(crate) fn expire_replay(&mut self, session: Key, now: Duration) {
-        let timeout = self.shared.limits.replay_timeout;
+        let timeout = self.common.limits.replay_timeout;
         self.with_replay(session, |replay| replay.expire(now, timeout));
         if let Some(oldest) = self.replay(session).and_then(Replay::oldest) {
             self.session_timers.wake_by(&mut self.sessions, session, oldest.saturating_add(timeout));

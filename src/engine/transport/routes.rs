@@ -20,7 +20,7 @@ use crate::access::settings::{Settings, relative};
 use crate::engine::negotiate::Accepted;
 use crate::engine::refusals::{as_error, not_allowed, nothing_here};
 use crate::http::head::Head;
-use crate::http::response::Answer;
+use crate::http::response::OwnedResponse;
 use crate::text::printable;
 
 /// A query that is copied into the endpoint may have this many bytes.
@@ -44,7 +44,7 @@ pub(crate) enum Route<'a> {
 }
 
 /// Decides what serves the request, or answers it: with a refusal, or with what `OPTIONS *` asks for.
-pub(crate) fn route<'a>(head: &Head<'a>, settings: &Settings) -> Result<Route<'a>, Answer> {
+pub(crate) fn route<'a>(head: &Head<'a>, settings: &Settings) -> Result<Route<'a>, OwnedResponse> {
     let path = relative(head.path, settings);
     if path == settings.mcp_path {
         return mcp(head, path, settings).map_err(as_error);
@@ -54,7 +54,7 @@ pub(crate) fn route<'a>(head: &Head<'a>, settings: &Settings) -> Result<Route<'a
         return match head.method {
             "GET" if query.len() <= QUERY_BYTES_MAX => Ok(Route::Stream { query }),
             "HEAD" => Ok(Route::StreamHead),
-            "GET" => Err(Answer::text(
+            "GET" => Err(OwnedResponse::text(
                 414,
                 format!("the query has {} bytes; {QUERY_BYTES_MAX} are allowed here", query.len()),
             )),
@@ -71,20 +71,20 @@ pub(crate) fn route<'a>(head: &Head<'a>, settings: &Settings) -> Result<Route<'a
         // RFC 9110 §9.3.7: the server as a whole is asked, not a path. What a path takes, its 405 says.
         "*" => {
             let delete = if settings.sessionless { "" } else { "DELETE, " };
-            Answer { status: 204, ..Answer::default() }
+            OwnedResponse { status: 204, ..OwnedResponse::default() }
                 .header("Allow", format!("GET, HEAD, POST, {delete}OPTIONS"))
         }
         _ => nothing_here(head, settings),
     })
 }
 
-fn mcp<'a>(head: &Head<'_>, path: &str, settings: &Settings) -> Result<Route<'a>, Answer> {
+fn mcp<'a>(head: &Head<'_>, path: &str, settings: &Settings) -> Result<Route<'a>, OwnedResponse> {
     match head.method {
         "POST" => {
             let accepted = Accepted::of(head);
             if !accepted.json && !accepted.events {
                 let text = "Not acceptable: answers are application/json or text/event-stream; accept both";
-                return Err(Answer::text(406, text));
+                return Err(OwnedResponse::text(406, text));
             }
             check_json(head, 415).map(|()| Route::McpPost)
         }
@@ -92,7 +92,7 @@ fn mcp<'a>(head: &Head<'_>, path: &str, settings: &Settings) -> Result<Route<'a>
             let text = format!(
                 "Method not allowed: `{path}` takes POST, not {method}: this server keeps no sessions"
             );
-            Err(Answer::text(405, text).header("Allow", "POST"))
+            Err(OwnedResponse::text(405, text).header("Allow", "POST"))
         }
         "GET" => Ok(Route::McpGet),
         "DELETE" => Ok(Route::McpDelete),
@@ -100,19 +100,21 @@ fn mcp<'a>(head: &Head<'_>, path: &str, settings: &Settings) -> Result<Route<'a>
     }
 }
 
-pub(crate) fn message<'a>(head: &Head<'a>) -> Result<Route<'a>, Answer> {
+pub(crate) fn message<'a>(head: &Head<'a>) -> Result<Route<'a>, OwnedResponse> {
     check_json(head, 400)?;
     let query = head.query.unwrap_or_default();
     let mut sessions = parameters(query).filter_map(|parameter| value_of(parameter, "sessionId"));
     match (sessions.next(), sessions.next()) {
-        (None, _) => Err(Answer::text(400, "Missing sessionId parameter")),
+        (None, _) => Err(OwnedResponse::text(400, "Missing sessionId parameter")),
         (Some(session), None) => Ok(Route::Message { session }),
-        (Some(_), Some(_)) => Err(Answer::text(400, "the query has more than one sessionId parameter")),
+        (Some(_), Some(_)) => {
+            Err(OwnedResponse::text(400, "the query has more than one sessionId parameter"))
+        }
     }
 }
 
 /// `status` is what a wrong Content-Type gets.
-fn check_json(head: &Head<'_>, status: u16) -> Result<(), Answer> {
+fn check_json(head: &Head<'_>, status: u16) -> Result<(), OwnedResponse> {
     let mut fields = head.headers_named("content-type");
     let (first, second) = (fields.next(), fields.next());
     let value = first.unwrap_or_default();
@@ -123,7 +125,10 @@ fn check_json(head: &Head<'_>, status: u16) -> Result<(), Answer> {
             (_, Some(_)) => "there are several".to_owned(),
             _ => format!("it is `{}`", printable(&String::from_utf8_lossy(value))),
         };
-        return Err(Answer::text(status, format!("Content-Type must be application/json, but {found}")));
+        return Err(OwnedResponse::text(
+            status,
+            format!("Content-Type must be application/json, but {found}"),
+        ));
     }
     // A list, which may be spread over several fields (RFC 9110 §8.4); empty members of a list say nothing.
     let codings = head.headers_named("content-encoding").flat_map(|value| value.split(|byte| *byte == b','));
@@ -134,7 +139,7 @@ fn check_json(head: &Head<'_>, status: u16) -> Result<(), Answer> {
             let coding = printable(&String::from_utf8_lossy(coding));
             let text = format!("Content-Encoding `{coding}` is not supported; send the JSON as it is");
             // RFC 9110 §15.5.16.
-            Err(Answer::text(415, text).header("Accept-Encoding", "identity"))
+            Err(OwnedResponse::text(415, text).header("Accept-Encoding", "identity"))
         }
     }
 }

@@ -21,7 +21,7 @@ use crate::engine::state::sessions::Open;
 use crate::engine::state::streams::STREAM_FIELDS;
 use crate::http::conn::Reply;
 use crate::http::head::Head;
-use crate::http::response::Answer;
+use crate::http::response::OwnedResponse;
 use crate::jsonrpc::{self, Error, Message};
 use crate::service::keys::SessionKey;
 use crate::service::session::Session;
@@ -35,7 +35,7 @@ impl Engine {
         let mut room = ROOM;
         let text = id_text(&self.settings.node_id, id, &mut room);
         let Some(entry) = self.conns.get_mut(conn) else { return };
-        self.peers.add(&entry.peer, Share::Session, &self.shared.limits);
+        self.peers.add(&entry.peer, Share::Session, &self.common.limits);
         let session = Session::new(id, entry.peer.principal.clone());
         let key = self.sessions.insert(Open::new(session, Some(conn), None));
         entry.session = Some(key);
@@ -51,7 +51,7 @@ impl Engine {
         let [cache, buffering] = STREAM_FIELDS;
         let fields = [cache, buffering, ("Mcp-Session-Id", text)];
         reply
-            .stream(&mut self.shared, sse::MEDIA_TYPE, &fields, |out| sse::event(out, "endpoint", &endpoint));
+            .stream(&mut self.common, sse::MEDIA_TYPE, &fields, |out| sse::event(out, "endpoint", &endpoint));
         if let Some(open) = self.sessions.get_mut(key) {
             self.service.opened(SessionKey(key), &mut open.session);
         }
@@ -72,15 +72,15 @@ impl Engine {
         match self.read_message(session, body) {
             Ok(message) => {
                 self.stats.messages_received += 1;
-                reply.accepted(&mut self.shared);
+                reply.accepted(&mut self.common);
                 self.take(now, conn, session, head, &message);
             }
-            Err(answer) => reply.answer(&mut self.shared, &answer),
+            Err(answer) => reply.answer(&mut self.common, &answer),
         }
     }
 
-    fn read_message<'a>(&mut self, session: Key, body: &'a [u8]) -> Result<Message<'a>, Answer> {
-        let message = jsonrpc::parse(body, &self.shared.limits).map_err(rejection)?;
+    fn read_message<'a>(&mut self, session: Key, body: &'a [u8]) -> Result<Message<'a>, OwnedResponse> {
+        let message = jsonrpc::parse(body, &self.common.limits).map_err(rejection)?;
         // Answers and notifications have no reply, and free something here.
         let Message::Request(request) = &message else { return Ok(message) };
         // All replies go on one stream, where the id alone tells whose each is.
@@ -98,7 +98,7 @@ impl Engine {
     fn no_room_for_reply(&self, session: Key) -> Option<String> {
         let stream = self.sessions.get(session).and_then(|open| self.conns.get(open.conn?));
         let backlog = stream.map_or(0, |stream| stream.http.outgoing().len());
-        (backlog > self.shared.limits.output_bytes_max / 2)
+        (backlog > self.common.limits.output_bytes_max / 2)
             .then(|| format!("{backlog} bytes are waiting on the session's stream (limit output_bytes_max)"))
     }
 

@@ -50,14 +50,14 @@ impl Engine {
     ) {
         let Message::Request(request) = message else {
             self.stats.messages_received += 1;
-            return reply.send(&mut self.shared, &Response::new(202));
+            return reply.send(&mut self.common, &Response::new(202));
         };
         let accepted = Accepted::of(head);
         match check(request, head, accepted) {
             Ok(envelope) => self.take_alone(now, conn, head, message, (request, envelope, accepted), reply),
             Err((status, error)) => {
                 let answer = Refused::new(status, error).answer(Some((&request.id).into()));
-                reply.answer(&mut self.shared, &answer);
+                reply.answer(&mut self.common, &answer);
             }
         }
     }
@@ -77,10 +77,10 @@ impl Engine {
         let key = self.open_alone(Session::of_request(principal, Revision::V2026_07_28, client, log_level));
         let Some(call) = self.begin_call(key, Some(conn), &request.id, &request.method) else {
             self.end_alone(key);
-            let max = self.shared.limits.calls_max;
+            let max = self.common.limits.calls_max;
             let busy = self.busy(&format!("{max} requests may be open (limit calls_max)"));
             let refused = as_error_of(Error::INTERNAL_ERROR, busy);
-            return reply.answer(&mut self.shared, &refused.answer(Some((&request.id).into())));
+            return reply.answer(&mut self.common, &refused.answer(Some((&request.id).into())));
         };
         reply.wait();
         self.deferring = Some(conn);
@@ -118,7 +118,7 @@ impl Engine {
         };
         let Some(post) = entry.post.take_if(|post| alone(post)) else { return self.probe_alone(conn) };
         entry.held = None;
-        entry.http.give_up(&mut self.shared);
+        entry.http.give_up(&mut self.common);
         let session = post.session;
         drop(post);
         self.forget_request(conn);

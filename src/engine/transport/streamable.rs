@@ -30,7 +30,7 @@ use crate::engine::state::streams::{Post, Replay, Resumable, STREAM_FIELDS};
 use crate::engine::transport::batch::Parcel;
 use crate::http::conn::Reply;
 use crate::http::head::{Head, Single};
-use crate::http::response::{Answer, Response};
+use crate::http::response::{OwnedResponse, Response};
 use crate::jsonrpc::{self, Error, Message};
 use crate::service::keys::{CallKey, SessionKey};
 use crate::service::session::{Session, read_initialize};
@@ -66,12 +66,12 @@ impl Engine {
         });
         match opened {
             Ok((session, parcel)) => self.take_parcel(now, conn, session, head, &parcel, reply),
-            Err(answer) => reply.answer(&mut self.shared, &answer),
+            Err(answer) => reply.answer(&mut self.common, &answer),
         }
     }
 
-    fn read_single<'a>(&self, head: &Head<'_>, body: &'a [u8]) -> Result<(Message<'a>, Era), Answer> {
-        let message = jsonrpc::parse(body, &self.shared.limits).map_err(rejection)?;
+    fn read_single<'a>(&self, head: &Head<'_>, body: &'a [u8]) -> Result<(Message<'a>, Era), OwnedResponse> {
+        let message = jsonrpc::parse(body, &self.common.limits).map_err(rejection)?;
         let era = negotiate::era(&message, head);
         match era {
             Ok(era) => Ok((message, era)),
@@ -79,7 +79,12 @@ impl Engine {
         }
     }
 
-    fn read_one<'a>(&self, conn: Key, head: &Head<'_>, message: Message<'a>) -> Result<Parcel<'a>, Answer> {
+    fn read_one<'a>(
+        &self,
+        conn: Key,
+        head: &Head<'_>,
+        message: Message<'a>,
+    ) -> Result<Parcel<'a>, OwnedResponse> {
         let session = match &message {
             Message::Request(request) if request.method == "initialize" => {
                 self.check_initialize(conn, head).map(|()| None)
@@ -159,7 +164,7 @@ impl Engine {
         }
         let id = self.next_id();
         let peer = self.conns.get(conn).map(|conn| conn.peer.clone()).unwrap_or_default();
-        self.peers.add(&peer, Share::Session, &self.shared.limits);
+        self.peers.add(&peer, Share::Session, &self.common.limits);
         let session = Session::new(id, peer.principal.clone());
         let life = Box::new(Life {
             peer,
@@ -193,7 +198,7 @@ impl Engine {
         self.touch(session);
         let is_request = |message: &Message<'_>| matches!(message, Message::Request(_));
         if !parcel.messages.iter().any(is_request) {
-            reply.send(&mut self.shared, &Response::new(202));
+            reply.send(&mut self.common, &Response::new(202));
             for message in &parcel.messages {
                 self.hand_over(now, conn, session, head, message, None);
             }
@@ -257,7 +262,7 @@ impl Engine {
                 open.conn = Some(conn);
                 let [cache, buffering] = STREAM_FIELDS;
                 let fields = [cache, buffering, ("Mcp-Session-Id", id)];
-                reply.stream(&mut self.shared, sse::MEDIA_TYPE, &fields, |out| out.extend_from_slice(&first));
+                reply.stream(&mut self.common, sse::MEDIA_TYPE, &fields, |out| out.extend_from_slice(&first));
                 if let Some(entry) = self.conns.get_mut(conn) {
                     entry.session = Some(session);
                     entry.last_output = Nanos::of(now);
@@ -265,7 +270,7 @@ impl Engine {
                 }
                 self.touch(session);
             }
-            Err(answer) => reply.answer(&mut self.shared, &answer),
+            Err(answer) => reply.answer(&mut self.common, &answer),
         }
     }
 
@@ -274,7 +279,7 @@ impl Engine {
         &mut self,
         conn: Key,
         head: &Head<'_>,
-    ) -> Result<(Key, Option<(EventId, Resumable)>), Answer> {
+    ) -> Result<(Key, Option<(EventId, Resumable)>), OwnedResponse> {
         let version = Version::of(head);
         if matches!(version, Version::Modern(_)) || head.header("mcp-session-id").is_none() {
             // Clients take exactly this for "there is no such stream", and go on without.
@@ -297,7 +302,7 @@ impl Engine {
         let spent = self.firm_bytes();
         let reason = if self.stopping.is_some() {
             "the server is shutting down".to_owned()
-        } else if spent >= self.shared.limits.buffered_bytes_max {
+        } else if spent >= self.common.limits.buffered_bytes_max {
             format!("{spent} bytes are buffered (limit buffered_bytes_max)")
         } else {
             return Ok((session, last));
@@ -308,14 +313,14 @@ impl Engine {
     pub(crate) fn mcp_delete(&mut self, conn: Key, head: &Head<'_>, reply: &mut Reply<'_>) {
         if let Version::Modern(name) = Version::of(head) {
             let text = format!("Method not allowed: {name} has no sessions to end");
-            return reply.answer(&mut self.shared, &refusal(405, REFUSED, text).header("Allow", "POST"));
+            return reply.answer(&mut self.common, &refusal(405, REFUSED, text).header("Allow", "POST"));
         }
         match self.session_of(conn, head, &Version::of(head)) {
             Ok(session) => {
                 self.end_streamable(session);
-                reply.send(&mut self.shared, &Response::new(200));
+                reply.send(&mut self.common, &Response::new(200));
             }
-            Err(refused) => reply.answer(&mut self.shared, &refused.into()),
+            Err(refused) => reply.answer(&mut self.common, &refused.into()),
         }
     }
 }

@@ -21,7 +21,7 @@ use crate::http::body::{Decoder, Progress};
 use crate::http::conn::{Conn, Handler, Outcome, Pending, Reply, State, Verdict};
 use crate::http::head::{Fields, Framing, Head, parse};
 use crate::http::refusal::{Refusal, budget_spent};
-use crate::http::response::{Answer, Response, Shared, To};
+use crate::http::response::{Common, OwnedResponse, RequestTraits, Response};
 use crate::limits::Limits;
 use crate::text::shown;
 use crate::timers::{Nanos, Now};
@@ -32,21 +32,21 @@ const STREAM_INPUT_BYTES_MAX: usize = 4 << 10;
 
 impl Conn {
     /// Puts what `advance` left aside: the beginning of a head, or requests that wait.
-    pub(crate) fn keep(&mut self, bytes: &[u8], shared: &mut Shared) {
-        if bytes.is_empty() || self.store(bytes, None, shared) {
+    pub(crate) fn keep(&mut self, bytes: &[u8], common: &mut Common) {
+        if bytes.is_empty() || self.store(bytes, None, common) {
             return;
         }
         match self.is_chunking() {
             // In the middle of a response there is no place for another one.
-            true => self.abort(shared),
-            false => self.refuse(shared, &budget_spent(), false),
+            true => self.abort(common),
+            false => self.refuse(common, &budget_spent(), false),
         }
     }
 
     pub(crate) fn advance_buffered(&mut self, now: Now, handler: &mut impl Handler) {
         let mut held = std::mem::take(&mut self.input);
         let used = self.advance(now, held.as_slice(), handler);
-        held.consume(&mut handler.shared().pool, used);
+        held.consume(&mut handler.common().pool, used);
         if !held.is_empty() {
             self.input = held;
         }
@@ -63,7 +63,7 @@ impl Conn {
             }
             match &mut self.state {
                 State::Head { search, began } => {
-                    let limits = &handler.shared().limits;
+                    let limits = &handler.common().limits;
                     if self.output.len() >= limits.turn_bytes_max {
                         return used;
                     }
@@ -82,14 +82,14 @@ impl Conn {
                         }
                         Err(refusal) => {
                             let head_only = rest.get(skipped..).unwrap_or_default().starts_with(b"HEAD ");
-                            self.refuse(handler.shared(), &refusal, head_only);
+                            self.refuse(handler.common(), &refusal, head_only);
                         }
                     }
                 }
                 State::Body(_) => used += self.body(now, rest, handler),
                 State::Waiting(_) | State::Chunks(_) => return used,
                 State::Stream | State::Closing | State::Linger | State::Closed => {
-                    self.drop_input(rest.len(), &handler.shared().limits);
+                    self.drop_input(rest.len(), &handler.common().limits);
                     return bytes.len();
                 }
             }
@@ -102,14 +102,14 @@ impl Conn {
         let bytes = rest.get(range).unwrap_or_default();
         let after = rest.get(end..).unwrap_or_default();
         let mut fields = Fields::new();
-        let head = match parse(bytes, &mut fields, &handler.shared().limits) {
+        let head = match parse(bytes, &mut fields, &handler.common().limits) {
             Ok(head) => head,
             Err(refusal) => {
-                self.refuse(handler.shared(), &refusal, bytes.starts_with(b"HEAD "));
+                self.refuse(handler.common(), &refusal, bytes.starts_with(b"HEAD "));
                 return end;
             }
         };
-        let to = To::of(&head);
+        let to = RequestTraits::of(&head);
         let length = match head.framing {
             Framing::None => Some(0),
             Framing::Length(length) => usize::try_from(length).ok(),
@@ -117,9 +117,9 @@ impl Conn {
             Framing::Chunked => None,
         };
         let body = length.and_then(|length| after.get(..length));
-        self.extra = handler.extra(&head);
+        self.common_fields = handler.common_fields(&head);
         let verdict = handler.head(&head);
-        let Limits { body_bytes_max, linger_bytes_max, .. } = handler.shared().limits;
+        let Limits { body_bytes_max, linger_bytes_max, .. } = handler.common().limits;
         let length_max =
             if matches!(verdict, Verdict::TurnAway(_)) { linger_bytes_max } else { body_bytes_max };
         let announced = match head.framing {
@@ -139,16 +139,16 @@ impl Conn {
                 Verdict::Refuse(answer) | Verdict::TurnAway(answer) => *answer,
                 Verdict::Read => handler.too_long(&head, announced),
             };
-            self.answer(now, &answer, To { keep_alive: false, ..to }, handler.shared());
+            self.answer(now, &answer, RequestTraits { keep_alive: false, ..to }, handler.common());
             return end;
         }
         match (verdict, body) {
             (Verdict::Refuse(answer) | Verdict::TurnAway(answer), _) if head.expect_continue => {
-                self.answer(now, &answer, To { keep_alive: false, ..to }, handler.shared());
+                self.answer(now, &answer, RequestTraits { keep_alive: false, ..to }, handler.common());
                 end
             }
             (Verdict::Refuse(answer) | Verdict::TurnAway(answer), Some(body)) => {
-                self.answer(now, &answer, to, handler.shared());
+                self.answer(now, &answer, to, handler.common());
                 end + body.len()
             }
             (Verdict::Read, Some(body)) => {
@@ -161,9 +161,9 @@ impl Conn {
                 let (head_len, total) =
                     (bytes.len(), length.map(|length| length.saturating_add(bytes.len())));
                 let refused = !matches!(verdict, Verdict::Read);
-                let deadline = Nanos::of(now).later(handler.shared().limits.body_timeout);
+                let deadline = Nanos::of(now).later(handler.common().limits.body_timeout);
                 let pending = Pending { decoder, head_len, to, total, deadline, refused };
-                self.await_body(now, bytes, pending, waits, verdict, handler.shared());
+                self.await_body(now, bytes, pending, waits, verdict, handler.common());
                 end
             }
         }
@@ -176,18 +176,18 @@ impl Conn {
         pending: Pending,
         waits: bool,
         verdict: Verdict,
-        shared: &mut Shared,
+        common: &mut Common,
     ) {
         self.since = Nanos::of(now);
         match verdict {
             Verdict::Refuse(answer) | Verdict::TurnAway(answer) => {
-                answer.write(shared, &mut self.input, pending.to, self.extra.as_deref());
+                answer.write(common, &mut self.input, pending.to, self.common_fields.as_deref());
             }
-            Verdict::Read if self.store(head, pending.total, shared) => {}
-            Verdict::Read => return self.refuse(shared, &budget_spent(), pending.to.head_only),
+            Verdict::Read if self.store(head, pending.total, common) => {}
+            Verdict::Read => return self.refuse(common, &budget_spent(), pending.to.head_only),
         }
         if waits {
-            self.output.append(&mut shared.pool, b"HTTP/1.1 100 Continue\r\n\r\n");
+            self.output.append(&mut common.pool, b"HTTP/1.1 100 Continue\r\n\r\n");
         }
         self.state = State::Body(Box::new(pending));
     }
@@ -195,8 +195,8 @@ impl Conn {
     /// More of a body. Returns how many bytes belong to it.
     fn body<H: Handler>(&mut self, now: Now, bytes: &[u8], handler: &mut H) -> usize {
         let State::Body(pending) = &mut self.state else { return 0 };
-        let shared = handler.shared();
-        let Shared { pool, limits, .. } = shared;
+        let common = handler.common();
+        let Common { pool, limits, .. } = common;
         // What came fast earns no long wait: it is held meanwhile.
         let rate = limits.body_rate_min.max(1) as u64;
         let earned = Duration::from_nanos((bytes.len() as u64).saturating_mul(1_000_000_000) / rate);
@@ -221,7 +221,7 @@ impl Conn {
             }
             Err(refusal) => {
                 let head_only = pending.to.head_only;
-                self.refuse(shared, &refusal, head_only);
+                self.refuse(common, &refusal, head_only);
                 bytes.len()
             }
         }
@@ -232,30 +232,30 @@ impl Conn {
         let State::Body(pending) = std::mem::replace(&mut self.state, State::Closed) else { return };
         let mut input = std::mem::take(&mut self.input);
         if pending.refused {
-            let pool = &mut handler.shared().pool;
+            let pool = &mut handler.common().pool;
             self.output.append(pool, input.as_slice());
             input.clear(pool);
             return self.answered(now, State::after(pending.to));
         }
         let mut fields = Fields::new();
         let (head, body) = input.as_slice().split_at_checked(pending.head_len).unwrap_or_default();
-        match parse(head, &mut fields, &handler.shared().limits) {
+        match parse(head, &mut fields, &handler.common().limits) {
             Ok(head) => self.deliver(now, &head, body, handler),
-            Err(refusal) => self.refuse(handler.shared(), &refusal, pending.to.head_only),
+            Err(refusal) => self.refuse(handler.common(), &refusal, pending.to.head_only),
         }
-        input.clear(&mut handler.shared().pool);
+        input.clear(&mut handler.common().pool);
     }
 
     fn deliver<H: Handler>(&mut self, now: Now, head: &Head<'_>, body: &[u8], handler: &mut H) {
-        let to = To::of(head);
-        let extra = self.extra.as_deref();
-        let mut reply = Reply { output: &mut self.output, extra, to, outcome: Outcome::None };
+        let to = RequestTraits::of(head);
+        let common_fields = self.common_fields.as_deref();
+        let mut reply = Reply { output: &mut self.output, common_fields, to, outcome: Outcome::None };
         handler.request(head, body, &mut reply);
         if reply.outcome == Outcome::None {
             // A request without an answer would hang its peer, and the next answer would be taken for this one's.
             let path = shown(head.path.as_bytes());
             let text = format!("the server gave no answer to {} {path}", head.method);
-            reply.send(handler.shared(), &Response::text(500, &text));
+            reply.send(handler.common(), &Response::text(500, &text));
         }
         let Reply { to, outcome, .. } = reply;
         let state = match outcome {
@@ -266,14 +266,14 @@ impl Conn {
         self.answered(now, state);
     }
 
-    fn answer(&mut self, now: Now, answer: &Answer, to: To, shared: &mut Shared) {
-        answer.write(shared, &mut self.output, to, self.extra.as_deref());
+    fn answer(&mut self, now: Now, answer: &OwnedResponse, to: RequestTraits, common: &mut Common) {
+        answer.write(common, &mut self.output, to, self.common_fields.as_deref());
         self.answered(now, State::after(to));
     }
 
     fn answered(&mut self, now: Now, state: State) {
         if !matches!(state, State::Waiting(_)) {
-            self.extra = None;
+            self.common_fields = None;
         }
         self.state = state;
         self.since = Nanos::of(now);
@@ -281,13 +281,13 @@ impl Conn {
     }
 
     /// The last response of this connection: from here on the peer's bytes have no certain meaning.
-    pub(crate) fn refuse(&mut self, shared: &mut Shared, refusal: &Refusal, head_only: bool) {
+    pub(crate) fn refuse(&mut self, common: &mut Common, refusal: &Refusal, head_only: bool) {
         let retry: &[(&str, &str)] = if refusal.status == 503 { &[("Retry-After", "1")] } else { &[] };
         let response = Response { headers: retry, ..Response::text(refusal.status, &refusal.reason) };
-        shared.refused(refusal.status, refusal.reason.as_bytes());
-        let to = To { head_only, keep_alive: false, chunks: false };
-        shared.respond(&mut self.output, &response, to, self.extra.as_deref());
-        self.extra = None;
+        common.refused(refusal.status, refusal.reason.as_bytes());
+        let to = RequestTraits { head_only, keep_alive: false, chunks: false };
+        common.respond(&mut self.output, &response, to, self.common_fields.as_deref());
+        self.common_fields = None;
         self.state = State::Closing;
     }
 
@@ -300,22 +300,22 @@ impl Conn {
     }
 
     /// Appends to `input`, unless that takes all peers together over the global budget.
-    fn store(&mut self, bytes: &[u8], total: Option<usize>, shared: &mut Shared) -> bool {
-        let room = shared.limits.buffered_bytes_max.saturating_sub(shared.pool.used());
-        self.input.write(&mut shared.pool, |out| append(out, bytes, total, room)).is_some()
+    fn store(&mut self, bytes: &[u8], total: Option<usize>, common: &mut Common) -> bool {
+        let room = common.limits.buffered_bytes_max.saturating_sub(common.pool.used());
+        self.input.write(&mut common.pool, |out| append(out, bytes, total, room)).is_some()
     }
 
     /// Runs at the end of each call that may change the state.
-    pub(crate) fn settle(&mut self, now: Now, quiet: bool, shared: &mut Shared) {
+    pub(crate) fn settle(&mut self, now: Now, quiet: bool, common: &mut Common) {
         let is_head = matches!(self.state, State::Head { .. });
-        let max = shared.limits.turn_bytes_max;
+        let max = common.limits.turn_bytes_max;
         self.stalled = is_head && self.output.len() >= max || self.is_waiting() && self.input.len() >= max;
         if self.eof && !self.stalled {
             match self.state {
                 State::Head { began: false, .. } => self.state = State::Closing,
                 State::Head { began: true, .. } | State::Body(_) => {
                     let reason = "the connection was half-closed within a request; send requests whole";
-                    self.refuse(shared, &Refusal::new(400, reason), false);
+                    self.refuse(common, &Refusal::new(400, reason), false);
                 }
                 State::Stream => self.state = State::Closed,
                 State::Waiting(_) | State::Chunks(_) | State::Closing | State::Linger | State::Closed => {}
@@ -323,8 +323,8 @@ impl Conn {
         }
         match self.state {
             State::Head { .. } | State::Body(_) | State::Waiting(_) | State::Chunks(_) => {}
-            State::Stream | State::Closing | State::Linger => self.input.clear(&mut shared.pool),
-            State::Closed => self.release(shared),
+            State::Stream | State::Closing | State::Linger => self.input.clear(&mut common.pool),
+            State::Closed => self.release(common),
         }
         if quiet && !self.output.is_empty() {
             self.begin_output(now);

@@ -35,7 +35,7 @@ use std::time::Duration;
 use crate::http::body::Decoder;
 use crate::http::head::Head;
 use crate::http::refusal::{Refusal, budget_spent};
-use crate::http::response::{Answer, Extra, Response, Shared, To, write_chunk};
+use crate::http::response::{Common, CommonFields, OwnedResponse, RequestTraits, Response, write_chunk};
 use crate::http::search::Search;
 use crate::memory::Buffer;
 use crate::timers::{Nanos, Now};
@@ -43,20 +43,20 @@ use crate::timers::{Nanos, Now};
 /// Answers requests. Implemented by the engine, and by tests.
 pub trait Handler {
     /// What all connections share.
-    fn shared(&mut self) -> &mut Shared;
+    fn common(&mut self) -> &mut Common;
 
     /// The head is whole and lawful. Decides before the body is read; called once for each request.
     fn head(&mut self, head: &Head<'_>) -> Verdict;
 
     /// The body is announced to be longer than `body_bytes_max`: what is said instead of reading it (RFC 9110 §15.5.14). The
     /// connection is closed after it.
-    fn too_long(&mut self, head: &Head<'_>, length: u64) -> Answer {
+    fn too_long(&mut self, head: &Head<'_>, length: u64) -> OwnedResponse {
         let _ = head;
-        Answer::too_long(length, &self.shared().limits)
+        OwnedResponse::too_long(length, &self.common().limits)
     }
 
     /// Fields that every response to this request gets, whoever writes it; asked before [`head`](Handler::head).
-    fn extra(&mut self, head: &Head<'_>) -> Option<Box<Extra>> {
+    fn common_fields(&mut self, head: &Head<'_>) -> Option<Box<CommonFields>> {
         let _ = head;
         None
     }
@@ -72,18 +72,18 @@ pub enum Verdict {
     Read,
     /// Read the body but keep none of it, then answer with this. A peer that waits for `100 Continue` gets it at once
     /// instead, and the connection is closed, because it may send the body or not (RFC 9110 §10.1.1).
-    Refuse(Box<Answer>),
+    Refuse(Box<OwnedResponse>),
     /// The same for a short body. One longer than `linger_bytes_max`, or of unknown length, is not waited for: the
     /// answer is sent at once and the connection closed. For peers that are owed nothing.
-    TurnAway(Box<Answer>),
+    TurnAway(Box<OwnedResponse>),
 }
 
 /// Where a request is answered, once.
 #[derive(Debug)]
 pub struct Reply<'a> {
     pub(crate) output: &'a mut Buffer,
-    pub(crate) extra: Option<&'a Extra>,
-    pub(crate) to: To,
+    pub(crate) common_fields: Option<&'a CommonFields>,
+    pub(crate) to: RequestTraits,
     pub(crate) outcome: Outcome,
 }
 
@@ -97,23 +97,23 @@ pub(crate) enum Outcome {
 
 impl Reply<'_> {
     /// Answers with a whole response. Does nothing if the request was answered before.
-    pub fn send(&mut self, shared: &mut Shared, response: &Response<'_>) {
+    pub fn send(&mut self, common: &mut Common, response: &Response<'_>) {
         if self.begin(Outcome::Sent) {
-            shared.respond(self.output, response, self.to, self.extra);
+            common.respond(self.output, response, self.to, self.common_fields);
         }
     }
 
-    /// Answers with an [`Answer`]. Does nothing if the request was answered before.
-    pub fn answer(&mut self, shared: &mut Shared, answer: &Answer) {
+    /// Answers with an [`OwnedResponse`]. Does nothing if the request was answered before.
+    pub fn answer(&mut self, common: &mut Common, answer: &OwnedResponse) {
         if self.begin(Outcome::Sent) {
-            answer.write(shared, self.output, self.to, self.extra);
+            answer.write(common, self.output, self.to, self.common_fields);
         }
     }
 
     /// Answers with `202 Accepted` and the text `Accepted`. Does nothing if the request was answered before.
-    pub fn accepted(&mut self, shared: &mut Shared) {
+    pub fn accepted(&mut self, common: &mut Common) {
         if self.begin(Outcome::Sent) {
-            shared.accept(self.output, self.to, self.extra);
+            common.accept(self.output, self.to, self.common_fields);
         }
     }
 
@@ -122,7 +122,7 @@ impl Reply<'_> {
     /// To HEAD, the head alone is sent. Returns whether the stream is open: [`Conn::push`] then writes on.
     pub fn stream(
         &mut self,
-        shared: &mut Shared,
+        common: &mut Common,
         content_type: &str,
         headers: &[(&str, &str)],
         first: impl FnOnce(&mut Vec<u8>),
@@ -132,7 +132,7 @@ impl Reply<'_> {
             return false;
         }
         self.to.keep_alive = false;
-        shared.respond_stream(self.output, content_type, headers, self.extra, |out| {
+        common.respond_stream(self.output, content_type, headers, self.common_fields, |out| {
             if opens {
                 first(out);
             }
@@ -181,7 +181,7 @@ pub struct Conn {
     pub(crate) input: Buffer,
     pub(crate) output: Buffer,
     /// What the response to the present request gets besides its own fields; `None` between two requests.
-    pub(crate) extra: Option<Box<Extra>>,
+    pub(crate) common_fields: Option<Box<CommonFields>>,
     /// When the present wait began.
     pub(crate) since: Nanos,
     /// When the peer last took output, or there was none.
@@ -203,9 +203,9 @@ pub(crate) enum State {
     },
     Body(Box<Pending>),
     /// A request was taken and is not yet answered.
-    Waiting(To),
+    Waiting(RequestTraits),
     /// An answer is being sent in chunks.
-    Chunks(To),
+    Chunks(RequestTraits),
     Stream,
     Closing,
     Linger,
@@ -217,7 +217,7 @@ pub(crate) enum State {
 pub(crate) struct Pending {
     pub(crate) decoder: Decoder,
     pub(crate) head_len: usize,
-    pub(crate) to: To,
+    pub(crate) to: RequestTraits,
     /// The most that `input` will hold, if it is known.
     pub(crate) total: Option<usize>,
     /// When it is too late.
@@ -233,7 +233,7 @@ impl Conn {
             state: State::new_head(),
             input: Buffer::default(),
             output: Buffer::default(),
-            extra: None,
+            common_fields: None,
             since: Nanos::of(now),
             wrote: Nanos::of(now),
             behind: Nanos::of(now),
@@ -246,53 +246,53 @@ impl Conn {
 
     /// Takes what a read brought, at most `turn_bytes_max`, and only while [`wants_read`](Conn::wants_read).
     pub fn feed(&mut self, now: Now, bytes: &[u8], handler: &mut impl Handler) {
-        handler.shared().at(now);
+        handler.common().set_now(now);
         let quiet = self.output.is_empty();
         if self.input.is_empty() || !matches!(self.state, State::Head { .. }) {
             let used = self.advance(now, bytes, handler);
             let rest = bytes.get(used..).unwrap_or_default();
-            self.keep(rest, handler.shared());
+            self.keep(rest, handler.common());
         } else {
-            self.keep(bytes, handler.shared());
+            self.keep(bytes, handler.common());
             self.advance_buffered(now, handler);
         }
-        self.settle(now, quiet, handler.shared());
+        self.settle(now, quiet, handler.common());
     }
 
     /// Goes on with requests that waited for room in the output. To be called when [`sent`](Conn::sent) says so.
     pub fn resume(&mut self, now: Now, handler: &mut impl Handler) {
-        handler.shared().at(now);
+        handler.common().set_now(now);
         let quiet = self.output.is_empty();
         if matches!(self.state, State::Head { .. }) {
             self.advance_buffered(now, handler);
         }
-        self.settle(now, quiet, handler.shared());
+        self.settle(now, quiet, handler.common());
     }
 
     /// The peer will send nothing more. A whole request is still answered; a stream is over.
     pub fn end_of_input(&mut self, now: Now, handler: &mut impl Handler) {
-        handler.shared().at(now);
+        handler.common().set_now(now);
         let quiet = self.output.is_empty();
         self.eof = true;
         if matches!(self.state, State::Stream | State::Linger) {
             self.state = State::Closed;
         }
-        self.settle(now, quiet, handler.shared());
+        self.settle(now, quiet, handler.common());
     }
 
     /// The peer's socket took the first `count` bytes of [`outgoing`](Conn::outgoing). If this returns true, call
     /// [`resume`](Conn::resume), and read the socket again: reading may have stopped.
     #[must_use = "requests wait for `resume`"]
-    pub fn sent(&mut self, now: Now, count: usize, shared: &mut Shared) -> bool {
+    pub fn sent(&mut self, now: Now, count: usize, common: &mut Common) -> bool {
         if count == 0 {
             return false;
         }
         self.wrote = Nanos::of(now);
-        self.output.consume(&mut shared.pool, count);
+        self.output.consume(&mut common.pool, count);
         if self.output.is_empty() && matches!(self.state, State::Head { began: false, .. }) {
             self.since = self.wrote;
         }
-        let resumes = self.stalled && self.output.len() < shared.limits.turn_bytes_max;
+        let resumes = self.stalled && self.output.len() < common.limits.turn_bytes_max;
         self.stalled &= !resumes;
         resumes
     }
@@ -306,7 +306,7 @@ impl Conn {
     pub fn push<R>(
         &mut self,
         now: Now,
-        shared: &mut Shared,
+        common: &mut Common,
         write: impl FnOnce(&mut Vec<u8>) -> R,
     ) -> Option<R> {
         let chunks = self.is_chunking();
@@ -316,12 +316,12 @@ impl Conn {
         if self.output.is_empty() {
             self.begin_output(now);
         }
-        let result = self.output.write(&mut shared.pool, |out| match chunks {
+        let result = self.output.write(&mut common.pool, |out| match chunks {
             true => write_chunk(out, write),
             false => write(out),
         });
         if self.output.is_empty() {
-            self.output.clear(&mut shared.pool);
+            self.output.clear(&mut common.pool);
         }
         Some(result)
     }
@@ -340,7 +340,7 @@ impl Conn {
     }
 
     /// No further request is read: what is queued is sent, then the connection is closed. For a shutdown.
-    pub fn finish(&mut self, shared: &mut Shared) {
+    pub fn finish(&mut self, common: &mut Common) {
         if let State::Waiting(to) | State::Chunks(to) = &mut self.state {
             to.keep_alive = false;
         }
@@ -350,24 +350,24 @@ impl Conn {
             self.state = if idle { State::Closed } else { State::Closing };
             self.dropped = 0;
             self.stalled = false;
-            self.input.clear(&mut shared.pool);
+            self.input.clear(&mut common.pool);
         }
     }
 
     /// The request that waits gets no answer, or no more of it: what is queued is sent, then the connection is closed.
-    pub fn give_up(&mut self, shared: &mut Shared) {
+    pub fn give_up(&mut self, common: &mut Common) {
         if self.is_waiting() || self.is_stream() {
             self.state = State::Closing;
             self.dropped = 0;
             self.stalled = false;
-            self.input.clear(&mut shared.pool);
+            self.input.clear(&mut common.pool);
         }
     }
 
     /// Closes at once; what is queued is lost.
-    pub fn abort(&mut self, shared: &mut Shared) {
+    pub fn abort(&mut self, common: &mut Common) {
         self.state = State::Closed;
-        self.release(shared);
+        self.release(common);
     }
 
     /// Bytes that are kept for this connection: what came and is not yet answered, and what is not yet sent.
@@ -376,29 +376,29 @@ impl Conn {
     }
 
     /// Gives back memory that is held for nothing.
-    pub fn shrink(&mut self, shared: &mut Shared) {
-        self.input.shrink(&mut shared.pool);
-        self.output.shrink(&mut shared.pool);
+    pub fn shrink(&mut self, common: &mut Common) {
+        self.input.shrink(&mut common.pool);
+        self.output.shrink(&mut common.pool);
     }
 
     /// Gives up what is held, because all connections together hold too much: half a request is refused with 503;
     /// where output is what is held, the connection is closed at once. Says which: true if output was lost.
-    pub fn shed(&mut self, now: Now, shared: &mut Shared) -> bool {
+    pub fn shed(&mut self, now: Now, common: &mut Common) -> bool {
         if self.input.is_empty() || self.is_waiting() {
             let lost = !self.output.is_empty();
-            self.abort(shared);
+            self.abort(common);
             return lost;
         }
         let quiet = self.output.is_empty();
-        self.refuse(shared, &budget_spent(), false);
-        self.settle(now, quiet, shared);
+        self.refuse(common, &budget_spent(), false);
+        self.settle(now, quiet, common);
         false
     }
 
     /// Refuses the connection before its first request: 503, and close.
-    pub(crate) fn turn_away(&mut self, now: Now, shared: &mut Shared, reason: String) {
-        self.refuse(shared, &Refusal::new(503, reason), false);
-        self.settle(now, true, shared);
+    pub(crate) fn turn_away(&mut self, now: Now, common: &mut Common, reason: String) {
+        self.refuse(common, &Refusal::new(503, reason), false);
+        self.settle(now, true, common);
     }
 
     /// Whether the socket is to be read. While it is not, the bytes stay in the kernel and slow the peer down.
@@ -444,9 +444,9 @@ impl Conn {
     }
 
     /// Gives all memory back. To be called before a connection is dropped.
-    pub fn release(&mut self, shared: &mut Shared) {
-        self.input.clear(&mut shared.pool);
-        self.output.clear(&mut shared.pool);
+    pub fn release(&mut self, common: &mut Common) {
+        self.input.clear(&mut common.pool);
+        self.output.clear(&mut common.pool);
     }
 }
 
@@ -455,7 +455,7 @@ impl State {
         State::Head { search: Search::default(), began: false }
     }
 
-    pub(crate) fn after(to: To) -> State {
+    pub(crate) fn after(to: RequestTraits) -> State {
         if to.keep_alive { State::new_head() } else { State::Closing }
     }
 }

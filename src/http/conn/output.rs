@@ -12,7 +12,7 @@
 //! What the peer sends meanwhile is kept for afterwards, up to `turn_bytes_max`; then reading stops.
 
 use crate::http::conn::{Conn, State};
-use crate::http::response::{Response, Shared, To};
+use crate::http::response::{Common, RequestTraits, Response};
 use crate::limits::Limits;
 use crate::timers::{Nanos, Now};
 
@@ -28,11 +28,11 @@ impl Conn {
     }
 
     /// Answers the request that waits. Does nothing if none does.
-    pub fn respond(&mut self, now: Now, shared: &mut Shared, response: &Response<'_>) {
+    pub fn respond(&mut self, now: Now, common: &mut Common, response: &Response<'_>) {
         if let State::Waiting(to) = self.state {
             let quiet = self.output.is_empty();
-            shared.respond(&mut self.output, response, to, self.extra.as_deref());
-            self.over(now, to, quiet, shared);
+            common.respond(&mut self.output, response, to, self.common_fields.as_deref());
+            self.over(now, to, quiet, common);
         }
     }
 
@@ -41,7 +41,7 @@ impl Conn {
     pub fn begin_chunks(
         &mut self,
         now: Now,
-        shared: &mut Shared,
+        common: &mut Common,
         content_type: &str,
         headers: &[(&str, &str)],
     ) {
@@ -50,32 +50,38 @@ impl Conn {
             self.begin_output(now);
         }
         if to.chunks {
-            shared.respond_chunks(&mut self.output, content_type, headers, to, self.extra.as_deref());
+            common.respond_chunks(&mut self.output, content_type, headers, to, self.common_fields.as_deref());
             self.state = State::Chunks(to);
         } else {
-            shared.respond_stream(&mut self.output, content_type, headers, self.extra.as_deref(), |_| {});
+            common.respond_stream(
+                &mut self.output,
+                content_type,
+                headers,
+                self.common_fields.as_deref(),
+                |_| {},
+            );
             self.state = State::Stream;
         }
     }
 
     /// Ends a streamed answer.
-    pub fn end_chunks(&mut self, now: Now, shared: &mut Shared) {
+    pub fn end_chunks(&mut self, now: Now, common: &mut Common) {
         if let State::Chunks(to) = self.state {
             let quiet = self.output.is_empty();
-            self.output.append(&mut shared.pool, b"0\r\n\r\n");
-            self.over(now, to, quiet, shared);
+            self.output.append(&mut common.pool, b"0\r\n\r\n");
+            self.over(now, to, quiet, common);
         } else {
             self.end_stream();
         }
     }
 
-    fn over(&mut self, now: Now, to: To, quiet: bool, shared: &mut Shared) {
+    fn over(&mut self, now: Now, to: RequestTraits, quiet: bool, common: &mut Common) {
         self.state = State::after(to);
-        self.extra = None;
+        self.common_fields = None;
         self.since = Nanos::of(now);
         self.fresh = false;
         if self.input.is_empty() || !matches!(self.state, State::Head { .. }) {
-            return self.settle(now, quiet, shared);
+            return self.settle(now, quiet, common);
         }
         // Requests came meanwhile: they wait for `resume`, also where the peer has sent all it had to say.
         self.stalled = true;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::http::conn::{Conn, State};
 use crate::http::refusal::Refusal;
-use crate::http::response::Shared;
+use crate::http::response::Common;
 use crate::limits::Limits;
 use crate::timers::{Nanos, Now};
 
@@ -18,23 +18,23 @@ impl Conn {
     }
 
     /// The deadline passed (if it did): 408 and close for half a request, else close. Does nothing before that.
-    pub fn expire(&mut self, now: Now, shared: &mut Shared) {
-        shared.at(now);
+    pub fn expire(&mut self, now: Now, common: &mut Common) {
+        common.set_now(now);
         let passed = |deadline: Option<Duration>| deadline.is_some_and(|deadline| deadline <= now.mono);
-        if passed(self.write_deadline(&shared.limits)) {
-            return self.abort(shared);
+        if passed(self.write_deadline(&common.limits)) {
+            return self.abort(common);
         }
-        if !passed(self.read_deadline(&shared.limits)) {
+        if !passed(self.read_deadline(&common.limits)) {
             return;
         }
         let quiet = self.output.is_empty();
         let late =
             |what: &str| Refusal::new(408, format!("the request's {what} took too long; send it faster"));
         match &self.state {
-            State::Head { began: true, .. } => self.refuse(shared, &late("head"), false),
+            State::Head { began: true, .. } => self.refuse(common, &late("head"), false),
             State::Body(pending) => {
                 let head_only = pending.to.head_only;
-                self.refuse(shared, &late("body"), head_only);
+                self.refuse(common, &late("body"), head_only);
             }
             State::Head { began: false, .. }
             | State::Waiting(_)
@@ -42,9 +42,9 @@ impl Conn {
             | State::Stream
             | State::Closing
             | State::Linger
-            | State::Closed => return self.abort(shared),
+            | State::Closed => return self.abort(common),
         }
-        self.settle(now, quiet, shared);
+        self.settle(now, quiet, common);
     }
 
     /// Whether what is held has been held for longer than an honest peer needs as a rule: half a request for more than

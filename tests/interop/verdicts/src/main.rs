@@ -8,17 +8,17 @@ use std::io::{self, BufRead, Write};
 
 use mcp_rill::http::conn::{Conn, Handler, Reply, Verdict};
 use mcp_rill::http::head::Head;
-use mcp_rill::http::response::{Response, Shared};
+use mcp_rill::http::response::{Response, Common};
 use mcp_rill::{Limits, Now};
 
 struct Recorder {
-    shared: Shared,
+    common: Common,
     requests: Vec<String>,
 }
 
 impl Handler for Recorder {
-    fn shared(&mut self) -> &mut Shared {
-        &mut self.shared
+    fn common(&mut self) -> &mut Common {
+        &mut self.common
     }
 
     fn head(&mut self, _: &Head<'_>) -> Verdict {
@@ -30,7 +30,7 @@ impl Handler for Recorder {
         let text = |text: &str| format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""));
         let body: String = body.iter().map(|byte| format!("{byte:02x}")).collect();
         self.requests.push(format!("[{},{},\"{body}\"]", text(head.method), text(head.target)));
-        reply.send(&mut self.shared, &Response::new(204));
+        reply.send(&mut self.common, &Response::new(204));
     }
 }
 
@@ -38,12 +38,12 @@ fn main() -> io::Result<()> {
     let mut out = io::stdout().lock();
     for line in io::stdin().lock().lines() {
         let bytes = bytes(&line?).ok_or_else(|| io::Error::other("a line is not hexadecimal"))?;
-        let mut recorder = Recorder { shared: Shared::new(Limits::DEFAULT), requests: Vec::new() };
+        let mut recorder = Recorder { common: Common::new(Limits::DEFAULT), requests: Vec::new() };
         let (mut conn, now, mut output) = (Conn::new(Now::default()), Now::default(), Vec::new());
         conn.feed(now, &bytes, &mut recorder);
         while !conn.outgoing().is_empty() {
             output.extend_from_slice(conn.outgoing());
-            if conn.sent(now, conn.outgoing().len(), &mut recorder.shared) {
+            if conn.sent(now, conn.outgoing().len(), &mut recorder.common) {
                 conn.resume(now, &mut recorder);
             }
         }
