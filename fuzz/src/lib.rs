@@ -1,6 +1,6 @@
 //! Oracles: what must hold for any input whatever. Each module has one `check(data)` that panics when it does not.
 //!
-//! *Scope:* the functions that the fuzz targets call. `tests/fuzz.rs` of the library includes this file by its path, so
+//! *Scope:* the functions that the fuzz targets call. `tests/house/fuzz.rs` of the library includes this file by its path, so
 //! the same functions run on a stable compiler over the committed corpus and inputs made from a seed. They use the
 //! public interface of the library and nothing else: what it ships holds no code for its fuzzers.
 //!

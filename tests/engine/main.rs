@@ -1,0 +1,19 @@
+//! The whole server in memory, one transport or one concern a file: no socket, no clock, no thread that is not part of a test.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod auth;
+mod limits;
+mod meeting;
+mod messages;
+mod notices;
+mod places;
+mod random;
+mod resume;
+mod sessionless;
+mod soak;
+mod sse;
+mod stateless;
+mod streamable;

@@ -1,0 +1,10 @@
+//! Requests that stand alone (MCP 2026-07-28) in memory: what is checked, what stands in for a session, questions in
+//! results, and streams of notifications.
+
+pub mod clients;
+mod eras;
+mod ladder;
+mod listen;
+mod permits;
+mod results;
+mod rounds;

@@ -1,0 +1,5 @@
+//! The rules of the house that a compiler does not check, and the fuzzers' oracles on a stable compiler.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+mod fuzz;
+mod layers;
