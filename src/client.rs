@@ -42,13 +42,14 @@
     reason = "waiting for a peer needs a clock; like `net`, this is above the engine"
 )]
 
+mod carrier;
+mod connection;
 mod error;
-mod events;
 mod exchange;
-mod http;
+mod exchanges;
 mod incoming;
-mod ladder;
 mod methods;
+mod negotiation;
 mod options;
 mod routing;
 mod sse;
@@ -70,14 +71,13 @@ use crate::jsonrpc::id::Id;
 use crate::jsonrpc::json::Object;
 use crate::protocol::revision::Revision;
 
-use crate::client::http::after;
+pub use carrier::Transport;
+use carrier::{Carrier, RequestDefaults};
+use connection::after;
 pub use error::Error;
-use events::Fixed;
+pub use options::Builder;
 use options::Identity;
-pub use options::{Builder, Transport};
-use sse::Sse;
 use stateless::Stateless;
-use streamable::Streamable;
 use url::Url;
 
 /// How long it may take to tell the server that nobody waits any more.
@@ -123,13 +123,6 @@ struct Handlers {
     notification: Option<OnNotification>,
 }
 
-/// How messages travel.
-#[derive(Debug)]
-enum Carrier {
-    Sse(Box<Sse>),
-    Streamable(Box<Streamable>),
-}
-
 /// A session with a server, or what takes its place since 2026-07-28. Dropping it closes it, which ends the session on
 /// the server too and waits up to 1 s for that.
 ///
@@ -138,9 +131,9 @@ enum Carrier {
 /// that soon it means that it was not taken, which is all that can be known here.
 pub struct Client {
     url: Url,
-    fixed: Arc<Fixed>,
+    defaults: Arc<RequestDefaults>,
     identity: Identity,
-    carrier: Carrier,
+    carrier: Box<dyn Carrier>,
     /// On servers without sessions.
     stateless: Option<Stateless>,
     connect_timeout: Duration,
@@ -153,7 +146,7 @@ pub struct Client {
     /// Requests without an answer, and answers that nobody has asked for yet.
     open: BTreeMap<Id, Option<Outcome>>,
     /// Questions that were answered together, for `next_message` to tell of one by one.
-    told: VecDeque<Received>,
+    events: VecDeque<Received>,
     /// The `subscriptions/listen` in progress.
     subscription: Option<Id>,
     welcome: Option<Box<RawValue>>,
@@ -260,7 +253,7 @@ impl Client {
                 Ok(Received::Answer { id, outcome }) => {
                     self.open.insert(id, Some(outcome));
                 }
-                Ok(_) => self.told.clear(),
+                Ok(_) => self.events.clear(),
                 Err(Error::Timeout) => {
                     self.give_up(id);
                     return Err(Error::Timeout);
@@ -298,8 +291,8 @@ impl Client {
         {
             return Ok(Some(Received::Answer { id, outcome }));
         }
-        if let Some(told) = self.told.pop_front() {
-            return Ok(Some(told));
+        if let Some(event) = self.events.pop_front() {
+            return Ok(Some(event));
         }
         match self.receive(after(timeout), None) {
             Ok(received) => {
@@ -377,12 +370,9 @@ impl Client {
     /// # }
     /// ```
     pub fn close(&mut self) {
-        match &mut self.carrier {
-            Carrier::Sse(sse) => sse.close(),
-            Carrier::Streamable(streamable) => streamable.close(),
-        }
+        self.carrier.close();
         self.open.clear();
-        self.told.clear();
+        self.events.clear();
     }
 
     fn next_id(&mut self) -> Id {
@@ -406,9 +396,7 @@ impl Client {
         if let Some(stateless) = &mut self.stateless {
             stateless.take(&on_its_way);
         }
-        if let Carrier::Streamable(streamable) = &mut self.carrier {
-            streamable.done(&on_its_way);
-        }
+        self.carrier.forget(&on_its_way);
     }
 
     fn on_its_way<'i>(&'i self, id: &'i Id) -> &'i Id {
@@ -431,20 +419,13 @@ impl Client {
         jsonrpc::write_request(&mut message, id, method, |out| {
             write_raw(out, params.unwrap_or_default());
         });
-        let deadline = after(self.request_timeout);
-        match &mut self.carrier {
-            Carrier::Sse(sse) => sse.post(&message, fields, deadline),
-            Carrier::Streamable(streamable) => streamable.post(&message, Some(id), fields, deadline),
-        }
+        self.carrier.send(&message, Some(id), fields, after(self.request_timeout))
     }
 
     /// Posts what gets no answer.
     fn post(&mut self, message: &[u8], deadline: Instant) -> Result<(), Error> {
         let version = self.version_field();
-        match &mut self.carrier {
-            Carrier::Sse(sse) => sse.post(message, &version, deadline),
-            Carrier::Streamable(streamable) => streamable.post(message, None, &version, deadline),
-        }
+        self.carrier.send(message, None, &version, deadline)
     }
 }
 

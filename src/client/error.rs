@@ -42,6 +42,12 @@ pub enum Error {
     Expired,
 }
 
+impl Error {
+    pub(super) fn protocol(text: &str) -> Error {
+        Error::Protocol(text.to_owned())
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -91,12 +97,12 @@ impl From<io::Error> for Error {
     }
 }
 
-/// Whether a status may mean that the server speaks another transport: not if it says who may ask, or when.
-pub(crate) fn is_other(status: u16) -> bool {
+/// True if a status may mean that the server speaks another transport: it does not say who may ask, or when.
+pub(super) fn may_be_another_transport(status: u16) -> bool {
     matches!(status, 400..500) && !matches!(status, 401 | 403 | 407 | 408 | 429)
 }
 
-/// Whether a status says that the server is elsewhere (RFC 9110 §15.4).
-pub(crate) fn is_redirect(status: u16) -> bool {
+/// True if a status says that the server is elsewhere (RFC 9110 §15.4).
+pub(super) fn is_redirect(status: u16) -> bool {
     matches!(status, 300..=303 | 307 | 308)
 }

@@ -7,12 +7,12 @@ use std::time::Instant;
 
 use serde_json::value::RawValue;
 
+use crate::client::carrier::{Arrival, RequestDefaults};
+use crate::client::connection::after;
 use crate::client::error::Error;
-use crate::client::events::Fixed;
-use crate::client::http::after;
 use crate::client::stateless::{Call, Questions};
-use crate::client::streamable::{Incoming, own_id};
-use crate::client::{Carrier, Client, Handlers, Outcome, Received};
+use crate::client::streamable::own_id;
+use crate::client::{Client, Handlers, Outcome, Received};
 use crate::jsonrpc::id::Id;
 use crate::jsonrpc::json::write_raw;
 use crate::jsonrpc::{self, Message, Response};
@@ -24,17 +24,13 @@ impl Client {
     pub(super) fn receive(&mut self, deadline: Instant, awaited: Option<&Id>) -> Result<Received, Error> {
         loop {
             let awaited = awaited.map(|id| self.on_its_way(id).clone());
-            let incoming = match &mut self.carrier {
-                Carrier::Sse(sse) => Incoming::Message(sse.receive(deadline)?, None),
-                Carrier::Streamable(streamable) => streamable.receive(deadline, awaited.as_ref())?,
-            };
-            let received = match incoming {
-                Incoming::Message(text, None) => self.message(&text)?,
-                Incoming::Message(text, Some(id)) => {
-                    let outcome = sole_answer(&text, &id, &self.fixed);
+            let received = match self.carrier.receive(deadline, awaited.as_ref())? {
+                Arrival::Message(text, None) => self.message(&text)?,
+                Arrival::Message(text, Some(id)) => {
+                    let outcome = sole_answer(&text, &id, &self.defaults);
                     self.answered(id, outcome)
                 }
-                Incoming::Failed(id, error) => self.answered(id, Err(error)),
+                Arrival::Failed(id, error) => self.answered(id, Err(error)),
             };
             if let Some(received) = received {
                 return Ok(received);
@@ -43,7 +39,7 @@ impl Client {
     }
 
     fn message(&mut self, text: &str) -> Result<Option<Received>, Error> {
-        match parsed(text, &self.fixed)? {
+        match parsed(text, &self.defaults)? {
             Message::Response(response) => {
                 let outcome = outcome(&response)?;
                 match (response.id.map(own_id), outcome) {
@@ -85,9 +81,7 @@ impl Client {
 
     /// The answer to a request on its way; `None` if nobody has to hear of it.
     fn answered(&mut self, id: Id, outcome: Outcome) -> Option<Received> {
-        if let Carrier::Streamable(streamable) = &mut self.carrier {
-            streamable.done(&id);
-        }
+        self.carrier.forget(&id);
         let call = self.stateless.as_mut().and_then(|stateless| stateless.take(&id));
         let caller = call.as_ref().map_or(id, |call| call.caller.clone());
         // Else it was given up, and this comes late.
@@ -96,7 +90,7 @@ impl Client {
         }
         let outcome = match outcome {
             Ok(result) if self.stateless.is_some() => match self.ask_back(call, &result) {
-                Ok(true) => return self.told.pop_front(),
+                Ok(true) => return self.events.pop_front(),
                 Ok(false) => Ok(result),
                 Err(error) => Err(error),
             },
@@ -138,19 +132,19 @@ impl Client {
         let (params, fields) = stateless.retry(call, &id, &questions, &answers)?;
         self.post_request(&id, &method, Some(&params), &fields)?;
         let told = questions.list.into_iter().map(|(_, method, _)| Received::Request { method });
-        self.told.extend(told);
+        self.events.extend(told);
         Ok(true)
     }
 }
 
-fn parsed<'t>(text: &'t str, fixed: &Fixed) -> Result<Message<'t>, Error> {
-    jsonrpc::parse(text.as_bytes(), &fixed.limits)
+fn parsed<'t>(text: &'t str, defaults: &RequestDefaults) -> Result<Message<'t>, Error> {
+    jsonrpc::parse(text.as_bytes(), &defaults.limits)
         .map_err(|rejected| Error::Protocol(format!("the server sent no message of MCP: {rejected}")))
 }
 
 /// The outcome in a text that can be nothing but the answer to this request.
-fn sole_answer(text: &str, id: &Id, fixed: &Fixed) -> Outcome {
-    match parsed(text, fixed)? {
+fn sole_answer(text: &str, id: &Id, defaults: &RequestDefaults) -> Outcome {
+    match parsed(text, defaults)? {
         Message::Response(response) if response.id.clone().map(own_id).as_ref() == Some(id) => {
             outcome(&response)?
         }

@@ -6,10 +6,10 @@
 use crate::jsonrpc::json::string;
 use serde_json::value::RawValue;
 
-use super::{Carrier, Client, Received, json_object};
+use super::{Client, Received, json_object};
+use crate::client::carrier::Transport;
+use crate::client::connection::after;
 use crate::client::error::Error;
-use crate::client::http::after;
-use crate::client::options::Transport;
 use crate::client::streamable::own_id;
 use crate::jsonrpc::id::{Id, IdRef};
 use crate::jsonrpc::json::{Array, Members, Object, member};
@@ -259,18 +259,12 @@ impl Client {
     /// The session's id, if there is one that the server lets be seen. It is what lets others post into the session, so
     /// keep it out of logs.
     pub fn session_id(&self) -> Option<&str> {
-        match &self.carrier {
-            Carrier::Sse(sse) => sse.session_id(),
-            Carrier::Streamable(streamable) => streamable.session_id(),
-        }
+        self.carrier.session_id()
     }
 
     /// Path and query of the address for messages.
     pub fn endpoint(&self) -> &str {
-        match &self.carrier {
-            Carrier::Sse(sse) => sse.endpoint(),
-            Carrier::Streamable(streamable) => streamable.endpoint(),
-        }
+        self.carrier.endpoint()
     }
 
     /// How messages travel; never [`Transport::Auto`].
@@ -283,11 +277,7 @@ impl Client {
     /// # }
     /// ```
     pub fn transport(&self) -> Transport {
-        match &self.carrier {
-            Carrier::Sse(_) => Transport::Sse,
-            Carrier::Streamable(_) if self.stateless.is_some() => Transport::Stateless,
-            Carrier::Streamable(_) => Transport::Streamable,
-        }
+        self.carrier.transport()
     }
 
     /// The revision agreed on; `None` before [`initialize`](Client::initialize).

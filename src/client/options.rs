@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use serde_json::value::RawValue;
 
+use crate::client::carrier::{RequestDefaults, Transport};
+use crate::client::connection::after;
 use crate::client::error::Error;
-use crate::client::events::Fixed;
-use crate::client::http::after;
 use crate::client::sse::Sse;
 use crate::client::streamable::Streamable;
 use crate::client::url::Url;
-use crate::client::{Carrier, Client, Handlers, json_object};
+use crate::client::{Client, Handlers, json_object};
 use crate::jsonrpc;
 use crate::jsonrpc::json::Object;
 use crate::limits::Limits;
@@ -34,27 +34,6 @@ const RESERVED: [&str; 12] = [
     "mcp-session-id",
     "transfer-encoding",
 ];
-
-/// How messages travel between a client and its server.
-///
-/// ```
-/// use mcp_rill::client::{Client, Transport};
-/// let builder = Client::builder().transport(Transport::Stateless); // nothing else will do
-/// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Transport {
-    /// Whichever the server speaks: stateless first, then a session over Streamable HTTP, then HTTP+SSE (MCP 2026-07-28,
-    /// basic, "Versioning"). The server is asked again and again with what it may not know, so 4xx are normal there.
-    #[default]
-    Auto,
-    /// HTTP+SSE (MCP 2024-11-05, transports).
-    Sse,
-    /// Streamable HTTP with a session (MCP 2025-03-26 to 2025-11-25, transports).
-    Streamable,
-    /// Streamable HTTP without sessions (MCP 2026-07-28, transports).
-    Stateless,
-}
 
 /// Who a client says it is.
 #[derive(Debug)]
@@ -227,7 +206,7 @@ impl Builder {
             return Ok(client);
         }
         let mut client = self.start(url)?;
-        client.climb()?;
+        client.discover()?;
         Ok(client)
     }
 
@@ -244,8 +223,8 @@ impl Builder {
         let mut client = self.start(url)?;
         match transport {
             Transport::Auto | Transport::Sse => {
-                let sse = Sse::open(&client.url, &client.fixed, after(client.connect_timeout))?;
-                client.carrier = Carrier::Sse(Box::new(sse));
+                let deadline = after(client.connect_timeout);
+                client.carrier = Box::new(Sse::open(&client.url, &client.defaults, deadline)?);
             }
             Transport::Streamable => {}
             Transport::Stateless => client.become_stateless(),
@@ -271,14 +250,14 @@ impl Builder {
             ..Limits::DEFAULT
         };
         let (event_bytes_max, reconnects_max) = (self.event_bytes_max, self.reconnects_max);
-        let fixed = Arc::new(Fixed { fields, event_bytes_max, reconnects_max, limits });
+        let defaults = Arc::new(RequestDefaults { fields, event_bytes_max, reconnects_max, limits });
         let mut info = Vec::new();
         Object::new(&mut info).str("name", &self.name).str("version", &self.version);
         let info = String::from_utf8_lossy(&info).into_owned();
         Ok(Client {
-            carrier: Carrier::Streamable(Box::new(Streamable::new(&url, &fixed, true))),
+            carrier: Box::new(Streamable::new(&url, &defaults, Transport::Streamable)),
             url,
-            fixed,
+            defaults,
             identity: Identity { info, capabilities: self.capabilities, revision: self.revision },
             stateless: None,
             connect_timeout: self.connect_timeout,
@@ -288,7 +267,7 @@ impl Builder {
             last_id: 0,
             handshake: None,
             open: BTreeMap::new(),
-            told: VecDeque::new(),
+            events: VecDeque::new(),
             subscription: None,
             welcome: None,
             revision: None,

@@ -19,12 +19,13 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-use crate::client::error::{Error, is_other};
-use crate::client::http::after;
+use crate::client::Client;
+use crate::client::carrier::Transport;
+use crate::client::connection::after;
+use crate::client::error::{Error, may_be_another_transport};
 use crate::client::sse::Sse;
 use crate::client::stateless::Stateless;
 use crate::client::streamable::Streamable;
-use crate::client::{Carrier, Client};
 use crate::jsonrpc::json::{Object, member, string};
 use crate::protocol::revision::Revision;
 use crate::text::shown;
@@ -64,18 +65,18 @@ impl Client {
     }
 
     /// Finds the transport, and initializes.
-    pub(super) fn climb(&mut self) -> Result<(), Error> {
+    pub(super) fn discover(&mut self) -> Result<(), Error> {
         let asked = self.identity.revision.as_deref();
         // Whoever asks for an older revision does not want to hear of the newest.
         if asked.is_some_and(|name| Revision::named(name).is_none_or(Revision::has_sessions)) {
-            return self.climb_to_session(None);
+            return self.open_session(None);
         }
         self.become_stateless();
         match self.probe()? {
             Probed::Stateless => Ok(()),
-            Probed::Sessions(revision) => self.climb_to_session(revision),
+            Probed::Sessions(revision) => self.open_session(revision),
             // Servers of both eras name only the revisions without sessions.
-            Probed::Strange(strange) => self.climb_to_session(None).map_err(|error| match error {
+            Probed::Strange(strange) => self.open_session(None).map_err(|error| match error {
                 Error::Rpc(_) | Error::Protocol(_) => strange,
                 error => error,
             }),
@@ -83,16 +84,16 @@ impl Client {
     }
 
     /// The steps for servers with sessions.
-    fn climb_to_session(&mut self, legacy: Option<Revision>) -> Result<(), Error> {
+    fn open_session(&mut self, legacy: Option<Revision>) -> Result<(), Error> {
         self.stateless = None;
-        self.carrier = Carrier::Streamable(Box::new(Streamable::new(&self.url, &self.fixed, true)));
+        self.carrier = Box::new(Streamable::new(&self.url, &self.defaults, Transport::Streamable));
         let Err(refused) = self.handshake(legacy) else { return Ok(()) };
         let post = match self.status_of(&refused) {
-            Some(status) if is_other(status) => status,
+            Some(status) if may_be_another_transport(status) => status,
             _ => return Err(refused),
         };
-        self.carrier = match Sse::open(&self.url, &self.fixed, after(self.connect_timeout)) {
-            Ok(sse) => Carrier::Sse(Box::new(sse)),
+        self.carrier = match Sse::open(&self.url, &self.defaults, after(self.connect_timeout)) {
+            Ok(sse) => Box::new(sse),
             Err(error) => return Err(self.no_endpoint(post, refused, error)),
         };
         self.handshake(legacy)
@@ -100,9 +101,9 @@ impl Client {
 
     /// The status that a refusal came with, also if its body says what is wrong in terms of JSON-RPC.
     fn status_of(&self, error: &Error) -> Option<u16> {
-        match (error, &self.carrier) {
-            (Error::Http { status, .. }, _) => Some(*status),
-            (Error::Rpc(_), Carrier::Streamable(streamable)) => streamable.refusal(),
+        match error {
+            Error::Http { status, .. } => Some(*status),
+            Error::Rpc(_) => self.carrier.refusal_status(),
             _ => None,
         }
     }
@@ -112,8 +113,10 @@ impl Client {
         match (refused, get) {
             // Whoever refuses in terms of MCP has an endpoint; it is no address for HTTP+SSE that is missing.
             (Error::Rpc(error), Error::Timeout | Error::Closed) => Error::Rpc(error),
-            (Error::Rpc(error), Error::Http { status, .. }) if is_other(status) => Error::Rpc(error),
-            (_, Error::Http { status, .. }) if is_other(status) => Error::Protocol(format!(
+            (Error::Rpc(error), Error::Http { status, .. }) if may_be_another_transport(status) => {
+                Error::Rpc(error)
+            }
+            (_, Error::Http { status, .. }) if may_be_another_transport(status) => Error::Protocol(format!(
                 "the server at http://{}{} answered {post} to POST and {status} to GET: this is no MCP endpoint; \
                  check the path",
                 self.url.authority(),
@@ -124,7 +127,7 @@ impl Client {
     }
 
     pub(super) fn become_stateless(&mut self) {
-        self.carrier = Carrier::Streamable(Box::new(Streamable::new(&self.url, &self.fixed, false)));
+        self.carrier = Box::new(Streamable::new(&self.url, &self.defaults, Transport::Stateless));
         self.stateless = Some(Stateless::new(&self.identity.info, &self.identity.capabilities));
     }
 
@@ -152,7 +155,7 @@ impl Client {
                 }
             }
             Err(Error::Rpc(_)) => Ok(Probed::Sessions(None)),
-            Err(Error::Http { status, .. }) if is_other(status) => Ok(Probed::Sessions(None)),
+            Err(Error::Http { status, .. }) if may_be_another_transport(status) => Ok(Probed::Sessions(None)),
             Err(error) => Err(error),
         }
     }
@@ -178,11 +181,7 @@ impl Client {
         };
         self.welcomed(revision, welcome);
         self.notify("notifications/initialized", None)?;
-        let (version, deadline) = (self.version_field(), after(self.request_timeout));
-        match &mut self.carrier {
-            Carrier::Streamable(streamable) => streamable.listen(version, deadline),
-            Carrier::Sse(_) => Ok(()),
-        }
+        self.carrier.initialized(self.version_field(), after(self.request_timeout))
     }
 
     fn welcomed(&mut self, revision: Revision, welcome: Box<RawValue>) {

@@ -1,0 +1,333 @@
+//! All requests in progress with one server over HTTP, and the connections between them.
+//!
+//! *Scope:* which connection is read when, what has arrived, kept connections, lost streams.
+//! *Not in scope:* what differs between the transports, and what messages say.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::client::carrier::{Arrival, RequestDefaults, Transport};
+use crate::client::connection::{Connection, SLICE, left};
+use crate::client::error::Error;
+use crate::client::exchange::{Exchange, JSON, Purpose, Step};
+use crate::client::url::Url;
+use crate::jsonrpc::id::Id;
+use crate::sse;
+
+/// How long one connection is read alone while others are open too.
+const TURN: Duration = Duration::from_millis(10);
+/// Connections without a request that are kept for the next one.
+const IDLE_MAX: usize = 4;
+
+/// A server, and everything in progress with it.
+#[derive(Debug)]
+pub(super) struct Exchanges {
+    pub(super) url: Url,
+    pub(super) defaults: Arc<RequestDefaults>,
+    pub(super) transport: Transport,
+    /// The session of Streamable HTTP, which every later request names.
+    pub(super) session_id: Option<String>,
+    /// The field line that names the revision, for requests without a message.
+    pub(super) version: String,
+    /// The data of the last `endpoint` event.
+    pub(super) endpoint: Option<String>,
+    /// Why the stream of the session has ended.
+    pub(super) trouble: Option<Error>,
+    open: Vec<Exchange>,
+    /// Which exchange is waited for next.
+    turn: usize,
+    idle: Vec<Connection>,
+    inbox: VecDeque<Arrival>,
+    inbox_bytes: usize,
+}
+
+impl Exchanges {
+    pub(super) fn new(url: &Url, defaults: &Arc<RequestDefaults>, transport: Transport) -> Exchanges {
+        Exchanges {
+            url: url.clone(),
+            defaults: defaults.clone(),
+            transport,
+            session_id: None,
+            version: String::new(),
+            endpoint: None,
+            trouble: None,
+            open: Vec::new(),
+            turn: 0,
+            idle: Vec::new(),
+            inbox: VecDeque::new(),
+            inbox_bytes: 0,
+        }
+    }
+
+    /// Sends a request for the stream of the session itself.
+    pub(super) fn open_stream(&mut self, deadline: Instant) -> Result<(), Error> {
+        let request = self.stream_request("");
+        self.start(Purpose::Stream, request, deadline)
+    }
+
+    pub(super) fn stream(&self) -> Option<&Exchange> {
+        self.open.iter().find(|exchange| *exchange.purpose() == Purpose::Stream && !exchange.is_done())
+    }
+
+    /// Sends a request whose response is read later.
+    pub(super) fn start(
+        &mut self,
+        purpose: Purpose,
+        request: Vec<u8>,
+        deadline: Instant,
+    ) -> Result<(), Error> {
+        let exchange = self.send(purpose, request, deadline)?;
+        self.open.push(exchange);
+        Ok(())
+    }
+
+    /// Sends a request and waits for its response, of which only the status counts. Returns that, and what the body says.
+    pub(super) fn deliver(&mut self, request: Vec<u8>, deadline: Instant) -> Result<(u16, String), Error> {
+        let mut exchange = self.send(Purpose::Delivery, request, deadline)?;
+        loop {
+            let left = match left(deadline) {
+                Ok(left) => left,
+                Err(timeout) => return exchange.cut_short().ok_or(timeout),
+            };
+            match exchange.step(left.min(SLICE), &self.defaults)? {
+                Step::Nothing => self.drain(deadline)?,
+                Step::Again(request) => exchange.go_on(self.send_again(&request, deadline)?),
+                Step::Whole(status, text, kept) => {
+                    self.keep_connection(kept);
+                    return Ok((status, text));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Returns what has arrived first.
+    pub(super) fn pop(&mut self) -> Option<Arrival> {
+        let arrival = self.inbox.pop_front()?;
+        self.inbox_bytes -= bytes(&arrival);
+        Some(arrival)
+    }
+
+    /// True if as much has arrived as is kept before someone asks for it.
+    pub(super) fn is_full(&self) -> bool {
+        self.inbox_bytes >= self.defaults.event_bytes_max
+    }
+
+    /// Reads each connection once. The one of `awaited` is waited for, or each in turn; the others get short looks.
+    pub(super) fn read(&mut self, deadline: Instant, awaited: Option<&Id>) -> Result<(), Error> {
+        self.check_stream()?;
+        let left = left(deadline)?;
+        if self.open.is_empty() {
+            // Nothing is open that could bring anything.
+            return Err(if awaited.is_none() { Error::Timeout } else { Error::Closed });
+        }
+        self.turn = (self.turn + 1) % self.open.len();
+        let chosen = awaited.and_then(|id| self.position(id)).unwrap_or(self.turn);
+        let arrived = self.inbox.len();
+        for at in (0..self.open.len()).filter(|at| *at != chosen) {
+            self.step(at, Duration::ZERO, deadline);
+        }
+        let wait = match self.open.len() {
+            _ if self.inbox.len() > arrived => Duration::ZERO,
+            1 => SLICE,
+            _ => TURN,
+        };
+        self.step(chosen, wait.min(left), deadline);
+        self.open.retain(|exchange| !exchange.is_done());
+        Ok(())
+    }
+
+    /// Ends the exchange for this request.
+    pub(super) fn forget(&mut self, id: &Id) {
+        if let Some(at) = self.position(id) {
+            let kept = self.open.swap_remove(at).finish(&self.defaults.limits);
+            self.keep_connection(kept);
+        }
+    }
+
+    /// Closes all connections with a request in progress.
+    pub(super) fn drop_open(&mut self) {
+        self.open.clear();
+    }
+
+    /// Closes all connections.
+    pub(super) fn close(&mut self) {
+        self.open.clear();
+        self.idle.clear();
+        (self.inbox, self.inbox_bytes, self.trouble) = (VecDeque::new(), 0, None);
+    }
+
+    /// Returns a request with a message in it; `fields` are further header field lines.
+    pub(super) fn post_request(&self, target: &str, accept: &str, fields: &str, message: &[u8]) -> Vec<u8> {
+        let content = format!("Content-Type: {JSON}\r\nContent-Length: {}\r\n", message.len());
+        [self.head("POST", target, accept, &content, fields).as_bytes(), message].concat()
+    }
+
+    /// Returns a request without a message.
+    pub(super) fn plain_request(&self, method: &str, accept: &str, fields: &str) -> Vec<u8> {
+        let fields = [&*self.version, fields].concat();
+        self.head(method, &self.url.target, accept, "Cache-Control: no-store\r\n", &fields).into_bytes()
+    }
+
+    fn stream_request(&self, cursor: &str) -> Vec<u8> {
+        let resume = if cursor.is_empty() { String::new() } else { format!("Last-Event-ID: {cursor}\r\n") };
+        self.plain_request("GET", sse::MEDIA_TYPE, &resume)
+    }
+
+    fn head(&self, method: &str, target: &str, accept: &str, content: &str, fields: &str) -> String {
+        let session = self.session_id.as_ref().map(|id| format!("Mcp-Session-Id: {id}\r\n"));
+        format!(
+            "{method} {target} HTTP/1.1\r\nHost: {}\r\nAccept: {accept}\r\n{content}{}{}{fields}\r\n",
+            self.url.authority(),
+            session.unwrap_or_default(),
+            self.defaults.fields
+        )
+    }
+
+    fn position(&self, id: &Id) -> Option<usize> {
+        self.open
+            .iter()
+            .position(|exchange| matches!(exchange.purpose(), Purpose::Answer(found) if found == id))
+    }
+
+    /// A session over HTTP+SSE has ended with its stream.
+    pub(super) fn check_stream(&mut self) -> Result<(), Error> {
+        if self.transport != Transport::Sse || self.stream().is_some() {
+            return Ok(());
+        }
+        Err(self.trouble.take().unwrap_or(Error::Closed))
+    }
+
+    /// Sends a request on a connection that was kept, or a new one, and reads the other connections meanwhile.
+    fn send(&mut self, purpose: Purpose, request: Vec<u8>, deadline: Instant) -> Result<Exchange, Error> {
+        let mut idle = std::iter::from_fn(|| self.idle.pop());
+        let kept = idle.find_map(|mut kept| kept.is_usable().then_some(kept));
+        let mut connection = match kept {
+            Some(kept) => kept,
+            None => Connection::open(&self.url, deadline)?,
+        };
+        connection.send(&request, deadline, || self.drain(deadline))?;
+        Ok(Exchange::new(purpose, connection, request))
+    }
+
+    /// Sends a request of an exchange on a new connection.
+    fn send_again(&self, request: &[u8], deadline: Instant) -> Result<Connection, Error> {
+        let mut connection = Connection::open(&self.url, deadline)?;
+        connection.send(request, deadline, || Ok(()))?;
+        Ok(connection)
+    }
+
+    fn keep_connection(&mut self, connection: Option<Connection>) {
+        self.idle.extend(connection.filter(|_| self.idle.len() < IDLE_MAX));
+    }
+
+    /// Takes what has come without waiting, so that a server can go on that is stuck until its streams are read.
+    ///
+    /// The end of a stream that the session needs is an error one turn later only: the server may have answered a message
+    /// before it.
+    fn drain(&mut self, deadline: Instant) -> Result<(), Error> {
+        // While the stream is being requested nothing is open.
+        if !self.open.is_empty() {
+            self.check_stream()?;
+        }
+        for at in 0..self.open.len() {
+            while !self.is_full() && self.step(at, Duration::ZERO, deadline) {}
+        }
+        Ok(())
+    }
+
+    /// Reads one exchange once. Returns true if there may be more at once.
+    fn step(&mut self, at: usize, wait: Duration, deadline: Instant) -> bool {
+        let Some(exchange) = self.open.get_mut(at) else { return false };
+        let mut step = exchange.step(wait, &self.defaults);
+        if self.transport == Transport::Streamable
+            && self.session_id.is_none()
+            && let Some(id) = exchange.session_id()
+        {
+            match check_session_id(id) {
+                Ok(()) => self.session_id = Some(id.to_owned()),
+                Err(error) => step = Err(error),
+            }
+        }
+        let outcome = match step {
+            Ok(Step::Nothing) => return false,
+            Ok(Step::Progress) => Ok(None),
+            Ok(Step::Event(event)) => {
+                match &*event.name {
+                    // Some events have no data: they keep a stream alive, or give it an id to be resumed by.
+                    "message" if !event.data.is_empty() => self.keep(Arrival::Message(event.data, None)),
+                    "endpoint" => self.endpoint = Some(event.data),
+                    _ => {}
+                }
+                Ok(None)
+            }
+            Ok(Step::Whole(status, text, kept)) => {
+                self.keep_connection(kept);
+                if status == 200 { Ok(Some(text)) } else { Err(Error::Http { status, body: text }) }
+            }
+            Ok(Step::Ended) => self.lost(at, Error::Closed),
+            Ok(Step::Again(request)) => self.go_on(at, &request, deadline),
+            Ok(Step::Due) => {
+                let request = self.open.get(at).map(|exchange| self.stream_request(exchange.cursor()));
+                let resumed = self.go_on(at, &request.unwrap_or_default(), deadline);
+                resumed.or_else(|error| self.lost(at, error))
+            }
+            Err(error) => Err(error),
+        };
+        let Some(exchange) = self.open.get_mut(at).filter(|_| !matches!(outcome, Ok(None))) else {
+            return true;
+        };
+        exchange.finish(&self.defaults.limits);
+        match (exchange.purpose(), outcome) {
+            (Purpose::Answer(id), Ok(text)) => {
+                let message = Arrival::Message(text.unwrap_or_default(), Some(id.clone()));
+                self.keep(message);
+            }
+            (Purpose::Answer(id), Err(error)) => {
+                let failed = Arrival::Failed(id.clone(), error);
+                self.keep(failed);
+            }
+            (_, outcome) => self.trouble = outcome.err(),
+        }
+        true
+    }
+
+    fn go_on(&mut self, at: usize, request: &[u8], deadline: Instant) -> Result<Option<String>, Error> {
+        let connection = self.send_again(request, deadline)?;
+        if let Some(exchange) = self.open.get_mut(at) {
+            exchange.go_on(connection);
+        }
+        Ok(None)
+    }
+
+    /// A stream ended, or could not be resumed: it is tried later, or the error is why not.
+    fn lost(&mut self, at: usize, error: Error) -> Result<Option<String>, Error> {
+        let max = if self.transport == Transport::Streamable { self.defaults.reconnects_max } else { 0 };
+        let paused = self.open.get_mut(at).is_some_and(|exchange| exchange.pause(max));
+        if paused { Ok(None) } else { Err(error) }
+    }
+
+    fn keep(&mut self, arrival: Arrival) {
+        self.inbox_bytes += bytes(&arrival);
+        self.inbox.push_back(arrival);
+    }
+}
+
+/// The session's id goes into every later request: it must not be able to begin another field, or another request (MCP
+/// 2025-11-25, transports: visible ASCII).
+fn check_session_id(id: &str) -> Result<(), Error> {
+    match !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_graphic()) {
+        true => Ok(()),
+        false => Err(Error::protocol(
+            "the server's Mcp-Session-Id is empty or has characters other than visible ASCII",
+        )),
+    }
+}
+
+fn bytes(arrival: &Arrival) -> usize {
+    match arrival {
+        Arrival::Message(text, _) => text.len(),
+        Arrival::Failed(..) => 0,
+    }
+}
