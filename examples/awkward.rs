@@ -101,7 +101,7 @@ fn with_lines(server: Server) -> Server {
     let resource = Resource::new(LINES_URI, LINES).title(LINES).description(LINES).mime_type("text/plain");
     let prompt = Prompt::new("lines", LINES).argument(PromptArgument::new("text").description(LINES));
     server
-        .add_blocking_tool(Tool::new("lines", LINES).title(LINES), |(), call| {
+        .offer(Tool::new("lines", LINES).title(LINES).blocking_handler(|(), call| {
             call.progress(1.0, Some(1.0), Some(LINES));
             call.log(Level::Error, json!({ LINES: LINES }));
             pause();
@@ -109,7 +109,7 @@ fn with_lines(server: Server) -> Server {
             let blocks = vec![Content::text(LINES), Content::resource(contents)];
             // JSON that the author wrote, with the characters as they are.
             ToolResult::blocks(blocks).structured(format!(r#"{{"text":"{LINES}"}}"#))
-        })
+        }))
         .tool("lines_refused", LINES, |(), call| {
             call.log(Level::Error, LINES);
             ToolResult::error(LINES)
@@ -122,8 +122,8 @@ fn with_lines(server: Server) -> Server {
             let answer = call.elicit::<Lines>("lines", LINES)?.accepted();
             Ok(Json(answer.unwrap_or(Lines { text: String::new() })))
         })
-        .add_resource(resource, |_| LINES)
-        .add_prompt(prompt, |_: Value, _| LINES)
+        .offer(resource.handler(|_| LINES))
+        .offer(prompt.handler(|_: Value, _| LINES))
         .complete_prompt("lines", "text", [LINES])
 }
 
@@ -162,14 +162,14 @@ fn with_mistakes(server: Server) -> Server {
             pause();
             "told"
         })
-        .add_tool(promise, |Promise { broken }: Promise, _| match broken {
+        .offer(promise.handler(|Promise { broken }: Promise, _| match broken {
             Break::Kept => ToolResult::text("1").structured(r#"{"n":1}"#),
             Break::NoJson => ToolResult::text("1").structured("not json"),
             Break::List => ToolResult::text("1").structured("[1,2]"),
             Break::Members => ToolResult::text("1").structured(r#"{"n":1},"isError":true"#),
             Break::Misfit => ToolResult::text("1").structured(r#"{"n":"one"}"#),
             Break::FailedMisfit => ToolResult::error("no number").structured(r#"{"n":"none"}"#),
-        })
+        }))
         .tool("region", "Ask for a region", |(), call| -> Result<_> {
             let answer = call.elicit::<Region>("region", "Which region?")?.accepted();
             Ok(answer.map_or("none".to_owned(), |Region { region }| region))
@@ -194,7 +194,7 @@ fn with_mistakes(server: Server) -> Server {
 fn register(handle: &Handle) -> String {
     let tool = |name: &str, change: fn(Tool) -> Tool| {
         let tool = change(Tool::new(name.replace(' ', "_"), "A tool that clients refuse"));
-        (name.to_owned(), handle.add_tool(tool, |_: Value, _| ()))
+        (name.to_owned(), handle.offer(tool.handler(|_: Value, _| ())))
     };
     let uri = "memo://x y";
     let tried = [
@@ -206,10 +206,10 @@ fn register(handle: &Handle) -> String {
         tool("a type that does not exist", |tool| {
             tool.output_schema(r#"{"type":"object","properties":{"a":{"type":"text"}}}"#)
         }),
-        (format!("resource {uri}"), handle.add_resource(Resource::new(uri, "a space"), |_| "")),
+        (format!("resource {uri}"), handle.offer(Resource::new(uri, "a space").handler(|_| ""))),
         (
             format!("template {uri}/{{id}}"),
-            handle.add_template(ResourceTemplate::new(format!("{uri}/{{id}}"), "a space"), |_, _| ""),
+            handle.offer(ResourceTemplate::new(format!("{uri}/{{id}}"), "a space").handler(|_, _| "")),
         ),
     ];
     let taken: Vec<String> =
@@ -231,10 +231,13 @@ fn with_changes(server: Server) -> Server {
             })
         })
         .tool("grow", "Add a tool, and speak of it", |(), call| -> Result<_> {
-            call.handle().add_tool(Tool::new("grown", "New here"), |(), _| "Here I am")?;
+            call.handle().offer(Tool::new("grown", "New here").handler(|(), _| "Here I am"))?;
             Ok("call `grown`")
         })
-        .add_tool(labelled, |(), _| ToolResult::text("labelled").meta("com.example/label", json!([1, null])))
+        .offer(
+            labelled
+                .handler(|(), _| ToolResult::text("labelled").meta("com.example/label", json!([1, null]))),
+        )
         .tool("any", "Take any arguments", |arguments: Value, _| arguments.to_string())
         .prompt("letter", "Write a letter", |Letter { to, tone }: Letter, _| {
             let tone = tone.map_or("any", |tone| match tone {

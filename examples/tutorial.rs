@@ -135,18 +135,18 @@ fn with_tools(server: Server) -> Server {
         })
         // `Json` gives the result a schema as well, so that programs can use it without parsing prose. Clients that are
         // too old for that get the same as text. The hints on the tool let a client skip asking its user.
-        .add_tool(
+        .offer(
             Tool::new("measure", "Count the words and characters of a text")
                 .read_only(true)
-                .open_world(false),
-            |Measure { text }: Measure, _| {
-                let longest = text.split_whitespace().max_by_key(|word| word.chars().count());
-                Json(Measured {
-                    words: text.split_whitespace().count(),
-                    characters: text.chars().count(),
-                    longest: longest.map(str::to_owned),
-                })
-            },
+                .open_world(false)
+                .handler(|Measure { text }: Measure, _| {
+                    let longest = text.split_whitespace().max_by_key(|word| word.chars().count());
+                    Json(Measured {
+                        words: text.split_whitespace().count(),
+                        characters: text.chars().count(),
+                        longest: longest.map(str::to_owned),
+                    })
+                }),
         )
         .tool("ticket", "Draw the next number", move |(), _| {
             tickets += 1;
@@ -189,20 +189,19 @@ fn with_resources(server: Server, notes: &Notes) -> Server {
     let (all, one) = (notes.clone(), notes.clone());
     server
         // Resources are what an application shows and attaches; tools are what a model does. The same notes serve both.
-        .add_resource(
+        .offer(
             Resource::new("notes:///all", "all notes")
                 .description("Every note, one per line")
-                .mime_type("text/plain"),
-            move |_| all.lock().join("\n"),
+                .mime_type("text/plain")
+                .handler(move |_| all.lock().join("\n")),
         )
         // Bytes work as well; base64 is the wire's business.
         .resource("logo:///blue", "logo", |_| ResourceContents::blob(LOGO).mime_type("image/png"))
         // A template stands for resources that are too many to list. Here a protocol error is right: nobody asked a model,
         // and an application wants to know that there is no such thing.
-        .add_template(
-            ResourceTemplate::new("note:///{number}", "one note").mime_type("text/plain"),
+        .offer(ResourceTemplate::new("note:///{number}", "one note").mime_type("text/plain").handler(
             move |vars, _| one.find(vars.get("number").unwrap_or_default()).ok_or_else(CallError::not_found),
-        )
+        ))
 }
 
 fn with_prompts(server: Server, notes: &Notes) -> Server {
@@ -211,8 +210,7 @@ fn with_prompts(server: Server, notes: &Notes) -> Server {
         // Prompts are what a person picks from a menu. Text becomes one message from the user …
         .prompt("plan", "Plan the day from the notes", |(), _| "Read notes:///all and plan my day from it.")
         // … and a list of messages can show the model how to go on.
-        .add_prompt(
-            Prompt::new("review", "Review one note").title("Review a note"),
+        .offer(Prompt::new("review", "Review one note").title("Review a note").handler(
             move |Review { note, focus }: Review, _| {
                 let text = notes
                     .find(&note)
@@ -223,5 +221,5 @@ fn with_prompts(server: Server, notes: &Notes) -> Server {
                     PromptMessage::assistant("Here is what I would change:"),
                 ]))
             },
-        )
+        ))
 }

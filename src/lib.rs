@@ -112,6 +112,7 @@ pub use crate::protocol::description::{Prompt, PromptArgument, Resource, Resourc
 pub use crate::protocol::elicitation::{ClientAnswer, Elicited, Root, Unavailable};
 pub use crate::protocol::error::CallError;
 pub use crate::protocol::icon::Icon;
+pub use crate::protocol::kinds::ItemKind;
 pub use crate::protocol::level::Level;
 pub use crate::protocol::prompt::{IntoPrompt, PromptMessage, PromptResult};
 pub use crate::protocol::result::Result;
@@ -124,6 +125,7 @@ pub use crate::server::builder::Server;
 pub use crate::server::call::Call;
 pub use crate::server::complete::{Completer, CompletionRequest};
 pub use crate::server::handle::{Ended, Handle, MailboxFull};
+pub use crate::server::item::Item;
 pub use crate::server::reply::{Deferred, IntoReply, Reply};
 #[cfg(feature = "schemars")]
 pub use crate::server::typed::Typed;

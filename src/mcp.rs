@@ -5,7 +5,8 @@
 //! ([`engine`](crate::engine)), sockets.
 //!
 //! # What a server can say of itself
-//! [`Server`] has a setter for each member of its `initialize` result, and a long form of each thing that it offers:
+//! [`Server`] has a setter for each member of its `initialize` result, and [`offer`](Server::offer) adds what says more than
+//! its short form can:
 //!
 //! ```
 //! use mcp_rill::*;
@@ -14,12 +15,12 @@
 //!     .description("Your notes.")
 //!     .website_url("https://notes.example")
 //!     .icon(Icon::new("https://notes.example/icon.png"))
-//!     .add_tool(Tool::new("count", "Count the notes").read_only(true), |(), _| 2)
-//!     .add_blocking_tool(Tool::new("sync", "Sync the notes").open_world(true), |(), _| "in sync")
-//!     .add_resource(Resource::new("note:///1", "first").mime_type("text/plain"), |_| "milk")
-//!     .add_template(ResourceTemplate::new("note:///{id}", "note").title("A note"), |_, _| "bread")
+//!     .offer(Tool::new("count", "Count the notes").read_only(true).handler(|(), _| 2))
+//!     .offer(Tool::new("sync", "Sync the notes").open_world(true).blocking_handler(|(), _| "in sync"))
+//!     .offer(Resource::new("note:///1", "first").mime_type("text/plain").handler(|_| "milk"))
+//!     .offer(ResourceTemplate::new("note:///{id}", "note").title("A note").handler(|_, _| "bread"))
 //!     .complete_template("note:///{id}", "id", ["1", "2"])
-//!     .add_prompt(Prompt::new("tidy", "Tidy up").title("Tidy up the notes"), |(), _| "Tidy up my notes.")
+//!     .offer(Prompt::new("tidy", "Tidy up").title("Tidy up the notes").handler(|(), _| "Tidy up my notes."))
 //!     .settings(Settings { base_path: "/notes".into(), ..Settings::default() })
 //!     .allow_host("notes.example")
 //!     .allow_origin("https://notes.example")
@@ -149,13 +150,13 @@
 //! handlers now give, say so:
 //!
 //! ```
-//! # use mcp_rill::{Handle, Prompt, Resource, ResourceTemplate};
+//! # use mcp_rill::{Handle, ItemKind, Prompt, Resource, ResourceTemplate};
 //! # fn f(handle: &Handle) -> mcp_rill::Result<()> {
-//! handle.add_resource(Resource::new("log:///today", "today"), |_| "all quiet")?;
-//! handle.add_template(ResourceTemplate::new("log:///{day}", "day"), |_, _| "all quiet")?;
-//! handle.add_prompt(Prompt::new("sum-up", "Sum up the day"), |(), _| "Sum up log:///today.")?;
-//! handle.remove_template("log:///{day}")?;
-//! handle.remove_prompt("sum-up")?;
+//! handle.offer(Resource::new("log:///today", "today").handler(|_| "all quiet"))?;
+//! handle.offer(ResourceTemplate::new("log:///{day}", "day").handler(|_, _| "all quiet"))?;
+//! handle.offer(Prompt::new("sum-up", "Sum up the day").handler(|(), _| "Sum up log:///today."))?;
+//! handle.withdraw(ItemKind::Template, "log:///{day}")?;
+//! handle.withdraw(ItemKind::Prompt, "sum-up")?;
 //! [Handle::tools_changed, Handle::resources_changed, Handle::prompts_changed].map(|tell| tell(handle));
 //! # Ok(()) }
 //! ```
@@ -177,8 +178,8 @@ pub use crate::protocol::description::{
 pub use crate::protocol::elicitation::{ClientAnswer, Elicited, Root, Unavailable};
 pub use crate::protocol::error::CallError;
 pub use crate::protocol::icon::Icon;
+pub use crate::protocol::kinds::{ItemKind, ListKind};
 pub use crate::protocol::level::Level;
-pub use crate::protocol::list_kind::ListKind;
 pub use crate::protocol::prompt::{IntoPrompt, PromptMessage, PromptResult};
 pub use crate::protocol::result::Result;
 pub use crate::protocol::revision::Revision;
@@ -191,6 +192,7 @@ pub use crate::server::builder::Server;
 pub use crate::server::call::Call;
 pub use crate::server::complete::{Completer, CompletionRequest};
 pub use crate::server::handle::{Ended, Handle, MailboxFull};
+pub use crate::server::item::Item;
 pub use crate::server::reply::{Deferred, IntoReply, Outcome, Reply};
 #[cfg(feature = "schemars")]
 pub use crate::server::typed::Typed;

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use mcp_rill::{Handle, Prompt, Resource, Result, Server, Tool};
+use mcp_rill::{Handle, ItemKind, Prompt, Resource, Result, Server, Tool};
 
 const WATCHED: &str = "test://watched-resource";
 
@@ -30,11 +30,11 @@ impl Changes {
         let (handle, name) = (self.handle()?, "test_dynamic_tool");
         Ok(match self.has_tool.fetch_xor(true, Ordering::Relaxed) {
             false => {
-                handle.add_tool(Tool::new(name, "A tool that comes and goes"), |(), _| "Here I am")?;
+                handle.offer(Tool::new(name, "A tool that comes and goes").handler(|(), _| "Here I am"))?;
                 "Added a tool"
             }
             true => {
-                handle.remove_tool(name)?;
+                handle.withdraw(ItemKind::Tool, name)?;
                 "Removed a tool"
             }
         })
@@ -44,11 +44,12 @@ impl Changes {
         let (handle, name) = (self.handle()?, "test_dynamic_prompt");
         Ok(match self.has_prompt.fetch_xor(true, Ordering::Relaxed) {
             false => {
-                handle.add_prompt(Prompt::new(name, "A prompt that comes and goes"), |(), _| "Here I am")?;
+                handle
+                    .offer(Prompt::new(name, "A prompt that comes and goes").handler(|(), _| "Here I am"))?;
                 "Added a prompt"
             }
             true => {
-                handle.remove_prompt(name)?;
+                handle.withdraw(ItemKind::Prompt, name)?;
                 "Removed a prompt"
             }
         })
@@ -74,7 +75,7 @@ pub fn add(server: Server, changes: &Changes) -> Server {
         .tool("test_update_watched_resource", "Change test://watched-resource", move |(), _| {
             updates.update_resource()
         })
-        .add_resource(watched, move |_| {
+        .offer(watched.handler(move |_| {
             format!("Watched resource, version {}", reads.versions.load(Ordering::Relaxed))
-        })
+        }))
 }

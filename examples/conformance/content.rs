@@ -91,10 +91,10 @@ fn add_tools(server: Server) -> Server {
         .tool("test_error_handling", "Fail in a way that the model reads", |(), _| {
             ToolResult::error("This tool intentionally returns an error for testing")
         })
-        .add_tool(
+        .offer(
             Tool::new("json_schema_2020_12_tool", "Take arguments of a schema written by hand")
-                .input_schema(one_line(SCHEMA_2020_12)),
-            |arguments: serde_json::Value, _| format!("arguments: {arguments}"),
+                .input_schema(one_line(SCHEMA_2020_12))
+                .handler(|arguments: serde_json::Value, _| format!("arguments: {arguments}")),
         )
         .tool(
             "test_x_mcp_header",
@@ -119,13 +119,13 @@ fn add_resources(server: Server) -> Server {
         .description("What there is of one id")
         .mime_type("application/json");
     server
-        .add_resource(text, |_| "This is the content of the static text resource.")
-        .add_resource(binary, |_| PNG.to_vec())
-        .add_template(template, |vars, _| {
+        .offer(text.handler(|_| "This is the content of the static text resource."))
+        .offer(binary.handler(|_| PNG.to_vec()))
+        .offer(template.handler(|vars, _| {
             let id = vars.get("id").unwrap_or_default().to_owned();
             let data = format!("Data for ID: {id}");
             schema::to_json(&TemplateData { id, template_test: true, data })
-        })
+        }))
         .complete_template("test://template/{id}/data", "id", ["1", "12", "123"])
 }
 
@@ -155,10 +155,12 @@ fn add_prompts(server: Server) -> Server {
                 ]
             },
         )
-        .add_prompt(Prompt::new("test_prompt_with_image", "Ask about a picture that comes along"), |(), _| {
-            vec![
-                PromptMessage::user(Content::image(PNG, "image/png")),
-                PromptMessage::user("Please analyze the image above."),
-            ]
-        })
+        .offer(Prompt::new("test_prompt_with_image", "Ask about a picture that comes along").handler(
+            |(), _| {
+                vec![
+                    PromptMessage::user(Content::image(PNG, "image/png")),
+                    PromptMessage::user("Please analyze the image above."),
+                ]
+            },
+        ))
 }

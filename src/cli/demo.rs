@@ -79,10 +79,9 @@ pub(super) fn server() -> Server {
         .instructions(
             "A demo: use `echo` and `add` to see that calls arrive, and read demo:///about for the rest.",
         )
-        .add_tool(Tool::new("echo", "Send a text back").read_only(true), |Echo { text }: Echo, _| text)
-        .add_tool(Tool::new("add", "Add two numbers").read_only(true), |Add { a, b }: Add, _| a + b)
-        .add_tool(
-            Tool::new("count", "Count the lines, words and characters of a text").read_only(true),
+        .offer(Tool::new("echo", "Send a text back").read_only(true).handler(|Echo { text }: Echo, _| text))
+        .offer(Tool::new("add", "Add two numbers").read_only(true).handler(|Add { a, b }: Add, _| a + b))
+        .offer(Tool::new("count", "Count the lines, words and characters of a text").read_only(true).handler(
             |Count { text }: Count, _| {
                 Json(Counted {
                     lines: text.lines().count(),
@@ -90,11 +89,13 @@ pub(super) fn server() -> Server {
                     characters: text.chars().count(),
                 })
             },
+        ))
+        .offer(Tool::new("time", "Tell the server's time").read_only(true).handler(|(), _| unix_seconds()))
+        .offer(
+            Tool::new("samples", "Give one block of every type of content")
+                .read_only(true)
+                .handler(|(), _| samples()),
         )
-        .add_tool(Tool::new("time", "Tell the server's time").read_only(true), |(), _| unix_seconds())
-        .add_tool(Tool::new("samples", "Give one block of every type of content").read_only(true), |(), _| {
-            samples()
-        })
         .tool("ask", "Ask the user for a name, and greet them", |(), call| -> mcp_rill::Result<_> {
             Ok(match call.elicit::<Name>("name", "What is your name?")? {
                 Elicited::Accepted(Name { name }) => format!("Hello, {name}!"),
@@ -116,12 +117,12 @@ pub(super) fn server() -> Server {
                 Ok("Lift-off")
             },
         )
-        .add_resource(about(), |_| ABOUT)
-        .add_template(
+        .offer(about().handler(|_| ABOUT))
+        .offer(
             ResourceTemplate::new("demo:///hello/{name}", "hello")
                 .description("A greeting")
-                .mime_type("text/plain"),
-            |vars, _| format!("Hello, {}!", vars.get("name").unwrap_or("you")),
+                .mime_type("text/plain")
+                .handler(|vars, _| format!("Hello, {}!", vars.get("name").unwrap_or("you"))),
         )
         .prompt("summarize", "Ask for a summary of a text", |Summarize { text, style }: Summarize, _| {
             let how = match style {

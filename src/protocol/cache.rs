@@ -13,9 +13,10 @@ use crate::jsonrpc::json::Object;
 /// use mcp_rill::{CacheScope, Resource, Server};
 /// let server = Server::new("almanac", "1.0.0")
 ///     .cache_lists(Duration::from_secs(300), CacheScope::Public)
-///     .add_resource(
-///         Resource::new("almanac:///today", "today").cache(Duration::from_secs(60), CacheScope::Private),
-///         |_| "sunny",
+///     .offer(
+///         Resource::new("almanac:///today", "today")
+///             .cache(Duration::from_secs(60), CacheScope::Private)
+///             .handler(|_| "sunny"),
 ///     );
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

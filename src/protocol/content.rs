@@ -307,7 +307,7 @@ impl ToolResult {
     /// let tool = Tool::new("dice", "Roll a die")
     ///     .output_schema(r#"{"type":"object","properties":{"eyes":{"type":"integer"}},"required":["eyes"]}"#);
     /// let server = Server::new("dice", "1.0.0")
-    ///     .add_tool(tool, |(), _| ToolResult::json(&serde_json::json!({ "eyes": 4 })));
+    ///     .offer(tool.handler(|(), _| ToolResult::json(&serde_json::json!({ "eyes": 4 }))));
     ///
     /// let error = ToolResult::json(&[[0.5, f64::NAN]]).unwrap_err();
     /// assert!(error.to_string().contains("the number `[0][1]` is NaN"));

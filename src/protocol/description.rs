@@ -118,7 +118,7 @@ impl Implementation {
     }
 }
 
-/// A tool's description (MCP tools), for `Server::add_tool` and its kin.
+/// A tool's description (MCP tools). With its handler it is an [`Item`](crate::Item), which a server offers.
 ///
 /// ```
 /// use mcp_rill::{Icon, Server, Tool};
@@ -132,8 +132,8 @@ impl Implementation {
 ///     .read_only(true)
 ///     .timeout(std::time::Duration::from_secs(5));
 /// let server = Server::new("notes", "1.0.0")
-///     .add_tool(remove, |(), _| "removed")
-///     .add_blocking_tool(count, |(), _| 2);
+///     .offer(remove.handler(|(), _| "removed"))
+///     .offer(count.blocking_handler(|(), _| 2));
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Tool {
@@ -171,7 +171,7 @@ impl Tool {
     /// let schema = r#"{"type":"object","properties":{"point":{"type":"array","items":{"type":"number"}}}}"#;
     /// let tool = Tool::new("plot", "Draw a point").input_schema(schema);
     /// let server = Server::new("plot", "1.0.0")
-    ///     .add_tool(tool, |arguments: serde_json::Value, _| format!("a point at {}", arguments["point"]));
+    ///     .offer(tool.handler(|arguments: serde_json::Value, _| format!("a point at {}", arguments["point"])));
     /// ```
     pub fn input_schema(mut self, json: impl Into<String>) -> Tool {
         self.input_schema = Some(json.into());
@@ -187,7 +187,8 @@ impl Tool {
     /// use mcp_rill::{Server, Tool, ToolResult};
     /// let tool = Tool::new("dice", "Roll a die")
     ///     .output_schema(r#"{"type":"object","properties":{"eyes":{"type":"integer"}},"required":["eyes"]}"#);
-    /// let server = Server::new("dice", "1.0.0").add_tool(tool, |(), _| ToolResult::text("4").structured(r#"{"eyes":4}"#));
+    /// let server = Server::new("dice", "1.0.0")
+    ///     .offer(tool.handler(|(), _| ToolResult::text("4").structured(r#"{"eyes":4}"#)));
     /// ```
     pub fn output_schema(mut self, json: impl Into<String>) -> Tool {
         self.output_schema = Some(json.into());
@@ -330,7 +331,7 @@ macro_rules! about {
 ///     .size(1024)
 ///     .icon(Icon::new("https://files.example/page.png"))
 ///     .annotations(Annotations::default().audience(Role::User).priority(1.0));
-/// let server = Server::new("files", "1.0.0").add_resource(readme, |_| "# Read me");
+/// let server = Server::new("files", "1.0.0").offer(readme.handler(|_| "# Read me"));
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Resource {
@@ -398,7 +399,7 @@ impl Resource {
 ///     .icon(Icon::new("https://notes.example/note.png"))
 ///     .annotations(Annotations::default().audience(Role::Assistant));
 /// let server = Server::new("notes", "1.0.0")
-///     .add_template(note, |vars, _| format!("note {}", vars.get("id").unwrap_or_default()));
+///     .offer(note.handler(|vars, _| format!("note {}", vars.get("id").unwrap_or_default())));
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct ResourceTemplate {
@@ -442,7 +443,7 @@ impl ResourceTemplate {
 ///     .title("Review")
 ///     .icon(Icon::new("https://review.example/eye.png"));
 /// let server = Server::new("review", "1.0.0")
-///     .add_prompt(review, |Review { file }: Review, _| format!("Review {file}."));
+///     .offer(review.handler(|Review { file }: Review, _| format!("Review {file}.")));
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Prompt {
@@ -496,7 +497,7 @@ impl Prompt {
 ///     .argument(PromptArgument::new("name").description("Whom to greet.").required())
 ///     .argument(PromptArgument::new("tone"));
 /// let server = Server::new("greet", "1.0.0")
-///     .add_prompt(greet, |given: serde_json::Value, _| format!("Greet {}.", given["name"]));
+///     .offer(greet.handler(|given: serde_json::Value, _| format!("Greet {}.", given["name"])));
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct PromptArgument {

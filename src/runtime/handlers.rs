@@ -10,12 +10,14 @@ use serde_json::value::RawValue;
 use crate::protocol::cache::CacheHint;
 use crate::protocol::content::{ResourceContents, ToolResult};
 use crate::protocol::error::CallError;
+use crate::protocol::kinds::ItemKind;
 use crate::protocol::prompt::PromptResult;
 use crate::protocol::result::Made;
+use crate::protocol::uri::Vars;
 use crate::protocol::uri::normal::{Forms, normalize};
 use crate::server::call::Call;
 use crate::server::guard::guarded;
-use crate::server::handler::Handler;
+use crate::server::handler::{Handler, Input};
 use crate::server::registry::Registry;
 use crate::text::shorten;
 
@@ -83,104 +85,70 @@ pub(crate) fn produce(
     arguments: Option<&RawValue>,
     call: &mut Call<'_>,
 ) -> (About, Started) {
-    match target {
-        Target::Tool => call_tool(registry, item, arguments, call),
-        Target::Prompt => get_prompt(registry, item, arguments, call),
-        Target::Resource => read_resource(registry, item, call),
-    }
-}
-
-fn call_tool(
-    registry: &mut Registry,
-    name: &str,
-    arguments: Option<&RawValue>,
-    call: &mut Call<'_>,
-) -> (About, Started) {
-    let Some((tool, handler)) = registry.tools.find(name) else {
-        return none(CallError::invalid_params(format!(
-            "unknown tool `{}`; `tools/list` lists the tools",
-            shorten(name)
-        )));
+    let found = match target {
+        Target::Tool => find_tool(registry, item),
+        Target::Prompt => find_prompt(registry, item),
+        Target::Resource => find_resource(registry, item),
     };
-    let about = About { timeout: tool.timeout, ..About::default() };
-    let outcome = match handler {
+    let Found { about, handler, kind, name, vars } = match found {
+        Ok(found) => found,
+        Err(error) => return (About::default(), Started::Here(Err(error))),
+    };
+    let started = match handler {
         Handler::Inline(handler) => {
-            Started::Here(guarded("tool", name, || handler(arguments, call)).map(Made::Tool))
+            Started::Here(guarded(kind.name(), name, || handler(Input { arguments, vars: &vars }, call)))
         }
         Handler::Blocking(handler) => {
             let handler = handler.clone();
-            Started::Elsewhere(Box::new(move |arguments, call| handler(arguments, call).map(Made::Tool)))
+            Started::Elsewhere(Box::new(move |arguments, call| {
+                handler(Input { arguments, vars: &vars }, call)
+            }))
         }
     };
-    (about, outcome)
+    (about, started)
 }
 
-fn get_prompt(
-    registry: &mut Registry,
-    name: &str,
-    arguments: Option<&RawValue>,
-    call: &mut Call<'_>,
-) -> (About, Started) {
-    let Some((prompt, handler, _)) = registry.prompts.find(name) else {
-        return none(CallError::invalid_params(format!(
-            "unknown prompt `{}`; `prompts/list` lists the prompts",
-            shorten(name)
-        )));
-    };
+/// A handler, and what its item says besides.
+struct Found<'r> {
+    about: About,
+    handler: &'r mut Handler,
+    kind: ItemKind,
+    name: &'r str,
+    vars: Vars,
+}
+
+fn find_tool<'r>(registry: &'r mut Registry, name: &'r str) -> Result<Found<'r>, CallError> {
+    let (tool, handler) = registry.tools.find(name).ok_or_else(|| unknown("tool", name))?;
+    let about = About { timeout: tool.timeout, ..About::default() };
+    Ok(Found { about, handler, kind: ItemKind::Tool, name, vars: Vars::default() })
+}
+
+fn find_prompt<'r>(registry: &'r mut Registry, name: &'r str) -> Result<Found<'r>, CallError> {
+    let (prompt, handler, _) = registry.prompts.find(name).ok_or_else(|| unknown("prompt", name))?;
     let text = prompt.description_text().map(str::to_owned);
     let about = About { timeout: prompt.timeout, text, ..About::default() };
-    let outcome = match handler {
-        Handler::Inline(handler) => {
-            Started::Here(guarded("prompt", name, || handler(arguments, call)).map(Made::Prompt))
-        }
-        Handler::Blocking(handler) => {
-            let handler = handler.clone();
-            Started::Elsewhere(Box::new(move |arguments, call| handler(arguments, call).map(Made::Prompt)))
-        }
-    };
-    (about, outcome)
+    Ok(Found { about, handler, kind: ItemKind::Prompt, name, vars: Vars::default() })
+}
+
+fn unknown(kind: &str, name: &str) -> CallError {
+    CallError::invalid_params(format!("unknown {kind} `{}`; `{kind}s/list` lists the {kind}s", shorten(name)))
 }
 
 /// A resource of that URI, else the first template that matches it.
-fn read_resource(registry: &mut Registry, uri: &str, call: &mut Call<'_>) -> (About, Started) {
+fn find_resource<'r>(registry: &'r mut Registry, uri: &'r str) -> Result<Found<'r>, CallError> {
     if let Some((resource, handler)) = registry.resources.find(&normalize(uri)) {
         let text = resource.mime().map(str::to_owned);
         let about = About { timeout: resource.timeout, text, cache: resource.cache_hint() };
-        let outcome = match handler {
-            Handler::Inline(handler) => {
-                Started::Here(guarded("resource", uri, || handler(call)).map(Made::Contents))
-            }
-            Handler::Blocking(handler) => {
-                let handler = handler.clone();
-                Started::Elsewhere(Box::new(move |_, call| handler(call).map(Made::Contents)))
-            }
-        };
-        return (about, outcome);
+        return Ok(Found { about, handler, kind: ItemKind::Resource, name: uri, vars: Vars::default() });
     }
     let forms = Forms::of(uri);
     for (template, pattern, handler) in registry.templates.iter_mut() {
         let Some(vars) = pattern.matches_forms(&forms) else { continue };
         let text = template.mime().map(str::to_owned);
         let about = About { timeout: template.timeout, text, cache: template.cache_hint() };
-        let outcome = match handler {
-            Handler::Inline(handler) => {
-                let name = &template.uri_template;
-                let made = guarded("resource template", name, || handler(&vars, call));
-                Started::Here(made.map(Made::Contents))
-            }
-            Handler::Blocking(handler) => {
-                let handler = handler.clone();
-                Started::Elsewhere(Box::new(move |_, call| handler(&vars, call).map(Made::Contents)))
-            }
-        };
-        return (about, outcome);
+        return Ok(Found { about, handler, kind: ItemKind::Template, name: &template.uri_template, vars });
     }
-    none(CallError::not_found())
-}
-
-/// There is no such thing.
-fn none(error: CallError) -> (About, Started) {
-    (About::default(), Started::Here(Err(error)))
+    Err(CallError::not_found())
 }
 
 /// What is called.

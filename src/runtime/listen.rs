@@ -18,7 +18,7 @@ use crate::jsonrpc::Error;
 use crate::jsonrpc::id::{Id, IdRef};
 use crate::jsonrpc::json::{Array, Members, Object, string};
 use crate::memory::{Account, BLOCK_OVERHEAD_BYTES, Charge};
-use crate::protocol::list_kind::ListKind;
+use crate::protocol::kinds::ListKind;
 use crate::protocol::meta::SUBSCRIPTION_ID;
 use crate::protocol::uri::normal::normalize;
 use crate::server::permit::Permit;

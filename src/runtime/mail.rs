@@ -8,7 +8,7 @@
 //!  from a handler on the loop's thread:                      what has changed ─▶ its result, in the same turn
 //! ```
 
-use crate::protocol::list_kind::ListKind;
+use crate::protocol::kinds::ListKind;
 use crate::runtime::handler_service::HandlerService;
 use crate::runtime::updates::write_log;
 use crate::server::mailbox::{Inbox, Update};

@@ -239,7 +239,7 @@ impl Call<'_> {
     ///
     /// # Errors
     /// Those of [every question](#what-an-err-of-a-question-means), to be passed on with `?`. An answer that is no message is
-    /// one of them, and so is a tool that clients would refuse, as [`Server::add_tool`](crate::Server::add_tool) reports it,
+    /// one of them, and so is a tool that clients would refuse, as [`Server::offer`](crate::Server::offer) reports it,
     /// and a message that is a resource or a link to one (−32603).
     ///
     /// ```

@@ -1,19 +1,15 @@
 //! Handlers that take their time.
 //!
-//! *Scope:* the setters of [`Server`] and [`Handle`] for handlers that run on worker threads. *Not in scope:* those threads
+//! *Scope:* the setters of [`Server`] for handlers that run on worker threads. *Not in scope:* those threads
 //! (that is `jobs`), and handlers that hand a call to a thread of their own (that is [`Call::defer`]).
 
 use crate::protocol::content::{IntoResource, IntoToolResult};
 use crate::protocol::description::{Prompt, Resource, ResourceTemplate, Tool};
 use crate::protocol::prompt::IntoPrompt;
-use crate::protocol::result::Result;
 use crate::protocol::uri::Vars;
 use crate::server::arguments::Arguments;
 use crate::server::builder::Server;
 use crate::server::call::Call;
-use crate::server::handle::Handle;
-use crate::server::handler::{PromptHandler, ResourceHandler, TemplateHandler, ToolHandler};
-use crate::server::registry;
 
 /// Blocking handlers run on worker threads (limits `workers` and `worker_queue_max`), several calls at a time, while the loop
 /// goes on serving. A call waits for a worker for at most `worker_wait_timeout`; then its handler has the item's own timeout,
@@ -44,17 +40,7 @@ impl Server {
         R: IntoToolResult,
         F: Fn(A, &mut Call) -> R + Send + Sync + 'static,
     {
-        self.add_blocking_tool(Tool::new(name, description), handler)
-    }
-
-    /// Adds a blocking tool with all that a [`Tool`] can say, such as a timeout of its own.
-    pub fn add_blocking_tool<A, R, F>(self, tool: Tool, handler: F) -> Server
-    where
-        A: Arguments,
-        R: IntoToolResult,
-        F: Fn(A, &mut Call) -> R + Send + Sync + 'static,
-    {
-        self.put_tool(registry::tool::<A, R>(tool, ToolHandler::blocking(handler)))
+        self.offer(Tool::new(name, description).blocking_handler(handler))
     }
 
     /// Adds a resource that takes its time to read, such as a file on a slow disk.
@@ -77,16 +63,7 @@ impl Server {
         R: IntoResource,
         F: Fn(&mut Call) -> R + Send + Sync + 'static,
     {
-        self.add_blocking_resource(Resource::new(uri, name), handler)
-    }
-
-    /// Adds a blocking resource with all that a [`Resource`] can say.
-    pub fn add_blocking_resource<R, F>(self, resource: Resource, handler: F) -> Server
-    where
-        R: IntoResource,
-        F: Fn(&mut Call) -> R + Send + Sync + 'static,
-    {
-        self.put_resource(registry::resource(resource, ResourceHandler::blocking(handler)))
+        self.offer(Resource::new(uri, name).blocking_handler(handler))
     }
 
     /// Adds a family of resources that take their time to read ([example](Server::blocking_resource)).
@@ -95,16 +72,7 @@ impl Server {
         R: IntoResource,
         F: Fn(&Vars, &mut Call) -> R + Send + Sync + 'static,
     {
-        self.add_blocking_template(ResourceTemplate::new(uri_template, name), handler)
-    }
-
-    /// Adds a blocking family of resources with all that a [`ResourceTemplate`] can say.
-    pub fn add_blocking_template<R, F>(self, template: ResourceTemplate, handler: F) -> Server
-    where
-        R: IntoResource,
-        F: Fn(&Vars, &mut Call) -> R + Send + Sync + 'static,
-    {
-        self.put_template(registry::template(template, TemplateHandler::blocking(handler)))
+        self.offer(ResourceTemplate::new(uri_template, name).blocking_handler(handler))
     }
 
     /// Adds a prompt whose handler takes its time ([example](Server::blocking_resource)).
@@ -114,78 +82,6 @@ impl Server {
         R: IntoPrompt,
         F: Fn(A, &mut Call) -> R + Send + Sync + 'static,
     {
-        self.add_blocking_prompt(Prompt::new(name, description), handler)
-    }
-
-    /// Adds a blocking prompt with all that a [`Prompt`] can say.
-    pub fn add_blocking_prompt<A, R, F>(self, prompt: Prompt, handler: F) -> Server
-    where
-        A: Arguments,
-        R: IntoPrompt,
-        F: Fn(A, &mut Call) -> R + Send + Sync + 'static,
-    {
-        self.put_prompt(registry::prompt::<A>(prompt, PromptHandler::blocking(handler)))
-    }
-}
-
-/// Items with blocking handlers, as those of [`Server`].
-impl Handle {
-    /// Adds a blocking tool, in the place of one with the same name.
-    ///
-    /// # Errors
-    /// [`MailboxFull`](crate::MailboxFull), [`Ended`](crate::Ended), and what is wrong with the tool.
-    pub fn add_blocking_tool<A, R, F>(&self, tool: Tool, handler: F) -> Result<()>
-    where
-        A: Arguments,
-        R: IntoToolResult,
-        F: Fn(A, &mut Call) -> R + Send + Sync + 'static,
-    {
-        self.put_tool(registry::tool::<A, R>(tool, ToolHandler::blocking(handler))?)
-    }
-
-    /// Adds a blocking resource, in the place of one with the same URI.
-    ///
-    /// # Errors
-    /// [`MailboxFull`](crate::MailboxFull), [`Ended`](crate::Ended), and what is wrong with the resource.
-    ///
-    /// ```
-    /// # use mcp_rill::{Handle, Prompt, Resource, ResourceTemplate};
-    /// # fn f(handle: &Handle) -> mcp_rill::Result<()> {
-    /// handle.add_blocking_resource(Resource::new("file:///etc/motd", "motd"), |_| std::fs::read_to_string("/etc/motd"))?;
-    /// handle.add_blocking_template(ResourceTemplate::new("page:///{n}", "page"), |vars, _| vars.get("n").map(str::to_owned).unwrap_or_default())?;
-    /// handle.add_blocking_prompt(Prompt::new("motd", "Explain it"), |(), _| std::fs::read_to_string("/etc/motd"))?;
-    /// # Ok(()) }
-    /// ```
-    pub fn add_blocking_resource<R, F>(&self, resource: Resource, handler: F) -> Result<()>
-    where
-        R: IntoResource,
-        F: Fn(&mut Call) -> R + Send + Sync + 'static,
-    {
-        self.put_resource(registry::resource(resource, ResourceHandler::blocking(handler))?)
-    }
-
-    /// Adds a blocking resource template, in the place of one with the same text.
-    ///
-    /// # Errors
-    /// [`MailboxFull`](crate::MailboxFull), [`Ended`](crate::Ended), and what is wrong with the template.
-    pub fn add_blocking_template<R, F>(&self, template: ResourceTemplate, handler: F) -> Result<()>
-    where
-        R: IntoResource,
-        F: Fn(&Vars, &mut Call) -> R + Send + Sync + 'static,
-    {
-        self.put_template(registry::template(template, TemplateHandler::blocking(handler))?)
-    }
-
-    /// Adds a blocking prompt, in the place of one with the same name.
-    ///
-    /// # Errors
-    /// [`MailboxFull`](crate::MailboxFull), [`Ended`](crate::Ended), and what is wrong with the prompt.
-    pub fn add_blocking_prompt<A, R, F>(&self, prompt: Prompt, handler: F) -> Result<()>
-    where
-        A: Arguments,
-        R: IntoPrompt,
-        F: Fn(A, &mut Call) -> R + Send + Sync + 'static,
-    {
-        self.put_prompt(registry::prompt::<A>(prompt, PromptHandler::blocking(handler))?)
+        self.offer(Prompt::new(name, description).blocking_handler(handler))
     }
 }

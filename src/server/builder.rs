@@ -21,15 +21,13 @@ use crate::protocol::icon::Icon;
 use crate::protocol::prompt::IntoPrompt;
 use crate::protocol::state_key::StateKey;
 use crate::protocol::uri::Vars;
-use crate::protocol::uri::normal::{normalize, normalize_template};
+use crate::protocol::uri::normal::normalize_template;
 use crate::server::arguments::Arguments;
 use crate::server::call::Call;
 use crate::server::complete::{Completed, Completer};
-use crate::server::handler::{PromptHandler, ResourceHandler, TemplateHandler, ToolHandler};
+use crate::server::item::Item;
 use crate::server::permit::Permit;
-use crate::server::registry::{
-    self, PromptEntry, Registry, ResourceEntry, TemplateEntry, ToolEntry, prompt, resource, template,
-};
+use crate::server::registry::Registry;
 
 /// A server: who it is, what it offers, and what it allows.
 ///
@@ -167,6 +165,20 @@ impl Server {
         self
     }
 
+    /// Adds an item that says more than its short form can: [`tool`](Server::tool), [`resource`](Server::resource),
+    /// [`template`](Server::template), [`prompt`](Server::prompt), and those of blocking handlers.
+    ///
+    /// ```
+    /// use mcp_rill::{Server, Tool};
+    /// let server = Server::new("notes", "1.0.0")
+    ///     .offer(Tool::new("count", "Count the notes").title("How many notes?").read_only(true).handler(|(), _| 2));
+    /// ```
+    pub fn offer(mut self, item: Item) -> Server {
+        let added = item.0.and_then(|entry| self.registry.add(entry));
+        self.problems.extend(added.err());
+        self
+    }
+
     /// Adds a tool. The handler's first argument is a struct made by [`schema!`](crate::schema!), `()` for a tool without
     /// arguments, or a [`Value`]; what it may return says [`IntoToolResult`].
     pub fn tool<A, R, F>(self, name: &str, description: &str, handler: F) -> Server
@@ -175,29 +187,7 @@ impl Server {
         R: IntoToolResult,
         F: FnMut(A, &mut Call) -> R + Send + 'static,
     {
-        self.add_tool(Tool::new(name, description), handler)
-    }
-
-    /// Adds a tool with all that a [`Tool`] can say. Arguments that do not fit are answered as an error result that
-    /// names the argument, so that the model can mend its call.
-    pub fn add_tool<A, R, F>(self, tool: Tool, handler: F) -> Server
-    where
-        A: Arguments,
-        R: IntoToolResult,
-        F: FnMut(A, &mut Call) -> R + Send + 'static,
-    {
-        self.put_tool(registry::tool::<A, R>(tool, ToolHandler::inline(handler)))
-    }
-
-    pub(crate) fn put_tool(mut self, entry: Result<ToolEntry, String>) -> Server {
-        match entry {
-            Ok(entry) => {
-                let name = entry.0.name.clone();
-                let added = self.registry.tools.add(&name, entry);
-                self.note_twice(added, "tool", &name)
-            }
-            Err(problem) => self.note_problem(problem),
-        }
+        self.offer(Tool::new(name, description).handler(handler))
     }
 
     /// Adds a resource with a fixed URI; what the handler may return says [`IntoResource`].
@@ -206,27 +196,7 @@ impl Server {
         R: IntoResource,
         F: FnMut(&mut Call) -> R + Send + 'static,
     {
-        self.add_resource(Resource::new(uri, name), handler)
-    }
-
-    /// Adds a resource with all that a [`Resource`] can say.
-    pub fn add_resource<R, F>(self, description: Resource, handler: F) -> Server
-    where
-        R: IntoResource,
-        F: FnMut(&mut Call) -> R + Send + 'static,
-    {
-        self.put_resource(resource(description, ResourceHandler::inline(handler)))
-    }
-
-    pub(crate) fn put_resource(mut self, entry: Result<ResourceEntry, String>) -> Server {
-        match entry {
-            Ok(entry) => {
-                let uri = entry.0.uri.clone();
-                let added = self.registry.resources.add(&normalize(&uri), entry);
-                self.note_twice(added, "resource", &uri)
-            }
-            Err(problem) => self.note_problem(problem),
-        }
+        self.offer(Resource::new(uri, name).handler(handler))
     }
 
     /// Adds a family of resources by a URI template of `{name}` and `{+name}` (RFC 6570); the handler gets the variables'
@@ -245,27 +215,7 @@ impl Server {
         R: IntoResource,
         F: FnMut(&Vars, &mut Call) -> R + Send + 'static,
     {
-        self.add_template(ResourceTemplate::new(uri_template, name), handler)
-    }
-
-    /// Adds a family of resources with all that a [`ResourceTemplate`] can say.
-    pub fn add_template<R, F>(self, description: ResourceTemplate, handler: F) -> Server
-    where
-        R: IntoResource,
-        F: FnMut(&Vars, &mut Call) -> R + Send + 'static,
-    {
-        self.put_template(template(description, TemplateHandler::inline(handler)))
-    }
-
-    pub(crate) fn put_template(mut self, entry: Result<TemplateEntry, String>) -> Server {
-        match entry {
-            Ok(entry) => {
-                let (text, normal) = (entry.0.uri_template.clone(), entry.1.normal().to_owned());
-                let added = self.registry.templates.add(&normal, entry);
-                self.note_twice(added, "resource template", &text)
-            }
-            Err(problem) => self.note_problem(problem),
-        }
+        self.offer(ResourceTemplate::new(uri_template, name).handler(handler))
     }
 
     /// Adds a prompt. The handler's first argument is a struct of strings made by [`schema!`](crate::schema!), or `()`;
@@ -276,33 +226,12 @@ impl Server {
         R: IntoPrompt,
         F: FnMut(A, &mut Call) -> R + Send + 'static,
     {
-        self.add_prompt(Prompt::new(name, description), handler)
-    }
-
-    /// Adds a prompt with all that a [`Prompt`] can say. Arguments that do not fit are refused (−32602).
-    pub fn add_prompt<A, R, F>(self, description: Prompt, handler: F) -> Server
-    where
-        A: Arguments,
-        R: IntoPrompt,
-        F: FnMut(A, &mut Call) -> R + Send + 'static,
-    {
-        self.put_prompt(prompt::<A>(description, PromptHandler::inline(handler)))
-    }
-
-    pub(crate) fn put_prompt(mut self, entry: Result<PromptEntry, String>) -> Server {
-        match entry {
-            Ok(entry) => {
-                let name = entry.0.name.clone();
-                let added = self.registry.add_prompt(entry);
-                self.note_twice(added, "prompt", &name)
-            }
-            Err(problem) => self.note_problem(problem),
-        }
+        self.offer(Prompt::new(name, description).handler(handler))
     }
 
     /// Completes an argument of a prompt while the user types (MCP completion): from a list of values, or by a closure.
     /// Arguments that are enums of `schema!` are completed from their values without this. It stays when
-    /// [`Handle::add_prompt`](crate::Handle::add_prompt) replaces the prompt, and goes with the prompt when that is removed.
+    /// [`Handle::offer`](crate::Handle::offer) replaces the prompt, and goes with the prompt when that is removed.
     /// A prompt or argument that is not there when the server starts is a problem that it reports then; the order in which
     /// they are added does not matter, and arguments of handlers that take any JSON are declared by [`Prompt::argument`].
     ///
@@ -335,18 +264,6 @@ impl Server {
         completer: impl Completer + 'static,
     ) -> Server {
         self.registry.complete(Completed::Template(normalize_template(uri_template)), variable, completer);
-        self
-    }
-
-    fn note_problem(mut self, problem: String) -> Server {
-        self.problems.push(problem);
-        self
-    }
-
-    fn note_twice(mut self, added: bool, kind: &str, name: &str) -> Server {
-        if !added {
-            self.problems.push(format!("{kind} `{name}` was added twice"));
-        }
         self
     }
 
@@ -470,13 +387,15 @@ impl Server {
     /// use serde_json::json;
     /// let server = Server::new("weather", "1.0.0")
     ///     .extension("io.modelcontextprotocol/ui", json!({ "mimeTypes": ["text/html;profile=mcp-app"] }))
-    ///     .add_tool(
-    ///         Tool::new("weather", "The weather, with a picture").meta("ui", json!({ "resourceUri": "ui://weather" })),
-    ///         |(), _| "sunny",
+    ///     .offer(
+    ///         Tool::new("weather", "The weather, with a picture")
+    ///             .meta("ui", json!({ "resourceUri": "ui://weather" }))
+    ///             .handler(|(), _| "sunny"),
     ///     )
-    ///     .add_resource(
-    ///         Resource::new("ui://weather", "weather").mime_type("text/html;profile=mcp-app"),
-    ///         |_| "<p>A picture of the weather</p>",
+    ///     .offer(
+    ///         Resource::new("ui://weather", "weather")
+    ///             .mime_type("text/html;profile=mcp-app")
+    ///             .handler(|_| "<p>A picture of the weather</p>"),
     ///     );
     /// ```
     pub fn extension(mut self, name: impl Into<String>, settings: impl Into<Value>) -> Server {
@@ -534,7 +453,7 @@ mod tests {
         let whole = |server: Server| {
             server
                 .prompt("typed", "Typed", |_: Named, _| "x")
-                .add_prompt(any.clone(), |_: serde_json::Value, _| "x")
+                .offer(any.clone().handler(|_: serde_json::Value, _| "x"))
                 .template("note:///{id}", "note", |_, _| "x")
         };
         assert_eq!(problems(whole(begun())), "");
@@ -590,11 +509,11 @@ mod tests {
         let problem = "its icon `https://a.example/b c.png`: ` ` cannot stand in a URI; write %20";
         for (server, item) in [
             (begun().icon(icon()), "the server"),
-            (begun().add_tool(Tool::new("t", "").icon(icon()), |(), _| "x"), "tool `t`"),
-            (begun().add_prompt(Prompt::new("p", "").icon(icon()), |(), _| "x"), "prompt `p`"),
-            (begun().add_resource(Resource::new("x:y", "r").icon(icon()), |_| "x"), "resource `x:y`"),
+            (begun().offer(Tool::new("t", "").icon(icon()).handler(|(), _| "x")), "tool `t`"),
+            (begun().offer(Prompt::new("p", "").icon(icon()).handler(|(), _| "x")), "prompt `p`"),
+            (begun().offer(Resource::new("x:y", "r").icon(icon()).handler(|_| "x")), "resource `x:y`"),
             (
-                begun().add_template(ResourceTemplate::new("x:{y}", "r").icon(icon()), |_, _| "x"),
+                begun().offer(ResourceTemplate::new("x:{y}", "r").icon(icon()).handler(|_, _| "x")),
                 "resource template `x:{y}`",
             ),
         ] {
@@ -609,7 +528,7 @@ mod tests {
     #[test]
     fn times_in_lists_are_times() {
         let old = Annotations::default().last_modified("yesterday");
-        let server = Server::new("s", "1").add_resource(Resource::new("x:y", "r").annotations(old), |_| "x");
+        let server = Server::new("s", "1").offer(Resource::new("x:y", "r").annotations(old).handler(|_| "x"));
         assert_eq!(
             problems(server),
             "resource `x:y`: `lastModified` \"yesterday\" is not a time such as 2026-01-31T09:00:00Z"

@@ -9,27 +9,22 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::protocol::content::{IntoResource, IntoToolResult};
-use crate::protocol::description::{Prompt, Resource, ResourceTemplate, Tool};
+use crate::protocol::kinds::{ItemKind, ListKind};
 use crate::protocol::level::Level;
-use crate::protocol::list_kind::ListKind;
-use crate::protocol::prompt::IntoPrompt;
 use crate::protocol::result::Result;
 use crate::protocol::state_key::{Seal, StateKey};
-use crate::protocol::uri::Vars;
 use crate::protocol::uri::normal::normalize;
-use crate::server::arguments::Arguments;
 use crate::server::call::Call;
-use crate::server::handler::{PromptHandler, ResourceHandler, TemplateHandler, ToolHandler};
+use crate::server::item::Item;
 use crate::server::mailbox::{Change, Mailbox};
-use crate::server::registry::{self, PromptEntry, Registry, ResourceEntry, TemplateEntry, ToolEntry};
+use crate::server::registry::Registry;
 
 /// The loop has not kept up with what a [`Handle`] wants of it (limit `mailbox_max`). What was wanted is not done.
 ///
 /// ```
-/// use mcp_rill::{MailboxFull, Handle};
+/// use mcp_rill::{Handle, ItemKind, MailboxFull};
 /// fn remove(handle: &Handle, tool: &str) {
-///     while handle.remove_tool(tool).is_err_and(|error| error.is::<MailboxFull>()) {
+///     while handle.withdraw(ItemKind::Tool, tool).is_err_and(|error| error.is::<MailboxFull>()) {
 ///         std::thread::sleep(std::time::Duration::from_millis(50));
 ///     }
 /// }
@@ -51,7 +46,7 @@ impl std::error::Error for MailboxFull {}
 /// use mcp_rill::{Ended, Handle, Tool};
 /// fn offer(handle: &Handle, plugins: std::sync::mpsc::Receiver<String>) {
 ///     for name in plugins {
-///         match handle.add_tool(Tool::new(name, "A plugin"), |(), _| "done") {
+///         match handle.offer(Tool::new(name, "A plugin").handler(|(), _| "done")) {
 ///             Err(error) if error.is::<Ended>() => return,
 ///             Err(error) => eprintln!("{error}"),
 ///             Ok(()) => {}
@@ -76,7 +71,7 @@ impl std::error::Error for Ended {}
 /// The [module](crate::mcp#what-changes-while-it-runs) shows the rest of it.
 ///
 /// ```
-/// use mcp_rill::{Level, Now, Server, Tool, engine::Engine};
+/// use mcp_rill::{ItemKind, Level, Now, Server, Tool, engine::Engine};
 /// # fn main() -> mcp_rill::Result<()> {
 /// let mut engine = Engine::new(Server::new("demo", "1.0.0").resource("demo:///n", "n", |_| "1"), || 1)?;
 /// let handle = engine.handle();
@@ -84,8 +79,8 @@ impl std::error::Error for Ended {}
 ///     handle.resource_updated("demo:///n");
 ///     handle.log(Level::Warning, "low battery");
 ///     handle.log_as(Level::Info, "power", "charging");
-///     handle.add_tool(Tool::new("hello", "Say hello"), |(), _| "hello")?;
-///     handle.remove_resource("demo:///n")?;
+///     handle.offer(Tool::new("hello", "Say hello").handler(|(), _| "hello"))?;
+///     handle.withdraw(ItemKind::Resource, "demo:///n")?;
 ///     handle.shutdown(std::time::Duration::from_secs(1));
 ///     Ok(())
 /// }).join().expect("it did not panic")?;
@@ -135,92 +130,28 @@ impl Handle {
         self.0.log_to_all(level, Some(logger), data.into());
     }
 
-    /// Adds a tool, in the place of one with the same name.
+    /// Adds an item, in the place of one of the same kind and name. What [`Server::complete_prompt`](crate::Server::complete_prompt)
+    /// and [`Server::complete_template`](crate::Server::complete_template) complete goes on being completed.
     ///
     /// # Errors
-    /// [`MailboxFull`], [`Ended`], and what is wrong with the tool.
-    pub fn add_tool<A, R, F>(&self, tool: Tool, handler: F) -> Result<()>
-    where
-        A: Arguments,
-        R: IntoToolResult,
-        F: FnMut(A, &mut Call) -> R + Send + 'static,
-    {
-        self.put_tool(registry::tool::<A, R>(tool, ToolHandler::inline(handler))?)
+    /// [`MailboxFull`], [`Ended`], and what is wrong with the item.
+    pub fn offer(&self, item: Item) -> Result<()> {
+        let entry = item.0?;
+        let kind = entry.kind();
+        let tool = (kind == ItemKind::Tool).then(|| entry.name().to_owned());
+        self.change(kind.list(), move |registry| registry.put(entry))?;
+        tool.iter().for_each(|name| self.0.note_tool_name(name));
+        Ok(())
     }
 
-    /// Removes a tool, if there is one. Its calls that run on other threads go on; those that wait for an answer find it gone.
+    /// Removes the item of that kind and name (of a resource the URI, of a template its text), if there is one, and what
+    /// completes its arguments. A tool's calls that run on other threads go on; those that wait for an answer find it gone.
     ///
     /// # Errors
     /// [`MailboxFull`] and [`Ended`].
-    pub fn remove_tool(&self, name: &str) -> Result<()> {
+    pub fn withdraw(&self, kind: ItemKind, name: &str) -> Result<()> {
         let name = name.to_owned();
-        self.change(ListKind::Tools, move |registry| registry.tools.remove(&name))
-    }
-
-    /// Adds a resource, in the place of one with the same URI.
-    ///
-    /// # Errors
-    /// [`MailboxFull`], [`Ended`], and what is wrong with the resource.
-    pub fn add_resource<R, F>(&self, resource: Resource, handler: F) -> Result<()>
-    where
-        R: IntoResource,
-        F: FnMut(&mut Call) -> R + Send + 'static,
-    {
-        self.put_resource(registry::resource(resource, ResourceHandler::inline(handler))?)
-    }
-
-    /// Removes a resource, if it is there.
-    ///
-    /// # Errors
-    /// [`MailboxFull`] and [`Ended`].
-    pub fn remove_resource(&self, uri: &str) -> Result<()> {
-        let uri = uri.to_owned();
-        self.change(ListKind::Resources, move |registry| registry.remove_resource(&uri))
-    }
-
-    /// Adds a resource template, in the place of one with the same text. What
-    /// [`Server::complete_template`](crate::Server::complete_template) completes goes on being completed.
-    ///
-    /// # Errors
-    /// [`MailboxFull`], [`Ended`], and what is wrong with the template.
-    pub fn add_template<R, F>(&self, template: ResourceTemplate, handler: F) -> Result<()>
-    where
-        R: IntoResource,
-        F: FnMut(&Vars, &mut Call) -> R + Send + 'static,
-    {
-        self.put_template(registry::template(template, TemplateHandler::inline(handler))?)
-    }
-
-    /// Removes a resource template, if it is there, and what completes its variables.
-    ///
-    /// # Errors
-    /// [`MailboxFull`] and [`Ended`].
-    pub fn remove_template(&self, uri_template: &str) -> Result<()> {
-        let text = uri_template.to_owned();
-        self.change(ListKind::Resources, move |registry| registry.remove_template(&text))
-    }
-
-    /// Adds a prompt, in the place of one with the same name. What
-    /// [`Server::complete_prompt`](crate::Server::complete_prompt) completes goes on being completed.
-    ///
-    /// # Errors
-    /// [`MailboxFull`], [`Ended`], and what is wrong with the prompt.
-    pub fn add_prompt<A, R, F>(&self, prompt: Prompt, handler: F) -> Result<()>
-    where
-        A: Arguments,
-        R: IntoPrompt,
-        F: FnMut(A, &mut Call) -> R + Send + 'static,
-    {
-        self.put_prompt(registry::prompt::<A>(prompt, PromptHandler::inline(handler))?)
-    }
-
-    /// Removes a prompt, if it is there, and what completes its arguments.
-    ///
-    /// # Errors
-    /// [`MailboxFull`] and [`Ended`].
-    pub fn remove_prompt(&self, name: &str) -> Result<()> {
-        let name = name.to_owned();
-        self.change(ListKind::Prompts, move |registry| registry.remove_prompt(&name))
+        self.change(kind.list(), move |registry| registry.remove(kind, &name))
     }
 
     /// Whether the server has ended: for threads that work for it.
@@ -282,25 +213,6 @@ impl Handle {
     /// ```
     pub fn set_state_keys(&self, current: StateKey, previous: Option<StateKey>) {
         self.0.post(|mail, _| mail.seal = Some(Seal { current, previous }));
-    }
-
-    pub(crate) fn put_tool(&self, entry: ToolEntry) -> Result<()> {
-        let name = entry.0.name.clone();
-        self.change(ListKind::Tools, move |registry| registry.tools.put(&entry.0.name.clone(), entry))?;
-        self.0.note_tool_name(&name);
-        Ok(())
-    }
-
-    pub(crate) fn put_resource(&self, entry: ResourceEntry) -> Result<()> {
-        self.change(ListKind::Resources, move |registry| registry.put_resource(entry))
-    }
-
-    pub(crate) fn put_template(&self, entry: TemplateEntry) -> Result<()> {
-        self.change(ListKind::Resources, move |registry| registry.put_template(entry))
-    }
-
-    pub(crate) fn put_prompt(&self, entry: PromptEntry) -> Result<()> {
-        self.change(ListKind::Prompts, move |registry| registry.put_prompt(entry))
     }
 
     fn changed(&self, list: ListKind) {

@@ -14,12 +14,12 @@ use crate::limits::Limits;
 /// Things with unique names, oldest first.
 #[derive(Debug)]
 pub(crate) struct Items<T> {
-    items: Vec<Item<T>>,
+    items: Vec<Listed<T>>,
     serial: u64,
 }
 
 #[derive(Debug)]
-struct Item<T> {
+struct Listed<T> {
     serial: u64,
     name: String,
     value: T,
@@ -32,22 +32,18 @@ impl<T> Default for Items<T> {
 }
 
 impl<T> Items<T> {
-    /// Adds a thing; says whether the name was free, and changes nothing if it was not.
-    pub(crate) fn add(&mut self, name: &str, value: T) -> bool {
-        let free = self.items.iter().all(|item| item.name != name);
-        if free {
-            self.serial += 1;
-            self.items.push(Item { serial: self.serial, name: name.to_owned(), value });
-        }
-        free
-    }
-
-    /// Puts a thing in the place of one with the same name, or adds it.
-    pub(crate) fn put(&mut self, name: &str, value: T) {
-        match self.find(name) {
+    /// Adds a thing, in the place of one with the same name if it `replaces`. Returns false, and changes nothing, if it does
+    /// not and the name is taken.
+    pub(crate) fn insert(&mut self, name: String, value: T, replaces: bool) -> bool {
+        match self.find(&name) {
+            Some(_) if !replaces => return false,
             Some(place) => *place = value,
-            None => drop(self.add(name, value)),
+            None => {
+                self.serial += 1;
+                self.items.push(Listed { serial: self.serial, name, value });
+            }
         }
+        true
     }
 
     pub(crate) fn remove(&mut self, name: &str) {

@@ -23,8 +23,8 @@ use serde_json::Value;
 
 use crate::protocol::check::is_widely_taken;
 use crate::protocol::error::CallError;
+use crate::protocol::kinds::ListKind;
 use crate::protocol::level::Level;
-use crate::protocol::list_kind::ListKind;
 use crate::protocol::result::Made;
 use crate::protocol::state_key::Seal;
 use crate::server::questions::Questions;

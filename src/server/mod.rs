@@ -13,6 +13,7 @@ pub(crate) mod context;
 pub(crate) mod guard;
 pub(crate) mod handle;
 pub(crate) mod handler;
+pub(crate) mod item;
 pub(crate) mod items;
 pub(crate) mod mailbox;
 pub(crate) mod permit;

@@ -1,18 +1,16 @@
 //! The tools, resources and prompts that are offered, each with its handler.
 //!
-//! *Scope:* [`Registry`], its entries, and how closures of any type become handlers of one type. *Not in scope:* lists and their
-//! pages (`items`), calling the handlers (`runtime`).
+//! *Scope:* [`Registry`] and its entries. *Not in scope:* lists and their pages (`items`), making entries (`item`), calling
+//! the handlers (`runtime`).
 
 use std::collections::BTreeMap;
 
-use crate::protocol::check;
-use crate::protocol::content::IntoToolResult;
 use crate::protocol::description::{Prompt, PromptArgument, Resource, ResourceTemplate, Tool};
+use crate::protocol::kinds::ItemKind;
 use crate::protocol::uri::UriTemplate;
 use crate::protocol::uri::normal::{normalize, normalize_template};
-use crate::server::arguments::Arguments;
 use crate::server::complete::{Completed, Completer};
-use crate::server::handler::{PromptHandler, ResourceHandler, TemplateHandler, ToolHandler};
+use crate::server::handler::Handler;
 use crate::server::items::Items;
 
 /// The handlers.
@@ -22,10 +20,45 @@ pub(crate) struct Registry {
     pub(crate) resources: Items<ResourceEntry>,
     pub(crate) templates: Items<TemplateEntry>,
     pub(crate) prompts: Items<PromptEntry>,
-    /// What completes an argument, as it was told: by prompt or template, and argument.
+    /// What completes an argument: by prompt or template, and argument.
     pub(crate) completions: BTreeMap<(Completed, String), Box<dyn Completer>>,
     /// Whether there ever was anything to complete: clients were told then that the method works.
     pub(crate) completes: bool,
+}
+
+pub(crate) type ToolEntry = (Tool, Handler);
+pub(crate) type ResourceEntry = (Resource, Handler);
+pub(crate) type TemplateEntry = (ResourceTemplate, UriTemplate, Handler);
+/// With the arguments that its handler takes.
+pub(crate) type PromptEntry = (Prompt, Handler, Vec<PromptArgument>);
+
+/// An item that is right, on its way into the registry.
+pub(crate) enum Entry {
+    Tool(ToolEntry),
+    Resource(ResourceEntry),
+    Template(TemplateEntry),
+    Prompt(PromptEntry),
+}
+
+impl Entry {
+    pub(crate) fn kind(&self) -> ItemKind {
+        match self {
+            Entry::Tool(_) => ItemKind::Tool,
+            Entry::Resource(_) => ItemKind::Resource,
+            Entry::Template(_) => ItemKind::Template,
+            Entry::Prompt(_) => ItemKind::Prompt,
+        }
+    }
+
+    /// Its name, URI or template, as its author wrote it.
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Entry::Tool((tool, _)) => &tool.name,
+            Entry::Resource((resource, _)) => &resource.uri,
+            Entry::Template((template, ..)) => &template.uri_template,
+            Entry::Prompt((prompt, ..)) => &prompt.name,
+        }
+    }
 }
 
 impl Registry {
@@ -35,44 +68,53 @@ impl Registry {
         self.completes = true;
     }
 
-    /// Adds a prompt; says whether the name was free, and changes nothing if it was not.
-    pub(crate) fn add_prompt(&mut self, entry: PromptEntry) -> bool {
-        self.completes |= entry.2.iter().any(|argument| !argument.choices.is_empty());
-        self.prompts.add(&entry.0.name.clone(), entry)
+    /// Adds an item.
+    ///
+    /// # Errors
+    /// A sentence that names it, if there is one of that name already: nothing is changed then.
+    pub(crate) fn add(&mut self, entry: Entry) -> Result<(), String> {
+        let (kind, name) = (entry.kind().name(), entry.name().to_owned());
+        match self.insert(entry, false) {
+            true => Ok(()),
+            false => Err(format!("{kind} `{name}` was added twice")),
+        }
     }
 
-    /// Puts a prompt in the place of one with the same name, or adds it. What completes arguments of that name stays.
-    pub(crate) fn put_prompt(&mut self, entry: PromptEntry) {
-        self.completes |= entry.2.iter().any(|argument| !argument.choices.is_empty());
-        self.prompts.put(&entry.0.name.clone(), entry);
+    /// Puts an item in the place of one with the same name, or adds it. What completes its arguments stays.
+    pub(crate) fn put(&mut self, entry: Entry) {
+        self.insert(entry, true);
     }
 
-    pub(crate) fn remove_prompt(&mut self, name: &str) {
-        self.prompts.remove(name);
-        self.completions.retain(|(of, _), _| !matches!(of, Completed::Prompt(prompt) if prompt == name));
+    fn insert(&mut self, entry: Entry, replaces: bool) -> bool {
+        match entry {
+            Entry::Tool(entry) => self.tools.insert(entry.0.name.clone(), entry, replaces),
+            Entry::Resource(entry) => {
+                self.resources.insert(normalize(&entry.0.uri).into_owned(), entry, replaces)
+            }
+            Entry::Template(entry) => self.templates.insert(entry.1.normal().to_owned(), entry, replaces),
+            Entry::Prompt(entry) => {
+                self.completes |= entry.2.iter().any(|argument| !argument.choices.is_empty());
+                self.prompts.insert(entry.0.name.clone(), entry, replaces)
+            }
+        }
     }
 
-    /// Puts a resource in the place of one with the same URI, or adds it.
-    pub(crate) fn put_resource(&mut self, entry: ResourceEntry) {
-        let uri = normalize(&entry.0.uri).into_owned();
-        self.resources.put(&uri, entry);
-    }
-
-    pub(crate) fn remove_resource(&mut self, uri: &str) {
-        self.resources.remove(&normalize(uri));
-    }
-
-    /// Puts a template in the place of one with the same text, or adds it. What completes its variables stays.
-    pub(crate) fn put_template(&mut self, entry: TemplateEntry) {
-        let text = entry.1.normal().to_owned();
-        self.templates.put(&text, entry);
-    }
-
-    pub(crate) fn remove_template(&mut self, text: &str) {
-        let normal = normalize_template(text);
-        self.templates.remove(&normal);
-        self.completions
-            .retain(|(of, _), _| !matches!(of, Completed::Template(template) if *template == normal));
+    /// Removes an item, and what completes its arguments.
+    pub(crate) fn remove(&mut self, kind: ItemKind, name: &str) {
+        let completed = match kind {
+            ItemKind::Tool => return self.tools.remove(name),
+            ItemKind::Resource => return self.resources.remove(&normalize(name)),
+            ItemKind::Template => {
+                let normal = normalize_template(name);
+                self.templates.remove(&normal);
+                Completed::Template(normal)
+            }
+            ItemKind::Prompt => {
+                self.prompts.remove(name);
+                Completed::Prompt(name.to_owned())
+            }
+        };
+        self.completions.retain(|(of, _), _| *of != completed);
     }
 
     /// The values of a prompt's argument that is an enum; none for others.
@@ -82,48 +124,4 @@ impl Registry {
         let known = arguments.iter().find(|known| known.name == argument);
         known.map(|known| known.choices.clone()).unwrap_or_default()
     }
-}
-
-pub(crate) type ToolEntry = (Tool, ToolHandler);
-pub(crate) type ResourceEntry = (Resource, ResourceHandler);
-pub(crate) type TemplateEntry = (ResourceTemplate, UriTemplate, TemplateHandler);
-/// With the arguments that its handler takes.
-pub(crate) type PromptEntry = (Prompt, PromptHandler, Vec<PromptArgument>);
-
-/// With the schemas of its handler's arguments and result.
-pub(crate) fn tool<A: Arguments, R: IntoToolResult>(
-    tool: Tool,
-    handler: ToolHandler,
-) -> Result<ToolEntry, String> {
-    let tool = tool.with_schemas(A::schema, R::output_schema());
-    check::check_tool(&tool).map(|()| (tool, handler))
-}
-
-pub(crate) fn resource(resource: Resource, handler: ResourceHandler) -> Result<ResourceEntry, String> {
-    check::check_resource(&resource)?;
-    Ok((resource, handler))
-}
-
-pub(crate) fn template(
-    template: ResourceTemplate,
-    handler: TemplateHandler,
-) -> Result<TemplateEntry, String> {
-    let pattern = UriTemplate::new(&template.uri_template)
-        .map_err(|error| format!("resource template `{}`: {error}", template.uri_template))?;
-    check::check_template(&template)?;
-    Ok((template, pattern, handler))
-}
-
-/// With the arguments that its handler takes.
-pub(crate) fn prompt<A: Arguments>(
-    mut prompt: Prompt,
-    handler: PromptHandler,
-) -> Result<PromptEntry, String> {
-    check::check_prompt(&prompt)?;
-    let arguments =
-        A::prompt_arguments().map_err(|problem| format!("prompt `{}`: {problem}", prompt.name))?;
-    if prompt.arguments.is_empty() {
-        prompt.arguments.clone_from(&arguments);
-    }
-    Ok((prompt, handler, arguments))
 }

@@ -10,8 +10,8 @@ use serde_json::value::RawValue;
 use crate::jsonrpc;
 use crate::jsonrpc::id::IdRef;
 use crate::jsonrpc::json::{Object, write_raw};
+use crate::protocol::kinds::ListKind;
 use crate::protocol::level::Level;
-use crate::protocol::list_kind::ListKind;
 use crate::service::keys::{CallKey, SessionKey};
 
 /// What one message in an [`Outbox`] is.

@@ -141,7 +141,7 @@ fn a_whole_session() {
 fn lists_are_paged_to_their_end() {
     let mut server = Server::new("pages", "1").limits(Limits { page_items_max: 3, ..Limits::DEFAULT });
     for number in 0..10 {
-        server = server.add_tool(Tool::new(format!("tool-{number}"), "A tool"), |(), _| "done");
+        server = server.offer(Tool::new(format!("tool-{number}"), "A tool").handler(|(), _| "done"));
     }
     let running = Running::start(server.template("t:///{x}", "t", |_, _| "x"));
     let mut client = Client::connect(&running.url).unwrap();

@@ -49,7 +49,7 @@ pub fn server() -> Server {
 fn tools(server: Server) -> Server {
     server
         .tool("echo", "Send a text back", |Echo { text }: Echo, _| text)
-        .add_tool(Tool::new("add", "Add two numbers").read_only(true), |Add { a, b }: Add, _| a + b)
+        .offer(Tool::new("add", "Add two numbers").read_only(true).handler(|Add { a, b }: Add, _| a + b))
         .tool("greet", "Greet somebody", |Greet { name, title, times }: Greet, _| {
             let title = title.map_or(String::new(), |title| title + " ");
             vec![Content::text(format!("Hello, {title}{name}!")); times as usize]
@@ -65,9 +65,11 @@ fn tools(server: Server) -> Server {
         .tool("weather", "Give a structured result", |(), _| {
             Json(Weather { temperature: 21.5, raining: false })
         })
-        .add_tool(Tool::new("raw", "Take anything").input_schema(RAW_SCHEMA), |value: Value, _| {
-            value.to_string()
-        })
+        .offer(
+            Tool::new("raw", "Take anything")
+                .input_schema(RAW_SCHEMA)
+                .handler(|value: Value, _| value.to_string()),
+        )
         .tool("who", "Say what is known of the caller", |(), call| {
             let client = call.client().map_or("nobody", |client| &client.name);
             format!("{client} {} {}", call.revision(), call.session_id().unwrap_or_default())
@@ -113,16 +115,16 @@ fn samples() -> Vec<Content> {
 
 fn resources(server: Server) -> Server {
     server
-        .add_resource(Resource::new("demo:///about", "about").mime_type("text/markdown"), |_| "# About")
+        .offer(Resource::new("demo:///about", "about").mime_type("text/markdown").handler(|_| "# About"))
         .resource("demo:///bytes", "bytes", |_| vec![0_u8, 255])
         .resource("demo:///broken", "broken", |_| -> mcp_rill::Result<String> { Err("it is broken".into()) })
         .resource("demo:///panic", "panic", |_| -> String { panic!("a bug in a handler") })
-        .add_template(ResourceTemplate::new("demo:///note/{number}", "note"), |vars, _| {
+        .offer(ResourceTemplate::new("demo:///note/{number}", "note").handler(|vars, _| {
             match vars.get("number") {
                 Some("0") | None => Err(CallError::not_found()),
                 Some(number) => Ok(format!("note {number}")),
             }
-        })
+        }))
 }
 
 fn prompts(server: Server) -> Server {

@@ -895,7 +895,7 @@ fn one_open_call_more_is_refused_as_busy() {
 /// A server of so many tools.
 fn tools(count: usize, limits: Limits) -> World {
     let server = (0..count).fold(Server::new("many", "1"), |server, at| {
-        server.add_tool(Tool::new(format!("tool-{at}"), "x".repeat(100)), |(), _| "")
+        server.offer(Tool::new(format!("tool-{at}"), "x".repeat(100)).handler(|(), _| ""))
     });
     World::new(server.limits(limits))
 }

@@ -8,7 +8,7 @@ use crate::common::http::{call, ping, request};
 use crate::common::questions::{ALL, Client, Pool, one, text};
 use crate::common::{Seen, World};
 use mcp_rill::mcp::{Ended, MailboxFull};
-use mcp_rill::{Call, Handle, Level, Limits, Prompt, Resource, ResourceTemplate, Server, Tool};
+use mcp_rill::{Call, Handle, ItemKind, Level, Limits, Prompt, Resource, ResourceTemplate, Server, Tool};
 use serde_json::{Value, json};
 
 const LEVELS: [(Level, &str); 8] = [
@@ -431,17 +431,17 @@ fn tools_come_and_go_while_the_server_runs() {
     let mut world = World::new(Server::new("empty", "1").tool("first", "First", |(), _| 1));
     let pool = Pool::new(&mut world);
     let client = Client::new(&mut world, "2025-11-25", ALL);
-    elsewhere(&world, |handle| handle.add_tool(Tool::new("second", "Second"), |(), _| "two").unwrap());
+    elsewhere(&world, |handle| handle.offer(Tool::new("second", "Second").handler(|(), _| "two")).unwrap());
     assert_eq!(one(pool.heard(&mut world, &client, 1))["method"], "notifications/tools/list_changed");
     assert_eq!(names(&mut world, &client, "tools/list", "tools", "name"), ["first", "second"]);
     assert_eq!(text(&client.ask(&mut world, &call(1, "second", "{}"))), "two");
     elsewhere(&world, |handle| {
-        handle.add_tool(Tool::new("second", "Another"), |(), _| "other").unwrap();
-        handle.remove_tool("first").unwrap();
-        handle.remove_tool("never there").unwrap();
+        handle.offer(Tool::new("second", "Another").handler(|(), _| "other")).unwrap();
+        handle.withdraw(ItemKind::Tool, "first").unwrap();
+        handle.withdraw(ItemKind::Tool, "never there").unwrap();
         let no_object = Tool::new("t", "Wrong").input_schema("{}");
-        assert!(handle.add_tool(no_object, |_: serde_json::Value, _| "never").is_err());
-        let wrong = handle.add_tool(Tool::new("not a name", "Wrong"), |(), _| "never").unwrap_err();
+        assert!(handle.offer(no_object.handler(|_: serde_json::Value, _| "never")).is_err());
+        let wrong = handle.offer(Tool::new("not a name", "Wrong").handler(|(), _| "never")).unwrap_err();
         assert!(wrong.to_string().contains("`not a name`"), "{wrong}");
     });
     turn(&mut world);
@@ -450,7 +450,7 @@ fn tools_come_and_go_while_the_server_runs() {
     assert_eq!(text(&client.ask(&mut world, &call(1, "second", "{}"))), "other");
     assert_eq!(client.ask(&mut world, &call(1, "first", "{}"))["error"]["code"], -32602);
     // The client was told that there are tools, so the list of none is a list.
-    elsewhere(&world, |handle| handle.remove_tool("second").unwrap());
+    elsewhere(&world, |handle| handle.withdraw(ItemKind::Tool, "second").unwrap());
     turn(&mut world);
     told(&mut world, &client);
     assert_eq!(names(&mut world, &client, "tools/list", "tools", "name"), [] as [&str; 0]);
@@ -463,15 +463,16 @@ fn resources_templates_and_prompts_come_and_go_too() {
     let client = Client::new(&mut world, "2025-11-25", ALL);
     assert_eq!(client.ask(&mut world, &request(1, "prompts/list", "{}"))["error"]["code"], -32601);
     elsewhere(&world, |handle| {
-        handle.add_resource(Resource::new("r:///1", "r1"), |_| "one").unwrap();
+        handle.offer(Resource::new("r:///1", "r1").handler(|_| "one")).unwrap();
         handle
-            .add_template(ResourceTemplate::new("r:///t/{n}", "rt"), |vars, _| {
-                vars.get("n").unwrap().to_owned()
-            })
+            .offer(
+                ResourceTemplate::new("r:///t/{n}", "rt")
+                    .handler(|vars, _| vars.get("n").unwrap().to_owned()),
+            )
             .unwrap();
-        handle.add_prompt(Prompt::new("p", "P"), |(), _| "prompted").unwrap();
-        assert!(handle.add_template(ResourceTemplate::new("r:///{", "x"), |_, _| "").is_err());
-        assert!(handle.add_resource(Resource::new("motd", "no scheme"), |_| "x").is_err());
+        handle.offer(Prompt::new("p", "P").handler(|(), _| "prompted")).unwrap();
+        assert!(handle.offer(ResourceTemplate::new("r:///{", "x").handler(|_, _| "")).is_err());
+        assert!(handle.offer(Resource::new("motd", "no scheme").handler(|_| "x")).is_err());
     });
     turn(&mut world);
     assert_eq!(told(&mut world, &client), ["resources/list_changed", "prompts/list_changed"]);
@@ -483,9 +484,9 @@ fn resources_templates_and_prompts_come_and_go_too() {
     assert_eq!(read["result"]["contents"][0]["text"], "9");
     subscribe(&mut world, &client, "r:///1");
     elsewhere(&world, |handle| {
-        handle.remove_resource("r:///1").unwrap();
-        handle.remove_template("r:///t/{n}").unwrap();
-        handle.remove_prompt("p").unwrap();
+        handle.withdraw(ItemKind::Resource, "r:///1").unwrap();
+        handle.withdraw(ItemKind::Template, "r:///t/{n}").unwrap();
+        handle.withdraw(ItemKind::Prompt, "p").unwrap();
         handle.resource_updated("r:///1");
     });
     turn(&mut world);
@@ -521,10 +522,10 @@ fn changes_have_room_up_to_a_limit_and_again_after_the_loop_has_looked() {
         let mut world = World::new(server().limits(Limits { mailbox_max: max, ..Limits::DEFAULT }));
         let handle = world.engine.handle();
         for _ in 0..2 {
-            (0..max).for_each(|n| handle.remove_tool(&n.to_string()).unwrap());
-            let full = handle.add_tool(Tool::new("late", "Late"), |(), _| "never").unwrap_err();
+            (0..max).for_each(|n| handle.withdraw(ItemKind::Tool, &n.to_string()).unwrap());
+            let full = handle.offer(Tool::new("late", "Late").handler(|(), _| "never")).unwrap_err();
             assert!(full.is::<MailboxFull>() && full.to_string().contains("mailbox_max"), "{full}");
-            assert!(handle.remove_prompt("p").unwrap_err().is::<MailboxFull>());
+            assert!(handle.withdraw(ItemKind::Prompt, "p").unwrap_err().is::<MailboxFull>());
             // What cannot wait in line still can be said.
             handle.resource_updated("res:///one");
             handle.tools_changed();
@@ -542,14 +543,14 @@ fn a_blocking_tool_can_be_added_and_one_that_finds_no_room_is_dropped_without_a_
     let mut world = World::new(server.limits(Limits { mailbox_max: 1, ..Limits::DEFAULT }));
     let pool = Pool::new(&mut world);
     let client = Client::new(&mut world, "2025-11-25", ALL);
-    let slow = |handle: Handle| handle.add_blocking_tool(Tool::new("slow", "Slow"), |(), _| "slow");
+    let slow = |handle: Handle| handle.offer(Tool::new("slow", "Slow").blocking_handler(|(), _| "slow"));
     client.tell(&mut world, &call(7, "defer", "{}"));
     let reply = replies.recv().unwrap();
     elsewhere(&world, move |handle| slow(handle).unwrap());
     // A second change is refused. Its handler owns a reply, and dropping that leaves something in the mailbox itself.
     elsewhere(&world, move |handle| {
         let mut owned = Some(reply);
-        let full = handle.add_tool(Tool::new("owner", "Owner"), move |(), _| owned.take().is_some());
+        let full = handle.offer(Tool::new("owner", "Owner").handler(move |(), _| owned.take().is_some()));
         assert!(full.unwrap_err().is::<MailboxFull>());
     });
     let heard = pool.heard(&mut world, &client, 2);
@@ -591,7 +592,7 @@ fn a_burst_of_logs_costs_nobody_that_reads_a_thing() {
     (0..8).for_each(|n| handle.log(Level::Error, format!("{n:02} {}", "x".repeat(1000))));
     assert!(step(&mut world));
     handle.log(Level::Error, "99 the last");
-    handle.remove_resource("res:///one").unwrap();
+    handle.withdraw(ItemKind::Resource, "res:///one").unwrap();
     while step(&mut world) {}
     let frames = clients[3].hear(&mut world);
     let numbers: Vec<usize> = logged(&frames).iter().map(|log| log[..2].parse().unwrap()).collect();
@@ -628,7 +629,7 @@ fn many_threads_may_hold_a_handle_and_nothing_is_lost() {
                 start.wait();
                 for m in 0..20 {
                     let tool = Tool::new(format!("t{n}-{m}"), "T");
-                    handle.add_tool(tool, |(), _| "t").unwrap();
+                    handle.offer(tool.handler(|(), _| "t")).unwrap();
                     handle.log(Level::Error, format!("{n}-{m}"));
                 }
             })
@@ -669,10 +670,10 @@ fn a_handle_may_outlive_the_server() {
     let (owned, sign) = (handle.clone(), Arc::new(()));
     let goes = Arc::downgrade(&sign);
     handle
-        .add_tool(Tool::new("late", "Late"), move |(), _| {
+        .offer(Tool::new("late", "Late").handler(move |(), _| {
             let _ = &sign;
             owned.tools_changed();
-        })
+        }))
         .unwrap();
     assert!(!handle.has_ended() && goes.upgrade().is_some());
     drop(world);
@@ -681,11 +682,11 @@ fn a_handle_may_outlive_the_server() {
     handle.log(Level::Error, "nobody listens");
     handle.shutdown(Duration::ZERO);
     for result in [
-        handle.remove_tool("log"),
-        handle.add_tool(Tool::new("new", "New"), |(), _| "x"),
-        handle.add_blocking_tool(Tool::new("new", "New"), |(), _| "x"),
-        handle.add_resource(Resource::new("res:///x", "x"), |_| "x"),
-        handle.add_prompt(Prompt::new("x", "x"), |(), _| "x"),
+        handle.withdraw(ItemKind::Tool, "log"),
+        handle.offer(Tool::new("new", "New").handler(|(), _| "x")),
+        handle.offer(Tool::new("new", "New").blocking_handler(|(), _| "x")),
+        handle.offer(Resource::new("res:///x", "x").handler(|_| "x")),
+        handle.offer(Prompt::new("x", "x").handler(|(), _| "x")),
     ] {
         let error = result.unwrap_err();
         assert!(error.is::<Ended>(), "{error}");
@@ -701,9 +702,9 @@ fn names_that_model_apis_refuse_are_reported_at_the_start_and_when_they_are_adde
     let odd = |name: &str| Seen::ToolName(name.to_owned());
     assert_eq!(world.events(), [odd("files.read"), odd(&"x".repeat(65))]);
     elsewhere(&world, |handle| {
-        handle.add_tool(Tool::new("fine", "Fine"), |(), _| "x").unwrap();
-        handle.add_blocking_tool(Tool::new("a/b", "Odd"), |(), _| "x").unwrap();
-        handle.add_tool(Tool::new("a b", "Refused"), |(), _| "x").unwrap_err();
+        handle.offer(Tool::new("fine", "Fine").handler(|(), _| "x")).unwrap();
+        handle.offer(Tool::new("a/b", "Odd").blocking_handler(|(), _| "x")).unwrap();
+        handle.offer(Tool::new("a b", "Refused").handler(|(), _| "x")).unwrap_err();
     });
     turn(&mut world);
     assert_eq!(world.events(), [odd("a/b")]);
@@ -714,13 +715,12 @@ fn what_clients_would_refuse_is_refused_when_it_is_added() {
     let world = World::new(server());
     let problems = elsewhere(&world, |handle| {
         [
-            handle.add_tool(
-                Tool::new("t", "").input_schema(r#"{"type":"object","properties":[]}"#),
-                |(), _| "x",
+            handle.offer(
+                Tool::new("t", "").input_schema(r#"{"type":"object","properties":[]}"#).handler(|(), _| "x"),
             ),
-            handle.add_resource(Resource::new("res:///x y", "x"), |_| "x"),
-            handle.add_template(ResourceTemplate::new("res://x:y/{z}", "x"), |_, _| "x"),
-            handle.add_prompt(Prompt::new("", "x"), |(), _| "x"),
+            handle.offer(Resource::new("res:///x y", "x").handler(|_| "x")),
+            handle.offer(ResourceTemplate::new("res://x:y/{z}", "x").handler(|_, _| "x")),
+            handle.offer(Prompt::new("", "x").handler(|(), _| "x")),
         ]
         .map(|result| result.unwrap_err().to_string())
     });

@@ -49,11 +49,11 @@ fn server(replies: std::sync::mpsc::Sender<Reply>) -> Server {
             Ok(format!("{} roots", call.roots("roots")?.required()?.len()))
         })
         .tool("later", "Answer later", move |(), call| call.defer(|reply| replies.send(reply)))
-        .add_tool(Tool::new("ask", "Ask first"), |(), call| -> mcp_rill::Result<_> {
+        .offer(Tool::new("ask", "Ask first").handler(|(), call| -> mcp_rill::Result<_> {
             call.progress(1.0, None, None);
             call.log(mcp_rill::Level::Error, "asking");
             Ok(format!("{} roots", call.roots("roots")?.required()?.len()))
-        })
+        }))
         .tool("who", "Say who is asking", |(), call| {
             format!("for {}", call.principal().map_or("nobody", Principal::name))
         })

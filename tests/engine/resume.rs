@@ -28,13 +28,12 @@ impl Bench {
         let server: Server = demo::streaming(demo::server())
             .limits(limits)
             .tool("work", "Work for a while", move |(), call| call.defer(|reply| send.send(reply)))
-            .add_tool(
-                Tool::new("poll", "Send the client away, then ask"),
+            .offer(Tool::new("poll", "Send the client away, then ask").handler(
                 |(), call| -> mcp_rill::Result<_> {
                     call.disconnect(Duration::from_millis(250));
                     Ok(format!("{} roots", call.roots("roots")?.required()?.len()))
                 },
-            )
+            ))
             .tool("chatter", "Log a lot", |(), call| {
                 call.log(Level::Error, "x".repeat(3 << 20));
                 "done"
@@ -469,7 +468,7 @@ fn what_a_slow_stream_was_spared_is_said_on_the_next_one() {
         let fields = format!("Content-Type: application/json\r\nContent-Length: {}\r\n\r\n", body.len());
         bench.world.send(sock, head + &fields + &body);
     }
-    let _ = bench.world.engine.handle().add_tool(Tool::new("late", "Late"), |(), _| "late");
+    let _ = bench.world.engine.handle().offer(Tool::new("late", "Late").handler(|(), _| "late"));
     bench.turn();
     let next = client.get(&mut bench, None);
     assert!(bench.world.closed(slow));

@@ -366,7 +366,7 @@ fn every_frame_is_one_line_whatever_handlers_give() {
     let tool = Tool::new("raw", "Two\r\nlines").input_schema(lines).output_schema(lines);
     let server = Server::new("lines", "1\n2")
         .instructions("a\nb\rc\u{2028}d")
-        .add_tool(tool, move |value: Value, _| ToolResult::text(value.to_string()).structured(lines));
+        .offer(tool.handler(move |value: Value, _| ToolResult::text(value.to_string()).structured(lines)));
     let mut world = World::new(server);
     let (stream, sock) = (world.open_sse(), world.connect());
     let hello =

@@ -3,7 +3,7 @@
 use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
 
-use mcp_rill::{Handle, Reply, Resource, Server, Tool};
+use mcp_rill::{Handle, ItemKind, Reply, Resource, Server, Tool};
 use serde_json::{Value, json};
 
 use crate::common::http::{call, mcp_post, request};
@@ -12,9 +12,9 @@ use crate::common::{Sock, World};
 
 /// Changes a bit of everything.
 fn change(handle: &Handle) {
-    handle.add_tool(Tool::new("new", "A new tool"), |(), _| "new").unwrap();
-    handle.remove_tool("old").unwrap();
-    handle.add_resource(Resource::new("log:///2", "second"), |_| "2").unwrap();
+    handle.offer(Tool::new("new", "A new tool").handler(|(), _| "new")).unwrap();
+    handle.withdraw(ItemKind::Tool, "old").unwrap();
+    handle.offer(Resource::new("log:///2", "second").handler(|_| "2")).unwrap();
     handle.prompts_changed();
     handle.resource_updated("log:///1");
 }

@@ -3,7 +3,7 @@
 use crate::common::World;
 use crate::common::http::request;
 use crate::common::questions::{Client, Pool};
-use mcp_rill::{CompletionRequest, Prompt, ResourceTemplate, Server, schema};
+use mcp_rill::{CompletionRequest, ItemKind, Prompt, ResourceTemplate, Server, schema};
 use serde_json::{Value, json};
 
 schema! { enum Tone { Formal = "formal" "Very formal", Friendly = "friendly", Funny = "funny" } }
@@ -120,12 +120,12 @@ fn enums_of_prompts_that_are_added_later_are_completed_too() {
     let client = Client::new(&mut world, "2025-11-25", "{}");
     schema! { struct Late { tone: Tone } }
     let handle = world.engine.handle();
-    handle.add_prompt(Prompt::new("late", "Late"), |Late { tone: _ }: Late, _| "late").unwrap();
+    handle.offer(Prompt::new("late", "Late").handler(|Late { tone: _ }: Late, _| "late")).unwrap();
     pool.turn(&mut world);
     client.hear(&mut world);
     let late = json!({ "type": "ref/prompt", "name": "late" });
     assert_eq!(values(&mut world, &client, &params(&late, "tone", "fr")), ["friendly"]);
-    handle.remove_prompt("late").unwrap();
+    handle.withdraw(ItemKind::Prompt, "late").unwrap();
     pool.turn(&mut world);
     client.hear(&mut world);
     assert_eq!(code(&ask(&mut world, &client, &params(&late, "tone", "fr"))), -32602);
@@ -147,14 +147,14 @@ fn completions_change_and_go_with_their_prompt() {
     };
     assert_eq!(offered("tone"), ["formal", "friendly", "funny"]);
     // Another prompt of that name: other choices, or none. What was told stays.
-    handle.add_prompt(Prompt::new("review", "Size"), |_: Sized, _| "x").unwrap();
+    handle.offer(Prompt::new("review", "Size").handler(|_: Sized, _| "x")).unwrap();
     assert_eq!(offered("tone"), ["small", "large"]);
     assert_eq!(offered("language"), ["Rust", "ruby", "Python", "ärger"]);
-    handle.add_prompt(Prompt::new("review", "Plain"), |_: Plain, _| "x").unwrap();
+    handle.offer(Prompt::new("review", "Plain").handler(|_: Plain, _| "x")).unwrap();
     assert!(offered("tone").is_empty());
     // Removed, it takes everything with it.
-    handle.remove_prompt("review").unwrap();
-    handle.add_prompt(Prompt::new("review", "Size"), |_: Sized, _| "x").unwrap();
+    handle.withdraw(ItemKind::Prompt, "review").unwrap();
+    handle.offer(Prompt::new("review", "Size").handler(|_: Sized, _| "x")).unwrap();
     assert_eq!(offered("language"), ["formal", "friendly", "funny"]);
     assert_eq!(offered("tone"), ["small", "large"]);
 }
@@ -173,14 +173,14 @@ fn completions_go_with_their_template_and_the_method_stays() {
     let handle = world.engine.handle();
     for (gone, offered) in [(false, &["1", "2"][..]), (true, &[])] {
         if gone {
-            handle.remove_template("num:///{n}").unwrap();
+            handle.withdraw(ItemKind::Template, "num:///{n}").unwrap();
         }
-        handle.add_template(ResourceTemplate::new("num:///{n}", "n"), |_, _| "").unwrap();
+        handle.offer(ResourceTemplate::new("num:///{n}", "n").handler(|_, _| "")).unwrap();
         pool.turn(&mut world);
         client.hear(&mut world);
         assert_eq!(values(&mut world, &client, &number), offered);
     }
-    handle.remove_template("num:///{n}").unwrap();
+    handle.withdraw(ItemKind::Template, "num:///{n}").unwrap();
     pool.turn(&mut world);
     client.hear(&mut world);
     assert_eq!(code(&ask(&mut world, &client, &number)), -32602);

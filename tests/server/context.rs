@@ -174,12 +174,14 @@ fn a_structured_result_that_breaks_its_schema_is_an_error() {
     let schema = r#"{"type":"object","properties":{"n":{"type":"integer"}},"required":["n"]}"#;
     let structured = |json: &'static str| move |(): (), _: &mut Call| ToolResult::text("x").structured(json);
     let server = Server::new("typed", "1")
-        .add_tool(Tool::new("right", "Right").output_schema(schema), structured(r#"{"n":1}"#))
-        .add_tool(Tool::new("wrong", "Wrong").output_schema(schema), structured(r#"{"n":"1"}"#))
-        .add_tool(Tool::new("missing", "Missing").output_schema(schema), |(), _| "only text")
-        .add_tool(Tool::new("failed", "Failed").output_schema(schema), |(), _| -> mcp_rill::Result<&str> {
-            Err("no".into())
-        })
+        .offer(Tool::new("right", "Right").output_schema(schema).handler(structured(r#"{"n":1}"#)))
+        .offer(Tool::new("wrong", "Wrong").output_schema(schema).handler(structured(r#"{"n":"1"}"#)))
+        .offer(Tool::new("missing", "Missing").output_schema(schema).handler(|(), _| "only text"))
+        .offer(
+            Tool::new("failed", "Failed")
+                .output_schema(schema)
+                .handler(|(), _| -> mcp_rill::Result<&str> { Err("no".into()) }),
+        )
         .tool("high", "Too much", |(), _| Json(Weather { temperature: 1.0, wind: Some(13) }));
     let mut world = World::new(server);
     let client = Client::new(&mut world, "2025-11-25", ALL);

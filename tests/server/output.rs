@@ -27,7 +27,7 @@ fn everywhere() -> Server {
     let tool = Tool::new("all", ENDS).title(ENDS).input_schema(&*raw).output_schema(raw);
     Server::new(ENDS, ENDS)
         .instructions(ENDS)
-        .add_tool(tool, |_: Value, call| -> mcp_rill::Result<ToolResult> {
+        .offer(tool.handler(|_: Value, call| -> mcp_rill::Result<ToolResult> {
             call.log_as(Level::Info, ENDS, json!({ ENDS: [ENDS] }));
             call.once(ENDS, || ENDS.to_owned())?;
             let form = format!(r#"{{"type":"object","properties":{{"{ENDS}":{{"type":"string"}}}}}}"#);
@@ -36,13 +36,13 @@ fn everywhere() -> Server {
             let page = ResourceContents::text(ENDS).uri("x:y").mime_type(ENDS);
             Ok(ToolResult::blocks(vec![Content::text(ENDS), Content::resource(page)])
                 .structured(format!(r#"{{"{ENDS}":"{ENDS}"}}"#)))
-        })
+        }))
         .tool("fails", "Fail", |(), _| -> mcp_rill::Result<&str> { Err(ENDS.into()) })
         .tool("refuses", "Refuse", |(), _| -> Result<&str, CallError> { Err(CallError::new(7, ENDS)) })
         .tool("typed", "Typed", |Named { name }: Named, _| Json(Named { name }))
-        .add_resource(Resource::new("x:1", ENDS).description(ENDS).mime_type(ENDS), |_| ENDS)
-        .add_template(ResourceTemplate::new("x:{n}", ENDS), |_, _| ENDS)
-        .add_prompt(Prompt::new("p", ENDS).argument(PromptArgument::new(ENDS)), |_: Value, _| ENDS)
+        .offer(Resource::new("x:1", ENDS).description(ENDS).mime_type(ENDS).handler(|_| ENDS))
+        .offer(ResourceTemplate::new("x:{n}", ENDS).handler(|_, _| ENDS))
+        .offer(Prompt::new("p", ENDS).argument(PromptArgument::new(ENDS)).handler(|_: Value, _| ENDS))
 }
 
 #[test]
@@ -157,9 +157,9 @@ fn promising(promises: &[(&'static str, &'static str)]) -> Server {
         let typed = Tool::new(format!("typed-{name}"), "Typed").output_schema(SCHEMA);
         let failing = Tool::new(format!("failing-{name}"), "Failing").output_schema(SCHEMA);
         server
-            .add_tool(plain, move |(), _| ToolResult::text("x").structured(structured))
-            .add_tool(typed, move |(), _| ToolResult::text("x").structured(structured))
-            .add_tool(failing, move |(), _| ToolResult::error("no").structured(structured))
+            .offer(plain.handler(move |(), _| ToolResult::text("x").structured(structured)))
+            .offer(typed.handler(move |(), _| ToolResult::text("x").structured(structured)))
+            .offer(failing.handler(move |(), _| ToolResult::error("no").structured(structured)))
     })
 }
 
@@ -220,8 +220,7 @@ fn with_meta() -> Server {
     Server::new("meta", "1")
         .extension("com.example/e", json!({ "on": true }))
         .extension("com.example/none", json!({}))
-        .add_tool(
-            Tool::new("t", "T").meta(KEY, "old").meta(KEY, json!({ "tool": [1.0, null] })),
+        .offer(Tool::new("t", "T").meta(KEY, "old").meta(KEY, json!({ "tool": [1.0, null] })).handler(
             move |(), _| {
                 let linked = Resource::new("x:2", "two")
                     .meta(KEY, "resource")
@@ -235,13 +234,13 @@ fn with_meta() -> Server {
                 ];
                 ToolResult::blocks(blocks).structured("{}").meta(KEY, "result")
             },
-        )
-        .add_resource(Resource::new("x:1", "one").meta(KEY, "resource"), move |_| page())
-        .add_template(ResourceTemplate::new("x:{n}", "many").meta(KEY, "template"), |_, _| "x")
-        .add_prompt(Prompt::new("p", "P").meta(KEY, "prompt"), |(), _| {
+        ))
+        .offer(Resource::new("x:1", "one").meta(KEY, "resource").handler(move |_| page()))
+        .offer(ResourceTemplate::new("x:{n}", "many").meta(KEY, "template").handler(|_, _| "x"))
+        .offer(Prompt::new("p", "P").meta(KEY, "prompt").handler(|(), _| {
             PromptResult::new(vec![PromptMessage::user(Content::text("x").meta(KEY, "text"))])
                 .meta(KEY, "result")
-        })
+        }))
 }
 
 #[test]

@@ -49,10 +49,10 @@ fn server(limits: Limits) -> (Server, Arc<Gate>) {
     let wait = Tool::new("wait", "Wait").timeout(Duration::from_secs(30));
     let server = Server::new("pool", "1")
         .limits(limits)
-        .add_blocking_tool(wait, move |(), _| {
+        .offer(wait.blocking_handler(move |(), _| {
             at.wait();
             "waited"
-        })
+        }))
         .blocking_tool("quick", "Be quick", |(), _| "quick")
         .blocking_tool("panic", "Panic", |(), _| -> String { panic!("a bug in a handler") })
         .tool("inline", "Answer", |(), _| "inline");
@@ -142,7 +142,7 @@ fn a_call_that_takes_too_long_is_an_error_and_its_handler_can_see_it() {
     let seen = Arc::new(AtomicUsize::new(0));
     let counted = seen.clone();
     let spin = Tool::new("spin", "Spin").timeout(Duration::from_secs(5));
-    let server = Server::new("slow", "1").add_blocking_tool(spin, move |(), call| {
+    let server = Server::new("slow", "1").offer(spin.blocking_handler(move |(), call| {
         assert_eq!(call.timeout(), Some(Duration::from_secs(5)));
         counted.store(1, Ordering::SeqCst);
         while !call.is_cancelled() {
@@ -150,7 +150,7 @@ fn a_call_that_takes_too_long_is_an_error_and_its_handler_can_see_it() {
         }
         counted.store(2, Ordering::SeqCst);
         "too late"
-    });
+    }));
     let mut world = World::new(server);
     let pool = Pool::new(&mut world);
     let client = Client::new(&mut world, "2025-11-25", ALL);
@@ -202,10 +202,10 @@ fn the_wait_for_a_thread_is_not_the_tools_time() {
     let server = Server::new("pool", "1")
         .limits(workers(1, 10, 0))
         .blocking_tool("first", "Wait", move |(), _| first.wait())
-        .add_blocking_tool(short, move |(), call| {
+        .offer(short.blocking_handler(move |(), call| {
             assert_eq!(call.timeout(), Some(Duration::from_secs(5)));
             second.wait();
-        });
+        }));
     let mut world = World::new(server);
     let pool = Pool::new(&mut world);
     let client = Client::new(&mut world, "2025-11-25", ALL);
@@ -312,16 +312,17 @@ fn a_persons_time_is_not_the_tools_time() {
     let gate = Arc::new(Gate::default());
     let at = gate.clone();
     let ask = Tool::new("ask", "Ask").timeout(Duration::from_secs(5));
-    let server = Server::new("patient", "1").add_blocking_tool(ask, move |(), call| -> mcp_rill::Result<_> {
-        at.wait();
-        Ok(match call.elicit::<Name>("name", "Who?")? {
-            Elicited::Accepted(Name { name }) => {
-                assert_eq!(call.timeout(), Some(Duration::from_secs(3)));
-                name
-            }
-            _ => "nobody".to_owned(),
-        })
-    });
+    let server =
+        Server::new("patient", "1").offer(ask.blocking_handler(move |(), call| -> mcp_rill::Result<_> {
+            at.wait();
+            Ok(match call.elicit::<Name>("name", "Who?")? {
+                Elicited::Accepted(Name { name }) => {
+                    assert_eq!(call.timeout(), Some(Duration::from_secs(3)));
+                    name
+                }
+                _ => "nobody".to_owned(),
+            })
+        }));
     let mut world = World::new(server);
     let pool = Pool::new(&mut world);
     let client = Client::new(&mut world, "2025-11-25", ALL);
@@ -389,11 +390,11 @@ fn a_thread_that_stays_after_its_reply_counts_as_stuck_when_its_time_is_over() {
     let (send, replies) = std::sync::mpsc::channel::<mcp_rill::Reply>();
     let at = gate.clone();
     let stay = Tool::new("stay", "Defer and stay").timeout(Duration::from_secs(30));
-    let server = server.add_blocking_tool(stay, move |(), call| {
+    let server = server.offer(stay.blocking_handler(move |(), call| {
         let deferred = call.defer(|reply| send.send(reply));
         at.wait();
         deferred
-    });
+    }));
     let mut world = World::new(server);
     let pool = Pool::new(&mut world);
     let client = Client::new(&mut world, "2025-11-25", ALL);

@@ -17,7 +17,7 @@ schema! { struct Name { name: String } }
 fn server(tool: Tool) -> (Server, Receiver<Reply>) {
     let (jobs, queue) = mpsc::channel();
     let server =
-        Server::new("slow", "1").add_tool(tool, move |(), call| call.defer(|reply| jobs.send(reply)));
+        Server::new("slow", "1").offer(tool.handler(move |(), call| call.defer(|reply| jobs.send(reply))));
     (server, queue)
 }
 

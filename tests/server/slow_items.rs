@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use mcp_rill::{
-    CallError, Limits, Prompt, PromptResult, Reply, Resource, ResourceContents, ResourceTemplate, Server,
-    schema,
+    CallError, ItemKind, Limits, Prompt, PromptResult, Reply, Resource, ResourceContents, ResourceTemplate,
+    Server, schema,
 };
 use serde_json::{Value, json};
 
@@ -38,25 +38,30 @@ fn blocking() -> (Server, mpsc::Sender<()>) {
     let seconds = Duration::from_secs;
     let server = Server::new("slow", "1")
         .limits(Limits { workers: 3, ..Limits::DEFAULT })
-        .add_blocking_resource(
-            Resource::new("disk:///one", "one").mime_type("text/x-one").timeout(seconds(3)),
-            move |call| {
-                assert_eq!(call.timeout(), Some(seconds(3)));
-                resource.pass();
-                "1"
-            },
+        .offer(
+            Resource::new("disk:///one", "one").mime_type("text/x-one").timeout(seconds(3)).blocking_handler(
+                move |call| {
+                    assert_eq!(call.timeout(), Some(seconds(3)));
+                    resource.pass();
+                    "1"
+                },
+            ),
         )
-        .add_blocking_template(
-            ResourceTemplate::new("disk:///many/{n}", "many").mime_type("text/x-many").timeout(seconds(4)),
-            move |vars, _| {
-                template.pass();
-                vars.get("n").filter(|n| *n != "0").map(str::to_owned).ok_or_else(CallError::not_found)
-            },
+        .offer(
+            ResourceTemplate::new("disk:///many/{n}", "many")
+                .mime_type("text/x-many")
+                .timeout(seconds(4))
+                .blocking_handler(move |vars, _| {
+                    template.pass();
+                    vars.get("n").filter(|n| *n != "0").map(str::to_owned).ok_or_else(CallError::not_found)
+                }),
         )
-        .add_blocking_prompt(Prompt::new("ask", "Asks a lot").timeout(seconds(5)), move |Name { name }, _| {
-            prompt.pass();
-            format!("Ask {name}.")
-        })
+        .offer(Prompt::new("ask", "Asks a lot").timeout(seconds(5)).blocking_handler(
+            move |Name { name }, _| {
+                prompt.pass();
+                format!("Ask {name}.")
+            },
+        ))
         .blocking_resource("disk:///bad", "bad", |_| -> String { panic!("a bug in a handler") })
         .blocking_template("bad:///{n}", "bad", |_, _| -> String { panic!("a bug in a handler") })
         .blocking_prompt("bad", "Bad", |(), _| -> String { panic!("a bug in a handler") });
@@ -152,16 +157,20 @@ fn they_can_be_handed_to_another_thread() {
     let (prompts, to_say) = mpsc::channel::<Reply<PromptResult>>();
     let [resource, template, blocking] = [(); 3].map(|()| reads.clone());
     let server = Server::new("slow", "1")
-        .add_resource(Resource::new("disk:///one", "one").mime_type("text/x-one"), move |call| {
-            call.defer(|reply| resource.send(reply))
-        })
-        .add_template(
-            ResourceTemplate::new("disk:///many/{n}", "many").mime_type("text/x-many"),
-            move |_, call| call.defer(|reply| template.send(reply)),
+        .offer(
+            Resource::new("disk:///one", "one")
+                .mime_type("text/x-one")
+                .handler(move |call| call.defer(|reply| resource.send(reply))),
         )
-        .add_prompt(
-            Prompt::new("ask", "Asks a lot").timeout(Duration::from_secs(5)),
-            move |Name { .. }, call| call.defer(|reply| prompts.send(reply)),
+        .offer(
+            ResourceTemplate::new("disk:///many/{n}", "many")
+                .mime_type("text/x-many")
+                .handler(move |_, call| call.defer(|reply| template.send(reply))),
+        )
+        .offer(
+            Prompt::new("ask", "Asks a lot")
+                .timeout(Duration::from_secs(5))
+                .handler(move |Name { .. }, call| call.defer(|reply| prompts.send(reply))),
         )
         .blocking_resource("disk:///handed", "handed", move |call| call.defer(|reply| blocking.send(reply)));
     let mut world = World::new(server);
@@ -224,31 +233,31 @@ fn a_blocking_prompt_may_ask_and_what_is_removed_meanwhile_is_done_all_the_same(
     let handle = world.engine.handle();
     let [resource, template, prompt] = [turns.clone(), turns.clone(), turns];
     handle
-        .add_blocking_resource(Resource::new("disk:///one", "one").mime_type("text/x-one"), move |_| {
+        .offer(Resource::new("disk:///one", "one").mime_type("text/x-one").blocking_handler(move |_| {
             resource.pass();
             "1"
-        })
+        }))
         .unwrap();
     let many = ResourceTemplate::new("disk:///many/{n}", "many").mime_type("text/x-many");
     handle
-        .add_blocking_template(many, move |vars, _| {
+        .offer(many.blocking_handler(move |vars, _| {
             template.pass();
             vars.get("n").unwrap_or_default().to_owned()
-        })
+        }))
         .unwrap();
     handle
-        .add_blocking_prompt(Prompt::new("ask", "Asks a lot"), move |Name { name }, _| {
+        .offer(Prompt::new("ask", "Asks a lot").blocking_handler(move |Name { name }, _| {
             prompt.pass();
             format!("Ask {name}.")
-        })
+        }))
         .unwrap();
     pool.heard(&mut world, &client, 2);
     asked().iter().for_each(|(request, _)| client.tell(&mut world, request));
     pool.turn(&mut world);
     eventually("all three run", || world.stats().workers_busy == 3);
-    handle.remove_resource("disk:///one").unwrap();
-    handle.remove_template("disk:///many/{n}").unwrap();
-    handle.remove_prompt("ask").unwrap();
+    handle.withdraw(ItemKind::Resource, "disk:///one").unwrap();
+    handle.withdraw(ItemKind::Template, "disk:///many/{n}").unwrap();
+    handle.withdraw(ItemKind::Prompt, "ask").unwrap();
     pool.heard(&mut world, &client, 2);
     (0..3).for_each(|_| open.send(()).unwrap());
     let mut heard = pool.heard(&mut world, &client, 3);

@@ -4,7 +4,7 @@ use crate::common::World;
 use crate::common::http::request;
 use crate::common::questions::Client;
 use mcp_rill::engine::Engine;
-use mcp_rill::{Resource, ResourceTemplate, Server};
+use mcp_rill::{ItemKind, Resource, ResourceTemplate, Server};
 use serde_json::{Value, json};
 
 fn server() -> Server {
@@ -173,16 +173,16 @@ fn a_handle_puts_and_removes_by_any_spelling() {
         client.hear(world);
         ask(world, client, method, json!({}))["result"][member].as_array().unwrap().len()
     };
-    handle.add_resource(Resource::new("kbinfo://summary", "new"), |_| "new").unwrap();
-    handle.add_template(ResourceTemplate::new("kb://wiki/~x/{page}", "new"), |_, _| "new").unwrap();
+    handle.offer(Resource::new("kbinfo://summary", "new").handler(|_| "new")).unwrap();
+    handle.offer(ResourceTemplate::new("kb://wiki/~x/{page}", "new").handler(|_, _| "new")).unwrap();
     assert_eq!(count(&mut world, &client, "resources/list", "resources"), 2);
     assert_eq!(count(&mut world, &client, "resources/templates/list", "resourceTemplates"), 2);
     for uri in ["KBInfo://Summary", "KB://Wiki/~x/a"] {
         let reply = ask(&mut world, &client, "resources/read", json!({ "uri": uri }));
         assert_eq!(reply["result"]["contents"][0]["text"], "new");
     }
-    handle.remove_resource("KBINFO://SUMMARY").unwrap();
-    handle.remove_template("KB://Wiki/%7ex/{page}").unwrap();
+    handle.withdraw(ItemKind::Resource, "KBINFO://SUMMARY").unwrap();
+    handle.withdraw(ItemKind::Template, "KB://Wiki/%7ex/{page}").unwrap();
     assert_eq!(count(&mut world, &client, "resources/list", "resources"), 1);
     assert_eq!(count(&mut world, &client, "resources/templates/list", "resourceTemplates"), 1);
 }

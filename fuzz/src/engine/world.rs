@@ -8,7 +8,7 @@ use mcp_rill::engine::{Action, ConnKey, Engine, Stats};
 use mcp_rill::jsonrpc::{self, Id, Message};
 use mcp_rill::mcp::Peer;
 use mcp_rill::sse::Decoder;
-use mcp_rill::{Elicited, Handle, Level, Limits, Now, Reply, ResourceTemplate, Server, schema};
+use mcp_rill::{Elicited, Handle, ItemKind, Level, Limits, Now, Reply, ResourceTemplate, Server, schema};
 
 use super::super::client;
 use super::messages::{ANSWERS, MESSAGES};
@@ -74,9 +74,10 @@ fn server(replies: &Replies) -> Server {
             Ok(format!("{:?} {:?}", sure?, roots?.given().map(|roots| roots.len())))
         })
         .resource("fuzz:///a", "a", |_| "a")
-        .add_template(ResourceTemplate::new("fuzz:///t/{x}", "t"), |vars, _| {
-            vars.get("x").map(str::to_owned).unwrap_or_default()
-        })
+        .offer(
+            ResourceTemplate::new("fuzz:///t/{x}", "t")
+                .handler(|vars, _| vars.get("x").map(str::to_owned).unwrap_or_default()),
+        )
         .prompt("say", "", |Text { text }: Text, _| text)
 }
 
@@ -357,7 +358,7 @@ impl World {
             1 => self.handle.tools_changed(),
             2 => self.handle.log(Level::Error, "y".repeat(300)),
             3 => self.handle.resource_updated("fuzz:///t/1"),
-            _ => drop(self.handle.remove_tool("none")),
+            _ => drop(self.handle.withdraw(ItemKind::Tool, "none")),
         }
         self.engine.tick(self.now);
     }

@@ -251,7 +251,7 @@ fn tools_that_come_and_go_are_heard_of() {
     let mut world = World::new(demo::server());
     let (sock, _) = open(&mut world, &listen(1, json!({"toolsListChanged": true})));
     let handle = world.engine.handle();
-    handle.add_tool(Tool::new("new", "A new tool"), |(), _| "new").unwrap();
+    handle.offer(Tool::new("new", "A new tool").handler(|(), _| "new")).unwrap();
     world.jump(world.now.mono);
     world.run();
     assert_eq!(heard(&mut world, sock)[0]["method"], "notifications/tools/list_changed");

@@ -47,8 +47,8 @@ fn hints_are_what_the_server_says() {
     let minute = Duration::from_secs(60);
     let server = Server::new("almanac", "1")
         .cache_lists(5 * minute, CacheScope::Public)
-        .add_resource(Resource::new("a:///today", "today").cache(minute, CacheScope::Private), |_| "sunny")
-        .add_resource(Resource::new("a:///now", "now"), |_| "rainy");
+        .offer(Resource::new("a:///today", "today").cache(minute, CacheScope::Private).handler(|_| "sunny"))
+        .offer(Resource::new("a:///now", "now").handler(|_| "rainy"));
     let mut world = World::new(server);
     let hints = |world: &mut World, method: &str, params: Value| {
         let result = request(1, method, params).reply(world)["result"].take();
@@ -212,9 +212,10 @@ fn arguments_that_are_repeated_in_header_fields() {
         );
     }
     let problem = mcp_rill::engine::Engine::new(
-        Server::new("places", "1").add_tool(
-            Tool::new("at", "Say where").input_schema(r#"{"type":"object","x-mcp-header":"A"}"#),
-            |_: Value, _| "",
+        Server::new("places", "1").offer(
+            Tool::new("at", "Say where")
+                .input_schema(r#"{"type":"object","x-mcp-header":"A"}"#)
+                .handler(|_: Value, _| ""),
         ),
         || 1,
     );
@@ -228,7 +229,7 @@ fn an_argument_that_is_there_twice_does_not_get_past_its_header_field() {
         "place":{"type":"object","properties":{"floor":{"type":"integer","x-mcp-header":"Floor"}}}}}"#;
     let at = Tool::new("at", "Say where").input_schema(SCHEMA);
     let mut world =
-        World::new(Server::new("places", "1").add_tool(at, |arguments: Value, _| arguments.to_string()));
+        World::new(Server::new("places", "1").offer(at.handler(|arguments: Value, _| arguments.to_string())));
     let twice = |arguments: Value, field: (&str, &str)| {
         let request = call(1, "at", arguments).header(field.0, field.1).text();
         request.replace("regioX", "region").replace("placX", "place").replace("flooX", "floor")

@@ -1,0 +1,48 @@
+//! The kinds of things that a server offers, and of lists that it keeps of them.
+//!
+//! *Scope:* their names. *Not in scope:* the things and lists.
+
+/// A list that can change, for [`Slot::Changed`](crate::service::outbox::Slot::Changed).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ListKind {
+    /// `tools/list`.
+    Tools,
+    /// `resources/list` and `resources/templates/list`.
+    Resources,
+    /// `prompts/list`.
+    Prompts,
+}
+
+/// The kinds of things that a server offers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ItemKind {
+    /// A tool, by its name.
+    Tool,
+    /// A resource, by its URI.
+    Resource,
+    /// A resource template, by its text.
+    Template,
+    /// A prompt, by its name.
+    Prompt,
+}
+
+impl ItemKind {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            ItemKind::Tool => "tool",
+            ItemKind::Resource => "resource",
+            ItemKind::Template => "resource template",
+            ItemKind::Prompt => "prompt",
+        }
+    }
+
+    /// The list that its items are in.
+    pub(crate) fn list(self) -> ListKind {
+        match self {
+            ItemKind::Tool => ListKind::Tools,
+            ItemKind::Resource | ItemKind::Template => ListKind::Resources,
+            ItemKind::Prompt => ListKind::Prompts,
+        }
+    }
+}
