@@ -250,7 +250,7 @@ impl Listening {
     /// Only if the system's event queue fails; trouble with one connection ends that connection.
     pub fn run(mut self) -> io::Result<()> {
         while !self.is_finished() {
-            self.poll(None)?;
+            self.turn(None)?;
         }
         let workers = std::mem::take(&mut self.workers);
         let all_idle = self.engine.stats().workers_busy == 0;
@@ -277,8 +277,12 @@ impl Listening {
     /// # Errors
     /// As [`run`](Listening::run).
     pub fn poll(&mut self, timeout: Option<Duration>) -> io::Result<Option<Duration>> {
-        let wanted = self.wants_in(self.now());
-        let wait = wanted.into_iter().chain(timeout).min();
+        self.turn(timeout)?;
+        Ok(self.wants_in())
+    }
+
+    fn turn(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        let wait = self.wants_in().into_iter().chain(timeout).min();
         match self.poll.poll(&mut self.events, wait) {
             Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error),
             _ => {}
@@ -292,7 +296,7 @@ impl Listening {
         self.act(now);
         // After acting: what a close gives up may want a thread in its place, and a write may have let a call in.
         self.start_workers();
-        Ok(self.wants_in(self.now()))
+        Ok(())
     }
 
     fn now(&self) -> Now {
@@ -303,12 +307,12 @@ impl Listening {
     }
 
     /// The time until something is due without any event.
-    fn wants_in(&self, now: Now) -> Option<Duration> {
+    fn wants_in(&self) -> Option<Duration> {
         if self.more_events || !self.readable.is_empty() {
             return Some(Duration::ZERO);
         }
         let deadline = self.deadline.into_iter().chain(self.accepting.again).min();
-        deadline.map(|deadline| deadline.saturating_sub(now.mono))
+        deadline.map(|deadline| deadline.saturating_sub(self.started.elapsed()))
     }
 
     fn take_events(&mut self, now: Now) {

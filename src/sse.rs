@@ -34,10 +34,11 @@
 //! ```
 
 use std::fmt;
-use std::io::Write;
 use std::mem;
 
 use memchr::{memchr2, memchr3};
+
+use crate::text::write_number;
 
 /// The media type of an event stream (WHATWG HTML, section 9.2.7).
 pub const MEDIA_TYPE: &str = "text/event-stream";
@@ -108,8 +109,9 @@ pub fn id(out: &mut Vec<u8>, id: &str) {
 /// assert_eq!(out, b"retry: 1500\n");
 /// ```
 pub fn retry(out: &mut Vec<u8>, ms: u64) {
-    // A Vec takes every write.
-    let _ = writeln!(out, "retry: {ms}");
+    out.extend_from_slice(b"retry: ");
+    write_number(out, ms);
+    out.push(b'\n');
 }
 
 /// One event with any of its fields; the absent ones are not written.

@@ -41,9 +41,42 @@ pub(crate) fn shown_field(number: usize, line: &[u8]) -> String {
     }
 }
 
+/// Appends a number in decimal digits.
+pub(crate) fn write_number(out: &mut Vec<u8>, mut number: u64) {
+    // As many as the largest one has.
+    let mut digits = [b'0'; 20];
+    let mut count = 0;
+    for digit in digits.iter_mut().rev() {
+        *digit += (number % 10) as u8;
+        number /= 10;
+        count += 1;
+        if number == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(digits.get(digits.len() - count..).unwrap_or_default());
+}
+
 /// Whether a byte may be part of a token, such as a method or a field name (RFC 9110 §5.6.2).
 pub(crate) fn is_token_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+    byte.is_ascii_alphanumeric()
+        || matches!(
+            byte,
+            b'!' | b'#'
+                | b'$'
+                | b'%'
+                | b'&'
+                | b'\''
+                | b'*'
+                | b'+'
+                | b'-'
+                | b'.'
+                | b'^'
+                | b'_'
+                | b'`'
+                | b'|'
+                | b'~'
+        )
 }
 
 /// Whether a byte may be part of a field value (RFC 9110 §5.5): control bytes other than the tab are not.
@@ -82,6 +115,15 @@ pub(crate) fn printable(text: &str) -> String {
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_are_written_in_digits() {
+        for number in [0, 7, 10, 99, 100, 1_234_567_890, u64::MAX] {
+            let mut out = b"n".to_vec();
+            write_number(&mut out, number);
+            assert_eq!(String::from_utf8(out).unwrap(), format!("n{number}"));
+        }
+    }
 
     #[test]
     fn a_name_is_cut_by_bytes_between_characters() {

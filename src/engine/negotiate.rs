@@ -88,12 +88,11 @@ impl Version {
             Single::Several => return Version::Several,
             Single::One(value) => value,
         };
-        let text = shown(value);
         match std::str::from_utf8(value) {
             Ok(name) if Revision::named(name).is_some_and(Revision::has_sessions) => Version::Served,
             // Names are dates, so they compare as text.
-            Ok(name) if is_date(name) && name >= MODERN => Version::Modern(text),
-            _ => Version::Unknown(text),
+            Ok(name) if is_date(name) && name >= MODERN => Version::Modern(name.to_owned()),
+            _ => Version::Unknown(shown(value)),
         }
     }
 

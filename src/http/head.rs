@@ -99,10 +99,9 @@ impl<'a> Host<'a> {
                 (address, after)
             }
             None => {
-                let colon = memchr::memchr(b':', text.as_bytes());
-                let (name, after) = text.split_at_checked(colon.unwrap_or(text.len()))?;
-                let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
-                (!name.is_empty() && name.bytes().all(plain)).then_some((name, after))?
+                let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
+                let end = text.bytes().position(|byte| !is_plain(byte));
+                text.split_at_checked(end.unwrap_or(text.len())).filter(|(name, _)| !name.is_empty())?
             }
         };
         let port = match after.strip_prefix(':') {
@@ -163,6 +162,14 @@ pub struct Head<'a> {
     /// Who the request is for; absent from HTTP/1.0 only (RFC 9110 §7.2).
     pub host: Option<Host<'a>>,
     fields: &'a [httparse::Header<'a>],
+    marks: u64,
+}
+
+/// One bit of 64 for a field name, by its first letter and its length. Where the bit is missing in the bits of all fields,
+/// none has the name: most names that are looked up are in no field.
+fn mark(name: &str) -> u64 {
+    let first = name.as_bytes().first().map_or(0, |byte| usize::from(byte.to_ascii_lowercase()));
+    1 << ((5 * first + name.len()) % 64)
 }
 
 impl<'a> Head<'a> {
@@ -173,7 +180,8 @@ impl<'a> Head<'a> {
 
     /// The values of all fields with this name, in order; names are compared without case (RFC 9110 §5.1).
     pub fn headers_named<'n>(&self, name: &'n str) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
-        self.fields.iter().filter(move |field| field.name.eq_ignore_ascii_case(name)).map(|field| field.value)
+        let fields = if self.marks & mark(name) == 0 { &[] } else { self.fields };
+        fields.iter().filter(move |field| field.name.eq_ignore_ascii_case(name)).map(|field| field.value)
     }
 
     /// The value of the first field with this name (RFC 9110 §5.1).
@@ -244,6 +252,7 @@ pub fn parse<'a>(bytes: &'a [u8], room: &'a mut Fields<'a>, limits: &Limits) -> 
         expect_continue: expects && !matches!(framing, Framing::None | Framing::Length(0)),
         host,
         fields,
+        marks: known.marks,
     })
 }
 
@@ -320,12 +329,15 @@ struct Known<'a> {
     expectation: Single<'a>,
     close: bool,
     keep_alive: bool,
+    /// The [`mark`]s of all names.
+    marks: u64,
 }
 
 impl<'a> Known<'a> {
     fn collect(fields: &[httparse::Header<'a>]) -> Known<'a> {
         let mut known = Known::default();
         for field in fields {
+            known.marks |= mark(field.name);
             let is = |name: &str| field.name.eq_ignore_ascii_case(name);
             match field.name.len() {
                 4 if is("host") => known.host.add(field.value),

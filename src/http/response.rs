@@ -30,17 +30,20 @@
 //! ```
 
 use std::borrow::Cow;
-use std::io::Write;
 
 use crate::http::date::imf_fixdate;
 use crate::http::head::{Head, Version};
 use crate::http::refusal::Refusal;
 use crate::limits::Limits;
 use crate::memory::{Buffer, Pool};
+use crate::text::write_number;
 use crate::timers::Now;
 
 /// The media type of JSON-RPC messages over Streamable HTTP.
 pub(crate) const JSON: &str = "application/json";
+
+/// Room for the head of a response, so that its buffer grows once at most.
+const HEAD_BYTES_USUAL: usize = 256;
 
 /// The place of a chunk's size before the chunk is written. Leading zeros are lawful (RFC 9112 §7.1).
 const SIZE_PLACE: &[u8] = b"00000000\r\n";
@@ -56,24 +59,37 @@ pub struct Common {
     /// The bounds of the server.
     pub limits: Limits,
     second: u64,
-    date: [u8; 29],
+    lines: Lines,
     accepted: Vec<u8>,
     refusals: Vec<Refusal>,
+}
+
+/// What the heads of all responses of one second have in common.
+#[derive(Debug)]
+struct Lines {
+    date: [u8; 29],
+    /// The end of a head after which the connection stays open.
+    keep_alive: Vec<u8>,
+}
+
+impl Lines {
+    fn of(second: u64, limits: &Limits) -> Lines {
+        // Announced a tenth shorter than it is, so that a client's pool lets a connection go before the server does:
+        // a request that crosses a close is lost.
+        let idle = limits.idle_timeout.saturating_sub(limits.idle_timeout / 10);
+        let mut keep_alive = b"Connection: keep-alive\r\nKeep-Alive: timeout=".to_vec();
+        write_number(&mut keep_alive, idle.as_secs().max(1));
+        keep_alive.extend_from_slice(b"\r\n\r\n");
+        Lines { date: imf_fixdate(second), keep_alive }
+    }
 }
 
 impl Common {
     /// With these limits, and the date of 1970 until [`set_now`](Common::set_now) is called.
     pub fn new(limits: Limits) -> Common {
-        let mut common = Common {
-            pool: Pool::default(),
-            limits,
-            second: 0,
-            date: imf_fixdate(0),
-            accepted: Vec::new(),
-            refusals: Vec::new(),
-        };
-        common.render();
-        common
+        let lines = Lines::of(0, &limits);
+        let accepted = accepted(&lines);
+        Common { pool: Pool::default(), limits, second: 0, lines, accepted, refusals: Vec::new() }
     }
 
     /// Brings the date up to now. Cheap when the second is still the same.
@@ -81,19 +97,19 @@ impl Common {
         let second = now.unix.as_secs();
         if second != self.second {
             self.second = second;
-            self.date = imf_fixdate(second);
-            self.render();
+            self.lines = Lines::of(second, &self.limits);
+            self.accepted = accepted(&self.lines);
         }
     }
 
     /// The current second as an IMF-fixdate (RFC 9110 §5.6.7).
     pub fn date(&self) -> &[u8] {
-        &self.date
+        &self.lines.date
     }
 
     /// Writes a whole response (RFC 9112 §6: with a `Content-Length` unless the status forbids a body).
     pub fn write(&self, out: &mut Vec<u8>, response: &Response<'_>, to: RequestTraits) {
-        write_response(out, &self.date, &self.limits, response, to, None);
+        write_response(out, &self.lines, response, to, None);
     }
 
     /// Remembers a refusal until someone asks: a log wants to know, and a connection has no log.
@@ -128,8 +144,8 @@ impl Common {
         to: RequestTraits,
         common_fields: Option<&CommonFields>,
     ) {
-        let Common { pool, limits, date, .. } = self;
-        output.write(pool, |out| write_response(out, date, limits, response, to, common_fields));
+        let Common { pool, lines, .. } = self;
+        output.write(pool, |out| write_response(out, lines, response, to, common_fields));
     }
 
     /// Appends the head of a response whose body lasts until the connection is closed (RFC 9112 §6.3, rule 8: an SSE
@@ -142,13 +158,11 @@ impl Common {
         common_fields: Option<&CommonFields>,
         first: impl FnOnce(&mut Vec<u8>),
     ) {
-        let Common { pool, date, .. } = self;
+        let Common { pool, lines, .. } = self;
         output.write(pool, |out| {
-            begin(out, date, 200);
-            field(out, "Content-Type", content_type);
-            headers.iter().for_each(|(name, value)| field(out, name, value));
-            write_extra(out, common_fields);
-            out.extend_from_slice(b"Connection: close\r\n\r\n");
+            begin(out, lines, 200, Some(content_type));
+            write_fields(out, headers, common_fields);
+            out.extend_from_slice(CLOSE);
             first(out);
         });
     }
@@ -162,27 +176,29 @@ impl Common {
         to: RequestTraits,
         common_fields: Option<&CommonFields>,
     ) {
-        let Common { pool, date, limits, .. } = self;
+        let Common { pool, lines, .. } = self;
         output.write(pool, |out| {
-            begin(out, date, 200);
-            field(out, "Content-Type", content_type);
-            headers.iter().for_each(|(name, value)| field(out, name, value));
-            write_extra(out, common_fields);
+            begin(out, lines, 200, Some(content_type));
+            write_fields(out, headers, common_fields);
             out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
-            write_connection(out, limits, to);
+            out.extend_from_slice(if to.keep_alive { &lines.keep_alive } else { CLOSE });
         });
     }
+}
 
-    fn render(&mut self) {
-        let mut accepted = std::mem::take(&mut self.accepted);
-        accepted.clear();
-        self.write(
-            &mut accepted,
-            &ACCEPTED,
-            RequestTraits { head_only: false, keep_alive: true, chunks: true },
-        );
-        self.accepted = accepted;
-    }
+/// The end of a head after which the connection is closed.
+const CLOSE: &[u8] = b"Connection: close\r\n\r\n";
+
+fn accepted(lines: &Lines) -> Vec<u8> {
+    let mut text = Vec::new();
+    write_response(
+        &mut text,
+        lines,
+        &ACCEPTED,
+        RequestTraits { head_only: false, keep_alive: true, chunks: true },
+        None,
+    );
+    text
 }
 
 const ACCEPTED: Response<'static> =
@@ -303,49 +319,32 @@ pub fn reason_phrase(status: u16) -> &'static str {
 
 fn write_response(
     out: &mut Vec<u8>,
-    date: &[u8],
-    limits: &Limits,
+    lines: &Lines,
     response: &Response<'_>,
     to: RequestTraits,
     common_fields: Option<&CommonFields>,
 ) {
     let Response { status, headers, content_type, body } = *response;
-    begin(out, date, status);
     // RFC 9110 §8.6 forbids the length with 1xx and 204; with 304 it would describe another response.
     let has_body = !(status < 200 || status == 204 || status == 304);
-    if let Some(content_type) = content_type.filter(|_| has_body) {
-        field(out, "Content-Type", content_type);
-    }
+    out.reserve(HEAD_BYTES_USUAL + body.len());
+    begin(out, lines, status, content_type.filter(|_| has_body));
     if has_body {
         out.extend_from_slice(b"Content-Length: ");
-        number(out, body.len() as u64);
+        write_number(out, body.len() as u64);
         out.extend_from_slice(b"\r\n");
     }
-    headers.iter().for_each(|(name, value)| field(out, name, value));
-    write_extra(out, common_fields);
-    write_connection(out, limits, to);
+    write_fields(out, headers, common_fields);
+    out.extend_from_slice(if to.keep_alive { &lines.keep_alive } else { CLOSE });
     if has_body && !to.head_only {
         out.extend_from_slice(body);
     }
 }
 
-fn write_extra(out: &mut Vec<u8>, common_fields: Option<&CommonFields>) {
+fn write_fields(out: &mut Vec<u8>, fields: &[(&str, &str)], common_fields: Option<&CommonFields>) {
+    fields.iter().for_each(|(name, value)| field(out, name, value));
     if let Some(CommonFields(lines)) = common_fields {
         out.extend_from_slice(lines);
-    }
-}
-
-/// Ends a head: whether the connection stays open, and the empty line.
-fn write_connection(out: &mut Vec<u8>, limits: &Limits, to: RequestTraits) {
-    if to.keep_alive {
-        // Announced a tenth shorter than it is, so that a client's pool lets a connection go before the server does:
-        // a request that crosses a close is lost.
-        let idle = limits.idle_timeout.saturating_sub(limits.idle_timeout / 10);
-        out.extend_from_slice(b"Connection: keep-alive\r\nKeep-Alive: timeout=");
-        number(out, idle.as_secs().max(1));
-        out.extend_from_slice(b"\r\n\r\n");
-    } else {
-        out.extend_from_slice(b"Connection: close\r\n\r\n");
     }
 }
 
@@ -365,26 +364,28 @@ fn without_session(reason: &str) -> String {
     text
 }
 
-fn begin(out: &mut Vec<u8>, date: &[u8], status: u16) {
+fn begin(out: &mut Vec<u8>, lines: &Lines, status: u16, content_type: Option<&str>) {
     out.extend_from_slice(b"HTTP/1.1 ");
-    number(out, status.into());
+    write_number(out, status.into());
     out.push(b' ');
     out.extend_from_slice(reason_phrase(status).as_bytes());
     out.extend_from_slice(b"\r\nDate: ");
-    out.extend_from_slice(date);
+    out.extend_from_slice(&lines.date);
     out.extend_from_slice(b"\r\n");
-}
-
-fn number(out: &mut Vec<u8>, value: u64) {
-    // Writing to a vector cannot fail.
-    let _ = write!(out, "{value}");
+    if let Some(content_type) = content_type {
+        field(out, "Content-Type", content_type);
+    }
 }
 
 /// One field line. Values may come from configuration or a handler; a line end in one would forge a field.
 pub(crate) fn field(out: &mut Vec<u8>, name: &str, value: &str) {
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(b": ");
-    out.extend(value.bytes().map(|byte| if byte.is_ascii_control() { b' ' } else { byte }));
+    let start = out.len();
+    out.extend_from_slice(value.as_bytes());
+    for byte in out.get_mut(start..).unwrap_or_default() {
+        *byte = if byte.is_ascii_control() { b' ' } else { *byte };
+    }
     out.extend_from_slice(b"\r\n");
 }
 

@@ -55,9 +55,9 @@ impl Search {
         Search { response: true, ..Search::default() }
     }
 
-    /// Looks on for the end of the head in `bytes`: all that was there at the last call, and more.
+    /// Continues the search for the end of the head in `bytes`: those of the last call, and more.
     ///
-    /// Gives the range of the head (without an empty line before it, with the one after it), or `None` if more
+    /// Returns the range of the head (without an empty line before it, with the one after it), or `None` if more
     /// bytes are needed.
     ///
     /// # Errors
@@ -79,20 +79,14 @@ impl Search {
     /// A line ends before `end`. Returns whether it is the last one of the head.
     fn end_line(&mut self, bytes: &[u8], end: usize, limits: &Limits) -> Result<bool, Refusal> {
         self.check_length(bytes, end, limits)?;
-        let line = self.line as usize;
-        if bytes.get(end.saturating_sub(2)) != Some(&b'\r') || end < line + 2 {
-            let text = bytes.get(line..end).unwrap_or_default().trim_ascii_end();
-            let before = bytes.get(self.start as usize..line).unwrap_or_default();
-            let named = match self.in_fields {
-                true => shown_field(before.iter().filter(|byte| **byte == b'\n').count(), text),
-                false => format!("the line `{}`", shown_target(text)),
-            };
-            return Err(Refusal::new(400, format!("{named} ends in a bare LF; end it with CR LF")));
-        }
+        let line = bytes.get(self.line as usize..end).unwrap_or_default();
+        let Some(line) = line.strip_suffix(b"\r\n") else {
+            return Err(self.bare_line_feed(bytes, line.trim_ascii_end()));
+        };
         self.line = position(end);
-        if end > line + 2 {
+        if !line.is_empty() {
             if !self.in_fields {
-                self.check_first_line(bytes.get(line..end - 2).unwrap_or_default())?;
+                self.check_first_line(line)?;
                 self.in_fields = true;
             }
             return Ok(false);
@@ -106,6 +100,16 @@ impl Search {
             self.check_first_byte(bytes.get(end))?;
         }
         Ok(self.in_fields)
+    }
+
+    #[cold]
+    fn bare_line_feed(&self, bytes: &[u8], line: &[u8]) -> Refusal {
+        let before = bytes.get(self.start as usize..self.line as usize).unwrap_or_default();
+        let named = match self.in_fields {
+            true => shown_field(before.iter().filter(|byte| **byte == b'\n').count(), line),
+            false => format!("the line `{}`", shown_target(line)),
+        };
+        Refusal::new(400, format!("{named} ends in a bare LF; end it with CR LF"))
     }
 
     /// How many bytes at the front are an empty line before the request. The caller drops them; they do not count
@@ -133,23 +137,26 @@ impl Search {
 
     /// Refuses a head that is too long already before `end`.
     fn check_length(&self, bytes: &[u8], end: usize, limits: &Limits) -> Result<(), Refusal> {
+        let length = end.saturating_sub(self.start as usize);
+        let head_max = limits.head_bytes_max.min(HEAD_BYTES_CAP);
+        let line_max = limits.target_bytes_max.saturating_add(LINE_REST_BYTES_MAX);
+        let in_first_line = !self.in_fields && !self.response;
+        match length {
+            _ if in_first_line && length > line_max => Err(self.line_too_long(bytes, limits)),
+            _ if length > head_max => Err(head_too_long(head_max)),
+            _ => Ok(()),
+        }
+    }
+
+    /// RFC 9112 §3: 501 if it is the method that is too long.
+    #[cold]
+    fn line_too_long(&self, bytes: &[u8], limits: &Limits) -> Refusal {
         let start = self.start as usize;
-        let length = end.saturating_sub(start);
-        let (head_max, target_max) = (limits.head_bytes_max.min(HEAD_BYTES_CAP), limits.target_bytes_max);
-        if !self.in_fields && !self.response && length > target_max.saturating_add(LINE_REST_BYTES_MAX) {
-            let beginning = bytes.get(start..start + LINE_REST_BYTES_MAX).unwrap_or_default();
-            // RFC 9112 §3: 501 if it is the method that is too long.
-            return Err(match memchr::memchr(b' ', beginning) {
-                Some(_) => target_too_long(limits),
-                None => method_too_long(),
-            });
+        let beginning = bytes.get(start..start + LINE_REST_BYTES_MAX).unwrap_or_default();
+        match memchr::memchr(b' ', beginning) {
+            Some(_) => target_too_long(limits),
+            None => method_too_long(),
         }
-        if length > head_max {
-            let reason =
-                format!("the head is longer than {head_max} bytes; send fewer or shorter header fields");
-            return Err(Refusal::new(431, reason));
-        }
-        Ok(())
     }
 
     /// The version is judged as soon as its line is whole: an HTTP/0.9 peer waits for an answer to that one line.
@@ -178,6 +185,11 @@ fn position(at: usize) -> u32 {
 pub(super) fn target_too_long(limits: &Limits) -> Refusal {
     let max = limits.target_bytes_max;
     Refusal::new(414, format!("the request target is longer than {max} bytes; shorten it"))
+}
+
+#[cold]
+fn head_too_long(max: usize) -> Refusal {
+    Refusal::new(431, format!("the head is longer than {max} bytes; send fewer or shorter header fields"))
 }
 
 fn method_too_long() -> Refusal {
