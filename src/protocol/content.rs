@@ -488,7 +488,8 @@ pub trait IntoResource {
     /// The contents.
     ///
     /// # Errors
-    /// Any error is answered as a JSON-RPC error: a [`CallError`] with its own code, others as internal errors.
+    /// Any error is answered as a JSON-RPC error: a [`CallError`] with its own code, an [`io::Error`](std::io::Error) of kind
+    /// [`NotFound`](std::io::ErrorKind::NotFound) as [`CallError::not_found`], others as internal errors.
     fn into_resource(self) -> std::result::Result<Vec<ResourceContents>, CallError>;
 }
 
@@ -512,7 +513,7 @@ impl IntoResource for Vec<u8> {
 
 impl<T: IntoResource, E: Into<Box<dyn Error + Send + Sync>>> IntoResource for std::result::Result<T, E> {
     fn into_resource(self) -> std::result::Result<Vec<ResourceContents>, CallError> {
-        self.map_err(|error| CallError::internal_unless_own(error.into()))?.into_resource()
+        self.map_err(|error| CallError::of_resource(error.into()))?.into_resource()
     }
 }
 

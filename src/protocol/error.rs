@@ -5,12 +5,13 @@
 
 use std::collections::BTreeMap;
 use std::error::Error;
-use std::fmt;
+use std::{fmt, io};
 
 use crate::jsonrpc;
 use crate::jsonrpc::json::Object;
 use crate::protocol::elicitation::Unavailable;
 use crate::protocol::revision::Revision;
+use crate::text::shorten;
 
 /// The code of a resource that is not there, up to 2025-11-25 (MCP resources, error handling).
 const RESOURCE_NOT_FOUND: i64 = -32002;
@@ -45,6 +46,8 @@ pub(crate) enum Failure {
     NotFound,
     /// For the model to read.
     ForModel(String),
+    /// An I/O error of a handler that reads a resource. Its text says what went wrong, and not with what.
+    Io(String),
     /// The client cannot be asked.
     MissingCapability(Unavailable),
     /// A question has no answer yet.
@@ -121,6 +124,18 @@ impl CallError {
         CallError::from_any(error).map_or_else(|own| own, CallError::internal)
     }
 
+    /// As [`internal_unless_own`](CallError::internal_unless_own), of a handler that reads a resource: a file that does not
+    /// exist is a resource that does not exist.
+    pub(crate) fn of_resource(error: Box<dyn Error + Send + Sync>) -> CallError {
+        let io = chain(&*error).find_map(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind);
+        match (CallError::from_any(error), io) {
+            (Err(own), _) => own,
+            (Ok(_), Some(io::ErrorKind::NotFound)) => CallError::not_found(),
+            (Ok(text), Some(_)) => CallError(Failure::Io(text)),
+            (Ok(text), None) => CallError::internal(text),
+        }
+    }
+
     /// The JSON-RPC error; `uri` is what was asked for.
     pub(crate) fn into_error(self, uri: Option<&str>, revision: Revision) -> jsonrpc::Error {
         match self.0 {
@@ -138,6 +153,10 @@ impl CallError {
                 }
             }
             Failure::ForModel(text) => jsonrpc::Error::internal(text),
+            Failure::Io(text) => {
+                let uri = shorten(uri.unwrap_or_default());
+                jsonrpc::Error::internal(format_args!("the resource `{uri}`: {text}"))
+            }
             Failure::MissingCapability(why) if !why.is_for_the_client(revision) => {
                 jsonrpc::Error::internal(why)
             }
@@ -160,7 +179,7 @@ impl fmt::Display for CallError {
         match &self.0 {
             Failure::Protocol(error) => error.fmt(f),
             Failure::NotFound => f.write_str("resource not found"),
-            Failure::ForModel(text) => f.write_str(text),
+            Failure::ForModel(text) | Failure::Io(text) => f.write_str(text),
             Failure::MissingCapability(why) => why.fmt(f),
             Failure::Pending => f.write_str(WAITING),
             Failure::Deferred => f.write_str("the result comes later"),

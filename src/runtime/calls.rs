@@ -184,6 +184,14 @@ impl Calls {
         self.kept.values().map(|kept| (kept.run.session, kept.charge.as_ref().map_or(0, Charge::bytes)))
     }
 
+    /// The session unsubscribes from this URI in normal form: what it has begun to subscribe to stays unsubscribed.
+    pub(crate) fn unsubscribe(&mut self, session: SessionKey, uri: &str) {
+        let of_session = self.kept.values_mut().filter(|kept| kept.run.session == session);
+        of_session
+            .filter(|kept| kept.run.purpose == Purpose::Subscribe && kept.run.item == uri)
+            .for_each(|kept| kept.run.purpose = Purpose::SubscribeInVain);
+    }
+
     pub(crate) fn session_of(&self, key: CallKey) -> Option<SessionKey> {
         self.kept.get(&key).map(|kept| kept.run.session)
     }
@@ -203,6 +211,8 @@ pub(crate) enum Purpose {
     Answer,
     /// To find out whether its client may subscribe.
     Subscribe,
+    /// The same, but its client has unsubscribed since: it is answered, and does not subscribe.
+    SubscribeInVain,
     /// The same for one of the URIs that its client wants to listen to.
     Listen,
 }

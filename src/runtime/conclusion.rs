@@ -83,7 +83,7 @@ fn passes_on(produced: &Result<Produced, CallError>) -> bool {
         Ok(Produced::Tool(result)) => result.error_text().is_some_and(|text| text.ends_with(WAITING)),
         Err(CallError(Failure::Pending)) => true,
         Err(CallError(Failure::Protocol(error))) => error.message.ends_with(WAITING),
-        Err(CallError(Failure::ForModel(text))) => text.ends_with(WAITING),
+        Err(CallError(Failure::ForModel(text) | Failure::Io(text))) => text.ends_with(WAITING),
         _ => false,
     }
 }

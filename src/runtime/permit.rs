@@ -108,6 +108,7 @@ impl HandlerService {
     ) -> Result<(), Error> {
         let uri = read_uri(request)?;
         self.subscriptions.remove(request.session, &uri);
+        self.calls.unsubscribe(request.session, &normalize(&uri));
         out.empty_result(request.call);
         Ok(())
     }
@@ -204,7 +205,8 @@ impl HandlerService {
     pub(crate) fn take_probe(&mut self, run: &Run<'_>, is_readable: bool, out: &mut Outbox) -> bool {
         match run.purpose {
             Purpose::Answer => return false,
-            Purpose::Subscribe => self.subscribed(run, is_readable, out),
+            Purpose::SubscribeInVain if is_readable => out.empty_result(run.key),
+            Purpose::Subscribe | Purpose::SubscribeInVain => self.subscribed(run, is_readable, out),
             Purpose::Listen => self.probing.judged.push_back(Judged {
                 call: run.key,
                 permitted: is_readable && run.questions.pending.is_empty(),

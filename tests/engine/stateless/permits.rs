@@ -183,6 +183,43 @@ fn a_handler_that_asks_the_client_is_answered_before_it_may_subscribe() {
     world.quiesce();
 }
 
+/// The handler is still being asked, here about a question to the client, when its client thinks better of it.
+#[test]
+fn an_unsubscription_wins_over_a_subscription_that_is_not_answered_yet() {
+    let server =
+        Server::new("permits", "1").resource("note:///5", "note", |call| -> mcp_rill::Result<&str> {
+            match call.elicit::<Sure>("sure", "May this client read note 5?")? {
+                Elicited::Accepted(Sure { sure: true }) => Ok("secret"),
+                _ => Err(CallError::not_found().into()),
+            }
+        });
+    let mut world = World::new(server);
+    for (sure, other) in [(true, "note:///5"), (true, "NOTE:///x/../5"), (false, "note:///5")] {
+        let ada = client(&mut world, "ada");
+        let question = subscribe(&mut world, &ada, "note:///5");
+        let gone =
+            one(ada
+                .say(&mut world, &request(2, "resources/unsubscribe", &json!({ "uri": other }).to_string())));
+        assert_eq!(gone, json!({ "jsonrpc": "2.0", "id": 2, "result": {} }));
+        let result = json!({ "action": "accept", "content": { "sure": sure } }).to_string();
+        let reply = one(ada.answer(&mut world, &question, &result));
+        assert_eq!((&reply["id"], reply.get("result").is_some()), (&json!(1), sure), "{reply}");
+        updated(&mut world, &["note:///5"]);
+        assert!(told(&mut world, &ada).is_empty(), "it hears of a resource that it unsubscribed from");
+        // What comes after it counts again.
+        let question = subscribe(&mut world, &ada, "note:///5");
+        ada.answer(
+            &mut world,
+            &question,
+            &json!({ "action": "accept", "content": { "sure": true } }).to_string(),
+        );
+        updated(&mut world, &["note:///5"]);
+        assert_eq!(told(&mut world, &ada).len(), 1);
+        world.reset(ada.stream.sock);
+    }
+    world.quiesce();
+}
+
 fn listen(uris: &[&str]) -> Request {
     alone(1, "subscriptions/listen", json!({ "notifications": { "resourceSubscriptions": uris } }))
 }

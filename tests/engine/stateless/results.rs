@@ -6,7 +6,8 @@ use mcp_rill::{CacheScope, Capabilities, Limits, Resource, Server, Tool, ToolRes
 use serde_json::{Value, json};
 
 use super::clients::{call, request};
-use crate::common::{World, demo};
+use crate::common::questions::{ALL, Client};
+use crate::common::{World, demo, http};
 
 const LEVEL: &str = "io.modelcontextprotocol/logLevel";
 
@@ -70,6 +71,58 @@ fn what_is_not_found_is_an_invalid_parameter() {
     assert_eq!((&error["code"], &error["data"]["uri"]), (&json!(-32602), &json!("demo:///none")));
     let error = &call(1, "none", json!({})).reply(&mut world)["error"];
     assert_eq!(error["code"], -32602);
+}
+
+/// In every revision, from a handler of each kind, bare or inside another error.
+#[test]
+fn a_file_that_is_not_there_is_a_resource_that_is_not_there() {
+    use std::io::{Error, ErrorKind};
+    #[derive(Debug)]
+    struct Outer(Error);
+    impl std::fmt::Display for Outer {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("page 7 cannot be read")
+        }
+    }
+    impl std::error::Error for Outer {
+        fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+            Some(&self.0)
+        }
+    }
+    let server = Server::new("files", "1")
+        .resource("file:///none", "none", |_| std::fs::read_to_string("/nowhere/none"))
+        .resource("file:///inside", "inside", |_| Err::<String, _>(Outer(ErrorKind::NotFound.into())))
+        .template("file:///locked/{name}", "locked", |_, _| {
+            Err::<String, _>(Error::from(ErrorKind::PermissionDenied))
+        })
+        .resource("file:///words", "words", |_| Err::<String, _>("no disk"))
+        .resource("file:///own", "own", |_| -> mcp_rill::Result<String> {
+            Err(Error::new(ErrorKind::NotFound, mcp_rill::CallError::new(4001, "quota used up")).into())
+        })
+        .prompt("none", "None", |(), _| std::fs::read_to_string("/nowhere/none"));
+    let mut world = World::new(server);
+    let error_of = |world: &mut World, revision: &str, method: &str, params: Value| match revision {
+        "2026-07-28" => request(1, method, params).reply(world)["error"].clone(),
+        _ => {
+            let client = Client::new(world, revision, ALL);
+            client.ask(world, &http::request(1, method, &params.to_string()))["error"].clone()
+        }
+    };
+    for revision in ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25", "2026-07-28"] {
+        let mut read = |uri: &str| error_of(&mut world, revision, "resources/read", json!({ "uri": uri }));
+        let code = if revision == "2026-07-28" { -32602 } else { -32002 };
+        for uri in ["file:///none", "file:///inside"] {
+            let message = format!("Resource not found: {uri}");
+            assert_eq!(read(uri), json!({ "code": code, "message": message, "data": { "uri": uri } }));
+        }
+        let message = "Internal error: the resource `file:///locked/a`: permission denied";
+        assert_eq!(read("file:///locked/a"), json!({ "code": -32603, "message": message }));
+        assert_eq!(read("file:///words")["message"], "Internal error: no disk");
+        assert_eq!(read("file:///own")["code"], 4001);
+        let prompt = error_of(&mut world, revision, "prompts/get", json!({ "name": "none" }));
+        assert_eq!(prompt["code"], -32603, "{prompt}");
+    }
+    world.quiesce();
 }
 
 #[test]
