@@ -1,7 +1,7 @@
 //! The whole server in memory, one transport or one concern a file: no socket, no clock, no thread that is not part of a test.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
-#[path = "../common/mod.rs"]
+#[path = "../common/world.rs"]
 mod common;
 
 mod auth;

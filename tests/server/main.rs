@@ -2,7 +2,7 @@
 //! they may return, and what is offered to clients.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
-#[path = "../common/mod.rs"]
+#[path = "../common/world.rs"]
 mod common;
 
 mod announced;

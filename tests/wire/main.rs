@@ -25,10 +25,10 @@
 //! After a change that is meant, `UPDATE_WIRE=1 cargo test --test wire` writes what is sent now; review the difference.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-#[path = "../common/mod.rs"]
+#[path = "../common/world.rs"]
 mod common;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -580,11 +580,56 @@ fn transcripts() -> Vec<(PathBuf, String)> {
     paths.into_iter().map(|path| (path.clone(), std::fs::read_to_string(path).unwrap())).collect()
 }
 
-/// Runs all transcripts and says which ones failed, after all have run.
+/// What a transcript may need, each with whether this build has it: one that needs more is not run.
+const FEATURES: [(&str, bool); 5] =
+    [("streamable", true), ("resume", true), ("stateless", true), ("auth", true), ("browser", true)];
+
+/// What of [`FEATURES`] a transcript needs, by what is sent and set in it.
+fn needs(steps: &[Step]) -> BTreeSet<&'static str> {
+    let (mut needs, mut mcp_path) = (BTreeSet::new(), "/mcp");
+    let mut add = |needed: bool, feature: &'static str| needed.then(|| needs.insert(feature));
+    for step in steps {
+        match step {
+            Step::Set(text) => {
+                add(text.contains("token=") || text.contains("resource="), "auth");
+                add(text.contains("cors="), "browser");
+                let path = text.split(' ').find_map(|setting| setting.strip_prefix("mcp_path="));
+                mcp_path = path.unwrap_or(mcp_path);
+            }
+            Step::Send(_, lines) => {
+                let (mut to_mcp, mut modern) = (false, false);
+                for line in lines {
+                    if line.contains(" HTTP/1.") {
+                        (to_mcp, modern) = (line.contains(mcp_path), false);
+                    }
+                    modern |= line == "MCP-Protocol-Version: 2026-07-28";
+                    if line.is_empty() && to_mcp {
+                        add(true, if modern { "stateless" } else { "streamable" });
+                    }
+                    add(line.contains("io.modelcontextprotocol/"), "stateless");
+                    add(line.starts_with("Last-Event-ID:"), "resume");
+                    add(line.starts_with("Sec-Fetch-Site:"), "browser");
+                }
+            }
+            Step::Get(_, lines) => drop(add(lines.iter().any(|line| line.starts_with("id: ")), "resume")),
+            _ => {}
+        }
+    }
+    needs
+}
+
+fn is_built(feature: &str) -> bool {
+    FEATURES.iter().any(|(name, built)| *name == feature && *built)
+}
+
+/// Runs all transcripts of what is built and says which ones failed, after all have run.
 fn run_all(wire: impl Fn(&[Step]) -> Option<Box<dyn Wire>>) {
     let mut failed = Vec::new();
     for (path, text) in transcripts() {
         let steps = parse(&text);
+        if !needs(&steps).into_iter().all(is_built) {
+            continue;
+        }
         let Some(wire) = wire(&steps) else { continue };
         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             run(&steps, wire, false);
@@ -598,6 +643,33 @@ fn run_all(wire: impl Fn(&[Step]) -> Option<Box<dyn Wire>>) {
 
 fn memory(steps: &[Step], reads: Cut, writes: Cut) -> Box<dyn Wire> {
     Box::new(Memory { world: World::cut(server(steps), reads, writes), socks: HashMap::new() })
+}
+
+/// A file that is no transcript, or one in which nothing happens, would never be run and never be missed. Its name begins
+/// with what it shows, so that who builds less knows what is left out.
+#[test]
+fn every_file_is_a_transcript_that_is_run() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/wire");
+    let transcripts = transcripts();
+    assert_eq!(
+        std::fs::read_dir(folder).unwrap().count(),
+        transcripts.len() + 1,
+        "all but this one end in .txt"
+    );
+    for (path, text) in transcripts {
+        let (name, steps) = (path.file_stem().unwrap().to_str().unwrap(), parse(&text));
+        let gets = |step: &Step| matches!(step, Step::Get(..) | Step::End(_) | Step::Post(..));
+        assert!(steps.iter().any(gets), "nothing is expected in {name}");
+        let needs = needs(&steps);
+        let fits = match name.split('_').next().unwrap() {
+            "streamable" => needs.contains("streamable"),
+            "stateless" => needs.contains("stateless"),
+            "sse" | "http" => true,
+            _ => false,
+        };
+        assert!(fits, "{name} is named for another transport: it needs {needs:?}");
+        println!("{name}: {needs:?}");
+    }
 }
 
 #[test]
