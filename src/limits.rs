@@ -1,7 +1,11 @@
 //! Every bound of the server in one struct.
 //!
-//! *Scope:* the [`Limits`] struct, its defaults, reading a limit from text, and the relations between fields.
-//! *Not in scope:* enforcing them; each field's documentation names what the peer sees when that happens.
+//! *Scope:* the [`Limits`] struct, its defaults, and the relations between fields. *Not in scope:* limits as text, which
+//! the command line has (`text`, behind the feature `cli`); enforcing them: each field's documentation names what the peer
+//! sees when that happens.
+
+#[cfg(feature = "cli")]
+mod text;
 
 use std::time::Duration;
 
@@ -32,57 +36,13 @@ macro_rules! limits {
             /// The names of all limits, in declared order.
             pub const NAMES: &'static [&'static str] = &[ $( stringify!($name), )+ ];
 
-            /// Sets one limit from text: a size (`4096`, `64KiB`, `4MiB`, `1GiB`), a count, or a time
-            /// (`500ms`, `10s`, `30min`, `1h`).
-            ///
-            /// # Errors
-            /// A sentence that names the limit and the value, if the name is unknown (one that is spelled nearly so is proposed) or the
-            /// value is not of the limit's kind, such as a size for a count.
-            ///
-            /// ```
-            /// let mut limits = mcp_rill::Limits::DEFAULT;
-            /// limits.set("body_bytes_max", "64KiB").unwrap();
-            /// assert_eq!(limits.body_bytes_max, 65536);
-            /// assert!(limits.set("idle_timeout", "fast").unwrap_err().contains("10s"));
-            /// assert_eq!(limits.set("sesions_max", "4").unwrap_err(), "unknown limit `sesions_max`; did you mean `sessions_max`?");
-            /// ```
-            pub fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
+            /// The limit of this name, with its documentation as Markdown.
+            #[cfg(feature = "cli")]
+            fn named(&mut self, name: &str) -> Option<(&mut dyn text::Limit, &'static str)> {
                 match name {
                     $( stringify!($name) => {
-                        self.$name = Unit::read(name, value)?;
-                        Ok(())
+                        Some((&mut self.$name, concat!($($doc,)+).trim_ascii_start()))
                     } )+
-                    _ => Err(match nearest(name, Self::NAMES) {
-                        Some(near) => format!("unknown limit `{name}`; did you mean `{near}`?"),
-                        None => format!("unknown limit `{name}`; see `mcp-rill --help limits`"),
-                    }),
-                }
-            }
-
-            /// One limit as text that [`set`](Limits::set) reads back, for help texts; `None` for an unknown name.
-            ///
-            /// ```
-            /// use mcp_rill::Limits;
-            /// assert!(Limits::NAMES.iter().all(|name| Limits::DEFAULT.get(name).is_some()));
-            /// assert_eq!(Limits::DEFAULT.get("shutdown_grace").as_deref(), Some("8s"));
-            /// ```
-            pub fn get(&self, name: &str) -> Option<String> {
-                match name {
-                    $( stringify!($name) => Some(self.$name.show(name)), )+
-                    _ => None,
-                }
-            }
-
-            /// The documentation of one limit as Markdown, for help texts: what it bounds, what the peer sees when it is
-            /// hit, what it costs. `None` for an unknown name.
-            ///
-            /// ```
-            /// let text = mcp_rill::Limits::describe("batch_max").unwrap();
-            /// assert!(text.starts_with("Messages of one batch"));
-            /// ```
-            pub fn describe(name: &str) -> Option<&'static str> {
-                match name {
-                    $( stringify!($name) => Some(concat!($($doc,)+).trim_ascii_start()), )+
                     _ => None,
                 }
             }
@@ -335,35 +295,11 @@ impl Limits {
             ("keep_alive", self.keep_alive, "or comments leave no time for anything else"),
         ] {
             if time < Duration::from_millis(1) {
-                let time = time.show(name);
-                return Err(format!("limit {name} is {time}, but must be at least 1ms ({floor_name})"));
+                return Err(format!("limit {name} is 0s, but must be at least 1ms ({floor_name})"));
             }
         }
         Ok(())
     }
-}
-
-/// The name with the fewest edits from `wanted` to it, if at most a third of its letters differ.
-fn nearest<'a>(wanted: &str, names: &[&'a str]) -> Option<&'a str> {
-    let near = names.iter().map(|name| (edits(wanted, name), *name)).min_by_key(|(edits, _)| *edits);
-    near.filter(|(edits, name)| edits * 3 <= name.len()).map(|(_, name)| name)
-}
-
-/// How many bytes have to be inserted, removed or replaced to make `from` into `to` (Levenshtein).
-fn edits(from: &str, to: &str) -> usize {
-    let mut row: Vec<usize> = (0..=to.len()).collect();
-    // A word that is longer than any name is no misspelling of one.
-    for (at, byte) in from.bytes().take(64).enumerate() {
-        let (mut left, mut diagonal) = (0, 0);
-        for (above, other) in row.iter_mut().zip(std::iter::once(None).chain(to.bytes().map(Some))) {
-            let cost = match other {
-                None => at + 1,
-                Some(other) => (diagonal + usize::from(byte != other)).min(left + 1).min(*above + 1),
-            };
-            (diagonal, left) = (std::mem::replace(above, cost), cost);
-        }
-    }
-    row.last().copied().unwrap_or_default()
 }
 
 fn at_least(name: &str, value: usize, floor_name: &str, floor: usize) -> Result<(), String> {
@@ -373,146 +309,9 @@ fn at_least(name: &str, value: usize, floor_name: &str, floor: usize) -> Result<
     }
 }
 
-/// How a limit's type is read from and shown as text.
-trait Unit: Sized {
-    /// What may follow a number, and what the number is multiplied by.
-    fn units(name: &str) -> &'static [(&'static str, u64)];
-    /// What a text must be, with examples.
-    fn form(name: &str) -> &'static str;
-
-    fn of(count: u64) -> Option<Self>;
-    fn show(&self, name: &str) -> String;
-
-    fn read(name: &str, value: &str) -> Result<Self, String> {
-        let end = value.find(|c: char| !c.is_ascii_digit()).unwrap_or(value.len());
-        let (digits, unit) = value.split_at(end);
-        let known = Self::units(name).iter().find(|(known, _)| *known == unit);
-        let Some((_, scale)) = known.filter(|_| !digits.is_empty()) else {
-            return Err(format!("limit {name}: `{value}` is not {}", Self::form(name)));
-        };
-        let count = digits.parse::<u64>().ok().and_then(|count| count.checked_mul(*scale));
-        count.and_then(Self::of).ok_or_else(|| format!("limit {name}: `{value}` is too large"))
-    }
-}
-
-/// True if the limit of this name counts bytes; any other number counts things.
-fn is_size(name: &str) -> bool {
-    name.contains("bytes") || name.ends_with("_rate_min")
-}
-
-impl Unit for usize {
-    fn units(name: &str) -> &'static [(&'static str, u64)] {
-        match is_size(name) {
-            true => &[("", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)],
-            false => &[("", 1)],
-        }
-    }
-
-    fn form(name: &str) -> &'static str {
-        match is_size(name) {
-            true => "a size in bytes; write it like 4096, 64KiB or 4MiB",
-            false => "a count; write a whole number without a unit, like 64",
-        }
-    }
-
-    fn of(count: u64) -> Option<usize> {
-        usize::try_from(count).ok()
-    }
-
-    fn show(&self, name: &str) -> String {
-        let units = <usize as Unit>::units(name).iter().rev();
-        let fitting = |scale: usize| scale > 1 && *self >= scale && self.is_multiple_of(scale);
-        let unit = units.filter_map(|(unit, scale)| Some((unit, usize::of(*scale)?)));
-        match unit.into_iter().find(|(_, scale)| fitting(*scale)) {
-            Some((unit, scale)) => format!("{}{unit}", self / scale),
-            None => self.to_string(),
-        }
-    }
-}
-
-impl Unit for Duration {
-    fn units(_: &str) -> &'static [(&'static str, u64)] {
-        &[("ms", 1), ("s", 1000), ("min", 60_000), ("h", 3_600_000)]
-    }
-
-    fn form(_: &str) -> &'static str {
-        "a time; write it like 500ms, 10s, 30min or 1h"
-    }
-
-    fn of(count: u64) -> Option<Duration> {
-        Some(Duration::from_millis(count))
-    }
-
-    fn show(&self, _: &str) -> String {
-        match self.as_millis() {
-            ms if ms % 1000 == 0 => format!("{}s", ms / 1000),
-            ms => format!("{ms}ms"),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn every_limit_is_read_back_as_shown() {
-        for name in Limits::NAMES {
-            let shown = Limits::DEFAULT.get(name).unwrap();
-            let mut limits = Limits::DEFAULT;
-            limits.set(name, &shown).unwrap_or_else(|e| panic!("{name}={shown}: {e}"));
-            assert_eq!(limits, Limits::DEFAULT, "{name}={shown}");
-        }
-    }
-
-    #[test]
-    fn bytes_are_shown_as_sizes_and_counts_as_counts() {
-        let shown = |name: &str| Limits::DEFAULT.get(name).unwrap();
-        assert_eq!((shown("connections_max"), shown("mailbox_max")), ("2048".to_owned(), "1024".to_owned()));
-        assert_eq!(
-            (shown("turn_bytes_max"), shown("body_rate_min")),
-            ("64KiB".to_owned(), "1KiB".to_owned())
-        );
-    }
-
-    #[test]
-    fn a_bad_name_or_value_is_named() {
-        let mut limits = Limits::DEFAULT;
-        for (wrong, right) in [
-            ("sesions_max", "sessions_max"),
-            ("session_max", "sessions_max"),
-            ("body_byte_max", "body_bytes_max"),
-            ("worker", "workers"),
-            ("keepalive", "keep_alive"),
-            ("Sessions-Max", "sessions_max"),
-        ] {
-            let error = limits.set(wrong, "1").unwrap_err();
-            assert_eq!(error, format!("unknown limit `{wrong}`; did you mean `{right}`?"));
-        }
-        assert!(limits.set("", "1").is_err() && limits.set(&"x".repeat(100_000), "1").is_err());
-        for bad in ["", "x", "-1", "4KiB", "1KB", "1.5", " 1", "99999999999999999999KiB"] {
-            let error = limits.set("sessions_max", bad).unwrap_err();
-            assert!(error.contains(&format!("sessions_max: `{bad}` is not a count")), "{error}");
-        }
-        for bad in ["", "x", "-1", "1KB", "1.5MiB", " 1", "99999999999999999999KB"] {
-            let error = limits.set("body_bytes_max", bad).unwrap_err();
-            assert!(error.contains(&format!("body_bytes_max: `{bad}` is not a size")), "{error}");
-        }
-        for bad in ["1", "1m", "s", "1 s"] {
-            let error = limits.set("keep_alive", bad).unwrap_err();
-            assert!(error.contains(&format!("keep_alive: `{bad}` is not a time")), "{error}");
-        }
-        for (name, large) in [
-            ("sessions_max", "99999999999999999999"),
-            ("body_bytes_max", "18446744073709551615GiB"),
-            ("keep_alive", "99999999999999999999ms"),
-            ("keep_alive", "18446744073709551615h"),
-        ] {
-            let error = limits.set(name, large).unwrap_err();
-            assert_eq!(error, format!("limit {name}: `{large}` is too large"));
-        }
-        assert_eq!(limits, Limits::DEFAULT);
-    }
 
     #[test]
     fn relations_are_checked() {
@@ -529,58 +328,6 @@ mod tests {
         ];
         for limits in broken {
             assert!(limits.check().is_err(), "{limits:?}");
-        }
-    }
-
-    #[test]
-    fn what_leaves_nobody_served_is_refused() {
-        for (name, too_little, least, why) in [
-            ("connections_max", "0", "1", "one connection"),
-            ("target_bytes_max", "0", "1", "one path"),
-            ("headers_max", "0", "1", "one field, Host"),
-            ("body_bytes_max", "0", "1", "one byte"),
-            ("json_depth_max", "3", "4", "an envelope with params and _meta"),
-            ("json_values_max", "9", "10", "the least `initialize`"),
-            ("calls_max", "0", "1", "one call"),
-            ("workers", "0", "1", "one thread for blocking handlers"),
-            ("page_items_max", "0", "1", "one item"),
-            ("uri_bytes_max", "0", "1", "one byte"),
-            ("turn_bytes_max", "1023", "1024", "one packet"),
-            ("worker_wait_timeout", "0s", "1ms", "less is over at once"),
-            ("tool_timeout", "0s", "1ms", "less is over at once"),
-            ("question_timeout", "0s", "1ms", "less is over at once"),
-            ("request_state_ttl", "0s", "1ms", "less is over at once"),
-            ("head_timeout", "0s", "1ms", "less is over at once"),
-            ("body_timeout", "0s", "1ms", "less is over at once"),
-            ("write_timeout", "0s", "1ms", "less is over at once"),
-            ("idle_timeout", "0s", "1ms", "less is over at once"),
-            ("session_idle_timeout", "0s", "1ms", "less is over at once"),
-            ("initialize_timeout", "0s", "1ms", "less is over at once"),
-            ("keep_alive", "0s", "1ms", "or comments leave no time for anything else"),
-        ] {
-            let mut limits = Limits { sessions_max: 0, ..Limits::DEFAULT };
-            limits.set(name, too_little).unwrap();
-            let complaint = format!("limit {name} is {too_little}, but must be at least {least} ({why})");
-            assert_eq!(limits.check(), Err(complaint));
-            limits.set(name, least).unwrap();
-            assert_eq!(limits.check(), Ok(()), "{name}");
-        }
-        for name in ["tcp_user_timeout", "replay_timeout", "linger_timeout", "shutdown_grace"] {
-            let mut limits = Limits::DEFAULT;
-            limits.set(name, "0s").unwrap();
-            assert_eq!(limits.check(), Ok(()), "{name}");
-        }
-    }
-
-    #[test]
-    fn what_is_over_a_cap_is_told_the_right_way_round() {
-        for (name, cap) in [("headers_max", HEADERS_CAP), ("connections_max", CONNECTIONS_CAP)] {
-            let mut limits = Limits::DEFAULT;
-            limits.set(name, &cap.to_string()).unwrap();
-            assert_eq!(limits.check(), Ok(()));
-            limits.set(name, &(cap + 1).to_string()).unwrap();
-            let complaint = format!("limit {name} is {}, but may be at most {cap}", cap + 1);
-            assert_eq!(limits.check(), Err(complaint));
         }
     }
 }

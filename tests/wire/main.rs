@@ -93,6 +93,10 @@ fn parse(text: &str) -> Vec<Step> {
     steps
 }
 
+fn seconds(text: &str) -> Duration {
+    Duration::from_secs(text.strip_suffix('s').unwrap().parse().unwrap())
+}
+
 fn server(steps: &[Step]) -> Server {
     let (mut limits, mut settings) = (Limits::DEFAULT, Settings::default());
     let (mut streams, mut tokens) = (false, Vec::new());
@@ -118,7 +122,15 @@ fn server(steps: &[Step]) -> Server {
                 settings.resource = Some(ProtectedResource::new(resource, server).scope("notes:read"));
             }
             "token" => tokens.push(value),
-            limit => limits.set(limit, &value).unwrap(),
+            "tool_timeout" => limits.tool_timeout = seconds(&value),
+            "session_idle_timeout" => limits.session_idle_timeout = seconds(&value),
+            "replay_timeout" => limits.replay_timeout = seconds(&value),
+            "sessions_max" => limits.sessions_max = value.parse().unwrap(),
+            "calls_max" => limits.calls_max = value.parse().unwrap(),
+            "body_bytes_max" => limits.body_bytes_max = value.parse().unwrap(),
+            "page_items_max" => limits.page_items_max = value.parse().unwrap(),
+            "batch_max" => limits.batch_max = value.parse().unwrap(),
+            other => panic!("`{other}` is no setting of transcripts"),
         }
     }
     let server = if streams { demo::streaming(demo::server()) } else { demo::server() };
