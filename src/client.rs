@@ -1,8 +1,8 @@
 //! A blocking client for MCP servers, on `std::net` alone: HTTP+SSE, Streamable HTTP, and the stateless 2026-07-28.
 //!
-//! *Scope:* finding out what a server speaks, requests and their answers, several of them at once, and what the server
-//! asks or tells meanwhile. *Not in scope:* TLS, redirects, threads: whoever calls is the one who waits, and messages
-//! from the server are looked at only then.
+//! *Scope:* finding out what a server speaks; requests and their answers, several at once; the server's own requests and
+//! notifications. *Not in scope:* TLS, redirects, threads: each method waits in the thread that calls it, and messages from
+//! the server are read only then.
 //!
 //! ```text
 //!            server/discover, or initialize, or GET and initialize
@@ -55,42 +55,41 @@ mod routing;
 mod sse;
 mod stateless;
 mod streamable;
+mod target;
 mod url;
 
-use crate::jsonrpc::id::IdRef;
-use crate::jsonrpc::json::write_raw;
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::value::RawValue;
 
-use crate::jsonrpc;
-use crate::jsonrpc::id::Id;
-use crate::jsonrpc::json::Object;
-use crate::protocol::revision::Revision;
-
 pub use carrier::Transport;
-use carrier::{Carrier, RequestDefaults};
+use carrier::{Carrier, Outgoing, RequestDefaults};
 use connection::after;
 pub use error::Error;
 pub use options::Builder;
-use options::Identity;
 use stateless::Stateless;
-use url::Url;
 
-/// How long it may take to tell the server that nobody waits any more.
+use crate::jsonrpc::id::{Id, IdRef};
+use crate::jsonrpc::json::{Object, write_raw};
+use crate::jsonrpc::{write_notification, write_request};
+use crate::protocol::meta::named_by;
+use crate::protocol::revision::Revision;
+
+/// How long it may take to tell the server that a request was given up.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// What came of a request: the result, or the error that the server answered with ([`Error::Rpc`]), or why it did not.
+/// What came of a request: the result; the error that the server answered with, as [`Error::Rpc`]; or why there is no
+/// answer.
 pub type Outcome = Result<Box<RawValue>, Error>;
 
-/// A message from the server, as [`Client::next_message`] tells of it.
+/// A message from the server, as [`Client::next_message`] returns it.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Received {
-    /// The answer to a request of ours.
+    /// The answer to a request of the client.
     Answer {
         /// What [`Client::send`] returned.
         id: Id,
@@ -109,53 +108,49 @@ pub enum Received {
         /// The text of an object.
         params: Option<Box<RawValue>>,
     },
-    /// The server ended what [`Client::subscribe`] began; subscribing again, and reading again what may have changed
-    /// meanwhile, is up to the caller.
+    /// The server ended what [`Client::subscribe`] began. Subscribe again to hear of later changes, and read again what
+    /// may have changed meanwhile.
     Unsubscribed,
 }
 
-type OnRequest = Box<dyn FnMut(&str, Option<&RawValue>) -> Result<String, jsonrpc::Error> + Send>;
-type OnNotification = Box<dyn FnMut(&str, Option<&RawValue>) + Send>;
-
-#[derive(Default)]
-struct Handlers {
-    request: Option<OnRequest>,
-    notification: Option<OnNotification>,
-}
-
-/// A session with a server, or what takes its place since 2026-07-28. Dropping it closes it, which ends the session on
-/// the server too and waits up to 1 s for that.
+/// A session with a server, or since 2026-07-28 what is kept between requests. Dropping it closes it, which ends the
+/// session on the server too and waits up to 1 s for that.
 ///
-/// Params and arguments are the text of a JSON object; results come back as text, since what they are is up to the
-/// server. A message is sent a second time if the server closes a kept connection within a second without answering:
-/// that soon it means that it was not taken, which is all that can be known here.
+/// Params and arguments are the text of a JSON object; results are returned as text too. A message is sent a second time
+/// if the server closes a kept connection within a second without answering, which means that the message was not taken.
 pub struct Client {
-    url: Url,
     defaults: Arc<RequestDefaults>,
-    identity: Identity,
+    options: Builder,
     carrier: Box<dyn Carrier>,
     /// On servers without sessions.
     stateless: Option<Stateless>,
-    connect_timeout: Duration,
-    request_timeout: Duration,
-    rounds_max: u32,
-    handlers: Handlers,
     last_id: i64,
-    /// The last `initialize`.
-    handshake: Option<Id>,
-    /// Requests without an answer, and answers that nobody has asked for yet.
-    open: BTreeMap<Id, Option<Outcome>>,
-    /// Questions that were answered together, for `next_message` to tell of one by one.
+    open: BTreeMap<Id, Pending>,
+    /// Questions that were answered together, which `next_message` returns one by one.
     events: VecDeque<Received>,
     /// The `subscriptions/listen` in progress.
     subscription: Option<Id>,
+    /// The status of the last response that refused a request with a JSON-RPC error.
+    refusal_status: Option<u16>,
     welcome: Option<Box<RawValue>>,
     revision: Option<Revision>,
 }
 
+/// A request without an answer, or with one that was not asked for yet.
+struct Pending {
+    method: String,
+    /// The params as the caller gave them, if the result may ask for input.
+    params: Option<String>,
+    /// How many results have asked for input.
+    rounds: u32,
+    /// The id under which the request was sent last.
+    sent_as: Id,
+    outcome: Option<Outcome>,
+}
+
 impl Client {
-    /// Connects to a URL such as `http://127.0.0.1:3001/mcp`, with all defaults: finds out which transport and revision
-    /// the server speaks ([`Transport::Auto`]), and agrees on them.
+    /// Connects to a URL such as `http://127.0.0.1:3001/mcp` with all defaults: finds out which transport and revision the
+    /// server speaks ([`Transport::Auto`]).
     ///
     /// # Errors
     /// As [`Builder::connect`].
@@ -163,7 +158,7 @@ impl Client {
         Client::builder().connect(url)
     }
 
-    /// A client that is told more before it connects.
+    /// Returns a builder, which sets how a client connects and who it says it is.
     ///
     /// ```
     /// use mcp_rill::client::{Client, Transport};
@@ -173,9 +168,9 @@ impl Client {
         Builder::default()
     }
 
-    /// Sends a request and waits for its result. `params` is the text of a JSON object. A stateless client adds to
-    /// `_meta` what must be there, and answers questions that come as results by
-    /// [`on_request`](Builder::on_request) (MCP 2026-07-28, multi round-trip requests).
+    /// Sends a request and waits for its result. `params` is the text of a JSON object. A stateless client adds the
+    /// required members to `_meta`, and calls [`on_request`](Builder::on_request) for questions that come as results (MCP
+    /// 2026-07-28, multi round-trip requests).
     ///
     /// ```no_run
     /// # fn main() -> Result<(), mcp_rill::client::Error> {
@@ -188,17 +183,18 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Rpc`] if the server answers with an error, [`Error::Http`] if it does not take the request,
-    /// [`Error::Expired`] if it has forgotten the session, [`Error::Closed`] if the stream ends first, [`Error::Timeout`] after the request timeout (the server is then told
-    /// that nobody waits), [`Error::Invalid`] for params that are not an object; and [`Error::Io`], [`Error::Protocol`].
+    /// [`Error::Expired`] if it does not know the session any more, [`Error::Closed`] if the stream ends first,
+    /// [`Error::Timeout`] after the request timeout, when the request is cancelled, [`Error::Invalid`] for params that are
+    /// not an object; and [`Error::Io`], [`Error::Protocol`].
     pub fn request(&mut self, method: &str, params: Option<&str>) -> Result<Box<RawValue>, Error> {
         let id = self.send(method, params)?;
         let result = self.wait(&id);
-        self.open.remove(&id);
+        self.forget(&id);
         result
     }
 
-    /// Sends a request and returns at once; [`wait`](Client::wait) or [`next_message`](Client::next_message) give its
-    /// answer. Any number of requests may be open, but servers bound them.
+    /// Sends a request and returns at once; [`wait`](Client::wait) or [`next_message`](Client::next_message) return its
+    /// answer. Any number of requests may be open, but servers limit them.
     ///
     /// ```no_run
     /// # fn main() -> Result<(), mcp_rill::client::Error> {
@@ -212,60 +208,59 @@ impl Client {
     /// ```
     ///
     /// # Errors
-    /// As [`request`](Client::request), for the way there.
+    /// As [`request`](Client::request), for sending.
     pub fn send(&mut self, method: &str, params: Option<&str>) -> Result<Id, Error> {
-        if let Some(params) = params {
-            json_object("the params", params)?;
-        }
+        let given = params.unwrap_or("{}");
+        check_object("the params", given)?;
         let id = self.next_id();
-        if method == "initialize" {
-            self.handshake = Some(id.clone());
-        }
-        let (whole, fields) = match &mut self.stateless {
-            Some(stateless) => {
-                let whole = stateless.params(params)?;
-                let fields = stateless.fields(method, &whole)?;
-                stateless.sent(&id, method, params);
-                (Some(whole), fields)
-            }
-            None => (params.map(str::to_owned), self.version_field()),
+        let (sent, fields) = match &self.stateless {
+            Some(stateless) => stateless.request(method, given, &[])?,
+            None => (params.unwrap_or_default().to_owned(), self.version_field()),
+        };
+        let may_ask = self.stateless.is_some() && named_by(method).is_some();
+        let pending = Pending {
+            method: method.to_owned(),
+            params: may_ask.then(|| given.to_owned()),
+            rounds: 0,
+            sent_as: id.clone(),
+            outcome: None,
         };
         // Before the request leaves: its answer may come before the post is done.
-        self.open.insert(id.clone(), None);
-        self.post_request(&id, method, whole.as_deref(), &fields).inspect_err(|_| self.forget(&id))?;
+        self.open.insert(id.clone(), pending);
+        self.post_request(&id, method, &sent, &fields).inspect_err(|_| self.forget(&id))?;
         Ok(id)
     }
 
     /// Waits for the answer to one request; answers to others are kept.
     ///
     /// # Errors
-    /// As [`request`](Client::request), for the way back; [`Error::Invalid`] for an id that is not open. After
+    /// As [`request`](Client::request), for the answer; [`Error::Invalid`] for an id that is not open. After
     /// [`Error::Protocol`] the request is still open.
     pub fn wait(&mut self, id: &Id) -> Result<Box<RawValue>, Error> {
-        let deadline = after(self.request_timeout);
+        let deadline = after(self.options.request_timeout);
         loop {
-            match self.open.get_mut(id) {
-                None => return Err(Error::Invalid(format!("no request with the id {id:?} is open"))),
-                Some(outcome) if outcome.is_some() => break,
-                Some(_) => {}
+            let Some(pending) = self.open.get_mut(id) else {
+                return Err(Error::Invalid(format!("no request with the id {id:?} is open")));
+            };
+            if let Some(outcome) = pending.outcome.take() {
+                self.open.remove(id);
+                return outcome;
             }
             match self.receive(deadline, Some(id)) {
-                Ok(Received::Answer { id, outcome }) => {
-                    self.open.insert(id, Some(outcome));
-                }
+                Ok(Received::Answer { id, outcome }) => self.keep_answer(&id, outcome),
                 Ok(_) => self.events.clear(),
-                Err(Error::Timeout) => {
-                    self.give_up(id);
-                    return Err(Error::Timeout);
+                Err(error) => {
+                    if matches!(error, Error::Timeout) {
+                        self.give_up(id);
+                    }
+                    return Err(error);
                 }
-                Err(error) => return Err(error),
             }
         }
-        self.open.remove(id).flatten().ok_or(Error::Closed)?
     }
 
-    /// The next message of any kind, or `None` if none comes in that time, or nothing is open that could bring one.
-    /// Answers that came while something else was waited for are given first.
+    /// Returns the next message of any kind, or `None` if none comes in that time, or no connection is open that could
+    /// bring one. Answers that came while the client waited for something else are returned first.
     ///
     /// ```no_run
     /// use mcp_rill::client::{Client, Error, Received};
@@ -282,12 +277,12 @@ impl Client {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Closed`], [`Error::Io`], and [`Error::Protocol`] for a message that makes no sense, after which the next
-    /// one can be asked for.
+    /// [`Error::Closed`], [`Error::Io`], and [`Error::Protocol`] for a message that breaks the protocol; the next call goes
+    /// on behind it.
     pub fn next_message(&mut self, timeout: Duration) -> Result<Option<Received>, Error> {
-        let kept = self.open.iter().find(|(_, outcome)| outcome.is_some()).map(|(id, _)| id.clone());
-        if let Some(id) = kept
-            && let Some(Some(outcome)) = self.open.remove(&id)
+        let answered = self.open.iter().find(|(_, pending)| pending.outcome.is_some());
+        if let Some(id) = answered.map(|(id, _)| id.clone())
+            && let Some(Pending { outcome: Some(outcome), .. }) = self.open.remove(&id)
         {
             return Ok(Some(Received::Answer { id, outcome }));
         }
@@ -306,8 +301,8 @@ impl Client {
         }
     }
 
-    /// Tells the server that nobody waits for the answer to a request (MCP cancellation), and forgets it. A stateless
-    /// client says so by closing the request's connection.
+    /// Gives up a request, and tells the server (MCP cancellation). A stateless client does so by closing the request's
+    /// connection.
     ///
     /// ```no_run
     /// # fn main() -> Result<(), mcp_rill::client::Error> {
@@ -325,17 +320,15 @@ impl Client {
         if self.stateless.is_some() {
             return Ok(());
         }
-        let mut message = Vec::new();
-        jsonrpc::write_notification(&mut message, "notifications/cancelled", |out| {
-            let mut params = Object::new(out);
-            params.field("requestId", |out| IdRef::from(id).write(out)).str("reason", reason);
-            params.end();
+        let params = object(|params| {
+            params.field("requestId", |out| IdRef::from(id).write(out)).str("reason", reason)
         });
-        self.post(&message, after(self.request_timeout.min(CANCEL_TIMEOUT)))
+        let timeout = self.options.request_timeout.min(CANCEL_TIMEOUT);
+        self.post_notification("notifications/cancelled", &params, timeout)
     }
 
-    /// Sends a notification. `params` is the text of a JSON object. Since 2026-07-28 servers know none from clients, and
-    /// drop them.
+    /// Sends a notification. `params` is the text of a JSON object. Since 2026-07-28 there are no notifications from
+    /// clients, and servers drop them.
     ///
     /// ```no_run
     /// # fn main() -> Result<(), mcp_rill::client::Error> {
@@ -346,19 +339,13 @@ impl Client {
     /// ```
     ///
     /// # Errors
-    /// As [`request`](Client::request), for the way there.
+    /// As [`request`](Client::request), for sending.
     pub fn notify(&mut self, method: &str, params: Option<&str>) -> Result<(), Error> {
-        if let Some(params) = params {
-            json_object("the params", params)?;
-        }
-        let mut message = Vec::new();
-        jsonrpc::write_notification(&mut message, method, |out| {
-            write_raw(out, params.unwrap_or_default());
-        });
-        self.post(&message, after(self.request_timeout))
+        check_object("the params", params.unwrap_or("{}"))?;
+        self.post_notification(method, params.unwrap_or_default(), self.options.request_timeout)
     }
 
-    /// Closes all connections and ends the session on the server too. Everything later gives [`Error::Closed`].
+    /// Closes all connections and ends the session on the server too. Everything later is [`Error::Closed`].
     ///
     /// ```no_run
     /// # fn main() -> Result<(), mcp_rill::client::Error> {
@@ -382,50 +369,49 @@ impl Client {
 
     fn give_up(&mut self, id: &Id) {
         // `initialize` must not be cancelled (MCP cancellation, behavior requirements).
-        if self.handshake.as_ref() == Some(id) {
+        if self.open.get(id).is_some_and(|pending| pending.method == "initialize") {
             return self.forget(id);
         }
-        // Nobody is left to tell that this failed too.
+        // The caller hears of the timeout; that this failed too does not matter.
         let _ = self.cancel(id, "timed out");
     }
 
-    /// Whatever comes for this request is of no interest any more.
+    /// Drops a request; an answer that comes later is ignored.
     fn forget(&mut self, id: &Id) {
-        self.open.remove(id);
-        let on_its_way = self.on_its_way(id).clone();
-        if let Some(stateless) = &mut self.stateless {
-            stateless.take(&on_its_way);
+        if let Some(pending) = self.open.remove(id) {
+            self.carrier.forget(&pending.sent_as);
         }
-        self.carrier.forget(&on_its_way);
     }
 
-    fn on_its_way<'i>(&'i self, id: &'i Id) -> &'i Id {
-        self.stateless.as_ref().map_or(id, |stateless| stateless.on_its_way(id))
+    fn keep_answer(&mut self, id: &Id, outcome: Outcome) {
+        if let Some(pending) = self.open.get_mut(id) {
+            pending.outcome = Some(outcome);
+        }
     }
 
     fn version_field(&self) -> String {
-        let version = self.stateless.as_ref().map(Stateless::revision).or(self.revision);
+        let version = if self.stateless.is_some() { Some(Revision::NEWEST) } else { self.revision };
         version.map_or_else(String::new, |revision| format!("MCP-Protocol-Version: {revision}\r\n"))
     }
 
-    fn post_request(
-        &mut self,
-        id: &Id,
-        method: &str,
-        params: Option<&str>,
-        fields: &str,
-    ) -> Result<(), Error> {
+    /// Sends a request; empty params are left out.
+    fn post_request(&mut self, id: &Id, method: &str, params: &str, fields: &str) -> Result<(), Error> {
         let mut message = Vec::new();
-        jsonrpc::write_request(&mut message, id, method, |out| {
-            write_raw(out, params.unwrap_or_default());
-        });
-        self.carrier.send(&message, Some(id), fields, after(self.request_timeout))
+        write_request(&mut message, id, method, |out| write_raw(out, params));
+        let message = Outgoing { text: &message, request: Some(id), fields };
+        self.carrier.send(message, after(self.options.request_timeout))
     }
 
-    /// Posts what gets no answer.
-    fn post(&mut self, message: &[u8], deadline: Instant) -> Result<(), Error> {
-        let version = self.version_field();
-        self.carrier.send(message, None, &version, deadline)
+    fn post_notification(&mut self, method: &str, params: &str, timeout: Duration) -> Result<(), Error> {
+        let mut message = Vec::new();
+        write_notification(&mut message, method, |out| write_raw(out, params));
+        self.post(&message, timeout)
+    }
+
+    /// Sends a message that gets no answer.
+    fn post(&mut self, text: &[u8], timeout: Duration) -> Result<(), Error> {
+        let fields = self.version_field();
+        self.carrier.send(Outgoing { text, request: None, fields: &fields }, after(timeout))
     }
 }
 
@@ -441,10 +427,18 @@ impl fmt::Debug for Client {
     }
 }
 
-fn json_object(what: &str, text: &str) -> Result<(), Error> {
+/// Checks that a text is a JSON object.
+fn check_object(what: &str, text: &str) -> Result<(), Error> {
     match serde_json::from_str::<&RawValue>(text) {
         Ok(value) if value.get().starts_with('{') => Ok(()),
         Ok(_) => Err(Error::Invalid(format!("{what} must be a JSON object"))),
         Err(error) => Err(Error::Invalid(format!("{what} are not JSON: {error}"))),
     }
+}
+
+/// Returns the text of a JSON object.
+fn object(write: impl for<'p, 'o> FnOnce(&'p mut Object<'o>) -> &'p mut Object<'o>) -> String {
+    let mut out = Vec::new();
+    write(&mut Object::new(&mut out));
+    String::from_utf8_lossy(&out).into_owned()
 }

@@ -7,6 +7,7 @@ use std::fmt;
 use std::time::Instant;
 
 use crate::client::error::Error;
+use crate::client::url::Url;
 use crate::jsonrpc::id::Id;
 use crate::limits::Limits;
 
@@ -31,9 +32,10 @@ pub enum Transport {
     Stateless,
 }
 
-/// What goes into every request, and bounds every response.
+/// What goes into every request over HTTP, and bounds every response.
 #[derive(Debug)]
 pub(super) struct RequestDefaults {
+    pub(super) url: Url,
     /// Header field lines, each with its line end.
     pub(super) fields: String,
     pub(super) event_bytes_max: usize,
@@ -41,12 +43,22 @@ pub(super) struct RequestDefaults {
     pub(super) limits: Limits,
 }
 
+/// A message to be sent.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Outgoing<'m> {
+    pub(super) text: &'m [u8],
+    /// The id of a request, whose answer [`Carrier::receive`] will return.
+    pub(super) request: Option<&'m Id>,
+    /// Header field lines for this message, which carriers without header fields ignore.
+    pub(super) fields: &'m str,
+}
+
 /// What a carrier has received.
 #[derive(Debug)]
 pub(super) enum Arrival {
     /// The text of a message; with an id if it is the whole response to the request with that id.
     Message(String, Option<Id>),
-    /// The request with this id will not be answered.
+    /// The request with this id will not be answered, or was refused.
     Failed(Id, Error),
 }
 
@@ -55,15 +67,8 @@ pub(super) trait Carrier: fmt::Debug + Send {
     /// Returns which transport this is; never [`Transport::Auto`].
     fn transport(&self) -> Transport;
 
-    /// Sends one message. `request` is its id if it is a request; [`receive`](Carrier::receive) then returns the answer.
-    /// `fields` are header field lines for this message, which carriers without header fields ignore.
-    fn send(
-        &mut self,
-        message: &[u8],
-        request: Option<&Id>,
-        fields: &str,
-        deadline: Instant,
-    ) -> Result<(), Error>;
+    /// Sends one message.
+    fn send(&mut self, message: Outgoing<'_>, deadline: Instant) -> Result<(), Error>;
 
     /// Waits for whatever comes next. `awaited` is the request that the caller waits for, if it is one in particular.
     fn receive(&mut self, deadline: Instant, awaited: Option<&Id>) -> Result<Arrival, Error>;
@@ -81,11 +86,6 @@ pub(super) trait Carrier: fmt::Debug + Send {
 
     /// Returns the id of the session, if it is known here.
     fn session_id(&self) -> Option<&str> {
-        None
-    }
-
-    /// Returns the status of the last response that refused a request with a JSON-RPC error.
-    fn refusal_status(&self) -> Option<u16> {
         None
     }
 

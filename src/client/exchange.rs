@@ -1,21 +1,22 @@
 //! One request and its response, which comes in pieces.
 //!
 //! *Scope:* reading one response, whole or as a stream of events, in steps that never wait longer than told, so that several
-//! can be read in turns. *Not in scope:* making connections, and what follows from how a response ends.
+//! can be read in turns; sending the request again, and resuming a stream. *Not in scope:* what a response means.
 //!
 //! ```text
 //!           head: 200, event stream
-//!   Asked ──────────────────────────▶ Events ──▶ events … ended ──▶ Paused ──▶ Asked (with Last-Event-ID)
+//!   Asked ──────────────────────────▶ Events ──▶ events … lost ──▶ Paused ──▶ Asked (with Last-Event-ID)
 //!     │     head: anything else
 //!     └─────────────────────────────▶ Body ────▶ one text, with the status
 //! ```
 
+use std::mem;
 use std::time::{Duration, Instant};
-use std::{io, mem};
 
-use crate::client::carrier::RequestDefaults;
+use crate::client::carrier::Transport;
 use crate::client::connection::{Connection, ResponseInfo};
 use crate::client::error::Error;
+use crate::client::target::{JSON, Target};
 use crate::http::body::Decoder;
 use crate::http::head::Framing;
 use crate::jsonrpc::id::Id;
@@ -23,8 +24,6 @@ use crate::limits::Limits;
 use crate::sse;
 use crate::text::{is_value_byte, shown};
 
-/// The media type of an answer that is no stream (RFC 8259, section 11).
-pub(super) const JSON: &str = "application/json";
 /// How much is read of a body that is not an answer: enough to show, and to use the connection again.
 const REFUSAL_BYTES_MAX: usize = 64 << 10;
 /// How long to wait before a lost stream is resumed, if the server does not say.
@@ -51,7 +50,7 @@ pub(super) enum Purpose {
 /// A request that was sent.
 #[derive(Debug)]
 pub(super) struct Exchange {
-    purpose: Purpose,
+    pub(super) purpose: Purpose,
     state: State,
     /// The request, while it might have to be sent again, and when it was sent.
     sent: Option<(Vec<u8>, Instant)>,
@@ -61,7 +60,7 @@ pub(super) struct Exchange {
     /// How often in a row it was resumed for nothing.
     attempts: u32,
     /// The session that the response named.
-    session_id: Option<String>,
+    pub(super) session_id: Option<String>,
 }
 
 #[derive(Debug)]
@@ -76,20 +75,12 @@ enum State {
 /// What one step brought.
 #[derive(Debug)]
 pub(super) enum Step {
-    /// Nothing came.
-    Nothing,
-    /// Something came, but nothing whole.
-    Progress,
+    /// Nothing whole; true if something came.
+    Partial(bool),
     /// An event of the stream.
     Event(sse::Event),
     /// The status and the whole body, and the connection if it can be used again; the exchange is done.
     Whole(u16, String, Option<Connection>),
-    /// The stream ended; the exchange is done unless it is paused.
-    Ended,
-    /// The request was not taken: send this again on another connection.
-    Again(Vec<u8>),
-    /// The time has come to resume.
-    Due,
 }
 
 impl Exchange {
@@ -106,20 +97,8 @@ impl Exchange {
         }
     }
 
-    pub(super) fn purpose(&self) -> &Purpose {
-        &self.purpose
-    }
-
     pub(super) fn is_done(&self) -> bool {
         matches!(self.state, State::Done)
-    }
-
-    pub(super) fn cursor(&self) -> &str {
-        &self.cursor
-    }
-
-    pub(super) fn session_id(&self) -> Option<&str> {
-        self.session_id.as_deref()
     }
 
     /// Ends the exchange. Returns the connection if the response happens to be whole.
@@ -139,142 +118,145 @@ impl Exchange {
         }
     }
 
-    /// Pauses a lost stream until it is resumed. Returns false if it cannot be, which ends the exchange.
-    pub(super) fn pause(&mut self, reconnects_max: u32) -> bool {
-        // What a request asked for is gone if the server named no place in its answer.
-        let lost = self.cursor.is_empty() && self.purpose != Purpose::Stream;
-        if self.attempts >= reconnects_max || lost {
-            self.state = State::Done;
-            return false;
-        }
-        self.attempts += 1;
-        self.state = State::Paused(Instant::now() + self.retry.clamp(RETRY_MIN, RETRY_MAX));
-        true
-    }
-
-    /// Goes on with another connection, on which the request was sent again.
-    pub(super) fn go_on(&mut self, connection: Connection) {
-        (self.state, self.sent) = (State::Asked(connection), None);
-    }
-
-    /// Reads once, for no longer than `wait`.
+    /// Reads once, for no longer than `wait`, and connects again until `deadline` if that is due.
     ///
     /// # Errors
     /// Whatever makes the response useless; the exchange is done then.
-    pub(super) fn step(&mut self, wait: Duration, defaults: &RequestDefaults) -> Result<Step, Error> {
+    pub(super) fn step(&mut self, wait: Duration, target: &Target, deadline: Instant) -> Result<Step, Error> {
         match mem::replace(&mut self.state, State::Done) {
-            State::Asked(connection) => self.head(connection, wait, defaults),
-            State::Body(body) => self.body(body, wait, defaults),
-            State::Events(body, decoder) => self.events(body, decoder, wait, defaults),
+            State::Asked(connection) => self.head(connection, wait, target, deadline),
+            State::Body(body) => self.body(body, wait, target),
+            State::Events(body, decoder) => self.events(body, decoder, wait, target),
             State::Paused(until) => {
-                self.state = State::Paused(until);
                 let left = until.saturating_duration_since(Instant::now());
                 if left.is_zero() {
-                    return Ok(Step::Due);
+                    return match target.connect(&target.get(&self.cursor), deadline) {
+                        Ok(connection) => self.ask(connection),
+                        Err(error) => self.lost(error, target),
+                    };
                 }
+                self.state = State::Paused(until);
                 std::thread::sleep(left.min(wait));
-                Ok(Step::Nothing)
+                Ok(Step::Partial(false))
             }
-            State::Done => Ok(Step::Nothing),
+            State::Done => Ok(Step::Partial(false)),
         }
+    }
+
+    /// Goes on with another connection, on which the request was sent.
+    fn ask(&mut self, connection: Connection) -> Result<Step, Error> {
+        self.state = State::Asked(connection);
+        Ok(Step::Partial(true))
+    }
+
+    /// The stream is lost: it is resumed later if it can be, or the error is why not.
+    fn lost(&mut self, error: Error, target: &Target) -> Result<Step, Error> {
+        let attempts_max = match target.transport {
+            Transport::Streamable => target.defaults.reconnects_max,
+            _ => 0,
+        };
+        // What a request asked for is gone if the server named no place in its answer.
+        let gone = self.cursor.is_empty() && self.purpose != Purpose::Stream;
+        if self.attempts >= attempts_max || gone {
+            return Err(error);
+        }
+        self.attempts += 1;
+        self.state = State::Paused(Instant::now() + self.retry.clamp(RETRY_MIN, RETRY_MAX));
+        Ok(Step::Partial(true))
     }
 
     fn head(
         &mut self,
         mut connection: Connection,
         wait: Duration,
-        defaults: &RequestDefaults,
+        target: &Target,
+        deadline: Instant,
     ) -> Result<Step, Error> {
-        let Some(info) = connection.head(&defaults.limits)? else {
+        let limits = &target.defaults.limits;
+        let Some(info) = connection.head(limits)? else {
             let error = match connection.read(wait) {
                 Ok(Some(0)) => connection.cut_off(),
                 Ok(read) => {
                     self.state = State::Asked(connection);
-                    return Ok(if read.is_some() { Step::Progress } else { Step::Nothing });
+                    return Ok(Step::Partial(read.is_some()));
                 }
                 Err(error) => error,
             };
             return match self.sent.take() {
                 Some((request, at)) if connection.is_unanswered(&error) && at.elapsed() < RACE => {
-                    Ok(Step::Again(request))
+                    self.ask(target.connect(&request, deadline)?)
                 }
                 // One attempt of several.
-                _ if self.attempts > 0 => Ok(Step::Ended),
+                _ if self.attempts > 0 => self.lost(Error::Closed, target),
                 _ => Err(error.into()),
             };
         };
         self.sent = None;
-        self.session_id = info.session_id.clone().filter(|_| info.status == 200);
+        if let Some(id) = info.session_id.as_ref().filter(|_| info.status == 200) {
+            if target.transport == Transport::Streamable && target.session_id.is_none() {
+                check_session_id(id)?;
+            }
+            self.session_id = Some(id.clone());
+        }
         let is_stream = info.status == 200 && info.is(sse::MEDIA_TYPE) && self.purpose != Purpose::Delivery;
         if !is_stream {
-            self.check(&info, defaults.event_bytes_max)?;
+            self.check(&info, target.defaults.event_bytes_max)?;
         }
         let body = Body::new(connection, info);
         self.state = match is_stream {
-            true => State::Events(body, sse::Decoder::new(defaults.event_bytes_max)),
+            true => State::Events(body, sse::Decoder::new(target.defaults.event_bytes_max)),
             false => State::Body(body),
         };
-        Ok(Step::Progress)
+        Ok(Step::Partial(true))
     }
 
     /// Checks that a success that is no stream can be what was asked for.
     fn check(&self, info: &ResponseInfo, max: usize) -> Result<(), Error> {
-        let (status, content_type) = (info.status, shown(info.content_type.as_bytes()));
-        let stream = sse::MEDIA_TYPE;
-        Err(Error::Protocol(match self.purpose {
-            Purpose::Delivery => return Ok(()),
-            _ if !(200..300).contains(&status) => return Ok(()),
-            Purpose::Answer(_) if self.cursor.is_empty() => match info.framing {
-                _ if status != 200 => {
-                    format!(
-                        "the server answered a request with {status}, which brings no answer; requests get 200"
-                    )
-                }
-                _ if !info.is(JSON) => format!(
-                    "the server answered a request with `{content_type}` instead of {JSON} or {stream}; is this the URL \
-                     of an MCP endpoint?"
-                ),
-                Some(Framing::Length(length)) if length > max as u64 => return Err(too_long(max)),
-                _ => return Ok(()),
-            },
-            _ => format!(
+        let (status, content_type, stream) =
+            (info.status, shown(info.content_type.as_bytes()), sse::MEDIA_TYPE);
+        let is_answer = matches!(self.purpose, Purpose::Answer(_)) && self.cursor.is_empty();
+        Err(Error::Protocol(match info.framing {
+            _ if self.purpose == Purpose::Delivery || !(200..300).contains(&status) => return Ok(()),
+            _ if !is_answer => format!(
                 "the server answered the request for its event stream with {status} and `{content_type}` instead of \
                  {stream}; is this the URL of an MCP endpoint?"
             ),
+            _ if status != 200 => format!(
+                "the server answered a request with {status}, which brings no answer; requests get 200"
+            ),
+            _ if !info.is(JSON) => format!(
+                "the server answered a request with `{content_type}` instead of {JSON} or {stream}; is this the URL of an \
+                 MCP endpoint?"
+            ),
+            Some(Framing::Length(length)) if length > max as u64 => return Err(too_long(max)),
+            _ => return Ok(()),
         }))
     }
 
-    fn body(&mut self, mut body: Body, wait: Duration, defaults: &RequestDefaults) -> Result<Step, Error> {
+    fn body(&mut self, mut body: Body, wait: Duration, target: &Target) -> Result<Step, Error> {
         let refusal = body.info.status != 200 || self.purpose == Purpose::Delivery;
-        let max = if refusal { REFUSAL_BYTES_MAX } else { defaults.event_bytes_max };
-        if !body.whole {
-            let ended = match body.read(wait, &defaults.limits) {
-                Ok(Read::Nothing) => {
-                    self.state = State::Body(body);
-                    return Ok(Step::Nothing);
-                }
-                Ok(Read::Some) => false,
-                // The status says enough.
-                Ok(Read::End(_)) | Err(_) if refusal => true,
-                Ok(Read::End(None)) if body.info.framing.is_none() => true,
-                Ok(Read::End(None)) => return Err(Error::protocol("the server's answer ends in the middle")),
-                Ok(Read::End(Some(error))) => return Err(error.into()),
-                Err(error) => return Err(error),
-            };
-            if !body.whole && !ended && body.content.len() <= max {
-                self.state = State::Body(body);
-                return Ok(Step::Progress);
-            }
+        let max = if refusal { REFUSAL_BYTES_MAX } else { target.defaults.event_bytes_max };
+        let read = if body.whole { Ok(true) } else { body.read(wait, &target.defaults.limits) };
+        // Of a refusal the status says enough.
+        body.ended |= refusal && read.is_err();
+        let came = if refusal { read.unwrap_or(true) } else { read? };
+        if !body.ended && !body.whole && body.content.len() <= max {
+            self.state = State::Body(body);
+            return Ok(Step::Partial(came));
         }
-        if !refusal && body.content.len() > max {
+        let status = body.info.status;
+        if refusal {
+            return Ok(Step::Whole(status, body.text_of_refusal(), body.kept()));
+        }
+        if body.content.len() > max {
             return Err(too_long(max));
         }
-        let text = match refusal {
-            true => body.text_of_refusal(),
-            false => String::from_utf8(mem::take(&mut body.content))
-                .map_err(|_| Error::protocol("the server's answer is not UTF-8"))?,
-        };
-        Ok(Step::Whole(body.info.status, text, body.kept()))
+        if !body.whole {
+            return Err(Error::protocol("the server's answer ends in the middle"));
+        }
+        let text = String::from_utf8(mem::take(&mut body.content))
+            .map_err(|_| Error::protocol("the server's answer is not UTF-8"))?;
+        Ok(Step::Whole(status, text, body.kept()))
     }
 
     fn events(
@@ -282,7 +264,7 @@ impl Exchange {
         mut body: Body,
         mut decoder: sse::Decoder,
         wait: Duration,
-        defaults: &RequestDefaults,
+        target: &Target,
     ) -> Result<Step, Error> {
         let mut rest = body.content.as_slice();
         let event = decoder.next(&mut rest);
@@ -304,12 +286,12 @@ impl Exchange {
                 self.attempts = 0;
                 Step::Event(event)
             }
-            Ok(None) if body.whole => return Ok(Step::Ended),
-            Ok(None) => match body.read(wait, &defaults.limits)? {
-                Read::Nothing => Step::Nothing,
-                Read::Some => Step::Progress,
+            Ok(None) if body.whole || body.ended => return self.lost(Error::Closed, target),
+            Ok(None) => match body.read(wait, &target.defaults.limits) {
+                Ok(came) => Step::Partial(came),
                 // A broken connection is the end of the stream too: what it was to bring may be resumed.
-                Read::End(_) => return Ok(Step::Ended),
+                Err(Error::Io(_)) => return self.lost(Error::Closed, target),
+                Err(error) => return Err(error),
             },
         };
         self.state = State::Events(body, decoder);
@@ -327,32 +309,29 @@ struct Body {
     content: Vec<u8>,
     /// True once the last byte of the body was read.
     whole: bool,
-}
-
-/// What reading a body once brought.
-enum Read {
-    Nothing,
-    Some,
-    /// The connection is at its end, or broken.
-    End(Option<io::Error>),
+    /// True once the connection was read to its end.
+    ended: bool,
 }
 
 impl Body {
     fn new(connection: Connection, info: ResponseInfo) -> Body {
         let decoder = info.framing.map_or_else(Decoder::until_close, Decoder::new);
         let whole = matches!(info.framing, Some(Framing::None | Framing::Length(0)));
-        Body { connection, info, decoder, content: Vec::new(), whole }
+        Body { connection, info, decoder, content: Vec::new(), whole, ended: false }
     }
 
-    /// Reads what came with the head, or else once from the socket.
-    fn read(&mut self, wait: Duration, limits: &Limits) -> Result<Read, Error> {
+    /// Reads what came with the head, or else once from the socket. Returns false if nothing came.
+    fn read(&mut self, wait: Duration, limits: &Limits) -> Result<bool, Error> {
         let Body { connection, decoder, content, .. } = self;
         if connection.input.is_empty() {
-            match connection.read(wait) {
-                Ok(Some(0)) => return Ok(Read::End(None)),
-                Ok(Some(_)) => {}
-                Ok(None) => return Ok(Read::Nothing),
-                Err(error) => return Ok(Read::End(Some(error))),
+            match connection.read(wait)? {
+                None => return Ok(false),
+                Some(0) => {
+                    // Without a length the end of the connection is that of the body.
+                    (self.ended, self.whole) = (true, self.info.framing.is_none());
+                    return Ok(true);
+                }
+                Some(_) => {}
             }
         }
         let decoded = decoder.decode(&connection.input, limits, |data| content.extend_from_slice(data));
@@ -361,7 +340,7 @@ impl Body {
         })?;
         connection.input.drain(..progress.used.min(connection.input.len()));
         self.whole = progress.done;
-        Ok(Read::Some)
+        Ok(true)
     }
 
     /// Returns what a refusal says, cut to a length that can be shown.
@@ -372,6 +351,17 @@ impl Body {
 
     fn kept(self) -> Option<Connection> {
         if self.whole { self.connection.kept(&self.info) } else { None }
+    }
+}
+
+/// The session's id goes into every later request: it must not be able to begin another field, or another request (MCP
+/// 2025-11-25, transports: visible ASCII).
+fn check_session_id(id: &str) -> Result<(), Error> {
+    match !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_graphic()) {
+        true => Ok(()),
+        false => Err(Error::protocol(
+            "the server's Mcp-Session-Id is empty or has characters other than visible ASCII",
+        )),
     }
 }
 

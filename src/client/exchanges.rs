@@ -10,10 +10,9 @@ use std::time::{Duration, Instant};
 use crate::client::carrier::{Arrival, RequestDefaults, Transport};
 use crate::client::connection::{Connection, SLICE, left};
 use crate::client::error::Error;
-use crate::client::exchange::{Exchange, JSON, Purpose, Step};
-use crate::client::url::Url;
+use crate::client::exchange::{Exchange, Purpose, Step};
+use crate::client::target::Target;
 use crate::jsonrpc::id::Id;
-use crate::sse;
 
 /// How long one connection is read alone while others are open too.
 const TURN: Duration = Duration::from_millis(10);
@@ -23,13 +22,7 @@ const IDLE_MAX: usize = 4;
 /// A server, and everything in progress with it.
 #[derive(Debug)]
 pub(super) struct Exchanges {
-    pub(super) url: Url,
-    pub(super) defaults: Arc<RequestDefaults>,
-    pub(super) transport: Transport,
-    /// The session of Streamable HTTP, which every later request names.
-    pub(super) session_id: Option<String>,
-    /// The field line that names the revision, for requests without a message.
-    pub(super) version: String,
+    pub(super) target: Target,
     /// The data of the last `endpoint` event.
     pub(super) endpoint: Option<String>,
     /// Why the stream of the session has ended.
@@ -43,13 +36,10 @@ pub(super) struct Exchanges {
 }
 
 impl Exchanges {
-    pub(super) fn new(url: &Url, defaults: &Arc<RequestDefaults>, transport: Transport) -> Exchanges {
+    pub(super) fn new(defaults: &Arc<RequestDefaults>, transport: Transport) -> Exchanges {
+        let (defaults, version) = (defaults.clone(), String::new());
         Exchanges {
-            url: url.clone(),
-            defaults: defaults.clone(),
-            transport,
-            session_id: None,
-            version: String::new(),
+            target: Target { defaults, transport, session_id: None, version },
             endpoint: None,
             trouble: None,
             open: Vec::new(),
@@ -62,12 +52,12 @@ impl Exchanges {
 
     /// Sends a request for the stream of the session itself.
     pub(super) fn open_stream(&mut self, deadline: Instant) -> Result<(), Error> {
-        let request = self.stream_request("");
+        let request = self.target.get("");
         self.start(Purpose::Stream, request, deadline)
     }
 
     pub(super) fn stream(&self) -> Option<&Exchange> {
-        self.open.iter().find(|exchange| *exchange.purpose() == Purpose::Stream && !exchange.is_done())
+        self.open.iter().find(|exchange| exchange.purpose == Purpose::Stream && !exchange.is_done())
     }
 
     /// Sends a request whose response is read later.
@@ -90,9 +80,8 @@ impl Exchanges {
                 Ok(left) => left,
                 Err(timeout) => return exchange.cut_short().ok_or(timeout),
             };
-            match exchange.step(left.min(SLICE), &self.defaults)? {
-                Step::Nothing => self.drain(deadline)?,
-                Step::Again(request) => exchange.go_on(self.send_again(&request, deadline)?),
+            match exchange.step(left.min(SLICE), &self.target, deadline)? {
+                Step::Partial(false) => self.drain(deadline)?,
                 Step::Whole(status, text, kept) => {
                     self.keep_connection(kept);
                     return Ok((status, text));
@@ -111,7 +100,7 @@ impl Exchanges {
 
     /// True if as much has arrived as is kept before someone asks for it.
     pub(super) fn is_full(&self) -> bool {
-        self.inbox_bytes >= self.defaults.event_bytes_max
+        self.inbox_bytes >= self.target.defaults.event_bytes_max
     }
 
     /// Reads each connection once. The one of `awaited` is waited for, or each in turn; the others get short looks.
@@ -141,7 +130,7 @@ impl Exchanges {
     /// Ends the exchange for this request.
     pub(super) fn forget(&mut self, id: &Id) {
         if let Some(at) = self.position(id) {
-            let kept = self.open.swap_remove(at).finish(&self.defaults.limits);
+            let kept = self.open.swap_remove(at).finish(&self.target.defaults.limits);
             self.keep_connection(kept);
         }
     }
@@ -158,42 +147,15 @@ impl Exchanges {
         (self.inbox, self.inbox_bytes, self.trouble) = (VecDeque::new(), 0, None);
     }
 
-    /// Returns a request with a message in it; `fields` are further header field lines.
-    pub(super) fn post_request(&self, target: &str, accept: &str, fields: &str, message: &[u8]) -> Vec<u8> {
-        let content = format!("Content-Type: {JSON}\r\nContent-Length: {}\r\n", message.len());
-        [self.head("POST", target, accept, &content, fields).as_bytes(), message].concat()
-    }
-
-    /// Returns a request without a message.
-    pub(super) fn plain_request(&self, method: &str, accept: &str, fields: &str) -> Vec<u8> {
-        let fields = [&*self.version, fields].concat();
-        self.head(method, &self.url.target, accept, "Cache-Control: no-store\r\n", &fields).into_bytes()
-    }
-
-    fn stream_request(&self, cursor: &str) -> Vec<u8> {
-        let resume = if cursor.is_empty() { String::new() } else { format!("Last-Event-ID: {cursor}\r\n") };
-        self.plain_request("GET", sse::MEDIA_TYPE, &resume)
-    }
-
-    fn head(&self, method: &str, target: &str, accept: &str, content: &str, fields: &str) -> String {
-        let session = self.session_id.as_ref().map(|id| format!("Mcp-Session-Id: {id}\r\n"));
-        format!(
-            "{method} {target} HTTP/1.1\r\nHost: {}\r\nAccept: {accept}\r\n{content}{}{}{fields}\r\n",
-            self.url.authority(),
-            session.unwrap_or_default(),
-            self.defaults.fields
-        )
-    }
-
     fn position(&self, id: &Id) -> Option<usize> {
         self.open
             .iter()
-            .position(|exchange| matches!(exchange.purpose(), Purpose::Answer(found) if found == id))
+            .position(|exchange| matches!(&exchange.purpose, Purpose::Answer(found) if found == id))
     }
 
     /// A session over HTTP+SSE has ended with its stream.
     pub(super) fn check_stream(&mut self) -> Result<(), Error> {
-        if self.transport != Transport::Sse || self.stream().is_some() {
+        if self.target.transport != Transport::Sse || self.stream().is_some() {
             return Ok(());
         }
         Err(self.trouble.take().unwrap_or(Error::Closed))
@@ -205,17 +167,10 @@ impl Exchanges {
         let kept = idle.find_map(|mut kept| kept.is_usable().then_some(kept));
         let mut connection = match kept {
             Some(kept) => kept,
-            None => Connection::open(&self.url, deadline)?,
+            None => Connection::open(&self.target.defaults.url, deadline)?,
         };
         connection.send(&request, deadline, || self.drain(deadline))?;
         Ok(Exchange::new(purpose, connection, request))
-    }
-
-    /// Sends a request of an exchange on a new connection.
-    fn send_again(&self, request: &[u8], deadline: Instant) -> Result<Connection, Error> {
-        let mut connection = Connection::open(&self.url, deadline)?;
-        connection.send(request, deadline, || Ok(()))?;
-        Ok(connection)
     }
 
     fn keep_connection(&mut self, connection: Option<Connection>) {
@@ -240,19 +195,16 @@ impl Exchanges {
     /// Reads one exchange once. Returns true if there may be more at once.
     fn step(&mut self, at: usize, wait: Duration, deadline: Instant) -> bool {
         let Some(exchange) = self.open.get_mut(at) else { return false };
-        let mut step = exchange.step(wait, &self.defaults);
-        if self.transport == Transport::Streamable
-            && self.session_id.is_none()
-            && let Some(id) = exchange.session_id()
-        {
-            match check_session_id(id) {
-                Ok(()) => self.session_id = Some(id.to_owned()),
-                Err(error) => step = Err(error),
-            }
+        let step = exchange.step(wait, &self.target, deadline);
+        if self.target.transport == Transport::Streamable && self.target.session_id.is_none() {
+            self.target.session_id = exchange.session_id.clone();
         }
+        let id = match &exchange.purpose {
+            Purpose::Answer(id) => Some(id.clone()),
+            _ => None,
+        };
         let outcome = match step {
-            Ok(Step::Nothing) => return false,
-            Ok(Step::Progress) => Ok(None),
+            Ok(Step::Partial(came)) => return came,
             Ok(Step::Event(event)) => {
                 match &*event.name {
                     // Some events have no data: they keep a stream alive, or give it an id to be resumed by.
@@ -260,68 +212,25 @@ impl Exchanges {
                     "endpoint" => self.endpoint = Some(event.data),
                     _ => {}
                 }
-                Ok(None)
+                return true;
             }
             Ok(Step::Whole(status, text, kept)) => {
                 self.keep_connection(kept);
-                if status == 200 { Ok(Some(text)) } else { Err(Error::Http { status, body: text }) }
-            }
-            Ok(Step::Ended) => self.lost(at, Error::Closed),
-            Ok(Step::Again(request)) => self.go_on(at, &request, deadline),
-            Ok(Step::Due) => {
-                let request = self.open.get(at).map(|exchange| self.stream_request(exchange.cursor()));
-                let resumed = self.go_on(at, &request.unwrap_or_default(), deadline);
-                resumed.or_else(|error| self.lost(at, error))
+                if status == 200 { Ok(text) } else { Err(Error::Http { status, body: text }) }
             }
             Err(error) => Err(error),
         };
-        let Some(exchange) = self.open.get_mut(at).filter(|_| !matches!(outcome, Ok(None))) else {
-            return true;
-        };
-        exchange.finish(&self.defaults.limits);
-        match (exchange.purpose(), outcome) {
-            (Purpose::Answer(id), Ok(text)) => {
-                let message = Arrival::Message(text.unwrap_or_default(), Some(id.clone()));
-                self.keep(message);
-            }
-            (Purpose::Answer(id), Err(error)) => {
-                let failed = Arrival::Failed(id.clone(), error);
-                self.keep(failed);
-            }
-            (_, outcome) => self.trouble = outcome.err(),
+        match (id, outcome) {
+            (Some(id), Ok(text)) => self.keep(Arrival::Message(text, Some(id))),
+            (Some(id), Err(error)) => self.keep(Arrival::Failed(id, error)),
+            (None, outcome) => self.trouble = outcome.err(),
         }
         true
-    }
-
-    fn go_on(&mut self, at: usize, request: &[u8], deadline: Instant) -> Result<Option<String>, Error> {
-        let connection = self.send_again(request, deadline)?;
-        if let Some(exchange) = self.open.get_mut(at) {
-            exchange.go_on(connection);
-        }
-        Ok(None)
-    }
-
-    /// A stream ended, or could not be resumed: it is tried later, or the error is why not.
-    fn lost(&mut self, at: usize, error: Error) -> Result<Option<String>, Error> {
-        let max = if self.transport == Transport::Streamable { self.defaults.reconnects_max } else { 0 };
-        let paused = self.open.get_mut(at).is_some_and(|exchange| exchange.pause(max));
-        if paused { Ok(None) } else { Err(error) }
     }
 
     fn keep(&mut self, arrival: Arrival) {
         self.inbox_bytes += bytes(&arrival);
         self.inbox.push_back(arrival);
-    }
-}
-
-/// The session's id goes into every later request: it must not be able to begin another field, or another request (MCP
-/// 2025-11-25, transports: visible ASCII).
-fn check_session_id(id: &str) -> Result<(), Error> {
-    match !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_graphic()) {
-        true => Ok(()),
-        false => Err(Error::protocol(
-            "the server's Mcp-Session-Id is empty or has characters other than visible ASCII",
-        )),
     }
 }
 

@@ -1,36 +1,41 @@
-//! What comes from the server, and what a client does about it by itself.
+//! Messages from the server, and what the client does about them by itself.
 //!
-//! *Scope:* which answer is whose, answering the server's requests, and the questions that come as results.
+//! *Scope:* which answer belongs to which request, answering the server's requests, and the questions that come as results.
 //! *Not in scope:* how messages travel.
 
 use std::time::Instant;
 
 use serde_json::value::RawValue;
 
-use crate::client::carrier::{Arrival, RequestDefaults};
-use crate::client::connection::after;
-use crate::client::error::Error;
-use crate::client::stateless::{Call, Questions};
-use crate::client::streamable::own_id;
-use crate::client::{Client, Handlers, Outcome, Received};
-use crate::jsonrpc::id::Id;
+use crate::client::carrier::Arrival;
+use crate::client::error::{Error, may_be_another_transport};
+use crate::client::options::OnRequest;
+use crate::client::stateless::Questions;
+use crate::client::{Client, Outcome, Pending, Received};
+use crate::jsonrpc::id::{Id, IdRef};
 use crate::jsonrpc::json::write_raw;
 use crate::jsonrpc::{self, Message, Response};
+use crate::limits::Limits;
 use crate::protocol::revision::Revision;
 use crate::text::shown;
 
 impl Client {
-    /// Takes one message that concerns somebody, and does what it asks for.
+    /// Waits for a message that the caller hears of, and does what each message asks for.
     pub(super) fn receive(&mut self, deadline: Instant, awaited: Option<&Id>) -> Result<Received, Error> {
         loop {
-            let awaited = awaited.map(|id| self.on_its_way(id).clone());
-            let received = match self.carrier.receive(deadline, awaited.as_ref())? {
+            let awaited = awaited.and_then(|id| self.open.get(id)).map(|pending| pending.sent_as.clone());
+            let arrival = self.carrier.receive(deadline, awaited.as_ref())?;
+            self.refusal_status = None;
+            let received = match arrival {
                 Arrival::Message(text, None) => self.message(&text)?,
                 Arrival::Message(text, Some(id)) => {
-                    let outcome = sole_answer(&text, &id, &self.defaults);
+                    let outcome = sole_answer(&text, &id, &self.defaults.limits);
                     self.answered(id, outcome)
                 }
-                Arrival::Failed(id, error) => self.answered(id, Err(error)),
+                Arrival::Failed(id, error) => {
+                    let error = self.refusal(&id, error);
+                    self.answered(id, Err(error))
+                }
             };
             if let Some(received) = received {
                 return Ok(received);
@@ -39,38 +44,34 @@ impl Client {
     }
 
     fn message(&mut self, text: &str) -> Result<Option<Received>, Error> {
-        match parsed(text, &self.defaults)? {
-            Message::Response(response) => {
-                let outcome = outcome(&response)?;
-                match (response.id.map(own_id), outcome) {
-                    (Some(id), outcome) => Ok(self.answered(id, outcome)),
-                    (None, Err(error)) => {
-                        Err(Error::Protocol(format!("the server reports an error: {error}")))
-                    }
-                    (None, Ok(_)) => Ok(None),
+        match parsed(text, &self.defaults.limits)? {
+            Message::Response(response) => match (outcome(&response), response.id) {
+                (Err(error @ Error::Protocol(_)), _) => Err(error),
+                (outcome, Some(id)) => Ok(self.answered(own_id(id), outcome)),
+                (Err(Error::Rpc(error)), None) => {
+                    Err(Error::Protocol(format!("the server reports an error: {error}")))
                 }
-            }
+                (_, None) => Ok(None),
+            },
             // There is no way to answer it (MCP 2026-07-28, basic, "Messages").
             Message::Request(request) if self.stateless.is_some() => Err(Error::Protocol(format!(
-                "the server sent the request `{}`, which {} has no room for",
+                "the server sent the request `{}`, which {} does not allow",
                 shown(request.method.as_bytes()),
                 Revision::NEWEST
             ))),
             Message::Request(request) => {
                 let mut reply = Vec::new();
-                match answer(&mut self.handlers, &request.method, request.params) {
+                match answer(&mut self.options.on_request, &request.method, request.params) {
                     Ok(result) => {
-                        jsonrpc::write_result(&mut reply, &request.id, |out| {
-                            write_raw(out, &result);
-                        });
+                        jsonrpc::write_result(&mut reply, &request.id, |out| write_raw(out, &result));
                     }
                     Err(error) => jsonrpc::write_error(&mut reply, Some((&request.id).into()), &error),
                 }
-                self.post(&reply, after(self.request_timeout))?;
+                self.post(&reply, self.options.request_timeout)?;
                 Ok(Some(Received::Request { method: request.method.into_owned() }))
             }
             Message::Notification(notification) => {
-                if let Some(handler) = &mut self.handlers.notification {
+                if let Some(handler) = &mut self.options.on_notification {
                     handler(&notification.method, notification.params);
                 }
                 let params = notification.params.map(ToOwned::to_owned);
@@ -79,47 +80,61 @@ impl Client {
         }
     }
 
-    /// The answer to a request on its way; `None` if nobody has to hear of it.
-    fn answered(&mut self, id: Id, outcome: Outcome) -> Option<Received> {
-        self.carrier.forget(&id);
-        let call = self.stateless.as_mut().and_then(|stateless| stateless.take(&id));
-        let caller = call.as_ref().map_or(id, |call| call.caller.clone());
-        // Else it was given up, and this comes late.
-        if !matches!(self.open.get(&caller), Some(None)) {
-            return None;
-        }
+    /// The response to a request has come. Returns `None` if the caller does not have to hear of it.
+    fn answered(&mut self, sent_as: Id, outcome: Outcome) -> Option<Received> {
+        self.carrier.forget(&sent_as);
+        // Otherwise it was given up, and this comes late.
+        let is_waiting = |pending: &Pending| pending.sent_as == sent_as && pending.outcome.is_none();
+        let id = self.open.iter().find(|(_, pending)| is_waiting(pending)).map(|(id, _)| id.clone())?;
         let outcome = match outcome {
-            Ok(result) if self.stateless.is_some() => match self.ask_back(call, &result) {
+            Ok(result) if self.stateless.is_some() => match self.ask_back(&id, &result) {
                 Ok(true) => return self.events.pop_front(),
                 Ok(false) => Ok(result),
                 Err(error) => Err(error),
             },
             outcome => outcome,
         };
-        if self.subscription.as_ref() == Some(&caller) {
-            (self.subscription, _) = (None, self.open.remove(&caller));
+        if self.subscription.as_ref() == Some(&id) {
+            (self.subscription, _) = (None, self.open.remove(&id));
             return Some(Received::Unsubscribed);
         }
-        Some(Received::Answer { id: caller, outcome })
+        Some(Received::Answer { id, outcome })
     }
 
-    /// Answers the questions of a result, if it has any, by sending the call again with them.
-    fn ask_back(&mut self, call: Option<Call>, result: &RawValue) -> Result<bool, Error> {
-        let Some(questions) = Questions::of(result)? else { return Ok(false) };
-        let Some(call) = call else {
-            let text =
-                "the server wants input for a request other than tools/call, prompts/get and resources/read";
-            return Err(Error::Protocol(text.to_owned()));
+    /// Returns the error of a refused request: in terms of JSON-RPC, if the body says what is wrong with this request.
+    fn refusal(&mut self, id: &Id, error: Error) -> Error {
+        let Error::Http { status, body } = &error else { return error };
+        let refused = match parsed(body, &self.defaults.limits) {
+            // What a person must change, what has to wait, and what is broken is for the caller whatever the body says.
+            _ if !may_be_another_transport(*status) => None,
+            Ok(Message::Response(response)) if response.id.clone().map(own_id).as_ref() == Some(id) => {
+                outcome(&response).err()
+            }
+            _ => None,
         };
-        if call.rounds >= self.rounds_max {
+        self.refusal_status = Some(*status);
+        refused.unwrap_or(error)
+    }
+
+    /// Answers the questions of a result by sending the call again with the answers. Returns false if there are none.
+    fn ask_back(&mut self, id: &Id, result: &RawValue) -> Result<bool, Error> {
+        let Some(questions) = Questions::of(result)? else { return Ok(false) };
+        let Some(Pending { method, params: Some(params), rounds, .. }) = self.open.get_mut(id) else {
+            return Err(Error::protocol(
+                "the server wants input for a request other than tools/call, prompts/get and resources/read",
+            ));
+        };
+        *rounds += 1;
+        if *rounds > self.options.rounds_max {
             return Err(Error::Protocol(format!(
                 "the server asked more than {} times in one call; raise rounds_max to go on",
-                self.rounds_max
+                self.options.rounds_max
             )));
         }
+        let (method, params) = (method.clone(), params.clone());
         let mut answers = Vec::new();
         for (key, method, params) in &questions.list {
-            let result = answer(&mut self.handlers, method, *params).map_err(|error| {
+            let result = answer(&mut self.options.on_request, method, *params).map_err(|error| {
                 let method = shown(method.as_bytes());
                 Error::Invalid(format!(
                     "the server asks for `{method}`, and on_request does not answer: {error}"
@@ -127,29 +142,35 @@ impl Client {
             })?;
             answers.push((key.clone(), result));
         }
-        let (id, method) = (self.next_id(), call.method.clone());
-        let Some(stateless) = &mut self.stateless else { return Ok(false) };
-        let (params, fields) = stateless.retry(call, &id, &questions, &answers)?;
-        self.post_request(&id, &method, Some(&params), &fields)?;
-        let told = questions.list.into_iter().map(|(_, method, _)| Received::Request { method });
-        self.events.extend(told);
+        let Some(stateless) = &self.stateless else { return Ok(false) };
+        let (params, fields) = stateless.retry(&method, &params, &questions, &answers)?;
+        let retry = self.next_id();
+        if let Some(pending) = self.open.get_mut(id) {
+            pending.sent_as = retry.clone();
+        }
+        self.post_request(&retry, &method, &params, &fields)?;
+        let events = questions.list.into_iter().map(|(_, method, _)| Received::Request { method });
+        self.events.extend(events);
         Ok(true)
     }
 }
 
-fn parsed<'t>(text: &'t str, defaults: &RequestDefaults) -> Result<Message<'t>, Error> {
-    jsonrpc::parse(text.as_bytes(), &defaults.limits)
+/// Returns the id of a request of this client, also from a server that keeps ids as text.
+pub(super) fn own_id(id: IdRef<'_>) -> Id {
+    id.as_int().map_or_else(|| id.into_owned(), Id::Int)
+}
+
+fn parsed<'t>(text: &'t str, limits: &Limits) -> Result<Message<'t>, Error> {
+    jsonrpc::parse(text.as_bytes(), limits)
         .map_err(|rejected| Error::Protocol(format!("the server sent no message of MCP: {rejected}")))
 }
 
-/// The outcome in a text that can be nothing but the answer to this request.
-fn sole_answer(text: &str, id: &Id, defaults: &RequestDefaults) -> Outcome {
-    match parsed(text, defaults)? {
+/// Returns the outcome in a text that can be nothing but the answer to this request.
+fn sole_answer(text: &str, id: &Id, limits: &Limits) -> Outcome {
+    match parsed(text, limits)? {
+        Message::Response(response @ Response { id: None, outcome: Err(_) }) => outcome(&response),
         Message::Response(response) if response.id.clone().map(own_id).as_ref() == Some(id) => {
-            outcome(&response)?
-        }
-        Message::Response(Response { id: None, outcome: Err(error) }) => {
-            Err(Error::Rpc(jsonrpc::Error::read(error).unwrap_or_else(|error| error)))
+            outcome(&response)
         }
         _ => Err(Error::Protocol(format!(
             "the server answered the request with the id {id:?} with a message that is not its response"
@@ -157,23 +178,20 @@ fn sole_answer(text: &str, id: &Id, defaults: &RequestDefaults) -> Outcome {
     }
 }
 
-fn outcome(response: &Response<'_>) -> Result<Outcome, Error> {
-    match response.outcome {
-        Ok(result) => Ok(Ok(result.to_owned())),
-        Err(error) => match jsonrpc::Error::read(error) {
-            Ok(error) => Ok(Err(Error::Rpc(error))),
-            Err(error) => Err(Error::Protocol(format!("the server sent an error that is none: {error}"))),
-        },
-    }
+fn outcome(response: &Response<'_>) -> Outcome {
+    response.outcome.map(ToOwned::to_owned).map_err(|error| match jsonrpc::Error::read(error) {
+        Ok(error) => Error::Rpc(error),
+        Err(error) => Error::Protocol(format!("the server sent an error that is none: {error}")),
+    })
 }
 
-/// The answer to a request of the server's.
+/// Returns the result for a request of the server.
 fn answer(
-    handlers: &mut Handlers,
+    handler: &mut Option<OnRequest>,
     method: &str,
     params: Option<&RawValue>,
 ) -> Result<String, jsonrpc::Error> {
-    let result = match &mut handlers.request {
+    let result = match handler {
         _ if method == "ping" => return Ok("{}".to_owned()),
         Some(handler) => handler(method, params)?,
         None => return Err(jsonrpc::Error::method_not_found(method)),

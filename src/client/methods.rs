@@ -1,18 +1,17 @@
-//! Requests that have a name of their own, and what is known of the server.
+//! Requests that have a method of their own, and what is known of the server.
 //!
 //! *Scope:* from arguments to params, from pages to lists; what the revisions do in different ways. *Not in scope:*
 //! sending and waiting.
 
-use crate::jsonrpc::json::string;
 use serde_json::value::RawValue;
 
-use super::{Client, Received, json_object};
 use crate::client::carrier::Transport;
 use crate::client::connection::after;
 use crate::client::error::Error;
-use crate::client::streamable::own_id;
+use crate::client::incoming::own_id;
+use crate::client::{Client, Received, check_object, object};
 use crate::jsonrpc::id::{Id, IdRef};
-use crate::jsonrpc::json::{Array, Members, Object, member};
+use crate::jsonrpc::json::{Members, Object, member, string, write_strs};
 use crate::protocol::level::Level;
 use crate::protocol::meta::{SERVER_INFO, SUBSCRIPTION_ID};
 use crate::protocol::revision::Revision;
@@ -23,7 +22,7 @@ const PAGES_MAX: usize = 1000;
 const LIST_BYTES_MAX: usize = 64 << 20;
 
 impl Client {
-    /// Whether the server is there. Since 2026-07-28 there is no `ping`; `server/discover` stands in for it.
+    /// Checks that the server answers. Since 2026-07-28 there is no `ping`, and `server/discover` is sent instead.
     ///
     /// ```no_run
     /// # fn main() -> Result<(), mcp_rill::client::Error> {
@@ -39,9 +38,9 @@ impl Client {
         self.request(method, None).map(|_| ())
     }
 
-    /// All items of a list, such as `tools/list`, `resources/list`, `resources/templates/list` or `prompts/list`, page
-    /// after page (MCP pagination). A stateless client notes which arguments of tools belong into header fields, and
-    /// leaves out tools that say so wrongly (MCP 2026-07-28, transports, "Custom Headers").
+    /// Returns all items of a list, such as `tools/list`, `resources/list`, `resources/templates/list` or `prompts/list`,
+    /// page after page (MCP pagination). A stateless client takes note of which arguments of tools are repeated in header
+    /// fields, and leaves out tools whose annotations are wrong (MCP 2026-07-28, transports, "Custom Headers").
     ///
     /// ```no_run
     /// # fn main() -> Result<(), mcp_rill::client::Error> {
@@ -54,25 +53,25 @@ impl Client {
     /// ```
     ///
     /// # Errors
-    /// As [`request`](Client::request), and [`Error::Protocol`] if the list has no items member, no end, or 64 MiB.
+    /// As [`request`](Client::request), and [`Error::Protocol`] if a page has no items, or the list has no end or more than 64 MiB.
     pub fn list(&mut self, method: &str) -> Result<Vec<Box<RawValue>>, Error> {
         let bad = |what: &str| Error::Protocol(format!("the result of `{method}` {what}"));
         let (mut items, mut bytes, mut cursor) = (Vec::new(), 0_usize, None::<String>);
         for _ in 0..PAGES_MAX {
-            let params = cursor.as_deref().map(|cursor| params(|object| object.str("cursor", cursor)));
-            let page = self.request(method, params.as_deref())?;
-            let page_members = Members::read_member(&page, "result")
+            let params = cursor.as_deref().map(|cursor| object(|object| object.str("cursor", cursor)));
+            let result = self.request(method, params.as_deref())?;
+            let page = Members::read_member(&result, "result")
                 .map_err(|fault| bad(&format!("is not right: {fault}")))?;
             let name = items_member(method);
-            let list = page_members.get(name).ok_or_else(|| bad(&format!("has no member `{name}`")))?;
+            let list = page.get(name).ok_or_else(|| bad(&format!("has no member `{name}`")))?;
             let list: Vec<Box<RawValue>> = serde_json::from_str(list.get())
                 .map_err(|_| bad(&format!("is not right: `{name}` must be an array")))?;
-            bytes += page.get().len();
+            items.extend(list);
+            bytes += result.get().len();
             if bytes > LIST_BYTES_MAX {
                 return Err(bad("is longer than 64 MiB"));
             }
-            items.extend(list);
-            let Some(next) = page_members.get("nextCursor") else {
+            let Some(next) = page.get("nextCursor") else {
                 if let Some(stateless) = self.stateless.as_mut().filter(|_| method == "tools/list") {
                     stateless.annotated.learn(&mut items);
                 }
@@ -87,8 +86,8 @@ impl Client {
         Err(bad(&format!("has more than {PAGES_MAX} pages")))
     }
 
-    /// Calls a tool with the text of a JSON object (MCP tools, calling). A tool that failed gives a result with
-    /// `"isError":true`, not an error.
+    /// Calls a tool with arguments, the text of a JSON object (MCP tools, calling). A tool that failed returns a result
+    /// with `"isError":true`, not an error.
     ///
     /// ```no_run
     /// # fn main() -> Result<(), mcp_rill::client::Error> {
@@ -104,7 +103,7 @@ impl Client {
         self.with_arguments("tools/call", name, arguments)
     }
 
-    /// Reads a resource (MCP resources, reading).
+    /// Reads a resource and returns its contents (MCP resources, reading).
     ///
     /// ```no_run
     /// # fn main() -> Result<(), mcp_rill::client::Error> {
@@ -117,10 +116,10 @@ impl Client {
     /// # Errors
     /// As [`request`](Client::request).
     pub fn read_resource(&mut self, uri: &str) -> Result<Box<RawValue>, Error> {
-        self.request("resources/read", Some(&params(|object| object.str("uri", uri))))
+        self.request("resources/read", Some(&object(|object| object.str("uri", uri))))
     }
 
-    /// Gets a prompt with the text of a JSON object, whose members are strings (MCP prompts, getting).
+    /// Gets a prompt (MCP prompts, getting). `arguments` is the text of a JSON object whose members are strings.
     ///
     /// ```no_run
     /// # fn main() -> Result<(), mcp_rill::client::Error> {
@@ -136,8 +135,8 @@ impl Client {
         self.with_arguments("prompts/get", name, arguments)
     }
 
-    /// Asks for values of an argument that begin in this way (MCP completion). `of` is the text of a reference: an
-    /// object with the `type` `ref/prompt` and a `name`, or `ref/resource` and a `uri`.
+    /// Asks for values of an argument that begin with `value` (MCP completion). `of` is the text of a reference: an object
+    /// with the `type` `ref/prompt` and a `name`, or `ref/resource` and a `uri`.
     ///
     /// ```no_run
     /// # fn main() -> Result<(), mcp_rill::client::Error> {
@@ -150,8 +149,8 @@ impl Client {
     /// # Errors
     /// As [`request`](Client::request).
     pub fn complete(&mut self, of: &str, argument: &str, value: &str) -> Result<Box<RawValue>, Error> {
-        json_object("the reference", of)?;
-        let params = params(|object| {
+        check_object("the reference", of)?;
+        let params = object(|object| {
             object.raw("ref", of).field("argument", |out| {
                 Object::new(out).str("name", argument).str("value", value);
             })
@@ -159,7 +158,7 @@ impl Client {
         self.request("completion/complete", Some(&params))
     }
 
-    /// Asks for log messages from this level on (MCP logging): of the session, or of each later request since
+    /// Asks for log messages of this level and above (MCP logging): of the session, or of each later request since
     /// 2026-07-28. They come as the notification `notifications/message`.
     ///
     /// ```no_run
@@ -174,19 +173,19 @@ impl Client {
     /// As [`request`](Client::request).
     pub fn set_level(&mut self, level: Level) -> Result<(), Error> {
         if let Some(stateless) = &mut self.stateless {
-            stateless.level = Some(level.name().to_owned());
+            stateless.level = Some(level);
             return Ok(());
         }
-        let params = params(|object| object.str("level", level.name()));
+        let params = object(|object| object.str("level", level.name()));
         self.request("logging/setLevel", Some(&params)).map(|_| ())
     }
 
-    /// Asks to be told when these resources change (MCP resources, subscriptions); the notifications come while the
-    /// client waits for something, as all others do.
+    /// Subscribes to changes of these resources (MCP resources, subscriptions). The notifications come while the client
+    /// waits for something, as all others do.
     ///
-    /// A session adds them to those it has, and is told of changed lists in any case. A stateless client has one
-    /// `subscriptions/listen` at a time: this replaces it by one for these resources and all lists (MCP 2026-07-28,
-    /// subscriptions), and [`Received::Unsubscribed`] tells if the server ends it.
+    /// In a session they are added to earlier ones, and changes of lists are announced in any case. A stateless client has
+    /// one `subscriptions/listen` at a time: this replaces it by one for these resources and all lists (MCP 2026-07-28,
+    /// subscriptions), and [`Received::Unsubscribed`] says that the server has ended it.
     ///
     /// ```no_run
     /// use mcp_rill::client::{Client, Error};
@@ -204,20 +203,16 @@ impl Client {
     pub fn subscribe(&mut self, uris: &[&str]) -> Result<(), Error> {
         if self.stateless.is_none() {
             return uris.iter().try_for_each(|uri| {
-                let params = params(|object| object.str("uri", uri));
+                let params = object(|object| object.str("uri", uri));
                 self.request("resources/subscribe", Some(&params)).map(|_| ())
             });
         }
-        let params = params(|object| {
+        let params = object(|object| {
             object.field("notifications", |out| {
                 let mut filter = Object::new(out);
                 filter.bool("toolsListChanged", true).bool("promptsListChanged", true);
-                filter.bool("resourcesListChanged", true).field("resourceSubscriptions", |out| {
-                    let mut array = Array::new(out);
-                    uris.iter().for_each(|uri| {
-                        array.str(uri);
-                    });
-                });
+                filter.bool("resourcesListChanged", true);
+                filter.field("resourceSubscriptions", |out| write_strs(out, uris));
             })
         });
         let id = self.send("subscriptions/listen", Some(&params))?;
@@ -229,19 +224,17 @@ impl Client {
         Ok(())
     }
 
-    /// Waits for the first notification of a listen request, or its end: a server that has nothing to tell ends it at
-    /// once.
+    /// Waits for the first notification of a listen request, or its end: a server that has nothing to announce ends it
+    /// at once.
     fn acknowledged(&mut self, id: &Id) -> Result<(), Error> {
-        let deadline = after(self.request_timeout);
+        let deadline = after(self.options.request_timeout);
         loop {
             match self.receive(deadline, Some(id))? {
                 Received::Answer { id: found, outcome } if found == *id => {
                     self.open.remove(&found);
                     return outcome.map(|_| ());
                 }
-                Received::Answer { id, outcome } => {
-                    self.open.insert(id, Some(outcome));
-                }
+                Received::Answer { id, outcome } => self.keep_answer(&id, outcome),
                 Received::Notification { method, params: Some(params) }
                     if method == "notifications/subscriptions/acknowledged" =>
                 {
@@ -256,18 +249,18 @@ impl Client {
         }
     }
 
-    /// The session's id, if there is one that the server lets be seen. It is what lets others post into the session, so
-    /// keep it out of logs.
+    /// Returns the session's id, if the client knows one. With it others can post into the session, so keep it out of
+    /// logs.
     pub fn session_id(&self) -> Option<&str> {
         self.carrier.session_id()
     }
 
-    /// Path and query of the address for messages.
+    /// Returns path and query of the address for messages.
     pub fn endpoint(&self) -> &str {
         self.carrier.endpoint()
     }
 
-    /// How messages travel; never [`Transport::Auto`].
+    /// Returns how messages travel; never [`Transport::Auto`].
     ///
     /// ```no_run
     /// # fn main() -> Result<(), mcp_rill::client::Error> {
@@ -280,17 +273,17 @@ impl Client {
         self.carrier.transport()
     }
 
-    /// The revision agreed on; `None` before [`initialize`](Client::initialize).
+    /// Returns the revision that client and server agreed on; `None` before [`initialize`](Client::initialize).
     pub fn revision(&self) -> Option<Revision> {
         self.revision
     }
 
-    /// The whole result of `initialize`, or of `server/discover`: capabilities, instructions, and who the server is.
+    /// Returns the whole result of `initialize`, or of `server/discover`: capabilities, instructions, and who the server is.
     pub fn initialize_result(&self) -> Option<&RawValue> {
         self.welcome.as_deref()
     }
 
-    /// Who the server is: an object with `name` and `version`, if it says so.
+    /// Returns who the server says it is: an object with `name` and `version`.
     pub fn server_info(&self) -> Option<&RawValue> {
         let welcome = self.welcome.as_deref()?;
         if self.stateless.is_some() {
@@ -300,19 +293,13 @@ impl Client {
     }
 
     fn with_arguments(&mut self, method: &str, name: &str, arguments: &str) -> Result<Box<RawValue>, Error> {
-        json_object("the arguments", arguments)?;
-        let params = params(|object| object.str("name", name).raw("arguments", arguments));
+        check_object("the arguments", arguments)?;
+        let params = object(|object| object.str("name", name).raw("arguments", arguments));
         self.request(method, Some(&params))
     }
 }
 
-fn params(write: impl for<'p, 'o> FnOnce(&'p mut Object<'o>) -> &'p mut Object<'o>) -> String {
-    let mut out = Vec::new();
-    write(&mut Object::new(&mut out));
-    String::from_utf8_lossy(&out).into_owned()
-}
-
-/// Where the result of a list method has its items.
+/// Returns the member in which the result of a list method has its items.
 fn items_member(method: &str) -> &str {
     match method {
         "resources/templates/list" => "resourceTemplates",

@@ -6,25 +6,23 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::client::carrier::{Arrival, Carrier, RequestDefaults, Transport};
+use crate::client::carrier::{Arrival, Carrier, Outgoing, RequestDefaults, Transport};
 use crate::client::error::Error;
-use crate::client::exchange::Exchange;
 use crate::client::exchanges::Exchanges;
-use crate::client::url::Url;
 use crate::jsonrpc::id::Id;
 
 /// A session: one connection that brings messages, and one at a time that takes them.
 #[derive(Debug)]
 pub(super) struct Sse {
     exchanges: Exchanges,
-    endpoint: Url,
+    endpoint: String,
     session_id: Option<String>,
 }
 
 impl Sse {
     /// Opens the stream and waits for the `endpoint` event.
-    pub(super) fn open(url: &Url, defaults: &Arc<RequestDefaults>, deadline: Instant) -> Result<Sse, Error> {
-        let mut exchanges = Exchanges::new(url, defaults, Transport::Sse);
+    pub(super) fn open(defaults: &Arc<RequestDefaults>, deadline: Instant) -> Result<Sse, Error> {
+        let mut exchanges = Exchanges::new(defaults, Transport::Sse);
         exchanges.open_stream(deadline)?;
         // Messages may come before the endpoint; `receive` will return them.
         while exchanges.endpoint.is_none() {
@@ -34,8 +32,8 @@ impl Sse {
             }
             exchanges.read(deadline, None)?;
         }
-        let session_id = exchanges.stream().and_then(Exchange::session_id).map(str::to_owned);
-        let mut sse = Sse { endpoint: url.clone(), exchanges, session_id };
+        let session_id = exchanges.stream().and_then(|stream| stream.session_id.clone());
+        let mut sse = Sse { endpoint: String::new(), exchanges, session_id };
         sse.move_endpoint()?;
         Ok(sse)
     }
@@ -43,8 +41,9 @@ impl Sse {
     /// The server may name another address for messages at any time.
     fn move_endpoint(&mut self) -> Result<(), Error> {
         if let Some(endpoint) = self.exchanges.endpoint.take() {
-            self.endpoint = self.exchanges.url.resolve(&endpoint)?;
-            self.session_id = self.endpoint.session_id().map(str::to_owned).or(self.session_id.take());
+            let url = self.exchanges.target.defaults.url.resolve(&endpoint)?;
+            self.session_id = url.session_id().map(str::to_owned).or(self.session_id.take());
+            self.endpoint = url.target;
         }
         Ok(())
     }
@@ -55,10 +54,10 @@ impl Carrier for Sse {
         Transport::Sse
     }
 
-    fn send(&mut self, message: &[u8], _: Option<&Id>, fields: &str, deadline: Instant) -> Result<(), Error> {
+    fn send(&mut self, message: Outgoing<'_>, deadline: Instant) -> Result<(), Error> {
         self.exchanges.check_stream()?;
         self.move_endpoint()?;
-        let request = self.exchanges.post_request(&self.endpoint.target, "*/*", fields, message);
+        let request = self.exchanges.target.post(&self.endpoint, "*/*", message);
         match self.exchanges.deliver(request, deadline)? {
             (200..300, _) => Ok(()),
             (status, body) => Err(Error::Http { status, body }),
@@ -76,7 +75,7 @@ impl Carrier for Sse {
     }
 
     fn endpoint(&self) -> &str {
-        &self.endpoint.target
+        &self.endpoint
     }
 
     fn session_id(&self) -> Option<&str> {

@@ -1,47 +1,31 @@
 //! What every request says since 2026-07-28, and the questions that come as results (MCP 2026-07-28, basic, "Metadata";
 //! patterns, "Multi Round-Trip Requests").
 //!
-//! *Scope:* params and header fields of requests, and which retry belongs to which call. *Not in scope:* sending them,
-//! and answering the questions.
+//! *Scope:* params and header fields of requests, and of retries with answers. *Not in scope:* sending them, and answering
+//! the questions.
 //!
 //! ```text
 //!   call, id 1 ──▶ result: input_required ──▶ answers ──▶ call, id 2 ──▶ … ──▶ result: complete, for id 1
 //! ```
 
-use crate::jsonrpc::json::string;
-use std::collections::BTreeMap;
-
 use serde_json::value::RawValue;
 
-use super::routing::{Params, line};
 use crate::client::error::Error;
-use crate::jsonrpc::id::Id;
-use crate::jsonrpc::json::{Members, Object, member};
+use crate::client::object;
+use crate::client::routing::{Params, line};
+use crate::jsonrpc::json::{Members, Object, member, string};
+use crate::protocol::level::Level;
 use crate::protocol::meta::{CLIENT_CAPABILITIES, CLIENT_INFO, LOG_LEVEL, PROTOCOL_VERSION, named_by};
 use crate::protocol::revision::Revision;
 use crate::text::shown;
 
-/// What is kept between requests: only what the server does not keep for us.
+/// What is kept between requests, because the server does not keep it.
 #[derive(Debug)]
 pub(super) struct Stateless {
-    revision: Revision,
     client_info: String,
     capabilities: String,
-    pub(super) level: Option<String>,
+    pub(super) level: Option<Level>,
     pub(super) annotated: Params,
-    /// Calls that may come back with questions, by the id of their last request.
-    calls: BTreeMap<Id, Call>,
-}
-
-/// A call that may be asked about.
-#[derive(Debug)]
-pub(super) struct Call {
-    /// The id that its caller knows.
-    pub(super) caller: Id,
-    pub(super) method: String,
-    /// As the caller gave them.
-    params: String,
-    pub(super) rounds: u32,
 }
 
 /// What a result asks for.
@@ -54,127 +38,91 @@ pub(super) struct Questions<'a> {
 
 impl Stateless {
     pub(super) fn new(client_info: &str, capabilities: &str) -> Stateless {
-        Stateless {
-            revision: Revision::NEWEST,
-            client_info: client_info.to_owned(),
-            capabilities: capabilities.to_owned(),
-            level: None,
-            annotated: Params::default(),
-            calls: BTreeMap::new(),
-        }
+        let (client_info, capabilities) = (client_info.to_owned(), capabilities.to_owned());
+        Stateless { client_info, capabilities, level: None, annotated: Params::default() }
     }
 
-    pub(super) fn revision(&self) -> Revision {
-        self.revision
-    }
-
-    /// Params with what every request must say; `_meta` members of the caller's own stay.
-    pub(super) fn params(&self, params: Option<&str>) -> Result<String, Error> {
-        self.params_with(params.unwrap_or("{}"), &[])
-    }
-
-    fn params_with(&self, params: &str, more: &[(&str, &str)]) -> Result<String, Error> {
+    /// Returns the params and the header field lines of a request (MCP 2026-07-28, transports, "Standard Request
+    /// Headers"): the caller's members, with those of `more` in place of members of the same name, and what every request
+    /// must say.
+    pub(super) fn request(
+        &self,
+        method: &str,
+        params: &str,
+        more: &[(&str, &str)],
+    ) -> Result<(String, String), Error> {
         let members = members(params)?;
         let meta = match members.get("_meta") {
             Some(meta) => Members::of(meta).map_err(|error| Error::Invalid(format!("`_meta`: {error}")))?,
             None => Members::default(),
         };
         let ours = [PROTOCOL_VERSION, CLIENT_INFO, CLIENT_CAPABILITIES];
-        let level = self.level.as_deref().filter(|_| meta.get(LOG_LEVEL).is_none());
-        let mut out = Vec::new();
-        let mut object = Object::new(&mut out);
-        for (name, value) in members.iter().filter(|(name, _)| *name != "_meta") {
-            if !more.iter().any(|(new, _)| *new == name) {
+        let level = self.level.filter(|_| meta.get(LOG_LEVEL).is_none());
+        let is_replaced = |name: &str| name == "_meta" || more.iter().any(|(new, _)| *new == name);
+        let params = object(|object| {
+            for (name, value) in members.iter().filter(|(name, _)| !is_replaced(name)) {
                 object.raw(name, value.get());
             }
-        }
-        for (name, value) in more {
-            object.raw(name, value);
-        }
-        object.field("_meta", |out| {
-            let mut object = Object::new(out);
-            for (name, value) in meta.iter().filter(|(name, _)| !ours.contains(name)) {
-                object.raw(name, value.get());
+            for (name, value) in more {
+                object.raw(name, value);
             }
-            object.str(PROTOCOL_VERSION, self.revision.name());
-            object.raw(CLIENT_INFO, &self.client_info).raw(CLIENT_CAPABILITIES, &self.capabilities);
-            object.opt_str(LOG_LEVEL, level);
+            object.field("_meta", |out| {
+                let mut object = Object::new(out);
+                for (name, value) in meta.iter().filter(|(name, _)| !ours.contains(name)) {
+                    object.raw(name, value.get());
+                }
+                object.str(PROTOCOL_VERSION, Revision::NEWEST.name());
+                object.raw(CLIENT_INFO, &self.client_info).raw(CLIENT_CAPABILITIES, &self.capabilities);
+                object.opt_str(LOG_LEVEL, level.map(Level::name));
+            })
         });
-        object.end();
-        Ok(String::from_utf8_lossy(&out).into_owned())
+        Ok((params, self.fields(method, &members)))
     }
 
-    /// The field lines that repeat what a request says (MCP 2026-07-28, transports, "Standard Request Headers").
-    pub(super) fn fields(&self, method: &str, params: &str) -> Result<String, Error> {
-        let mut fields = format!("MCP-Protocol-Version: {}\r\n", self.revision);
+    /// Returns the header field lines that repeat what a request says.
+    fn fields(&self, method: &str, params: &Members<'_>) -> String {
+        let mut fields = format!("MCP-Protocol-Version: {}\r\n", Revision::NEWEST);
         fields.push_str(&line("Mcp-Method", method));
-        let members = members(params)?;
         let name = match method {
             "tasks/get" | "tasks/update" | "tasks/cancel" => Some("taskId"),
             _ => named_by(method),
         };
-        if let Some(name) = name.and_then(|name| members.get(name)).and_then(string) {
+        if let Some(name) = name.and_then(|name| params.get(name)).and_then(string) {
             fields.push_str(&line("Mcp-Name", &name));
             if method == "tools/call" {
-                fields.push_str(&self.annotated.lines(&name, members.get("arguments")));
+                fields.push_str(&self.annotated.lines(&name, params.get("arguments")));
             }
         }
-        Ok(fields)
+        fields
     }
 
-    /// Takes note of a request that may come back with questions.
-    pub(super) fn sent(&mut self, id: &Id, method: &str, params: Option<&str>) {
-        if named_by(method).is_some() {
-            let params = params.unwrap_or("{}").to_owned();
-            let call = Call { caller: id.clone(), method: method.to_owned(), params, rounds: 0 };
-            self.calls.insert(id.clone(), call);
-        }
-    }
-
-    /// The call that an answer is for.
-    pub(super) fn take(&mut self, id: &Id) -> Option<Call> {
-        self.calls.remove(id)
-    }
-
-    /// Under which id a request of the caller's is on its way now.
-    pub(super) fn on_its_way<'i>(&'i self, caller: &'i Id) -> &'i Id {
-        self.calls.iter().find(|(_, call)| call.caller == *caller).map_or(caller, |(id, _)| id)
-    }
-
-    /// Params and header fields of a call that brings answers along, which is then the one on its way.
+    /// Returns the params and the header field lines of a call that is sent again with answers.
     pub(super) fn retry(
-        &mut self,
-        call: Call,
-        id: &Id,
+        &self,
+        method: &str,
+        params: &str,
         questions: &Questions<'_>,
         answers: &[(String, String)],
     ) -> Result<(String, String), Error> {
-        let mut responses = Vec::new();
-        let mut object = Object::new(&mut responses);
-        for (key, answer) in answers {
-            object.raw(key, answer);
-        }
-        object.end();
-        let responses = String::from_utf8_lossy(&responses);
-        let mut more = Vec::new();
-        if !answers.is_empty() {
-            more.push(("inputResponses", &*responses));
-        }
-        if let Some(state) = questions.state {
-            more.push(("requestState", state.get()));
-        }
-        let params = self.params_with(&call.params, &more)?;
-        let fields = self.fields(&call.method, &params)?;
-        self.calls.insert(id.clone(), Call { rounds: call.rounds + 1, ..call });
-        Ok((params, fields))
+        let responses = object(|object| {
+            for (key, answer) in answers {
+                object.raw(key, answer);
+            }
+            object
+        });
+        let responses = Some(&*responses).filter(|_| !answers.is_empty());
+        let state = questions.state.map(RawValue::get);
+        let more = [("inputResponses", responses), ("requestState", state)];
+        let more: Vec<_> = more.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
+        self.request(method, params, &more)
     }
 }
 
 impl<'a> Questions<'a> {
-    /// What a result asks for; `None` if it is complete.
+    /// Returns what a result asks for; `None` if it is complete.
     pub(super) fn of(result: &'a RawValue) -> Result<Option<Questions<'a>>, Error> {
         let bad = |what: &str| Error::Protocol(format!("the server's `input_required` result {what}"));
-        // What is not an object is not a result of this revision either, but that is for the caller to see.
+        // Anything but an object is not a result of this revision either, but that is for the caller to see.
         let kind = member(result, "resultType").ok().flatten().and_then(string);
         if kind.as_deref() != Some("input_required") {
             return Ok(None);
@@ -216,22 +164,20 @@ mod tests {
 
     #[test]
     fn params_keep_what_the_caller_says() {
+        let params = |stateless: &Stateless, params: &str| stateless.request("x", params, &[]).unwrap().0;
         let mut stateless = Stateless::new(r#"{"name":"n"}"#, "{}");
         let ours = concat!(
             r#""io.modelcontextprotocol/protocolVersion":"2026-07-28","#,
             r#""io.modelcontextprotocol/clientInfo":{"name":"n"},"io.modelcontextprotocol/clientCapabilities":{}"#,
         );
-        assert_eq!(stateless.params(None).unwrap(), format!(r#"{{"_meta":{{{ours}}}}}"#));
+        assert_eq!(params(&stateless, "{}"), format!(r#"{{"_meta":{{{ours}}}}}"#));
         let given = r#"{"_meta":{"progressToken":1,"io.modelcontextprotocol/protocolVersion":"x"},"a":[1]}"#;
-        assert_eq!(
-            stateless.params(Some(given)).unwrap(),
-            format!(r#"{{"a":[1],"_meta":{{"progressToken":1,{ours}}}}}"#)
-        );
-        stateless.level = Some("info".to_owned());
+        assert_eq!(params(&stateless, given), format!(r#"{{"a":[1],"_meta":{{"progressToken":1,{ours}}}}}"#));
+        stateless.level = Some(Level::Info);
         let level = r#""io.modelcontextprotocol/logLevel":"info""#;
-        assert_eq!(stateless.params(None).unwrap(), format!(r#"{{"_meta":{{{ours},{level}}}}}"#));
+        assert_eq!(params(&stateless, "{}"), format!(r#"{{"_meta":{{{ours},{level}}}}}"#));
         for bad in [r#"{"_meta":1}"#, r#"{"a":1,"a":2}"#, "[]"] {
-            assert!(matches!(stateless.params(Some(bad)), Err(Error::Invalid(_))), "{bad}");
+            assert!(matches!(stateless.request("x", bad, &[]), Err(Error::Invalid(_))), "{bad}");
         }
     }
 
