@@ -12,8 +12,8 @@
 use std::io;
 use std::time::Duration;
 
+use mcp_rill::Peer;
 use mcp_rill::engine::{Action, ConnKey, Engine};
-use mcp_rill::mcp::Peer;
 use mcp_rill::{Now, Server, schema};
 
 schema! { struct Echo {

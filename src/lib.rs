@@ -43,13 +43,13 @@
 //! | 0 | limits, memory, slab, timers, text, json, base64, [`mod@schema`] |
 //! | 1 | [`http`], [`sse`], [`jsonrpc`] |
 //! | 2 | access: who may send what over HTTP; protocol: the words of MCP |
-//! | 3 | service: the seam between the engine and what answers it |
+//! | 3 | [`service`]: the seam between the engine and what answers it |
 //! | 4 | server: what authors of servers write against |
 //! | 5 | runtime: the service that runs their handlers |
 //! | 6 | [`engine`] |
 //! | 7 | [`net`], [`client`] |
 //!
-//! [`mcp`] hands out the names of the layers 2 to 5.
+//! What an author of a server uses has its name here, at the root; [`guide`] shows most of it at work.
 //!
 //! # Panics and errors
 //!
@@ -79,9 +79,10 @@ pub mod sse;
 mod access;
 mod protocol;
 
+pub mod service;
+
 mod runtime;
 mod server;
-mod service;
 
 pub mod engine;
 
@@ -90,7 +91,7 @@ pub mod client;
 #[cfg(feature = "net")]
 pub mod net;
 
-pub mod mcp;
+pub mod guide;
 
 #[cfg(all(doctest, feature = "client"))]
 #[doc = include_str!("../README.md")]
@@ -119,14 +120,14 @@ pub use crate::protocol::result::Result;
 pub use crate::protocol::revision::Revision;
 pub use crate::protocol::sampling::{Sample, Sampled, ToolChoice, ToolUse};
 pub use crate::protocol::state_key::StateKey;
-pub use crate::protocol::uri::Vars;
+pub use crate::protocol::uri;
 pub use crate::server::arguments::Arguments;
 pub use crate::server::builder::Server;
 pub use crate::server::call::Call;
 pub use crate::server::complete::{Completer, CompletionRequest};
 pub use crate::server::handle::{Ended, Handle, MailboxFull};
 pub use crate::server::item::Item;
-pub use crate::server::reply::{Deferred, IntoReply, Reply};
+pub use crate::server::reply::{Deferred, IntoReply, Outcome, Reply};
 #[cfg(feature = "schemars")]
 pub use crate::server::typed::Typed;
 pub use crate::timers::Now;

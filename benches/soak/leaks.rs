@@ -3,8 +3,8 @@
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+use mcp_rill::Peer;
 use mcp_rill::engine::{Action, ConnKey, Engine};
-use mcp_rill::mcp::Peer;
 use mcp_rill::{Level, Limits, Now, Reply, Server};
 
 use crate::host::status_kib;

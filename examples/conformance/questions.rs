@@ -3,9 +3,9 @@
 //! A question that has no answer yet ends the handler with `?`; the handler runs again when the answer is there. So
 //! everything here is written as if the answer came at once.
 
-use mcp_rill::mcp::{Root, ToolChoice};
 use mcp_rill::schema::Object;
 use mcp_rill::{Capabilities, Elicited, Level, Result, Sample, Server, Tool, schema};
+use mcp_rill::{Root, ToolChoice};
 
 schema! { struct Prompt {
     /// What to ask the model.
@@ -112,7 +112,7 @@ fn add_sampling(server: Server) -> Server {
             },
         )
         .tool("test_missing_capability", "Need a client that can sample", |(), call| -> Result<_> {
-            call.require(Capabilities { sampling: true, ..Capabilities::default() })?;
+            call.require(Capabilities::SAMPLING)?;
             Ok("The client can sample")
         })
         .tool(

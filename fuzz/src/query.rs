@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
+use mcp_rill::Peer;
 use mcp_rill::engine::{Action, ConnKey, Engine};
-use mcp_rill::mcp::Peer;
 use mcp_rill::sse::Decoder;
 use mcp_rill::{Now, Server};
 

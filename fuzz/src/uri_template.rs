@@ -1,6 +1,6 @@
 //! URIs and templates of them: the text before the first LF is a template, the text after it a URI.
 
-use mcp_rill::mcp::uri::{UriTemplate, normalize};
+use mcp_rill::uri::{UriTemplate, normalize};
 
 pub fn check(data: &[u8]) {
     let text = String::from_utf8_lossy(data);

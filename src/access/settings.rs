@@ -10,7 +10,7 @@ use crate::http::head::Host;
 /// With the UUID and a `-` that makes 77 characters: ids stay below the 80 that are usual for stick tables of proxies.
 pub(crate) const NODE_ID_CHARS_MAX: usize = 40;
 
-/// What HTTP requests the server takes, and under which paths ([example](crate::mcp#what-a-server-can-say-of-itself)).
+/// What HTTP requests the server takes, and under which paths ([example](crate::guide#what-a-server-can-say-of-itself)).
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// What a reverse proxy puts in front of all paths: `""`, or a path such as `/tools`. The endpoint event names it;
@@ -44,7 +44,7 @@ pub struct Settings {
     /// alone, and GET and DELETE get 405. So any process behind a proxy can serve any request, and nothing is kept between
     /// two. What needs a session is missing, and is not advertised: logs, list changes, subscriptions, streams that can be
     /// resumed, and questions to the client, which are [`Elicited::Unavailable`](crate::Elicited::Unavailable) and
-    /// [`Answer::Unavailable`](crate::Answer::Unavailable). A call is cancelled when its connection ends. Clients of 2026-07-28 and of
+    /// [`ClientAnswer::Unavailable`](crate::ClientAnswer::Unavailable). A call is cancelled when its connection ends. Clients of 2026-07-28 and of
     /// HTTP+SSE notice nothing of this.
     pub sessionless: bool,
 }

@@ -204,7 +204,7 @@ fn revisions(object: &RawValue, name: &str) -> Vec<String> {
 }
 
 fn strange(served: &[String]) -> Error {
-    let known = Revision::ALL.map(Revision::name).join(", ");
+    let known = Revision::ALL.iter().map(|revision| revision.name()).collect::<Vec<_>>().join(", ");
     let served = shown(served.join(", ").as_bytes());
     Error::Protocol(format!("the server serves the revisions `{served}`, this client knows {known}"))
 }

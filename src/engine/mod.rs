@@ -50,7 +50,7 @@
 //!
 //! ```
 //! use mcp_rill::engine::{Action, Engine};
-//! use mcp_rill::mcp::Peer;
+//! use mcp_rill::Peer;
 //! use mcp_rill::{Now, Server};
 //!
 //! let server = Server::new("demo", "1.0.0").tool("hello", "Say hello", |(), _| "hello");
@@ -76,7 +76,7 @@
 //!
 //! ```
 //! # use mcp_rill::engine::{Action, Engine};
-//! # use mcp_rill::mcp::Peer;
+//! # use mcp_rill::Peer;
 //! # use mcp_rill::{Now, Server};
 //! # use std::{thread, time::Duration};
 //! let server = Server::new("demo", "1.0.0").blocking_tool("nap", "Sleep", |(), _| {
@@ -139,7 +139,6 @@ use crate::limits::Limits;
 use crate::memory::Account;
 use crate::protocol::state_key::StateKey;
 use crate::runtime::handler_service::HandlerService;
-use crate::runtime::jobs::Jobs;
 use crate::server::builder::Server;
 use crate::server::handle::Handle;
 use crate::server::mailbox::Mailbox;
@@ -150,6 +149,7 @@ use crate::timers::{Now, Timers};
 pub use crate::engine::core::Engine;
 pub use crate::engine::keys::ConnKey;
 pub use crate::engine::observe::{Event, Stats};
+pub use crate::runtime::jobs::Jobs;
 
 /// What the driver is to do next; see the [contract](self#driving-contract).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -200,7 +200,7 @@ mod tests {
     fn versions() {
         let version = |value: &str| with(&format!("MCP-Protocol-Version: {value}\r\n"), Version::of);
         assert_eq!(with("", Version::of), Version::Absent);
-        for revision in Revision::ALL.into_iter().filter(|revision| revision.has_sessions()) {
+        for revision in Revision::ALL.iter().copied().filter(|revision| revision.has_sessions()) {
             assert_eq!(version(revision.name()), Version::Served);
         }
         for name in ["2026-07-28", "2027-01-01"] {

@@ -13,11 +13,12 @@ use crate::jsonrpc::json::{Members, Object, is_null, is_object};
 ///
 /// ```
 /// use mcp_rill::Capabilities;
-/// let client = Capabilities { elicitation_form: true, ..Capabilities::default() };
+/// let client = Capabilities::ELICITATION_FORM | Capabilities::ROOTS;
 /// let can_ask_its_user = client.elicitation_form || client.elicitation_url;
 /// assert!(can_ask_its_user && !client.sampling);
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Capabilities {
     /// It can list its roots.
     pub roots: bool,
@@ -32,6 +33,26 @@ pub struct Capabilities {
 }
 
 impl Capabilities {
+    /// None of them.
+    pub const NONE: Capabilities = Capabilities {
+        roots: false,
+        sampling: false,
+        sampling_tools: false,
+        elicitation_form: false,
+        elicitation_url: false,
+    };
+    /// [`roots`](Capabilities::roots) alone.
+    pub const ROOTS: Capabilities = Capabilities { roots: true, ..Capabilities::NONE };
+    /// [`sampling`](Capabilities::sampling) alone.
+    pub const SAMPLING: Capabilities = Capabilities { sampling: true, ..Capabilities::NONE };
+    /// [`sampling_tools`](Capabilities::sampling_tools), which needs `sampling`, too.
+    pub const SAMPLING_TOOLS: Capabilities =
+        Capabilities { sampling: true, sampling_tools: true, ..Capabilities::NONE };
+    /// [`elicitation_form`](Capabilities::elicitation_form) alone.
+    pub const ELICITATION_FORM: Capabilities = Capabilities { elicitation_form: true, ..Capabilities::NONE };
+    /// [`elicitation_url`](Capabilities::elicitation_url) alone.
+    pub const ELICITATION_URL: Capabilities = Capabilities { elicitation_url: true, ..Capabilities::NONE };
+
     /// Reads them from the member `name` of a message. Each is declared by an object, also those that are unknown here.
     ///
     /// # Errors
@@ -61,12 +82,16 @@ impl Capabilities {
 
     /// Those of these that are not among `others`.
     pub(crate) fn without(self, others: Capabilities) -> Capabilities {
+        self.zip(others, |one, other| one && !other)
+    }
+
+    fn zip(self, other: Capabilities, join: fn(bool, bool) -> bool) -> Capabilities {
         Capabilities {
-            roots: self.roots && !others.roots,
-            sampling: self.sampling && !others.sampling,
-            sampling_tools: self.sampling_tools && !others.sampling_tools,
-            elicitation_form: self.elicitation_form && !others.elicitation_form,
-            elicitation_url: self.elicitation_url && !others.elicitation_url,
+            roots: join(self.roots, other.roots),
+            sampling: join(self.sampling, other.sampling),
+            sampling_tools: join(self.sampling_tools, other.sampling_tools),
+            elicitation_form: join(self.elicitation_form, other.elicitation_form),
+            elicitation_url: join(self.elicitation_url, other.elicitation_url),
         }
     }
 
@@ -105,6 +130,15 @@ impl Capabilities {
     }
 }
 
+impl std::ops::BitOr for Capabilities {
+    type Output = Capabilities;
+
+    /// All that one of the two has.
+    fn bitor(self, other: Capabilities) -> Capabilities {
+        self.zip(other, |one, other| one || other)
+    }
+}
+
 /// A capability, which is declared by an object that may be empty.
 fn declared<'a>(
     parent: &Members<'a>,
@@ -125,6 +159,7 @@ fn declared<'a>(
 /// });
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ClientInfo {
     /// Its name: at most its first 128 bytes, whole characters.
     pub name: Box<str>,

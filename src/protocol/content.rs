@@ -22,7 +22,7 @@ use crate::protocol::revision::Revision;
 use crate::protocol::{structured, uri_syntax};
 use crate::{base64, json, schema};
 
-/// A block of content in a tool's result or a prompt's message: [all kinds](crate::mcp#what-handlers-take-and-return).
+/// A block of content in a tool's result or a prompt's message: [all kinds](crate::guide#what-handlers-take-and-return).
 ///
 /// ```
 /// use mcp_rill::Content;
@@ -258,7 +258,7 @@ impl ResourceContents {
 
 /// What a call of a tool gives: content for the model, perhaps a structured value, and whether it is an error.
 ///
-/// Handlers rarely [name this type](crate::mcp#what-handlers-take-and-return): they return what [`IntoToolResult`] takes.
+/// Handlers rarely [name this type](crate::guide#what-handlers-take-and-return): they return what [`IntoToolResult`] takes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ToolResult {
     content: Blocks,

@@ -70,20 +70,9 @@ macro_rules! common {
     };
 }
 
-/// Who the server is: the `serverInfo` of an `initialize` result (MCP lifecycle). [`Server`](crate::mcp::Server) makes it
-/// from setters of the same names.
-///
-/// ```
-/// use mcp_rill::Icon;
-/// use mcp_rill::mcp::Implementation;
-/// let calc = Implementation::new("calc", "1.0.0")
-///     .title("Calculator")
-///     .description("Adds numbers.")
-///     .website_url("https://calc.example")
-///     .icon(Icon::new("https://calc.example/icon.png"));
-/// ```
+/// Who the server is: the `serverInfo` of an `initialize` result (MCP lifecycle).
 #[derive(Clone, Debug)]
-pub struct Implementation {
+pub(crate) struct Implementation {
     pub(crate) name: String,
     version: String,
     pub(crate) website_url: Option<String>,

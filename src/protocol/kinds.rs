@@ -4,6 +4,7 @@
 
 /// A list that can change, for [`Slot::Changed`](crate::service::outbox::Slot::Changed).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum ListKind {
     /// `tools/list`.
     Tools,

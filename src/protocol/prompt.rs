@@ -12,7 +12,7 @@ use crate::protocol::error::CallError;
 use crate::protocol::meta::{Meta, with_meta};
 use crate::protocol::revision::Revision;
 
-/// One message of a [prompt](crate::mcp#what-handlers-take-and-return).
+/// One message of a [prompt](crate::guide#what-handlers-take-and-return).
 #[derive(Clone, Debug, PartialEq)]
 pub struct PromptMessage {
     role: Role,

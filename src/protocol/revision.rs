@@ -9,16 +9,17 @@
 //! assert_eq!(Revision::negotiate("2031-01-01"), Revision::NEWEST_WITH_SESSIONS);
 //! ```
 
-/// A revision of the protocol, oldest first.
+/// A revision of the protocol, oldest first. There will be more of them.
 ///
 /// ```
 /// use mcp_rill::Revision;
 /// assert!(Revision::V2025_03_26 < Revision::NEWEST);
 /// assert_eq!(Revision::named("2025-06-18"), Some(Revision::V2025_06_18));
-/// assert_eq!(Revision::ALL.map(Revision::name)[0], "2024-11-05");
+/// assert_eq!(Revision::ALL[0].name(), "2024-11-05");
 /// assert!(Revision::NEWEST_WITH_SESSIONS.has_sessions() && !Revision::NEWEST.has_sessions());
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 #[allow(non_camel_case_types, reason = "the names are dates")]
 pub enum Revision {
     /// 2024-11-05: HTTP+SSE.
@@ -41,7 +42,7 @@ impl Revision {
     pub const NEWEST_WITH_SESSIONS: Revision = Revision::V2025_11_25;
 
     /// All revisions, oldest first.
-    pub const ALL: [Revision; 5] = [
+    pub const ALL: &[Revision] = &[
         Revision::V2024_11_05,
         Revision::V2025_03_26,
         Revision::V2025_06_18,
@@ -51,7 +52,7 @@ impl Revision {
 
     /// The revision of that name, such as `2025-06-18`; `None` if it is not served.
     pub fn named(name: &str) -> Option<Revision> {
-        Revision::ALL.into_iter().find(|revision| revision.name() == name)
+        Revision::ALL.iter().copied().find(|revision| revision.name() == name)
     }
 
     /// What a server answers to an `initialize` that asks for `name`: the same if it is served and has sessions, else

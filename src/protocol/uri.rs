@@ -46,7 +46,7 @@
 //! `file://{+path}` matches no `file:///etc/motd`, since that path is absolute; write `file:///{+path}`.
 //!
 //! ```
-//! use mcp_rill::mcp::uri::UriTemplate;
+//! use mcp_rill::uri::UriTemplate;
 //!
 //! let template = UriTemplate::new("test://users/{user}/posts/{post}.json").unwrap();
 //! let vars = template.matches("test://users/ada/posts/a%20b.json").unwrap();
@@ -71,7 +71,7 @@ pub(crate) use crate::protocol::uri::normal::{Forms, normalize_template};
 /// A parsed URI template (RFC 6570) of `{name}` and `{+name}`. Its `Display` is the text it was made from.
 ///
 /// ```
-/// use mcp_rill::mcp::uri::UriTemplate;
+/// use mcp_rill::uri::UriTemplate;
 /// let template = UriTemplate::new("test://template/{id}/data").unwrap();
 /// assert_eq!(template.as_str(), "test://template/{id}/data");
 /// assert_eq!(template.variables().collect::<Vec<_>>(), ["id"]);
@@ -89,7 +89,7 @@ pub struct UriTemplate {
 /// The values of a template's variables, decoded, in the order of the template.
 ///
 /// ```
-/// use mcp_rill::mcp::uri::UriTemplate;
+/// use mcp_rill::uri::UriTemplate;
 /// let vars = UriTemplate::new("log://{day}/{level}").unwrap().matches("log://mon/warn").unwrap();
 /// assert_eq!(vars.iter().collect::<Vec<_>>(), [("day", "mon"), ("level", "warn")]);
 /// assert_eq!((vars.get("level"), vars.get("month")), (Some("warn"), None));
@@ -102,7 +102,7 @@ pub struct Vars {
 /// Why a text is no URI template: a sentence that names the construct and its byte offset.
 ///
 /// ```
-/// use mcp_rill::mcp::uri::UriTemplate;
+/// use mcp_rill::uri::UriTemplate;
 /// let error = UriTemplate::new("file:///{#path}").unwrap_err();
 /// assert_eq!(error.to_string(), "`{#path}` at byte 8: the operator `#` is not supported, only `{name}` and `{+name}`");
 /// ```
@@ -184,7 +184,7 @@ impl UriTemplate {
     /// A template without variables matches its own text and gives no values.
     ///
     /// ```
-    /// use mcp_rill::mcp::uri::UriTemplate;
+    /// use mcp_rill::uri::UriTemplate;
     /// let template = UriTemplate::new("x:{a}-{b}").unwrap();
     /// assert_eq!(template.matches("x:1-2-3").unwrap().get("b"), Some("2-3"));
     /// assert_eq!(template.matches("x:1"), None);
@@ -218,7 +218,7 @@ impl UriTemplate {
     /// value that its variable [does not stand for](self#what-a-variable-stands-for).
     ///
     /// ```
-    /// use mcp_rill::mcp::uri::UriTemplate;
+    /// use mcp_rill::uri::UriTemplate;
     /// let template = UriTemplate::new("x:{a}/{b}").unwrap();
     /// assert_eq!(template.expand(|name| (name == "a").then_some("ü/1")), "x:%C3%BC%2F1/");
     /// let template = UriTemplate::new("x:{+a}").unwrap();

@@ -12,7 +12,7 @@ use crate::schema::{self, Object};
 
 /// What a handler may take: a struct made by [`schema!`](crate::schema!), `()` for no arguments, or any JSON as a
 /// [`Value`] or `Box<RawValue>`, together with a schema written by hand
-/// ([example](crate::mcp#what-handlers-take-and-return)).
+/// ([example](crate::guide#what-handlers-take-and-return)).
 #[diagnostic::on_unimplemented(
     message = "a handler cannot take `{Self}` as its arguments",
     note = "take a struct made by `schema!`, `()` for no arguments, `serde_json::Value`, `Box<RawValue>`, or, with the \

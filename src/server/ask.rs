@@ -148,8 +148,7 @@ impl Call<'_> {
         schema: &str,
     ) -> Result<Elicited<Box<RawValue>>, CallError> {
         let revision = self.context.revision;
-        let form = Capabilities { elicitation_form: true, ..Capabilities::default() };
-        if let Some(why) = self.lacking(form, revision >= Revision::V2025_06_18) {
+        if let Some(why) = self.lacking(Capabilities::ELICITATION_FORM, revision >= Revision::V2025_06_18) {
             return Ok(Elicited::Unavailable(why));
         }
         let form = match forms::for_revision(revision, schema) {
@@ -188,8 +187,7 @@ impl Call<'_> {
         uri_syntax::check(url)
             .map_err(|problem| self.misused(format!("the URL `{url}` of `{key}`: {problem}")))?;
         let revision = self.context.revision;
-        let open_urls = Capabilities { elicitation_url: true, ..Capabilities::default() };
-        if let Some(why) = self.lacking(open_urls, revision >= Revision::V2025_11_25) {
+        if let Some(why) = self.lacking(Capabilities::ELICITATION_URL, revision >= Revision::V2025_11_25) {
             return Ok(Elicited::Unavailable(why));
         }
         // Where there are no sessions nothing refers to it later.
@@ -261,8 +259,7 @@ impl Call<'_> {
             let what = "let its model hear sounds (since 2025-03-26)";
             return Ok(ClientAnswer::Unavailable(Unavailable::without(what)));
         }
-        let sampling_tools = sample.needs_tools();
-        let needed = Capabilities { sampling: true, sampling_tools, ..Capabilities::default() };
+        let needed = if sample.needs_tools() { Capabilities::SAMPLING_TOOLS } else { Capabilities::SAMPLING };
         let revision = self.context.revision;
         let write = |out: &mut Vec<u8>| sample.write(out, revision);
         self.ask_client(key, "sampling/createMessage", needed, write, Sampled::read)
@@ -280,8 +277,7 @@ impl Call<'_> {
     /// # Ok(allowed) }
     /// ```
     pub fn roots(&mut self, key: &str) -> Result<ClientAnswer<Vec<Root>>, CallError> {
-        let needed = Capabilities { roots: true, ..Capabilities::default() };
-        self.ask_client(key, "roots/list", needed, |_| {}, read_roots)
+        self.ask_client(key, "roots/list", Capabilities::ROOTS, |_| {}, read_roots)
     }
 
     /// Asks what no person has to answer.

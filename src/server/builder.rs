@@ -32,7 +32,7 @@ use crate::server::registry::Registry;
 /// A server: who it is, what it offers, and what it allows.
 ///
 /// Handlers run one at a time on the thread that runs the server, so what one closure owns needs no lock. The
-/// [module](crate::mcp#what-a-server-can-say-of-itself) shows every setter.
+/// [module](crate::guide#what-a-server-can-say-of-itself) shows every setter.
 ///
 /// ```
 /// use mcp_rill::{Server, schema};
@@ -295,7 +295,7 @@ impl std::fmt::Debug for Server {
 
 impl Server {
     /// Asks `hook` who may hear of changes of which resource: it gets the URI in
-    /// [normal form](crate::mcp::uri::normalize) and the principal, where peers are authenticated. It is asked when somebody
+    /// [normal form](crate::uri::normalize) and the principal, where peers are authenticated. It is asked when somebody
     /// subscribes (`resources/subscribe`, `subscriptions/listen`), and again before each notification, so that a right that is
     /// withdrawn counts from then on. A client that it refuses is answered as if there were no such resource, and gets no
     /// notifications.

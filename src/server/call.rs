@@ -125,7 +125,7 @@ impl Call<'_> {
     /// ```
     /// # fn f(call: &mut mcp_rill::Call, read_all: impl Fn() -> String) -> mcp_rill::Result<String> {
     /// use mcp_rill::Capabilities;
-    /// call.require(Capabilities { sampling: true, ..Capabilities::default() })?;
+    /// call.require(Capabilities::SAMPLING)?;
     /// let everything = read_all();
     /// Ok(call.sample("short", format!("Summarize: {everything}"))?.required()?.text())
     /// # }

@@ -68,7 +68,7 @@ impl std::error::Error for Ended {}
 /// A hold on a running server for any thread, from `Listening::handle` or [`Engine::handle`](crate::engine::core::Engine::handle).
 /// Nothing here blocks; what is asked for is done in the loop's next turn. Once the server has ended, what returns a result
 /// returns [`Ended`], and the rest does nothing.
-/// The [module](crate::mcp#what-changes-while-it-runs) shows the rest of it.
+/// The [module](crate::guide#what-changes-while-it-runs) shows the rest of it.
 ///
 /// ```
 /// use mcp_rill::{ItemKind, Level, Now, Server, Tool, engine::Engine};
@@ -93,7 +93,7 @@ pub struct Handle(pub(crate) Arc<Mailbox>);
 
 impl Handle {
     /// Tells every client that subscribed to this URI that the resource has changed (MCP resources, subscriptions). URIs
-    /// are compared in [normal form](crate::mcp::uri::normalize), and each client is told the one that it subscribed to.
+    /// are compared in [normal form](crate::uri::normalize), and each client is told the one that it subscribed to.
     pub fn resource_updated(&self, uri: &str) {
         let uri = normalize(uri);
         self.0.post(|mail, max| match mail.updated.len() < max || mail.updated.contains(&*uri) {

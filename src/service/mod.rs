@@ -22,10 +22,12 @@ use crate::access::peer::Peer;
 use crate::http::head::Head;
 use crate::jsonrpc::id::IdRef;
 use crate::jsonrpc::{Notification, Response};
-use crate::service::keys::{CallKey, SessionKey};
-use crate::service::outbox::Outbox;
-use crate::service::session::Session;
 use crate::timers::Now;
+
+pub use crate::protocol::kinds::ListKind;
+pub use crate::service::keys::{CallKey, SessionKey};
+pub use crate::service::outbox::{Audience, Outbox, Outgoing, Slot};
+pub use crate::service::session::Session;
 
 /// A request, and where it came from: what [`Service::request`] is given.
 #[derive(Clone, Copy, Debug)]
@@ -52,7 +54,7 @@ pub struct ServiceRequest<'a> {
 ///
 /// ```
 /// use mcp_rill::jsonrpc::Error;
-/// use mcp_rill::mcp::{Audience, ServiceRequest, Outbox, Outgoing, Service, Session, Slot};
+/// use mcp_rill::service::{Audience, ServiceRequest, Outbox, Outgoing, Service, Session, Slot};
 /// struct Echo;
 /// impl Service for Echo {
 ///     fn request(&mut self, request: &ServiceRequest<'_>, _: &mut Session, out: &mut Outbox) {
@@ -144,8 +146,6 @@ pub trait Service: Send {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::service::outbox::Audience;
-    use crate::service::outbox::Outgoing;
     use crate::slab::Key;
 
     #[test]

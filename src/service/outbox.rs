@@ -16,6 +16,7 @@ use crate::service::keys::{CallKey, SessionKey};
 
 /// What one message in an [`Outbox`] is.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Outgoing {
     /// The result of a call: one JSON value.
     Result(CallKey),
@@ -37,6 +38,7 @@ pub enum Outgoing {
 
 /// Whom a message is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Audience {
     /// The client that waits for this call of that session: it goes where the result will go (MCP transports, Streamable
     /// HTTP: what relates to a request is sent on its stream).
@@ -49,6 +51,7 @@ pub enum Audience {
 
 /// What a notification is about.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum Slot {
     /// How far a call is.
     Progress(CallKey),
@@ -62,7 +65,7 @@ pub enum Slot {
 ///
 /// ```
 /// use mcp_rill::Level;
-/// use mcp_rill::mcp::{Audience, ListKind, Outbox, Outgoing, SessionKey, Slot};
+/// use mcp_rill::service::{Audience, ListKind, Outbox, Outgoing, SessionKey, Slot};
 /// fn told(out: &mut Outbox, session: SessionKey) {
 ///     out.request(Audience::One(session), 1, "roots/list", b"");
 ///     let log = Outgoing::Log(Audience::All, Level::Info);

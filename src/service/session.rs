@@ -48,10 +48,10 @@ impl Clients {
     }
 }
 
-/// The state of one client, as a [`Service`](crate::mcp::Service) sees it.
+/// The state of one client, as a [`Service`](crate::service::Service) sees it.
 ///
 /// ```
-/// use mcp_rill::mcp::Session;
+/// use mcp_rill::service::Session;
 /// fn label(session: &Session) -> String {
 ///     let client = session.client().map_or("unknown", |client| &client.name);
 ///     let principal = session.principal().map_or("anyone", |principal| principal.name());
@@ -116,7 +116,7 @@ impl Session {
     /// ([`Settings::sessionless`](crate::Settings::sessionless)).
     ///
     /// ```
-    /// use mcp_rill::mcp::Session;
+    /// use mcp_rill::service::Session;
     /// fn can_be_asked(session: &Session) -> bool {
     ///     session.is_kept() && session.client().is_some_and(|client| client.capabilities.sampling)
     /// }

@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use mcp_rill::Revision;
 use mcp_rill::client::{Builder, Client, Error, Received, Transport};
-use mcp_rill::mcp::Revision;
 use mcp_rill::{Elicited, Level, Server, schema};
 
 use crate::{LONG, Running, rpc_code, text_of};
@@ -65,7 +65,7 @@ fn the_transport_is_found() {
     assert_eq!((newest.session_id(), newest.endpoint()), (None, "/mcp"));
     let old = Client::connect(&running.url).unwrap();
     assert_eq!((old.transport(), old.revision()), (Transport::Sse, Some(Revision::V2025_11_25)));
-    for revision in Revision::ALL {
+    for &revision in Revision::ALL {
         let client = Client::builder().revision(revision.name()).connect(&mcp).unwrap();
         let transport = if revision.has_sessions() { Transport::Streamable } else { Transport::Stateless };
         assert_eq!((client.transport(), client.revision()), (transport, Some(revision)));

@@ -3,8 +3,8 @@
 use std::net::TcpListener;
 use std::time::Duration;
 
+use mcp_rill::Revision;
 use mcp_rill::client::{Client, Error, Transport};
-use mcp_rill::mcp::Revision;
 
 use crate::mock::{
     DISCOVERED, WELCOME, answer, error, event, field, json, method, mock, parse, result, status,

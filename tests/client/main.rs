@@ -17,10 +17,10 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use mcp_rill::Revision;
 use mcp_rill::client::{Builder, Client, Error, Received};
 use mcp_rill::engine::Event;
 use mcp_rill::jsonrpc::{self, Id};
-use mcp_rill::mcp::Revision;
 use mcp_rill::net::{Handle, Listening};
 use mcp_rill::{CallError, Limits, PromptMessage, Server, Tool, schema};
 use serde_json::value::RawValue;
@@ -174,7 +174,7 @@ fn a_session_can_go_without_initialize() {
 #[test]
 fn an_unknown_revision_is_negotiated_and_every_known_one_served() {
     let running = Running::start(server());
-    for revision in Revision::ALL.into_iter().filter(|revision| revision.has_sessions()) {
+    for revision in Revision::ALL.iter().copied().filter(|revision| revision.has_sessions()) {
         let client = Client::builder().revision(revision.name()).connect(&running.url).unwrap();
         assert_eq!(client.revision(), Some(revision));
     }

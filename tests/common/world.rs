@@ -14,9 +14,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use mcp_rill::engine::{Action, ConnKey, Engine, Event, Stats};
-use mcp_rill::mcp::{Peer, Principal};
 use mcp_rill::sse::Decoder;
 use mcp_rill::{Limits, Now, Server};
+use mcp_rill::{Peer, Principal};
 use serde_json::Value;
 
 /// How a stream of bytes is cut into pieces.

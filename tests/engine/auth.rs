@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use crate::common::http::{self, Response, call, ping, request};
 use crate::common::{Cut, Seen, Sock, World, demo, local};
-use mcp_rill::mcp::Principal;
+use mcp_rill::Principal;
 use mcp_rill::{Denied, Limits, ProtectedResource, Server, Settings, Tokens};
 
 const ADA: &str = "2a0f0b5e3c6d4a798f1e1d5c7b9a3e60";

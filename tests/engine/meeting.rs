@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::stateless::clients::call;
 use crate::common::http::{self, mcp_post, request};
 use crate::common::{Sock, World, demo};
-use mcp_rill::mcp::Principal;
+use mcp_rill::Principal;
 use mcp_rill::{Level, Limits, Server, Tokens};
 use serde_json::json;
 

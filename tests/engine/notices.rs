@@ -7,8 +7,8 @@ use std::time::Duration;
 use crate::common::http::{call, ping, request};
 use crate::common::questions::{ALL, Client, Pool, one, text};
 use crate::common::{Seen, World};
-use mcp_rill::mcp::{Ended, MailboxFull};
 use mcp_rill::{Call, Handle, ItemKind, Level, Limits, Prompt, Resource, ResourceTemplate, Server, Tool};
+use mcp_rill::{Ended, MailboxFull};
 use serde_json::{Value, json};
 
 const LEVELS: [(Level, &str); 8] = [

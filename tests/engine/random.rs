@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use mcp_rill::engine::{Action, ConnKey, Engine};
-use mcp_rill::mcp::{Peer, Principal};
 use mcp_rill::{Denied, Limits, Now, Reply, Server, Tool};
+use mcp_rill::{Peer, Principal};
 
 const NAMES: [&str; 2] = ["ada", "bob"];
 

@@ -29,7 +29,7 @@ pub const UNITS: [(&str, u8); 23] = [
     ("cli", 8),
     ("main", 8),
     // Faces: they hand out names of all layers, and no file here imports from them.
-    ("mcp", 9),
+    ("guide", 9),
     ("lib", 9),
 ];
 

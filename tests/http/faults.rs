@@ -3,8 +3,8 @@
 //!
 //! *Scope:* the engine under its driving contract, for every case of the table. *Not in scope:* what the cases mean.
 
+use mcp_rill::Peer;
 use mcp_rill::engine::{Action, ConnKey, Engine};
-use mcp_rill::mcp::Peer;
 use mcp_rill::{Limits, Server, Settings};
 
 use crate::harness::{at, without_continue};

@@ -12,8 +12,8 @@ use std::sync::{Arc, Condvar, Mutex, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use mcp_rill::Principal;
 use mcp_rill::engine::{Event, Stats};
-use mcp_rill::mcp::Principal;
 use mcp_rill::net::{Handle, Listening};
 use mcp_rill::{Limits, Server, schema};
 

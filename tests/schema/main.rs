@@ -7,8 +7,8 @@
     reason = "a test stops at the first surprise"
 )]
 
+use mcp_rill::IntoToolResult;
 use mcp_rill::Json;
-use mcp_rill::mcp::IntoToolResult;
 use mcp_rill::schema::{self, RawValue, Schema, Subject, parse, schema_text, to_json};
 use serde_json::Value;
 

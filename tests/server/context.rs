@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use mcp_rill::mcp::{Peer, Principal};
 use mcp_rill::{Call, Elicited, Json, Limits, Reply, Server, Tool, ToolResult, schema};
+use mcp_rill::{Peer, Principal};
 use serde_json::{Value, json};
 
 use crate::common::World;

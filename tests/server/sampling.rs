@@ -1,6 +1,6 @@
 //! Asking the client's model, and letting it use tools meanwhile.
 
-use mcp_rill::mcp::ToolChoice;
+use mcp_rill::ToolChoice;
 use mcp_rill::{Content, Sample, Sampled, Server, Tool};
 use serde_json::json;
 

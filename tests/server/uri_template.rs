@@ -1,7 +1,7 @@
 //! The promise of URIs: one normal form of each; of templates: `{name}` and `{+name}` and nothing else, one reading of every
 //! URI, paths that stay below a folder, and expansion leads back.
 
-use mcp_rill::mcp::uri::{UriTemplate, normalize};
+use mcp_rill::uri::{UriTemplate, normalize};
 use std::borrow::Cow;
 
 #[track_caller]

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use mcp_rill::Peer;
 use mcp_rill::engine::{Action, ConnKey, Engine, Stats};
 use mcp_rill::jsonrpc::{self, Id, Message};
-use mcp_rill::mcp::Peer;
 use mcp_rill::sse::Decoder;
 use mcp_rill::{Elicited, Handle, ItemKind, Level, Limits, Now, Reply, ResourceTemplate, Server, schema};
 

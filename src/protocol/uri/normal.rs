@@ -30,7 +30,7 @@ use crate::protocol::uri::escape;
 /// A text that is in normal form already is borrowed.
 ///
 /// ```
-/// use mcp_rill::mcp::uri::normalize;
+/// use mcp_rill::uri::normalize;
 /// assert_eq!(normalize("KBInfo://Summary"), "kbinfo://summary/");
 /// assert_eq!(normalize("http://Example.com:80/%7eada/./x/../é"), "http://example.com/~ada/%C3%A9");
 /// assert_eq!(normalize("note:///Milk"), "note:///Milk"); // paths are compared with their case

@@ -211,8 +211,7 @@ fn posted_notifications_do_nothing() {
 fn a_missing_capability_is_named_as_an_object() {
     let server = demo::server()
         .tool("needs", "Need much", |(), call| -> mcp_rill::Result<_> {
-            let needed = Capabilities { sampling: true, elicitation_url: true, ..Capabilities::default() };
-            call.require(needed)?;
+            call.require(Capabilities::SAMPLING | Capabilities::ELICITATION_URL)?;
             Ok("it can")
         })
         .tool("samples_model", "Ask the model", |(), call| -> mcp_rill::Result<_> {

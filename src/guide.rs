@@ -1,11 +1,10 @@
-//! The names of MCP: what a server is made of, what handlers take and return, and the seam between the engine and what
-//! answers it ([`Service`]).
+//! A walk through what a server can be made of. It has no items of its own.
 //!
-//! *Scope:* handing them out; the modules behind them are private. *Not in scope:* how messages travel
-//! ([`engine`](crate::engine)), sockets.
+//! *Scope:* every setter of [`Server`], what handlers take and return, and what changes while a server runs. *Not in scope:*
+//! the first steps, which are in the README, and questions to the client, which are at [`Call`].
 //!
 //! # What a server can say of itself
-//! [`Server`] has a setter for each member of its `initialize` result, and [`offer`](Server::offer) adds what says more than
+//! [`Server`] has a setter for each member of its `initialize` result, and [`offer`](crate::Server::offer) adds what says more than
 //! its short form can:
 //!
 //! ```
@@ -160,43 +159,17 @@
 //! [Handle::tools_changed, Handle::resources_changed, Handle::prompts_changed].map(|tell| tell(handle));
 //! # Ok(()) }
 //! ```
-
-pub use crate::access::hook::{Denied, HttpRequest};
-pub use crate::access::peer::{Peer, Principal};
-pub use crate::access::resource::ProtectedResource;
-pub use crate::access::settings::Settings;
-pub use crate::access::tokens::Tokens;
-pub use crate::protocol::annotations::{Annotations, Role};
-pub use crate::protocol::cache::CacheScope;
-pub use crate::protocol::client_info::{Capabilities, ClientInfo};
-pub use crate::protocol::content::{
-    Content, IntoResource, IntoToolResult, Json, ResourceContents, ToolResult,
-};
-pub use crate::protocol::description::{
-    Implementation, Prompt, PromptArgument, Resource, ResourceTemplate, Tool,
-};
-pub use crate::protocol::elicitation::{ClientAnswer, Elicited, Root, Unavailable};
-pub use crate::protocol::error::CallError;
-pub use crate::protocol::icon::Icon;
-pub use crate::protocol::kinds::{ItemKind, ListKind};
-pub use crate::protocol::level::Level;
-pub use crate::protocol::prompt::{IntoPrompt, PromptMessage, PromptResult};
-pub use crate::protocol::result::Result;
-pub use crate::protocol::revision::Revision;
-pub use crate::protocol::sampling::{Sample, Sampled, ToolChoice, ToolUse};
-pub use crate::protocol::state_key::StateKey;
-pub use crate::protocol::uri;
-pub use crate::runtime::jobs::Jobs;
-pub use crate::server::arguments::Arguments;
-pub use crate::server::builder::Server;
-pub use crate::server::call::Call;
-pub use crate::server::complete::{Completer, CompletionRequest};
-pub use crate::server::handle::{Ended, Handle, MailboxFull};
-pub use crate::server::item::Item;
-pub use crate::server::reply::{Deferred, IntoReply, Outcome, Reply};
-#[cfg(feature = "schemars")]
-pub use crate::server::typed::Typed;
-pub use crate::service::keys::{CallKey, SessionKey};
-pub use crate::service::outbox::{Audience, Outbox, Outgoing, Slot};
-pub use crate::service::session::Session;
-pub use crate::service::{Service, ServiceRequest};
+//!
+//! [`Arguments`]: crate::Arguments
+//! [`Call`]: crate::Call
+//! [`Content`]: crate::Content
+//! [`Handle`]: crate::Handle
+//! [`IntoPrompt`]: crate::IntoPrompt
+//! [`IntoResource`]: crate::IntoResource
+//! [`IntoToolResult`]: crate::IntoToolResult
+//! [`PromptMessage`]: crate::PromptMessage
+//! [`PromptResult`]: crate::PromptResult
+//! [`Role`]: crate::Role
+//! [`Server`]: crate::Server
+//! [`Settings`]: crate::Settings
+//! [`ToolResult`]: crate::ToolResult
