@@ -194,7 +194,7 @@ pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Com
                 let name = set_limit(&mut serve.limits, &assignment)?;
                 given.once(format!("--limit {name}"))?;
             }
-            other => return Err(Failure::usage(format!("{}; see `mcp-rill --help`", other.unexpected()))),
+            other => return Err(unknown(&other)),
         }
         first = false;
     }
@@ -232,6 +232,15 @@ fn help_topic(parser: &mut lexopt::Parser) -> Result<Command, Failure> {
 fn text(parser: &mut lexopt::Parser) -> Result<String, Failure> {
     let value = parser.value()?;
     value.into_string().map_err(|value| Failure::usage(format!("`{}` is not UTF-8", value.to_string_lossy())))
+}
+
+fn unknown(argument: &Arg<'_>) -> Failure {
+    let what = match argument {
+        Arg::Short(letter) => format!("there is no option `-{letter}`"),
+        Arg::Long(name) => format!("there is no option `--{name}`"),
+        Arg::Value(word) => format!("unexpected argument `{}`", word.to_string_lossy()),
+    };
+    Failure::usage(format!("{what}; see `mcp-rill --help`"))
 }
 
 fn no_command(name: &str) -> Failure {

@@ -1,6 +1,7 @@
 //! `mcp-rill serve`: listens, says where, and ends on a signal.
 
 use std::io::{self, ErrorKind};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::thread;
 use std::time::Duration;
 
@@ -151,7 +152,8 @@ fn awaited(grace: Duration, calls: usize, unread: usize) -> Option<String> {
 
 /// Says on standard output where it listens and what to try. A script can wait for the last line.
 fn announce(listening: &Listening, [mcp_path, sse_path]: &[String; 2], guarded: bool) {
-    let bases: Vec<String> = listening.local_addrs().map(|address| format!("http://{address}")).collect();
+    let bases: Vec<String> =
+        listening.local_addrs().map(|address| format!("http://{}", reachable(address))).collect();
     let sockets: Vec<String> = listening.local_paths().map(|path| path.display().to_string()).collect();
     let mut text = String::from("mcp-rill serves a demo on\n");
     for base in &bases {
@@ -159,6 +161,11 @@ fn announce(listening: &Listening, [mcp_path, sse_path]: &[String; 2], guarded: 
     }
     for socket in &sockets {
         text.push_str(&format!("  unix:{socket} at http://localhost{mcp_path}\n"));
+    }
+    for address in listening.local_addrs().filter(|address| address.ip().is_unspecified()) {
+        text.push_str(&format!(
+            "It listens on {address}: others connect to an address of this machine in their network.\n"
+        ));
     }
     text.push_str(&format!("Older clients, of HTTP+SSE, connect to {sse_path} there.\n"));
     text.push_str("Try it:\n");
@@ -183,9 +190,30 @@ fn announce(listening: &Listening, [mcp_path, sse_path]: &[String; 2], guarded: 
     let _ = print(&text);
 }
 
+/// An address by which this machine reaches what listens on `address`: nothing can connect to 0.0.0.0 everywhere.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_address_that_is_shown_can_be_connected_to() {
+        for (listened, shown) in [
+            ("0.0.0.0:3001", "127.0.0.1:3001"),
+            ("[::]:3001", "[::1]:3001"),
+            ("192.0.2.1:80", "192.0.2.1:80"),
+        ] {
+            assert_eq!(reachable(listened.parse().unwrap()).to_string(), shown);
+        }
+    }
 
     #[test]
     fn a_shutdown_says_what_it_waits_for() {

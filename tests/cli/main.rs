@@ -241,6 +241,15 @@ fn it_listens_on_several_addresses() {
 }
 
 #[test]
+fn it_says_where_to_connect_if_it_listens_everywhere() {
+    let running = Running::start(&["--insecure-public", "--listen", "0.0.0.0:0"]);
+    let port = running.addr().port();
+    assert_eq!(running.urls, [format!("http://127.0.0.1:{port}/mcp")]);
+    assert!(running.said.contains(&format!("It listens on 0.0.0.0:{port}: ")), "{}", running.said);
+    Stream::open(running.addr(), "/sse");
+}
+
+#[test]
 fn a_signal_ends_it_in_good_order() {
     for signal in ["TERM", "INT"] {
         let mut idle = Running::start(&ANY);
@@ -291,7 +300,7 @@ fn a_shutdown_says_what_it_waits_for() {
 fn what_is_wrong_is_said_in_one_line() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().unwrap().to_string();
-    let cases: [(&[&str], &[&str]); 53] = [
+    let cases: [(&[&str], &[&str]); 54] = [
         (&["--listen", &taken], &[&taken, "in use", "choose another port"]),
         (&["--listen", "127.0.0.1"], &["127.0.0.1", "HOST:PORT"]),
         (&["--listen", "localhost:http"], &["localhost:http", "HOST:PORT"]),
@@ -314,9 +323,10 @@ fn what_is_wrong_is_said_in_one_line() {
         (&["serv"], &["there is no command `serv`; the only one is `serve`. See `mcp-rill --help`"]),
         (&["--limit", "frobs=1"], &["unknown limit `frobs`; see `mcp-rill --help limits`"]),
         (&["--limit", "connections_max=99999999"], &["connections_max is 99999999, but may be at most"]),
-        (&["--frobnicate"], &["--frobnicate", "--help"]),
+        (&["--frobnicate"], &["there is no option `--frobnicate`; see `mcp-rill --help`"]),
+        (&["-x"], &["there is no option `-x`; see `mcp-rill --help`"]),
         (&["frobnicate"], &["frobnicate", "--help"]),
-        (&["serve", "serve"], &["serve", "--help"]),
+        (&["serve", "serve"], &["unexpected argument `serve`; see `mcp-rill --help`"]),
         (&["--limit", "body_bytes_max"], &["body_bytes_max", "NAME=VALUE"]),
         (&["--limit", "body_bytes_max=1KB"], &["body_bytes_max", "1KB", "64KiB"]),
         (&["--limit", "body_byte_max=1"], &["body_byte_max", "did you mean `body_bytes_max`"]),
