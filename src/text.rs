@@ -5,8 +5,8 @@
 
 use std::borrow::Cow;
 
-/// At most this much of a peer's value is repeated to it: enough to recognise it, too little to be abused.
-const SHOWN_BYTES_MAX: usize = 80;
+/// At most so many bytes or characters of a peer's value are repeated to it: enough to recognise it, too few to be abused.
+const SHOWN_MAX: usize = 80;
 
 /// A peer's bytes made fit for a sentence: cut, and visible ASCII only, so that no log or terminal is misled.
 pub(crate) fn shown(bytes: &[u8]) -> String {
@@ -14,8 +14,8 @@ pub(crate) fn shown(bytes: &[u8]) -> String {
         b' '..=b'~' => char::from(*byte),
         _ => '?',
     };
-    let mut text: String = bytes.iter().take(SHOWN_BYTES_MAX).map(visible).collect();
-    if bytes.len() > SHOWN_BYTES_MAX {
+    let mut text: String = bytes.iter().take(SHOWN_MAX).map(visible).collect();
+    if bytes.len() > SHOWN_MAX {
         text.push_str("...");
     }
     text
@@ -91,12 +91,18 @@ pub(crate) fn keep_on_one_line(json: &mut [u8]) {
     }
 }
 
-/// The start of a peer's text, so that an error message stays one line of sane length.
+/// The start of a peer's text in a sentence: at most [`SHOWN_MAX`] characters.
 pub(crate) fn shorten(text: &str) -> Cow<'_, str> {
-    match text.char_indices().nth(80) {
+    match text.char_indices().nth(SHOWN_MAX) {
         Some((end, _)) => Cow::Owned(format!("{}…", text.get(..end).unwrap_or_default())),
         None => Cow::Borrowed(text),
     }
+}
+
+/// The start of a peer's text in a sentence that is not JSON, which would escape it: on one line, and without control
+/// characters.
+pub(crate) fn printable(text: &str) -> String {
+    shorten(text).replace(char::is_control, "?")
 }
 
 /// A client's name is kept as long as its session, and only shown: of a long one the start will do.
@@ -104,11 +110,6 @@ pub(crate) fn cut(text: &str) -> &str {
     const BYTES_MAX: usize = 128;
     let end = text.len().min(BYTES_MAX);
     (0..=end).rev().find_map(|end| text.get(..end)).unwrap_or_default()
-}
-
-/// A peer's text in an error message: one line of visible characters, not too long.
-pub(crate) fn printable(text: &str) -> String {
-    text.chars().take(100).map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
 #[cfg(test)]
@@ -123,6 +124,13 @@ mod tests {
             write_number(&mut out, number);
             assert_eq!(String::from_utf8(out).unwrap(), format!("n{number}"));
         }
+    }
+
+    #[test]
+    fn an_excerpt_is_short() {
+        assert_eq!(printable("a\nb\u{7}é\u{9b}"), "a?b?é?");
+        assert_eq!(shorten(&"é".repeat(80)), "é".repeat(80));
+        assert_eq!(shorten(&"é".repeat(81)), "é".repeat(80) + "…");
     }
 
     #[test]

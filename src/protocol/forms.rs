@@ -18,6 +18,7 @@ use serde_json::value::RawValue;
 
 use crate::jsonrpc::json::{Array, Members, Object, string};
 use crate::protocol::revision::Revision;
+use crate::text::shorten;
 
 /// What a value in a form has to be.
 #[derive(Clone, Copy)]
@@ -193,8 +194,7 @@ fn is_titled(choice: &RawValue) -> bool {
 }
 
 fn wrong(path: &str, value: &RawValue, expected: &str) -> String {
-    let shown: String = value.get().chars().take(60).collect();
-    format!("has `{path}` {shown}, which must be {expected}")
+    format!("has `{path}` {}, which must be {expected}", shorten(value.get()))
 }
 
 fn foreign(path: &str, what: &str, names: &[&str]) -> String {

@@ -6,13 +6,9 @@
 use serde_json::value::RawValue;
 
 use crate::jsonrpc::json::{Members, string};
+use crate::text::printable;
 
 pub(crate) const ANNOTATION: &str = "x-mcp-header";
-
-/// The start of a text, visible.
-pub(crate) fn cut(text: &str) -> String {
-    text.chars().take(80).map(|c| if c.is_control() { '?' } else { c }).collect()
-}
 
 /// One annotated property: where it is, and the `X` of its `Mcp-Param-X`.
 #[derive(Debug, PartialEq, Eq)]
@@ -82,7 +78,7 @@ fn annotation(value: &RawValue, schema: &Members<'_>) -> Result<String, String> 
     let header = string(value).ok_or_else(|| format!("{ANNOTATION} {} is no string", value.get()))?;
     let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     if header.is_empty() || !header.bytes().all(is_token) {
-        return Err(format!("{ANNOTATION} `{}` is no RFC 9110 token", cut(&header)));
+        return Err(format!("{ANNOTATION} `{}` is no RFC 9110 token", printable(&header)));
     }
     let kind = schema.get("type").map_or("null", RawValue::get);
     match kind {

@@ -20,8 +20,9 @@ use crate::base64;
 use crate::http::head::{Head, Single};
 use crate::jsonrpc::Error;
 use crate::jsonrpc::json::{member, string};
-use crate::protocol::param_headers::{ANNOTATION, Annotation, annotations, cut};
+use crate::protocol::param_headers::{ANNOTATION, Annotation, annotations};
 use crate::protocol::uri::normal::normalize;
+use crate::text::printable;
 
 /// A header field and the body contradict each other (MCP 2026-07-28).
 pub(crate) const HEADER_MISMATCH: i64 = -32020;
@@ -80,13 +81,13 @@ fn decoded<'a>(head: &Head<'a>, field: &str, body: &str) -> Result<Cow<'a, str>,
 fn sent<'a>(head: &Head<'a>, field: &str, body: &str) -> Result<&'a [u8], Error> {
     match head.single(field) {
         Single::One(value) => Ok(value),
-        Single::Absent => Err(mismatch(format!("{field} is missing; the body says `{}`", cut(body)))),
+        Single::Absent => Err(mismatch(format!("{field} is missing; the body says `{}`", printable(body)))),
         Single::Several => Err(mismatch(format!("{field} is sent more than once"))),
     }
 }
 
 fn differs(field: &str, text: &str, body: &str) -> Error {
-    mismatch(format!("{field} says `{}`, but the body says `{}`", cut(text), cut(body)))
+    mismatch(format!("{field} says `{}`, but the body says `{}`", printable(text), printable(body)))
 }
 
 fn mismatch(text: String) -> Error {

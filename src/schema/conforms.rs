@@ -8,7 +8,7 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
-use crate::schema::read::cut;
+use crate::text::shorten;
 
 /// Checks a value against a schema, both as JSON text.
 ///
@@ -48,8 +48,8 @@ impl fmt::Display for Path<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Path::Root => Ok(()),
-            Path::Member(Path::Root, name) => f.write_str(&cut(name)),
-            Path::Member(parent, name) => write!(f, "{parent}.{}", cut(name)),
+            Path::Member(Path::Root, name) => f.write_str(&shorten(name)),
+            Path::Member(parent, name) => write!(f, "{parent}.{}", shorten(name)),
             Path::Item(parent, at) => write!(f, "{parent}[{at}]"),
         }
     }
@@ -63,7 +63,7 @@ fn named(path: &Path<'_>) -> String {
 }
 
 fn shown(value: &Value) -> String {
-    cut(&value.to_string()).into_owned()
+    shorten(&value.to_string()).into_owned()
 }
 
 #[derive(Clone, Copy)]

@@ -7,6 +7,8 @@
 
 use serde_json::{Map, Value};
 
+use crate::text::shorten;
+
 /// What the value of a keyword has to be.
 #[derive(Clone, Copy)]
 enum Shape {
@@ -97,9 +99,6 @@ const KEYWORDS: [(&str, Shape); 57] = [
 
 const TYPES: [&str; 7] = ["null", "boolean", "object", "array", "number", "string", "integer"];
 
-/// The longest piece of a value that an error repeats, in characters.
-const SHOWN_MAX: usize = 60;
-
 /// Checks a whole schema.
 ///
 /// # Errors
@@ -110,10 +109,7 @@ pub(crate) fn check(schema: &Value) -> Result<(), String> {
 
 /// The complaint about a value: the rest of a sentence about the schema that it is in.
 pub(crate) fn wrong(path: &str, value: &Value, expected: &str) -> String {
-    let text = value.to_string();
-    let shown: String = text.chars().take(SHOWN_MAX).collect();
-    let more = if shown.len() < text.len() { "…" } else { "" };
-    format!("has `{path}` {shown}{more}, which must be {expected}")
+    format!("has `{path}` {}, which must be {expected}", shorten(&value.to_string()))
 }
 
 fn check_schema(path: &str, schema: &Value, root: &Value) -> Result<(), String> {
@@ -333,6 +329,6 @@ mod tests {
             assert_eq!(problem(schema), format!("has `{path}` {value}, which must be {expected}"));
         }
         let long = format!(r#"{{"type":"{}"}}"#, "x".repeat(99));
-        assert!(problem(&long).contains(&format!("`type` \"{}…, which", "x".repeat(59))));
+        assert!(problem(&long).contains(&format!("`type` \"{}…, which", "x".repeat(79))));
     }
 }

@@ -5,7 +5,8 @@
 
 use super::RawValue;
 use super::shape::Kind;
-use crate::schema::read::{Error, Place, cut};
+use crate::schema::read::{Error, Place};
+use crate::text::shorten;
 
 /// Reads an integer in the range of its type and of the rules.
 pub(super) fn integer(value: &RawValue, place: &Place<'_>, min: i128, max: i128) -> Result<i128, Error> {
@@ -18,10 +19,10 @@ pub(super) fn integer(value: &RawValue, place: &Place<'_>, min: i128, max: i128)
     .ok_or_else(|| place.expected_kind(&kind, value))?;
     let (min, max) = place.rules().range(min, max);
     if number > max {
-        return Err(place.error(&format!("{} is more than the maximum {max}", cut(json))));
+        return Err(place.error(&format!("{} is more than the maximum {max}", shorten(json))));
     }
     if number < min {
-        return Err(place.error(&format!("{} is less than the minimum {min}", cut(json))));
+        return Err(place.error(&format!("{} is less than the minimum {min}", shorten(json))));
     }
     Ok(number)
 }
@@ -37,12 +38,12 @@ pub(super) fn number(value: &RawValue, place: &Place<'_>) -> Result<(), Error> {
     if let Some(max) = place.rules().max
         && number > max.real
     {
-        return Err(place.error(&format!("{} is more than the maximum {}", cut(json), max.real)));
+        return Err(place.error(&format!("{} is more than the maximum {}", shorten(json), max.real)));
     }
     if let Some(min) = place.rules().min
         && number < min.real
     {
-        return Err(place.error(&format!("{} is less than the minimum {}", cut(json), min.real)));
+        return Err(place.error(&format!("{} is less than the minimum {}", shorten(json), min.real)));
     }
     Ok(())
 }

@@ -11,8 +11,7 @@ use super::{RawValue, Schema};
 use serde_core::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use std::fmt::{self, Write as _};
 
-/// The longest piece of a peer's value that an error repeats, in characters.
-const SHOWN_MAX: usize = 60;
+use crate::text::shorten;
 
 /// Why a value could not be read: one sentence that names the place, what was expected and what was found.
 ///
@@ -135,11 +134,11 @@ impl<'a> Place<'a> {
     pub fn expected(&self, expected: &str, found: &RawValue) -> Error {
         let json = found.get();
         let found = match json.as_bytes().first() {
-            Some(b'"') => format!("the string {}", cut(json)),
+            Some(b'"') => format!("the string {}", shorten(json)),
             Some(b'{') => "an object".into(),
             Some(b'[') => "an array".into(),
             Some(b't' | b'f' | b'n') => json.to_owned(),
-            _ => format!("the number {}", cut(json)),
+            _ => format!("the number {}", shorten(json)),
         };
         self.error(&format!("expected {expected}, got {found}"))
     }
@@ -320,7 +319,7 @@ impl Visitor<'_> for Name {
 
     fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
         let index = self.0.iter().position(|field| field.name == name);
-        Ok(index.ok_or_else(|| cut(name).escape_debug().collect()))
+        Ok(index.ok_or_else(|| shorten(name).escape_debug().collect()))
     }
 }
 
@@ -390,14 +389,6 @@ impl<'j, T> Visitor<'j> for ItemsVisitor<'_, T> {
             }
         }
         Ok(items)
-    }
-}
-
-/// At most [`SHOWN_MAX`] characters of a peer's text.
-pub(super) fn cut(text: &str) -> std::borrow::Cow<'_, str> {
-    match text.char_indices().nth(SHOWN_MAX) {
-        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()).into(),
-        None => text.into(),
     }
 }
 

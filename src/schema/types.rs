@@ -10,6 +10,7 @@ use super::{Object, RawValue, Schema};
 use crate::json::{put, put_raw};
 use crate::schema::number;
 use crate::schema::read::{Error, Place};
+use crate::text::shorten;
 use serde_json::Value;
 
 /// A default as it may be written in `schema!`: a value of the field's type, or a literal for an owned string.
@@ -95,7 +96,7 @@ macro_rules! floats {
                 number::number(value, place)?;
                 match value.get().parse::<$type>() {
                     Ok(number) if number.is_finite() => Ok(number),
-                    _ => Err(place.error(&format!("{} is too large a number", read::cut(value.get())))),
+                    _ => Err(place.error(&format!("{} is too large a number", shorten(value.get())))),
                 }
             }
 

@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 use crate::jsonrpc;
 use crate::jsonrpc::json::{Object, member, string};
 use crate::limits::Limits;
+use crate::text::shorten;
 
 /// Things with unique names, oldest first.
 #[derive(Debug)]
@@ -114,7 +115,7 @@ fn read_cursor(params: Option<&RawValue>) -> Result<u64, jsonrpc::Error> {
     let serial =
         cursor.as_deref().and_then(|cursor| cursor.strip_prefix("after-")).and_then(|n| n.parse().ok());
     serial.ok_or_else(|| {
-        let shown: String = raw.get().chars().take(60).collect();
-        jsonrpc::Error::invalid_params(format_args!("`cursor` {shown} is not one that this list gave"))
+        let cursor = shorten(raw.get());
+        jsonrpc::Error::invalid_params(format_args!("`cursor` {cursor} is not one that this list gave"))
     })
 }

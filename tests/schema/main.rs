@@ -338,7 +338,7 @@ fn wrong_members_are_named() {
     );
     refused::<One>(
         &format!(r#"{{"{}":1}}"#, "é".repeat(90)),
-        &format!("unknown argument `{}…`; this tool takes `value`", "é".repeat(60)),
+        &format!("unknown argument `{}…`; this tool takes `value`", "é".repeat(80)),
     );
     refused::<One>(r#"{"a\u001b\n":1}"#, "unknown argument `a\\u{1b}\\n`; this tool takes `value`");
     refused::<One>(r#"{"\ud800":1}"#, "arguments: a name has an escape that is no character");
@@ -433,7 +433,7 @@ fn wrong_values_are_named() {
     let long = "é".repeat(4000);
     refused::<One>(
         &format!(r#"{{"value":"{long}"}}"#),
-        &format!(r#"argument `value`: expected an integer, got the string "{}…"#, "é".repeat(59)),
+        &format!(r#"argument `value`: expected an integer, got the string "{}…"#, "é".repeat(79)),
     );
     let deep = format!(r#"{{"any":{}{}}}"#, "[".repeat(200), "]".repeat(200));
     refused::<Free>(
