@@ -79,6 +79,12 @@ pub(crate) fn is_token_byte(byte: u8) -> bool {
         )
 }
 
+/// Whether a text is the scheme of a URI (RFC 3986 §3.1).
+pub(crate) fn is_scheme(text: &str) -> bool {
+    let lawful = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
+    text.starts_with(|first: char| first.is_ascii_alphabetic()) && text.bytes().all(lawful)
+}
+
 /// Whether a byte may be part of a field value (RFC 9110 §5.5): control bytes other than the tab are not.
 pub(crate) fn is_value_byte(byte: u8) -> bool {
     byte == b'\t' || (byte >= b' ' && byte != 0x7f)

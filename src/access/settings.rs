@@ -6,6 +6,7 @@ use std::net::Ipv6Addr;
 
 use crate::access::resource::ProtectedResource;
 use crate::http::head::Host;
+use crate::text::is_scheme;
 
 /// With the UUID and a `-` that makes 77 characters: ids stay below the 80 that are usual for stick tables of proxies.
 pub(crate) const NODE_ID_CHARS_MAX: usize = 40;
@@ -132,10 +133,6 @@ fn is_host(text: &str) -> bool {
 /// Whether a browser can send it: scheme, host and a port that is not the scheme's own (RFC 6454 §6.2). Schemes are not
 /// those of the web alone, since applications and extensions have pages, too.
 fn check_origin(text: &str) -> Result<(), String> {
-    let is_scheme = |scheme: &str| {
-        scheme.starts_with(|first: char| first.is_ascii_alphabetic())
-            && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
-    };
     // What web views say of a page that is a file; browsers say `null`.
     if text.eq_ignore_ascii_case("file://") {
         return Ok(());

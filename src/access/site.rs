@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use crate::access::peer::Peer;
 use crate::access::settings::Settings;
-use crate::http::head::{Head, Single};
+use crate::http::head::{Head, Host, Single};
 use crate::http::response::OwnedResponse;
 use crate::text::{printable, shown};
 
@@ -66,19 +66,10 @@ pub(crate) fn allowed_origin<'a>(head: &Head<'a>, settings: &Settings, peer: &Pe
 }
 
 fn is_loopback_origin(origin: &str) -> bool {
-    let Some(rest) = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://")) else {
-        return false;
-    };
-    ["localhost", "127.0.0.1", "[::1]"].iter().any(|name| {
-        let port =
-            rest.get(..name.len()).filter(|host| host.eq_ignore_ascii_case(name)).and(rest.get(name.len()..));
-        port.is_some_and(|port| {
-            port.is_empty()
-                || port
-                    .strip_prefix(':')
-                    .is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()))
-        })
-    })
+    let rest = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
+    let host = rest.filter(|rest| !rest.ends_with(':')).and_then(Host::read);
+    let is = |name: &&str| host.is_some_and(|host| host.name.eq_ignore_ascii_case(name));
+    ["localhost", "127.0.0.1", "::1"].iter().any(is)
 }
 
 /// A request without `Origin` of which the browser says that another site made it: an image, a link, a form of a page that

@@ -6,7 +6,7 @@
 use serde_json::value::RawValue;
 
 use crate::jsonrpc::json::{Members, string};
-use crate::text::printable;
+use crate::text::{is_token_byte, printable};
 
 pub(crate) const ANNOTATION: &str = "x-mcp-header";
 
@@ -76,8 +76,7 @@ fn walk(schema: &RawValue, path: Option<Vec<String>>, found: &mut Vec<Annotation
 
 fn annotation(value: &RawValue, schema: &Members<'_>) -> Result<String, String> {
     let header = string(value).ok_or_else(|| format!("{ANNOTATION} {} is no string", value.get()))?;
-    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    if header.is_empty() || !header.bytes().all(is_token) {
+    if header.is_empty() || !header.bytes().all(is_token_byte) {
         return Err(format!("{ANNOTATION} `{}` is no RFC 9110 token", printable(&header)));
     }
     let kind = schema.get("type").map_or("null", RawValue::get);

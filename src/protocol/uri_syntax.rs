@@ -5,6 +5,10 @@
 //!
 //! Some clients parse every URI of a list, and a single one that is none costs them the whole list.
 
+use crate::protocol::uri::escape;
+use crate::protocol::uri::normal::is_of_uri;
+use crate::text::is_scheme;
+
 /// Checks an absolute URI.
 ///
 /// # Errors
@@ -33,8 +37,7 @@ pub(crate) fn check(uri: &str) -> Result<(), String> {
 /// RFC 3986, section 3.1.
 fn check_scheme(uri: &str) -> Result<&str, String> {
     let scheme = uri.split_once(':').map_or("", |(scheme, _)| scheme);
-    let lawful = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
-    match scheme.starts_with(|first: char| first.is_ascii_alphabetic()) && scheme.bytes().all(lawful) {
+    match is_scheme(scheme) {
         true => Ok(scheme),
         false => Err("a URI begins with a scheme, such as `file:`".to_owned()),
     }
@@ -42,15 +45,11 @@ fn check_scheme(uri: &str) -> Result<&str, String> {
 
 /// RFC 3986, section 2.
 fn check_characters(text: &str) -> Result<(), String> {
-    let is_escape = |at: usize| {
-        let digits = text.get(at + 1..at + 3).unwrap_or_default();
-        digits.len() == 2 && digits.bytes().all(|digit| digit.is_ascii_hexdigit())
-    };
     for (at, character) in text.char_indices() {
         match character {
-            '%' if is_escape(at) => {}
+            '%' if escape(text.as_bytes().get(at..).unwrap_or_default()).is_some() => {}
             '%' => return Err("`%` is not followed by two hexadecimal digits".to_owned()),
-            _ if character.is_ascii_alphanumeric() || "-._~:/?#[]@!$&'()*+,;=".contains(character) => {}
+            _ if u8::try_from(character).is_ok_and(is_of_uri) => {}
             _ => {
                 let mut bytes = [0; 4];
                 let bytes = character.encode_utf8(&mut bytes).bytes();

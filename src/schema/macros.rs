@@ -29,8 +29,8 @@
 /// | `header "Region"` | strings, integers, booleans, enums; not inside lists | `x-mcp-header` | – |
 ///
 /// On a list `min`, `max`, `length` and `format` apply to each item. `0..=n` and `n..=usize::MAX` leave an end open.
-/// A rule that does not suit the type, a header that is not an RFC 9110 token, and two members or headers of one
-/// name do not compile; nor does a struct that contains itself.
+/// A rule that does not suit the type and two members of one name do not compile; nor does a struct that contains itself.
+/// That a header is an RFC 9110 token, unique, and on a member that may have one, is checked when the server starts.
 ///
 /// ```
 /// mcp_rill::schema! {

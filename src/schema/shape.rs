@@ -180,17 +180,6 @@ impl Kind {
             other => other,
         }
     }
-
-    const fn has_header(&self) -> bool {
-        let Kind::Object { mut fields, .. } = *self.leaf() else { return false };
-        while let [field, rest @ ..] = fields {
-            if field.rules.header.is_some() || field.kind.has_header() {
-                return true;
-            }
-            fields = rest;
-        }
-        false
-    }
 }
 
 impl Field {
@@ -251,7 +240,6 @@ pub const fn check(fields: &[Field]) {
     let mut rest = fields;
     while let [field, later @ ..] = rest {
         check_rules(field);
-        check_header(field);
         let mut others = later;
         while let [other, tail @ ..] = others {
             assert!(!same(field.name, other.name), "schema!: two members have the same name");
@@ -259,7 +247,6 @@ pub const fn check(fields: &[Field]) {
         }
         rest = later;
     }
-    check_headers(fields, fields);
 }
 
 /// Fails to compile if two variants are the same string.
@@ -312,78 +299,6 @@ const fn check_rules(field: &Field) {
     }
 }
 
-const fn check_header(field: &Field) {
-    if let Kind::List(item) = field.kind {
-        assert!(!item.has_header(), "schema!: a `header` cannot stand inside a list");
-    }
-    if let Some(header) = field.rules.header {
-        let single =
-            matches!(field.kind, Kind::Text | Kind::Choice { .. } | Kind::Integer { .. } | Kind::Boolean);
-        assert!(single, "schema!: `header` is for strings, integers, booleans and enums");
-        assert!(is_token(header), "schema!: `header` is not an RFC 9110 token");
-    }
-}
-
-/// Clients drop a tool whose headers are not unique without regard to case, nested members included.
-const fn check_headers(mut part: &[Field], whole: &[Field]) {
-    while let [field, rest @ ..] = part {
-        if let Some(header) = field.rules.header {
-            assert!(uses(whole, header) == 1, "schema!: two members have the same `header`");
-        }
-        if let Kind::Object { fields, .. } = *field.kind {
-            check_headers(fields, whole);
-        }
-        part = rest;
-    }
-}
-
-const fn uses(mut fields: &[Field], header: &str) -> usize {
-    let mut count = 0;
-    while let [field, rest @ ..] = fields {
-        if let Some(other) = field.rules.header
-            && other.eq_ignore_ascii_case(header)
-        {
-            count += 1;
-        }
-        if let Kind::Object { fields, .. } = *field.kind {
-            count += uses(fields, header);
-        }
-        fields = rest;
-    }
-    count
-}
-
-const fn is_token(text: &str) -> bool {
-    let mut bytes = text.as_bytes();
-    if bytes.is_empty() {
-        return false;
-    }
-    while let [byte, rest @ ..] = bytes {
-        let mark = matches!(
-            byte,
-            b'!' | b'#'
-                | b'$'
-                | b'%'
-                | b'&'
-                | b'\''
-                | b'*'
-                | b'+'
-                | b'-'
-                | b'.'
-                | b'^'
-                | b'_'
-                | b'`'
-                | b'|'
-                | b'~'
-        );
-        if !(byte.is_ascii_alphanumeric() || mark) {
-            return false;
-        }
-        bytes = rest;
-    }
-    true
-}
-
 const fn same(left: &str, right: &str) -> bool {
     let (mut left, mut right) = (left.as_bytes(), right.as_bytes());
     while let ([a, left_rest @ ..], [b, right_rest @ ..]) = (left, right) {
@@ -402,10 +317,6 @@ mod tests {
     const PLAIN: Field =
         Field { name: "x", docs: &[], kind: &Kind::Text, optional: false, default: None, rules: Rules::NONE };
     const WHOLE: &Kind = &Kind::Integer { min: 0, max: 9 };
-    const INNER: &Kind = &Kind::Object {
-        docs: &[],
-        fields: &[Field { rules: Rules { header: Some("Region"), ..Rules::NONE }, ..PLAIN }],
-    };
 
     const fn of(kind: &'static Kind, rules: Rules) -> Field {
         Field { kind, rules, ..PLAIN }
@@ -426,20 +337,16 @@ mod tests {
 
     #[test]
     fn sound_fields_pass() {
-        const HEADER: Rules = Rules { header: Some("a!#$%&'*+-.^_`|~9"), ..Rules::NONE };
         const ITEMS: Rules = Rules {
             items: Some(Span { min: 2, max: 2 }),
             length: Some(Span { min: 0, max: 0 }),
             ..Rules::NONE
         };
         const RANGE: Rules = Rules { min: real(1.0), max: real(1.0), ..Rules::NONE };
-        assert_eq!(complaint(&[of(&Kind::Text, HEADER)]), "");
-        assert_eq!(complaint(&[of(WHOLE, HEADER)]), "");
-        assert_eq!(complaint(&[of(&Kind::Boolean, HEADER)]), "");
         assert_eq!(complaint(&[of(&Kind::List(&Kind::Text), ITEMS)]), "");
         assert_eq!(complaint(&[of(&Kind::List(WHOLE), RANGE)]), "");
         assert_eq!(complaint(&[of(&Kind::Number, RANGE)]), "");
-        assert_eq!(complaint(&[of(INNER, Rules::NONE), Field { name: "xy", ..PLAIN }]), "");
+        assert_eq!(complaint(&[PLAIN, Field { name: "xy", ..PLAIN }]), "");
     }
 
     #[test]
@@ -447,8 +354,7 @@ mod tests {
         const NONE: Rules = Rules::NONE;
         const BACKWARDS: Option<Span> = Some(Span { min: 2, max: 1 });
         const ONE: Option<Span> = Some(Span { min: 1, max: 1 });
-        const REGION: Rules = Rules { header: Some("region"), ..NONE };
-        let cases: [(&[Field], &str); 19] = [
+        let cases: [(&[Field], &str); 11] = [
             (&[PLAIN, PLAIN], "two members have the same name"),
             (
                 &[of(WHOLE, Rules { length: ONE, ..NONE })],
@@ -474,20 +380,6 @@ mod tests {
             (
                 &[of(&Kind::Number, Rules { max: real(f64::INFINITY), ..NONE })],
                 "`max` is not a finite number",
-            ),
-            (&[of(&Kind::Text, Rules { header: Some(""), ..NONE })], "`header` is not an RFC 9110 token"),
-            (&[of(&Kind::Text, Rules { header: Some("a b"), ..NONE })], "`header` is not an RFC 9110 token"),
-            (&[of(&Kind::Text, Rules { header: Some("a:"), ..NONE })], "`header` is not an RFC 9110 token"),
-            (&[of(&Kind::Text, Rules { header: Some("é"), ..NONE })], "`header` is not an RFC 9110 token"),
-            (&[of(&Kind::Number, REGION)], "`header` is for strings, integers, booleans and enums"),
-            (
-                &[of(&Kind::List(&Kind::Text), REGION)],
-                "`header` is for strings, integers, booleans and enums",
-            ),
-            (&[of(&Kind::List(&Kind::List(INNER)), NONE)], "a `header` cannot stand inside a list"),
-            (
-                &[of(INNER, NONE), Field { name: "y", ..of(&Kind::Text, REGION) }],
-                "two members have the same `header`",
             ),
         ];
         for (fields, text) in cases {

@@ -307,7 +307,7 @@ pub(crate) fn is_reserved(byte: u8) -> bool {
     b":/?#[]@!$&'()*+,;=".contains(&byte)
 }
 
-fn is_of_uri(byte: u8) -> bool {
+pub(crate) fn is_of_uri(byte: u8) -> bool {
     is_unreserved(byte) || is_reserved(byte)
 }
 
