@@ -77,9 +77,12 @@ use crate::jsonrpc::json::{Object, write_raw};
 use crate::jsonrpc::{write_notification, write_request};
 use crate::protocol::meta::named_by;
 use crate::protocol::revision::Revision;
+use crate::text::shown;
 
 /// How long it may take to tell the server that a request was given up.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(1);
+/// The time to read what is here already.
+const LOOK: Duration = Duration::from_millis(1);
 
 /// What came of a request: the result; the error that the server answered with, as [`Error::Rpc`]; or why there is no
 /// answer.
@@ -113,6 +116,12 @@ pub enum Received {
     Unsubscribed,
 }
 
+impl Received {
+    fn answers(&self, request: &Id) -> bool {
+        matches!(self, Received::Answer { id, .. } if id == request)
+    }
+}
+
 /// A session with a server, or since 2026-07-28 what is kept between requests. Dropping it closes it, which ends the
 /// session on the server too and waits up to 1 s for that.
 ///
@@ -125,8 +134,9 @@ pub struct Client {
     /// On servers without sessions.
     stateless: Option<Stateless>,
     last_id: i64,
+    /// Requests without an answer.
     open: BTreeMap<Id, Pending>,
-    /// Questions that were answered together, which `next_message` returns one by one.
+    /// Answers that were not asked for yet, and questions that were answered together.
     events: VecDeque<Received>,
     /// The `subscriptions/listen` in progress.
     subscription: Option<Id>,
@@ -136,7 +146,7 @@ pub struct Client {
     revision: Option<Revision>,
 }
 
-/// A request without an answer, or with one that was not asked for yet.
+/// A request without an answer.
 struct Pending {
     method: String,
     /// The params as the caller gave them, if the result may ask for input.
@@ -145,7 +155,6 @@ struct Pending {
     rounds: u32,
     /// The id under which the request was sent last.
     sent_as: Id,
-    outcome: Option<Outcome>,
 }
 
 impl Client {
@@ -212,7 +221,8 @@ impl Client {
     pub fn send(&mut self, method: &str, params: Option<&str>) -> Result<Id, Error> {
         let given = params.unwrap_or("{}");
         check_object("the params", given)?;
-        let id = self.next_id();
+        self.last_id += 1;
+        let id = Id::Int(self.last_id);
         let (sent, fields) = match &self.stateless {
             Some(stateless) => stateless.request(method, given, &[])?,
             None => (params.unwrap_or_default().to_owned(), self.version_field()),
@@ -223,7 +233,6 @@ impl Client {
             params: may_ask.then(|| given.to_owned()),
             rounds: 0,
             sent_as: id.clone(),
-            outcome: None,
         };
         // Before the request leaves: its answer may come before the post is done.
         self.open.insert(id.clone(), pending);
@@ -239,16 +248,16 @@ impl Client {
     pub fn wait(&mut self, id: &Id) -> Result<Box<RawValue>, Error> {
         let deadline = after(self.options.request_timeout);
         loop {
-            let Some(pending) = self.open.get_mut(id) else {
-                return Err(Error::Invalid(format!("no request with the id {id:?} is open")));
-            };
-            if let Some(outcome) = pending.outcome.take() {
-                self.open.remove(id);
+            let kept = self.events.iter().position(|event| event.answers(id));
+            if let Some(Received::Answer { outcome, .. }) = kept.and_then(|at| self.events.remove(at)) {
                 return outcome;
             }
+            if !self.open.contains_key(id) {
+                return Err(Error::Invalid(format!("no request with the id {} is open", shown_id(id))));
+            }
             match self.receive(deadline, Some(id)) {
-                Ok(Received::Answer { id, outcome }) => self.keep_answer(&id, outcome),
-                Ok(_) => self.events.clear(),
+                Ok(answer @ Received::Answer { .. }) => self.events.push_back(answer),
+                Ok(_) => self.events.retain(|event| matches!(event, Received::Answer { .. })),
                 Err(error) => {
                     if matches!(error, Error::Timeout) {
                         self.give_up(id);
@@ -260,7 +269,8 @@ impl Client {
     }
 
     /// Returns the next message of any kind, or `None` if none comes in that time, or no connection is open that could
-    /// bring one. Answers that came while the client waited for something else are returned first.
+    /// bring one. With a timeout of zero it returns what is here already. Answers that came while the client waited for
+    /// something else are returned first.
     ///
     /// ```no_run
     /// use mcp_rill::client::{Client, Error, Received};
@@ -280,22 +290,11 @@ impl Client {
     /// [`Error::Closed`], [`Error::Io`], and [`Error::Protocol`] for a message that breaks the protocol; the next call goes
     /// on behind it.
     pub fn next_message(&mut self, timeout: Duration) -> Result<Option<Received>, Error> {
-        let answered = self.open.iter().find(|(_, pending)| pending.outcome.is_some());
-        if let Some(id) = answered.map(|(id, _)| id.clone())
-            && let Some(Pending { outcome: Some(outcome), .. }) = self.open.remove(&id)
-        {
-            return Ok(Some(Received::Answer { id, outcome }));
-        }
         if let Some(event) = self.events.pop_front() {
             return Ok(Some(event));
         }
-        match self.receive(after(timeout), None) {
-            Ok(received) => {
-                if let Received::Answer { id, .. } = &received {
-                    self.open.remove(id);
-                }
-                Ok(Some(received))
-            }
+        match self.receive(after(timeout.max(LOOK)), None) {
+            Ok(received) => Ok(Some(received)),
             Err(Error::Timeout) => Ok(None),
             Err(error) => Err(error),
         }
@@ -362,11 +361,6 @@ impl Client {
         self.events.clear();
     }
 
-    fn next_id(&mut self) -> Id {
-        self.last_id += 1;
-        Id::Int(self.last_id)
-    }
-
     fn give_up(&mut self, id: &Id) {
         // `initialize` must not be cancelled (MCP cancellation, behavior requirements).
         if self.open.get(id).is_some_and(|pending| pending.method == "initialize") {
@@ -376,16 +370,11 @@ impl Client {
         let _ = self.cancel(id, "timed out");
     }
 
-    /// Drops a request; an answer that comes later is ignored.
+    /// Drops a request and its answer.
     fn forget(&mut self, id: &Id) {
+        self.events.retain(|event| !event.answers(id));
         if let Some(pending) = self.open.remove(id) {
             self.carrier.forget(&pending.sent_as);
-        }
-    }
-
-    fn keep_answer(&mut self, id: &Id, outcome: Outcome) {
-        if let Some(pending) = self.open.get_mut(id) {
-            pending.outcome = Some(outcome);
         }
     }
 
@@ -425,6 +414,13 @@ impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client").field("revision", &self.revision).finish_non_exhaustive()
     }
+}
+
+/// Returns an id for an error text.
+fn shown_id(id: &Id) -> String {
+    let mut out = Vec::new();
+    IdRef::from(id).write(&mut out);
+    shown(&out)
 }
 
 /// Checks that a text is a JSON object.

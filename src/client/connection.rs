@@ -57,7 +57,7 @@ impl Connection {
             let text = format!("cannot connect to {}: {error}", url.authority());
             Error::Io(io::Error::new(error.kind(), text))
         };
-        let mut last = io::Error::new(ErrorKind::NotFound, "the name has no address");
+        let mut last = io::Error::new(ErrorKind::NotFound, "the host name has no address");
         let mut addresses = (url.host.as_str(), url.port).to_socket_addrs().map_err(named)?;
         while let Some(address) = addresses.next() {
             // An address that swallows everything must leave time for the next one.
@@ -153,14 +153,14 @@ impl Connection {
             }
             self.interim += 1;
         }
-        Err(Error::Protocol(format!("more than {INTERIM_MAX} interim responses came")))
+        Err(Error::Protocol(format!("the server sent more than {INTERIM_MAX} interim responses")))
     }
 
     /// Returns the error for a connection that ended before the head of the response, or in the middle of it.
     pub(super) fn cut_off(&self) -> io::Error {
         let text = match self.has_answered() {
-            false => "the server closed without answering",
-            true => "the server closed in the middle of its answer",
+            false => "the server closed the connection without answering",
+            true => "the server closed the connection in the middle of its answer",
         };
         io::Error::new(ErrorKind::UnexpectedEof, text)
     }

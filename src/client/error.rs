@@ -8,7 +8,7 @@ use crate::jsonrpc::{self, Message, Response};
 use crate::limits::Limits;
 use crate::text::shown;
 
-/// Why something did not work. Its text is a sentence for a person.
+/// Why a client could not do something. `Display` writes one sentence for a person.
 ///
 /// ```
 /// use mcp_rill::client::{Client, Error};
@@ -18,25 +18,24 @@ use crate::text::shown;
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// What the caller gave cannot be sent: a URL, a header field, params that are not an object.
+    /// The caller's argument cannot be used: a URL, a header field, params that are not an object.
     Invalid(String),
-    /// The system's word on a socket.
+    /// A socket failed.
     Io(io::Error),
-    /// The server answered a request of HTTP with another status than success (RFC 9110 §15).
+    /// The server answered an HTTP request with a status other than success (RFC 9110 §15).
     Http {
         /// The status code.
         status: u16,
-        /// What the response said, cut at 64 KiB; of a redirect, where it leads.
+        /// The body of the response, cut at 64 KiB; of a redirect, where it leads.
         body: String,
     },
     /// The server broke the rules of HTTP, event streams, JSON-RPC or MCP.
     Protocol(String),
     /// The server answered the request with an error (JSON-RPC 2.0, section 5.1).
     Rpc(jsonrpc::Error),
-    /// The server did not connect, take a message or answer in time.
+    /// The server did not accept a connection, take a message or answer in time.
     Timeout,
-    /// The client was closed, or the stream has ended that was to bring the answer; over HTTP+SSE the session has ended
-    /// with it.
+    /// The client was closed, or the stream ended before the answer came; over HTTP+SSE the session has ended with it.
     Closed,
     /// The server does not know the session any more (404 over Streamable HTTP): connect again.
     Expired,
@@ -55,7 +54,7 @@ impl fmt::Display for Error {
             Error::Io(error) => error.fmt(f),
             Error::Http { status, body } => {
                 write!(f, "the server refused with {status} {}", reason_phrase(*status))?;
-                // A body can be a page of HTML; its beginning is what fits a sentence.
+                // A body can be a page of HTML: only its beginning fits a sentence.
                 let text = shown(in_words(body).trim().as_bytes());
                 if !text.is_empty() {
                     write!(f, ": {text}")?;
@@ -64,15 +63,13 @@ impl fmt::Display for Error {
             }
             Error::Rpc(error) => write!(f, "the server answered with an error: {error}"),
             Error::Timeout => f.write_str("the server did not answer in time"),
-            Error::Closed => {
-                f.write_str("the stream that was to bring the answer has ended, or the session is closed")
-            }
+            Error::Closed => f.write_str("the session is closed, or the stream ended before the answer came"),
             Error::Expired => f.write_str("the server does not know the session any more; connect again"),
         }
     }
 }
 
-/// The message of a refusal that is a JSON-RPC error; else all that it says.
+/// Returns the message of a refusal that is a JSON-RPC error, or else the whole body.
 fn in_words(body: &str) -> Cow<'_, str> {
     let error = match jsonrpc::parse(body.as_bytes(), &Limits::DEFAULT) {
         Ok(Message::Response(Response { outcome: Err(error), .. })) => jsonrpc::Error::read(error).ok(),

@@ -193,8 +193,12 @@ impl Exchange {
         };
         self.sent = None;
         if let Some(id) = info.session_id.as_ref().filter(|_| info.status == 200) {
-            if target.transport == Transport::Streamable && target.session_id.is_none() {
-                check_session_id(id)?;
+            // It goes into every later request: it must not be able to begin another field, or another request (MCP
+            // 2025-11-25, transports: visible ASCII).
+            let is_sent = target.transport == Transport::Streamable && target.session_id.is_none();
+            if is_sent && (id.is_empty() || !id.bytes().all(|byte| byte.is_ascii_graphic())) {
+                let text = "the server's Mcp-Session-Id is empty or has characters other than visible ASCII";
+                return Err(Error::protocol(text));
             }
             self.session_id = Some(id.clone());
         }
@@ -221,9 +225,9 @@ impl Exchange {
                 "the server answered the request for its event stream with {status} and `{content_type}` instead of \
                  {stream}; is this the URL of an MCP endpoint?"
             ),
-            _ if status != 200 => format!(
-                "the server answered a request with {status}, which brings no answer; requests get 200"
-            ),
+            _ if status != 200 => {
+                format!("the server answered a request with {status} instead of 200, so there is no result")
+            }
             _ if !info.is(JSON) => format!(
                 "the server answered a request with `{content_type}` instead of {JSON} or {stream}; is this the URL of an \
                  MCP endpoint?"
@@ -351,17 +355,6 @@ impl Body {
 
     fn kept(self) -> Option<Connection> {
         if self.whole { self.connection.kept(&self.info) } else { None }
-    }
-}
-
-/// The session's id goes into every later request: it must not be able to begin another field, or another request (MCP
-/// 2025-11-25, transports: visible ASCII).
-fn check_session_id(id: &str) -> Result<(), Error> {
-    match !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_graphic()) {
-        true => Ok(()),
-        false => Err(Error::protocol(
-            "the server's Mcp-Session-Id is empty or has characters other than visible ASCII",
-        )),
     }
 }
 

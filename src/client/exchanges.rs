@@ -27,7 +27,7 @@ pub(super) struct Exchanges {
     pub(super) endpoint: Option<String>,
     /// Why the stream of the session has ended.
     pub(super) trouble: Option<Error>,
-    open: Vec<Exchange>,
+    pub(super) open: Vec<Exchange>,
     /// Which exchange is waited for next.
     turn: usize,
     idle: Vec<Connection>,
@@ -113,12 +113,12 @@ impl Exchanges {
         }
         self.turn = (self.turn + 1) % self.open.len();
         let chosen = awaited.and_then(|id| self.position(id)).unwrap_or(self.turn);
-        let arrived = self.inbox.len();
+        let mut came = false;
         for at in (0..self.open.len()).filter(|at| *at != chosen) {
-            self.step(at, Duration::ZERO, deadline);
+            came |= self.step(at, Duration::ZERO, deadline);
         }
         let wait = match self.open.len() {
-            _ if self.inbox.len() > arrived => Duration::ZERO,
+            _ if came => Duration::ZERO,
             1 => SLICE,
             _ => TURN,
         };
@@ -133,11 +133,6 @@ impl Exchanges {
             let kept = self.open.swap_remove(at).finish(&self.target.defaults.limits);
             self.keep_connection(kept);
         }
-    }
-
-    /// Closes all connections with a request in progress.
-    pub(super) fn drop_open(&mut self) {
-        self.open.clear();
     }
 
     /// Closes all connections.
@@ -187,7 +182,7 @@ impl Exchanges {
             self.check_stream()?;
         }
         for at in 0..self.open.len() {
-            while !self.is_full() && self.step(at, Duration::ZERO, deadline) {}
+            while !self.is_full() && Instant::now() < deadline && self.step(at, Duration::ZERO, deadline) {}
         }
         Ok(())
     }

@@ -11,7 +11,7 @@ use crate::client::carrier::Arrival;
 use crate::client::error::{Error, may_be_another_transport};
 use crate::client::options::OnRequest;
 use crate::client::stateless::Questions;
-use crate::client::{Client, Outcome, Pending, Received};
+use crate::client::{Client, Outcome, Pending, Received, shown_id};
 use crate::jsonrpc::id::{Id, IdRef};
 use crate::jsonrpc::json::write_raw;
 use crate::jsonrpc::{self, Message, Response};
@@ -48,9 +48,9 @@ impl Client {
             Message::Response(response) => match (outcome(&response), response.id) {
                 (Err(error @ Error::Protocol(_)), _) => Err(error),
                 (outcome, Some(id)) => Ok(self.answered(own_id(id), outcome)),
-                (Err(Error::Rpc(error)), None) => {
-                    Err(Error::Protocol(format!("the server reports an error: {error}")))
-                }
+                (Err(Error::Rpc(error)), None) => Err(Error::Protocol(format!(
+                    "the server reports an error that belongs to no request: {error}"
+                ))),
                 (_, None) => Ok(None),
             },
             // There is no way to answer it (MCP 2026-07-28, basic, "Messages").
@@ -83,19 +83,21 @@ impl Client {
     /// The response to a request has come. Returns `None` if the caller does not have to hear of it.
     fn answered(&mut self, sent_as: Id, outcome: Outcome) -> Option<Received> {
         self.carrier.forget(&sent_as);
-        // Otherwise it was given up, and this comes late.
-        let is_waiting = |pending: &Pending| pending.sent_as == sent_as && pending.outcome.is_none();
-        let id = self.open.iter().find(|(_, pending)| is_waiting(pending)).map(|(id, _)| id.clone())?;
-        let outcome = match outcome {
-            Ok(result) if self.stateless.is_some() => match self.ask_back(&id, &result) {
-                Ok(true) => return self.events.pop_front(),
-                Ok(false) => Ok(result),
-                Err(error) => Err(error),
-            },
-            outcome => outcome,
+        // If there is none, it was given up, and this comes late.
+        let mut pending = self.open.iter().filter(|(_, pending)| pending.sent_as == sent_as);
+        let id = pending.next().map(|(id, _)| id.clone())?;
+        let asked = match &outcome {
+            Ok(result) if self.stateless.is_some() => Questions::of(result)
+                .and_then(|questions| questions.map(|questions| self.ask_back(&id, questions)).transpose()),
+            _ => Ok(None),
         };
-        if self.subscription.as_ref() == Some(&id) {
-            (self.subscription, _) = (None, self.open.remove(&id));
+        let outcome = match asked {
+            Ok(Some(event)) => return event,
+            Ok(None) => outcome,
+            Err(error) => Err(error),
+        };
+        self.open.remove(&id);
+        if self.subscription.take_if(|subscription| *subscription == id).is_some() {
             return Some(Received::Unsubscribed);
         }
         Some(Received::Answer { id, outcome })
@@ -116,42 +118,41 @@ impl Client {
         refused.unwrap_or(error)
     }
 
-    /// Answers the questions of a result by sending the call again with the answers. Returns false if there are none.
-    fn ask_back(&mut self, id: &Id, result: &RawValue) -> Result<bool, Error> {
-        let Some(questions) = Questions::of(result)? else { return Ok(false) };
-        let Some(Pending { method, params: Some(params), rounds, .. }) = self.open.get_mut(id) else {
+    /// Answers the questions of a result by sending the call again with the answers. Returns the first question.
+    fn ask_back(&mut self, id: &Id, questions: Questions<'_>) -> Result<Option<Received>, Error> {
+        let (Some(stateless), Some(Pending { method, params: Some(params), rounds, sent_as })) =
+            (&self.stateless, self.open.get_mut(id))
+        else {
             return Err(Error::protocol(
-                "the server wants input for a request other than tools/call, prompts/get and resources/read",
+                "the server asks for input in a result of a method other than tools/call, prompts/get and resources/read",
             ));
         };
         *rounds += 1;
         if *rounds > self.options.rounds_max {
             return Err(Error::Protocol(format!(
-                "the server asked more than {} times in one call; raise rounds_max to go on",
+                "the server asked for input more than {} times in one call; raise rounds_max to allow more",
                 self.options.rounds_max
             )));
         }
-        let (method, params) = (method.clone(), params.clone());
         let mut answers = Vec::new();
         for (key, method, params) in &questions.list {
             let result = answer(&mut self.options.on_request, method, *params).map_err(|error| {
                 let method = shown(method.as_bytes());
                 Error::Invalid(format!(
-                    "the server asks for `{method}`, and on_request does not answer: {error}"
+                    "the server asks for `{method}`, which on_request did not answer: {error}"
                 ))
             })?;
             answers.push((key.clone(), result));
         }
-        let Some(stateless) = &self.stateless else { return Ok(false) };
-        let (params, fields) = stateless.retry(&method, &params, &questions, &answers)?;
-        let retry = self.next_id();
-        if let Some(pending) = self.open.get_mut(id) {
-            pending.sent_as = retry.clone();
-        }
+        let (params, fields) = stateless.retry(method, params, &questions, &answers)?;
+        self.last_id += 1;
+        *sent_as = Id::Int(self.last_id);
+        let (retry, method) = (sent_as.clone(), method.clone());
         self.post_request(&retry, &method, &params, &fields)?;
-        let events = questions.list.into_iter().map(|(_, method, _)| Received::Request { method });
-        self.events.extend(events);
-        Ok(true)
+        let mut asked = questions.list.into_iter().map(|(_, method, _)| Received::Request { method });
+        let first = asked.next();
+        self.events.extend(asked);
+        Ok(first)
     }
 }
 
@@ -162,7 +163,7 @@ pub(super) fn own_id(id: IdRef<'_>) -> Id {
 
 fn parsed<'t>(text: &'t str, limits: &Limits) -> Result<Message<'t>, Error> {
     jsonrpc::parse(text.as_bytes(), limits)
-        .map_err(|rejected| Error::Protocol(format!("the server sent no message of MCP: {rejected}")))
+        .map_err(|rejected| Error::Protocol(format!("the server sent an invalid message: {rejected}")))
 }
 
 /// Returns the outcome in a text that can be nothing but the answer to this request.
@@ -173,7 +174,8 @@ fn sole_answer(text: &str, id: &Id, limits: &Limits) -> Outcome {
             outcome(&response)
         }
         _ => Err(Error::Protocol(format!(
-            "the server answered the request with the id {id:?} with a message that is not its response"
+            "the server answered the request with the id {} with a message that is not its response",
+            shown_id(id)
         ))),
     }
 }
@@ -181,7 +183,7 @@ fn sole_answer(text: &str, id: &Id, limits: &Limits) -> Outcome {
 fn outcome(response: &Response<'_>) -> Outcome {
     response.outcome.map(ToOwned::to_owned).map_err(|error| match jsonrpc::Error::read(error) {
         Ok(error) => Error::Rpc(error),
-        Err(error) => Error::Protocol(format!("the server sent an error that is none: {error}")),
+        Err(error) => Error::Protocol(format!("the server sent an invalid error object: {error}")),
     })
 }
 

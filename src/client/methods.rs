@@ -61,11 +61,11 @@ impl Client {
             let params = cursor.as_deref().map(|cursor| object(|object| object.str("cursor", cursor)));
             let result = self.request(method, params.as_deref())?;
             let page = Members::read_member(&result, "result")
-                .map_err(|fault| bad(&format!("is not right: {fault}")))?;
+                .map_err(|fault| bad(&format!("is not valid: {fault}")))?;
             let name = items_member(method);
             let list = page.get(name).ok_or_else(|| bad(&format!("has no member `{name}`")))?;
             let list: Vec<Box<RawValue>> = serde_json::from_str(list.get())
-                .map_err(|_| bad(&format!("is not right: `{name}` must be an array")))?;
+                .map_err(|_| bad(&format!("is not valid: `{name}` must be an array")))?;
             items.extend(list);
             bytes += result.get().len();
             if bytes > LIST_BYTES_MAX {
@@ -77,9 +77,9 @@ impl Client {
                 }
                 return Ok(items);
             };
-            let next = string(next).ok_or_else(|| bad("is not right: `nextCursor` must be a string"))?;
+            let next = string(next).ok_or_else(|| bad("is not valid: `nextCursor` must be a string"))?;
             if cursor.as_deref() == Some(&*next) {
-                return Err(bad("names the same page as the next one"));
+                return Err(bad("leads to the same page again"));
             }
             cursor = Some(next.into_owned());
         }
@@ -230,11 +230,8 @@ impl Client {
         let deadline = after(self.options.request_timeout);
         loop {
             match self.receive(deadline, Some(id))? {
-                Received::Answer { id: found, outcome } if found == *id => {
-                    self.open.remove(&found);
-                    return outcome.map(|_| ());
-                }
-                Received::Answer { id, outcome } => self.keep_answer(&id, outcome),
+                Received::Answer { id: found, outcome } if found == *id => return outcome.map(|_| ()),
+                answer @ Received::Answer { .. } => self.events.push_back(answer),
                 Received::Notification { method, params: Some(params) }
                     if method == "notifications/subscriptions/acknowledged" =>
                 {

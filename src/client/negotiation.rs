@@ -114,7 +114,7 @@ impl Client {
             (_, get) => status.map_or(get, |status| {
                 let (host, path) = (self.defaults.url.authority(), &self.defaults.url.target);
                 Error::Protocol(format!(
-                    "the server at http://{host}{path} answered {post} to POST and {status} to GET: this is no MCP \
+                    "the server at http://{host}{path} answered {post} to POST and {status} to GET: this is not an MCP \
                      endpoint; check the path"
                 ))
             }),
@@ -206,5 +206,5 @@ fn revisions(object: &RawValue, name: &str) -> Vec<String> {
 fn strange(served: &[String]) -> Error {
     let known = Revision::ALL.iter().map(|revision| revision.name()).collect::<Vec<_>>().join(", ");
     let served = shown(served.join(", ").as_bytes());
-    Error::Protocol(format!("the server serves the revisions `{served}`, this client knows {known}"))
+    Error::Protocol(format!("the server serves the revisions `{served}`; this client knows {known}"))
 }

@@ -206,12 +206,9 @@ impl Builder {
             let _ = write!(fields, "{name}: {value}\r\n");
         }
         // What bounds a message here is `event_bytes_max`.
-        let limits = Limits {
-            body_bytes_max: usize::MAX,
-            json_depth_max: 128,
-            json_values_max: usize::MAX,
-            ..Limits::DEFAULT
-        };
+        let max = usize::MAX;
+        let limits =
+            Limits { body_bytes_max: max, json_depth_max: 128, json_values_max: max, ..Limits::DEFAULT };
         let (event_bytes_max, reconnects_max) = (self.event_bytes_max, self.reconnects_max);
         let defaults = Arc::new(RequestDefaults { url, fields, event_bytes_max, reconnects_max, limits });
         Ok(Client {

@@ -1,5 +1,5 @@
-//! Header fields that repeat what a stateless request says, so that what stands in between can route it (MCP
-//! 2026-07-28, transports, "Standard Request Headers" and "Custom Headers").
+//! Header fields that repeat what a stateless request says, so that proxies can route it (MCP 2026-07-28, transports,
+//! "Standard Request Headers" and "Custom Headers").
 //!
 //! *Scope:* their values, and which arguments of a tool have one. *Not in scope:* sending them.
 //!
@@ -8,7 +8,6 @@
 //!   anything else ────────▶ =?base64?…?=
 //! ```
 
-use crate::protocol::param_headers::annotations;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
@@ -16,37 +15,35 @@ use serde_json::value::RawValue;
 
 use crate::base64::encode as encode_base64;
 use crate::jsonrpc::json::{member, string};
-use crate::protocol::param_headers::Annotation;
+use crate::protocol::param_headers::{Annotation, annotations};
 
 const MARK: &str = "=?base64?";
 
-/// The annotated arguments of every tool that was listed.
+/// The annotated arguments of each tool that was listed.
 #[derive(Debug, Default)]
-pub(super) struct Params {
-    tools: BTreeMap<String, Vec<Annotation>>,
-}
+pub(super) struct Params(BTreeMap<String, Vec<Annotation>>);
 
 impl Params {
-    /// Takes note of listed tools. Leaves out those whose annotations are wrong, as clients must (MCP 2026-07-28,
-    /// transports, "Custom Headers"): a request that cannot say what it must say would only be refused.
+    /// Takes note of listed tools. Removes those whose annotations are wrong, as clients must (MCP 2026-07-28, transports,
+    /// "Custom Headers"): a call of such a tool would only be refused.
     pub(super) fn learn(&mut self, tools: &mut Vec<Box<RawValue>>) {
         tools.retain(|tool| {
             let text = |name: &str| member(tool, name).ok().flatten();
             let Some(name) = text("name").and_then(string) else { return true };
             let found = text("inputSchema").map_or(Ok(Vec::new()), |schema| annotations(schema.get()));
-            self.tools.remove(&*name);
+            self.0.remove(&*name);
             let Ok(found) = found else { return false };
             if !found.is_empty() {
-                self.tools.insert(name.into_owned(), found);
+                self.0.insert(name.into_owned(), found);
             }
             true
         });
     }
 
-    /// The field lines for a call of a tool.
+    /// Returns the field lines for a call of a tool.
     pub(super) fn lines(&self, tool: &str, arguments: Option<&RawValue>) -> String {
         let mut lines = String::new();
-        for Annotation { path, header } in self.tools.get(tool).map(Vec::as_slice).unwrap_or_default() {
+        for Annotation { path, header } in self.0.get(tool).map(Vec::as_slice).unwrap_or_default() {
             let value = path.iter().try_fold(arguments, |value, name| member(value?, name).ok());
             if let Some(text) = value.flatten().and_then(scalar) {
                 lines.push_str(&line(&format!("Mcp-Param-{header}"), &text));
@@ -56,7 +53,7 @@ impl Params {
     }
 }
 
-/// A field line with a value of any characters.
+/// Returns a field line with a value of any characters.
 pub(super) fn line(name: &str, value: &str) -> String {
     format!("{name}: {}\r\n", encoded(value))
 }
@@ -74,7 +71,7 @@ fn encoded(value: &str) -> Cow<'_, str> {
     Cow::Owned(format!("{MARK}{}?=", String::from_utf8_lossy(&base64)))
 }
 
-/// The text of a string, an integer or a boolean.
+/// Returns the text of a string, an integer or a boolean.
 fn scalar(value: &RawValue) -> Option<Cow<'_, str>> {
     match value.get().as_bytes().first()? {
         b'"' => string(value),

@@ -28,7 +28,9 @@ impl Sse {
         while exchanges.endpoint.is_none() {
             if exchanges.is_full() {
                 let max = defaults.event_bytes_max;
-                return Err(Error::Protocol(format!("no endpoint event came in {max} bytes of messages")));
+                return Err(Error::Protocol(format!(
+                    "the server sent no endpoint event in {max} bytes of messages"
+                )));
             }
             exchanges.read(deadline, None)?;
         }

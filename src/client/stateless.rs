@@ -128,7 +128,7 @@ impl<'a> Questions<'a> {
             return Ok(None);
         }
         let read = |raw, name: &str| {
-            Members::read_member(raw, name).map_err(|fault| bad(&format!("is not right: {fault}")))
+            Members::read_member(raw, name).map_err(|fault| bad(&format!("is not valid: {fault}")))
         };
         let parts = read(result, "result")?;
         let state = parts.get("requestState");

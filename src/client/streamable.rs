@@ -43,7 +43,7 @@ impl Streamable {
 
     fn expire(&mut self) -> Error {
         self.over = Some(|| Error::Expired);
-        self.exchanges.drop_open();
+        self.exchanges.open.clear();
         Error::Expired
     }
 }
@@ -109,9 +109,9 @@ impl Carrier for Streamable {
 
     /// Ends the session on the server too (MCP 2025-11-25, transports, "Session Management").
     fn close(&mut self) {
-        self.exchanges.drop_open();
+        self.exchanges.open.clear();
         if self.exchanges.target.session_id.is_some() && self.over.is_none() {
-            let request = self.exchanges.target.delete();
+            let request = self.exchanges.target.bare("DELETE", "*/*", "");
             // If this fails, the server ends the unused session by itself.
             let _ = self.exchanges.deliver(request, Instant::now() + CLOSE_TIMEOUT);
         }

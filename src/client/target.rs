@@ -3,7 +3,7 @@
 //! *Scope:* heads of requests. *Not in scope:* what a message's own header fields say, and reading responses.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::client::carrier::{Outgoing, RequestDefaults, Transport};
 use crate::client::connection::Connection;
@@ -12,6 +12,9 @@ use crate::sse;
 
 /// The media type of a message, and of an answer that is no stream (RFC 8259, section 11).
 pub(super) const JSON: &str = "application/json";
+
+/// How long it may at least take to connect again: a caller that only polls must not make it fail.
+const CONNECT_MIN: Duration = Duration::from_secs(1);
 
 /// A server, and what every request to it says.
 #[derive(Debug)]
@@ -25,8 +28,9 @@ pub(super) struct Target {
 }
 
 impl Target {
-    /// Sends a request on a new connection.
+    /// Sends a request again on a new connection.
     pub(super) fn connect(&self, request: &[u8], deadline: Instant) -> Result<Connection, Error> {
+        let deadline = deadline.max(Instant::now() + CONNECT_MIN);
         let mut connection = Connection::open(&self.defaults.url, deadline)?;
         connection.send(request, deadline, || Ok(()))?;
         Ok(connection)
@@ -44,12 +48,8 @@ impl Target {
         self.bare("GET", sse::MEDIA_TYPE, &resume)
     }
 
-    /// Returns a request that ends the session.
-    pub(super) fn delete(&self) -> Vec<u8> {
-        self.bare("DELETE", "*/*", "")
-    }
-
-    fn bare(&self, method: &str, accept: &str, fields: &str) -> Vec<u8> {
+    /// Returns a request without a message.
+    pub(super) fn bare(&self, method: &str, accept: &str, fields: &str) -> Vec<u8> {
         let fields = [&*self.version, fields].concat();
         self.head(method, &self.defaults.url.target, accept, "Cache-Control: no-store\r\n", &fields)
             .into_bytes()

@@ -15,26 +15,26 @@ pub struct ResponseHead<'a> {
     pub status: u16,
     /// How the body is delimited; `None`: it lasts until the connection is closed (RFC 9112 §6.3).
     pub framing: Option<Framing>,
-    /// Whether the connection may carry another request after this response (RFC 9112 §9.3).
+    /// True if the connection may carry another request after this response (RFC 9112 §9.3).
     pub keep_alive: bool,
     fields: &'a [httparse::Header<'a>],
 }
 
 impl<'a> ResponseHead<'a> {
-    /// All fields in order (RFC 9110 §5).
+    /// Returns all fields in order (RFC 9110 §5).
     pub fn headers(&self) -> impl Iterator<Item = (&'a str, &'a [u8])> + use<'a> {
         self.fields.iter().map(|field| (field.name, field.value))
     }
 
-    /// The value of the first field with this name, compared without case (RFC 9110 §5.1).
+    /// Returns the value of the first field with this name, compared without case (RFC 9110 §5.1).
     pub fn header(&self, name: &str) -> Option<&'a [u8]> {
         self.headers().find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 }
 
-/// Reads a whole response head to a request with `method`; as strict as the server is with requests.
+/// Reads the whole head of a response to a request with `method`, as strictly as the server reads requests.
 ///
-/// Responses with 1xx come before the final one and have no body (RFC 9110 §15.2): read on after them.
+/// Responses with 1xx come before the final one and have no body (RFC 9110 §15.2): go on reading after them.
 ///
 /// # Errors
 /// A [`Refusal`] with 502 if the response could be read in two ways.
@@ -71,7 +71,7 @@ pub fn parse_response<'a>(
     Ok(ResponseHead { framing, keep_alive, ..head })
 }
 
-/// RFC 9112 §6.3.
+/// Returns how the body is delimited (RFC 9112 §6.3).
 fn response_framing(head: &ResponseHead<'_>, method: &str, minor: u8) -> Result<Option<Framing>, Refusal> {
     let single = |name: &str| {
         let mut values = head.headers().filter(|(found, _)| found.eq_ignore_ascii_case(name));

@@ -77,7 +77,7 @@ fn the_transport_is_found() {
     let nothing = running.url.replace("/sse", "/nothing");
     let error = Client::connect(&nothing).unwrap_err().to_string();
     let says =
-        format!("the server at {nothing} answered 404 to POST and 404 to GET: this is no MCP endpoint");
+        format!("the server at {nothing} answered 404 to POST and 404 to GET: this is not an MCP endpoint");
     assert!(error.contains(&says), "{error}");
     // A transport that was named is not looked for.
     let streamable = Client::builder().transport(Transport::Streamable).connect(&running.url);
@@ -261,5 +261,26 @@ fn connections_are_used_again() {
             client.ping().unwrap();
             client.call_tool("steps", r"{}").unwrap();
         }
+    }
+}
+
+#[test]
+fn a_timeout_of_zero_returns_what_is_here() {
+    let running = Running::start(server());
+    for transport in TRANSPORTS {
+        let mut client = client(&running, transport);
+        let sent = client.send("tools/list", None).unwrap();
+        let end = Instant::now() + LONG;
+        loop {
+            match client.next_message(Duration::ZERO).unwrap() {
+                Some(Received::Answer { id, outcome: Ok(_) }) if id == sent => break,
+                None if Instant::now() < end => {}
+                other => panic!("{transport:?}: {other:?}"),
+            }
+        }
+        assert!(matches!(client.next_message(Duration::ZERO), Ok(None)));
+        let unknown = client.wait(&sent).unwrap_err();
+        assert!(unknown.to_string().starts_with("no request with the id "), "{unknown}");
+        assert!(!unknown.to_string().contains("Int"), "{unknown}");
     }
 }

@@ -44,7 +44,10 @@ fn heads() {
     assert_protocol(fixed("HTTP/1.1 200 OK\r\nMcp-Session-Id: a\x01b\r\n\r\n"), &["malformed"]);
     for begun in ["HTTP/1.1 2", "HTTP/1.1 100 Continue\r\n\r\n"] {
         let cut = cut_off(begun).unwrap_err();
-        assert!(cut.to_string().contains("closed in the middle of its answer"), "{begun}: {cut}");
+        assert!(
+            cut.to_string().contains("closed the connection in the middle of its answer"),
+            "{begun}: {cut}"
+        );
     }
     let twice = "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n";
     assert_protocol(fixed(twice), &["malformed", "twice"]);
@@ -52,7 +55,7 @@ fn heads() {
 
 #[test]
 fn statuses() {
-    assert_protocol(fixed(status(202)), &["answered a request with 202, which brings no answer"]);
+    assert_protocol(fixed(status(202)), &["answered a request with 202 instead of 200"]);
     assert_protocol(fixed("HTTP/1.1 204 No\r\n\r\n"), &["answered a request with 204"]);
     let moved = "HTTP/1.1 307 Go\r\nLocation: http://evil.example/\r\nContent-Length: 0\r\n\r\n";
     match fixed(moved) {
@@ -125,11 +128,11 @@ fn answers_to_something_else() {
         assert_eq!(ask(move |_| json(200, "", &text)).unwrap(), r#"{"right":true}"#, "{id}");
     }
     assert_protocol(other(r#"{"jsonrpc":"2.0","id":2,"method":"ping"}"#), &["not its response"]);
-    assert_protocol(other(r#"[{"jsonrpc":"2.0","id":2,"result":{}}]"#), &["no message of MCP"]);
-    assert_protocol(other(r#"{"jsonrpc":"2.0","id":2,"result":{},"error":{}}"#), &["no message of MCP"]);
-    assert_protocol(other("{broken"), &["no message of MCP"]);
-    assert_protocol(other(""), &["no message of MCP"]);
-    assert_protocol(other(r#"{"jsonrpc":"2.0","id":2,"error":7}"#), &["an error that is none"]);
+    assert_protocol(other(r#"[{"jsonrpc":"2.0","id":2,"result":{}}]"#), &["an invalid message"]);
+    assert_protocol(other(r#"{"jsonrpc":"2.0","id":2,"result":{},"error":{}}"#), &["an invalid message"]);
+    assert_protocol(other("{broken"), &["an invalid message"]);
+    assert_protocol(other(""), &["an invalid message"]);
+    assert_protocol(other(r#"{"jsonrpc":"2.0","id":2,"error":7}"#), &["an invalid error object"]);
     assert!(matches!(
         other(r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"no"}}"#),
         Err(Error::Rpc(error)) if error.code == -32600
@@ -142,7 +145,7 @@ fn streams() {
     let chunk = |text: &str| format!("{:x}\r\n{text}\r\n", text.len());
     assert_protocol(stream(chunk(&"x".repeat(100 << 10))), &["longer than 65536 bytes"]);
     assert_protocol(stream("zz\r\n".to_owned()), &["malformed"]);
-    assert_protocol(stream(event("", "{broken")), &["no message of MCP"]);
+    assert_protocol(stream(event("", "{broken")), &["an invalid message"]);
     // The answer to another request is none; then the stream ends.
     let strange = event("", r#"{"jsonrpc":"2.0","id":99,"result":{}}"#);
     assert!(matches!(stream([&strange, END].concat()), Err(Error::Closed)));

@@ -260,7 +260,7 @@ fn no_endpoint_at_all() {
     let empty = |_: &str| [crate::mock::STREAM, crate::mock::END].concat();
     let result = connect(move |listener| discover(listener, empty));
     let text = result.unwrap_err().to_string();
-    assert!(text.starts_with("the stream that was to bring the answer has ended"), "{text}");
+    assert!(text.ends_with("the stream ended before the answer came"), "{text}");
     let page = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\r\n<html>";
     let result = connect(move |listener| discover(listener, |_| page.to_owned()));
     assert_protocol(result, &["`text/html`", "application/json", "is this the URL of an MCP endpoint?"]);

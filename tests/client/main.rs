@@ -593,9 +593,9 @@ fn hostile_messages() {
     });
     let mut client = Client::builder().open(&server.url).unwrap();
     let id = client.send("ping", None).unwrap();
-    assert_protocol(client.wait(&id), &["no message of MCP"]);
+    assert_protocol(client.wait(&id), &["an invalid message"]);
     assert_protocol(client.wait(&id), &["what?"]);
-    assert_protocol(client.wait(&id), &["an error that is none"]);
+    assert_protocol(client.wait(&id), &["an invalid error object"]);
     assert_protocol(client.wait(&id), &["nested deeper"]);
     assert_eq!(client.wait(&id).unwrap().get(), r#"{"right":true}"#);
     client.ping().unwrap();
@@ -872,7 +872,7 @@ fn a_list_without_an_end_is_cut_off() {
         stream.event(r#"{"jsonrpc":"2.0","id":5,"result":{}}"#);
     });
     let mut client = Client::builder().open(&server.url).unwrap();
-    assert_protocol(client.list("tools/list"), &["names the same page"]);
+    assert_protocol(client.list("tools/list"), &["leads to the same page"]);
     assert_protocol(client.list("tools/list"), &["`tools` must be an array"]);
     assert_protocol(client.initialize(), &["`1999-01-01`"]);
     assert_protocol(client.initialize(), &["protocolVersion"]);
@@ -913,7 +913,7 @@ fn errors_are_sentences() {
     let rpc = Error::Rpc(jsonrpc::Error::method_not_found("x"));
     for (error, text) in [
         (Error::Timeout, "the server did not answer in time"),
-        (Error::Closed, "the stream that was to bring the answer has ended, or the session is closed"),
+        (Error::Closed, "the session is closed, or the stream ended before the answer came"),
         (Error::Http { status: 404, body: " no\n".to_owned() }, "the server refused with 404 Not Found: no"),
         (Error::Http { status: 503, body: String::new() }, "the server refused with 503 Service Unavailable"),
         (

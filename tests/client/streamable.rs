@@ -290,7 +290,7 @@ fn a_lost_connection_is_tried_again_once_and_only_if_it_was_kept() {
         client.ping().unwrap();
         client.ping().unwrap();
         let error = client.ping().unwrap_err();
-        assert!(error.to_string().contains("closed without answering"), "{error}");
+        assert!(error.to_string().contains("closed the connection without answering"), "{error}");
     });
 }
 
@@ -333,5 +333,44 @@ fn a_stream_that_is_refused_is_told_once() {
     };
     with(builder(), script, |mut client| {
         assert_protocol(client.next_message(LONG), &["request for its event stream", "`application/json`"]);
+    });
+}
+
+#[test]
+fn a_caller_that_only_polls_hears_of_a_resumed_stream() {
+    let script = |listener: TcpListener| {
+        open_session_until_stream(&listener);
+        answer(&listener, |_, _| [STREAM, &event("id: 1\nretry: 10\n", &notification("a")), END].concat());
+        let (head, _) = answer(&listener, |_, _| [STREAM, &event("", &notification("b")), END].concat());
+        assert_eq!(field(&head, "last-event-id"), Some("1"));
+        answer(&listener, |_, _| status(200));
+    };
+    with(builder().reconnects_max(1), script, |mut client| {
+        let end = Instant::now() + LONG;
+        let mut heard = Vec::new();
+        while heard.len() < 2 && Instant::now() < end {
+            if let Some(Received::Notification { method, .. }) = client.next_message(Duration::ZERO).unwrap()
+            {
+                heard.push(method);
+            }
+        }
+        assert_eq!(heard, ["a", "b"]);
+    });
+}
+
+#[test]
+fn a_request_that_has_failed_leaves_no_connection_open() {
+    let script = |listener: TcpListener| {
+        open_session(&listener);
+        let mut call = Peer::accept(&listener);
+        call.request();
+        call.send([STREAM, &event("", "{broken")].concat());
+        assert_eq!(call.request_or_end(), None);
+        answer(&listener, |_, body| result(body, "{}"));
+        answer(&listener, |_, _| status(200));
+    };
+    with(builder(), script, |mut client| {
+        assert_protocol(client.request("x", None), &["an invalid message"]);
+        client.ping().unwrap();
     });
 }
