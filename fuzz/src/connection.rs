@@ -3,10 +3,9 @@
 
 use std::time::Duration;
 
-use mcp_rill::http::conn::{After, Conn, Handler, Reply, Verdict};
-use mcp_rill::http::head::Head;
-use mcp_rill::http::response::OwnedResponse;
-use mcp_rill::http::response::{Common, Response};
+use mcp_rill::http::conn::{After, Body, Conn, Kept, Step};
+use mcp_rill::http::head::{Fields, Head};
+use mcp_rill::http::response::{Common, OwnedResponse, Response};
 use mcp_rill::{Limits, Now};
 
 use super::client;
@@ -56,18 +55,45 @@ struct Recorder {
     outcome: Outcome,
 }
 
-impl Handler for Recorder {
-    fn common(&mut self) -> &mut Common {
-        &mut self.common
+impl Recorder {
+    /// One turn of the connection.
+    fn turn(&mut self, conn: &mut Conn, bytes: &[u8]) {
+        let mut kept = Kept::default();
+        let mut input = conn.begin(bytes, &mut kept, &mut self.common);
+        loop {
+            let mut fields = Fields::new();
+            match conn.step(&mut input, &mut fields, &mut self.common) {
+                Step::Head(head) => {
+                    let refuses = head.path == "/refuse";
+                    self.outcome.heads.push((head.method.to_owned(), refuses));
+                    if refuses {
+                        let answer = OwnedResponse::text(404, "refused");
+                        conn.refuse_head(&head, &mut input, &answer, false, &mut self.common);
+                        continue;
+                    }
+                    match conn.read_body(&head, &mut input, &mut self.common) {
+                        Body::Whole(body) => self.answer(conn, &head, body),
+                        Body::Awaited | Body::Refused(_) => {}
+                        Body::TooLong(_) => {
+                            let answer = OwnedResponse::text(413, "the body is too long");
+                            conn.refuse_head(&head, &mut input, &answer, false, &mut self.common);
+                        }
+                    }
+                }
+                Step::Request(request) => {
+                    let mut fields = Fields::new();
+                    let (head, body) = request.read(&mut fields, &LIMITS).unwrap();
+                    self.answer(conn, &head, body);
+                    request.release(&mut self.common);
+                }
+                Step::Refused(_) => {}
+                Step::More => break,
+            }
+        }
+        conn.end(input.used(), bytes, kept, &mut self.common);
     }
 
-    fn head(&mut self, head: &Head<'_>) -> Verdict {
-        let refuses = head.path == "/refuse";
-        self.outcome.heads.push((head.method.to_owned(), refuses));
-        if refuses { Verdict::Refuse(Box::new(OwnedResponse::text(404, "refused"))) } else { Verdict::Read }
-    }
-
-    fn request(&mut self, head: &Head<'_>, body: &[u8], reply: &mut Reply<'_>) {
+    fn answer(&mut self, conn: &mut Conn, head: &Head<'_>, body: &[u8]) {
         assert_ne!(head.path, "/refuse", "a refused request reached the handler");
         assert_eq!(
             self.outcome.heads.last(),
@@ -77,17 +103,17 @@ impl Handler for Recorder {
         self.outcome.requests.push((head.method.to_owned(), head.target.to_owned(), body.to_vec()));
         let common = &mut self.common;
         match head.path {
-            "/silent" => {}
-            "/accepted" => reply.accepted(common),
+            "/silent" => conn.fail_unanswered(head, common),
+            "/accepted" => conn.accept(common),
             "/close" => {
-                reply.close();
-                reply.send(common, &Response::text(200, "bye"));
+                conn.close_after_response();
+                conn.respond(&Response::text(200, "bye"), common);
             }
             "/stream" => {
-                let _ = reply.stream(common, "text/event-stream", &[], |out| out.extend(b": first\n\n"));
+                conn.open_stream("text/event-stream", &[], common, |out| out.extend(b": first\n\n"));
             }
-            "/big" => reply.send(common, &Response { body: &[b'x'; 600], ..Response::new(200) }),
-            _ => reply.send(common, &Response { body, ..Response::new(200) }),
+            "/big" => conn.respond(&Response { body: &[b'x'; 600], ..Response::new(200) }, common),
+            _ => conn.respond(&Response { body, ..Response::new(200) }, common),
         }
     }
 }
@@ -104,14 +130,14 @@ impl Peer {
         let Peer { conn, recorder, .. } = self;
         let count = conn.outgoing().len().min(most);
         recorder.outcome.output.extend_from_slice(&conn.outgoing()[..count]);
-        if conn.sent(NOW, count, &mut recorder.common) {
-            conn.resume(NOW, recorder);
+        if conn.sent(count, &mut recorder.common) {
+            recorder.turn(conn, b"");
         }
         self.check_memory();
         self.steps += 1;
         self.recorder.outcome.ended |= self.conn.next() != After::Open;
         if self.conn.outgoing().is_empty() && self.conn.next() == After::HalfClose {
-            self.conn.half_closed(NOW);
+            self.conn.half_closed(&mut self.recorder.common);
             assert_ne!(self.conn.next(), After::HalfClose);
         }
     }
@@ -135,7 +161,7 @@ fn run(pieces: &[&[u8]], half_close: bool, most: usize) -> Outcome {
         while !peer.conn.wants_read() && peer.conn.next() != After::Close {
             peer.take(most);
         }
-        peer.conn.feed(NOW, piece, &mut peer.recorder);
+        peer.recorder.turn(&mut peer.conn, piece);
         peer.check_memory();
         peer.take(most);
     }
@@ -143,7 +169,8 @@ fn run(pieces: &[&[u8]], half_close: bool, most: usize) -> Outcome {
         peer.take(most);
     }
     if half_close {
-        peer.conn.end_of_input(NOW, &mut peer.recorder);
+        peer.conn.end_input(&mut peer.recorder.common);
+        peer.recorder.turn(&mut peer.conn, b"");
         while !peer.conn.outgoing().is_empty() {
             peer.take(most);
         }

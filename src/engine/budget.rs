@@ -19,6 +19,7 @@ use std::time::Duration;
 use crate::access::peer::Peer;
 use crate::engine::core::Engine;
 use crate::engine::observe::Event;
+use crate::http::conn::Shed;
 use crate::slab::Key;
 
 impl Engine {
@@ -126,10 +127,11 @@ impl Engine {
     fn shed(&mut self, key: Key) {
         let Some(conn) = self.conns.get_mut(key) else { return };
         let backlog_bytes = conn.http.outgoing().len();
-        if conn.http.shed(self.now, &mut self.common) {
-            self.tell_slow_reader(key, backlog_bytes);
+        match conn.http.shed(&mut self.common) {
+            Shed::Request(refusal) => self.report_refusal(key, refusal.status, &refusal.reason),
+            Shed::Output => self.tell_slow_reader(key, backlog_bytes),
+            Shed::Nothing => {}
         }
-        self.report_refusals(key);
         self.enqueue(key);
     }
 

@@ -24,7 +24,7 @@ use crate::service::keys::CallKey;
 use crate::service::outbox::{Audience, Outgoing, Slot};
 use crate::slab::Key;
 use crate::text::keep_on_one_line;
-use crate::timers::{Nanos, Now};
+use crate::timers::Nanos;
 use crate::{jsonrpc, sse};
 
 /// From this size on clients are known to drop an event silently.
@@ -32,21 +32,18 @@ const LARGE_MESSAGE_BYTES: usize = 1 << 20;
 
 impl Engine {
     /// Sends what a service has put into the outbox, and what it puts there when it hears that something cannot arrive.
-    pub(crate) fn flush(&mut self, now: Now) {
-        if self.deferring.is_some() {
-            return;
-        }
+    pub(crate) fn flush(&mut self) {
         loop {
-            let unreached = self.flush_once(now);
+            let unreached = self.flush_once();
             if unreached.is_empty() {
                 return;
             }
-            unreached.into_iter().for_each(|call| self.service.unreached(call, now, &mut self.outbox));
+            unreached.into_iter().for_each(|call| self.service.unreached(call, self.now, &mut self.outbox));
         }
     }
 
     /// Gives the calls that a message was for that had to arrive and has no way.
-    fn flush_once(&mut self, now: Now) -> BTreeSet<CallKey> {
+    fn flush_once(&mut self) -> BTreeSet<CallKey> {
         let mut unreached = BTreeSet::new();
         // Also where nothing is to be sent: a call that was kept or cancelled without a word has changed it.
         self.service_due = self.service.due();
@@ -68,16 +65,16 @@ impl Engine {
                         Audience::Call(call, _) if ways.iter().all(|(_, way)| self.is_forgotten(*way)) => {
                             unreached.insert(*call);
                         }
-                        _ => ways.into_iter().for_each(|(_, way)| self.send(now, way, Kind::Question, text)),
+                        _ => ways.into_iter().for_each(|(_, way)| self.send(way, Kind::Question, text)),
                     }
                 }
-                Outgoing::Disconnect(call, retry) => self.disconnect(now, *call, *retry),
+                Outgoing::Disconnect(call, retry) => self.disconnect(*call, *retry),
                 Outgoing::Result(call) | Outgoing::Error(call, _) | Outgoing::Busy(call) => {
                     // A cancelled one is ended by whoever cancels it.
                     let cancelled = self.calls.get(call.0).is_some_and(|call| call.cancelled);
                     match (!cancelled).then(|| self.end_call(*call)).flatten() {
                         Some(ended) => {
-                            self.reply(now, &ended, kind, text);
+                            self.reply(&ended, kind, text);
                             self.finish_if_stopping(ended.session);
                         }
                         None => self.stats.late += 1,
@@ -85,12 +82,12 @@ impl Engine {
                 }
                 Outgoing::Latest(audience, slot) => {
                     for (_, way) in self.streams_of(*audience) {
-                        self.latest(now, way, slot, text);
+                        self.latest(way, slot, text);
                     }
                 }
                 Outgoing::Log(audience, level) => {
                     for (session, way) in self.streams_of(*audience) {
-                        self.log(now, session, way, *level, text);
+                        self.log(session, way, *level, text);
                     }
                 }
             }
@@ -132,18 +129,18 @@ impl Engine {
         }
     }
 
-    fn send(&mut self, now: Now, way: Way, kind: Kind, text: &[u8]) {
+    fn send(&mut self, way: Way, kind: Kind, text: &[u8]) {
         let write = |out: &mut Vec<u8>| out.extend_from_slice(text);
         match way {
-            Way::Conn(conn) => self.say(now, conn, kind, write),
-            Way::Left(session, stream) => self.tell(now, session, stream, kind, write),
+            Way::Conn(conn) => self.say(conn, kind, write),
+            Way::Left(session, stream) => self.tell(session, stream, kind, write),
         }
     }
 
     /// A notification of which a slow stream gets the latest only, once it has room again.
-    fn latest(&mut self, now: Now, way: Way, slot: &Slot, text: &[u8]) {
+    fn latest(&mut self, way: Way, slot: &Slot, text: &[u8]) {
         let Some(conn) = self.slow(way) else {
-            return self.send(now, way, Kind::Notification, text);
+            return self.send(way, Kind::Notification, text);
         };
         if let Some(entry) = self.conns.get_mut(conn) {
             let held = entry.held.get_or_insert_with(|| Box::new(Held::new(self.held.charge(0))));
@@ -151,7 +148,7 @@ impl Engine {
         }
     }
 
-    fn log(&mut self, now: Now, session: Key, way: Way, level: Level, text: &[u8]) {
+    fn log(&mut self, session: Key, way: Way, level: Level, text: &[u8]) {
         let wanted = self
             .sessions
             .get(session)
@@ -160,23 +157,23 @@ impl Engine {
         if wanted && self.slow(way).is_some() {
             self.stats.logs_dropped += 1;
         } else if wanted {
-            self.send(now, way, Kind::Notification, text);
+            self.send(way, Kind::Notification, text);
         }
     }
 
     /// Sends what was held back, as far as the stream is not slow again.
-    pub(crate) fn release_held(&mut self, now: Now, conn: Key) {
+    pub(crate) fn release_held(&mut self, conn: Key) {
         while !self.is_slow(conn) {
             let Some(entry) = self.conns.get_mut(conn) else { return };
             let Some(text) = entry.held.as_mut().and_then(|held| held.pop()) else {
                 entry.held = None;
                 return;
             };
-            self.say(now, conn, Kind::Notification, |out| out.extend_from_slice(&text));
+            self.say(conn, Kind::Notification, |out| out.extend_from_slice(&text));
         }
     }
 
-    fn reply(&mut self, now: Now, call: &OpenCall, kind: &Outgoing, text: &[u8]) {
+    fn reply(&mut self, call: &OpenCall, kind: &Outgoing, text: &[u8]) {
         let max = self.common.limits.message_bytes_max;
         let verdict = match kind {
             Outgoing::Error(_, code) => Verdict::Error(status_of(*code)),
@@ -184,8 +181,7 @@ impl Engine {
                 self.stats.busy += 1;
                 let error = self.too_much(call, &String::from_utf8_lossy(text));
                 let id = Some((&call.id).into());
-                return self
-                    .deliver(now, call, Verdict::Error(503), |out| jsonrpc::write_error(out, id, &error));
+                return self.deliver(call, Verdict::Error(503), |out| jsonrpc::write_error(out, id, &error));
             }
             _ => Verdict::Result,
         };
@@ -195,38 +191,38 @@ impl Engine {
                 format!("the result has {} bytes, more than the limit message_bytes_max = {max}", text.len());
             let error = jsonrpc::Error::internal(message);
             let id = Some((&call.id).into());
-            return self.deliver(now, call, Verdict::Error(200), |out| jsonrpc::write_error(out, id, &error));
+            return self.deliver(call, Verdict::Error(200), |out| jsonrpc::write_error(out, id, &error));
         }
         if text.len() >= LARGE_MESSAGE_BYTES {
             self.observe(&Event::LargeMessage { bytes: text.len() });
         }
-        self.deliver(now, call, verdict, |out| match verdict {
+        self.deliver(call, verdict, |out| match verdict {
             Verdict::Error(_) => jsonrpc::write_error_text(out, &call.id, text),
             Verdict::Result => jsonrpc::write_result(out, &call.id, |out| out.extend_from_slice(text)),
         });
     }
 
     /// Sends the response to a request where it is waited for.
-    fn deliver(&mut self, now: Now, call: &OpenCall, verdict: Verdict, write: impl FnOnce(&mut Vec<u8>)) {
+    fn deliver(&mut self, call: &OpenCall, verdict: Verdict, write: impl FnOnce(&mut Vec<u8>)) {
         match (call.stream, call.post) {
-            (Some(stream), _) => self.answer_stream(now, call.session, stream, verdict, write),
-            (None, Some(conn)) => self.answer_post(now, conn, verdict, write),
+            (Some(stream), _) => self.answer_stream(call.session, stream, verdict, write),
+            (None, Some(conn)) => self.answer_post(conn, verdict, write),
             (None, None) => {
                 if let Some(conn) = self.sessions.get(call.session).and_then(|open| open.conn) {
-                    self.say(now, conn, Kind::Response, write);
+                    self.say(conn, Kind::Response, write);
                 }
             }
         }
     }
 
     /// Puts one message on a stream.
-    pub(crate) fn say(&mut self, now: Now, conn: Key, kind: Kind, write: impl FnOnce(&mut Vec<u8>)) {
-        self.upgrade(now, conn);
+    pub(crate) fn say(&mut self, conn: Key, kind: Kind, write: impl FnOnce(&mut Vec<u8>)) {
+        self.upgrade(conn);
         if let Some((session, stream)) = self.carried(conn) {
-            return self.tell(now, session, stream, kind, write);
+            return self.tell(session, stream, kind, write);
         }
         let Some(entry) = self.conns.get_mut(conn) else { return };
-        let written = entry.http.push(now, &mut self.common, |out| {
+        let written = entry.http.push(&mut self.common, |out| {
             out.extend_from_slice(sse::MESSAGE_START);
             let start = out.len();
             write(out);
@@ -234,7 +230,7 @@ impl Engine {
             out.extend_from_slice(sse::MESSAGE_END);
         });
         if written.is_some() {
-            entry.last_output = Nanos::of(now);
+            entry.last_output = Nanos::of(self.now);
             self.stats.messages_queued += 1;
             self.framed(conn);
         }
@@ -252,13 +248,13 @@ impl Engine {
     }
 
     /// A comment on a silent stream, so that proxies and clients keep it.
-    pub(crate) fn comment(&mut self, now: Now, conn: Key) {
+    pub(crate) fn comment(&mut self, conn: Key) {
         // An answer that becomes a stream just now has its head in the output, and no more.
-        let begins = self.upgrade(now, conn);
+        let begins = self.upgrade(conn);
         let Some(entry) = self.conns.get_mut(conn) else { return };
-        entry.last_output = Nanos::of(now);
+        entry.last_output = Nanos::of(self.now);
         if (begins || entry.http.outgoing().is_empty())
-            && entry.http.push(now, &mut self.common, |out| sse::comment(out, "ping")).is_some()
+            && entry.http.push(&mut self.common, |out| sse::comment(out, "ping")).is_some()
         {
             self.enqueue(conn);
         }

@@ -24,20 +24,33 @@ use crate::access::site::{check_host, check_origin};
 use crate::engine::core::Engine;
 use crate::engine::refusals::{self, in_kind};
 use crate::engine::state::connections::Admitted;
-use crate::http::conn::Verdict;
 use crate::http::head::{Fields, Head, parse, text_of};
 use crate::http::response::{JSON, OwnedResponse};
 use crate::slab::Key;
 
+/// What is said to a request for what its head says.
+#[derive(Debug)]
+pub(crate) struct RefusedHead {
+    pub(crate) answer: OwnedResponse,
+    /// The client is owed nothing: a long body is not waited for.
+    pub(crate) unread: bool,
+}
+
+impl From<OwnedResponse> for RefusedHead {
+    fn from(answer: OwnedResponse) -> RefusedHead {
+        RefusedHead { answer, unread: false }
+    }
+}
+
 impl Engine {
-    /// Decides who is let in. Nothing else of the request has been looked at, nor will be where this gives an answer.
-    pub(crate) fn let_in(&mut self, key: Key, head: &Head<'_>) -> Result<(), Verdict> {
+    /// Decides who is let in. Nothing else of the request has been looked at, nor will be where it is refused here.
+    pub(crate) fn let_in(&mut self, key: Key, head: &Head<'_>) -> Result<(), RefusedHead> {
         let Some(conn) = self.conns.get(key) else { return Ok(()) };
         let (settings, limits) = (&self.settings, &self.common.limits);
-        check(head, settings, &conn.peer).map_err(|answer| Verdict::Refuse(Box::new(answer)))?;
+        check(head, settings, &conn.peer)?;
         let open = cors::preflight(head, settings, &conn.peer, limits).or_else(|| metadata(head, settings));
         let settled = open.or_else(|| self.identify(key, head).err());
-        settled.map_or(Ok(()), |answer| Err(Verdict::TurnAway(Box::new(answer))))
+        settled.map_or(Ok(()), |answer| Err(RefusedHead { answer, unread: true }))
     }
 
     fn identify(&mut self, key: Key, head: &Head<'_>) -> Result<(), OwnedResponse> {

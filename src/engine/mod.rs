@@ -201,7 +201,6 @@ impl Engine {
             calls: Slab::default(),
             peers: Peers::default(),
             outbox: Outbox::default(),
-            deferring: None,
             ready: VecDeque::new(),
             service_due: None,
             mailbox,
@@ -256,14 +255,19 @@ impl Engine {
 
     /// Bytes came from the peer. All of them are taken, so ask [`wants_read`](Engine::wants_read) before reading.
     pub fn receive(&mut self, now: Now, conn: ConnKey, bytes: &[u8]) {
-        self.with_http(now, conn.0, |http, turn| http.feed(now, bytes, turn));
+        self.set_now(now);
+        self.turn(conn.0, bytes);
     }
 
     /// The peer will send no more. What it sent is still answered, but a request without a session is cancelled by this
     /// (MCP 2026-07-28, cancellation). Where the server keeps no sessions, an older client may still wait: its answer becomes
     /// a stream, and the write shows whether it is gone. The driver then calls [`hang_up`](Engine::hang_up).
     pub fn end_of_input(&mut self, now: Now, conn: ConnKey) {
-        self.with_http(now, conn.0, |http, turn| http.end_of_input(now, turn));
+        self.set_now(now);
+        if let Some(entry) = self.conns.get_mut(conn.0) {
+            entry.http.end_input(&mut self.common);
+            self.turn(conn.0, b"");
+        }
     }
 
     /// The connection is broken, or the driver gave up on it.
@@ -282,13 +286,14 @@ impl Engine {
 
     /// The socket took `count` bytes of [`outgoing`](Engine::outgoing).
     pub fn sent(&mut self, now: Now, conn: ConnKey, count: usize) {
+        self.set_now(now);
         let Some(entry) = self.conns.get_mut(conn.0) else { return };
         entry.blocked = count < entry.http.outgoing().len();
-        if entry.http.sent(now, count, &mut self.common) {
-            self.with_http(now, conn.0, |http, turn| http.resume(now, turn));
+        if entry.http.sent(count, &mut self.common) {
+            self.turn(conn.0, b"");
         }
         if self.conns.get(conn.0).is_some_and(|conn| conn.held.is_some()) {
-            self.release_held(now, conn.0);
+            self.release_held(conn.0);
         }
         self.enqueue(conn.0);
     }
@@ -299,12 +304,12 @@ impl Engine {
         let mut due = Vec::new();
         self.timers.due(&mut self.conns, now.mono, &mut due);
         for key in due {
-            self.expire(now, key);
+            self.expire(key);
         }
-        self.expire_sessions(now);
+        self.expire_sessions();
         if self.mailbox.has_mail() || self.service_due.is_some_and(|due| due <= now.mono) {
             self.service.tick(now, &mut self.outbox);
-            self.flush(now);
+            self.flush();
             self.report_tool_names();
             if self.mailbox.take_reauthorize() {
                 self.reauthorize();
@@ -313,7 +318,7 @@ impl Engine {
                 self.shutdown(now, grace);
             }
         }
-        self.end_if_over(now);
+        self.end_if_over();
         // Comments, refusals and what is held back for slow streams grow without a request that would look at this.
         self.relieve();
     }
@@ -327,9 +332,9 @@ impl Engine {
                 self.remove(key);
                 return Action::Close(ConnKey(key));
             }
-            if conn.http.wants_resume(&self.common.limits) {
+            if conn.http.wants_turn(&self.common.limits) {
                 // Before writing: what is answered now leaves in the same write.
-                self.with_http(self.now, key, |http, turn| http.resume(turn.now, turn));
+                self.turn(key, b"");
                 continue;
             }
             if !conn.http.outgoing().is_empty() {
@@ -342,7 +347,7 @@ impl Engine {
             match conn.http.next() {
                 After::Open => {}
                 After::HalfClose => {
-                    conn.http.half_closed(self.now);
+                    conn.http.half_closed(&mut self.common);
                     self.enqueue(key);
                     return Action::HalfClose(ConnKey(key));
                 }

@@ -30,7 +30,7 @@ impl Engine {
         let begins = self.stopping.is_none();
         self.stopping = Some(self.stopping.map_or(deadline, |before| before.min(deadline)));
         self.service.stopping(now, &mut self.outbox);
-        self.flush(now);
+        self.flush();
         if begins {
             // Listeners and calls with questions have their results by now.
             let unread = self.conns.iter().filter(|(_, conn)| conn.blocked).count();
@@ -67,8 +67,8 @@ impl Engine {
     }
 
     /// Resets what is left after the grace, and tells of handlers that cannot be ended.
-    pub(super) fn end_if_over(&mut self, now: Now) {
-        if self.stopping.is_none_or(|deadline| deadline > now.mono) {
+    pub(super) fn end_if_over(&mut self) {
+        if self.stopping.is_none_or(|deadline| deadline > self.now.mono) {
             return;
         }
         let left: Vec<Key> = self.conns.iter().map(|(key, _)| key).collect();

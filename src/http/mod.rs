@@ -17,38 +17,54 @@
 //!          └──────────refused─────────────┴──▶ Closing ──flushed, half-closed──▶ Linger ──▶ Closed
 //! ```
 //!
-//! One connection that walks it, with a handler that echoes bodies:
+//! One connection that walks it, with a server that echoes bodies:
 //!
 //! ```
-//! use mcp_rill::http::{conn::{After, Conn, Handler, Reply, Verdict}, head::Head, response::{Response, Common}};
+//! use mcp_rill::http::conn::{After, Body, Conn, Kept, Step};
+//! use mcp_rill::http::{head::Fields, response::{Common, Response}};
 //! use mcp_rill::{Limits, Now};
 //!
-//! struct Echo(Common);
-//! impl Handler for Echo {
-//!     fn common(&mut self) -> &mut Common { &mut self.0 }
-//!     fn head(&mut self, _: &Head<'_>) -> Verdict { Verdict::Read }
-//!     fn request(&mut self, _: &Head<'_>, body: &[u8], reply: &mut Reply<'_>) {
-//!         reply.send(&mut self.0, &Response { body, ..Response::new(200) });
+//! fn echo(conn: &mut Conn, bytes: &[u8], common: &mut Common) {
+//!     let mut kept = Kept::default();
+//!     let mut input = conn.begin(bytes, &mut kept, common);
+//!     loop {
+//!         let mut fields = Fields::new();
+//!         match conn.step(&mut input, &mut fields, common) {
+//!             Step::Head(head) => match conn.read_body(&head, &mut input, common) {
+//!                 Body::Whole(body) => conn.respond(&Response { body, ..Response::new(200) }, common),
+//!                 Body::Awaited | Body::Refused(_) => {}
+//!                 Body::TooLong(_) => conn.give_up(common),
+//!             },
+//!             Step::Request(request) => {
+//!                 let mut fields = Fields::new();
+//!                 let (_, body) = request.read(&mut fields, &common.limits).unwrap();
+//!                 conn.respond(&Response { body, ..Response::new(200) }, common);
+//!                 request.release(common);
+//!             }
+//!             Step::Refused(_) => {}
+//!             Step::More => break,
+//!         }
 //!     }
+//!     conn.end(input.used(), bytes, kept, common);
 //! }
 //!
-//! let (now, mut echo) = (Now::default(), Echo(Common::new(Limits::DEFAULT)));
-//! let mut conn = Conn::new(now);
-//! conn.feed(now, b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-", &mut echo); // Head
-//! conn.feed(now, b"Length: 5\r\n\r\nhel", &mut echo); // Body
+//! let mut common = Common::new(Limits::DEFAULT);
+//! let mut conn = Conn::new(Now::default());
+//! echo(&mut conn, b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-", &mut common); // Head
+//! echo(&mut conn, b"Length: 5\r\n\r\nhel", &mut common); // Body
 //! assert!(conn.outgoing().is_empty());
-//! conn.feed(now, b"lo", &mut echo); // answered, and Head again
+//! echo(&mut conn, b"lo", &mut common); // answered, and Head again
 //! assert!(conn.outgoing().starts_with(b"HTTP/1.1 200 OK\r\n") && conn.outgoing().ends_with(b"\r\n\r\nhello"));
-//! let _ = conn.sent(now, conn.outgoing().len(), &mut echo.0);
-//! assert_eq!((conn.next(), echo.0.pool.used()), (After::Open, 0));
+//! let _ = conn.sent(conn.outgoing().len(), &mut common);
+//! assert_eq!((conn.next(), common.pool.used()), (After::Open, 0));
 //!
-//! conn.feed(now, b"GET / HTTP/1.1\nHost: localhost\r\n\r\n", &mut echo); // a bare LF: Closing
+//! echo(&mut conn, b"GET / HTTP/1.1\nHost: localhost\r\n\r\n", &mut common); // a bare LF: Closing
 //! assert!(conn.outgoing().starts_with(b"HTTP/1.1 400 Bad Request\r\n"));
-//! let _ = conn.sent(now, conn.outgoing().len(), &mut echo.0);
+//! let _ = conn.sent(conn.outgoing().len(), &mut common);
 //! assert_eq!(conn.next(), After::HalfClose);
-//! conn.half_closed(now); // Linger: the peer may read our answer while it still sends
-//! conn.feed(now, b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", &mut echo); // never looked at
-//! conn.end_of_input(now, &mut echo); // Closed
+//! conn.half_closed(&mut common); // Linger: the peer may read our answer while it still sends
+//! echo(&mut conn, b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", &mut common); // never looked at
+//! conn.end_input(&mut common); // Closed
 //! assert_eq!((conn.next(), conn.outgoing()), (After::Close, &b""[..]));
 //! ```
 

@@ -33,7 +33,6 @@ use std::borrow::Cow;
 
 use crate::http::date::imf_fixdate;
 use crate::http::head::{Head, Version};
-use crate::http::refusal::Refusal;
 use crate::limits::Limits;
 use crate::memory::{Buffer, Pool};
 use crate::text::write_number;
@@ -58,10 +57,10 @@ pub struct Common {
     pub pool: Pool,
     /// The bounds of the server.
     pub limits: Limits,
+    pub(crate) now: Now,
     second: u64,
     lines: Lines,
     accepted: Vec<u8>,
-    refusals: Vec<Refusal>,
 }
 
 /// What the heads of all responses of one second have in common.
@@ -89,11 +88,12 @@ impl Common {
     pub fn new(limits: Limits) -> Common {
         let lines = Lines::of(0, &limits);
         let accepted = accepted(&lines);
-        Common { pool: Pool::default(), limits, second: 0, lines, accepted, refusals: Vec::new() }
+        Common { pool: Pool::default(), limits, now: Now::default(), second: 0, lines, accepted }
     }
 
     /// Brings the date up to now. Cheap when the second is still the same.
     pub fn set_now(&mut self, now: Now) {
+        self.now = now;
         let second = now.unix.as_secs();
         if second != self.second {
             self.second = second;
@@ -110,16 +110,6 @@ impl Common {
     /// Writes a whole response (RFC 9112 §6: with a `Content-Length` unless the status forbids a body).
     pub fn write(&self, out: &mut Vec<u8>, response: &Response<'_>, to: RequestTraits) {
         write_response(out, &self.lines, response, to, None);
-    }
-
-    /// Remembers a refusal until someone asks: a log wants to know, and a connection has no log.
-    pub(crate) fn refused(&mut self, status: u16, reason: &[u8]) {
-        self.refusals.push(Refusal::new(status, without_session(&String::from_utf8_lossy(reason))));
-    }
-
-    /// What was refused since the last call.
-    pub(crate) fn take_refusals(&mut self) -> Vec<Refusal> {
-        std::mem::take(&mut self.refusals)
     }
 
     /// Appends `202 Accepted` with the body `Accepted`: the answer to every message that was taken, so it is one copy.
@@ -348,22 +338,6 @@ fn write_fields(out: &mut Vec<u8>, fields: &[(&str, &str)], common_fields: Optio
     }
 }
 
-/// A session's id lets whoever reads it post into the session, so no log gets a whole one.
-fn without_session(reason: &str) -> String {
-    const NAME: &str = "sessionId=";
-    const SHOWN_BYTES: usize = 8;
-    let mut parts = reason.split(NAME);
-    let mut text = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        let end = part.bytes().take_while(|byte| byte.is_ascii_alphanumeric() || *byte == b'-').count();
-        text.push_str(NAME);
-        text.push_str(part.get(..end.min(SHOWN_BYTES)).unwrap_or_default());
-        text.push_str(if end > SHOWN_BYTES { "..." } else { "" });
-        text.push_str(part.get(end..).unwrap_or_default());
-    }
-    text
-}
-
 fn begin(out: &mut Vec<u8>, lines: &Lines, status: u16, content_type: Option<&str>) {
     out.extend_from_slice(b"HTTP/1.1 ");
     write_number(out, status.into());
@@ -436,9 +410,6 @@ impl OwnedResponse {
             content_type: self.content_type.as_deref(),
             body: &self.body,
         };
-        if self.status >= 400 {
-            common.refused(self.status, &self.body);
-        }
         common.respond(output, &response, to, common_fields);
     }
 
@@ -495,13 +466,5 @@ mod tests {
         let mut out = Vec::new();
         field(&mut out, "X", "a\r\nSet-Cookie: b\0");
         assert_eq!(out, b"X: a  Set-Cookie: b \r\n");
-    }
-
-    #[test]
-    fn no_log_gets_a_whole_session_id() {
-        let reason =
-            "bad line `GET /messages?sessionId=70228fad-ceea-4b35-8826-7a15b68f0204&x=1`; sessionId=short";
-        let told = without_session(reason);
-        assert_eq!(told, "bad line `GET /messages?sessionId=70228fad...&x=1`; sessionId=short");
     }
 }

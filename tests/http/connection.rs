@@ -24,7 +24,7 @@ impl Wire {
     }
 
     fn feed(&mut self, now: Now, bytes: &[u8]) {
-        self.conn.feed(now, bytes, &mut self.handler);
+        self.handler.turn(&mut self.conn, now, bytes);
     }
 
     fn drain(&mut self, now: Now) {
@@ -33,15 +33,22 @@ impl Wire {
 
     fn send(&mut self, now: Now, count: usize) -> bool {
         self.output.extend_from_slice(&self.conn.outgoing()[..count]);
-        self.conn.sent(now, count, &mut self.handler.common)
+        self.handler.common.set_now(now);
+        self.conn.sent(count, &mut self.handler.common)
+    }
+
+    fn push(&mut self, now: Now, write: impl FnOnce(&mut Vec<u8>)) -> Option<()> {
+        self.handler.common.set_now(now);
+        self.conn.push(&mut self.handler.common, write)
     }
 
     fn end(&mut self, now: Now) {
-        self.conn.end_of_input(now, &mut self.handler);
+        self.handler.end_of_input(&mut self.conn, now);
     }
 
     fn expire(&mut self, now: Now) {
-        self.conn.expire(now, &mut self.handler.common);
+        self.handler.common.set_now(now);
+        self.conn.expire(&mut self.handler.common);
     }
 
     fn deadline(&self) -> Option<u64> {
@@ -110,7 +117,7 @@ fn pipelined_requests_wait_for_room() {
     let over = wire.conn.outgoing().len() - 1024;
     assert!(!wire.send(at(1), over), "still no room");
     assert!(wire.send(at(1), 1), "room");
-    wire.conn.resume(at(1), &mut wire.handler);
+    wire.feed(at(1), b"");
     assert_eq!((wire.handler.seen.len(), wire.conn.wants_read()), (2, false));
     wire.drain(at(2));
     assert_eq!((wire.handler.seen.len(), wire.conn.wants_read()), (5, true));
@@ -138,7 +145,7 @@ fn output_in_small_pieces() {
     wire.feed(at(0), &BIG.repeat(4));
     while !wire.conn.outgoing().is_empty() {
         if wire.send(at(0), wire.conn.outgoing().len().min(7)) {
-            wire.conn.resume(at(0), &mut wire.handler);
+            wire.feed(at(0), b"");
         }
     }
     assert_eq!((wire.statuses(), wire.used()), (vec![200; 4], 0));
@@ -218,7 +225,7 @@ fn a_peer_that_does_not_read() {
     assert_eq!(wire.deadline(), Some(50), "counted from the last progress");
     wire.feed(at(40), BIG);
     assert_eq!(wire.deadline(), Some(50), "more output is no progress");
-    assert!(!wire.conn.sent(at(45), 0, &mut wire.handler.common));
+    assert!(!wire.send(at(45), 0));
     wire.expire(at(50));
     assert_eq!((wire.conn.next(), wire.conn.outgoing(), wire.used()), (After::Close, &b""[..], 0));
 }
@@ -248,7 +255,7 @@ fn linger_ends_with_the_peer() {
 #[test]
 fn a_stream() {
     let mut wire = Wire::new(SMALL);
-    assert_eq!(wire.conn.push(at(0), &mut wire.handler.common, |_| panic!("no stream yet")), None);
+    assert_eq!(wire.conn.push(&mut wire.handler.common, |_| panic!("no stream yet")), None);
     wire.feed(at(0), STREAM);
     wire.drain(at(0));
     let response = responses(&wire.output, "GET").pop().unwrap();
@@ -260,23 +267,19 @@ fn a_stream() {
     assert!(wire.conn.is_stream());
     assert_eq!((wire.deadline(), wire.conn.idle_since(), wire.used()), (None, None, 0));
 
-    let pushed =
-        wire.conn.push(at(100), &mut wire.handler.common, |out| out.extend_from_slice(b"data: 1\n\n"));
+    let pushed = wire.push(at(100), |out| out.extend_from_slice(b"data: 1\n\n"));
     assert_eq!((pushed, wire.deadline()), (Some(()), Some(130)));
-    wire.conn.push(at(110), &mut wire.handler.common, |out| out.extend_from_slice(b"data: 2\n\n"));
+    wire.push(at(110), |out| out.extend_from_slice(b"data: 2\n\n"));
     assert_eq!(wire.deadline(), Some(130));
     wire.drain(at(111));
     assert!(wire.output.ends_with(b": first\n\ndata: 1\n\ndata: 2\n\n"));
     assert_eq!((wire.deadline(), wire.used()), (None, 0));
-    wire.conn.push(at(112), &mut wire.handler.common, |_| {});
+    wire.push(at(112), |_| {});
     assert_eq!((wire.deadline(), wire.used()), (None, 0), "writing nothing holds nothing");
 
-    wire.conn.push(at(113), &mut wire.handler.common, |out| out.extend_from_slice(b"data: 3\n\n"));
-    wire.conn.end_stream();
-    assert_eq!(
-        (wire.conn.next(), wire.conn.push(at(113), &mut wire.handler.common, |_| {})),
-        (After::HalfClose, None)
-    );
+    wire.push(at(113), |out| out.extend_from_slice(b"data: 3\n\n"));
+    wire.conn.end_response(&mut wire.handler.common);
+    assert_eq!((wire.conn.next(), wire.push(at(113), |_| {})), (After::HalfClose, None));
     wire.drain(at(113));
     assert!(wire.output.ends_with(b"data: 3\n\n"));
     assert_eq!(wire.deadline(), Some(115));
@@ -333,12 +336,12 @@ fn the_global_budget_bounds_bodies_and_heads() {
     let mut handler = Recorder::new(limits);
     let mut conns: Vec<Conn> = (0..8).map(|_| Conn::new(at(0))).collect();
     for conn in &mut conns {
-        conn.feed(at(0), b"POST /p HTTP/1.1\r\nHost: a\r\nContent-Length: 30000\r\n\r\n", &mut handler);
+        handler.turn(conn, at(0), b"POST /p HTTP/1.1\r\nHost: a\r\nContent-Length: 30000\r\n\r\n");
     }
     let mut outputs = vec![Vec::new(); conns.len()];
     for _ in 0..30 {
         for (conn, output) in conns.iter_mut().zip(&mut outputs) {
-            conn.feed(at(0), &[b'x'; 1000], &mut handler);
+            handler.turn(conn, at(0), &[b'x'; 1000]);
             assert!(handler.common.pool.used() <= 40_000 + 4096, "{}", handler.common.pool.used());
             drain(conn, at(0), &mut handler, output);
         }
@@ -493,11 +496,13 @@ fn extra_fields_are_on_responses_that_come_later() {
     let wait = b"GET /wait HTTP/1.1\r\nHost: a\r\nX-Extra: yes\r\n\r\n";
     let mut wire = Wire::new(SMALL);
     wire.feed(at(0), wait);
-    wire.conn.respond(at(1), &mut wire.handler.common, &mcp_rill::http::response::Response::new(200));
+    wire.handler.common.set_now(at(1));
+    wire.conn.respond(&mcp_rill::http::response::Response::new(200), &mut wire.handler.common);
     wire.drain(at(1));
     wire.feed(at(2), wait);
-    wire.conn.begin_chunks(at(3), &mut wire.handler.common, "text/plain", &[]);
-    wire.conn.end_chunks(at(3), &mut wire.handler.common);
+    wire.handler.common.set_now(at(3));
+    wire.conn.begin_chunks("text/plain", &[], &mut wire.handler.common);
+    wire.conn.end_response(&mut wire.handler.common);
     wire.drain(at(3));
     wire.feed(at(4), GET);
     wire.drain(at(4));

@@ -222,30 +222,35 @@ fn step(dice: &mut Dice, conn: &mut Conn, now: &mut Now, handler: &mut Recorder,
         0..30 if conn.wants_read() => {
             let count = (1 + dice.roll(80)).min(input.len());
             let bytes: Vec<u8> = input.drain(..count).collect();
-            conn.feed(*now, &bytes, handler);
+            handler.turn(conn, *now, &bytes);
         }
         30..50 if !conn.outgoing().is_empty() => {
             let count = dice.roll(conn.outgoing().len() + 1);
-            if conn.sent(*now, count, &mut handler.common) {
-                conn.resume(*now, handler);
+            handler.common.set_now(*now);
+            if conn.sent(count, &mut handler.common) {
+                handler.turn(conn, *now, b"");
             }
         }
-        30..50 if conn.next() == After::HalfClose => conn.half_closed(*now),
+        30..50 if conn.next() == After::HalfClose => {
+            handler.common.set_now(*now);
+            conn.half_closed(&mut handler.common);
+        }
         50..54 => {
             let passed = Duration::from_millis(dice.roll(9000) as u64);
             now.mono += passed;
             now.unix += passed;
-            conn.expire(*now, &mut handler.common);
+            handler.common.set_now(*now);
+            conn.expire(&mut handler.common);
             assert!(
                 conn.deadline(&handler.common.limits).is_none_or(|deadline| deadline > now.mono),
                 "spins"
             );
         }
         54..57 => {
-            conn.push(*now, &mut handler.common, |out| out.extend_from_slice(b": \n\n"));
+            conn.push(&mut handler.common, |out| out.extend_from_slice(b": \n\n"));
         }
-        57 if dice.roll(20) == 0 => conn.end_of_input(*now, handler),
-        58 if dice.roll(20) == 0 => conn.end_stream(),
+        57 if dice.roll(20) == 0 => handler.end_of_input(conn, *now),
+        58 if dice.roll(20) == 0 => conn.end_response(&mut handler.common),
         59 if dice.roll(40) == 0 => conn.finish(&mut handler.common),
         _ => {}
     }

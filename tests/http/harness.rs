@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
+use mcp_rill::http::Refusal;
 use mcp_rill::http::body::Decoder;
 use mcp_rill::http::client::parse_response;
-use mcp_rill::http::conn::{After, Conn, Handler, Reply, Verdict};
+use mcp_rill::http::conn::{After, Body, Conn, Kept, Step};
 use mcp_rill::http::head::{Fields, Head, Search};
-use mcp_rill::http::response::OwnedResponse;
-use mcp_rill::http::response::{Common, CommonFields, Response};
+use mcp_rill::http::response::{Common, CommonFields, OwnedResponse, Response};
 use mcp_rill::{Limits, Now};
 
 /// Bounds small enough to try every split of an input that reaches them.
@@ -47,25 +47,66 @@ impl Recorder {
     }
 }
 
-impl Handler for Recorder {
-    fn common(&mut self) -> &mut Common {
-        &mut self.common
-    }
-
-    fn head(&mut self, head: &Head<'_>) -> Verdict {
-        self.heads += 1;
-        match head.path {
-            "/refuse" => Verdict::Refuse(Box::new(OwnedResponse::text(404, "refused"))),
-            "/away" => Verdict::TurnAway(Box::new(OwnedResponse::text(401, "who are you?"))),
-            _ => Verdict::Read,
+impl Recorder {
+    /// One turn of the connection; returns the refusals that it sent by itself.
+    pub(crate) fn turn(&mut self, conn: &mut Conn, now: Now, bytes: &[u8]) -> Vec<Refusal> {
+        self.common.set_now(now);
+        let (mut kept, mut refused) = (Kept::default(), Vec::new());
+        let mut input = conn.begin(bytes, &mut kept, &mut self.common);
+        loop {
+            let mut fields = Fields::new();
+            match conn.step(&mut input, &mut fields, &mut self.common) {
+                Step::Head(head) => {
+                    self.heads += 1;
+                    let extra = head.header_str("x-extra");
+                    conn.set_common_fields(
+                        extra.map(|value| Box::new(CommonFields::new(&[("X-Extra", value)]))),
+                    );
+                    let refusal = match head.path {
+                        "/refuse" => Some((OwnedResponse::text(404, "refused"), false)),
+                        "/away" => Some((OwnedResponse::text(401, "who are you?"), true)),
+                        _ => None,
+                    };
+                    if let Some((answer, unread)) = refusal {
+                        conn.refuse_head(&head, &mut input, &answer, unread, &mut self.common);
+                        continue;
+                    }
+                    match conn.read_body(&head, &mut input, &mut self.common) {
+                        Body::Whole(body) => self.answer(conn, &head, body),
+                        Body::Awaited => {}
+                        Body::TooLong(length) => {
+                            let max = self.common.limits.body_bytes_max;
+                            let text = format!(
+                                "the body of {length} bytes is longer than {max}; send less, or raise body_bytes_max"
+                            );
+                            let answer = OwnedResponse::text(413, text);
+                            conn.refuse_head(&head, &mut input, &answer, false, &mut self.common);
+                        }
+                        Body::Refused(refusal) => refused.push(refusal),
+                    }
+                }
+                Step::Request(request) => {
+                    let mut fields = Fields::new();
+                    let limits = self.common.limits.clone();
+                    let (head, body) = request.read(&mut fields, &limits).unwrap();
+                    self.answer(conn, &head, body);
+                    request.release(&mut self.common);
+                }
+                Step::Refused(refusal) => refused.push(refusal),
+                Step::More => break,
+            }
         }
+        refused.extend(conn.end(input.used(), bytes, kept, &mut self.common));
+        refused
     }
 
-    fn common_fields(&mut self, head: &Head<'_>) -> Option<Box<CommonFields>> {
-        head.header_str("x-extra").map(|value| Box::new(CommonFields::new(&[("X-Extra", value)])))
+    pub(crate) fn end_of_input(&mut self, conn: &mut Conn, now: Now) {
+        self.common.set_now(now);
+        conn.end_input(&mut self.common);
+        self.turn(conn, now, b"");
     }
 
-    fn request(&mut self, head: &Head<'_>, body: &[u8], reply: &mut Reply<'_>) {
+    fn answer(&mut self, conn: &mut Conn, head: &Head<'_>, body: &[u8]) {
         assert!(!["/refuse", "/away"].contains(&head.path), "a refused request reached the handler");
         self.seen.push(Seen {
             method: head.method.to_owned(),
@@ -75,19 +116,19 @@ impl Handler for Recorder {
         });
         let common = &mut self.common;
         match head.path {
-            "/silent" => {}
-            "/accepted" => reply.accepted(common),
-            "/wait" => reply.wait(),
+            "/accepted" => conn.accept(common),
+            "/silent" => conn.fail_unanswered(head, common),
+            "/wait" => {}
             "/close" => {
-                reply.close();
-                reply.send(common, &Response::text(200, "bye"));
+                conn.close_after_response();
+                conn.respond(&Response::text(200, "bye"), common);
             }
             "/stream" => {
                 let first = |out: &mut Vec<u8>| out.extend_from_slice(b": first\n\n");
-                reply.stream(common, "text/event-stream", &[("X-Stream", "yes")], first);
+                conn.open_stream("text/event-stream", &[("X-Stream", "yes")], common, first);
             }
-            "/big" => reply.send(common, &Response { body: &[b'x'; 1000], ..Response::new(200) }),
-            _ => reply.send(common, &Response { body, ..Response::new(200) }),
+            "/big" => conn.respond(&Response { body: &[b'x'; 1000], ..Response::new(200) }, common),
+            _ => conn.respond(&Response { body, ..Response::new(200) }, common),
         }
     }
 }
@@ -106,12 +147,13 @@ pub(crate) struct Outcome {
 pub(crate) fn drain(conn: &mut Conn, now: Now, handler: &mut Recorder, output: &mut Vec<u8>) {
     while !conn.outgoing().is_empty() {
         output.extend_from_slice(conn.outgoing());
-        if conn.sent(now, conn.outgoing().len(), &mut handler.common) {
-            conn.resume(now, handler);
+        handler.common.set_now(now);
+        if conn.sent(conn.outgoing().len(), &mut handler.common) {
+            handler.turn(conn, now, b"");
         }
     }
     if conn.next() == After::HalfClose {
-        conn.half_closed(now);
+        conn.half_closed(&mut handler.common);
         assert_ne!(conn.next(), After::HalfClose);
     }
 }
@@ -122,13 +164,13 @@ pub(crate) fn run<'a>(limits: &Limits, pieces: impl IntoIterator<Item = &'a [u8]
     let (mut conn, now, mut output) = (Conn::new(at(0)), at(0), Vec::new());
     let mut ended = false;
     for piece in pieces {
-        conn.feed(now, piece, &mut handler);
+        handler.turn(&mut conn, now, piece);
         ended |= conn.next() != After::Open;
         drain(&mut conn, now, &mut handler, &mut output);
         ended |= conn.next() != After::Open;
     }
     if eof {
-        conn.end_of_input(now, &mut handler);
+        handler.end_of_input(&mut conn, now);
         drain(&mut conn, now, &mut handler, &mut output);
         assert_eq!(conn.next(), After::Close, "after the end of the input");
         ended = true;

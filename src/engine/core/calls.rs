@@ -23,20 +23,19 @@ use crate::service::ServiceRequest;
 use crate::service::keys::{CallKey, SessionKey};
 use crate::service::outbox::Slot;
 use crate::slab::Key;
-use crate::timers::Now;
 
 impl Engine {
     /// Gives a message to the service. What that answers is in the outbox afterwards.
     pub(crate) fn hand_over(
         &mut self,
-        now: Now,
         conn: Key,
         key: Key,
         head: &Head<'_>,
         message: &Message<'_>,
         call: Option<CallKey>,
     ) {
-        let Engine { sessions, conns, service, outbox, .. } = self;
+        let Engine { sessions, conns, service, outbox, now, .. } = self;
+        let now = *now;
         let (Some(open), Some(entry)) = (sessions.get_mut(key), conns.get(conn)) else { return };
         let session = SessionKey(key);
         match (message, call) {
@@ -48,13 +47,13 @@ impl Engine {
             }
             (Message::Request(_), None) => {}
             (Message::Notification(notification), _) if notification.method == "notifications/cancelled" => {
-                self.cancel_by_id(now, conn, key, notification);
+                self.cancel_by_id(conn, key, notification);
             }
             (Message::Notification(notification), _) => {
                 service.notification(session, &mut open.session, notification, outbox);
             }
             (Message::Response(answer), _) => {
-                if !service.answer(session, answer, now, outbox) {
+                if !service.answer(session, answer, self.now, outbox) {
                     self.stray_answer(conn, answer);
                 }
             }
@@ -71,13 +70,13 @@ impl Engine {
 
     /// Cancels the call that a notification names. One that names several cancels none: the client knows which it means,
     /// and nobody else does.
-    fn cancel_by_id(&mut self, now: Now, conn: Key, session: Key, notification: &Notification<'_>) {
+    fn cancel_by_id(&mut self, conn: Key, session: Key, notification: &Notification<'_>) {
         let id = notification.params.and_then(|params| member(params, "requestId").ok().flatten());
         let Some(id) = id.and_then(IdRef::read) else { return };
         let mut calls = self.calls_of_id(session, &id);
         let Some(call) = calls.next() else { return };
         match calls.count() {
-            0 => self.cancel(now, call, false),
+            0 => self.cancel(call, false),
             more => self.ambiguous_cancel(conn, &id, more + 1),
         }
     }
@@ -162,16 +161,16 @@ impl Engine {
     }
 
     /// A cancelled request gets no response (MCP cancellation), but a POST does that waits for nothing else.
-    fn cancel(&mut self, now: Now, call: CallKey, session_over: bool) {
+    fn cancel(&mut self, call: CallKey, session_over: bool) {
         let Some(open) = self.calls.get_mut(call.0) else { return };
         // It is still there while the service is told, so that word to its client finds the way.
         open.cancelled = true;
         self.service.cancelled(call, &mut self.outbox);
-        self.flush(now);
+        self.flush();
         let Some(ended) = self.end_call(call) else { return };
         match (ended.stream, ended.post) {
-            (Some(stream), _) => self.stream_call_cancelled(now, &ended, stream, session_over),
-            (None, Some(conn)) => self.call_cancelled(now, conn, &ended.id, session_over),
+            (Some(stream), _) => self.stream_call_cancelled(&ended, stream, session_over),
+            (None, Some(conn)) => self.call_cancelled(conn, &ended.id, session_over),
             (None, None) => {}
         }
         self.finish_if_stopping(ended.session);
@@ -180,7 +179,7 @@ impl Engine {
     /// Cancels all calls of a session that is over.
     pub(crate) fn cancel_calls(&mut self, key: Key) {
         while let Some(call) = self.sessions.get(key).and_then(|open| open.calls) {
-            self.cancel(self.now, call, true);
+            self.cancel(call, true);
         }
     }
 
@@ -195,7 +194,7 @@ impl Engine {
         self.peers.remove(peer, Share::Session);
         self.service.closed(SessionKey(key));
         // What was said to it finds nobody, but its calls' deadlines are to be forgotten.
-        self.flush(self.now);
+        self.flush();
         if let Some(stream) = open.conn
             && let Some(entry) = self.conns.get_mut(stream)
         {

@@ -4,14 +4,15 @@
 //! do, and the order in which connections are looked at ([`Engine::poll`]).
 //!
 //! ```text
-//!  open ──▶ with_http (bytes came, output went) ⇄ schedule ──▶ expire ──▶ close ──▶ remove
+//!  open ──▶ turn (bytes came, output went) ⇄ schedule ──▶ expire ──▶ close ──▶ remove
 //! ```
 
 use crate::access::peer::Peer;
 use crate::engine::core::Engine;
 use crate::engine::state::peers::{Share, network};
+use crate::http::response::{OwnedResponse, Response};
 use crate::slab::Key;
-use crate::timers::Now;
+use crate::sse;
 
 impl Engine {
     pub(crate) fn enqueue(&mut self, key: Key) {
@@ -44,21 +45,57 @@ impl Engine {
         }
     }
 
-    pub(crate) fn expire(&mut self, now: Now, key: Key) {
+    pub(crate) fn expire(&mut self, key: Key) {
         let keep_alive = self.common.limits.keep_alive;
         let Some(conn) = self.conns.get_mut(key) else { return };
-        if conn.http.deadline(&self.common.limits).is_some_and(|deadline| deadline <= now.mono) {
+        if conn.http.deadline(&self.common.limits).is_some_and(|deadline| deadline <= self.now.mono) {
             let backlog_bytes = conn.http.outgoing().len();
-            conn.http.expire(now, &mut self.common);
+            let refused = conn.http.expire(&mut self.common);
             let lost = backlog_bytes > 0 && conn.http.outgoing().is_empty();
-            self.report_refusals(key);
+            if let Some(refusal) = refused {
+                self.report_refusal(key, refusal.status, &refusal.reason);
+            }
             if lost {
                 self.tell_slow_reader(key, backlog_bytes);
             }
-        } else if conn.is_streaming() && conn.last_output.after(keep_alive) <= now.mono {
-            self.comment(now, key);
+        } else if conn.is_streaming() && conn.last_output.after(keep_alive) <= self.now.mono {
+            self.comment(key);
         }
         self.enqueue(key);
+    }
+
+    /// Answers the request that waits.
+    pub(crate) fn respond(&mut self, key: Key, response: &Response<'_>) {
+        if let Some(conn) = self.conns.get_mut(key) {
+            conn.http.respond(response, &mut self.common);
+        }
+    }
+
+    /// As [`respond`](Engine::respond), and reports the answer if it refuses the request.
+    pub(crate) fn answer(&mut self, key: Key, answer: &OwnedResponse) {
+        if let Some(conn) = self.conns.get_mut(key) {
+            conn.http.answer(answer, &mut self.common);
+        }
+        self.report_answer(key, answer);
+    }
+
+    /// Answers the request that waits with `202 Accepted`.
+    pub(crate) fn accept(&mut self, key: Key) {
+        if let Some(conn) = self.conns.get_mut(key) {
+            conn.http.accept(&mut self.common);
+        }
+    }
+
+    /// Answers the request that waits with a stream of events, which ends with the connection.
+    pub(crate) fn open_stream(
+        &mut self,
+        key: Key,
+        fields: &[(&str, &str)],
+        first: impl FnOnce(&mut Vec<u8>),
+    ) {
+        if let Some(conn) = self.conns.get_mut(key) {
+            conn.http.open_stream(sse::MEDIA_TYPE, fields, &mut self.common, first);
+        }
     }
 
     /// Marks a connection for closing. It is taken out by `poll`, never in the middle of something.
@@ -111,8 +148,8 @@ impl Engine {
                 let text = format!(
                     "busy: this address has {max} connections (limit connections_per_peer_max); try again"
                 );
-                conn.http.turn_away(self.now, &mut self.common, text);
-                self.report_refusals(key);
+                let refusal = conn.http.refuse_connection(text, &mut self.common);
+                self.report_refusal(key, refusal.status, &refusal.reason);
                 self.enqueue(key);
             }
             Share::Connection | Share::Session => {}

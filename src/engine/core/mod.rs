@@ -61,8 +61,6 @@ pub struct Engine {
     pub(crate) calls: Slab<OpenCall>,
     pub(crate) peers: Peers,
     pub(crate) outbox: Outbox,
-    /// What is in the outbox may be for this connection, whose turn it is: it stays there until that turn is over.
-    pub(crate) deferring: Option<Key>,
     /// Connections that may have something to do; each is in it once.
     pub(crate) ready: VecDeque<Key>,
     pub(crate) service_due: Option<Duration>,
@@ -108,7 +106,7 @@ mod tests {
 
     #[test]
     fn an_idle_session_is_small() {
-        assert!(size_of::<Connection>() <= 200, "{}", size_of::<Connection>());
+        assert!(size_of::<Connection>() <= 208, "{}", size_of::<Connection>());
         assert!(size_of::<Open>() <= 112, "{}", size_of::<Open>());
         assert!(size_of::<Life>() <= 136, "{}", size_of::<Life>());
     }

@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 
 use crate::engine::core::Engine;
 use crate::engine::observe::Event;
+use crate::http::response::OwnedResponse;
 use crate::jsonrpc::id::IdRef;
 use crate::jsonrpc::json::{Members, string};
 use crate::jsonrpc::{Error, Response};
@@ -16,16 +17,18 @@ use crate::slab::Key;
 use crate::text::shown;
 
 impl Engine {
-    pub(crate) fn report_refusals(&mut self, key: Key) {
-        for refusal in self.common.take_refusals() {
-            self.stats.refused += 1;
-            if let (Some(observer), Some(conn)) = (&mut self.observer, self.conns.get(key)) {
-                observer(&Event::Refused {
-                    peer: &conn.peer,
-                    status: refusal.status,
-                    reason: &in_words(&refusal.reason),
-                });
-            }
+    pub(crate) fn report_refusal(&mut self, key: Key, status: u16, reason: &str) {
+        self.stats.refused += 1;
+        if let (Some(observer), Some(conn)) = (&mut self.observer, self.conns.get(key)) {
+            let reason = without_session(reason);
+            observer(&Event::Refused { peer: &conn.peer, status, reason: &in_words(&reason) });
+        }
+    }
+
+    /// Reports an answer if it refuses its request.
+    pub(crate) fn report_answer(&mut self, key: Key, answer: &OwnedResponse) {
+        if answer.status >= 400 {
+            self.report_refusal(key, answer.status, &String::from_utf8_lossy(&answer.body));
         }
     }
 
@@ -73,6 +76,22 @@ fn in_words(body: &str) -> Cow<'_, str> {
     message.unwrap_or(Cow::Borrowed(body))
 }
 
+/// A session's id lets whoever reads it post into the session, so no log gets a whole one.
+fn without_session(reason: &str) -> String {
+    const NAME: &str = "sessionId=";
+    const SHOWN_BYTES: usize = 8;
+    let mut parts = reason.split(NAME);
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let end = part.bytes().take_while(|byte| byte.is_ascii_alphanumeric() || *byte == b'-').count();
+        text.push_str(NAME);
+        text.push_str(part.get(..end.min(SHOWN_BYTES)).unwrap_or_default());
+        text.push_str(if end > SHOWN_BYTES { "..." } else { "" });
+        text.push_str(part.get(end..).unwrap_or_default());
+    }
+    text
+}
+
 fn shown_id(id: &IdRef<'_>) -> String {
     let mut text = Vec::new();
     id.write(&mut text);
@@ -99,5 +118,13 @@ mod tests {
         ] {
             assert_eq!(in_words(body), words);
         }
+    }
+
+    #[test]
+    fn no_log_gets_a_whole_session_id() {
+        let reason =
+            "bad line `GET /messages?sessionId=70228fad-ceea-4b35-8826-7a15b68f0204&x=1`; sessionId=short";
+        let told = without_session(reason);
+        assert_eq!(told, "bad line `GET /messages?sessionId=70228fad...&x=1`; sessionId=short");
     }
 }

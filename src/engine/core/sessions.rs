@@ -13,7 +13,7 @@ use crate::access::peer::Peer;
 use crate::engine::core::Engine;
 use crate::engine::state::streams::Held;
 use crate::slab::Key;
-use crate::timers::{Nanos, Now};
+use crate::timers::Nanos;
 
 impl Engine {
     pub(crate) fn end_streamable(&mut self, session: Key) {
@@ -55,23 +55,23 @@ impl Engine {
     }
 
     /// Ends sessions that nobody has used for too long. Open calls and an open stream are use.
-    pub(crate) fn expire_sessions(&mut self, now: Now) {
+    pub(crate) fn expire_sessions(&mut self) {
         let mut due = Vec::new();
-        self.session_timers.due(&mut self.sessions, now.mono, &mut due);
+        self.session_timers.due(&mut self.sessions, self.now.mono, &mut due);
         for key in due {
-            self.expire_replay(key, now.mono);
+            self.expire_replay(key, self.now.mono);
             let limits = &self.common.limits;
             let Some(open) = self.sessions.get_mut(key) else { continue };
             let Some(life) = &mut open.life else { continue };
             if open.calls.is_some() || open.conn.is_some() {
-                life.used = Nanos::of(now);
+                life.used = Nanos::of(self.now);
             }
             let timeout = match open.session.is_operating() {
                 true => limits.session_idle_timeout,
                 false => limits.initialize_timeout,
             };
             let deadline = life.used.after(timeout);
-            if deadline <= now.mono {
+            if deadline <= self.now.mono {
                 self.end_streamable(key);
             } else {
                 self.session_timers.wake_by(&mut self.sessions, key, deadline);

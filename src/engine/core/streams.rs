@@ -24,17 +24,19 @@ use crate::jsonrpc::{self, Error};
 use crate::slab::Key;
 use crate::sse;
 use crate::text::keep_on_one_line;
-use crate::timers::{Nanos, Now};
+use crate::timers::Nanos;
 
 impl Engine {
+    /// All requests of a POST are handed over. What their handlers announce on other streams leaves before the answer.
+    pub(crate) fn handed_over(&mut self, conn: Key) {
+        self.dequeue(conn);
+        self.flush();
+        self.complete_post(conn);
+        self.enqueue(conn);
+    }
+
     /// One of the requests is answered.
-    pub(crate) fn answer_post(
-        &mut self,
-        now: Now,
-        conn: Key,
-        verdict: Verdict,
-        write: impl FnOnce(&mut Vec<u8>),
-    ) {
+    pub(crate) fn answer_post(&mut self, conn: Key, verdict: Verdict, write: impl FnOnce(&mut Vec<u8>)) {
         let entry = self.conns.get_mut(conn);
         let waits = |entry: &&mut Connection| {
             !entry.closing || entry.post.as_ref().is_some_and(|post| post.outlives())
@@ -52,29 +54,29 @@ impl Engine {
                 post.status = status;
             }
         }
-        self.add_reply(now, conn, write);
-        self.post_settled(now, conn);
+        self.add_reply(conn, write);
+        self.post_settled(conn);
     }
 
     /// One of the requests was cancelled, or its session is over.
-    pub(crate) fn call_cancelled(&mut self, now: Now, conn: Key, id: &Id, session_over: bool) {
+    pub(crate) fn call_cancelled(&mut self, conn: Key, id: &Id, session_over: bool) {
         let Some(post) = self.conns.get_mut(conn).and_then(|entry| entry.post.as_mut()) else { return };
         post.session_over |= session_over;
         post.ended = (session_over && !post.batch).then(|| id.clone());
         // A stream can end without a response; JSON has to say something.
         if !post.sse && !session_over {
             let error = Error::new(REFUSED, "the request was cancelled");
-            self.add_reply(now, conn, |out| jsonrpc::write_error(out, Some(id.into()), &error));
+            self.add_reply(conn, |out| jsonrpc::write_error(out, Some(id.into()), &error));
         }
-        self.post_settled(now, conn);
+        self.post_settled(conn);
     }
 
     /// Adds a response to the stream, or keeps it while the answer is JSON.
-    fn add_reply(&mut self, now: Now, conn: Key, write: impl FnOnce(&mut Vec<u8>)) {
+    fn add_reply(&mut self, conn: Key, write: impl FnOnce(&mut Vec<u8>)) {
         let Some(entry) = self.conns.get_mut(conn) else { return };
         let streams = entry.http.is_chunking() || entry.http.is_stream();
         let Some(post) = entry.post.as_mut().filter(|post| !streams && !post.outlives()) else {
-            return self.say(now, conn, Kind::Response, write);
+            return self.say(conn, Kind::Response, write);
         };
         let mut text = Vec::new();
         write(&mut text);
@@ -86,23 +88,23 @@ impl Engine {
         if held > limits.output_bytes_max || self.firm_bytes() > limits.buffered_bytes_max {
             self.drop_slow_reader(conn);
         } else if streams && held > limits.message_bytes_max {
-            self.upgrade(now, conn);
+            self.upgrade(conn);
         }
     }
 
-    fn post_settled(&mut self, now: Now, conn: Key) {
+    fn post_settled(&mut self, conn: Key) {
         let Some(post) = self.conns.get_mut(conn).and_then(|entry| entry.post.as_mut()) else { return };
         post.open = post.open.saturating_sub(1);
-        self.complete_post(now, conn);
+        self.complete_post(conn);
     }
 
     /// Makes the answer a stream, if it waits and is none yet. Says whether it did.
-    pub(crate) fn upgrade(&mut self, now: Now, conn: Key) -> bool {
-        self.upgrade_with(now, conn, None)
+    pub(crate) fn upgrade(&mut self, conn: Key) -> bool {
+        self.upgrade_with(conn, None)
     }
 
     /// The same for a stream that is about to be closed: `retry` is how long the client is to wait before it comes back.
-    pub(crate) fn upgrade_with(&mut self, now: Now, conn: Key, retry: Option<Duration>) -> bool {
+    pub(crate) fn upgrade_with(&mut self, conn: Key, retry: Option<Duration>) -> bool {
         let Some(entry) = self.conns.get_mut(conn) else { return false };
         let waits = entry.http.is_waiting() && !entry.http.is_chunking();
         let Some(post) = entry.post.as_mut().filter(|_| waits) else { return false };
@@ -113,11 +115,11 @@ impl Engine {
         let [cache, buffering] = STREAM_FIELDS;
         let fields = [cache, buffering, ("Mcp-Session-Id", id.unwrap_or_default())];
         let fields = fields.get(..if id.is_some() { 3 } else { 2 }).unwrap_or_default();
-        entry.last_output = Nanos::of(now);
-        entry.http.begin_chunks(now, &mut self.common, sse::MEDIA_TYPE, fields);
-        self.begin_stream(now, conn, retry);
+        entry.last_output = Nanos::of(self.now);
+        entry.http.begin_chunks(sse::MEDIA_TYPE, fields, &mut self.common);
+        self.begin_stream(conn, retry);
         for text in replies {
-            self.say(now, conn, Kind::Response, |out| out.extend_from_slice(&text));
+            self.say(conn, Kind::Response, |out| out.extend_from_slice(&text));
         }
         self.enqueue(conn);
         self.schedule(conn);
@@ -125,11 +127,9 @@ impl Engine {
     }
 
     /// Sends the answer, or ends it, once all of its requests are answered.
-    pub(crate) fn complete_post(&mut self, now: Now, conn: Key) {
-        // While it is this connection's turn its state is not at hand; it is looked at when the turn is over.
-        let done = |post: &Post| post.open == 0 && self.deferring != Some(conn);
+    pub(crate) fn complete_post(&mut self, conn: Key) {
         let Some(entry) = self.conns.get_mut(conn) else { return };
-        if !entry.post.as_ref().is_some_and(|post| done(post)) {
+        if entry.post.as_ref().is_none_or(|post| post.open > 0) {
             return;
         }
         // What has a status of its own has to be told by it, in whatever form.
@@ -138,17 +138,17 @@ impl Engine {
         let json = entry.post.as_ref().is_some_and(|post| is_json(post));
         let over = entry.post.as_ref().is_some_and(|post| post.session_over && post.replies().is_empty());
         if !json && !over {
-            self.upgrade(now, conn);
+            self.upgrade(conn);
         }
         let Some(entry) = self.conns.get_mut(conn) else { return };
         let Some(mut post) = entry.post.take() else { return };
         self.forget_request(conn);
         let Some(entry) = self.conns.get_mut(conn) else { return };
         if entry.http.is_chunking() || entry.http.is_stream() {
-            entry.http.end_chunks(now, &mut self.common);
+            entry.http.end_response(&mut self.common);
         } else {
             self.stats.messages_queued += post.replies().len() as u64;
-            self.respond(now, conn, &post);
+            self.respond_whole(conn, &post);
         }
         post.take_replies();
         if let Some(stream) = post.stream {
@@ -167,7 +167,7 @@ impl Engine {
         }
     }
 
-    fn respond(&mut self, now: Now, conn: Key, post: &Post) {
+    fn respond_whole(&mut self, conn: Key, post: &Post) {
         let mut room = ROOM;
         let open = self.sessions.get(post.session);
         let id = open.map(|open| id_text(&self.settings.node_id, open.session.id, &mut room));
@@ -193,7 +193,7 @@ impl Engine {
         let header = id.filter(|_| named).map(|id| ("Mcp-Session-Id", id)).or(busy);
         let response = Response { status, headers: header.as_slice(), content_type: Some(JSON), body };
         if let Some(entry) = self.conns.get_mut(conn) {
-            entry.http.respond(now, &mut self.common, &response);
+            entry.http.respond(&response, &mut self.common);
         }
     }
 }

@@ -10,6 +10,23 @@ use crate::memory::Charge;
 use crate::slab::Key;
 use crate::timers::{Linked, Nanos, Now, TimerLink};
 
+/// What a request is for, once it is admitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// A new session of HTTP+SSE.
+    Stream,
+    /// The head that a session of HTTP+SSE would get.
+    StreamHead,
+    /// A message into this session of HTTP+SSE.
+    Message(Key),
+    /// Messages of Streamable HTTP.
+    McpPost,
+    /// The stream of a session of Streamable HTTP.
+    McpGet,
+    /// The end of a session of Streamable HTTP.
+    McpDelete,
+}
+
 /// One connection.
 pub(crate) struct Connection {
     pub(crate) http: Conn,
@@ -19,6 +36,8 @@ pub(crate) struct Connection {
     pub(crate) share: Share,
     /// Only where a hook says who that is.
     pub(crate) admitted: Option<Box<Admitted>>,
+    /// What the request is for whose body is on its way.
+    pub(crate) awaited: Option<Box<Target>>,
     /// The session whose stream this is.
     pub(crate) session: Option<Key>,
     /// The requests of which the answer is awaited on this connection.
@@ -43,6 +62,7 @@ impl Connection {
             peer,
             share,
             admitted: None,
+            awaited: None,
             session: None,
             post: None,
             held: None,

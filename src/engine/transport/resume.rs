@@ -23,7 +23,6 @@ use crate::engine::state::ids::{ROOM, id_text};
 use crate::engine::state::replay::{EventId, Kind, StreamId};
 use crate::engine::state::sessions::Open;
 use crate::engine::state::streams::{Held, Post, Replay, Resumable, STREAM_FIELDS, Verdict, Way};
-use crate::http::conn::Reply;
 use crate::http::head::{Head, Single};
 use crate::http::response::{OwnedResponse, Response};
 use crate::protocol::revision::Revision;
@@ -31,7 +30,7 @@ use crate::service::keys::CallKey;
 use crate::slab::Key;
 use crate::sse::{self, Frame};
 use crate::text::{keep_on_one_line, shown};
-use crate::timers::{Nanos, Now};
+use crate::timers::Nanos;
 
 /// Events.
 impl Engine {
@@ -59,7 +58,6 @@ impl Engine {
     /// Says something on a stream, whether or not a connection carries it now.
     pub(crate) fn tell(
         &mut self,
-        now: Now,
         session: Key,
         stream: StreamId,
         kind: Kind,
@@ -78,12 +76,13 @@ impl Engine {
         keep_on_one_line(&mut text);
         self.stats.messages_queued += 1;
         if let Some(entry) = conn.and_then(|conn| self.conns.get_mut(conn)) {
-            entry.last_output = Nanos::of(now);
-            entry.http.push(now, &mut self.common, |out| write_event(out, id, &text));
+            entry.last_output = Nanos::of(self.now);
+            entry.http.push(&mut self.common, |out| write_event(out, id, &text));
         }
         let (bytes_max, timeout) = (self.common.limits.replay_bytes_max, self.common.limits.replay_timeout);
-        self.with_replay(session, |replay| replay.keep(id, kind, text.into(), now.mono, bytes_max));
-        let due = now.mono.saturating_add(timeout);
+        let now = self.now.mono;
+        self.with_replay(session, |replay| replay.keep(id, kind, text.into(), now, bytes_max));
+        let due = now.saturating_add(timeout);
         self.session_timers.wake_by(&mut self.sessions, session, due);
         match conn {
             Some(conn) => self.framed(conn),
@@ -107,26 +106,27 @@ impl Engine {
 
     /// Gives the answer on this connection, which has just become a stream, an id. `retry` is how long the client is to wait
     /// before it comes back, where the stream is about to be closed.
-    pub(crate) fn begin_stream(&mut self, now: Now, conn: Key, retry: Option<Duration>) {
+    pub(crate) fn begin_stream(&mut self, conn: Key, retry: Option<Duration>) {
         let post = self.conns.get(conn).and_then(|entry| entry.post.as_ref());
         let resumes = !self.common.limits.replay_timeout.is_zero();
         let post = post.filter(|post| resumes && !post.is_refusal());
         let Some(session) = post.map(|post| post.session) else { return };
-        let stream = self.with_replay(session, |replay| replay.begin_post(conn, now.mono));
+        let now = self.now.mono;
+        let stream = self.with_replay(session, |replay| replay.begin_post(conn, now));
         if let Some(post) = self.conns.get_mut(conn).and_then(|entry| entry.post.as_mut()) {
             post.stream = stream;
         }
         self.put_calls_on(session, conn, stream);
-        self.prime(now, conn, retry);
+        self.prime(conn, retry);
     }
 
     /// The event that lets a client come back that has seen nothing else yet, if it takes such events.
-    fn prime(&mut self, now: Now, conn: Key, retry: Option<Duration>) {
+    fn prime(&mut self, conn: Key, retry: Option<Duration>) {
         let Some((session, stream)) = self.carried(conn) else { return };
         let frame = self.priming(session, stream, retry);
         if let Some(entry) = self.conns.get_mut(conn).filter(|_| !frame.is_empty()) {
-            entry.last_output = Nanos::of(now);
-            entry.http.push(now, &mut self.common, |out| out.extend_from_slice(&frame));
+            entry.last_output = Nanos::of(self.now);
+            entry.http.push(&mut self.common, |out| out.extend_from_slice(&frame));
         }
     }
 
@@ -196,25 +196,24 @@ impl Engine {
     /// A call on a stream is answered.
     pub(crate) fn answer_stream(
         &mut self,
-        now: Now,
         session: Key,
         stream: StreamId,
         verdict: Verdict,
         write: impl FnOnce(&mut Vec<u8>),
     ) {
         match self.conn_of(session, stream) {
-            Some(conn) => self.answer_post(now, conn, verdict, write),
+            Some(conn) => self.answer_post(conn, verdict, write),
             None => {
-                self.tell(now, session, stream, Kind::Response, write);
+                self.tell(session, stream, Kind::Response, write);
                 self.left_settled(session, stream);
             }
         }
     }
 
     /// A call on a stream was cancelled, or its session is over.
-    pub(crate) fn stream_call_cancelled(&mut self, now: Now, call: &OpenCall, stream: StreamId, over: bool) {
+    pub(crate) fn stream_call_cancelled(&mut self, call: &OpenCall, stream: StreamId, over: bool) {
         match self.conn_of(call.session, stream) {
-            Some(conn) => self.call_cancelled(now, conn, &call.id, over),
+            Some(conn) => self.call_cancelled(conn, &call.id, over),
             None => self.left_settled(call.session, stream),
         }
     }
@@ -263,25 +262,25 @@ impl Engine {
 
     fn tell_unsaid(&mut self, session: Key, stream: StreamId, unsaid: Option<Box<Held>>) {
         for text in unsaid.into_iter().flat_map(|held| held.into_texts()) {
-            self.tell(self.now, session, stream, Kind::Notification, |out| out.extend_from_slice(&text));
+            self.tell(session, stream, Kind::Notification, |out| out.extend_from_slice(&text));
         }
     }
 
     /// Ends the response to a call's POST and keeps what is still to come for when the client asks for it.
-    pub(crate) fn disconnect(&mut self, now: Now, call: CallKey, retry: Duration) {
+    pub(crate) fn disconnect(&mut self, call: CallKey, retry: Duration) {
         let Some(call) = self.calls.get(call.0).filter(|call| !call.cancelled) else { return };
         let resumes = self.sessions.get(call.session).is_some_and(takes_empty_events)
             && !self.common.limits.replay_timeout.is_zero();
         let Some(conn) = self.post_of_call(call).filter(|_| resumes) else { return };
-        if !self.upgrade_with(now, conn, Some(retry)) {
-            self.prime(now, conn, Some(retry));
+        if !self.upgrade_with(conn, Some(retry)) {
+            self.prime(conn, Some(retry));
         }
         let Some(entry) = self.conns.get_mut(conn) else { return };
         if entry.post.as_ref().is_none_or(|post| post.stream.is_none()) {
             return;
         }
         let (post, unsaid) = (entry.post.take(), entry.held.take());
-        entry.http.end_chunks(now, &mut self.common);
+        entry.http.end_response(&mut self.common);
         if let Some(post) = post {
             self.leave_post(post, unsaid);
         }
@@ -330,47 +329,38 @@ impl Engine {
 
     /// Goes on with a stream after the event `last`. A connection that still seems to carry it is closed: its client says
     /// that it has lost it.
-    pub(crate) fn resume(
-        &mut self,
-        now: Now,
-        conn: Key,
-        session: Key,
-        (last, what): (EventId, Resumable),
-        reply: &mut Reply<'_>,
-    ) {
+    pub(crate) fn resume(&mut self, conn: Key, session: Key, (last, what): (EventId, Resumable)) {
         self.touch(session);
         if let Some(old) = self.conn_of(session, last.stream) {
             self.take_from(session, old);
         }
         // What the old connection had not said is kept now, too, and that may have cost room.
         if self.replay(session).and_then(|replay| replay.resumable(last)) != Some(what) {
-            return reply.answer(&mut self.common, &nothing_to_resume(last.to_string().as_bytes()));
+            return self.answer(conn, &nothing_to_resume(last.to_string().as_bytes()));
         }
         let mut missed = Vec::new();
         self.with_replay(session, |replay| {
             replay.resume(last, |id, text| write_event(&mut missed, id, text));
         });
-        let Some(open) = self.sessions.get_mut(session) else { return };
+        let Some(id) = self.sessions.get(session).map(|open| open.session.id) else { return };
         let mut room = ROOM;
         let [cache, buffering] = STREAM_FIELDS;
-        let fields = [
-            cache,
-            buffering,
-            ("Mcp-Session-Id", id_text(&self.settings.node_id, open.session.id, &mut room)),
-        ];
+        let fields = [cache, buffering, ("Mcp-Session-Id", id_text(&self.settings.node_id, id, &mut room))];
         if what == Resumable::Over {
             let content_type = Some(sse::MEDIA_TYPE);
             let response = Response { status: 200, headers: &fields, content_type, body: &missed };
-            return reply.send(&mut self.common, &response);
+            return self.respond(conn, &response);
         }
-        reply.stream(&mut self.common, sse::MEDIA_TYPE, &fields, |out| out.extend_from_slice(&missed));
+        self.open_stream(conn, &fields, |out| out.extend_from_slice(&missed));
         let carries_post = what == Resumable::Open;
-        open.conn = if carries_post { open.conn } else { Some(conn) };
+        if let Some(open) = self.sessions.get_mut(session).filter(|_| !carries_post) {
+            open.conn = Some(conn);
+        }
         let post = self.with_replay(session, |replay| replay.carry(last.stream, conn)).flatten();
         if let Some(entry) = self.conns.get_mut(conn) {
             entry.post = post;
             entry.session = (!carries_post).then_some(session);
-            entry.last_output = Nanos::of(now);
+            entry.last_output = Nanos::of(self.now);
         }
     }
 

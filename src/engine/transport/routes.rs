@@ -30,7 +30,7 @@ const QUERY_BYTES_MAX: usize = 1 << 10;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Route<'a> {
     /// `GET /sse`: a new session. The query is copied into its endpoint.
-    Stream { query: &'a str },
+    Stream,
     /// `HEAD /sse`: the same head, and no session.
     StreamHead,
     /// `POST /messages`: a message into the session of this id.
@@ -52,7 +52,7 @@ pub(crate) fn route<'a>(head: &Head<'a>, settings: &Settings) -> Result<Route<'a
     if path == settings.sse_path {
         let query = head.query.unwrap_or_default();
         return match head.method {
-            "GET" if query.len() <= QUERY_BYTES_MAX => Ok(Route::Stream { query }),
+            "GET" if query.len() <= QUERY_BYTES_MAX => Ok(Route::Stream),
             "HEAD" => Ok(Route::StreamHead),
             "GET" => Err(OwnedResponse::text(
                 414,

@@ -19,7 +19,6 @@ use crate::engine::state::peers::Share;
 use crate::engine::state::replay::Kind;
 use crate::engine::state::sessions::Open;
 use crate::engine::state::streams::STREAM_FIELDS;
-use crate::http::conn::Reply;
 use crate::http::head::Head;
 use crate::http::response::OwnedResponse;
 use crate::jsonrpc::{self, Error, Message};
@@ -27,10 +26,10 @@ use crate::service::keys::SessionKey;
 use crate::service::session::Session;
 use crate::slab::Key;
 use crate::sse;
-use crate::timers::{Nanos, Now};
+use crate::timers::Nanos;
 
 impl Engine {
-    pub(crate) fn open_session(&mut self, now: Now, conn: Key, query: &str, reply: &mut Reply<'_>) {
+    pub(crate) fn open_session(&mut self, conn: Key, query: &str) {
         let id = self.next_id();
         let mut room = ROOM;
         let text = id_text(&self.settings.node_id, id, &mut room);
@@ -39,7 +38,7 @@ impl Engine {
         let session = Session::new(id, entry.peer.principal.clone());
         let key = self.sessions.insert(Open::new(session, Some(conn), None));
         entry.session = Some(key);
-        entry.last_output = Nanos::of(now);
+        entry.last_output = Nanos::of(self.now);
         self.by_id.insert(id, key.index());
         self.stats.sessions_opened += 1;
         let mut endpoint = format!("{}{}?", self.settings.base_path, self.settings.message_path);
@@ -50,8 +49,7 @@ impl Engine {
         endpoint.extend(["sessionId=", text]);
         let [cache, buffering] = STREAM_FIELDS;
         let fields = [cache, buffering, ("Mcp-Session-Id", text)];
-        reply
-            .stream(&mut self.common, sse::MEDIA_TYPE, &fields, |out| sse::event(out, "endpoint", &endpoint));
+        self.open_stream(conn, &fields, |out| sse::event(out, "endpoint", &endpoint));
         if let Some(open) = self.sessions.get_mut(key) {
             self.service.opened(SessionKey(key), &mut open.session);
         }
@@ -60,22 +58,14 @@ impl Engine {
         }
     }
 
-    pub(crate) fn take_message(
-        &mut self,
-        now: Now,
-        conn: Key,
-        session: Key,
-        head: &Head<'_>,
-        body: &[u8],
-        reply: &mut Reply<'_>,
-    ) {
+    pub(crate) fn take_message(&mut self, conn: Key, session: Key, head: &Head<'_>, body: &[u8]) {
         match self.read_message(session, body) {
             Ok(message) => {
                 self.stats.messages_received += 1;
-                reply.accepted(&mut self.common);
-                self.take(now, conn, session, head, &message);
+                self.accept(conn);
+                self.take(conn, session, head, &message);
             }
-            Err(answer) => reply.answer(&mut self.common, &answer),
+            Err(answer) => self.answer(conn, &answer),
         }
     }
 
@@ -103,14 +93,14 @@ impl Engine {
     }
 
     /// A message that is taken: from here on it is answered on the session's stream, or the stream ends.
-    fn take(&mut self, now: Now, conn: Key, key: Key, head: &Head<'_>, message: &Message<'_>) {
+    fn take(&mut self, conn: Key, key: Key, head: &Head<'_>, message: &Message<'_>) {
         let call = match message {
             Message::Request(request) => match self.begin_call(key, None, &request.id, &request.method) {
                 Some(call) => Some(call),
                 None => {
                     let (error, id) = (self.busy_with_calls(), Some(request.id.clone()));
                     if let Some(stream) = self.sessions.get(key).and_then(|open| open.conn) {
-                        self.say(now, stream, Kind::Response, |out| {
+                        self.say(stream, Kind::Response, |out| {
                             jsonrpc::write_error(out, id, &error);
                         });
                     }
@@ -119,7 +109,7 @@ impl Engine {
             },
             _ => None,
         };
-        self.hand_over(now, conn, key, head, message, call);
-        self.flush(now);
+        self.hand_over(conn, key, head, message, call);
+        self.flush();
     }
 }

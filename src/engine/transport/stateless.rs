@@ -20,7 +20,6 @@ use crate::engine::negotiate::{Accepted, revision_of};
 use crate::engine::refusals::{Refused, as_error_of};
 use crate::engine::state::sessions::Open;
 use crate::engine::state::streams::Post;
-use crate::http::conn::Reply;
 use crate::http::head::{Head, Single};
 use crate::http::response::Response;
 use crate::jsonrpc::json::{Array, Object, string};
@@ -34,42 +33,33 @@ use crate::runtime::headers::{
 use crate::service::keys::SessionKey;
 use crate::service::session::Session;
 use crate::slab::Key;
-use crate::timers::{Nanos, Now};
+use crate::timers::Nanos;
 
 /// The revision is not served (MCP 2026-07-28).
 const UNSUPPORTED_VERSION: i64 = -32022;
 
 impl Engine {
-    pub(crate) fn post_alone(
-        &mut self,
-        now: Now,
-        conn: Key,
-        head: &Head<'_>,
-        message: &Message<'_>,
-        reply: &mut Reply<'_>,
-    ) {
+    pub(crate) fn post_alone(&mut self, conn: Key, head: &Head<'_>, message: &Message<'_>) {
         let Message::Request(request) = message else {
             self.stats.messages_received += 1;
-            return reply.send(&mut self.common, &Response::new(202));
+            return self.respond(conn, &Response::new(202));
         };
         let accepted = Accepted::of(head);
         match check(request, head, accepted) {
-            Ok(envelope) => self.take_alone(now, conn, head, message, (request, envelope, accepted), reply),
+            Ok(envelope) => self.take_alone(conn, head, message, (request, envelope, accepted)),
             Err((status, error)) => {
                 let answer = Refused::new(status, error).answer(Some((&request.id).into()));
-                reply.answer(&mut self.common, &answer);
+                self.answer(conn, &answer);
             }
         }
     }
 
     fn take_alone(
         &mut self,
-        now: Now,
         conn: Key,
         head: &Head<'_>,
         message: &Message<'_>,
         (request, envelope, accepted): (&Request<'_>, Envelope<'_>, Accepted),
-        reply: &mut Reply<'_>,
     ) {
         self.stats.messages_received += 1;
         let principal = self.conns.get(conn).and_then(|conn| conn.peer.principal.clone());
@@ -80,15 +70,14 @@ impl Engine {
             let max = self.common.limits.calls_max;
             let busy = self.busy(&format!("{max} requests may be open (limit calls_max)"));
             let refused = as_error_of(Error::INTERNAL_ERROR, busy);
-            return reply.answer(&mut self.common, &refused.answer(Some((&request.id).into())));
+            return self.answer(conn, &refused.answer(Some((&request.id).into())));
         };
-        reply.wait();
-        self.deferring = Some(conn);
         if let Some(entry) = self.conns.get_mut(conn) {
-            entry.last_output = Nanos::of(now);
+            entry.last_output = Nanos::of(self.now);
             entry.post = Some(Box::new(Post::alone(key, accepted, self.held.charge(0))));
         }
-        self.hand_over(now, conn, key, head, message, Some(call));
+        self.hand_over(conn, key, head, message, Some(call));
+        self.handed_over(conn);
     }
 
     /// What stands in for the session of a POST, where the server keeps none. A client that names no revision has to be taken
@@ -134,7 +123,7 @@ impl Engine {
                 && entry.post.as_ref().is_some_and(|post| post.alone && post.sse && post.status == 200)
         });
         if waits {
-            self.comment(self.now, conn);
+            self.comment(conn);
         }
     }
 
@@ -144,7 +133,7 @@ impl Engine {
         if self.sessions.remove(key).is_some() {
             self.alone -= 1;
             self.service.closed(SessionKey(key));
-            self.flush(self.now);
+            self.flush();
         }
     }
 }

@@ -28,30 +28,21 @@ use crate::engine::state::replay::EventId;
 use crate::engine::state::sessions::{Life, Open};
 use crate::engine::state::streams::{Post, Replay, Resumable, STREAM_FIELDS};
 use crate::engine::transport::batch::Parcel;
-use crate::http::conn::Reply;
 use crate::http::head::{Head, Single};
 use crate::http::response::{OwnedResponse, Response};
 use crate::jsonrpc::{self, Error, Message};
 use crate::service::keys::{CallKey, SessionKey};
 use crate::service::session::{Session, read_initialize};
 use crate::slab::Key;
-use crate::sse;
-use crate::timers::{Nanos, Now};
+use crate::timers::Nanos;
 
 /// POST.
 impl Engine {
-    pub(crate) fn mcp_post(
-        &mut self,
-        now: Now,
-        conn: Key,
-        head: &Head<'_>,
-        body: &[u8],
-        reply: &mut Reply<'_>,
-    ) {
+    pub(crate) fn mcp_post(&mut self, conn: Key, head: &Head<'_>, body: &[u8]) {
         let read = match jsonrpc::is_batch(body) {
             true => self.read_batch(conn, head, body),
             false => match self.read_single(head, body) {
-                Ok((message, Era::Alone)) => return self.post_alone(now, conn, head, &message, reply),
+                Ok((message, Era::Alone)) => return self.post_alone(conn, head, &message),
                 Ok((message, Era::Session)) => self.read_one(conn, head, message),
                 Err(answer) => Err(answer),
             },
@@ -59,14 +50,14 @@ impl Engine {
         let opened = read.and_then(|parcel| match parcel.session {
             Some(session) => Ok((session, parcel)),
             None if self.settings.sessionless => Ok((self.stand_in(conn, head), parcel)),
-            None => match self.begin_session(now, conn, &parcel) {
+            None => match self.begin_session(conn, &parcel) {
                 Ok(session) => Ok((session, parcel)),
                 Err(refused) => Err(refused.answer(parcel.messages.iter().find_map(id_of))),
             },
         });
         match opened {
-            Ok((session, parcel)) => self.take_parcel(now, conn, session, head, &parcel, reply),
-            Err(answer) => reply.answer(&mut self.common, &answer),
+            Ok((session, parcel)) => self.take_parcel(conn, session, head, &parcel),
+            Err(answer) => self.answer(conn, &answer),
         }
     }
 
@@ -154,7 +145,7 @@ impl Engine {
 
     /// Opens the session that `initialize` asks for. One whose parameters will be refused ends in the same turn, so no other
     /// session has to make place for it.
-    fn begin_session(&mut self, now: Now, conn: Key, parcel: &Parcel<'_>) -> Result<Key, Refused> {
+    fn begin_session(&mut self, conn: Key, parcel: &Parcel<'_>) -> Result<Key, Refused> {
         let stays = |message: &Message<'_>| match message {
             Message::Request(request) => read_initialize(request.params).is_ok(),
             _ => true,
@@ -168,7 +159,7 @@ impl Engine {
         let session = Session::new(id, peer.principal.clone());
         let life = Box::new(Life {
             peer,
-            used: Nanos::of(now),
+            used: Nanos::of(self.now),
             worked: false,
             rank: None,
             replay: Replay::new(self.replayed.charge(0)),
@@ -185,31 +176,21 @@ impl Engine {
         Ok(key)
     }
 
-    fn take_parcel(
-        &mut self,
-        now: Now,
-        conn: Key,
-        session: Key,
-        head: &Head<'_>,
-        parcel: &Parcel<'_>,
-        reply: &mut Reply<'_>,
-    ) {
+    fn take_parcel(&mut self, conn: Key, session: Key, head: &Head<'_>, parcel: &Parcel<'_>) {
         self.stats.messages_received += parcel.messages.len() as u64;
         self.touch(session);
         let is_request = |message: &Message<'_>| matches!(message, Message::Request(_));
         if !parcel.messages.iter().any(is_request) {
-            reply.send(&mut self.common, &Response::new(202));
+            self.respond(conn, &Response::new(202));
             for message in &parcel.messages {
-                self.hand_over(now, conn, session, head, message, None);
+                self.hand_over(conn, session, head, message, None);
             }
-            self.flush(now);
+            self.flush();
             if self.settings.sessionless {
                 self.end_alone(session);
             }
             return;
         }
-        reply.wait();
-        self.deferring = Some(conn);
         let mut post = Post::new(
             session,
             parcel.batch,
@@ -222,12 +203,13 @@ impl Engine {
         let calls: Vec<Option<CallKey>> =
             parcel.messages.iter().map(|message| self.post_call(conn, &mut post, message)).collect();
         if let Some(entry) = self.conns.get_mut(conn) {
-            entry.last_output = Nanos::of(now);
+            entry.last_output = Nanos::of(self.now);
             entry.post = Some(Box::new(post));
         }
         for (message, call) in parcel.messages.iter().zip(calls) {
-            self.hand_over(now, conn, session, head, message, call);
+            self.hand_over(conn, session, head, message, call);
         }
+        self.handed_over(conn);
     }
 
     fn post_call(&mut self, conn: Key, post: &mut Post, message: &Message<'_>) -> Option<CallKey> {
@@ -250,9 +232,9 @@ impl Engine {
 
 /// GET, DELETE, and the end of sessions.
 impl Engine {
-    pub(crate) fn mcp_get(&mut self, now: Now, conn: Key, head: &Head<'_>, reply: &mut Reply<'_>) {
+    pub(crate) fn mcp_get(&mut self, conn: Key, head: &Head<'_>) {
         match self.check_get(conn, head) {
-            Ok((session, Some(last))) => self.resume(now, conn, session, last, reply),
+            Ok((session, Some(last))) => self.resume(conn, session, last),
             Ok((session, None)) => {
                 let unsaid = self.take_get(session);
                 let first = self.begin_get(session);
@@ -262,15 +244,15 @@ impl Engine {
                 open.conn = Some(conn);
                 let [cache, buffering] = STREAM_FIELDS;
                 let fields = [cache, buffering, ("Mcp-Session-Id", id)];
-                reply.stream(&mut self.common, sse::MEDIA_TYPE, &fields, |out| out.extend_from_slice(&first));
+                self.open_stream(conn, &fields, |out| out.extend_from_slice(&first));
                 if let Some(entry) = self.conns.get_mut(conn) {
                     entry.session = Some(session);
-                    entry.last_output = Nanos::of(now);
+                    entry.last_output = Nanos::of(self.now);
                     entry.held = unsaid;
                 }
                 self.touch(session);
             }
-            Err(answer) => reply.answer(&mut self.common, &answer),
+            Err(answer) => self.answer(conn, &answer),
         }
     }
 
@@ -310,17 +292,17 @@ impl Engine {
         Err(refusals::as_error(self.busy(&reason)))
     }
 
-    pub(crate) fn mcp_delete(&mut self, conn: Key, head: &Head<'_>, reply: &mut Reply<'_>) {
+    pub(crate) fn mcp_delete(&mut self, conn: Key, head: &Head<'_>) {
         if let Version::Modern(name) = Version::of(head) {
             let text = format!("Method not allowed: {name} has no sessions to end");
-            return reply.answer(&mut self.common, &refusal(405, REFUSED, text).header("Allow", "POST"));
+            return self.answer(conn, &refusal(405, REFUSED, text).header("Allow", "POST"));
         }
         match self.session_of(conn, head, &Version::of(head)) {
             Ok(session) => {
                 self.end_streamable(session);
-                reply.send(&mut self.common, &Response::new(200));
+                self.respond(conn, &Response::new(200));
             }
-            Err(refused) => reply.answer(&mut self.common, &refused.into()),
+            Err(refused) => self.answer(conn, &refused.into()),
         }
     }
 }

@@ -1,208 +1,353 @@
 //! What bytes do to a connection.
 //!
-//! *Scope:* the part of [`Conn`] that takes requests out of the input and puts answers into the output. *Not in scope:*
-//! its interface, its states and their deadlines ([`conn`](crate::http::conn)).
+//! *Scope:* the part of [`Conn`] that takes requests out of what has arrived: [`Input`] and [`Step`]. *Not in scope:* the
+//! states and their deadlines ([`conn`](crate::http::conn)), answers (`output.rs`).
 //!
 //! A request that is whole within one read is parsed where it lies and nothing is copied. Otherwise the `input` buffer
 //! holds its head followed by the content so far, and the head is parsed a second time when the content is whole.
 //!
 //! ```text
-//!  feed ──▶ advance ──▶ Search ──head whole──▶ start ──▶ parse ──▶ Handler::head
-//!              ▲                                                     │
-//!              │                 body whole in this read: deliver ◀──┼──▶ answer, if refused
-//!              │                              │                      ▼
-//!              └── next request ◀── answered ─┴──◀── complete ◀── body, read by read
+//!  begin ──▶ step ──▶ Search ──head whole──▶ parse ──▶ Step::Head ─┬─▶ read_body ─┬─ Body::Whole ──▶ the caller answers
+//!             ▲ ▲                                                  │              └─ Body::Awaited ─▶ body, read by read
+//!             │ │                                                  └─▶ refuse_head                        │
+//!             │ └─────────────── next request ◀──── answered ◀────────── the caller ◀──── Step::Request ◀─┘
+//!             └── Step::Refused; Step::More ──▶ end
 //! ```
 
-use std::ops::Range;
 use std::time::Duration;
 
 use crate::http::body::{Decoder, Progress};
-use crate::http::conn::{Conn, Handler, Outcome, Pending, Reply, State, Verdict};
+use crate::http::conn::{Conn, Pending, State};
 use crate::http::head::{Fields, Framing, Head, parse};
 use crate::http::refusal::{Refusal, budget_spent};
-use crate::http::response::{Common, OwnedResponse, RequestTraits, Response};
+use crate::http::response::{Common, CommonFields, OwnedResponse, RequestTraits, Response};
 use crate::limits::Limits;
-use crate::text::shown;
-use crate::timers::{Nanos, Now};
+use crate::memory::Buffer;
+use crate::timers::Nanos;
 
 /// What a peer may send on a connection that carries a stream. Nothing is expected there; a pipelined request or two
 /// of a confused client is let pass, a flood is not.
 const STREAM_INPUT_BYTES_MAX: usize = 4 << 10;
 
+/// Bytes that a turn works through: what a read brought, or what was kept of earlier reads. It borrows nothing of the
+/// connection, so the caller can do with that what it wants between two steps.
+#[derive(Debug)]
+pub struct Input<'b> {
+    bytes: &'b [u8],
+    used: usize,
+    /// The head that was found last.
+    head: &'b [u8],
+    refused: Option<Refusal>,
+}
+
+impl<'b> Input<'b> {
+    fn new(bytes: &'b [u8]) -> Input<'b> {
+        Input { bytes, used: 0, head: b"", refused: None }
+    }
+
+    /// How many bytes are done with.
+    pub fn used(&self) -> usize {
+        self.used
+    }
+
+    fn rest(&self) -> &'b [u8] {
+        self.bytes.get(self.used..).unwrap_or_default()
+    }
+}
+
+/// Room for bytes of earlier reads during a turn.
+#[derive(Debug, Default)]
+pub struct Kept(Buffer);
+
+/// What [`Conn::step`] found.
+#[derive(Debug)]
+pub enum Step<'b> {
+    /// A head is whole and lawful. The caller decides: [`Conn::read_body`] or [`Conn::refuse_head`].
+    Head(Head<'b>),
+    /// A request is whole whose body came in pieces. The caller answers it, at once or later.
+    Request(WholeRequest),
+    /// What the peer sent was refused; the response is in the output, and the connection is closed after it.
+    Refused(Refusal),
+    /// Nothing more can be done now: bytes are missing, or room in the output, or the answer to a request.
+    More,
+}
+
+/// What [`Conn::read_body`] found.
+#[derive(Debug)]
+pub enum Body<'b> {
+    /// The body is here. The caller answers the request, at once or later.
+    Whole(&'b [u8]),
+    /// The body is to come: [`Step::Request`] will bring it.
+    Awaited,
+    /// The body is announced with this length, which is more than `body_bytes_max`. It is not read: the caller answers
+    /// with [`Conn::refuse_head`] (RFC 9110 §15.5.14).
+    TooLong(u64),
+    /// There is no memory for the request; it was refused.
+    Refused(Refusal),
+}
+
+/// A request whose body came in pieces: its head and its body, end to end.
+#[derive(Debug)]
+pub struct WholeRequest {
+    bytes: Buffer,
+    head_len: usize,
+}
+
+impl WholeRequest {
+    /// Reads the head again, and returns it with the body.
+    ///
+    /// # Errors
+    /// None as long as the limits are those that the head was first read with.
+    pub fn read<'b>(
+        &'b self,
+        fields: &'b mut Fields<'b>,
+        limits: &Limits,
+    ) -> Result<(Head<'b>, &'b [u8]), Refusal> {
+        let (head, body) = self.bytes.as_slice().split_at_checked(self.head_len).unwrap_or_default();
+        Ok((parse(head, fields, limits)?, body))
+    }
+
+    /// Gives the memory back.
+    pub fn release(mut self, common: &mut Common) {
+        self.bytes.clear(&mut common.pool);
+    }
+}
+
+/// A turn: `begin`, then `step` until it returns [`Step::More`], then `end`.
 impl Conn {
-    /// Puts what `advance` left aside: the beginning of a head, or requests that wait.
-    pub(crate) fn keep(&mut self, bytes: &[u8], common: &mut Common) {
-        if bytes.is_empty() || self.store(bytes, None, common) {
-            return;
+    /// Begins a turn with what a read brought, at most `turn_bytes_max`; with no bytes to go on with what waits. `kept` is
+    /// room for bytes of earlier reads; hand it to [`end`](Conn::end).
+    pub fn begin<'b>(&mut self, bytes: &'b [u8], kept: &'b mut Kept, common: &mut Common) -> Input<'b> {
+        if self.input.is_empty() || !matches!(self.state, State::Head { .. }) {
+            return Input::new(bytes);
         }
-        match self.is_chunking() {
-            // In the middle of a response there is no place for another one.
-            true => self.abort(common),
-            false => self.refuse(common, &budget_spent(), false),
+        if !bytes.is_empty() && !self.store(bytes, None, common) {
+            let refused = Some(self.refuse(budget_spent(), false, common));
+            return Input { refused, ..Input::new(bytes) };
         }
+        kept.0 = std::mem::take(&mut self.input);
+        Input::new(kept.0.as_slice())
     }
 
-    pub(crate) fn advance_buffered(&mut self, now: Now, handler: &mut impl Handler) {
-        let mut held = std::mem::take(&mut self.input);
-        let used = self.advance(now, held.as_slice(), handler);
-        held.consume(&mut handler.common().pool, used);
-        if !held.is_empty() {
-            self.input = held;
+    /// Works through the input to the next point where the caller has to decide or to answer.
+    pub fn step<'b: 'f, 'f>(
+        &mut self,
+        input: &mut Input<'b>,
+        fields: &'f mut Fields<'f>,
+        common: &mut Common,
+    ) -> Step<'f> {
+        if let Some(refusal) = input.refused.take() {
+            return Step::Refused(refusal);
         }
-    }
-
-    /// Works through bytes that begin where the last call stopped. Returns how many are done with; what is left is
-    /// the beginning of a head, or whole requests for whose answers there is no room yet.
-    pub(crate) fn advance<H: Handler>(&mut self, now: Now, bytes: &[u8], handler: &mut H) -> usize {
-        let mut used = 0;
         loop {
-            let rest = bytes.get(used..).unwrap_or_default();
+            let rest = input.rest();
             if rest.is_empty() {
-                return used;
+                return self.rest_is_missing(common);
             }
             match &mut self.state {
-                State::Head { search, began } => {
-                    let limits = &handler.common().limits;
-                    if self.output.len() >= limits.turn_bytes_max {
-                        return used;
-                    }
-                    let found = search.find(rest, limits);
-                    let skipped = search.take_skipped();
-                    match found {
-                        Ok(Some(range)) => used += self.start(now, rest, range, handler),
-                        Ok(None) => {
-                            // A CR alone may become one more empty line, which begins nothing.
-                            let begun = rest.get(skipped..).is_some_and(|rest| !b"\r".starts_with(rest));
-                            if begun && !*began {
-                                *began = true;
-                                self.since = Nanos::of(now);
-                            }
-                            return used + skipped;
-                        }
-                        Err(refusal) => {
-                            let head_only = rest.get(skipped..).unwrap_or_default().starts_with(b"HEAD ");
-                            self.refuse(handler.common(), &refusal, head_only);
-                        }
-                    }
-                }
-                State::Body(_) => used += self.body(now, rest, handler),
-                State::Waiting(_) | State::Chunks(_) => return used,
+                State::Head { .. } if self.output.len() >= common.limits.turn_bytes_max => return Step::More,
+                State::Head { .. } => return self.find_head(input, fields, common),
+                State::Body(_) => match self.decode(input, common) {
+                    Ok(None) => {}
+                    Ok(Some(request)) => return Step::Request(request),
+                    Err(refusal) => return Step::Refused(refusal),
+                },
+                State::Waiting(_) | State::Chunks(_) => return Step::More,
                 State::Stream | State::Closing | State::Linger | State::Closed => {
-                    self.drop_input(rest.len(), &handler.common().limits);
-                    return bytes.len();
+                    input.used = input.bytes.len();
+                    self.drop_input(rest.len(), common);
                 }
             }
         }
     }
 
-    /// A whole head was found at `range` of `rest`. Returns how many bytes are done with.
-    fn start<H: Handler>(&mut self, now: Now, rest: &[u8], range: Range<usize>, handler: &mut H) -> usize {
-        let end = range.end;
-        let bytes = rest.get(range).unwrap_or_default();
-        let after = rest.get(end..).unwrap_or_default();
-        let mut fields = Fields::new();
-        let head = match parse(bytes, &mut fields, &handler.common().limits) {
-            Ok(head) => head,
-            Err(refusal) => {
-                self.refuse(handler.common(), &refusal, bytes.starts_with(b"HEAD "));
-                return end;
+    /// Ends a turn: bytes from `used` on are kept, which are the beginning of a head, or requests that wait. Returns the
+    /// refusal that was sent instead, if there is no memory for them.
+    pub fn end(
+        &mut self,
+        used: usize,
+        bytes: &[u8],
+        Kept(mut kept): Kept,
+        common: &mut Common,
+    ) -> Option<Refusal> {
+        let mut refused = None;
+        if !matches!(self.state, State::Head { .. } | State::Body(_) | State::Waiting(_) | State::Chunks(_)) {
+            kept.clear(&mut common.pool);
+        } else if !kept.is_empty() {
+            kept.consume(&mut common.pool, used);
+            if !kept.is_empty() {
+                self.input = kept;
             }
+        } else {
+            let rest = bytes.get(used..).unwrap_or_default();
+            if !rest.is_empty() && !self.store(rest, None, common) {
+                // In the middle of a response there is no place for another one.
+                match self.is_chunking() {
+                    true => self.abort(common),
+                    false => refused = Some(self.refuse(budget_spent(), false, common)),
+                }
+            }
+        }
+        let is_head = matches!(self.state, State::Head { .. });
+        let max = common.limits.turn_bytes_max;
+        self.stalled = is_head && self.output.len() >= max || self.is_waiting() && self.input.len() >= max;
+        refused
+    }
+
+    /// The peer will send nothing more. To be called before a turn, in which a whole request is still answered; a stream is
+    /// over.
+    pub fn end_input(&mut self, common: &mut Common) {
+        self.eof = true;
+        if matches!(self.state, State::Stream | State::Linger) {
+            self.enter(State::Closed, common);
+        }
+    }
+
+    fn rest_is_missing(&mut self, common: &mut Common) -> Step<'static> {
+        match self.state {
+            State::Head { began: false, .. } if self.eof => self.enter(State::Closing, common),
+            State::Head { began: true, .. } | State::Body(_) if self.eof => {
+                let reason = "the connection was half-closed within a request; send requests whole";
+                return Step::Refused(self.refuse(Refusal::new(400, reason), false, common));
+            }
+            _ => {}
+        }
+        Step::More
+    }
+
+    fn find_head<'b: 'f, 'f>(
+        &mut self,
+        input: &mut Input<'b>,
+        fields: &'f mut Fields<'f>,
+        common: &mut Common,
+    ) -> Step<'f> {
+        let rest = input.rest();
+        let State::Head { search, began } = &mut self.state else { return Step::More };
+        let found = search.find(rest, &common.limits);
+        let skipped = search.take_skipped();
+        let begun = rest.get(skipped..).unwrap_or_default();
+        let head_only = begun.starts_with(b"HEAD ");
+        let range = match found {
+            Ok(Some(range)) => range,
+            Ok(None) => {
+                // A CR alone may become one more empty line, which begins nothing.
+                if !b"\r".starts_with(begun) && !*began {
+                    *began = true;
+                    self.since = Nanos::of(common.now);
+                }
+                input.used += skipped;
+                return self.rest_is_missing(common);
+            }
+            Err(refusal) => return Step::Refused(self.refuse(refusal, head_only, common)),
         };
-        let to = RequestTraits::of(&head);
-        let length = match head.framing {
-            Framing::None => Some(0),
-            Framing::Length(length) => usize::try_from(length).ok(),
-            // Chunks have to be put together, so they take the way over the buffer.
-            Framing::Chunked => None,
-        };
-        let body = length.and_then(|length| after.get(..length));
-        self.common_fields = handler.common_fields(&head);
-        let verdict = handler.head(&head);
-        let Limits { body_bytes_max, linger_bytes_max, .. } = handler.common().limits;
-        let length_max =
-            if matches!(verdict, Verdict::TurnAway(_)) { linger_bytes_max } else { body_bytes_max };
+        input.used += range.end;
+        input.head = rest.get(range).unwrap_or_default();
+        match parse(input.head, fields, &common.limits) {
+            Ok(head) => {
+                self.enter(State::Waiting(RequestTraits::of(&head)), common);
+                Step::Head(head)
+            }
+            Err(refusal) => Step::Refused(self.refuse(refusal, head_only, common)),
+        }
+    }
+}
+
+/// What the caller decides at a head.
+impl Conn {
+    /// Fields that every response to the present request gets, whoever writes it.
+    pub fn set_common_fields(&mut self, fields: Option<Box<CommonFields>>) {
+        self.common_fields = fields;
+    }
+
+    /// Reads the body of the request whose head [`step`](Conn::step) has just returned.
+    pub fn read_body<'b>(&mut self, head: &Head<'_>, input: &mut Input<'b>, common: &mut Common) -> Body<'b> {
+        let State::Waiting(to) = self.state else { return Body::Awaited };
+        if let Framing::Length(length) = head.framing
+            && length > common.limits.body_bytes_max as u64
+        {
+            return Body::TooLong(length);
+        }
+        if let Some(body) = whole_body(head, input) {
+            return Body::Whole(body);
+        }
+        let total = length_of(head).map(|length| length.saturating_add(input.head.len()));
+        if !self.store(input.head, total, common) {
+            return Body::Refused(self.refuse(budget_spent(), to.head_only, common));
+        }
+        if head.expect_continue && input.rest().is_empty() {
+            self.begin_output(common.now);
+            self.output.append(&mut common.pool, b"HTTP/1.1 100 Continue\r\n\r\n");
+        }
+        self.await_body(head, input, to, false, common);
+        Body::Awaited
+    }
+
+    /// Refuses the request whose head [`step`](Conn::step) has just returned. As a rule its body is read and dropped before
+    /// the answer is sent. A peer that waits for `100 Continue` gets the answer at once instead, and the connection is
+    /// closed, because it may send the body or not (RFC 9110 §10.1.1); likewise one whose body is too long. `unread` is for
+    /// peers that are owed nothing: what is longer than `linger_bytes_max`, or of unknown length, is too long for them.
+    pub fn refuse_head(
+        &mut self,
+        head: &Head<'_>,
+        input: &mut Input<'_>,
+        answer: &OwnedResponse,
+        unread: bool,
+        common: &mut Common,
+    ) {
+        let State::Waiting(to) = self.state else { return };
+        let max = if unread { common.limits.linger_bytes_max } else { common.limits.body_bytes_max };
         let announced = match head.framing {
             Framing::None => 0,
             Framing::Length(length) => length,
-            // How long it is would show only by reading it.
-            Framing::Chunked => {
-                if matches!(verdict, Verdict::TurnAway(_)) {
-                    u64::MAX
-                } else {
-                    0
-                }
-            }
+            // Its length would show only by reading it.
+            Framing::Chunked if unread => u64::MAX,
+            Framing::Chunked => 0,
         };
-        if announced > length_max as u64 {
-            let answer = match verdict {
-                Verdict::Refuse(answer) | Verdict::TurnAway(answer) => *answer,
-                Verdict::Read => handler.too_long(&head, announced),
-            };
-            self.answer(now, &answer, RequestTraits { keep_alive: false, ..to }, handler.common());
-            return end;
-        }
-        match (verdict, body) {
-            (Verdict::Refuse(answer) | Verdict::TurnAway(answer), _) if head.expect_continue => {
-                self.answer(now, &answer, RequestTraits { keep_alive: false, ..to }, handler.common());
-                end
-            }
-            (Verdict::Refuse(answer) | Verdict::TurnAway(answer), Some(body)) => {
-                self.answer(now, &answer, to, handler.common());
-                end + body.len()
-            }
-            (Verdict::Read, Some(body)) => {
-                self.deliver(now, &head, body, handler);
-                end + body.len()
-            }
-            (verdict, None) => {
-                let waits = head.expect_continue && after.is_empty();
-                let decoder = Decoder::new(head.framing);
-                let (head_len, total) =
-                    (bytes.len(), length.map(|length| length.saturating_add(bytes.len())));
-                let refused = !matches!(verdict, Verdict::Read);
-                let deadline = Nanos::of(now).later(handler.common().limits.body_timeout);
-                let pending = Pending { decoder, head_len, to, total, deadline, refused };
-                self.await_body(now, bytes, pending, waits, verdict, handler.common());
-                end
-            }
+        if announced > max as u64 || head.expect_continue {
+            self.close_after_response();
+            self.answer(answer, common);
+        } else if whole_body(head, input).is_some() {
+            self.answer(answer, common);
+        } else {
+            answer.write(common, &mut self.input, to, self.common_fields.as_deref());
+            self.await_body(head, input, to, true, common);
         }
     }
 
     fn await_body(
         &mut self,
-        now: Now,
-        head: &[u8],
-        pending: Pending,
-        waits: bool,
-        verdict: Verdict,
+        head: &Head<'_>,
+        input: &Input<'_>,
+        to: RequestTraits,
+        refused: bool,
         common: &mut Common,
     ) {
-        self.since = Nanos::of(now);
-        match verdict {
-            Verdict::Refuse(answer) | Verdict::TurnAway(answer) => {
-                answer.write(common, &mut self.input, pending.to, self.common_fields.as_deref());
-            }
-            Verdict::Read if self.store(head, pending.total, common) => {}
-            Verdict::Read => return self.refuse(common, &budget_spent(), pending.to.head_only),
-        }
-        if waits {
-            self.output.append(&mut common.pool, b"HTTP/1.1 100 Continue\r\n\r\n");
-        }
-        self.state = State::Body(Box::new(pending));
+        let pending = Pending {
+            decoder: Decoder::new(head.framing),
+            head_len: input.head.len(),
+            to,
+            total: length_of(head).map(|length| length.saturating_add(input.head.len())),
+            deadline: Nanos::of(common.now).later(common.limits.body_timeout),
+            refused,
+        };
+        self.enter(State::Body(Box::new(pending)), common);
     }
 
-    /// More of a body. Returns how many bytes belong to it.
-    fn body<H: Handler>(&mut self, now: Now, bytes: &[u8], handler: &mut H) -> usize {
-        let State::Body(pending) = &mut self.state else { return 0 };
-        let common = handler.common();
-        let Common { pool, limits, .. } = common;
+    /// Decodes more of a body. Returns the request if the body is whole now and is not dropped.
+    fn decode(
+        &mut self,
+        input: &mut Input<'_>,
+        common: &mut Common,
+    ) -> Result<Option<WholeRequest>, Refusal> {
+        let State::Body(pending) = &mut self.state else { return Ok(None) };
+        let bytes = input.rest();
+        let Common { pool, limits, now, .. } = common;
         // What came fast earns no long wait: it is held meanwhile.
         let rate = limits.body_rate_min.max(1) as u64;
         let earned = Duration::from_nanos((bytes.len() as u64).saturating_mul(1_000_000_000) / rate);
-        let latest = Nanos::of(now).later(limits.body_timeout);
+        let latest = Nanos::of(*now).later(limits.body_timeout);
         pending.deadline = pending.deadline.later(earned).min(latest);
-        let (decoder, total) = (&mut pending.decoder, pending.total);
+        let (decoder, total, to) = (&mut pending.decoder, pending.total, pending.to);
         let mut room = Some(limits.buffered_bytes_max.saturating_sub(pool.used()));
         let decoded = match pending.refused {
             true => decoder.decode(bytes, limits, |_| {}),
@@ -212,90 +357,46 @@ impl Conn {
             }),
         };
         let decoded = decoded.and_then(|progress| room.map(|_| progress).ok_or_else(budget_spent));
-        match decoded {
-            Ok(Progress { used, done }) => {
-                if done {
-                    self.complete(now, handler);
-                }
-                used
-            }
-            Err(refusal) => {
-                let head_only = pending.to.head_only;
-                self.refuse(common, &refusal, head_only);
-                bytes.len()
-            }
-        }
+        let Progress { used, done } = decoded.map_err(|refusal| {
+            input.used = input.bytes.len();
+            self.refuse(refusal, to.head_only, common)
+        })?;
+        input.used += used;
+        Ok(if done { self.complete(common) } else { None })
     }
 
     /// The body is whole.
-    fn complete<H: Handler>(&mut self, now: Now, handler: &mut H) {
-        let State::Body(pending) = std::mem::replace(&mut self.state, State::Closed) else { return };
-        let mut input = std::mem::take(&mut self.input);
-        if pending.refused {
-            let pool = &mut handler.common().pool;
-            self.output.append(pool, input.as_slice());
-            input.clear(pool);
-            return self.answered(now, State::after(pending.to));
+    fn complete(&mut self, common: &mut Common) -> Option<WholeRequest> {
+        let State::Body(pending) = &self.state else { return None };
+        let Pending { to, head_len, refused, .. } = **pending;
+        let mut bytes = std::mem::take(&mut self.input);
+        self.enter(State::Waiting(to), common);
+        if !refused {
+            return Some(WholeRequest { bytes, head_len });
         }
-        let mut fields = Fields::new();
-        let (head, body) = input.as_slice().split_at_checked(pending.head_len).unwrap_or_default();
-        match parse(head, &mut fields, &handler.common().limits) {
-            Ok(head) => self.deliver(now, &head, body, handler),
-            Err(refusal) => self.refuse(handler.common(), &refusal, pending.to.head_only),
-        }
-        input.clear(&mut handler.common().pool);
+        self.begin_output(common.now);
+        self.output.append(&mut common.pool, bytes.as_slice());
+        bytes.clear(&mut common.pool);
+        self.finish_response(common);
+        None
     }
 
-    fn deliver<H: Handler>(&mut self, now: Now, head: &Head<'_>, body: &[u8], handler: &mut H) {
-        let to = RequestTraits::of(head);
-        let common_fields = self.common_fields.as_deref();
-        let mut reply = Reply { output: &mut self.output, common_fields, to, outcome: Outcome::None };
-        handler.request(head, body, &mut reply);
-        if reply.outcome == Outcome::None {
-            // A request without an answer would hang its peer, and the next answer would be taken for this one's.
-            let path = shown(head.path.as_bytes());
-            let text = format!("the server gave no answer to {} {path}", head.method);
-            reply.send(handler.common(), &Response::text(500, &text));
-        }
-        let Reply { to, outcome, .. } = reply;
-        let state = match outcome {
-            Outcome::Stream => State::Stream,
-            Outcome::Wait => State::Waiting(to),
-            Outcome::None | Outcome::Sent => State::after(to),
-        };
-        self.answered(now, state);
-    }
-
-    fn answer(&mut self, now: Now, answer: &OwnedResponse, to: RequestTraits, common: &mut Common) {
-        answer.write(common, &mut self.output, to, self.common_fields.as_deref());
-        self.answered(now, State::after(to));
-    }
-
-    fn answered(&mut self, now: Now, state: State) {
-        if !matches!(state, State::Waiting(_)) {
-            self.common_fields = None;
-        }
-        self.state = state;
-        self.since = Nanos::of(now);
-        self.fresh = false;
-    }
-
-    /// The last response of this connection: from here on the peer's bytes have no certain meaning.
-    pub(crate) fn refuse(&mut self, common: &mut Common, refusal: &Refusal, head_only: bool) {
+    /// Sends the last response of this connection: from here on the peer's bytes have no certain meaning.
+    pub(crate) fn refuse(&mut self, refusal: Refusal, head_only: bool, common: &mut Common) -> Refusal {
         let retry: &[(&str, &str)] = if refusal.status == 503 { &[("Retry-After", "1")] } else { &[] };
         let response = Response { headers: retry, ..Response::text(refusal.status, &refusal.reason) };
-        common.refused(refusal.status, refusal.reason.as_bytes());
         let to = RequestTraits { head_only, keep_alive: false, chunks: false };
+        self.begin_output(common.now);
         common.respond(&mut self.output, &response, to, self.common_fields.as_deref());
-        self.common_fields = None;
-        self.state = State::Closing;
+        self.enter(State::Closing, common);
+        refusal
     }
 
-    fn drop_input(&mut self, count: usize, limits: &Limits) {
+    fn drop_input(&mut self, count: usize, common: &mut Common) {
         self.dropped = self.dropped.saturating_add(u32::try_from(count).unwrap_or(u32::MAX));
-        let max = if self.is_stream() { STREAM_INPUT_BYTES_MAX } else { limits.linger_bytes_max };
+        let max = if self.is_stream() { STREAM_INPUT_BYTES_MAX } else { common.limits.linger_bytes_max };
         if self.dropped as usize > max {
-            self.state = State::Closed;
+            self.enter(State::Closed, common);
         }
     }
 
@@ -304,35 +405,25 @@ impl Conn {
         let room = common.limits.buffered_bytes_max.saturating_sub(common.pool.used());
         self.input.write(&mut common.pool, |out| append(out, bytes, total, room)).is_some()
     }
+}
 
-    /// Runs at the end of each call that may change the state.
-    pub(crate) fn settle(&mut self, now: Now, quiet: bool, common: &mut Common) {
-        let is_head = matches!(self.state, State::Head { .. });
-        let max = common.limits.turn_bytes_max;
-        self.stalled = is_head && self.output.len() >= max || self.is_waiting() && self.input.len() >= max;
-        if self.eof && !self.stalled {
-            match self.state {
-                State::Head { began: false, .. } => self.state = State::Closing,
-                State::Head { began: true, .. } | State::Body(_) => {
-                    let reason = "the connection was half-closed within a request; send requests whole";
-                    self.refuse(common, &Refusal::new(400, reason), false);
-                }
-                State::Stream => self.state = State::Closed,
-                State::Waiting(_) | State::Chunks(_) | State::Closing | State::Linger | State::Closed => {}
-            }
-        }
-        match self.state {
-            State::Head { .. } | State::Body(_) | State::Waiting(_) | State::Chunks(_) => {}
-            State::Stream | State::Closing | State::Linger => self.input.clear(&mut common.pool),
-            State::Closed => self.release(common),
-        }
-        if quiet && !self.output.is_empty() {
-            self.begin_output(now);
-        }
+/// The length of the body, if the head says it. Chunks have to be put together.
+fn length_of(head: &Head<'_>) -> Option<usize> {
+    match head.framing {
+        Framing::None => Some(0),
+        Framing::Length(length) => usize::try_from(length).ok(),
+        Framing::Chunked => None,
     }
 }
 
-/// Appends `data` if the memory it takes is at most `room`; gives what is left of that.
+/// Takes the body out of the input if it is there whole.
+fn whole_body<'b>(head: &Head<'_>, input: &mut Input<'b>) -> Option<&'b [u8]> {
+    let body = input.rest().get(..length_of(head)?)?;
+    input.used += body.len();
+    Some(body)
+}
+
+/// Appends `data` if the memory it takes is at most `room`; returns what is left of that.
 ///
 /// A vector doubles when it grows; where the `total` is known it grows to no more than that, because a body of 4 MiB
 /// must not be charged as 8.

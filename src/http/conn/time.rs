@@ -17,37 +17,31 @@ impl Conn {
         [self.read_deadline(limits), self.write_deadline(limits)].into_iter().flatten().min()
     }
 
-    /// The deadline passed (if it did): 408 and close for half a request, else close. Does nothing before that.
-    pub fn expire(&mut self, now: Now, common: &mut Common) {
-        common.set_now(now);
-        let passed = |deadline: Option<Duration>| deadline.is_some_and(|deadline| deadline <= now.mono);
+    /// The deadline passed (if it did): 408 and close for half a request, else close. Does nothing before that. Returns the
+    /// refusal that was sent.
+    pub fn expire(&mut self, common: &mut Common) -> Option<Refusal> {
+        let now = common.now.mono;
+        let passed = |deadline: Option<Duration>| deadline.is_some_and(|deadline| deadline <= now);
         if passed(self.write_deadline(&common.limits)) {
-            return self.abort(common);
+            self.abort(common);
+            return None;
         }
         if !passed(self.read_deadline(&common.limits)) {
-            return;
+            return None;
         }
-        let quiet = self.output.is_empty();
-        let late =
-            |what: &str| Refusal::new(408, format!("the request's {what} took too long; send it faster"));
-        match &self.state {
-            State::Head { began: true, .. } => self.refuse(common, &late("head"), false),
-            State::Body(pending) => {
-                let head_only = pending.to.head_only;
-                self.refuse(common, &late("body"), head_only);
+        let (what, head_only) = match &self.state {
+            State::Head { began: true, .. } => ("head", false),
+            State::Body(pending) => ("body", pending.to.head_only),
+            _ => {
+                self.abort(common);
+                return None;
             }
-            State::Head { began: false, .. }
-            | State::Waiting(_)
-            | State::Chunks(_)
-            | State::Stream
-            | State::Closing
-            | State::Linger
-            | State::Closed => return self.abort(common),
-        }
-        self.settle(now, quiet, common);
+        };
+        let text = format!("the request's {what} took too long; send it faster");
+        Some(self.refuse(Refusal::new(408, text), head_only, common))
     }
 
-    /// Whether what is held has been held for longer than an honest peer needs as a rule: half a request for more than
+    /// True if what is held has been held for longer than an honest peer needs as a rule: half a request for more than
     /// `body_timeout`, though it may come as fast as `body_rate_min` wants it; output, though some of it is taken now and
     /// then, or what was sent on behind a request that waits, for more than `write_timeout`. Nobody is cut off for that
     /// alone, but such a connection gives way where there is no room.
@@ -64,10 +58,12 @@ impl Conn {
         has_output || has_input
     }
 
-    /// There was no output, and there is some now.
+    /// To be called before output is written: if there is none, a wait for the peer begins.
     pub(crate) fn begin_output(&mut self, now: Now) {
-        self.wrote = Nanos::of(now);
-        self.behind = self.wrote;
+        if self.output.is_empty() {
+            self.wrote = Nanos::of(now);
+            self.behind = self.wrote;
+        }
     }
 
     fn read_deadline(&self, limits: &Limits) -> Option<Duration> {

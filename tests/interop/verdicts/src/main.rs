@@ -6,9 +6,9 @@
 
 use std::io::{self, BufRead, Write};
 
-use mcp_rill::http::conn::{Conn, Handler, Reply, Verdict};
-use mcp_rill::http::head::Head;
-use mcp_rill::http::response::{Response, Common};
+use mcp_rill::http::conn::{Body, Conn, Kept, Step};
+use mcp_rill::http::head::{Fields, Head};
+use mcp_rill::http::response::{Common, OwnedResponse, Response};
 use mcp_rill::{Limits, Now};
 
 struct Recorder {
@@ -16,21 +16,43 @@ struct Recorder {
     requests: Vec<String>,
 }
 
-impl Handler for Recorder {
-    fn common(&mut self) -> &mut Common {
-        &mut self.common
-    }
-
-    fn head(&mut self, _: &Head<'_>) -> Verdict {
-        Verdict::Read
+impl Recorder {
+    /// One turn of the connection.
+    fn turn(&mut self, conn: &mut Conn, bytes: &[u8]) {
+        let mut kept = Kept::default();
+        let mut input = conn.begin(bytes, &mut kept, &mut self.common);
+        loop {
+            let mut fields = Fields::new();
+            match conn.step(&mut input, &mut fields, &mut self.common) {
+                Step::Head(head) => match conn.read_body(&head, &mut input, &mut self.common) {
+                    Body::Whole(body) => self.answer(conn, &head, body),
+                    Body::Awaited | Body::Refused(_) => {}
+                    Body::TooLong(_) => {
+                        let answer = OwnedResponse::text(413, "the body is too long");
+                        conn.refuse_head(&head, &mut input, &answer, false, &mut self.common);
+                    }
+                },
+                Step::Request(request) => {
+                    let mut fields = Fields::new();
+                    let limits = self.common.limits.clone();
+                    if let Ok((head, body)) = request.read(&mut fields, &limits) {
+                        self.answer(conn, &head, body);
+                    }
+                    request.release(&mut self.common);
+                }
+                Step::Refused(_) => {}
+                Step::More => break,
+            }
+        }
+        conn.end(input.used(), bytes, kept, &mut self.common);
     }
 
     /// A method is a token and a target visible ASCII, so two bytes of all need an escape.
-    fn request(&mut self, head: &Head<'_>, body: &[u8], reply: &mut Reply<'_>) {
+    fn answer(&mut self, conn: &mut Conn, head: &Head<'_>, body: &[u8]) {
         let text = |text: &str| format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""));
         let body: String = body.iter().map(|byte| format!("{byte:02x}")).collect();
         self.requests.push(format!("[{},{},\"{body}\"]", text(head.method), text(head.target)));
-        reply.send(&mut self.common, &Response::new(204));
+        conn.respond(&Response::new(204), &mut self.common);
     }
 }
 
@@ -39,12 +61,12 @@ fn main() -> io::Result<()> {
     for line in io::stdin().lock().lines() {
         let bytes = bytes(&line?).ok_or_else(|| io::Error::other("a line is not hexadecimal"))?;
         let mut recorder = Recorder { common: Common::new(Limits::DEFAULT), requests: Vec::new() };
-        let (mut conn, now, mut output) = (Conn::new(Now::default()), Now::default(), Vec::new());
-        conn.feed(now, &bytes, &mut recorder);
+        let (mut conn, mut output) = (Conn::new(Now::default()), Vec::new());
+        recorder.turn(&mut conn, &bytes);
         while !conn.outgoing().is_empty() {
             output.extend_from_slice(conn.outgoing());
-            if conn.sent(now, conn.outgoing().len(), &mut recorder.common) {
-                conn.resume(now, &mut recorder);
+            if conn.sent(conn.outgoing().len(), &mut recorder.common) {
+                recorder.turn(&mut conn, b"");
             }
         }
         writeln!(out, "{{\"requests\":[{}],\"status\":{}}}", recorder.requests.join(","), refusal(&output))?;
