@@ -115,7 +115,7 @@ pub(crate) fn serve(scale: Scale) {
 fn open(wire: &mut Wire, post: &mut Wire) -> String {
     let endpoint = wire.open_sse();
     for body in [&wire::initialize(), wire::INITIALIZED] {
-        assert_eq!(post.send(wire::post(&endpoint, body)).response().0, 202);
+        assert_eq!(post.send(wire::post(&endpoint, body)).response().status, 202);
     }
     wire.through("\n\n");
     endpoint
@@ -129,7 +129,7 @@ pub(crate) fn clients(address: SocketAddr, scale: Scale) {
     let mut open_quiet = || {
         let mut wire = Wire::connect(address);
         let endpoint = open(&mut wire, &mut post);
-        assert_eq!(post.send(wire::post(&endpoint, quiet)).response().0, 202);
+        assert_eq!(post.send(wire::post(&endpoint, quiet)).response().status, 202);
         wire.through("\n\n");
         wire.got = Vec::new();
         wire
@@ -150,7 +150,7 @@ pub(crate) fn clients(address: SocketAddr, scale: Scale) {
         format!(r#"{{"jsonrpc":"2.0","id":1,"method":"resources/subscribe","params":{{"uri":"{URI}"}}}}"#);
     let mut readers = Vec::new();
     for (mut wire, endpoint) in healthy {
-        assert_eq!(post.send(wire::post(&endpoint, &subscribe)).response().0, 202);
+        assert_eq!(post.send(wire::post(&endpoint, &subscribe)).response().status, 202);
         wire.through("\n\n");
         let (tell, told) = std::sync::mpsc::channel();
         readers.push((thread::spawn(move || read_in_order(&mut wire, &tell)), told));

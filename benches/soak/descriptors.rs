@@ -44,7 +44,10 @@ pub(crate) fn serve(scale: Scale) {
     waiting.through("event: endpoint\ndata: ");
     let endpoint = waiting.through("\n\n").trim_end().to_owned();
     let recovered = start.elapsed();
-    assert_eq!(Wire::connect(binary.address).send(wire::post(&endpoint, &wire::ping(7))).response().0, 202);
+    assert_eq!(
+        Wire::connect(binary.address).send(wire::post(&endpoint, &wire::ping(7))).response().status,
+        202
+    );
     assert!(waiting.through("\n\n").contains(r#""id":7"#));
     println!("three streams went: the one that waited was served within {recovered:.1?}");
     assert!(recovered < Duration::from_secs(1), "{recovered:?}");

@@ -131,7 +131,7 @@ type Door = fn(SocketAddr, &AtomicBool);
 
 pub(crate) fn clients(address: SocketAddr, scale: Scale) {
     let mut wire = Wire::connect(address);
-    assert_eq!(wire.send(wire::alone_call(1, "fill", r#"{"bytes":10}"#)).response().0, 200);
+    assert_eq!(wire.send(wire::alone_call(1, "fill", r#"{"bytes":10}"#)).response().status, 200);
     drop(wire);
     so_far("warm");
     let doors: [(&str, Door); 13] = [

@@ -34,7 +34,7 @@ fn open(binary: &Binary, seconds: usize) -> Open {
         let mut wire = connect();
         let endpoint = wire.open_sse();
         if at == 0 {
-            assert_eq!(post.send(wire::post(&endpoint, &countdown(1))).response().0, 202);
+            assert_eq!(post.send(wire::post(&endpoint, &countdown(1))).response().status, 202);
         }
         sse.push(wire);
     }

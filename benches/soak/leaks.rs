@@ -3,10 +3,10 @@
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use mcp_rill::Peer;
-use mcp_rill::engine::{Action, ConnKey, Engine};
-use mcp_rill::{Level, Limits, Now, Reply, Server};
+use mcp_rill::engine::ConnKey;
+use mcp_rill::{Level, Limits, Reply, Server};
 
+use crate::common::{Sock, World};
 use crate::host::status_kib;
 use crate::parts::Scale;
 use crate::wire;
@@ -15,8 +15,7 @@ use crate::wire;
 const SLACK_KIB: u64 = 256;
 
 struct Bench {
-    engine: Engine,
-    now: Now,
+    world: World,
     replies: mpsc::Receiver<Reply>,
     /// Keys that are dead.
     dead: Vec<ConnKey>,
@@ -31,73 +30,39 @@ impl Bench {
             .tool("later", "Answer later", move |(), call| call.defer(|reply| send.send(reply)))
             .blocking_tool("block", "Block", |(), _| "done")
             .resource("soak:///1", "1", |_| "1");
-        let mut last = 0;
-        let ids = move || {
-            last += 1;
-            last
-        };
-        Bench { engine: Engine::new(server, ids).unwrap(), now: Now::default(), replies, dead: Vec::new() }
+        Bench { world: World::new(server), replies, dead: Vec::new() }
     }
 
-    fn open(&mut self) -> ConnKey {
-        self.engine.open(self.now, Peer { loopback: true, ..Peer::default() })
+    /// Sends a request and gives all output on that connection.
+    fn send(&mut self, sock: Sock, request: &str) -> String {
+        self.world.send(sock, request);
+        self.world.take_text(sock)
     }
 
-    /// Sends a request and takes all output, which is given for that connection.
-    fn send(&mut self, conn: ConnKey, request: &str) -> String {
-        self.engine.receive(self.now, conn, request.as_bytes());
-        self.drain(conn)
-    }
-
-    fn drain(&mut self, of: ConnKey) -> String {
-        let mut text = String::new();
-        loop {
-            match self.engine.poll() {
-                Action::Write(conn) => {
-                    let bytes = self.engine.outgoing(conn);
-                    if conn == of {
-                        text.push_str(&String::from_utf8_lossy(bytes));
-                    }
-                    let count = bytes.len();
-                    self.engine.sent(self.now, conn, count);
-                }
-                Action::Wait(_) => return text,
-                _ => {}
-            }
-        }
-    }
-
-    /// Opens a session; gives its stream and its endpoint.
-    fn session(&mut self) -> (ConnKey, String) {
-        let stream = self.open();
-        let text = self.send(stream, &wire::get("/sse"));
-        let endpoint = text.split("event: endpoint\ndata: ").nth(1).unwrap().trim_end().to_owned();
-        (stream, endpoint)
-    }
-
-    fn close(&mut self, conn: ConnKey) {
-        self.engine.hang_up(self.now, conn);
-        self.drain(conn);
+    fn close(&mut self, sock: Sock) {
+        self.world.reset(sock);
+        self.world.release(sock);
+        self.world.events();
     }
 
     fn pass(&mut self, time: Duration) {
-        self.now.mono += time;
-        self.engine.tick(self.now);
+        self.world.jump(self.world.now.mono + time);
+        self.world.run();
     }
 
     fn panics(&mut self) {
-        let conn = self.open();
-        let text = self.send(conn, &wire::alone_call(1, "panic", "{}"));
+        let sock = self.world.connect();
+        let text = self.send(sock, &wire::alone_call(1, "panic", "{}"));
         assert!(text.contains("-32603"), "{text}");
-        self.close(conn);
+        self.close(sock);
     }
 
     /// A session that goes while its call is elsewhere; then the reply comes, or is dropped.
     fn late_replies(&mut self) {
-        let ((stream, endpoint), post) = (self.session(), self.open());
-        self.send(post, &wire::post(&endpoint, &wire::call(1, "later", "{}")));
-        self.send(post, &wire::post(&endpoint, &wire::call(2, "later", "{}")));
-        self.close(stream);
+        let (stream, post) = (self.world.open_sse(), self.world.connect());
+        self.send(post, &wire::post(&stream.endpoint, &wire::call(1, "later", "{}")));
+        self.send(post, &wire::post(&stream.endpoint, &wire::call(2, "later", "{}")));
+        self.close(stream.sock);
         let (first, second) = (self.replies.recv().unwrap(), self.replies.recv().unwrap());
         assert!(first.is_cancelled());
         first.progress(1.0, None, None);
@@ -110,24 +75,26 @@ impl Bench {
 
     /// Whatever a driver may still say of a connection that is gone.
     fn stale_keys(&mut self) {
-        let conn = self.open();
-        self.engine.receive(self.now, conn, b"GET /s");
-        self.close(conn);
-        self.dead.push(conn);
+        let sock = self.world.connect();
+        let key = self.world.key(sock);
+        self.world.send(sock, "GET /s");
+        self.close(sock);
+        self.dead.push(key);
         if self.dead.len() > 1000 {
             self.dead.clear();
         }
-        let stale = self.dead.first().copied().unwrap_or(conn);
-        self.engine.receive(self.now, stale, b"GET /sse HTTP/1.1\r\n\r\n");
-        self.engine.writable(self.now, stale);
-        self.engine.sent(self.now, stale, 10);
-        self.engine.hang_up(self.now, stale);
-        assert!(!self.engine.wants_read(stale) && self.engine.find(stale.token()).is_none());
+        let stale = self.dead.first().copied().unwrap_or(key);
+        let World { engine, now, .. } = &mut self.world;
+        engine.receive(*now, stale, b"GET /sse HTTP/1.1\r\n\r\n");
+        engine.writable(*now, stale);
+        engine.sent(*now, stale, 10);
+        engine.hang_up(*now, stale);
+        assert!(!engine.wants_read(stale) && engine.find(stale.token()).is_none());
         self.pass(Duration::from_micros(100));
     }
 
     fn mail(&mut self) {
-        let handle = self.engine.handle();
+        let handle = self.world.engine.handle();
         for number in 0..20 {
             handle.resource_updated(&format!("soak:///{number}"));
             handle.log(Level::Error, "x");
@@ -138,22 +105,22 @@ impl Bench {
 
     /// No thread can be made, so the call waits in the queue until its time is over.
     fn no_threads(&mut self) {
-        let conn = self.open();
-        self.send(conn, &wire::alone_call(1, "block", "{}"));
-        let jobs = self.engine.jobs();
+        let sock = self.world.connect();
+        self.send(sock, &wire::alone_call(1, "block", "{}"));
+        let jobs = self.world.engine.jobs();
         assert!(jobs.wants_thread());
         jobs.thread_failed();
         self.pass(Duration::from_secs(6));
-        assert!(self.drain(conn).contains("no worker thread was free"));
+        assert!(self.world.take_text(sock).contains("no worker thread was free"));
         assert!(!jobs.wants_thread(), "the job is gone with its call");
-        self.close(conn);
+        self.close(sock);
     }
 
     /// Sessions of Streamable HTTP that nobody uses or ends.
     fn idle_sessions(&mut self) {
-        let conn = self.open();
-        assert!(self.send(conn, &wire::mcp_post("", &wire::initialize())).contains("Mcp-Session-Id"));
-        self.close(conn);
+        let sock = self.world.connect();
+        assert!(self.send(sock, &wire::mcp_post("", &wire::initialize())).contains("Mcp-Session-Id"));
+        self.close(sock);
         self.pass(Duration::from_secs(1));
     }
 }
@@ -185,7 +152,7 @@ pub(crate) fn serve(scale: Scale) {
         let (before, start) = (status_kib("VmRSS"), Instant::now());
         (0..count).for_each(|_| round(&mut bench));
         bench.pass(Duration::from_secs(3600));
-        let (after, stats) = (status_kib("VmRSS"), bench.engine.stats());
+        let (after, stats) = (status_kib("VmRSS"), bench.world.stats());
         let counts = (stats.connections, stats.sessions, stats.calls, stats.buffered_bytes);
         println!(
             "{count} {name}: {before} KiB resident before, {after} after, in {:.1?}; left: {counts:?}",
@@ -193,7 +160,7 @@ pub(crate) fn serve(scale: Scale) {
         );
         assert_eq!(counts, (0, 0, 0, 0));
         assert!(after <= before + SLACK_KIB, "{after} KiB");
-        assert_eq!(bench.engine.poll(), Action::Wait(None), "a timer is left");
+        assert_eq!(bench.world.deadline(), None, "a timer is left");
     }
     assert!(bench.replies.try_recv().is_err());
 }

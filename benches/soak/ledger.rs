@@ -89,7 +89,7 @@ fn subscriptions(address: SocketAddr, sessions: usize) -> (Vec<Wire>, usize) {
             let body = format!(
                 r#"{{"jsonrpc":"2.0","id":1,"method":"resources/subscribe","params":{{"uri":"soak:///{number}.{at}"}}}}"#
             );
-            assert_eq!(wire.send(wire::mcp_post(&session, &body)).response().0, 200);
+            assert_eq!(wire.send(wire::mcp_post(&session, &body)).response().status, 200);
         }
     }
     (vec![wire], sessions * Limits::DEFAULT.subscriptions_max)
@@ -106,10 +106,10 @@ fn many_calls(address: SocketAddr, sessions: usize, tool: &str, question: bool) 
         let mut wire = Wire::connect(address);
         let endpoint = wire.open_sse();
         let name = wire::initialize().replace(r#""elicitation":{}"#, r#""roots":{}"#);
-        assert_eq!(post.send(wire::post(&endpoint, &name)).response().0, 202);
+        assert_eq!(post.send(wire::post(&endpoint, &name)).response().status, 202);
         wire.through("\n\n");
         for id in 1..=CALLS {
-            assert_eq!(post.send(wire::post(&endpoint, &wire::call(id, tool, "{}"))).response().0, 202);
+            assert_eq!(post.send(wire::post(&endpoint, &wire::call(id, tool, "{}"))).response().status, 202);
             if question {
                 wire.through("\n\n");
             }
@@ -168,6 +168,6 @@ fn refused(address: SocketAddr, sessions: usize) -> (Vec<Wire>, usize) {
         .collect();
     // Whoever comes after them is served after them.
     let mut last = Wire::connect(address);
-    assert_eq!(last.send(wire::get("/")).response().0, 404);
+    assert_eq!(last.send(wire::get("/")).response().status, 404);
     (wires, count)
 }

@@ -21,6 +21,9 @@
 )]
 
 #[cfg(target_os = "linux")]
+#[path = "../../tests/common/world.rs"]
+mod common;
+#[cfg(target_os = "linux")]
 mod crowd;
 #[cfg(target_os = "linux")]
 mod descriptors;

@@ -74,8 +74,8 @@ pub(crate) fn clients(address: SocketAddr, scale: Scale) {
             let flood = scope.spawn(|| wire.send_until_full(bytes, QUIET));
             while !flood.is_finished() {
                 let sent = Instant::now();
-                let (status, _, body) = healthy.send(wire::alone_call(pings, "hello", "{}")).response();
-                assert!(status == 200 && body.contains("hello"), "{body}");
+                let response = healthy.send(wire::alone_call(pings, "hello", "{}")).response();
+                assert!(response.status == 200 && response.text().contains("hello"), "{response:?}");
                 (worst, pings) = (worst.max(sent.elapsed()), pings + 1);
             }
             flood.join().unwrap()
@@ -89,5 +89,5 @@ pub(crate) fn clients(address: SocketAddr, scale: Scale) {
         told.join(", ")
     ));
     let end = format!("DELETE /mcp HTTP/1.1\r\nHost: 127.0.0.1\r\nMcp-Session-Id: {session}\r\n\r\n");
-    assert_eq!(healthy.send(end).response().0, 200);
+    assert_eq!(healthy.send(end).response().status, 200);
 }

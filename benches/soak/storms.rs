@@ -127,7 +127,7 @@ pub(crate) fn clients(address: SocketAddr, scale: Scale) {
             wire.try_send([byte]);
         }
         let sent = Instant::now();
-        assert_eq!(post.send(wire::post(&endpoint, &wire::ping(pings))).response().0, 202);
+        assert_eq!(post.send(wire::post(&endpoint, &wire::ping(pings))).response().status, 202);
         stream.through("\n\n");
         (worst, pings) = (worst.max(sent.elapsed()), pings + 1);
     }

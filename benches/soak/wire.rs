@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use rustix::net::sockopt;
 
+use crate::common::http;
+pub(crate) use crate::common::http::{Response, call, get, ping, post, post_head};
 use crate::host::PATIENCE;
 
 pub(crate) const VERSION: &str = "2026-07-28";
@@ -66,25 +68,24 @@ impl Wire {
         text.unwrap_or_else(|| panic!("ended before {end:?}, after {:?}", String::from_utf8_lossy(&self.got)))
     }
 
-    /// The next response, which has a length: its status and body.
-    pub(crate) fn try_response(&mut self) -> Option<(u16, Head, String)> {
-        let head = self.try_through("\r\n\r\n")?;
-        let status = head.split(' ').nth(1)?.parse().ok()?;
-        let head = Head(head);
-        let length: usize = head.field("Content-Length").map_or(0, |length| length.parse().unwrap());
-        while self.got.len() < length {
-            let mut bytes = [0; 16 << 10];
-            match self.socket.read(&mut bytes) {
-                Ok(0) | Err(_) => return None,
-                Ok(count) => self.got.extend_from_slice(&bytes[..count]),
+    /// The next response, of whatever form; `None` if the connection ends or falls silent before its end.
+    pub(crate) fn try_response(&mut self) -> Option<Response> {
+        let mut bytes = [0; 16 << 10];
+        loop {
+            match http::response(&self.got, "POST").filter(|(response, _)| response.is_whole) {
+                Some((response, used)) => {
+                    self.got.drain(..used);
+                    return Some(response);
+                }
+                None => match self.socket.read(&mut bytes) {
+                    Ok(0) | Err(_) => return None,
+                    Ok(count) => self.got.extend_from_slice(&bytes[..count]),
+                },
             }
         }
-        let rest = self.got.split_off(length);
-        let body = String::from_utf8(std::mem::replace(&mut self.got, rest)).unwrap();
-        Some((status, head, body))
     }
 
-    pub(crate) fn response(&mut self) -> (u16, Head, String) {
+    pub(crate) fn response(&mut self) -> Response {
         self.try_response().expect("a response")
     }
 
@@ -128,33 +129,10 @@ impl Wire {
     }
 }
 
-/// A response's head.
-pub(crate) struct Head(String);
-
-impl Head {
-    pub(crate) fn field(&self, name: &str) -> Option<&str> {
-        let lines = self.0.split("\r\n").filter_map(|line| line.split_once(": "));
-        lines.into_iter().find(|(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| value)
-    }
-}
-
-pub(crate) fn get(target: &str) -> String {
-    format!("GET {target} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
-}
-
 fn post_with(target: &str, fields: &str, length: usize) -> String {
     format!(
         "POST {target} HTTP/1.1\r\nHost: 127.0.0.1\r\n{fields}Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
     )
-}
-
-/// The head of a POST without more fields, for a body of that length.
-pub(crate) fn post_head(target: &str, length: usize) -> String {
-    post_with(target, "", length)
-}
-
-pub(crate) fn post(target: &str, body: &str) -> String {
-    post_head(target, body.len()) + body
 }
 
 /// A POST to `/mcp` into a session.
@@ -182,16 +160,6 @@ pub(crate) fn alone_call(id: usize, tool: &str, arguments: &str) -> String {
     alone(id, "tools/call", tool, &format!(r#""name":"{tool}","arguments":{arguments}"#))
 }
 
-pub(crate) fn ping(id: usize) -> String {
-    format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"ping"}}"#)
-}
-
-pub(crate) fn call(id: usize, tool: &str, arguments: &str) -> String {
-    format!(
-        r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"{tool}","arguments":{arguments}}}}}"#
-    )
-}
-
 pub(crate) const INITIALIZED: &str = r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
 
 pub(crate) fn initialize() -> String {
@@ -211,11 +179,11 @@ pub(crate) fn open_mcp(wire: &mut Wire) -> String {
 
 pub(crate) fn try_open_mcp(wire: &mut Wire, name: &str) -> Option<String> {
     wire.try_send(mcp_post("", &initialize_as(name)));
-    let (status, head, _) = wire.try_response()?;
-    if status != 200 {
+    let response = wire.try_response()?;
+    if response.status != 200 {
         return None;
     }
-    let id = head.field("Mcp-Session-Id")?.to_owned();
+    let id = response.header("Mcp-Session-Id")?.to_owned();
     wire.try_send(mcp_post(&id, INITIALIZED));
-    (wire.try_response()?.0 == 202).then_some(id)
+    (wire.try_response()?.status == 202).then_some(id)
 }

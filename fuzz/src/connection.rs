@@ -249,7 +249,7 @@ fn check_responses(outcome: &Outcome) {
         let (response, used) = found.expect("a whole response");
         let response_to_stream =
             response.is_stream || response.header("content-type") == Some("text/event-stream");
-        closed = !response.keep_alive || response_to_stream;
+        closed = !response.keeps_alive() || response_to_stream;
         count += 1;
         rest = if response.is_stream { &[] } else { &rest[used..] };
     }

@@ -26,20 +26,20 @@
 //! A form is one of [`streamable::FORMS`]: other header fields, or a body in chunks.
 
 mod messages;
+mod peers;
 mod streamable;
-mod world;
 
-use world::World;
+use peers::Peers;
 
 pub fn check(data: &[u8]) {
-    let mut world = World::new();
+    let mut peers = Peers::new();
     let mut script = Script(data);
     // The work of one operation is bounded, so that of a script is its length times that.
     while let Some(letter) = script.next() {
-        operation(&mut world, letter, &mut script);
-        world.settle();
+        operation(&mut peers, letter, &mut script);
+        peers.settle();
     }
-    world.end();
+    peers.end();
 }
 
 struct Script<'a>(&'a [u8]);
@@ -63,47 +63,47 @@ impl<'a> Script<'a> {
     }
 }
 
-fn operation(world: &mut World, letter: u8, script: &mut Script<'_>) {
+fn operation(peers: &mut Peers, letter: u8, script: &mut Script<'_>) {
     const LETTERS: &[u8] = b"ogpbwtrauehzimnvqld";
     let letter =
         if LETTERS.contains(&letter) { letter } else { LETTERS[usize::from(letter) % LETTERS.len()] };
     match letter {
-        b'o' => world.connect(),
-        b'g' => world.ask_for_stream(script.number()),
+        b'o' => peers.connect(),
+        b'g' => peers.ask_for_stream(script.number()),
         b'p' => {
             let (conn, session, message, id) =
                 (script.number(), script.number(), script.number(), script.number());
-            world.post(conn, session, message, id);
+            peers.post(conn, session, message, id);
         }
         b'b' => {
             let (conn, count) = (script.number(), script.number());
-            world.raw(conn, script.bytes(count));
+            peers.raw(conn, script.bytes(count));
         }
-        b'w' => world.window(script.number(), script.number()),
-        b't' => world.pass(script.number()),
-        b'r' => world.work(script.number(), script.number()),
-        b'a' => world.answer(script.number(), script.number(), script.number()),
-        b'u' => world.announce(script.number()),
-        b'e' => world.half_close(script.number()),
-        b'h' => world.hang_up(script.number()),
-        b'z' => world.shut_down(script.number()),
-        b'i' => world.initialize(script.number(), script.number(), script.number()),
+        b'w' => peers.window(script.number(), script.number()),
+        b't' => peers.pass(script.number()),
+        b'r' => peers.work(script.number(), script.number()),
+        b'a' => peers.answer(script.number(), script.number(), script.number()),
+        b'u' => peers.announce(script.number()),
+        b'e' => peers.half_close(script.number()),
+        b'h' => peers.hang_up(script.number()),
+        b'z' => peers.shut_down(script.number()),
+        b'i' => peers.initialize(script.number(), script.number(), script.number()),
         b'm' => {
             let (conn, session, message) = (script.number(), script.number(), script.number());
             let messages = [(message, script.number())];
-            world.mcp_post(conn, session, &messages, script.number());
+            peers.mcp_post(conn, session, &messages, script.number());
         }
         b'n' => {
             let (conn, session, count) = (script.number(), script.number(), script.number() % 6);
             let messages: Vec<_> = (0..count).map(|_| (script.number(), script.number())).collect();
-            world.mcp_batch(conn, session, &messages, script.number());
+            peers.mcp_batch(conn, session, &messages, script.number());
         }
         b'v' => {
             let (conn, message, id) = (script.number(), script.number(), script.number());
-            world.mcp_modern(conn, message, id, script.number());
+            peers.mcp_modern(conn, message, id, script.number());
         }
-        b'q' => world.mcp_answer(script.number(), script.number(), script.number()),
-        b'l' => world.mcp_stream(script.number(), script.number(), script.number()),
-        _ => world.mcp_delete(script.number(), script.number()),
+        b'q' => peers.mcp_answer(script.number(), script.number(), script.number()),
+        b'l' => peers.mcp_stream(script.number(), script.number(), script.number()),
+        _ => peers.mcp_delete(script.number(), script.number()),
     }
 }

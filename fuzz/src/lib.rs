@@ -18,4 +18,6 @@ pub mod sse;
 pub mod uri_template;
 
 mod client;
+#[path = "../../tests/common/world.rs"]
+mod common;
 mod naive;

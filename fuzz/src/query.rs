@@ -1,31 +1,20 @@
 //! Queries: the first line is the query of `GET /sse`, the second one that of `POST /messages`, where `{}` stands for the
 //! session's id.
 
-use std::time::Duration;
-
-use mcp_rill::Peer;
-use mcp_rill::engine::{Action, ConnKey, Engine};
+use mcp_rill::Server;
 use mcp_rill::sse::Decoder;
-use mcp_rill::{Now, Server};
 
 use super::client::{self, Response};
-
-const NOW: Now = Now { mono: Duration::from_secs(1), unix: Duration::from_secs(1_800_000_000) };
+use super::common::{Sock, World, http};
 
 pub fn check(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let mut lines = text.split('\n');
     let (opening, posting) = (lines.next().unwrap_or_default(), lines.next().unwrap_or("sessionId={}"));
     let lawful = |query: &str| query.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#');
-    let mut ids = 0;
-    let server = Server::new("fuzz", "1").tool("hello", "Say hello", |(), _| "hello");
-    let mut engine = Engine::new(server, move || {
-        ids += 1;
-        ids
-    })
-    .expect("a server");
+    let mut world = World::new(Server::new("fuzz", "1").tool("hello", "Say hello", |(), _| "hello"));
     let target = |query: &str| format!("/sse?{query}");
-    let (stream, opened) = open(&mut engine, &target(opening));
+    let (stream, opened) = open(&mut world, &target(opening));
     let Some(endpoint) = opened else {
         assert!(!lawful(opening) || opening.len() > 1024, "{opening:?} is refused");
         return;
@@ -34,15 +23,14 @@ pub fn check(data: &[u8]) {
     let query = check_endpoint(&endpoint, opening);
 
     // The endpoint's own query is copied without the id that it holds: nothing grows from one session to the next.
-    let (again, endpoint_again) = open(&mut engine, &target(query));
+    let (again, endpoint_again) = open(&mut world, &target(query));
     if query.len() <= 1024 {
         check_endpoint(&endpoint_again.expect("a second session"), opening);
     }
-    engine.hang_up(NOW, again);
-    drain(&mut engine, again);
+    world.reset(again);
 
-    assert_eq!(post(&mut engine, &endpoint).map(|response| response.status), Some(202), "at {endpoint}");
-    let frames = String::from_utf8(drain(&mut engine, stream)).expect("a frame");
+    assert_eq!(post(&mut world, &endpoint).map(|response| response.status), Some(202), "at {endpoint}");
+    let frames = world.take_text(stream);
     assert_eq!(frames, "event: message\ndata: {\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}}\n\n");
 
     let id = endpoint.rsplit_once('=').map(|(_, id)| id).unwrap_or_default();
@@ -53,13 +41,13 @@ pub fn check(data: &[u8]) {
         ([named], true) if *named == id => Some(202),
         _ => Some(400),
     };
-    let answer = post(&mut engine, &format!("/messages?{posting}"));
+    let answer = post(&mut world, &format!("/messages?{posting}"));
     let status = answer.as_ref().map(|answer| answer.status);
     assert!(
         expected.map_or(status.is_none_or(|status| status >= 400), |_| status == expected),
         "{posting:?}: {answer:?}"
     );
-    assert_eq!(drain(&mut engine, stream).is_empty(), status != Some(202), "a refused message was answered");
+    assert_eq!(world.take(stream).is_empty(), status != Some(202), "a refused message was answered");
 }
 
 /// The value of the part, if it is a parameter of that name: escapes are not resolved, here or there.
@@ -78,51 +66,24 @@ fn check_endpoint<'a>(endpoint: &'a str, opening: &str) -> &'a str {
     query
 }
 
-fn drain(engine: &mut Engine, conn: ConnKey) -> Vec<u8> {
-    let mut output = Vec::new();
-    for _ in 0..1000 {
-        match engine.poll() {
-            Action::Write(key) => {
-                let count = engine.outgoing(key).len();
-                if key == conn {
-                    output.extend_from_slice(engine.outgoing(key));
-                }
-                engine.sent(NOW, key, count);
-            }
-            Action::Wait(_) => return output,
-            Action::Read(_) | Action::HalfClose(_) | Action::Close(_) => {}
-        }
-    }
-    panic!("the engine never waits");
-}
-
-fn connect(engine: &mut Engine) -> ConnKey {
-    engine.open(NOW, Peer { loopback: true, ..Peer::default() })
-}
-
 /// A connection on which a session was asked for, and the session's endpoint if there is one.
-fn open(engine: &mut Engine, target: &str) -> (ConnKey, Option<String>) {
-    let conn = connect(engine);
-    engine.receive(NOW, conn, format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes());
-    let output = drain(engine, conn);
+fn open(world: &mut World, target: &str) -> (Sock, Option<String>) {
+    let sock = world.connect();
+    world.send(sock, http::get(target));
     // A target may hold an end of line and with it anything: then it is the first response that counts.
-    let opened = client::response(&output, "GET").filter(|(response, _)| response.is_stream);
+    let opened = client::response(&world.take(sock), "GET").filter(|(response, _)| response.is_stream);
     let endpoint = opened.and_then(|(response, _)| {
         let event = Decoder::new(1 << 16).next(&mut &response.body[..]).expect("a short event")?;
         assert_eq!(event.name, "endpoint");
         Some(event.data)
     });
-    (conn, endpoint)
+    (sock, endpoint)
 }
 
-fn post(engine: &mut Engine, target: &str) -> Option<Response> {
-    let conn = connect(engine);
-    let body = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
-    let head = "HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length";
-    let request = format!("POST {target} {head}: {}\r\n\r\n{body}", body.len());
-    engine.receive(NOW, conn, request.as_bytes());
-    // The frames must stay where they are, so only this connection is written to.
-    let output = engine.outgoing(conn).to_vec();
-    engine.hang_up(NOW, conn);
+fn post(world: &mut World, target: &str) -> Option<Response> {
+    let sock = world.connect();
+    world.send(sock, http::post(target, &http::ping(1)));
+    let output = world.take(sock);
+    world.reset(sock);
     client::response(&output, "POST").map(|(response, _)| response)
 }

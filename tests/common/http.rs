@@ -1,11 +1,19 @@
 //! Requests as a client writes them, and a reader of responses that shares no code with the library.
 
-/// One response with a `Content-Length`, or in chunks, which are put together.
+use mcp_rill::sse::Decoder;
+use serde_json::Value;
+
+/// A response, or what there is of one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Response {
     pub status: u16,
     pub headers: Vec<(String, String)>,
+    /// Chunks are put together.
     pub body: Vec<u8>,
+    /// The body has neither a length nor chunks: it lasts until the connection ends, and begins here.
+    pub is_stream: bool,
+    /// The body is whole; that of a stream always is.
+    pub is_whole: bool,
 }
 
 impl Response {
@@ -14,7 +22,10 @@ impl Response {
     }
 
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+        let mut found = self.headers.iter().filter(|(other, _)| other.eq_ignore_ascii_case(name));
+        let value = found.next().map(|(_, value)| value.as_str());
+        assert!(found.next().is_none(), "{name} is sent twice");
+        value
     }
 
     /// Whether the connection stays open after it, as it says itself.
@@ -25,64 +36,122 @@ impl Response {
             other => panic!("every response says what becomes of the connection, not {other:?}"),
         }
     }
-}
 
-impl Response {
+    pub fn is_event_stream(&self) -> bool {
+        self.header("Content-Type") == Some("text/event-stream")
+    }
+
     /// The messages in it, whether it is JSON or a stream.
-    pub fn messages(&self) -> Vec<serde_json::Value> {
+    pub fn messages(&self) -> Vec<Value> {
         match self.header("Content-Type") {
             Some("application/json") => match serde_json::from_slice(&self.body).unwrap() {
-                serde_json::Value::Array(messages) => messages,
+                Value::Array(messages) => messages,
                 one => vec![one],
             },
-            Some("text/event-stream") => super::frames(&self.body),
+            Some("text/event-stream") => frames(&self.body),
             other => panic!("a message is not in {other:?}"),
         }
     }
+
+    /// Reads the content from what follows the head. Returns how many bytes of that are part of this response.
+    fn read_body(&mut self, bytes: &[u8], method: &str) -> usize {
+        let length = match self.header("Content-Length") {
+            _ if method == "HEAD" || matches!(self.status, 100..200 | 204 | 304) => Some(0),
+            _ if self.header("Transfer-Encoding") == Some("chunked") => return self.read_chunks(bytes),
+            length => length.map(|length| length.parse().unwrap()),
+        };
+        self.is_stream = length.is_none();
+        let used = length.unwrap_or(usize::MAX).min(bytes.len());
+        self.body = bytes[..used].to_vec();
+        self.is_whole = length.is_none_or(|length| length == used);
+        used
+    }
+
+    fn read_chunks(&mut self, bytes: &[u8]) -> usize {
+        let mut at = 0;
+        while let Some(line) = find(&bytes[at..], b"\r\n") {
+            let size = std::str::from_utf8(&bytes[at..at + line]).unwrap();
+            let size = usize::from_str_radix(size, 16).unwrap_or_else(|_| panic!("a chunk of size {size:?}"));
+            let content = &bytes[at + line + 2..];
+            self.body.extend_from_slice(&content[..size.min(content.len())]);
+            let Some(end) = content.get(size..size + 2) else { break };
+            assert_eq!(end, b"\r\n", "the end of a chunk");
+            at += line + 2 + size + 2;
+            if size == 0 {
+                self.is_whole = true;
+                return at;
+            }
+        }
+        bytes.len()
+    }
 }
 
-/// Splits bytes into the responses they consist of.
+fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
+    bytes.windows(wanted.len()).position(|window| window == wanted)
+}
+
+/// The first response to that method, as far as it is there, and how many bytes it takes; `None` if more bytes of its head
+/// are needed.
+pub fn response(bytes: &[u8], method: &str) -> Option<(Response, usize)> {
+    let end = find(bytes, b"\r\n\r\n")?;
+    let head = std::str::from_utf8(&bytes[..end]).unwrap();
+    let mut lines = head.split("\r\n");
+    let status = lines.next().unwrap().strip_prefix("HTTP/1.1 ").unwrap_or_else(|| panic!("{head:?}"));
+    let headers = lines.map(|line| line.split_once(": ").unwrap_or_else(|| panic!("{line:?}")));
+    let mut response = Response {
+        status: status[..3].parse().unwrap(),
+        headers: headers.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+        body: Vec::new(),
+        is_stream: false,
+        is_whole: false,
+    };
+    let used = response.read_body(&bytes[end + 4..], method);
+    Some((response, end + 4 + used))
+}
+
+/// Splits bytes into the whole responses they consist of, none of them to HEAD.
 pub fn responses(mut bytes: &[u8]) -> Vec<Response> {
     let mut all = Vec::new();
     while !bytes.is_empty() {
-        let (response, used) = response(bytes);
+        let shown = || String::from_utf8_lossy(bytes);
+        let (response, used) =
+            response(bytes, "GET").unwrap_or_else(|| panic!("not a whole head: {:?}", shown()));
+        assert!(response.is_whole && !response.is_stream, "not a whole response: {:?}", shown());
         all.push(response);
         bytes = &bytes[used..];
     }
     all
 }
 
-fn response(bytes: &[u8]) -> (Response, usize) {
-    let shown = String::from_utf8_lossy(bytes);
-    let end = shown.find("\r\n\r\n").unwrap_or_else(|| panic!("not a whole response: {shown:?}"));
-    let mut lines = shown[..end].split("\r\n");
-    let status = lines.next().unwrap();
-    let status =
-        status.strip_prefix("HTTP/1.1 ").unwrap_or_else(|| panic!("{shown:?}"))[..3].parse().unwrap();
-    let headers: Vec<(String, String)> = lines
-        .map(|line| line.split_once(": ").unwrap_or_else(|| panic!("{line:?}")))
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .collect();
-    let mut response = Response { status, headers, body: Vec::new() };
-    if response.header("Transfer-Encoding") == Some("chunked") {
-        let mut at = end + 4;
-        loop {
-            let size = shown[at..].split("\r\n").next().unwrap();
-            let (start, length) = (at + size.len() + 2, usize::from_str_radix(size, 16).unwrap());
-            response.body.extend_from_slice(&bytes[start..start + length]);
-            at = start + length + 2;
-            assert_eq!(&bytes[at - 2..at], b"\r\n");
-            if length == 0 {
-                return (response, at);
+/// The messages in a piece of a stream.
+///
+/// The library's own decoder reads the events; that each is written in the one form that we promise is checked by hand.
+pub fn frames(bytes: &[u8]) -> Vec<Value> {
+    let text = std::str::from_utf8(bytes).unwrap();
+    for block in text.split_inclusive("\n\n") {
+        let lines: Vec<&str> = block.strip_suffix("\n\n").expect("frames are whole").split('\n').collect();
+        match lines.as_slice() {
+            [": ping"] => {}
+            [id, "data:"] if id.starts_with("id: ") => {}
+            [id, retry, "data:"] if id.starts_with("id: ") && retry.starts_with("retry: ") => {}
+            [id, "event: message", data] if id.starts_with("id: ") => {
+                assert!(data.starts_with("data: {"), "{data}")
             }
+            ["event: message", data] => {
+                assert!(data.starts_with("data: {") && !data.contains('\r'), "{data}")
+            }
+            _ => panic!("not a frame of ours: {block:?}"),
         }
     }
-    let length = match status {
-        100 | 204 => 0,
-        _ => response.header("Content-Length").expect("a length").parse().unwrap(),
-    };
-    response.body = bytes[end + 4..end + 4 + length].to_vec();
-    (response, end + 4 + length)
+    let (mut decoder, mut rest, mut values) = (Decoder::new(64 << 20), bytes, Vec::new());
+    while let Some(event) = decoder.next(&mut rest).unwrap() {
+        assert_eq!(event.name, "message");
+        if event.data.is_empty() {
+            continue;
+        }
+        values.push(serde_json::from_str(&event.data).unwrap());
+    }
+    values
 }
 
 /// A whole POST of JSON.

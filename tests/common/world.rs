@@ -14,7 +14,6 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use mcp_rill::engine::{Action, ConnKey, Engine, Event, Stats};
-use mcp_rill::sse::Decoder;
 use mcp_rill::{Limits, Now, Server};
 use mcp_rill::{Peer, Principal};
 use serde_json::Value;
@@ -104,6 +103,8 @@ pub struct World {
     pub engine: Engine,
     pub now: Now,
     sides: Vec<Side>,
+    /// Places in `sides` that the next connections take.
+    released: Vec<usize>,
     reads: Cut,
     writes: Cut,
     random: Random,
@@ -193,6 +194,7 @@ impl World {
             engine,
             now,
             sides: Vec::new(),
+            released: Vec::new(),
             reads,
             writes,
             random: Random(seed),
@@ -219,7 +221,7 @@ impl World {
     pub fn connect_as(&mut self, peer: Peer) -> Sock {
         let key = self.engine.open(self.now, peer);
         assert_eq!(self.engine.find(key.token()), Some(key));
-        self.sides.push(Side {
+        let side = Side {
             key,
             inbound: VecDeque::new(),
             eof: false,
@@ -233,9 +235,21 @@ impl World {
             first_read: true,
             half_closed: false,
             closed: false,
-        });
+        };
+        let at = self.released.pop().unwrap_or(self.sides.len());
+        match self.sides.get_mut(at) {
+            Some(place) => *place = side,
+            None => self.sides.push(side),
+        }
         self.run();
-        Sock(self.sides.len() - 1)
+        Sock(at)
+    }
+
+    /// Gives back all that is kept of a connection that is closed: the next one takes its place.
+    pub fn release(&mut self, sock: Sock) {
+        assert!(self.closed(sock));
+        self.forget(sock);
+        self.released.push(sock.0);
     }
 
     /// Puts bytes on their way without letting the server read them yet.
@@ -308,6 +322,21 @@ impl World {
         self.sides[sock.0].closed
     }
 
+    /// True if the server would read now what is sent.
+    pub fn wants_read(&mut self, sock: Sock) -> bool {
+        let side = &mut self.sides[sock.0];
+        if side.closed || side.paused {
+            return false;
+        }
+        side.paused = !self.engine.wants_read(side.key);
+        !side.paused
+    }
+
+    /// True if the server waits until the client reads again.
+    pub fn blocked(&self, sock: Sock) -> bool {
+        self.sides[sock.0].blocked
+    }
+
     pub fn key(&self, sock: Sock) -> ConnKey {
         self.sides[sock.0].key
     }
@@ -370,15 +399,17 @@ impl World {
     }
 
     fn drain(&mut self) {
-        loop {
+        for _ in 0..100_000 {
             match self.engine.poll() {
                 Action::Write(key) => self.write(key),
                 Action::Read(key) => {
+                    assert!(self.engine.wants_read(key));
                     let side = self.side(key);
                     assert!(side.paused && !side.closed, "reading never stopped");
                     side.paused = false;
                 }
                 Action::HalfClose(key) => {
+                    assert!(self.engine.outgoing(key).is_empty());
                     let side = self.side(key);
                     assert!(!side.half_closed && !side.closed);
                     side.half_closed = true;
@@ -389,10 +420,15 @@ impl World {
                     side.closed = true;
                     side.inbound.clear();
                     assert_eq!(self.engine.find(key.token()), None);
+                    assert!(
+                        self.engine.outgoing(key).is_empty() && !self.engine.wants_read(key),
+                        "a dead key is alive"
+                    );
                 }
                 Action::Wait(_) => return,
             }
         }
+        panic!("the engine never waits");
     }
 
     fn side(&mut self, key: ConnKey) -> &mut Side {
@@ -439,13 +475,10 @@ impl World {
     fn read(&mut self, at: usize) -> bool {
         let side = &mut self.sides[at];
         let (key, eof_due) = (side.key, side.eof && !side.eof_told);
-        if side.closed || side.paused || (side.inbound.is_empty() && !eof_due) {
+        if side.inbound.is_empty() && !eof_due || !self.wants_read(Sock(at)) {
             return false;
         }
-        if !self.engine.wants_read(key) {
-            side.paused = true;
-            return false;
-        }
+        let side = &mut self.sides[at];
         if side.inbound.is_empty() {
             side.eof_told = true;
             self.engine.end_of_input(self.now, key);
@@ -508,7 +541,7 @@ impl World {
     /// The messages on a stream since the last look. Comments are skipped; anything else must be a frame of ours.
     pub fn frames(&mut self, stream: &Stream) -> Vec<Value> {
         let bytes = self.take(stream.sock);
-        frames(&bytes)
+        http::frames(&bytes)
     }
 
     /// Posts a request and gives the one message that answers it.
@@ -545,35 +578,4 @@ impl World {
         let Stats { connections, sessions, calls, buffered_bytes, .. } = self.stats();
         assert_eq!((connections, sessions, calls, buffered_bytes), (0, 0, 0, 0));
     }
-}
-
-/// The messages in a piece of a stream.
-///
-/// The library's own decoder reads the events; that each is written in the one form that we promise is checked by hand.
-pub fn frames(bytes: &[u8]) -> Vec<Value> {
-    let text = std::str::from_utf8(bytes).unwrap();
-    for block in text.split_inclusive("\n\n") {
-        let lines: Vec<&str> = block.strip_suffix("\n\n").expect("frames are whole").split('\n').collect();
-        match lines.as_slice() {
-            [": ping"] => {}
-            [id, "data:"] if id.starts_with("id: ") => {}
-            [id, retry, "data:"] if id.starts_with("id: ") && retry.starts_with("retry: ") => {}
-            [id, "event: message", data] if id.starts_with("id: ") => {
-                assert!(data.starts_with("data: {"), "{data}")
-            }
-            ["event: message", data] => {
-                assert!(data.starts_with("data: {") && !data.contains('\r'), "{data}")
-            }
-            _ => panic!("not a frame of ours: {block:?}"),
-        }
-    }
-    let (mut decoder, mut rest, mut values) = (Decoder::new(64 << 20), bytes, Vec::new());
-    while let Some(event) = decoder.next(&mut rest).unwrap() {
-        assert_eq!(event.name, "message");
-        if event.data.is_empty() {
-            continue;
-        }
-        values.push(serde_json::from_str(&event.data).unwrap());
-    }
-    values
 }

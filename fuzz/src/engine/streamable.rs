@@ -9,7 +9,7 @@ use mcp_rill::sse::Decoder;
 
 use super::super::client::Response;
 use super::messages::{ANSWERS, MESSAGES, META, MODERN};
-use super::world::{Asked, World};
+use super::peers::{Asked, Peers};
 
 const BOTH: &str = "Accept: application/json, text/event-stream\r\n";
 
@@ -131,7 +131,7 @@ impl Body {
     }
 }
 
-impl World {
+impl Peers {
     pub fn initialize(&mut self, n: usize, revision: usize, form: usize) {
         let revision = ["2025-11-25", "2025-03-26", "1.0"][revision % 3];
         let text = MESSAGES[1].replace('@', "0").replace("2025-11-25", revision);
@@ -398,7 +398,7 @@ impl World {
     pub fn stop_listening(&mut self) {
         for conn in self.conns.iter().filter(|conn| conn.open) {
             if conn.waiting.iter().any(|asked| matches!(asked, Asked::McpPost(parcel) if parcel.listens)) {
-                self.engine.hang_up(self.now, conn.key);
+                self.world.reset(conn.sock);
             }
         }
         self.settle();
@@ -409,13 +409,13 @@ impl World {
         let waits = |asked: &Asked| matches!(asked, Asked::McpPost(_));
         let mut conns = self.conns.iter().filter(|conn| conn.open && !conn.is_stream());
         let any = !self.any_raw && conns.any(|conn| conn.waiting.iter().any(waits));
-        assert!(!any || self.engine.stats().calls > 0, "a POST has no answer and no open call");
+        assert!(!any || self.world.engine.stats().calls > 0, "a POST has no answer and no open call");
     }
 
     /// After all that somebody new is served, and can go again.
     pub fn check_newcomer(&mut self) {
-        let Stats { connections, sessions, .. } = self.engine.stats();
-        if self.stopping || self.any_raw || sessions == super::world::LIMITS.sessions_max {
+        let Stats { connections, sessions, .. } = self.world.engine.stats();
+        if self.stopping || self.any_raw || sessions == super::peers::LIMITS.sessions_max {
             return;
         }
         assert_eq!(connections, 0);
@@ -430,7 +430,10 @@ impl World {
         assert_eq!(self.accepted, before + 1, "a new session is not served");
         self.mcp_delete(0, known);
         self.settle();
-        assert!(self.mcp[known].ended && self.engine.stats().sessions == sessions, "a session does not end");
+        assert!(
+            self.mcp[known].ended && self.world.engine.stats().sessions == sessions,
+            "a session does not end"
+        );
         self.hang_up(0);
         self.settle();
     }

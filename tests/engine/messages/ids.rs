@@ -6,9 +6,10 @@ use mcp_rill::{Reply, Server, schema};
 use serde_json::{Value, json};
 
 use super::Client;
+use crate::common::http::frames;
 use crate::common::http::{call, ping, request};
 use crate::common::questions::{self, ALL, one, text};
-use crate::common::{Seen, Sock, World, demo, frames};
+use crate::common::{Seen, Sock, World, demo};
 
 schema! { struct Work { n: usize } }
 

@@ -1,16 +1,16 @@
-//! The engine, its peers, and what must be true between two operations.
+//! The peers of the script, and what must be true between two operations.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use mcp_rill::Peer;
-use mcp_rill::engine::{Action, ConnKey, Engine, Stats};
+use mcp_rill::engine::{Action, Stats};
 use mcp_rill::jsonrpc::{self, Id, Message};
 use mcp_rill::sse::Decoder;
-use mcp_rill::{Elicited, Handle, ItemKind, Level, Limits, Now, Reply, ResourceTemplate, Server, schema};
+use mcp_rill::{Elicited, Handle, ItemKind, Level, Limits, Reply, ResourceTemplate, Server, schema};
 
 use super::super::client;
+use super::super::common::{Sock, World};
 use super::messages::{ANSWERS, MESSAGES};
 use super::streamable::{McpSession, Parcel};
 
@@ -83,12 +83,8 @@ fn server(replies: &Replies) -> Server {
 
 /// One connection as its peer sees it.
 pub struct Conn {
-    pub key: ConnKey,
+    pub sock: Sock,
     pub open: bool,
-    /// How much more the peer takes.
-    window: usize,
-    /// The last write was short.
-    blocked: bool,
     half_closed: bool,
     /// The server half-closed: it says no more.
     over: bool,
@@ -173,10 +169,9 @@ struct Counts {
     cancels: usize,
 }
 
-pub struct World {
-    pub engine: Engine,
+pub struct Peers {
+    pub world: World,
     handle: Handle,
-    pub now: Now,
     replies: Replies,
     pub conns: Vec<Conn>,
     sessions: Vec<Session>,
@@ -193,19 +188,13 @@ pub struct World {
     pub stopping: bool,
 }
 
-impl World {
-    pub fn new() -> World {
+impl Peers {
+    pub fn new() -> Peers {
         let replies = Replies::default();
-        let mut ids = 0;
-        let engine = Engine::new(server(&replies), move || {
-            ids += 1;
-            ids
-        })
-        .expect("a server");
-        World {
-            handle: engine.handle(),
-            engine,
-            now: Now { mono: Duration::from_secs(1), unix: Duration::from_secs(1_800_000_000) },
+        let world = World::new(server(&replies));
+        Peers {
+            handle: world.engine.handle(),
+            world,
             replies,
             conns: Vec::new(),
             sessions: Vec::new(),
@@ -221,15 +210,12 @@ impl World {
     }
 
     pub fn connect(&mut self) {
-        if !self.engine.has_room() {
+        if !self.world.engine.has_room() {
             return;
         }
-        let key = self.engine.open(self.now, Peer { loopback: true, ..Peer::default() });
         self.conns.push(Conn {
-            key,
+            sock: self.world.connect(),
             open: true,
-            window: usize::MAX,
-            blocked: false,
             half_closed: false,
             over: false,
             raw: false,
@@ -245,15 +231,14 @@ impl World {
         open.get(n % open.len().max(1)).copied()
     }
 
+    /// True if the server reads what is sent, and may answer it.
     pub fn send(&mut self, at: usize, bytes: &[u8]) -> bool {
         let conn = &self.conns[at];
-        let takes = !conn.half_closed && self.engine.wants_read(conn.key);
+        let takes = !conn.half_closed && self.world.wants_read(conn.sock);
         if takes {
-            bytes
-                .chunks(LIMITS.turn_bytes_max)
-                .for_each(|piece| self.engine.receive(self.now, conn.key, piece));
+            self.world.queue(conn.sock, bytes);
         }
-        takes && !self.conns[at].over
+        takes && !conn.over
     }
 
     pub fn ask_for_stream(&mut self, n: usize) {
@@ -300,15 +285,9 @@ impl World {
 
     pub fn window(&mut self, n: usize, size: usize) {
         let Some(at) = self.pick(n) else { return };
-        self.conns[at].window = if size == 9 { usize::MAX } else { 64 * size };
-        self.wake(at);
-    }
-
-    /// A short write is over when the peer takes something again.
-    fn wake(&mut self, at: usize) {
-        let conn = &mut self.conns[at];
-        if conn.window > 0 && std::mem::take(&mut conn.blocked) {
-            self.engine.writable(self.now, conn.key);
+        match size {
+            9 => self.world.reads_all(self.conns[at].sock),
+            _ => self.world.reads_only(self.conns[at].sock, 64 * size),
         }
     }
 
@@ -318,9 +297,7 @@ impl World {
     }
 
     pub fn advance(&mut self, time: Duration) {
-        self.now.mono += time;
-        self.now.unix += time;
-        self.engine.tick(self.now);
+        self.world.jump(self.world.now.mono + time);
     }
 
     pub fn work(&mut self, n: usize, what: usize) {
@@ -336,7 +313,7 @@ impl World {
             _ => drop(replies.swap_remove(at)),
         }
         drop(replies);
-        self.engine.tick(self.now);
+        self.world.jump(self.world.now.mono);
     }
 
     pub fn answer(&mut self, n: usize, session: usize, what: usize) {
@@ -360,73 +337,48 @@ impl World {
             3 => self.handle.resource_updated("fuzz:///t/1"),
             _ => drop(self.handle.withdraw(ItemKind::Tool, "none")),
         }
-        self.engine.tick(self.now);
+        self.world.jump(self.world.now.mono);
     }
 
     pub fn half_close(&mut self, n: usize) {
         let Some(at) = self.pick(n) else { return };
         self.conns[at].half_closed = true;
-        self.engine.end_of_input(self.now, self.conns[at].key);
+        self.world.half_close(self.conns[at].sock);
     }
 
     pub fn hang_up(&mut self, n: usize) {
         let Some(at) = self.pick(n) else { return };
-        self.engine.hang_up(self.now, self.conns[at].key);
+        self.world.reset(self.conns[at].sock);
     }
 
     pub fn shut_down(&mut self, n: usize) {
         self.stopping = true;
-        self.engine.shutdown(self.now, Duration::from_secs(n as u64 % 20));
+        self.world.shutdown(Duration::from_secs(n as u64 % 20));
     }
 
     /// A turn of the loop: does what the engine says until it waits, and looks at everything.
     pub fn settle(&mut self) {
-        self.drain();
-        self.check();
-        self.engine.tick(self.now);
-        let deadline = self.drain();
-        self.check();
-        let now = self.now.mono;
+        self.turn();
+        self.world.jump(self.world.now.mono);
+        self.turn();
+        let (deadline, now) = (self.world.deadline(), self.world.now.mono);
         assert!(deadline.is_none_or(|deadline| deadline > now), "{deadline:?} at {now:?}: it spins");
     }
 
-    fn drain(&mut self) -> Option<Duration> {
-        for _ in 0..2000 {
-            match self.engine.poll() {
-                Action::Write(key) => self.write(key),
-                Action::Read(key) => assert!(self.engine.wants_read(key)),
-                Action::HalfClose(key) => {
-                    assert!(self.engine.outgoing(key).is_empty());
-                    let conn = self.conns.iter_mut().find(|conn| conn.open && conn.key == key);
-                    let conn = conn.expect("a connection");
-                    conn.over = true;
-                    conn.waiting.clear();
-                }
-                Action::Close(key) => self.closed(key),
-                Action::Wait(deadline) => return deadline,
+    fn turn(&mut self) {
+        self.world.run();
+        for at in (0..self.conns.len()).filter(|at| self.conns[*at].open).collect::<Vec<_>>() {
+            let sock = self.conns[at].sock;
+            let bytes = self.world.take(sock);
+            self.conns[at].input.extend_from_slice(&bytes);
+            self.read(at);
+            let conn = &mut self.conns[at];
+            conn.open = !self.world.closed(sock);
+            if self.world.ended(sock) && !std::mem::replace(&mut conn.over, true) {
+                conn.waiting.clear();
             }
         }
-        panic!("the engine never waits");
-    }
-
-    fn write(&mut self, key: ConnKey) {
-        let at = self.conns.iter().position(|conn| conn.open && conn.key == key).expect("a connection");
-        let conn = &mut self.conns[at];
-        assert!(!conn.blocked, "asked to write although the last write was short");
-        let bytes = self.engine.outgoing(key);
-        assert!(!bytes.is_empty() && !conn.over, "nothing to write");
-        let count = bytes.len().min(conn.window);
-        conn.blocked = count < bytes.len();
-        conn.window = if conn.window == usize::MAX { usize::MAX } else { conn.window - count };
-        conn.input.extend_from_slice(&bytes[..count]);
-        self.engine.sent(self.now, key, count);
-        self.read(at);
-    }
-
-    fn closed(&mut self, key: ConnKey) {
-        let conn = self.conns.iter_mut().find(|conn| conn.open && conn.key == key).expect("a connection");
-        conn.open = false;
-        assert!(self.engine.outgoing(key).is_empty() && !self.engine.wants_read(key), "a dead key is alive");
+        self.check();
     }
 
     /// The peer looks at what it was sent.
@@ -441,10 +393,10 @@ impl World {
                 Some(Asked::McpEnd(_)) => "DELETE",
                 _ => "POST",
             };
-            let Some((response, used, whole)) = client::begun(&conn.input, method) else { return };
+            let Some((response, used)) = client::begun(&conn.input, method) else { return };
             // Nothing was asked: only a connection that is given up is told so.
             assert!(!conn.waiting.is_empty() || response.status == 408, "a response to no request");
-            if !whole {
+            if !response.is_whole {
                 return self.read_part(at, &response);
             }
             conn.input.drain(..used);
@@ -452,7 +404,7 @@ impl World {
                 continue;
             }
             let asked = conn.waiting.remove(0);
-            if !response.keep_alive {
+            if !response.keeps_alive() {
                 // What was sent behind it is not looked at.
                 conn.waiting.clear();
             }
@@ -523,7 +475,7 @@ impl World {
 
     fn check(&self) {
         let Stats { connections, sessions, calls, buffered_bytes, messages_received, .. } =
-            self.engine.stats();
+            self.world.engine.stats();
         assert_eq!(connections, self.conns.iter().filter(|conn| conn.open).count());
         assert!(connections <= LIMITS.connections_max && sessions <= LIMITS.sessions_max);
         // A request that stands alone is its connection's only one.
@@ -534,8 +486,11 @@ impl World {
         let taken = self.accepted..=self.posts - self.refused;
         assert!(self.any_raw || taken.contains(&messages_received), "{messages_received} taken of {taken:?}");
         for conn in self.conns.iter().filter(|conn| conn.open) {
-            let left = self.engine.outgoing(conn.key).len();
-            assert!(left == 0 || conn.blocked, "{left} bytes are left although the peer takes them");
+            let left = self.world.engine.outgoing(self.world.key(conn.sock)).len();
+            assert!(
+                left == 0 || self.world.blocked(conn.sock),
+                "{left} bytes are left although the peer takes them"
+            );
             // What one answer may hold, its head, and what may be left of those before it.
             let max = LIMITS.output_bytes_max + LIMITS.turn_bytes_max + 512;
             assert!(left <= max, "{left} bytes wait for one peer");
@@ -546,8 +501,7 @@ impl World {
     /// nothing is left.
     pub fn end(mut self) {
         for at in 0..self.conns.len() {
-            self.conns[at].window = usize::MAX;
-            self.wake(at);
+            self.world.reads_all(self.conns[at].sock);
         }
         self.settle();
         self.stop_listening();
@@ -561,23 +515,28 @@ impl World {
         }
         self.check_replies();
         self.check_waiting();
-        assert_eq!(self.engine.stats().calls, 0, "a call is open although all its timeouts have passed");
+        assert_eq!(
+            self.world.engine.stats().calls,
+            0,
+            "a call is open although all its timeouts have passed"
+        );
         self.check_service();
         if self.stopping {
-            assert!(self.engine.is_finished(), "the grace is over");
+            assert!(self.world.engine.is_finished(), "the grace is over");
         }
         for conn in self.conns.iter().filter(|conn| conn.open) {
-            self.engine.hang_up(self.now, conn.key);
+            self.world.reset(conn.sock);
         }
         self.settle();
         self.check_newcomer();
         // Timers are a little late, never early.
         self.advance(LIMITS.session_idle_timeout + Duration::from_secs(1));
         self.settle();
-        let Stats { connections, sessions, calls, buffered_bytes, workers_stuck, .. } = self.engine.stats();
+        let Stats { connections, sessions, calls, buffered_bytes, workers_stuck, .. } =
+            self.world.engine.stats();
         assert_eq!((connections, sessions, calls, buffered_bytes, workers_stuck), (0, 0, 0, 0, 0));
         if !self.stopping {
-            assert_eq!(self.engine.poll(), Action::Wait(None), "something is still to come");
+            assert_eq!(self.world.engine.poll(), Action::Wait(None), "something is still to come");
         }
         for reply in self.replies.lock().expect("a lock").drain(..) {
             assert!(reply.is_cancelled(), "work goes on for nobody");
