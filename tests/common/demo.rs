@@ -1,7 +1,7 @@
 //! The server under test: something of everything that handlers can do, good and bad.
 
 use mcp_rill::{
-    Annotations, CallError, Content, Json, Level, PromptMessage, Resource, ResourceContents,
+    Annotations, CallError, Content, Json, Level, Limits, PromptMessage, Resource, ResourceContents,
     ResourceTemplate, Role, Server, Tool, schema,
 };
 use serde_json::Value;
@@ -137,4 +137,16 @@ fn prompts(server: Server) -> Server {
             ]
         })
         .prompt("crash", "Panic", |(), _| -> String { panic!("a bug in a handler") })
+}
+
+/// Budgets that a few messages fill.
+pub fn small_budgets() -> Limits {
+    Limits {
+        body_bytes_max: 8 << 10,
+        message_bytes_max: 8 << 10,
+        page_bytes_max: 4 << 10,
+        output_bytes_max: 24 << 10,
+        buffered_bytes_max: 40 << 10,
+        ..Limits::DEFAULT
+    }
 }

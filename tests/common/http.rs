@@ -191,3 +191,9 @@ pub fn call(id: impl std::fmt::Display, tool: &str, arguments: &str) -> String {
 pub fn ping(id: impl std::fmt::Display) -> String {
     format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"ping"}}"#)
 }
+
+/// The parameters of `initialize` of a client that can answer nothing.
+pub const INITIALIZE: &str =
+    r#"{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"t","version":"1"}}"#;
+
+pub const INITIALIZED: &str = r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;

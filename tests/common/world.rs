@@ -8,6 +8,7 @@
 pub mod demo;
 pub mod http;
 pub mod questions;
+pub mod random;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -17,6 +18,8 @@ use mcp_rill::engine::{Action, ConnKey, Engine, Event, Stats};
 use mcp_rill::{Limits, Now, Server};
 use mcp_rill::{Peer, Principal};
 use serde_json::Value;
+
+use random::Random;
 
 /// How a stream of bytes is cut into pieces.
 #[derive(Clone, Copy, Debug)]
@@ -35,19 +38,6 @@ impl Cut {
     /// Every kind of cut, a few seeds of the random one.
     pub fn kinds() -> impl Iterator<Item = Cut> {
         [Cut::Whole, Cut::Bytes].into_iter().chain((1..=6).map(Cut::Torn))
-    }
-}
-
-/// SplitMix64: small, seeded, and the same everywhere.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut x = self.0;
-        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((x ^ (x >> 31)) % bound as u64) as usize
     }
 }
 
@@ -197,7 +187,7 @@ impl World {
             released: Vec::new(),
             reads,
             writes,
-            random: Random(seed),
+            random: Random::new(seed),
             seen,
             written: Vec::new(),
         }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::common::http::{self, call, get, mcp_post, ping, post_head, request};
+use crate::common::http::{self, INITIALIZE, call, get, mcp_post, ping, post_head, request};
 use crate::common::{Seen, Sock, Stream, World, demo};
 use mcp_rill::{Limits, Peer, Server, Tool};
 use serde_json::{Value, json};
@@ -519,9 +519,6 @@ fn one_session_more_ends_the_one_idle_longest() {
     assert_eq!(statuses.collect::<Vec<_>>(), [404, 200, 200, 200]);
     world.quiesce();
 }
-
-const INITIALIZE: &str =
-    r#"{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"t","version":"1"}}"#;
 
 /// A peer of that address.
 fn at(address: &str) -> Peer {

@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use super::stateless::clients::call;
-use crate::common::http::{self, mcp_post, request};
+use crate::common::demo::small_budgets;
+use crate::common::http::{self, INITIALIZED, mcp_post, request};
 use crate::common::{Sock, World, demo};
 use mcp_rill::Principal;
 use mcp_rill::{Level, Limits, Server, Tokens};
@@ -17,18 +18,6 @@ fn streaming(limits: Limits) -> World {
     World::new(demo::streaming(demo::server()).limits(limits))
 }
 
-/// Budgets that a few messages fill.
-fn small() -> Limits {
-    Limits {
-        body_bytes_max: 8 << 10,
-        message_bytes_max: 8 << 10,
-        page_bytes_max: 4 << 10,
-        output_bytes_max: 24 << 10,
-        buffered_bytes_max: 40 << 10,
-        ..Limits::DEFAULT
-    }
-}
-
 fn hello() -> String {
     let params = r#"{"protocolVersion":"2025-11-25","capabilities":{"elicitation":{}},"clientInfo":{"name":"t","version":"1"}}"#;
     request(0, "initialize", params)
@@ -37,7 +26,7 @@ fn hello() -> String {
 fn initialize(world: &mut World, sock: Sock) -> String {
     world.send(sock, mcp_post(None, &hello()));
     let id = world.response(sock).header("Mcp-Session-Id").unwrap().to_owned();
-    world.send(sock, mcp_post(Some(&id), r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#));
+    world.send(sock, mcp_post(Some(&id), INITIALIZED));
     assert_eq!(world.response(sock).status, 202);
     id
 }
@@ -148,7 +137,7 @@ fn who_was_sent_away_has_nothing_open_on_the_connection() {
 
 #[test]
 fn too_much_behind_a_streamed_answer_does_not_end_up_in_it() {
-    let mut world = streaming(small());
+    let mut world = streaming(small_budgets());
     let sock = world.connect();
     let session = initialize(&mut world, sock);
     let ask = request(1, "tools/call", r#"{"name":"ask","arguments":{}}"#);
@@ -164,7 +153,7 @@ fn too_much_behind_a_streamed_answer_does_not_end_up_in_it() {
 /// Resumes a stream whose first connection takes nothing, with this budget. Gives what was buffered before, the status, and
 /// how many of the missed messages came.
 fn resume_with(buffered_bytes_max: usize) -> (usize, u16, usize) {
-    let mut world = streaming(Limits { buffered_bytes_max, ..small() });
+    let mut world = streaming(Limits { buffered_bytes_max, ..small_budgets() });
     let (sock, stream, again) = (world.connect(), world.connect(), world.connect());
     let session = initialize(&mut world, sock);
     for at in 1..=200 {

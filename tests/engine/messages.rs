@@ -5,7 +5,7 @@ mod ids;
 mod members;
 mod refusals;
 
-use crate::common::http::{Response, mcp_post, request};
+use crate::common::http::{INITIALIZED, Response, mcp_post, request};
 use crate::common::{Sock, World};
 
 /// A POST to `/mcp` with these field lines.
@@ -29,7 +29,7 @@ impl Client {
         world.send(sock, mcp_post(None, &request(0, "initialize", &params)));
         let id = world.response(sock).header("Mcp-Session-Id").unwrap().to_owned();
         let client = Client { id };
-        let told = client.post(world, r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#);
+        let told = client.post(world, INITIALIZED);
         assert_eq!(told.status, 202);
         client
     }

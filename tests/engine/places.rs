@@ -3,7 +3,8 @@
 use std::sync::mpsc;
 use std::time::Duration;
 
-use crate::common::http::{self, call, get, mcp_post, ping, request};
+use crate::common::http::{self, INITIALIZE, call, get, mcp_post, ping, request};
+use crate::common::random::Random;
 use crate::common::{Seen, Sock, World, demo};
 use mcp_rill::{Limits, Peer, Reply, Server};
 
@@ -29,9 +30,7 @@ fn at(host: u8, port: u16) -> Peer {
 }
 
 fn initialize() -> String {
-    let params =
-        r#"{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"t","version":"1"}}"#;
-    mcp_post(None, &request(0, "initialize", params))
+    mcp_post(None, &request(0, "initialize", INITIALIZE))
 }
 
 /// A session of Streamable HTTP and its connection.
@@ -269,14 +268,13 @@ fn the_order_agrees_with_a_list() {
         limits.sessions_per_peer_max = MAX / 2;
         (limits.keep_alive, limits.idle_timeout) = (3600 * S, 3600 * S);
     }));
-    let (mut known, mut random, mut gone): (Vec<Known>, u64, usize) = (Vec::new(), 7, 0);
+    let (mut known, mut random, mut gone) = (Vec::<Known>::new(), Random::new(7), 0);
     for step in 0..3000u16 {
         world.advance(S);
-        random = random.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-        let pick = (random >> 40) as usize % known.len().max(1);
+        let pick = random.below(known.len().max(1));
         let now = world.now.mono;
         let host = |port: u16| 1 + (port % 3) as u8;
-        match (random >> 33) % 8 {
+        match random.below(8) {
             0..=2 => {
                 let theirs = known.iter().filter(|known| host(known.port) == host(step)).count();
                 let may = |known: &&Known| theirs < MAX / 2 || host(known.port) == host(step);
@@ -314,7 +312,7 @@ fn the_order_agrees_with_a_list() {
                 }
                 known[pick].used = now;
             }
-            7 if !known.is_empty() && random >> 60 < 4 => {
+            7 if !known.is_empty() && random.below(4) == 0 => {
                 let Known { client, .. } = known.remove(pick);
                 let id = &client.id;
                 let delete =

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use crate::common::demo::small_budgets;
+use crate::common::random::Random;
 use mcp_rill::engine::{Action, ConnKey, Engine};
 use mcp_rill::{Denied, Limits, Now, Reply, Server, Tool};
 use mcp_rill::{Peer, Principal};
@@ -16,29 +18,16 @@ fn peer(number: usize) -> Peer {
     Peer { address: Some(([192, 0, 2, number as u8], 1).into()), ..Peer::default() }
 }
 
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-        (self.0 >> 33) as usize % bound
-    }
-}
-
 fn server(replies: std::sync::mpsc::Sender<Reply>) -> Server {
     let limits = Limits {
         buffered_bytes_max: 96 << 10,
-        body_bytes_max: 8 << 10,
-        message_bytes_max: 8 << 10,
-        page_bytes_max: 4 << 10,
-        output_bytes_max: 24 << 10,
         calls_max: 4,
         sessions_max: 12,
         sessions_per_peer_max: 5,
         connections_per_peer_max: 8,
         replay_bytes_max: 4 << 10,
         listens_max: 3,
-        ..Limits::DEFAULT
+        ..small_budgets()
     };
     Server::new("chaos", "1")
         .limits(limits)
@@ -236,7 +225,7 @@ impl Run {
         });
         let unknown = "70228fad-ceea-4b35-8826-7a15b68f0204".to_owned();
         Run {
-            random: Random(seed),
+            random: Random::new(seed),
             engine: engine.unwrap(),
             now: Now::default(),
             conns: Vec::new(),

@@ -4,7 +4,7 @@
 use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
 
-use crate::common::http::{self, call, mcp_post, ping, request};
+use crate::common::http::{self, INITIALIZED, call, mcp_post, ping, request};
 use crate::common::{Sock, World, demo, principal};
 use mcp_rill::sse::Decoder;
 use mcp_rill::{Level, Limits, Reply, Server, Tool, schema};
@@ -71,7 +71,7 @@ impl Bench {
         self.world.send(sock, mcp_post(None, &request(0, "initialize", &params.to_string())));
         let id = self.world.response(sock).header("Mcp-Session-Id").unwrap().to_owned();
         let client = Client { sock, id };
-        client.post(self, r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#);
+        client.post(self, INITIALIZED);
         client
     }
 

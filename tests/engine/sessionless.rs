@@ -3,13 +3,11 @@
 use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
 
-use crate::common::http::{call, mcp_post, request};
+use crate::common::http::{INITIALIZE, INITIALIZED, call, mcp_post, request};
 use crate::common::{World, demo, principal};
 use mcp_rill::{Limits, Reply, Server, Settings};
 
 const S: Duration = Duration::from_secs(1);
-const INITIALIZE: &str =
-    r#"{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"t","version":"1"}}"#;
 
 fn server() -> (Server, Receiver<Reply>) {
     let (send, replies) = mpsc::channel();
@@ -49,7 +47,7 @@ fn no_request_takes_the_place_of_a_session() {
     let stream = world.open_sse();
     let socks: Vec<_> = (0..20).map(|_| world.connect()).collect();
     for sock in &socks {
-        world.send(*sock, mcp_post(None, r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#));
+        world.send(*sock, mcp_post(None, INITIALIZED));
         assert_eq!(world.response(*sock).status, 202);
         world.send(*sock, mcp_post(None, &call(1, "work", "{}")));
     }
@@ -111,16 +109,8 @@ fn a_long_call_is_a_stream_without_ids() {
 
 #[test]
 fn a_call_over_the_budget_gives_way() {
-    let limits = Limits {
-        body_bytes_max: 8 << 10,
-        message_bytes_max: 8 << 10,
-        page_bytes_max: 4 << 10,
-        output_bytes_max: 24 << 10,
-        buffered_bytes_max: 40 << 10,
-        ..Limits::DEFAULT
-    };
     let (server, _replies) = server();
-    let mut world = World::new(server.limits(limits));
+    let mut world = World::new(server.limits(demo::small_budgets()));
     let pad = format!(r#"{{"pad":"{}"}}"#, "x".repeat(6000));
     let socks: Vec<_> = (0..12).map(|_| world.connect()).collect();
     for sock in &socks {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::common::http::{self, call, mcp_post, ping, request};
+use crate::common::http::{self, INITIALIZED, call, mcp_post, ping, request};
 use crate::common::{Cut, Seen, Sock, World, demo, principal};
 use mcp_rill::{Limits, Server};
 use serde_json::Value;
@@ -32,8 +32,6 @@ fn initialize(revision: &str) -> String {
     );
     request(0, "initialize", &params)
 }
-
-const INITIALIZED: &str = r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
 
 impl Client {
     fn new(world: &mut World, revision: &str) -> Client {

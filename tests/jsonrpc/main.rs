@@ -1,10 +1,14 @@
 //! What is a JSON-RPC message and what is not, and that what is written is read back.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+#[path = "../common/random.rs"]
+mod random;
+
 use std::borrow::Cow;
 
 use mcp_rill::Limits;
 use mcp_rill::jsonrpc::{self, Array, Error, Id, IdRef, Members, Message, Object, Rejected};
+use random::Random;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -557,16 +561,7 @@ fn written_errors() {
     }
 }
 
-struct Random(u64);
-
 impl Random {
-    fn below(&mut self, end: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 16) as usize % end
-    }
-
     fn text(&mut self) -> String {
         const PARTS: [&str; 14] =
             ["\n", "\r", "\"", "\\", "\\u0041", "{", "]", ":", "\0", "a", "é", "\u{FEFF}", "\u{2028}", "😀"];
@@ -575,7 +570,7 @@ impl Random {
 
     fn id(&mut self) -> Id {
         match self.below(2) {
-            0 => Id::Int(self.0 as i64 >> self.below(64)),
+            0 => Id::Int(self.next() as i64 >> self.below(64)),
             _ => Id::Str(self.text().into()),
         }
     }
@@ -584,7 +579,7 @@ impl Random {
         match self.below(if depth == 0 { 4 } else { 6 }) {
             0 => Value::Null,
             1 => Value::Bool(self.below(2) == 0),
-            2 => Value::from(self.0 as i64 >> self.below(64)),
+            2 => Value::from(self.next() as i64 >> self.below(64)),
             3 => Value::String(self.text()),
             4 => Value::Array((0..self.below(4)).map(|_| self.value(depth - 1)).collect()),
             _ => self.object(depth - 1),
@@ -626,7 +621,7 @@ impl Random {
                 format!("result {shown} {line}")
             }
             _ => {
-                let error = Error::new(self.0 as i64, method.clone()).with_data(raw(&pretty).to_owned());
+                let error = Error::new(self.next() as i64, method.clone()).with_data(raw(&pretty).to_owned());
                 jsonrpc::write_error(&mut out, Some((&id).into()), &error);
                 let method = one_line(&Value::from(method).to_string());
                 format!(r#"error {shown} {{"code":{},"message":{method},"data":{line}}}"#, error.code)
@@ -643,7 +638,7 @@ fn one_line(json: &str) -> String {
 
 #[test]
 fn what_was_written_is_read_back() {
-    let mut random = Random(0x5EED);
+    let mut random = Random::new(0x5EED);
     for round in 0..3000 {
         let (out, expected) = random.message();
         assert!(!out.contains(&b'\n') && !out.contains(&b'\r'), "round {round}: one line");
@@ -655,7 +650,7 @@ fn what_was_written_is_read_back() {
 
 #[test]
 fn a_prefix_of_a_message_is_no_message() {
-    let mut random = Random(0xF00D);
+    let mut random = Random::new(0xF00D);
     for _ in 0..300 {
         let (out, _) = random.message();
         for end in 0..out.len() {
@@ -667,7 +662,7 @@ fn a_prefix_of_a_message_is_no_message() {
 
 #[test]
 fn a_damaged_message_is_refused_or_still_a_message() {
-    let mut random = Random(0xBAD);
+    let mut random = Random::new(0xBAD);
     for _ in 0..20_000 {
         let (mut out, _) = random.message();
         for _ in 0..=random.below(3) {
@@ -692,7 +687,7 @@ fn count(value: &Value) -> usize {
 
 #[test]
 fn the_scan_counts_what_a_parser_counts() {
-    let mut random = Random(0xC0117);
+    let mut random = Random::new(0xC0117);
     for _ in 0..3000 {
         let value = random.value(5);
         let text = if random.below(2) == 0 { format!("{value:#}") } else { value.to_string() };

@@ -234,18 +234,22 @@ fn ten_thousand_cancelled_or_abandoned_calls_leave_nothing() {
     world.quiesce();
 }
 
-#[test]
-fn who_holds_the_budget_with_open_calls_pays_for_it() {
-    let (server, queue) = server();
-    let limits = Limits {
+/// A budget that four large calls fill.
+fn quarter_of_a_mebibyte() -> Limits {
+    Limits {
         buffered_bytes_max: 256 << 10,
         body_bytes_max: 64 << 10,
         message_bytes_max: 64 << 10,
         output_bytes_max: 128 << 10,
         page_bytes_max: 32 << 10,
-        keep_alive: Duration::from_secs(3600),
         ..Limits::DEFAULT
-    };
+    }
+}
+
+#[test]
+fn who_holds_the_budget_with_open_calls_pays_for_it() {
+    let (server, queue) = server();
+    let limits = Limits { keep_alive: Duration::from_secs(3600), ..quarter_of_a_mebibyte() };
     let mut world = World::new(server.limits(limits));
     let [greedy, modest] = [(); 2].map(|()| Client::new(&mut world, "2025-11-25", ALL));
     let work = |id, bytes| {
@@ -273,14 +277,7 @@ fn who_holds_the_budget_with_open_calls_pays_for_it() {
 /// everybody else out meanwhile.
 #[test]
 fn what_is_kept_for_calls_gives_way_to_bodies_while_it_is_more_than_half() {
-    let limits = Limits {
-        buffered_bytes_max: 256 << 10,
-        body_bytes_max: 64 << 10,
-        message_bytes_max: 64 << 10,
-        output_bytes_max: 128 << 10,
-        page_bytes_max: 32 << 10,
-        ..Limits::DEFAULT
-    };
+    let limits = quarter_of_a_mebibyte();
     // The count has a little in it that is not the service's.
     for past in [0, 1000] {
         let mut world = World::new(server().0.limits(limits.clone()));

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use crate::common::World;
 use crate::common::http::{call, request};
 use crate::common::questions::{ALL, Client, Pool, one, text};
+use crate::common::random::Random;
 
 schema! { struct Name { name: String } }
 schema! { struct Number { n: usize } }
@@ -198,13 +199,11 @@ fn a_structured_result_that_breaks_its_schema_is_an_error() {
     assert_eq!(reply["result"]["isError"], true, "an error needs no structure: {reply}");
 }
 
-/// SplitMix64, for an order that is the same every time.
-fn shuffle<T>(list: &mut [T], mut seed: u64) {
+/// Brings a list into an order that is the same every time.
+fn shuffle<T>(list: &mut [T], seed: u64) {
+    let mut random = Random::new(seed);
     for at in (1..list.len()).rev() {
-        seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut x = (seed ^ (seed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        x ^= x >> 27;
-        list.swap(at, (x % (at as u64 + 1)) as usize);
+        list.swap(at, random.below(at + 1));
     }
 }
 

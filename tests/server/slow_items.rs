@@ -76,6 +76,16 @@ fn get(id: u32, name: &str, arguments: &str) -> String {
     request(id, "prompts/get", &format!(r#"{{"name":"{name}","arguments":{arguments}}}"#))
 }
 
+/// Lets the three handlers end, whose results are those that [`asked`] expects.
+fn finish_all(world: &mut World, pool: &Pool, client: &Client, open: &mpsc::Sender<()>) {
+    (0..3).for_each(|_| open.send(()).unwrap());
+    let mut heard = pool.heard(world, client, 3);
+    heard.sort_by_key(|reply| reply["id"].as_i64());
+    for (reply, (_, result)) in heard.iter().zip(asked()) {
+        assert_eq!(reply["result"], result);
+    }
+}
+
 /// The three requests, and what they get.
 fn asked() -> [(String, Value); 3] {
     let contents = |uri: &str, mime: &str, text: &str| json!({ "contents": [{ "uri": uri, "mimeType": mime, "text": text }] });
@@ -97,12 +107,7 @@ fn the_loop_serves_while_they_block() {
     assert_eq!(pool.turn(&mut world), 3);
     eventually("all three run", || world.stats().workers_busy == 3);
     assert_eq!(client.ask(&mut world, &ping(9))["id"], 9);
-    (0..3).for_each(|_| open.send(()).unwrap());
-    let mut heard = pool.heard(&mut world, &client, 3);
-    heard.sort_by_key(|reply| reply["id"].as_i64());
-    for (reply, (_, result)) in heard.iter().zip(asked()) {
-        assert_eq!(reply["result"], result);
-    }
+    finish_all(&mut world, &pool, &client, &open);
     world.quiesce();
 }
 
@@ -259,11 +264,6 @@ fn a_blocking_prompt_may_ask_and_what_is_removed_meanwhile_is_done_all_the_same(
     handle.withdraw(ItemKind::Template, "disk:///many/{n}").unwrap();
     handle.withdraw(ItemKind::Prompt, "ask").unwrap();
     pool.heard(&mut world, &client, 2);
-    (0..3).for_each(|_| open.send(()).unwrap());
-    let mut heard = pool.heard(&mut world, &client, 3);
-    heard.sort_by_key(|reply| reply["id"].as_i64());
-    for (reply, (_, result)) in heard.iter().zip(asked()) {
-        assert_eq!(reply["result"], result);
-    }
+    finish_all(&mut world, &pool, &client, &open);
     world.quiesce();
 }

@@ -1,6 +1,7 @@
 //! The promise of URIs: one normal form of each; of templates: `{name}` and `{+name}` and nothing else, one reading of every
 //! URI, paths that stay below a folder, and expansion leads back.
 
+use crate::common::random::Random;
 use mcp_rill::uri::{UriTemplate, normalize};
 use std::borrow::Cow;
 
@@ -359,31 +360,17 @@ fn a_hostile_uri_takes_one_pass() {
     assert_eq!(template.matches(&"%".repeat(1 << 20)), None);
 }
 
-/// A small generator with a fixed seed: the same values in every run.
-struct Seed(u64);
-
-impl Seed {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % bound
-    }
-
-    fn pick<'a>(&mut self, from: &[&'a str]) -> &'a str {
-        from[self.below(from.len() as u64) as usize]
-    }
-}
-
 #[test]
 fn expansion_leads_back() {
-    let mut seed = Seed(3);
+    let mut random = Random::new(3);
     for _ in 0..5000 {
         // No literal is made of what a value can expand to, so that there is only one reading.
         let mut template = String::from("x:");
-        let count = 1 + seed.below(5);
+        let count = 1 + random.below(5);
         for index in 0..count {
             template.push_str(&format!("{{v{index}}}"));
-            if index + 1 < count || seed.below(2) == 0 {
-                template.push_str(seed.pick(&["/", "!", "/:/", "?", "$$", "#", "@a/"]));
+            if index + 1 < count || random.below(2) == 0 {
+                template.push_str(random.pick(&["/", "!", "/:/", "?", "$$", "#", "@a/"]));
             }
         }
         let template = UriTemplate::new(&template).unwrap();
@@ -391,7 +378,7 @@ fn expansion_leads_back() {
             .map(|_| {
                 let pieces =
                     ["a", "/", "%", "é", "🦀", "?", "#", " ", "\0", ".", "..", "!", "%2F", "~", "{", "$$"];
-                (0..=seed.below(6)).map(|_| seed.pick(&pieces)).collect()
+                (0..=random.below(6)).map(|_| random.pick(&pieces)).collect()
             })
             .collect();
         let mut next = wanted.iter();

@@ -1,7 +1,11 @@
 //! What the SSE encoder writes and the decoder reads, however the stream is cut.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+#[path = "../common/random.rs"]
+mod random;
+
 use mcp_rill::sse::{self, Decoder, Frame, TooLong};
+use random::Random;
 
 /// Name, data and last id of each event; then the last id and `retry` at the end of the stream.
 type Seen = (Vec<(String, String, String)>, String, Option<u64>);
@@ -177,16 +181,7 @@ fn frames() {
     assert_eq!(out, b": adata: b\n\n: \n\n");
 }
 
-struct Random(u64);
-
 impl Random {
-    fn below(&mut self, end: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 16) as usize % end
-    }
-
     fn text(&mut self) -> String {
         const PARTS: [&str; 14] = [
             "\n", "\r", "\r\n", " ", ":", "data", "event: x", "id", "\0", "a", "é", "\u{FEFF}", "\u{2028}",
@@ -206,7 +201,7 @@ fn one_line(text: &str) -> String {
 
 #[test]
 fn what_was_encoded_is_decoded() {
-    let mut random = Random(0x5EED);
+    let mut random = Random::new(0x5EED);
     for round in 0..2000 {
         let (mut stream, mut expected, mut last_id, mut last_retry) =
             (Vec::new(), Vec::new(), String::new(), None);
@@ -234,7 +229,7 @@ fn what_was_encoded_is_decoded() {
 
 #[test]
 fn any_bytes_are_read_the_same_however_cut() {
-    let mut random = Random(0xF00D);
+    let mut random = Random::new(0xF00D);
     const PARTS: [&[u8]; 14] = [
         b"\n",
         b"\r",
