@@ -29,12 +29,12 @@ def build(options: list[str], package: Path = REPOSITORY) -> Path:
 class Server:
     """One server process. Its standard error is kept, so that a failure can show the end of it."""
 
-    def __init__(self, binary: Path, limits: dict[str, str] | None):
+    def __init__(self, binary: Path, limits: dict[str, str] | None, options: list[str]):
         """Without `limits`, `binary` is an example: it takes just the address and promises nothing about signals."""
         self.is_binary = limits is not None
         self.port = wire.free_port()
         address = f"127.0.0.1:{self.port}"
-        command = [str(binary), "--listen", address] if self.is_binary else [str(binary), address]
+        command = [str(binary), "--listen", address, *options] if self.is_binary else [str(binary), address]
         for name, value in (limits or {}).items():
             command += ["--limit", f"{name}={value}"]
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)

@@ -42,6 +42,8 @@ class Stage:
     limits: dict[str, str] = field(default_factory=dict)
     # Over Streamable HTTP instead of HTTP+SSE.
     http: bool = False
+    # The demo keeps no sessions for clients before 2026-07-28.
+    sessionless: bool = False
     # What clients that know the stateless era negotiate: "auto", or its revision and no other.
     era: str | None = None
     # A second server with default limits, to compare the paged lists with whole ones.
@@ -97,6 +99,14 @@ STAGES = {
     "http-py2": Stage(lambda: Client([cache.python("py2"), HERE / "python" / "py2.py"]), wants_unpaged=True, http=True),
     "http-py2-auto": Stage(lambda: Client([cache.python("py2"), HERE / "python" / "py2.py"]), wants_unpaged=True, http=True,
                            era="auto"),
+    "sessionless-ts1": Stage(lambda: Client(["node", HERE / "node" / "ts1.mjs"], cache.piece("ts1")), wants_unpaged=True,
+                             http=True, sessionless=True),
+    "sessionless-ts2": Stage(lambda: Client([cache.node24(), HERE / "node" / "ts2.mjs"], cache.piece("ts2")), wants_unpaged=True,
+                             http=True, sessionless=True),
+    "sessionless-py1": Stage(lambda: Client([cache.python("py1"), HERE / "python" / "py1.py"]), wants_unpaged=True, http=True,
+                             sessionless=True),
+    "sessionless-py2": Stage(lambda: Client([cache.python("py2"), HERE / "python" / "py2.py"]), wants_unpaged=True, http=True,
+                             sessionless=True),
     "stateless-ts2": Stage(lambda: Client([cache.node24(), HERE / "node" / "ts2.mjs", "stateless"], cache.piece("ts2")),
                            on="fixture", http=True, era="2026-07-28"),
     "stateless-py2": Stage(lambda: Client([cache.python("py2"), HERE / "python" / "py2.py", "stateless"]), on="fixture",
@@ -119,6 +129,8 @@ STAGES = {
     "awkward-ts2": Stage(lambda: Client([cache.node24(), HERE / "node" / "ts2.mjs", "awkward"], cache.piece("ts2")), on="awkward"),
     "http-awkward-ts2": Stage(lambda: Client([cache.node24(), HERE / "node" / "ts2.mjs", "awkward"], cache.piece("ts2")),
                               on="awkward", http=True),
+    "stateless-awkward-ts2": Stage(lambda: Client([cache.node24(), HERE / "node" / "ts2.mjs", "awkward"], cache.piece("ts2")),
+                                   on="awkward", http=True, era="2026-07-28"),
     "awkward-fetch": Stage(lambda: Client([cache.node24(), HERE / "node" / "raw.mjs"]), on="awkward"),
     "awkward-inspector": Stage(lambda: Client([cache.python("py1"), HERE / "python" / "crowd.py", cache.node24()],
                                               cache.piece("inspector")), limits={"sessions_max": "4"}),
@@ -194,7 +206,7 @@ def run_started(name: str, client: Client, demo: Callable[[], Path], own: bool) 
     stage, servers, urls = STAGES[name], [], {}
 
     def start(executable: Path, limits: dict[str, str] | None) -> str:
-        servers.append(server.Server(executable, limits))
+        servers.append(server.Server(executable, limits, ["--sessionless"] if stage.sessionless else []))
         return servers[-1].url
 
     try:
@@ -211,6 +223,8 @@ def run_started(name: str, client: Client, demo: Callable[[], Path], own: bool) 
                 urls["INTEROP_UNPAGED_URL"] = start(demo(), {"shutdown_grace": LIMITS["shutdown_grace"]})
         if stage.http:
             urls["INTEROP_HTTP"] = "1"
+        if stage.sessionless:
+            urls["INTEROP_SESSIONLESS"] = "1"
         if stage.era:
             urls["INTEROP_ERA"] = stage.era
         tally = run_against(name, client, urls)

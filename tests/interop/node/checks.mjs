@@ -7,6 +7,8 @@ import { Proxy } from './proxy.mjs';
 const http = Boolean(process.env.INTEROP_HTTP);
 /** Clients that may use the newest era have to. There are no sessions in it. */
 const stateless = Boolean(process.env.INTEROP_ERA);
+/** A server may keep none for older clients either. */
+const sessionless = stateless || Boolean(process.env.INTEROP_SESSIONLESS);
 /** Over Streamable HTTP the same server is elsewhere. */
 const at = (base) => new URL(http ? '/mcp' : base, base);
 const url = at(process.env.INTEROP_URL);
@@ -51,7 +53,8 @@ export async function runChecks(sdk, more = async () => {}) {
   await checkManySessions(sdk);
   if (keepAliveMs) await checkIdle(client);
   if (!http) await checkReconnect(sdk);
-  if (!stateless) await checkClose(connection);
+  if (sessionless) await checkNoSession(connection);
+  else await checkClose(connection);
   finish();
 }
 
@@ -261,10 +264,10 @@ async function checkErrors(sdk, client) {
 }
 
 async function checkManySessions(sdk) {
-  await check(`${SESSIONS} ${stateless ? 'clients' : 'sessions'} of ${CALLS} calls at once get their own replies`, async () => {
+  await check(`${SESSIONS} ${sessionless ? 'clients' : 'sessions'} of ${CALLS} calls at once get their own replies`, async () => {
     const connections = await Promise.all(Array.from({ length: SESSIONS }, () => connect(sdk, url)));
     const endpoints = new Set(connections.map(({ posts }) => posts.at(-1).endpoint));
-    assert.equal(endpoints.size, stateless ? 1 : SESSIONS, 'the number of session ids');
+    assert.equal(endpoints.size, sessionless ? 1 : SESSIONS, 'the number of session ids');
     const calls = Array.from({ length: CALLS }, (_, call) =>
       connections.map(async ({ client }, session) => {
         const sent = `session ${session}, call ${call}`;
@@ -304,6 +307,14 @@ async function checkReconnect(sdk) {
     assert.deepEqual(posts.slice(known).map(({ method }) => method), ['tools/call']);
     await client.close();
     proxy.stop();
+  });
+}
+
+async function checkNoSession({ client, posts }) {
+  await check('no request was part of a session', async () => {
+    assert.ok(posts.every(({ endpoint }) => endpoint === null));
+    await client.close();
+    return `${posts.length} requests`;
   });
 }
 

@@ -71,6 +71,15 @@ if (keepAliveMs) {
 }
 
 if (own) {
+  await check('a body that fetch calls text is 415 for /mcp, and what it is called is named', async () => {
+    const body = JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'ping' });
+    const response = await fetch(new URL('/mcp', url), { method: 'POST', body });
+    const { error } = await response.json();
+    assert.equal(response.status, 415);
+    assert.match(error.message, /^Content-Type must be application\/json, but it is `text\/plain;charset=UTF-8`$/);
+    return error.message;
+  });
+
   await check('a closed stream ends its session', async () => {
     const stream = await Stream.open(url);
     stream.close();

@@ -11,7 +11,7 @@ from report import check, equal, finish, true
 URL = os.environ["INTEROP_URL"]
 BASE = URL.removesuffix("/sse")
 OWN = "INTEROP_OWN" in os.environ
-MESSAGES = f"{BASE}/messages"
+MESSAGES, MCP = f"{BASE}/messages", f"{BASE}/mcp"
 JSON = ["-H", "Content-Type: application/json"]
 PING = '{"jsonrpc":"2.0","id":1,"method":"ping"}'
 
@@ -62,6 +62,22 @@ def check_refusals() -> None:
                 equal(curl("-H", header, *target)[0], 403)
 
 
+def check_content_types() -> None:
+    """What a client gets that does not say that its body is JSON: curl itself says that it is a form."""
+    form = "application/x-www-form-urlencoded"
+    with check("a form for /mcp is 415 and named"):
+        status, text = curl("-d", PING, MCP)
+        equal((status, json.loads(text)["error"]["message"]), (415, f"Content-Type must be application/json, but it is `{form}`"))
+    with check("a body of no type for /mcp is 415"):
+        status, text = curl("-d", PING, "-H", "Content-Type:", MCP)
+        equal((status, json.loads(text)["error"]["message"]), (415, "Content-Type must be application/json, but there is none"))
+    for target in (MCP, f"{MESSAGES}?sessionId=x"):
+        with check(f"a compressed body is 415 on {target.removeprefix(BASE)}"):
+            status, text = curl("-i", "-d", PING, *JSON, "-H", "Content-Encoding: gzip", target)
+            equal(status, 415)
+            true("\naccept-encoding: identity" in text.lower() and "gzip" in text, text)
+
+
 def check_session() -> None:
     with wire.Stream(URL) as stream:
         with check("the stream's headers"):
@@ -108,5 +124,6 @@ def _check_posts(stream: wire.Stream) -> None:
 check_stream()
 if OWN:
     check_refusals()
+    check_content_types()
     check_session()
 finish()
