@@ -72,8 +72,11 @@ pub use error::Error;
 pub use options::Builder;
 use stateless::Stateless;
 
+use crate::json::tape::Tape;
+use crate::json::value::JsonBuf;
+use crate::json::write::Object;
+use crate::json::write_raw;
 use crate::jsonrpc::id::{Id, IdRef};
-use crate::jsonrpc::json::{Object, write_raw};
 use crate::jsonrpc::{write_notification, write_request};
 use crate::protocol::meta::named_by;
 use crate::protocol::revision::Revision;
@@ -142,7 +145,7 @@ pub struct Client {
     subscription: Option<Id>,
     /// The status of the last response that refused a request with a JSON-RPC error.
     refusal_status: Option<u16>,
-    welcome: Option<Box<RawValue>>,
+    welcome: Option<JsonBuf>,
     revision: Option<Revision>,
 }
 
@@ -425,8 +428,8 @@ fn shown_id(id: &Id) -> String {
 
 /// Checks that a text is a JSON object.
 fn check_object(what: &str, text: &str) -> Result<(), Error> {
-    match serde_json::from_str::<&RawValue>(text) {
-        Ok(value) if value.get().starts_with('{') => Ok(()),
+    match Tape::new().read(text) {
+        Ok(value) if value.is_object() => Ok(()),
         Ok(_) => Err(Error::Invalid(format!("{what} must be a JSON object"))),
         Err(error) => Err(Error::Invalid(format!("{what} are not JSON: {error}"))),
     }

@@ -1,7 +1,18 @@
-//! JSON text out: the one way to the wire of every string, number and text that is JSON already.
+//! JSON, read once and written in one line.
 //!
-//! *Scope:* what JSON leaves open and clients do not: the form of numbers, characters that end a line. *Not in scope:*
-//! objects and messages, and reading.
+//! *Scope:* reading: the grammar, limits, values that are borrowed ([`Tape`], [`JsonRef`]); writing: objects and arrays
+//! ([`Object`], [`Array`]), and what JSON leaves open and clients do not: the form of numbers, characters that end a line.
+//! *Not in scope:* messages ([`jsonrpc`](crate::jsonrpc)), schemas, types of yours ([`mod@crate::schema`]).
+//!
+//! ```
+//! use mcp_rill::json::{Object, Tape};
+//! let mut tape = Tape::new();
+//! let order = tape.read(r#"{"item": "tea", "count": 2}"#)?;
+//! let mut out = Vec::new();
+//! Object::new(&mut out).str("item", "coffee").raw("count", order.get("count").map_or("1", |count| count.text()));
+//! assert_eq!(out, br#"{"item":"coffee","count":2}"#);
+//! # Ok::<(), serde_json::Error>(())
+//! ```
 //!
 //! | what | how it is written | for |
 //! |---|---|---|
@@ -9,7 +20,7 @@
 //! | a raw CR or LF between tokens | a space | `data:` lines of event streams |
 //! | a float without a fraction, up to 64 bits | `3`, not `3.0`; `0`, not `-0.0` | clients that read integers only |
 //! | a greater float | `1e19` | no integer of 64 bits holds it, so nobody reads it as one |
-//! | a float that is not finite | `null`, and [`text`] refuses it | JSON has no such number |
+//! | a float that is not finite | `null`; a handler's result that has one is an error | JSON has no such number |
 
 use std::io::{self, Write};
 
@@ -19,6 +30,14 @@ use serde_json::Serializer;
 use serde_json::ser::{CompactFormatter, Formatter};
 
 pub(crate) mod finite;
+mod node;
+pub(crate) mod tape;
+pub(crate) mod value;
+pub(crate) mod write;
+
+pub use tape::Tape;
+pub use value::{Items, JsonRef, Members, NotMembers};
+pub use write::{Array, Object};
 
 /// Appends a value as one line of JSON. Only for values that always have a JSON form.
 pub(crate) fn put<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
@@ -27,6 +46,25 @@ pub(crate) fn put<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
         out.truncate(start);
         out.extend_from_slice(b"null");
     }
+}
+
+/// Appends a JSON string: quoted, with `"`, `\` and control characters escaped (RFC 8259, section 7), and so are U+0085,
+/// U+2028 and U+2029, at which some clients split an event stream.
+///
+/// ```
+/// let mut out = Vec::new();
+/// mcp_rill::json::write_str(&mut out, "a\n\"b\"\u{2028}");
+/// assert_eq!(out, br#""a\n\"b\"\u2028""#);
+/// ```
+pub fn write_str(out: &mut Vec<u8>, text: &str) {
+    // Most strings have nothing that must be escaped.
+    if !tape::is_plain(text.as_bytes()) {
+        return put(out, text);
+    }
+    out.reserve(text.len() + 2);
+    out.push(b'"');
+    out.extend_from_slice(text.as_bytes());
+    out.push(b'"');
 }
 
 /// The text of any value: one line of JSON.
@@ -43,8 +81,17 @@ pub(crate) fn text<T: Serialize + ?Sized>(value: &T) -> Result<String, String> {
     String::from_utf8(out).map_err(|error| error.to_string())
 }
 
-/// Appends JSON text as it is, but for what clients take for the end of a line.
-pub(crate) fn put_raw(out: &mut Vec<u8>, json: &str) {
+/// Appends JSON text as it is, but in one line: a raw CR or LF, which JSON has only between tokens, becomes a space, and
+/// U+0085, U+2028 and U+2029, which it has only in strings, are escaped.
+///
+/// That makes any JSON text fit a `data:` line of an event stream. The text must be JSON; nothing checks it.
+///
+/// ```
+/// let mut out = Vec::new();
+/// mcp_rill::json::write_raw(&mut out, "{\n  \"a\": 1.50,\n  \"b\": \"\u{85}\"\n}");
+/// assert_eq!(out, br#"{   "a": 1.50,   "b": "\u0085" }"#);
+/// ```
+pub fn write_raw(out: &mut Vec<u8>, json: &str) {
     // Writing to memory does not fail.
     let _ = raw(out, json);
 }
@@ -162,7 +209,7 @@ mod tests {
         let expected = r#"{  "\u2028": "x\u0085\u2029°" }"#;
         assert_eq!(json(&serde_json::value::RawValue::from_string(raw.to_owned()).unwrap()), expected);
         let mut out = Vec::new();
-        put_raw(&mut out, raw);
+        write_raw(&mut out, raw);
         assert_eq!(String::from_utf8(out).unwrap(), expected);
     }
 

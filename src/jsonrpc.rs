@@ -1,12 +1,12 @@
 //! JSON-RPC 2.0 messages as MCP uses them: bounded, borrowed when read, written in place.
 //!
 //! *Scope:* the envelope (JSON-RPC 2.0, sections 4 and 5; MCP basic, "Messages") of one message in either direction,
-//! ids, errors, and the reading and writing of JSON text that other layers share.
-//! *Not in scope:* what methods mean, which id answers which, splitting batches (only revision 2025-03-26 has them).
+//! ids, errors. *Not in scope:* the grammar of JSON and its values ([`json`](crate::json)), what methods mean, which id
+//! answers which.
 //!
 //! ```text
-//!   bytes ──▶ scan ──────────▶ envelope ──────────────▶ kind, by the members that are present
-//!              │ UTF-8          │ JSON, one object        ├ method + id          Request
+//!   bytes ──▶ tape ──────────▶ envelope ──────────────▶ kind, by the members that are present
+//!              │ UTF-8, JSON    │ one object              ├ method + id          Request
 //!              │ depth          │ no member twice         ├ method, no id        Notification
 //!              │ values         │ jsonrpc is "2.0"        ├ result + id          Response, Ok
 //!              ▼                ▼                         ├ error (id optional)  Response, Err
@@ -17,17 +17,20 @@
 //!
 //! ```
 //! use mcp_rill::Limits;
-//! use mcp_rill::jsonrpc::{self, IdRef, Message, Object};
+//! use mcp_rill::json::{Object, Tape};
+//! use mcp_rill::jsonrpc::{self, IdRef, Message};
 //!
+//! let mut tape = Tape::new();
 //! let body = br#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
-//! let Message::Request(ping) = jsonrpc::parse(body, &Limits::DEFAULT)? else { unreachable!() };
+//! let Message::Request(ping) = jsonrpc::parse(body, &Limits::DEFAULT, &mut tape)? else { unreachable!() };
 //! assert_eq!((&ping.id, &*ping.method), (&IdRef::Int(1), "ping"));
 //!
 //! let mut reply = Vec::new();
 //! jsonrpc::write_result(&mut reply, &ping.id, |out| Object::new(out).end());
 //! assert_eq!(reply, br#"{"jsonrpc":"2.0","id":1,"result":{}}"#);
 //!
-//! let refused = jsonrpc::parse(br#"{"jsonrpc":"1.0","id":"a","method":"ping"}"#, &Limits::DEFAULT).unwrap_err();
+//! let body = br#"{"jsonrpc":"1.0","id":"a","method":"ping"}"#;
+//! let refused = jsonrpc::parse(body, &Limits::DEFAULT, &mut tape).unwrap_err();
 //! assert_eq!(refused.error.code, jsonrpc::Error::INVALID_REQUEST);
 //! assert_eq!(refused.id, Some("a".into()));
 //! # Ok::<(), jsonrpc::Rejected>(())
@@ -38,14 +41,15 @@ use std::fmt;
 
 use serde_json::value::RawValue;
 
+use crate::json::tape::Tape;
+use crate::json::value::{Items, JsonRef, Members, NotMembers};
+use crate::json::write::Object;
 use crate::limits::Limits;
-use json::{is_null, is_object};
 
 pub(crate) mod id;
-pub(crate) mod json;
+pub(crate) mod unreadable;
 
 pub use crate::jsonrpc::id::{Id, IdRef};
-pub use json::{Array, Members, Object, member, scan, string, write_raw, write_str};
 
 /// A JSON-RPC error object (JSON-RPC 2.0, section 5.1).
 ///
@@ -138,20 +142,21 @@ impl Error {
     /// −32600 if it is not an object with an integer `code` and a string `message`, or has a member twice.
     ///
     /// ```
-    /// use mcp_rill::jsonrpc::Error;
-    /// let error = Error::read(serde_json::from_str(r#"{"code": -32000, "message": "busy"}"#)?)?;
+    /// use mcp_rill::{json::Tape, jsonrpc::Error};
+    /// let mut tape = Tape::new();
+    /// let error = Error::read(tape.read(r#"{"code": -32000, "message": "busy"}"#)?)?;
     /// assert_eq!(error.to_string(), "busy (-32000)");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn read(raw: &RawValue) -> Result<Error, Error> {
-        let members = Members::read_member(raw, "error").map_err(Error::invalid_request)?;
-        let code = members.get("code").and_then(|code| code.get().parse().ok());
-        let message = members.get("message").and_then(string);
+    pub fn read(value: JsonRef<'_>) -> Result<Error, Error> {
+        let members = Members::of_member(value, "error").map_err(Error::invalid_request)?;
+        let code = members.get("code").and_then(|code| code.text().parse().ok());
+        let message = members.get("message").and_then(JsonRef::as_str);
         match (code, message) {
             (Some(code), Some(message)) => Ok(Error {
                 code,
                 message: Cow::Owned(message.into_owned()),
-                data: members.get("data").map(ToOwned::to_owned),
+                data: members.get("data").map(JsonRef::to_raw),
             }),
             _ => Err(Error::invalid_request("an error needs an integer code and a string message")),
         }
@@ -166,11 +171,18 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
+/// −32602: most objects that are read are parameters, or in them.
+impl From<NotMembers> for Error {
+    fn from(problem: NotMembers) -> Error {
+        Error::invalid_params(problem)
+    }
+}
+
 /// One message, borrowed from its bytes.
 ///
 /// ```
-/// use mcp_rill::{Limits, jsonrpc::{self, Message}};
-/// let seen = |text: &str| match jsonrpc::parse(text.as_bytes(), &Limits::DEFAULT).unwrap() {
+/// use mcp_rill::{Limits, json::Tape, jsonrpc::{self, Message}};
+/// let seen = |text: &str| match jsonrpc::parse(text.as_bytes(), &Limits::DEFAULT, &mut Tape::new()).unwrap() {
 ///     Message::Request(request) => format!("{} wants an answer", request.method),
 ///     Message::Notification(notification) => format!("{} was told", notification.method),
 ///     Message::Response(response) => format!("answered well: {}", response.outcome.is_ok()),
@@ -196,8 +208,8 @@ pub struct Request<'a> {
     pub id: IdRef<'a>,
     /// The method's name, without its escapes.
     pub method: Cow<'a, str>,
-    /// The text of an object.
-    pub params: Option<&'a RawValue>,
+    /// An object.
+    pub params: Option<JsonRef<'a>>,
 }
 
 /// A message with `method` and without `id`.
@@ -205,8 +217,8 @@ pub struct Request<'a> {
 pub struct Notification<'a> {
     /// The method's name, without its escapes.
     pub method: Cow<'a, str>,
-    /// The text of an object.
-    pub params: Option<&'a RawValue>,
+    /// An object.
+    pub params: Option<JsonRef<'a>>,
 }
 
 /// A message with `result` or `error`.
@@ -214,15 +226,16 @@ pub struct Notification<'a> {
 pub struct Response<'a> {
     /// The request that is answered. `None` only for an error whose sender could not read the id.
     pub id: Option<IdRef<'a>>,
-    /// The text of `result`, or of `error` for [`Error::read`]; any JSON value.
-    pub outcome: Result<&'a RawValue, &'a RawValue>,
+    /// `result`, or `error` for [`Error::read`]; any JSON value.
+    pub outcome: Result<JsonRef<'a>, JsonRef<'a>>,
 }
 
 /// Why bytes are not a [`Message`].
 ///
 /// ```
-/// use mcp_rill::{Limits, jsonrpc::{parse, write_error}};
-/// let rejected = parse(br#"{"jsonrpc":"2.0","id":7,"method":1}"#, &Limits::DEFAULT).unwrap_err();
+/// use mcp_rill::{Limits, json::Tape, jsonrpc::{parse, write_error}};
+/// let mut tape = Tape::new();
+/// let rejected = parse(br#"{"jsonrpc":"2.0","id":7,"method":1}"#, &Limits::DEFAULT, &mut tape).unwrap_err();
 /// let mut out = Vec::new();
 /// write_error(&mut out, rejected.id.as_ref().map(Into::into), &rejected.error);
 /// assert!(out.starts_with(br#"{"jsonrpc":"2.0","id":7,"error":{"code":-32600,"#));
@@ -249,39 +262,80 @@ impl fmt::Display for Rejected {
 
 impl std::error::Error for Rejected {}
 
-/// Whether a JSON text is an array: a batch, which [`parse`] refuses.
-///
-/// A layer that takes batches (MCP 2025-03-26, basic, "Batching") bounds the text with [`scan`], reads it as
-/// `Vec<&RawValue>` and gives each element to [`parse`].
+/// What may stand before a JSON text and is no part of it (RFC 8259, section 8.1).
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+
+fn unmarked(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes)
+}
+
+/// The text, without a byte order mark.
+fn decode(bytes: &[u8]) -> Result<&str, Error> {
+    str::from_utf8(unmarked(bytes)).map_err(Error::parse_error)
+}
+
+/// True if a JSON text is an array: a batch (MCP 2025-03-26, basic, "Batching"), for [`split_batch`]; [`parse`] refuses it.
 ///
 /// ```
 /// assert!(mcp_rill::jsonrpc::is_batch(b" [{}]"));
 /// assert!(!mcp_rill::jsonrpc::is_batch(b"{}"));
 /// ```
 pub fn is_batch(bytes: &[u8]) -> bool {
-    json::unmarked(bytes).trim_ascii_start().starts_with(b"[")
+    unmarked(bytes).trim_ascii_start().starts_with(b"[")
 }
 
-/// The messages of a batch as they stand (JSON-RPC 2.0, section 6), each for [`parse`]. Only revision 2025-03-26 has
+/// The messages of a batch as they stand (JSON-RPC 2.0, section 6), each for [`message`]. Only revision 2025-03-26 has
 /// them.
 ///
 /// # Errors
-/// −32700 if the text is not JSON, not UTF-8, or over a limit.
+/// −32700 if the text is not JSON, not UTF-8, not an array, or over a limit.
 ///
 /// ```
-/// use mcp_rill::{Limits, jsonrpc::split_batch};
-/// let items = split_batch(br#"[ {"a":1}, 2 ]"#, &Limits::DEFAULT)?;
-/// assert_eq!(items.iter().map(|item| item.get()).collect::<Vec<_>>(), [r#"{"a":1}"#, "2"]);
+/// use mcp_rill::{Limits, json::Tape, jsonrpc::split_batch};
+/// let mut tape = Tape::new();
+/// let items = split_batch(br#"[ {"a":1}, 2 ]"#, &Limits::DEFAULT, &mut tape)?;
+/// assert_eq!(items.map(|item| item.text()).collect::<Vec<_>>(), [r#"{"a":1}"#, "2"]);
 /// # Ok::<(), mcp_rill::jsonrpc::Error>(())
 /// ```
-pub fn split_batch<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Vec<&'a RawValue>, Error> {
-    serde_json::from_str(scan(bytes, limits)?).map_err(Error::parse_error)
+pub fn split_batch<'a>(bytes: &'a [u8], limits: &Limits, tape: &'a mut Tape) -> Result<Items<'a>, Error> {
+    let text = decode(bytes)?;
+    match tape.read_within(text, limits) {
+        Ok(json) => json.items().ok_or_else(|| Error::parse_error("a batch is an array")),
+        Err(fault) => Err(unreadable::batch(text, fault, limits)),
+    }
 }
 
-/// Reads one message.
+/// Reads one message. The text is read once; the message and all that is in it are looked up in the tape.
+///
+/// Counted are nesting (`json_depth_max`) and values: every scalar, array and object, but not members' names
+/// (`json_values_max`). Nothing inside a string counts. A byte order mark may stand before the text (RFC 8259, section 8.1).
+///
+/// # Errors
+/// −32700 for what is not one JSON text in UTF-8, or is over a limit; the message names it. −32600 as for [`message`].
+///
+/// The id is told also of a request over `json_depth_max` or `json_values_max`; one over `id_bytes_max` never is.
+///
+/// ```
+/// use mcp_rill::{Limits, json::Tape, jsonrpc::{Error, parse}};
+/// let limits = Limits { json_depth_max: 4, ..Limits::DEFAULT };
+/// let mut tape = Tape::new();
+/// let mut error = |text: &str| parse(text.as_bytes(), &limits, &mut tape).unwrap_err().error;
+/// assert_eq!(error("{").code, Error::PARSE_ERROR);
+/// assert_eq!(error("[]").code, Error::INVALID_REQUEST);
+/// assert_eq!(error("[[[[[]]]]]").message, "Parse error: nested deeper than json_depth_max (4)");
+/// ```
+pub fn parse<'a>(bytes: &'a [u8], limits: &Limits, tape: &'a mut Tape) -> Result<Message<'a>, Rejected> {
+    let text = decode(bytes)?;
+    match tape.read_within(text, limits) {
+        Ok(json) => message_in(text, json, limits),
+        Err(fault) => Err(unreadable::message(text, fault, limits)),
+    }
+}
+
+/// The message that a JSON value is.
 ///
 /// Members besides `jsonrpc`, `id`, `method`, `params`, `result` and `error` are ignored. Inside `params`, `result`
-/// and `error` only the syntax is checked: [`Members`] and [`string`] refuse duplicates and bad escapes there.
+/// and `error` only the syntax is checked: [`Members`] and [`JsonRef::as_str`] refuse duplicates and bad escapes there.
 ///
 /// `"params":null` is the same as no `params`; so are a `method` and an `error` that are null, and a null `result` beside
 /// one of the two. `"id":null` is no id of a request (MCP basic, "Requests"), but with a method `notifications/…` it is
@@ -289,30 +343,22 @@ pub fn split_batch<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Vec<&'a RawVa
 /// do; it is read as the integer.
 ///
 /// # Errors
-/// −32700 for what is not one JSON text in UTF-8, or is over a limit (see [`scan`]).
 /// −32600 for what is no message: an array, a member twice (escapes do not hide it), a `jsonrpc` other than `"2.0"`,
 /// an id that is not an integer of 64 bits or a string, a method that is not a string, `params` that are not an
 /// object (MCP has no positional ones), members of both a request and a response; a request's id that is longer than
 /// `id_bytes_max`. Servers of the TypeScript SDK have −32700 here too; JSON-RPC 2.0, section 5.1, keeps that for what is
-/// not JSON.
-///
-/// The id is told also of a request over `json_depth_max` or `json_values_max`; one over `id_bytes_max` never is.
-///
-/// ```
-/// use mcp_rill::{Limits, jsonrpc::{Error, parse}};
-/// let error = |text: &str| parse(text.as_bytes(), &Limits::DEFAULT).unwrap_err().error.code;
-/// assert_eq!(error("{"), Error::PARSE_ERROR);
-/// assert_eq!(error("[]"), Error::INVALID_REQUEST);
-/// ```
-pub fn parse<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Message<'a>, Rejected> {
-    let text = json::decode(bytes)?;
-    json::bound(text, limits).map_err(|error| Rejected { error, id: id_in(text, limits) })?;
-    if !text.trim_ascii_start().starts_with('{') {
-        serde_json::from_str::<&RawValue>(text).map_err(Error::parse_error)?;
-        let what = if is_batch(bytes) { "batches are not supported" } else { "a message is an object" };
+/// not JSON. −32700 for half of a surrogate pair in a name or in what is read here.
+pub fn message<'a>(json: JsonRef<'a>, limits: &Limits) -> Result<Message<'a>, Rejected> {
+    message_in(json.text(), json, limits)
+}
+
+/// Lines and columns in errors are those of `text`.
+fn message_in<'a>(text: &str, json: JsonRef<'a>, limits: &Limits) -> Result<Message<'a>, Rejected> {
+    if !json.is_object() {
+        let what = if json.is_array() { "batches are not supported" } else { "a message is an object" };
         return Err(Error::invalid_request(what).into());
     }
-    let envelope = Envelope::read(text).map_err(Error::parse_error)?;
+    let envelope = Envelope::read(json).ok_or_else(|| unreadable::not_json(text))?;
     let message = envelope
         .message()
         .map_err(|error| Rejected { error, id: envelope.id_to_answer(limits.id_bytes_max) })?;
@@ -326,13 +372,6 @@ pub fn parse<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Message<'a>, Reject
         }
         _ => Ok(message),
     }
-}
-
-/// The id to answer with in a text that is over a limit. What the parser needs for this is bounded by the text.
-#[cold]
-fn id_in(text: &str, limits: &Limits) -> Option<Id> {
-    let envelope = text.trim_ascii_start().starts_with('{').then(|| Envelope::read(text).ok())??;
-    envelope.id_to_answer(limits.id_bytes_max)
 }
 
 /// Appends a response with a result: what `result` appends, which must be one JSON value in one line.
@@ -420,7 +459,7 @@ pub fn write_request<'i>(
 /// Appends a notification. `params` appends one JSON object in one line; if it appends nothing, there are no params.
 ///
 /// ```
-/// use mcp_rill::jsonrpc::{Object, write_notification};
+/// use mcp_rill::{json::Object, jsonrpc::write_notification};
 /// let mut out = Vec::new();
 /// write_notification(&mut out, "notifications/message", |out| {
 ///     Object::new(out).str("level", "info").str("data", "hello");
@@ -435,45 +474,47 @@ fn begin(out: &mut Vec<u8>) -> Object<'_> {
     Object::begun(out, br#"{"jsonrpc":"2.0""#)
 }
 
-/// The members as they are present. All are read before any is judged, so that broken JSON is a parse error wherever
-/// it breaks, and an id after the defect is still found.
+/// The members as they are present. All are read before any is judged, so that an id after the defect is still found.
 #[derive(Default)]
 struct Envelope<'a> {
-    jsonrpc: Option<&'a RawValue>,
-    id: Option<&'a RawValue>,
-    method: Option<&'a RawValue>,
-    params: Option<&'a RawValue>,
-    result: Option<&'a RawValue>,
-    error: Option<&'a RawValue>,
+    jsonrpc: Option<JsonRef<'a>>,
+    id: Option<JsonRef<'a>>,
+    method: Option<JsonRef<'a>>,
+    params: Option<JsonRef<'a>>,
+    result: Option<JsonRef<'a>>,
+    error: Option<JsonRef<'a>>,
     twice: Option<&'static str>,
 }
 
 impl<'a> Envelope<'a> {
-    fn read(text: &'a str) -> Result<Envelope<'a>, serde_json::Error> {
+    const NAMES: [&'static str; 6] = ["jsonrpc", "id", "method", "params", "result", "error"];
+
+    /// `None` if a name has half of a surrogate pair.
+    fn read(object: JsonRef<'a>) -> Option<Envelope<'a>> {
         let mut envelope = Envelope::default();
-        json::walk(text, &mut |name, value| {
-            let (slot, name) = match &*name {
+        for pair in object.pairs() {
+            let (slot, name) = match &*pair.name()? {
                 "jsonrpc" => (&mut envelope.jsonrpc, "jsonrpc"),
                 "id" => (&mut envelope.id, "id"),
                 "method" => (&mut envelope.method, "method"),
                 "params" => (&mut envelope.params, "params"),
                 "result" => (&mut envelope.result, "result"),
                 "error" => (&mut envelope.error, "error"),
-                _ => return,
+                _ => continue,
             };
             // Of several duplicates the id is the one to remember: it must not be answered.
-            if slot.replace(value).is_some() && envelope.twice != Some("id") {
+            if slot.replace(pair.value).is_some() && envelope.twice != Some("id") {
                 envelope.twice = Some(name);
             }
-        })?;
-        Ok(envelope)
+        }
+        Some(envelope)
     }
 
     fn message(&self) -> Result<Message<'a>, Error> {
         if let Some(name) = self.twice {
             return Err(Error::invalid_request(format_args!("member `{name}` occurs twice")));
         }
-        let is_usual = self.jsonrpc.is_some_and(|raw| raw.get() == r#""2.0""#);
+        let is_usual = self.jsonrpc.is_some_and(|value| value.text() == r#""2.0""#);
         if !is_usual && text("jsonrpc", self.jsonrpc)? != "2.0" {
             return Err(Error::invalid_request("`jsonrpc` must be \"2.0\""));
         }
@@ -495,20 +536,20 @@ impl<'a> Envelope<'a> {
     }
 
     /// `method`, `result` and `error`. A result may be null, but not beside one of the others.
-    fn parts(&self) -> (Option<&'a RawValue>, Option<&'a RawValue>, Option<&'a RawValue>) {
+    fn parts(&self) -> (Option<JsonRef<'a>>, Option<JsonRef<'a>>, Option<JsonRef<'a>>) {
         let (method, error) = (present(self.method), present(self.error));
         let alone = method.is_none() && error.is_none();
-        (method, self.result.filter(|raw| alone || !is_null(raw)), error)
+        (method, self.result.filter(|result| alone || !result.is_null()), error)
     }
 
     fn call(&self, method: Cow<'a, str>) -> Result<Message<'a>, Error> {
         let params = present(self.params);
-        if params.is_some_and(|params| !is_object(params)) {
+        if params.is_some_and(|params| !params.is_object()) {
             return Err(Error::invalid_request("`params` must be an object"));
         }
         // No request of MCP has such a name.
-        let is_notice = |raw: &&RawValue| is_null(raw) && method.starts_with("notifications/");
-        Ok(match self.id.filter(|raw| !is_notice(raw)) {
+        let is_notice = |id: &JsonRef<'_>| id.is_null() && method.starts_with("notifications/");
+        Ok(match self.id.filter(|id| !is_notice(id)) {
             Some(raw) => Message::Request(Request { id: id(raw)?, method, params }),
             None => Message::Notification(Notification { method, params }),
         })
@@ -525,30 +566,31 @@ impl<'a> Envelope<'a> {
 }
 
 /// A member that may be left out, or be null instead.
-fn present(member: Option<&RawValue>) -> Option<&RawValue> {
-    member.filter(|raw| !is_null(raw))
+fn present(member: Option<JsonRef<'_>>) -> Option<JsonRef<'_>> {
+    member.filter(|value| !value.is_null())
 }
 
 /// The id of a response.
-fn answered(raw: &RawValue) -> Result<IdRef<'_>, Error> {
-    let whole = raw.get().split_once('.').filter(|(_, zeros)| zeros.bytes().all(|byte| byte == b'0'));
+fn answered(value: JsonRef<'_>) -> Result<IdRef<'_>, Error> {
+    let whole = value.text().split_once('.').filter(|(_, zeros)| zeros.bytes().all(|byte| byte == b'0'));
     match whole.and_then(|(number, _)| number.parse().ok()) {
         Some(number) => Ok(IdRef::Int(number)),
-        None => id(raw),
+        None => id(value),
     }
 }
 
-fn id(raw: &RawValue) -> Result<IdRef<'_>, Error> {
-    match IdRef::read(raw) {
+fn id(value: JsonRef<'_>) -> Result<IdRef<'_>, Error> {
+    match IdRef::read(value) {
         Some(id) => Ok(id),
-        None if raw.get().starts_with('"') => text("id", Some(raw)).map(IdRef::Str),
+        None if value.is_str() => text("id", Some(value)).map(IdRef::Str),
         None => Err(Error::invalid_request("`id` must be a string or an integer of 64 bits")),
     }
 }
 
-fn text<'a>(name: &str, raw: Option<&'a RawValue>) -> Result<Cow<'a, str>, Error> {
-    match raw {
-        Some(raw) if raw.get().starts_with('"') => string(raw)
+fn text<'a>(name: &str, value: Option<JsonRef<'a>>) -> Result<Cow<'a, str>, Error> {
+    match value {
+        Some(value) if value.is_str() => value
+            .as_str()
             .ok_or_else(|| Error::parse_error(format_args!("`{name}` has half of a surrogate pair"))),
         Some(_) => Err(Error::invalid_request(format_args!("`{name}` must be a string"))),
         None => Err(Error::invalid_request(format_args!("`{name}` is missing"))),

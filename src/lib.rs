@@ -40,7 +40,7 @@
 //!
 //! | layer | modules |
 //! |---|---|
-//! | 0 | limits, memory, slab, timers, text, json, base64, [`mod@schema`] |
+//! | 0 | limits, memory, slab, timers, text, [`json`], base64, [`mod@schema`] |
 //! | 1 | [`http`], [`sse`], [`jsonrpc`] |
 //! | 2 | access: who may send what over HTTP; protocol: the words of MCP |
 //! | 3 | [`service`]: the seam between the engine and what answers it |
@@ -64,7 +64,7 @@
 #![warn(missing_docs)]
 
 mod base64;
-mod json;
+pub mod json;
 mod limits;
 mod memory;
 pub mod schema;

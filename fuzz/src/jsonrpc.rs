@@ -3,8 +3,10 @@
 use std::borrow::Cow;
 
 use mcp_rill::Limits;
-use mcp_rill::jsonrpc::{self, Error, IdRef, Members, Message};
-use serde_json::value::RawValue;
+use mcp_rill::json::{JsonRef, Members, Tape, write_raw};
+use mcp_rill::jsonrpc::{self, Error, IdRef, Message};
+
+use super::same;
 
 const LIMITS: Limits = Limits { json_depth_max: 8, json_values_max: 64, id_bytes_max: 16, ..Limits::DEFAULT };
 
@@ -12,8 +14,12 @@ pub fn check(data: &[u8]) {
     let text = data.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(data);
     let naive = Reader::read(text);
     check_bounds(data, naive.as_ref());
+    let mut tape = Tape::new();
+    if let Some(text) = std::str::from_utf8(data).ok().filter(|text| !is_deep(text.as_bytes())) {
+        same::check(text, &mut tape);
+    }
     let expected = verdict(naive.as_ref());
-    match (jsonrpc::parse(data, &LIMITS), expected) {
+    match (jsonrpc::parse(data, &LIMITS, &mut tape), expected) {
         // The naive reader has not looked.
         (Err(rejected), Err((code, None))) if naive.is_none() && is_deep(text) => {
             assert_eq!(rejected.error.code, code, "{rejected}");
@@ -45,11 +51,16 @@ fn check_bounds(data: &[u8], naive: Option<&(Json<'_>, Reader<'_>)>) {
     let Some((_, reader)) = naive else { return };
     let (depth, values) = (reader.deepest, reader.values);
     let limits = Limits { json_depth_max: depth, json_values_max: values, ..Limits::DEFAULT };
-    assert!(jsonrpc::scan(data, &limits).is_ok(), "{depth} deep, {values} values");
+    let is_over = |limits: &Limits| {
+        let error =
+            jsonrpc::parse(data, limits, &mut Tape::new()).err().map(|rejected| rejected.error.message);
+        error.is_some_and(|text| text.contains("json_depth_max") || text.contains("json_values_max"))
+    };
+    assert!(!is_over(&limits), "{depth} deep, {values} values");
     let tight = Limits { json_values_max: values - 1, ..limits.clone() };
-    assert!(jsonrpc::scan(data, &tight).is_err(), "{values} values pass for fewer");
+    assert!(is_over(&tight), "{values} values pass for fewer");
     if depth > 0 {
-        assert!(jsonrpc::scan(data, &Limits { json_depth_max: depth - 1, ..limits }).is_err());
+        assert!(is_over(&Limits { json_depth_max: depth - 1, ..limits }));
     }
 }
 
@@ -62,7 +73,7 @@ enum Kind<'a> {
 }
 
 fn kind_of<'a>(message: &Message<'a>) -> Kind<'a> {
-    let raw = |raw: &'a RawValue| Cow::Borrowed(raw.get());
+    let raw = |value: JsonRef<'a>| Cow::Borrowed(value.text());
     match message.clone() {
         Message::Request(r) => Kind::Request { id: r.id, method: r.method, params: r.params.map(raw) },
         Message::Notification(n) => Kind::Notification { method: n.method, params: n.params.map(raw) },
@@ -179,7 +190,7 @@ fn whole<'a>(value: &Json<'a>, raw: &'a str) -> Option<IdRef<'a>> {
 /// What was read and is written out again is read as the same, and is one line.
 fn check_written_again(message: &Message<'_>) {
     let mut out = Vec::new();
-    let write = |out: &mut Vec<u8>, text: &str| jsonrpc::write_raw(out, text);
+    let write = |out: &mut Vec<u8>, text: &str| write_raw(out, text);
     match &kind_of(message) {
         Kind::Request { id, method, params } => jsonrpc::write_request(&mut out, id, method, |out| {
             write(out, params.as_deref().unwrap_or_default());
@@ -198,7 +209,8 @@ fn check_written_again(message: &Message<'_>) {
         Kind::Response { id: None, .. } => return check_error(message),
     }
     assert!(!out.contains(&b'\n') && !out.contains(&b'\r'), "more than one line");
-    let again = jsonrpc::parse(&out, &LIMITS).expect("a message that was written again");
+    let mut tape = Tape::new();
+    let again = jsonrpc::parse(&out, &LIMITS, &mut tape).expect("a message that was written again");
     assert_eq!(kind_of(&again), kind_of(message).lined());
     check_error(message);
     check_members(message);
@@ -210,7 +222,10 @@ fn check_error(message: &Message<'_>) {
     let Ok(error) = Error::read(raw) else { return };
     let mut out = Vec::new();
     jsonrpc::write_error(&mut out, response.id.as_ref().map(IdRef::from), &error);
-    let Ok(Message::Response(again)) = jsonrpc::parse(&out, &Limits::DEFAULT) else { panic!("an error") };
+    let mut tape = Tape::new();
+    let Ok(Message::Response(again)) = jsonrpc::parse(&out, &Limits::DEFAULT, &mut tape) else {
+        panic!("an error")
+    };
     assert_eq!(again.id, response.id);
     let again = again.outcome.err().and_then(|raw| Error::read(raw).ok()).expect("an error again");
     assert_eq!((again.code, &again.message), (error.code, &error.message));
@@ -224,15 +239,19 @@ fn check_members(message: &Message<'_>) {
         Message::Response(_) => None,
     };
     let Some(params) = params else { return };
-    let Some((Json::Object(naive), _)) = Reader::read(params.get().as_bytes()) else { panic!("no object") };
+    let Some((Json::Object(naive), _)) = Reader::read(params.text().as_bytes()) else { panic!("no object") };
     let names: Option<Vec<&str>> = naive.iter().map(|(name, ..)| name.as_deref()).collect();
     let unique = |names: &[&str]| names.iter().enumerate().all(|(at, name)| !names[..at].contains(name));
     match Members::of(params) {
         Ok(members) => {
-            let found: Vec<(&str, &str)> = members.iter().map(|(name, value)| (name, value.get())).collect();
+            let found: Vec<(Cow<'_, str>, &str)> =
+                members.iter().map(|(name, value)| (name, value.text())).collect();
             let names = names.expect("a name with half of a surrogate pair is taken");
             assert!(unique(&names));
-            assert_eq!(found, naive.iter().zip(&names).map(|(m, name)| (*name, m.2)).collect::<Vec<_>>());
+            assert_eq!(
+                found,
+                naive.iter().zip(&names).map(|(m, name)| (Cow::Borrowed(*name), m.2)).collect::<Vec<_>>()
+            );
         }
         Err(error) => assert!(names.is_none_or(|names| !unique(&names)), "{error}"),
     }

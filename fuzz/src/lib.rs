@@ -21,3 +21,5 @@ mod client;
 #[path = "../../tests/common/world.rs"]
 mod common;
 mod naive;
+#[path = "../../tests/jsonrpc/same.rs"]
+mod same;

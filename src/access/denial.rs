@@ -7,7 +7,7 @@ use crate::access::hook::Denied;
 use crate::access::settings::{self, Settings};
 use crate::http::head::Head;
 use crate::http::response::{JSON, OwnedResponse};
-use crate::jsonrpc::json::Object;
+use crate::json::write::Object;
 
 /// The body has the form that SDK servers give it, on every route: MCP leaves it open.
 pub(crate) fn denial(denied: &Denied, head: &Head<'_>, settings: &Settings) -> OwnedResponse {

@@ -7,7 +7,7 @@
 //!  401, WWW-Authenticate: … resource_metadata="URL" ──▶ GET URL ──▶ authorization_servers ──▶ a token ──▶ again
 //! ```
 
-use crate::jsonrpc::json::{Array, Object};
+use crate::json::write::{Array, Object};
 
 /// What clients are told of where to get a token (RFC 9728 §2; MCP 2025-11-25, authorization).
 ///

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::{fmt, io};
 
 use crate::http::response::reason_phrase;
+use crate::json::tape::Tape;
 use crate::jsonrpc::{self, Message, Response};
 use crate::limits::Limits;
 use crate::text::shown;
@@ -71,7 +72,7 @@ impl fmt::Display for Error {
 
 /// Returns the message of a refusal that is a JSON-RPC error, or else the whole body.
 fn in_words(body: &str) -> Cow<'_, str> {
-    let error = match jsonrpc::parse(body.as_bytes(), &Limits::DEFAULT) {
+    let error = match jsonrpc::parse(body.as_bytes(), &Limits::DEFAULT, &mut Tape::new()) {
         Ok(Message::Response(Response { outcome: Err(error), .. })) => jsonrpc::Error::read(error).ok(),
         _ => None,
     };

@@ -5,15 +5,15 @@
 
 use std::time::Instant;
 
-use serde_json::value::RawValue;
-
 use crate::client::carrier::Arrival;
 use crate::client::error::{Error, may_be_another_transport};
 use crate::client::options::OnRequest;
 use crate::client::stateless::Questions;
 use crate::client::{Client, Outcome, Pending, Received, shown_id};
+use crate::json::tape::Tape;
+use crate::json::value::JsonRef;
+use crate::json::write_raw;
 use crate::jsonrpc::id::{Id, IdRef};
-use crate::jsonrpc::json::write_raw;
 use crate::jsonrpc::{self, Message, Response};
 use crate::limits::Limits;
 use crate::protocol::revision::Revision;
@@ -44,7 +44,8 @@ impl Client {
     }
 
     fn message(&mut self, text: &str) -> Result<Option<Received>, Error> {
-        match parsed(text, &self.defaults.limits)? {
+        let mut tape = Tape::new();
+        match parsed(text, &self.defaults.limits, &mut tape)? {
             Message::Response(response) => match (outcome(&response), response.id) {
                 (Err(error @ Error::Protocol(_)), _) => Err(error),
                 (outcome, Some(id)) => Ok(self.answered(own_id(id), outcome)),
@@ -74,7 +75,7 @@ impl Client {
                 if let Some(handler) = &mut self.options.on_notification {
                     handler(&notification.method, notification.params);
                 }
-                let params = notification.params.map(ToOwned::to_owned);
+                let params = notification.params.map(JsonRef::to_raw);
                 Ok(Some(Received::Notification { method: notification.method.into_owned(), params }))
             }
         }
@@ -86,9 +87,13 @@ impl Client {
         // If there is none, it was given up, and this comes late.
         let mut pending = self.open.iter().filter(|(_, pending)| pending.sent_as == sent_as);
         let id = pending.next().map(|(id, _)| id.clone())?;
+        let mut tape = Tape::new();
         let asked = match &outcome {
-            Ok(result) if self.stateless.is_some() => Questions::of(result)
-                .and_then(|questions| questions.map(|questions| self.ask_back(&id, questions)).transpose()),
+            Ok(result) if self.stateless.is_some() => {
+                Questions::of(tape.read(result.get()).unwrap_or(JsonRef::NULL)).and_then(|questions| {
+                    questions.map(|questions| self.ask_back(&id, questions)).transpose()
+                })
+            }
             _ => Ok(None),
         };
         let outcome = match asked {
@@ -106,7 +111,7 @@ impl Client {
     /// Returns the error of a refused request: in terms of JSON-RPC, if the body says what is wrong with this request.
     fn refusal(&mut self, id: &Id, error: Error) -> Error {
         let Error::Http { status, body } = &error else { return error };
-        let refused = match parsed(body, &self.defaults.limits) {
+        let refused = match parsed(body, &self.defaults.limits, &mut Tape::new()) {
             // What a person must change, what has to wait, and what is broken is for the caller whatever the body says.
             _ if !may_be_another_transport(*status) => None,
             Ok(Message::Response(response)) if response.id.clone().map(own_id).as_ref() == Some(id) => {
@@ -161,14 +166,14 @@ pub(super) fn own_id(id: IdRef<'_>) -> Id {
     id.as_int().map_or_else(|| id.into_owned(), Id::Int)
 }
 
-fn parsed<'t>(text: &'t str, limits: &Limits) -> Result<Message<'t>, Error> {
-    jsonrpc::parse(text.as_bytes(), limits)
+fn parsed<'t>(text: &'t str, limits: &Limits, tape: &'t mut Tape) -> Result<Message<'t>, Error> {
+    jsonrpc::parse(text.as_bytes(), limits, tape)
         .map_err(|rejected| Error::Protocol(format!("the server sent an invalid message: {rejected}")))
 }
 
 /// Returns the outcome in a text that can be nothing but the answer to this request.
 fn sole_answer(text: &str, id: &Id, limits: &Limits) -> Outcome {
-    match parsed(text, limits)? {
+    match parsed(text, limits, &mut Tape::new())? {
         Message::Response(response @ Response { id: None, outcome: Err(_) }) => outcome(&response),
         Message::Response(response) if response.id.clone().map(own_id).as_ref() == Some(id) => {
             outcome(&response)
@@ -181,7 +186,7 @@ fn sole_answer(text: &str, id: &Id, limits: &Limits) -> Outcome {
 }
 
 fn outcome(response: &Response<'_>) -> Outcome {
-    response.outcome.map(ToOwned::to_owned).map_err(|error| match jsonrpc::Error::read(error) {
+    response.outcome.map(JsonRef::to_raw).map_err(|error| match jsonrpc::Error::read(error) {
         Ok(error) => Error::Rpc(error),
         Err(error) => Error::Protocol(format!("the server sent an invalid error object: {error}")),
     })
@@ -191,14 +196,14 @@ fn outcome(response: &Response<'_>) -> Outcome {
 fn answer(
     handler: &mut Option<OnRequest>,
     method: &str,
-    params: Option<&RawValue>,
+    params: Option<JsonRef<'_>>,
 ) -> Result<String, jsonrpc::Error> {
     let result = match handler {
         _ if method == "ping" => return Ok("{}".to_owned()),
         Some(handler) => handler(method, params)?,
         None => return Err(jsonrpc::Error::method_not_found(method)),
     };
-    match serde_json::from_str::<&RawValue>(&result) {
+    match Tape::new().read(&result) {
         Ok(_) => Ok(result),
         Err(error) => Err(jsonrpc::Error::internal(format_args!("the client's result is not JSON: {error}"))),
     }

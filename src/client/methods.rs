@@ -10,8 +10,10 @@ use crate::client::connection::after;
 use crate::client::error::Error;
 use crate::client::incoming::own_id;
 use crate::client::{Client, Received, check_object, object};
+use crate::json::tape::Tape;
+use crate::json::value::{JsonBuf, JsonRef, Members};
+use crate::json::write::{Object, write_strs};
 use crate::jsonrpc::id::{Id, IdRef};
-use crate::jsonrpc::json::{Members, Object, member, string, write_strs};
 use crate::protocol::level::Level;
 use crate::protocol::meta::{SERVER_INFO, SUBSCRIPTION_ID};
 use crate::protocol::revision::Revision;
@@ -60,13 +62,14 @@ impl Client {
         for _ in 0..PAGES_MAX {
             let params = cursor.as_deref().map(|cursor| object(|object| object.str("cursor", cursor)));
             let result = self.request(method, params.as_deref())?;
-            let page = Members::read_member(&result, "result")
+            let mut tape = Tape::new();
+            let page = Members::of_member(tape.read(result.get()).unwrap_or(JsonRef::NULL), "result")
                 .map_err(|fault| bad(&format!("is not valid: {fault}")))?;
             let name = items_member(method);
             let list = page.get(name).ok_or_else(|| bad(&format!("has no member `{name}`")))?;
-            let list: Vec<Box<RawValue>> = serde_json::from_str(list.get())
-                .map_err(|_| bad(&format!("is not valid: `{name}` must be an array")))?;
-            items.extend(list);
+            let list =
+                list.items().ok_or_else(|| bad(&format!("is not valid: `{name}` must be an array")))?;
+            items.extend(list.map(JsonRef::to_raw));
             bytes += result.get().len();
             if bytes > LIST_BYTES_MAX {
                 return Err(bad("is longer than 64 MiB"));
@@ -77,7 +80,7 @@ impl Client {
                 }
                 return Ok(items);
             };
-            let next = string(next).ok_or_else(|| bad("is not valid: `nextCursor` must be a string"))?;
+            let next = next.as_str().ok_or_else(|| bad("is not valid: `nextCursor` must be a string"))?;
             if cursor.as_deref() == Some(&*next) {
                 return Err(bad("leads to the same page again"));
             }
@@ -235,8 +238,9 @@ impl Client {
                 Received::Notification { method, params: Some(params) }
                     if method == "notifications/subscriptions/acknowledged" =>
                 {
-                    let meta = member(&params, "_meta").ok().flatten();
-                    let of = meta.and_then(|meta| member(meta, SUBSCRIPTION_ID).ok().flatten());
+                    let mut tape = Tape::new();
+                    let meta = tape.read(params.get()).ok().and_then(|params| params.member("_meta").ok()?);
+                    let of = meta.and_then(|meta| meta.member(SUBSCRIPTION_ID).ok()?);
                     if of.and_then(IdRef::read).map(own_id).as_ref() == Some(id) {
                         return Ok(());
                     }
@@ -276,17 +280,17 @@ impl Client {
     }
 
     /// Returns the whole result of `initialize`, or of `server/discover`: capabilities, instructions, and who the server is.
-    pub fn initialize_result(&self) -> Option<&RawValue> {
-        self.welcome.as_deref()
+    pub fn initialize_result(&self) -> Option<JsonRef<'_>> {
+        self.welcome.as_ref().map(JsonBuf::as_ref)
     }
 
     /// Returns who the server says it is: an object with `name` and `version`.
-    pub fn server_info(&self) -> Option<&RawValue> {
-        let welcome = self.welcome.as_deref()?;
+    pub fn server_info(&self) -> Option<JsonRef<'_>> {
+        let welcome = self.initialize_result()?;
         if self.stateless.is_some() {
-            return member(member(welcome, "_meta").ok()??, SERVER_INFO).ok()?;
+            return welcome.member("_meta").ok()??.member(SERVER_INFO).ok()?;
         }
-        member(welcome, "serverInfo").ok()?
+        welcome.member("serverInfo").ok()?
     }
 
     fn with_arguments(&mut self, method: &str, name: &str, arguments: &str) -> Result<Box<RawValue>, Error> {

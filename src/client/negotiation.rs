@@ -27,7 +27,8 @@ use crate::client::object;
 use crate::client::sse::Sse;
 use crate::client::stateless::Stateless;
 use crate::client::streamable::Streamable;
-use crate::jsonrpc::json::{member, string};
+use crate::json::tape::Tape;
+use crate::json::value::{JsonBuf, JsonRef};
 use crate::protocol::revision::Revision;
 use crate::text::shown;
 
@@ -57,7 +58,7 @@ impl Client {
         let welcome = self.request("server/discover", None)?;
         let served = revisions(&welcome, "supportedVersions");
         let Probed::Stateless(revision) = Probed::of(&served) else { return Err(strange(&served)) };
-        self.welcomed(revision, welcome);
+        self.welcomed(revision, &welcome);
         Ok(())
     }
 
@@ -131,7 +132,7 @@ impl Client {
             Ok(welcome) => {
                 let probed = Probed::of(&revisions(&welcome, "supportedVersions"));
                 if let Probed::Stateless(revision) = probed {
-                    self.welcomed(revision, welcome);
+                    self.welcomed(revision, &welcome);
                 }
                 Ok(probed)
             }
@@ -159,7 +160,10 @@ impl Client {
             object.raw("clientInfo", &self.options.client_info)
         });
         let welcome = self.request("initialize", Some(&params))?;
-        let version = member(&welcome, "protocolVersion").ok().flatten().and_then(string);
+        let mut tape = Tape::new();
+        let version =
+            tape.read(welcome.get()).ok().and_then(|result| result.member("protocolVersion").ok()?);
+        let version = version.and_then(JsonRef::as_str);
         let version =
             version.ok_or_else(|| Error::protocol("the result of `initialize` has no `protocolVersion`"))?;
         let revision = Revision::named(&version).filter(|revision| revision.has_sessions());
@@ -167,13 +171,14 @@ impl Client {
             let version = shown(version.as_bytes());
             Error::Protocol(format!("the server wants the unknown revision `{version}`"))
         })?;
-        self.welcomed(revision, welcome);
+        self.welcomed(revision, &welcome);
         self.notify("notifications/initialized", None)?;
         self.carrier.initialized(self.version_field(), after(self.options.request_timeout))
     }
 
-    fn welcomed(&mut self, revision: Revision, welcome: Box<RawValue>) {
-        (self.revision, self.welcome) = (Some(revision), Some(welcome));
+    fn welcomed(&mut self, revision: Revision, welcome: &RawValue) {
+        self.revision = Some(revision);
+        self.welcome = Tape::new().read(welcome.get()).ok().map(JsonBuf::from);
     }
 }
 
@@ -197,9 +202,9 @@ impl Probed {
 }
 
 fn revisions(object: &RawValue, name: &str) -> Vec<String> {
-    let list = member(object, name).ok().flatten();
-    let list = list.and_then(|list| serde_json::from_str::<Vec<&RawValue>>(list.get()).ok());
-    let names = list.unwrap_or_default().into_iter().filter_map(string);
+    let mut tape = Tape::new();
+    let list = tape.read(object.get()).ok().and_then(|object| object.member(name).ok()?);
+    let names = list.and_then(JsonRef::items).unwrap_or_default().filter_map(JsonRef::as_str);
     names.map(Cow::into_owned).collect()
 }
 

@@ -5,8 +5,6 @@ use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::value::RawValue;
-
 use crate::client::carrier::{RequestDefaults, Transport};
 use crate::client::connection::after;
 use crate::client::error::Error;
@@ -14,6 +12,7 @@ use crate::client::sse::Sse;
 use crate::client::streamable::Streamable;
 use crate::client::url::Url;
 use crate::client::{Client, check_object, object};
+use crate::json::value::JsonRef;
 use crate::jsonrpc;
 use crate::limits::Limits;
 use crate::text::{is_token_byte, is_value_byte, shown};
@@ -22,8 +21,9 @@ use crate::text::{is_token_byte, is_value_byte, shown};
 const RESERVED: &str = "host accept cache-control connection content-length content-type last-event-id mcp-method mcp-name \
                         mcp-protocol-version mcp-session-id transfer-encoding";
 
-pub(super) type OnRequest = Box<dyn FnMut(&str, Option<&RawValue>) -> Result<String, jsonrpc::Error> + Send>;
-type OnNotification = Box<dyn FnMut(&str, Option<&RawValue>) + Send>;
+pub(super) type OnRequest =
+    Box<dyn FnMut(&str, Option<JsonRef<'_>>) -> Result<String, jsonrpc::Error> + Send>;
+type OnNotification = Box<dyn FnMut(&str, Option<JsonRef<'_>>) + Send>;
 
 /// How a [`Client`] connects, and who it says it is.
 ///
@@ -146,14 +146,14 @@ impl Builder {
     /// ```
     pub fn on_request(
         self,
-        handler: impl FnMut(&str, Option<&RawValue>) -> Result<String, jsonrpc::Error> + Send + 'static,
+        handler: impl FnMut(&str, Option<JsonRef<'_>>) -> Result<String, jsonrpc::Error> + Send + 'static,
     ) -> Builder {
         Builder { on_request: Some(Box::new(handler)), ..self }
     }
 
     /// Sets what is called with method and params of each notification from the server, while the client waits for
     /// something.
-    pub fn on_notification(self, handler: impl FnMut(&str, Option<&RawValue>) + Send + 'static) -> Builder {
+    pub fn on_notification(self, handler: impl FnMut(&str, Option<JsonRef<'_>>) + Send + 'static) -> Builder {
         Builder { on_notification: Some(Box::new(handler)), ..self }
     }
 

@@ -14,7 +14,8 @@ use std::collections::BTreeMap;
 use serde_json::value::RawValue;
 
 use crate::base64::encode as encode_base64;
-use crate::jsonrpc::json::{member, string};
+use crate::json::tape::Tape;
+use crate::json::value::JsonRef;
 use crate::protocol::param_headers::{Annotation, annotations};
 
 const MARK: &str = "=?base64?";
@@ -28,9 +29,11 @@ impl Params {
     /// "Custom Headers"): a call of such a tool would only be refused.
     pub(super) fn learn(&mut self, tools: &mut Vec<Box<RawValue>>) {
         tools.retain(|tool| {
-            let text = |name: &str| member(tool, name).ok().flatten();
-            let Some(name) = text("name").and_then(string) else { return true };
-            let found = text("inputSchema").map_or(Ok(Vec::new()), |schema| annotations(schema.get()));
+            let mut tape = Tape::new();
+            let Ok(tool) = tape.read(tool.get()) else { return true };
+            let text = |name: &str| tool.member(name).ok().flatten();
+            let Some(name) = text("name").and_then(JsonRef::as_str) else { return true };
+            let found = text("inputSchema").map_or(Ok(Vec::new()), |schema| annotations(schema.text()));
             self.0.remove(&*name);
             let Ok(found) = found else { return false };
             if !found.is_empty() {
@@ -41,10 +44,10 @@ impl Params {
     }
 
     /// Returns the field lines for a call of a tool.
-    pub(super) fn lines(&self, tool: &str, arguments: Option<&RawValue>) -> String {
+    pub(super) fn lines(&self, tool: &str, arguments: Option<JsonRef<'_>>) -> String {
         let mut lines = String::new();
         for Annotation { path, header } in self.0.get(tool).map(Vec::as_slice).unwrap_or_default() {
-            let value = path.iter().try_fold(arguments, |value, name| member(value?, name).ok());
+            let value = path.iter().try_fold(arguments, |value, name| value?.member(name).ok());
             if let Some(text) = value.flatten().and_then(scalar) {
                 lines.push_str(&line(&format!("Mcp-Param-{header}"), &text));
             }
@@ -72,11 +75,11 @@ fn encoded(value: &str) -> Cow<'_, str> {
 }
 
 /// Returns the text of a string, an integer or a boolean.
-fn scalar(value: &RawValue) -> Option<Cow<'_, str>> {
-    match value.get().as_bytes().first()? {
-        b'"' => string(value),
+fn scalar(value: JsonRef<'_>) -> Option<Cow<'_, str>> {
+    match value.text().as_bytes().first()? {
+        b'"' => value.as_str(),
         b'n' | b'{' | b'[' => None,
-        _ => Some(Cow::Borrowed(value.get())),
+        _ => Some(Cow::Borrowed(value.text())),
     }
 }
 
@@ -111,7 +114,7 @@ mod tests {
                 "deep":{"type":"object","properties":{"n":{"type":"integer","x-mcp-header":"N"}}},
                 "yes":{"type":"boolean","x-mcp-header":"Yes"},"plain":{"type":"string"}}}}"#)];
         params.learn(&mut tools);
-        let lines = |arguments: &str| params.lines("q", Some(&raw(arguments)));
+        let lines = |arguments: &str| params.lines("q", Some(Tape::new().read(arguments).unwrap()));
         assert_eq!(
             lines(r#"{"region":"a\u00e9","deep":{"n":42},"yes":true,"plain":"x"}"#),
             "Mcp-Param-Region: =?base64?YcOp?=\r\nMcp-Param-N: 42\r\nMcp-Param-Yes: true\r\n"
@@ -119,11 +122,12 @@ mod tests {
         assert_eq!(lines(r#"{"region":null,"deep":{}}"#), "");
         assert_eq!(lines("{}"), "");
         assert_eq!(params.lines("q", None), "");
-        assert_eq!(params.lines("other", Some(&raw("{}"))), "");
+        assert_eq!(params.lines("other", Some(Tape::new().read("{}").unwrap())), "");
 
         // Without its annotations the tool has none.
         params.learn(&mut vec![raw(r#"{"name":"q","inputSchema":{}}"#)]);
-        assert_eq!(params.lines("q", Some(&raw(r#"{"region":"x"}"#))), "");
+        let arguments = r#"{"region":"x"}"#;
+        assert_eq!(params.lines("q", Some(Tape::new().read(arguments).unwrap())), "");
     }
 
     #[test]

@@ -8,12 +8,13 @@
 //!   call, id 1 ──▶ result: input_required ──▶ answers ──▶ call, id 2 ──▶ … ──▶ result: complete, for id 1
 //! ```
 
-use serde_json::value::RawValue;
-
 use crate::client::error::Error;
 use crate::client::object;
 use crate::client::routing::{Params, line};
-use crate::jsonrpc::json::{Members, Object, member, string};
+use crate::json::tape::Tape;
+use crate::json::value::{JsonRef, Members};
+use crate::json::write::Object;
+use crate::jsonrpc;
 use crate::protocol::level::Level;
 use crate::protocol::meta::{CLIENT_CAPABILITIES, CLIENT_INFO, LOG_LEVEL, PROTOCOL_VERSION, named_by};
 use crate::protocol::revision::Revision;
@@ -32,8 +33,8 @@ pub(super) struct Stateless {
 #[derive(Debug, Default)]
 pub(super) struct Questions<'a> {
     /// Key, method, params.
-    pub(super) list: Vec<(String, String, Option<&'a RawValue>)>,
-    state: Option<&'a RawValue>,
+    pub(super) list: Vec<(String, String, Option<JsonRef<'a>>)>,
+    state: Option<JsonRef<'a>>,
 }
 
 impl Stateless {
@@ -51,9 +52,11 @@ impl Stateless {
         params: &str,
         more: &[(&str, &str)],
     ) -> Result<(String, String), Error> {
-        let members = members(params)?;
+        let mut tape = Tape::new();
+        let members = members(params, &mut tape)?;
         let meta = match members.get("_meta") {
-            Some(meta) => Members::of(meta).map_err(|error| Error::Invalid(format!("`_meta`: {error}")))?,
+            Some(meta) => Members::of(meta)
+                .map_err(|problem| Error::Invalid(format!("`_meta`: {}", jsonrpc::Error::from(problem))))?,
             None => Members::default(),
         };
         let ours = [PROTOCOL_VERSION, CLIENT_INFO, CLIENT_CAPABILITIES];
@@ -61,15 +64,15 @@ impl Stateless {
         let is_replaced = |name: &str| name == "_meta" || more.iter().any(|(new, _)| *new == name);
         let params = object(|object| {
             for (name, value) in members.iter().filter(|(name, _)| !is_replaced(name)) {
-                object.raw(name, value.get());
+                object.raw(&name, value.text());
             }
             for (name, value) in more {
                 object.raw(name, value);
             }
             object.field("_meta", |out| {
                 let mut object = Object::new(out);
-                for (name, value) in meta.iter().filter(|(name, _)| !ours.contains(name)) {
-                    object.raw(name, value.get());
+                for (name, value) in meta.iter().filter(|(name, _)| !ours.contains(&&**name)) {
+                    object.raw(&name, value.text());
                 }
                 object.str(PROTOCOL_VERSION, Revision::NEWEST.name());
                 object.raw(CLIENT_INFO, &self.client_info).raw(CLIENT_CAPABILITIES, &self.capabilities);
@@ -87,7 +90,7 @@ impl Stateless {
             "tasks/get" | "tasks/update" | "tasks/cancel" => Some("taskId"),
             _ => named_by(method),
         };
-        if let Some(name) = name.and_then(|name| params.get(name)).and_then(string) {
+        if let Some(name) = name.and_then(|name| params.get(name)).and_then(JsonRef::as_str) {
             fields.push_str(&line("Mcp-Name", &name));
             if method == "tools/call" {
                 fields.push_str(&self.annotated.lines(&name, params.get("arguments")));
@@ -111,7 +114,7 @@ impl Stateless {
             object
         });
         let responses = Some(&*responses).filter(|_| !answers.is_empty());
-        let state = questions.state.map(RawValue::get);
+        let state = questions.state.map(JsonRef::text);
         let more = [("inputResponses", responses), ("requestState", state)];
         let more: Vec<_> = more.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
         self.request(method, params, &more)
@@ -120,29 +123,29 @@ impl Stateless {
 
 impl<'a> Questions<'a> {
     /// Returns what a result asks for; `None` if it is complete.
-    pub(super) fn of(result: &'a RawValue) -> Result<Option<Questions<'a>>, Error> {
+    pub(super) fn of(result: JsonRef<'a>) -> Result<Option<Questions<'a>>, Error> {
         let bad = |what: &str| Error::Protocol(format!("the server's `input_required` result {what}"));
         // Anything but an object is not a result of this revision either, but that is for the caller to see.
-        let kind = member(result, "resultType").ok().flatten().and_then(string);
+        let kind = result.member("resultType").ok().flatten().and_then(JsonRef::as_str);
         if kind.as_deref() != Some("input_required") {
             return Ok(None);
         }
         let read = |raw, name: &str| {
-            Members::read_member(raw, name).map_err(|fault| bad(&format!("is not valid: {fault}")))
+            Members::of_member(raw, name).map_err(|fault| bad(&format!("is not valid: {fault}")))
         };
         let parts = read(result, "result")?;
         let state = parts.get("requestState");
-        if state.is_some_and(|state| !state.get().starts_with('"')) {
+        if state.is_some_and(|state| !state.is_str()) {
             return Err(bad("has a `requestState` that is not a string"));
         }
         let mut questions = Questions { list: Vec::new(), state };
         if let Some(requests) = parts.get("inputRequests") {
             let requests = read(requests, "inputRequests")?;
-            for (key, request) in requests.iter().filter(|(_, request)| request.get() != "null") {
+            for (key, request) in requests.iter().filter(|(_, request)| !request.is_null()) {
                 let request = read(request, &format!("inputRequests.{}", shown(key.as_bytes())))?;
-                let method = request.get("method").and_then(string);
+                let method = request.get("method").and_then(JsonRef::as_str);
                 let method = method.ok_or_else(|| bad("has a request without a `method`"))?;
-                questions.list.push((key.to_owned(), method.into_owned(), request.get("params")));
+                questions.list.push((key.into_owned(), method.into_owned(), request.get("params")));
             }
         }
         if questions.list.is_empty() && state.is_none() {
@@ -152,10 +155,12 @@ impl<'a> Questions<'a> {
     }
 }
 
-fn members(params: &str) -> Result<Members<'_>, Error> {
-    let params: Result<&RawValue, _> = serde_json::from_str(params);
-    let params = params.map_err(|error| Error::Invalid(format!("the params are not JSON: {error}")))?;
-    Members::of(params).map_err(|error| Error::Invalid(format!("the params cannot be sent: {error}")))
+fn members<'p>(params: &'p str, tape: &'p mut Tape) -> Result<Members<'p>, Error> {
+    let params =
+        tape.read(params).map_err(|error| Error::Invalid(format!("the params are not JSON: {error}")))?;
+    Members::of(params).map_err(|problem| {
+        Error::Invalid(format!("the params cannot be sent: {}", jsonrpc::Error::from(problem)))
+    })
 }
 
 #[cfg(test)]
@@ -183,9 +188,9 @@ mod tests {
 
     #[test]
     fn questions_that_are_none() {
-        let of = |text: &'static str| Questions::of(serde_json::from_str(text).unwrap());
         for complete in ["{}", "7", r#"{"resultType":"complete"}"#, r#"{"resultType":"task"}"#] {
-            assert!(of(complete).unwrap().is_none(), "{complete}");
+            let mut tape = Tape::new();
+            assert!(Questions::of(tape.read(complete).unwrap()).unwrap().is_none(), "{complete}");
         }
         for bad in [
             r#"{"resultType":"input_required"}"#,
@@ -194,7 +199,8 @@ mod tests {
             r#"{"resultType":"input_required","inputRequests":{"a":{}}}"#,
             r#"{"resultType":"input_required","requestState":7}"#,
         ] {
-            assert!(matches!(of(bad), Err(Error::Protocol(_))), "{bad}");
+            let mut tape = Tape::new();
+            assert!(matches!(Questions::of(tape.read(bad).unwrap()), Err(Error::Protocol(_))), "{bad}");
         }
     }
 }

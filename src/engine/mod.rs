@@ -135,6 +135,7 @@ use crate::engine::state::peers::Peers;
 use crate::engine::state::sessions::Order;
 use crate::http::conn::After;
 use crate::http::response::Common;
+use crate::json::tape::Tape;
 use crate::limits::Limits;
 use crate::memory::Account;
 use crate::protocol::state_key::StateKey;
@@ -201,6 +202,7 @@ impl Engine {
             calls: Slab::default(),
             peers: Peers::default(),
             outbox: Outbox::default(),
+            tape: Tape::new(),
             ready: VecDeque::new(),
             service_due: None,
             mailbox,

@@ -2,10 +2,8 @@
 
 use std::borrow::Cow;
 
-use serde_json::value::RawValue;
-
-use super::json::{string, write_str};
-use crate::json::put;
+use crate::json::value::JsonRef;
+use crate::json::{put, write_str};
 
 /// A request's id, kept: an integer or a string, which stay different (`1` is not `"1"`).
 ///
@@ -48,15 +46,16 @@ impl<'a> IdRef<'a> {
     /// `None` for any other value: a number with a fraction or exponent, one beyond 64 bits, null, an object.
     ///
     /// ```
-    /// use mcp_rill::jsonrpc::IdRef;
-    /// assert_eq!(IdRef::read(serde_json::from_str("-7")?), Some(IdRef::Int(-7)));
-    /// assert_eq!(IdRef::read(serde_json::from_str("1.0")?), None);
+    /// use mcp_rill::{json::Tape, jsonrpc::IdRef};
+    /// let mut tape = Tape::new();
+    /// assert_eq!(IdRef::read(tape.read("-7")?), Some(IdRef::Int(-7)));
+    /// assert_eq!(IdRef::read(tape.read("1.0")?), None);
     /// # Ok::<(), serde_json::Error>(())
     /// ```
-    pub fn read(raw: &'a RawValue) -> Option<IdRef<'a>> {
-        match raw.get().parse() {
-            Ok(number) => Some(IdRef::Int(number)),
-            Err(_) => string(raw).map(IdRef::Str),
+    pub fn read(value: JsonRef<'a>) -> Option<IdRef<'a>> {
+        match value.is_number() {
+            true => value.text().parse().ok().map(IdRef::Int),
+            false => value.as_str().map(IdRef::Str),
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! *Scope:* [`Role`] and [`Annotations`], and what a time is. *Not in scope:* what they are about.
 
-use crate::jsonrpc::json::{Object, write_strs};
+use crate::json::write::{Object, write_strs};
 
 /// Who speaks a message, or whom something is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use crate::jsonrpc::json::Object;
+use crate::json::write::Object;
 
 /// Who may share a result that is kept (MCP 2026-07-28, caching).
 ///

@@ -3,15 +3,16 @@
 //! *Scope:* checks of what a builder or a [`Handle`](crate::Handle) adds. *Not in scope:* limits and HTTP settings, which check
 //! themselves.
 
-use serde_json::Value;
-use serde_json::value::RawValue;
-
-use crate::jsonrpc::json::{Members, scan, string};
+use crate::json::tape::{Fault, Tape};
+use crate::json::value::{JsonRef, Members};
+use crate::jsonrpc::Error;
+use crate::jsonrpc::unreadable::over;
 use crate::limits::Limits;
 use crate::protocol::description::{Implementation, Prompt, Resource, ResourceTemplate, Tool};
 use crate::protocol::{param_headers, uri_syntax};
 use crate::schema::meta;
 use crate::text::shorten;
+use serde_json::Value;
 
 /// # Errors
 /// A sentence that names the tool, and what about it is wrong.
@@ -101,12 +102,16 @@ fn check_schema(text: &str) -> Result<(), String> {
     if bytes > limits.page_bytes_max {
         return Err(format!("has {bytes} bytes; a page of a list has {}", limits.page_bytes_max));
     }
-    scan(text.as_bytes(), &limits).map_err(|error| format!("is refused: {}", error.message))?;
-    let root = serde_json::from_str::<&RawValue>(text).ok().filter(|raw| raw.get().starts_with('{'));
-    let root = root.ok_or_else(|| format!("is not a JSON object: {text}"))?;
-    let members = Members::of(root).map_err(|error| format!("is refused: {}", error.message))?;
+    let mut tape = Tape::new();
+    let root = match tape.read_within(text, &limits) {
+        Ok(root) if root.is_object() => root,
+        Ok(_) | Err(Fault::Syntax) => return Err(format!("is not a JSON object: {text}")),
+        Err(fault) => return Err(format!("is refused: {}", over(fault, &limits).message)),
+    };
+    let members =
+        Members::of(root).map_err(|problem| format!("is refused: {}", Error::from(problem).message))?;
     // Only 2026-07-28 has other output schemas, and a tool is for clients of every revision.
-    if members.get("type").and_then(string).as_deref() != Some("object") {
+    if members.get("type").and_then(JsonRef::as_str).as_deref() != Some("object") {
         return Err(
             "must have `\"type\": \"object\"` at its root, or clients refuse the whole list".to_owned()
         );

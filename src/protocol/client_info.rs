@@ -4,10 +4,9 @@
 
 use std::fmt;
 
-use serde_json::value::RawValue;
-
+use crate::json::value::{JsonRef, Members};
+use crate::json::write::Object;
 use crate::jsonrpc::Error;
-use crate::jsonrpc::json::{Members, Object, is_null, is_object};
 
 /// What a client said it can do (MCP lifecycle, capability negotiation).
 ///
@@ -57,9 +56,9 @@ impl Capabilities {
     ///
     /// # Errors
     /// −32602 names what is not an object.
-    pub(crate) fn read(raw: &RawValue, name: &str) -> Result<Capabilities, Error> {
+    pub(crate) fn read(raw: JsonRef<'_>, name: &str) -> Result<Capabilities, Error> {
         let all = Members::of_member(raw, name)?;
-        if let Some((member, _)) = all.iter().find(|(_, raw)| !is_null(raw) && !is_object(raw)) {
+        if let Some((member, _)) = all.iter().find(|(_, value)| !value.is_null() && !value.is_object()) {
             return Err(Error::invalid_params(format_args!("`{name}.{member:.64}` must be an object")));
         }
         let one = |member: &str| declared(&all, member, format_args!("{name}"));
@@ -146,7 +145,7 @@ fn declared<'a>(
     path: fmt::Arguments<'_>,
 ) -> Result<Option<Members<'a>>, Error> {
     let found = parent.get(member);
-    found.map(|raw| Members::of_member(raw, format_args!("{path}.{member}"))).transpose()
+    Ok(found.map(|raw| Members::of_member(raw, format_args!("{path}.{member}"))).transpose()?)
 }
 
 /// Who a client said it is: the `clientInfo` and `capabilities` of its `initialize` request (MCP lifecycle), or since

@@ -12,7 +12,7 @@ use std::error::Error;
 use serde_core::Serialize;
 use serde_json::Value;
 
-use crate::jsonrpc::json::{Array, Object};
+use crate::json::write::{Array, Object};
 use crate::protocol::annotations::Annotations;
 use crate::protocol::check::check_resource;
 use crate::protocol::description::Resource;

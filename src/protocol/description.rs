@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::jsonrpc::json::{Array, Object};
+use crate::json::write::{Array, Object};
 use crate::protocol::annotations::Annotations;
 use crate::protocol::cache::{CacheHint, CacheScope};
 use crate::protocol::icon::Icon;

@@ -14,10 +14,8 @@
 use std::error::Error;
 use std::fmt;
 
-use serde_json::value::RawValue;
-
+use crate::json::value::{JsonRef, Members, NotMembers};
 use crate::jsonrpc;
-use crate::jsonrpc::json::{Members, member, string};
 use crate::protocol::client_info::Capabilities;
 use crate::protocol::revision::Revision;
 
@@ -234,10 +232,15 @@ pub struct Root {
     pub name: Option<String>,
 }
 
+/// What is wrong with an answer.
+fn text(problem: NotMembers) -> String {
+    jsonrpc::Error::from(problem).to_string()
+}
+
 /// What a person did, with the content if there is any.
-pub(crate) fn read_action(answer: &RawValue) -> Result<Elicited<Option<&RawValue>>, String> {
-    let members = Members::of(answer).map_err(|error| error.to_string())?;
-    match members.get("action").and_then(string).as_deref() {
+pub(crate) fn read_action(answer: JsonRef<'_>) -> Result<Elicited<Option<JsonRef<'_>>>, String> {
+    let members = Members::of(answer).map_err(text)?;
+    match members.get("action").and_then(JsonRef::as_str).as_deref() {
         Some("accept") => Ok(Elicited::Accepted(members.get("content"))),
         Some("decline") => Ok(Elicited::Declined),
         Some("cancel") => Ok(Elicited::Cancelled),
@@ -245,17 +248,17 @@ pub(crate) fn read_action(answer: &RawValue) -> Result<Elicited<Option<&RawValue
     }
 }
 
-pub(crate) fn read_roots(answer: &RawValue) -> Result<Vec<Root>, String> {
-    let text = |error: jsonrpc::Error| error.to_string();
-    let roots = member(answer, "roots").map_err(text)?.ok_or("`roots` is missing")?;
-    let roots: Vec<&RawValue> = serde_json::from_str(roots.get()).map_err(|_| "`roots` must be an array")?;
-    let read = |root: &RawValue| {
+pub(crate) fn read_roots(answer: JsonRef<'_>) -> Result<Vec<Root>, String> {
+    let roots = answer.member("roots").map_err(text)?.ok_or("`roots` is missing")?;
+    let roots = roots.items().ok_or("`roots` must be an array")?;
+    let read = |root: JsonRef<'_>| {
         let members = Members::of_member(root, "roots[]").map_err(text)?;
-        let uri = members.get("uri").and_then(string).ok_or("`roots[].uri` is missing or not a string")?;
+        let uri =
+            members.get("uri").and_then(JsonRef::as_str).ok_or("`roots[].uri` is missing or not a string")?;
         Ok(Root {
             uri: uri.into_owned(),
-            name: members.get("name").and_then(string).map(|name| name.into_owned()),
+            name: members.get("name").and_then(JsonRef::as_str).map(|name| name.into_owned()),
         })
     };
-    roots.into_iter().map(read).collect()
+    roots.map(read).collect()
 }

@@ -4,10 +4,8 @@
 
 use std::borrow::Cow;
 
-use serde_json::value::RawValue;
-
+use crate::json::value::{JsonRef, Members};
 use crate::jsonrpc::Error;
-use crate::jsonrpc::json::{Members, string};
 use crate::protocol::client_info::{Capabilities, ClientInfo};
 use crate::protocol::level::{Level, read_level};
 use crate::protocol::meta::{CLIENT_CAPABILITIES, CLIENT_INFO, LOG_LEVEL, PROTOCOL_VERSION};
@@ -28,19 +26,20 @@ impl<'a> Envelope<'a> {
     ///
     /// # Errors
     /// −32602 names the member that is missing or of the wrong type.
-    pub(crate) fn read(params: Option<&'a RawValue>) -> Result<Envelope<'a>, Error> {
+    pub(crate) fn read(params: Option<JsonRef<'a>>) -> Result<Envelope<'a>, Error> {
         let wrong = |name: &str| {
             Error::invalid_params(format_args!("`params._meta` must have `{name}`, and of the right type"))
         };
         let params = params.map(Members::of).transpose()?.unwrap_or_default();
         let meta = params.get("_meta").ok_or_else(|| wrong(PROTOCOL_VERSION))?;
         let meta = Members::of_member(meta, "_meta")?;
-        let version = meta.get(PROTOCOL_VERSION).and_then(string).ok_or_else(|| wrong(PROTOCOL_VERSION))?;
+        let version =
+            meta.get(PROTOCOL_VERSION).and_then(JsonRef::as_str).ok_or_else(|| wrong(PROTOCOL_VERSION))?;
         let capabilities = meta.get(CLIENT_CAPABILITIES).ok_or_else(|| wrong(CLIENT_CAPABILITIES))?;
         let capabilities = Capabilities::read(capabilities, CLIENT_CAPABILITIES)?;
         let info = meta.get(CLIENT_INFO).map(|info| Members::of_member(info, CLIENT_INFO)).transpose()?;
         let text = |name| {
-            let text = info.as_ref().and_then(|info| info.get(name)).and_then(string);
+            let text = info.as_ref().and_then(|info| info.get(name)).and_then(JsonRef::as_str);
             text.map(|text| cut(&text).into()).unwrap_or_default()
         };
         let log_level = meta.get(LOG_LEVEL).map(|level| read_level(Some(level))).transpose()?;

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::{fmt, io};
 
+use crate::json::write::Object;
 use crate::jsonrpc;
-use crate::jsonrpc::json::Object;
 use crate::protocol::elicitation::Unavailable;
 use crate::protocol::revision::Revision;
 use crate::text::shorten;

@@ -5,7 +5,7 @@
 use serde_json::{Map, Value};
 
 use crate::json;
-use crate::jsonrpc::json::Object;
+use crate::json::write::Object;
 
 /// Extensions by name, with their settings.
 #[derive(Debug, Default)]

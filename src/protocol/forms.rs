@@ -14,9 +14,10 @@
 
 use std::borrow::Cow;
 
-use serde_json::value::RawValue;
-
-use crate::jsonrpc::json::{Array, Members, Object, string};
+use crate::json::tape::Tape;
+use crate::json::value::{Items, JsonRef, Members};
+use crate::json::write::{Array, Object};
+use crate::jsonrpc::Error;
 use crate::protocol::revision::Revision;
 use crate::text::shorten;
 
@@ -45,18 +46,18 @@ impl Shape {
         }
     }
 
-    fn fits(self, value: &RawValue) -> bool {
-        let json = value.get();
+    fn fits(self, value: JsonRef<'_>) -> bool {
+        let json = value.text();
         match self {
-            Shape::Text => string(value).is_some(),
-            Shape::Texts => items(value).is_some_and(|items| items.iter().all(|item| string(item).is_some())),
+            Shape::Text => value.as_str().is_some(),
+            Shape::Texts => value.items().is_some_and(|mut items| items.all(|item| item.as_str().is_some())),
             Shape::Count => json.parse::<u64>().is_ok(),
-            Shape::Number => json.starts_with(|first: char| first == '-' || first.is_ascii_digit()),
+            Shape::Number => value.is_number(),
             Shape::Flag => matches!(json, "true" | "false"),
             Shape::Format => {
                 matches!(json, r#""email""# | r#""uri""# | r#""date""# | r#""date-time""#)
             }
-            Shape::Titled => items(value).is_some_and(|items| items.iter().all(|item| is_titled(item))),
+            Shape::Titled => value.items().is_some_and(|mut items| items.all(is_titled)),
         }
     }
 }
@@ -84,11 +85,12 @@ const TITLED_ITEMS: Grammar = &[("anyOf", Shape::Titled)];
 /// # Errors
 /// A sentence that names the member, with its value if that is wrong.
 pub(crate) fn check(form: &str) -> Result<(), String> {
-    let raw: &RawValue = serde_json::from_str(form).map_err(|error| format!("is not JSON: {error}"))?;
-    let root = members("the root", raw)?;
+    let mut tape = Tape::new();
+    let root = tape.read(form).map_err(|error| format!("is not JSON: {error}"))?;
+    let root = members("the root", root)?;
     for (name, value) in root.iter() {
-        match name {
-            "type" if value.get() == r#""object""# => {}
+        match &*name {
+            "type" if value.text() == r#""object""# => {}
             "type" => return Err(wrong("type", value, "\"object\"")),
             "$schema" => check_shape("$schema", value, Shape::Text)?,
             "required" => check_shape("required", value, Shape::Texts)?,
@@ -103,17 +105,17 @@ pub(crate) fn check(form: &str) -> Result<(), String> {
         return Err(format!("has no `{name}`"));
     }
     let fields = root.get("properties").and_then(|fields| Members::of(fields).ok()).unwrap_or_default();
-    let required = root.get("required").and_then(items).unwrap_or_default();
-    match required.into_iter().filter_map(string).find(|name| fields.get(name).is_none()) {
+    let required = root.get("required").and_then(JsonRef::items).unwrap_or_default();
+    match required.filter_map(JsonRef::as_str).find(|name| fields.get(name).is_none()) {
         Some(name) => Err(format!("requires `{name}`, which is not one of its `properties`")),
         None => Ok(()),
     }
 }
 
-fn check_field(path: &str, field: &RawValue) -> Result<(), String> {
+fn check_field(path: &str, field: JsonRef<'_>) -> Result<(), String> {
     let field = members(path, field)?;
     let kind = field.get("type").ok_or_else(|| format!("has no `{path}.type`"))?;
-    let (what, grammar) = match kind.get() {
+    let (what, grammar) = match kind.text() {
         r#""string""# if field.get("oneOf").is_some() => ("a field with `oneOf`", TITLED_CHOICE),
         r#""string""# if field.get("enum").is_some() => ("a field with `enum`", CHOICE),
         r#""string""# => ("a field of type string", STRING),
@@ -124,10 +126,10 @@ fn check_field(path: &str, field: &RawValue) -> Result<(), String> {
     };
     let is_list = is_of_type(&field, "array");
     for (name, value) in field.iter() {
-        match name {
+        match &*name {
             "type" => {}
             "items" if is_list => check_items(&format!("{path}.items"), value)?,
-            _ => check_member(path, name, value, what, &[COMMON, grammar])?,
+            _ => check_member(path, &name, value, what, &[COMMON, grammar])?,
         }
     }
     match is_list && field.get("items").is_none() {
@@ -137,18 +139,18 @@ fn check_field(path: &str, field: &RawValue) -> Result<(), String> {
 }
 
 /// What can be chosen from: `{type: string, enum}` or `{anyOf}`.
-fn check_items(path: &str, items: &RawValue) -> Result<(), String> {
+fn check_items(path: &str, items: JsonRef<'_>) -> Result<(), String> {
     let choices = members(path, items)?;
     let titled = choices.get("anyOf").is_some();
     if !titled && choices.get("enum").is_none() {
         return Err(format!("has neither `{path}.enum` nor `{path}.anyOf`: a list in a form is a choice"));
     }
     for (name, value) in choices.iter() {
-        match name {
-            "type" if !titled && value.get() == r#""string""# => {}
+        match &*name {
+            "type" if !titled && value.text() == r#""string""# => {}
             "type" if !titled => return Err(wrong(&format!("{path}.type"), value, "\"string\"")),
-            _ if titled => check_member(path, name, value, "an item with `anyOf`", &[TITLED_ITEMS])?,
-            _ => check_member(path, name, value, "an item with `enum`", &[ITEMS])?,
+            _ if titled => check_member(path, &name, value, "an item with `anyOf`", &[TITLED_ITEMS])?,
+            _ => check_member(path, &name, value, "an item with `enum`", &[ITEMS])?,
         }
     }
     match titled || choices.get("type").is_some() {
@@ -160,7 +162,7 @@ fn check_items(path: &str, items: &RawValue) -> Result<(), String> {
 fn check_member(
     path: &str,
     name: &str,
-    value: &RawValue,
+    value: JsonRef<'_>,
     what: &str,
     grammars: &[Grammar],
 ) -> Result<(), String> {
@@ -175,26 +177,22 @@ fn check_member(
     }
 }
 
-fn check_shape(path: &str, value: &RawValue, shape: Shape) -> Result<(), String> {
+fn check_shape(path: &str, value: JsonRef<'_>, shape: Shape) -> Result<(), String> {
     if shape.fits(value) { Ok(()) } else { Err(wrong(path, value, shape.noun())) }
 }
 
-fn members<'a>(path: &str, value: &'a RawValue) -> Result<Members<'a>, String> {
-    Members::of(value).map_err(|error| format!("is refused: {path}: {}", error.message))
+fn members<'a>(path: &str, value: JsonRef<'a>) -> Result<Members<'a>, String> {
+    Members::of(value).map_err(|error| format!("is refused: {path}: {}", Error::from(error).message))
 }
 
-fn items(value: &RawValue) -> Option<Vec<&RawValue>> {
-    serde_json::from_str(value.get()).ok()
-}
-
-fn is_titled(choice: &RawValue) -> bool {
+fn is_titled(choice: JsonRef<'_>) -> bool {
     let Ok(choice) = Members::of(choice) else { return false };
-    let has = |name| choice.get(name).and_then(string).is_some();
-    has("const") && has("title") && choice.iter().len() == 2
+    let has = |name| choice.get(name).and_then(JsonRef::as_str).is_some();
+    has("const") && has("title") && choice.iter().count() == 2
 }
 
-fn wrong(path: &str, value: &RawValue, expected: &str) -> String {
-    format!("has `{path}` {}, which must be {expected}", shorten(value.get()))
+fn wrong(path: &str, value: JsonRef<'_>, expected: &str) -> String {
+    format!("has `{path}` {}, which must be {expected}", shorten(value.text()))
 }
 
 fn foreign(path: &str, what: &str, names: &[&str]) -> String {
@@ -210,54 +208,54 @@ pub(crate) fn for_revision(revision: Revision, schema: &str) -> Result<Cow<'_, s
     if revision >= Revision::V2025_11_25 {
         return Ok(Cow::Borrowed(schema));
     }
-    let raw: Option<&RawValue> = serde_json::from_str(schema).ok();
-    let form = raw.and_then(|raw| Members::of(raw).ok()).unwrap_or_default();
+    let mut tape = Tape::new();
+    let form = tape.read(schema).ok().and_then(|form| Members::of(form).ok()).unwrap_or_default();
     let fields = form.get("properties").and_then(|fields| Members::of(fields).ok()).unwrap_or_default();
-    let is_list = |field: &RawValue| Members::of(field).is_ok_and(|field| is_of_type(&field, "array"));
-    if let Some((name, _)) = fields.iter().find(|(_, field)| is_list(field)) {
+    let is_list = |field: JsonRef<'_>| Members::of(field).is_ok_and(|field| is_of_type(&field, "array"));
+    if let Some((name, _)) = fields.iter().find(|(_, field)| is_list(*field)) {
         return Err(format!("let its user choose several values (`{name}`; since 2025-11-25)"));
     }
     let mut out = Vec::new();
     let mut object = Object::new(&mut out);
-    for (name, value) in form.iter().filter(|(name, _)| *name != "$schema") {
-        match name {
-            "properties" => object.field(name, |out| {
+    for (name, value) in form.iter().filter(|(name, _)| name != "$schema") {
+        match &*name {
+            "properties" => object.field("properties", |out| {
                 let mut properties = Object::new(out);
                 for (name, field) in fields.iter() {
-                    properties.field(name, |out| write_field(out, field));
+                    properties.field(&name, |out| write_field(out, field));
                 }
             }),
-            _ => object.raw(name, value.get()),
+            _ => object.raw(&name, value.text()),
         };
     }
     object.end();
     Ok(String::from_utf8(out).map_or(Cow::Borrowed(schema), Cow::Owned))
 }
 
-fn write_field(out: &mut Vec<u8>, field: &RawValue) {
+fn write_field(out: &mut Vec<u8>, field: JsonRef<'_>) {
     let members = Members::of(field).unwrap_or_default();
     let is_flag = is_of_type(&members, "boolean");
     let mut object = Object::new(out);
     for (name, value) in members.iter() {
-        match name {
-            "oneOf" => write_choices(&mut object, &items(value).unwrap_or_default()),
+        match &*name {
+            "oneOf" => write_choices(&mut object, value.items().unwrap_or_default()),
             "default" if !is_flag => {}
-            _ => drop(object.raw(name, value.get())),
+            _ => drop(object.raw(&name, value.text())),
         }
     }
 }
 
 fn is_of_type(field: &Members<'_>, name: &str) -> bool {
-    field.get("type").and_then(string).as_deref() == Some(name)
+    field.get("type").and_then(JsonRef::as_str).as_deref() == Some(name)
 }
 
-fn write_choices(object: &mut Object<'_>, choices: &[&RawValue]) {
+fn write_choices(object: &mut Object<'_>, choices: Items<'_>) {
     for (list, member) in [("enum", "const"), ("enumNames", "title")] {
         object.field(list, |out| {
             let mut values = Array::new(out);
-            for choice in choices {
+            for choice in choices.clone() {
                 let choice = Members::of(choice).unwrap_or_default();
-                values.raw(choice.get(member).map_or("null", RawValue::get));
+                values.raw(choice.get(member).map_or("null", JsonRef::text));
             }
         });
     }

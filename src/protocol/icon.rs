@@ -2,7 +2,7 @@
 //!
 //! *Scope:* [`Icon`] and its JSON. *Not in scope:* the items that have icons (that is `description`).
 
-use crate::jsonrpc::json::{Object, write_strs};
+use crate::json::write::{Object, write_strs};
 
 /// A picture for a tool, resource, prompt or server (MCP 2025-11-25, `Icon`).
 ///

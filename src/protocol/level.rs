@@ -2,10 +2,8 @@
 //!
 //! *Scope:* [`Level`] and its names on the wire. *Not in scope:* which client gets a message.
 
-use serde_json::value::RawValue;
-
+use crate::json::value::JsonRef;
 use crate::jsonrpc::Error;
-use crate::jsonrpc::json::string;
 
 /// How much a log message matters (MCP logging; RFC 5424, section 6.2.1).
 ///
@@ -57,8 +55,8 @@ impl Level {
     }
 }
 
-pub(crate) fn read_level(level: Option<&RawValue>) -> Result<Level, Error> {
-    level.and_then(string).and_then(|name| Level::named(&name)).ok_or_else(|| {
+pub(crate) fn read_level(level: Option<JsonRef<'_>>) -> Result<Level, Error> {
+    level.and_then(JsonRef::as_str).and_then(|name| Level::named(&name)).ok_or_else(|| {
         Error::invalid_params(
             "the log level must be debug, info, notice, warning, error, critical, alert or emergency",
         )

@@ -5,11 +5,11 @@
 //!
 //! Results have it in every revision, the rest since 2025-06-18. It is sent in every revision: their objects are open.
 
-use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use crate::json::put;
-use crate::jsonrpc::json::{Object, member};
+use crate::json::value::JsonRef;
+use crate::json::write::Object;
 
 /// In a request: the revision. Its presence makes the request one that stands alone.
 pub(crate) const PROTOCOL_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
@@ -85,11 +85,7 @@ macro_rules! with_meta {
 pub(crate) use with_meta;
 
 /// Whether the parameters name their revision themselves.
-pub(crate) fn names_revision(params: &RawValue) -> bool {
-    // Without an escape the name stands there as it is, or not at all.
-    if !params.get().contains(PROTOCOL_VERSION) && !params.get().contains('\\') {
-        return false;
-    }
-    let inside = |raw, name| member(raw, name).ok().flatten();
-    inside(params, "_meta").is_some_and(|meta| inside(meta, PROTOCOL_VERSION).is_some())
+pub(crate) fn names_revision(params: JsonRef<'_>) -> bool {
+    let meta = params.member("_meta").ok().flatten();
+    meta.is_some_and(|meta| meta.member(PROTOCOL_VERSION).is_ok_and(|version| version.is_some()))
 }

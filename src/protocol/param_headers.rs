@@ -3,9 +3,8 @@
 //! *Scope:* the annotations in a tool's schema, and whether they can be. *Not in scope:* comparing fields with the body
 //! (`headers`).
 
-use serde_json::value::RawValue;
-
-use crate::jsonrpc::json::{Members, string};
+use crate::json::tape::Tape;
+use crate::json::value::{JsonRef, Members};
 use crate::text::{is_token_byte, printable};
 
 pub(crate) const ANNOTATION: &str = "x-mcp-header";
@@ -33,9 +32,10 @@ pub(crate) fn annotations(schema: &str) -> Result<Vec<Annotation>, String> {
     if !schema.contains(ANNOTATION) {
         return Ok(Vec::new());
     }
-    let raw: &RawValue = serde_json::from_str(schema).map_err(|error| error.to_string())?;
+    let mut tape = Tape::new();
+    let root = tape.read(schema).map_err(|error| error.to_string())?;
     let mut found = Vec::new();
-    walk(raw, Some(Vec::new()), &mut found)?;
+    walk(root, Some(Vec::new()), &mut found)?;
     for (at, annotation) in found.iter().enumerate() {
         if found.iter().take(at).any(|other| other.header.eq_ignore_ascii_case(&annotation.header)) {
             return Err(format!("{ANNOTATION} `{}` is there twice", annotation.header));
@@ -45,13 +45,13 @@ pub(crate) fn annotations(schema: &str) -> Result<Vec<Annotation>, String> {
 }
 
 /// `path` is where the schema's value stands in the arguments, if that is one place only.
-fn walk(schema: &RawValue, path: Option<Vec<String>>, found: &mut Vec<Annotation>) -> Result<(), String> {
-    if let Ok(items) = serde_json::from_str::<Vec<&RawValue>>(schema.get()) {
-        return items.into_iter().try_for_each(|item| walk(item, None, found));
+fn walk(schema: JsonRef<'_>, path: Option<Vec<String>>, found: &mut Vec<Annotation>) -> Result<(), String> {
+    if let Some(mut items) = schema.items() {
+        return items.try_for_each(|item| walk(item, None, found));
     }
     let Ok(members) = Members::of(schema) else { return Ok(()) };
     for (name, value) in members.iter() {
-        match name {
+        match &*name {
             ANNOTATION => {
                 let header = annotation(value, &members)?;
                 let path = path.clone().filter(|path| !path.is_empty()).ok_or_else(|| {
@@ -64,7 +64,8 @@ fn walk(schema: &RawValue, path: Option<Vec<String>>, found: &mut Vec<Annotation
             "properties" | "patternProperties" | "$defs" | "definitions" | "dependentSchemas" => {
                 let below = path.as_ref().filter(|_| name == "properties");
                 for (property, schema) in Members::of(value).unwrap_or_default().iter() {
-                    let path = below.map(|path| path.iter().cloned().chain([property.to_owned()]).collect());
+                    let path =
+                        below.map(|path| path.iter().cloned().chain([property.into_owned()]).collect());
                     walk(schema, path, found)?;
                 }
             }
@@ -74,12 +75,12 @@ fn walk(schema: &RawValue, path: Option<Vec<String>>, found: &mut Vec<Annotation
     Ok(())
 }
 
-fn annotation(value: &RawValue, schema: &Members<'_>) -> Result<String, String> {
-    let header = string(value).ok_or_else(|| format!("{ANNOTATION} {} is no string", value.get()))?;
+fn annotation(value: JsonRef<'_>, schema: &Members<'_>) -> Result<String, String> {
+    let header = value.as_str().ok_or_else(|| format!("{ANNOTATION} {} is no string", value.text()))?;
     if header.is_empty() || !header.bytes().all(is_token_byte) {
         return Err(format!("{ANNOTATION} `{}` is no RFC 9110 token", printable(&header)));
     }
-    let kind = schema.get("type").map_or("null", RawValue::get);
+    let kind = schema.get("type").map_or("null", JsonRef::text);
     match kind {
         r#""string""# | r#""integer""# | r#""boolean""# => Ok(header.into_owned()),
         other => Err(format!(

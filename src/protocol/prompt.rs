@@ -5,7 +5,7 @@
 
 use std::error::Error;
 
-use crate::jsonrpc::json::{Array, Object};
+use crate::json::write::{Array, Object};
 use crate::protocol::annotations::Role;
 use crate::protocol::content::Content;
 use crate::protocol::error::CallError;

@@ -5,7 +5,10 @@
 
 use serde_json::value::RawValue;
 
-use crate::jsonrpc::json::{Array, Members, Object, member, string, write_strs};
+use crate::json::tape::Tape;
+use crate::json::value::{JsonRef, Members};
+use crate::json::write::{Array, Object, write_strs};
+use crate::jsonrpc::Error;
 use crate::protocol::annotations::Role;
 use crate::protocol::check::check_tool;
 use crate::protocol::content::Content;
@@ -319,28 +322,32 @@ pub struct ToolUse {
 }
 
 impl Sampled {
-    pub(crate) fn read(answer: &RawValue) -> Result<Sampled, String> {
-        let members = Members::of(answer).map_err(|error| error.to_string())?;
+    pub(crate) fn read(answer: JsonRef<'_>) -> Result<Sampled, String> {
+        let members = Members::of(answer).map_err(|problem| Error::from(problem).to_string())?;
         let content = members.get("content").ok_or("`content` is missing")?;
         let sampled = Sampled {
             model: members
                 .get("model")
-                .and_then(string)
+                .and_then(JsonRef::as_str)
                 .ok_or("`model` is missing or not a string")?
                 .into_owned(),
-            stop_reason: members.get("stopReason").and_then(string).map(|reason| reason.into_owned()),
-            content: content.to_owned(),
+            stop_reason: members
+                .get("stopReason")
+                .and_then(JsonRef::as_str)
+                .map(|reason| reason.into_owned()),
+            content: content.to_raw(),
         };
-        let well =
-            !sampled.blocks().is_empty() && sampled.blocks().iter().all(|block| Members::of(block).is_ok());
+        let blocks = blocks(content);
+        let well = !blocks.is_empty() && blocks.into_iter().all(|block| Members::of(block).is_ok());
         well.then_some(sampled).ok_or_else(|| "`content` must be a block or an array of blocks".to_owned())
     }
 
     /// All its text blocks, in order and with nothing between them.
     pub fn text(&self) -> String {
-        let blocks = self.blocks();
-        let texts = blocks.iter().filter_map(|block| member(block, "text").ok().flatten());
-        texts.filter_map(string).collect()
+        let mut tape = Tape::new();
+        let blocks = tape.read(self.content.get()).map(blocks).unwrap_or_default();
+        let texts = blocks.into_iter().filter_map(|block| block.member("text").ok().flatten());
+        texts.filter_map(JsonRef::as_str).collect()
     }
 
     /// The tools it wants to use. It goes on when their results are given back in the next question:
@@ -357,19 +364,19 @@ impl Sampled {
     /// }
     /// ```
     pub fn tool_uses(&self) -> Vec<ToolUse> {
-        let read = |block: &&RawValue| {
+        let read = |block: JsonRef<'_>| {
             let members = Members::of(block).ok()?;
-            (members.get("type").and_then(string)? == "tool_use").then_some(())?;
-            let text = |name| members.get(name).and_then(string).map(|text| text.into_owned());
-            Some(ToolUse { id: text("id")?, name: text("name")?, input: members.get("input")?.to_owned() })
+            (members.get("type").and_then(JsonRef::as_str)? == "tool_use").then_some(())?;
+            let text = |name| members.get(name).and_then(JsonRef::as_str).map(|text| text.into_owned());
+            Some(ToolUse { id: text("id")?, name: text("name")?, input: members.get("input")?.to_raw() })
         };
-        self.blocks().iter().filter_map(read).collect()
+        let mut tape = Tape::new();
+        let blocks = tape.read(self.content.get()).map(blocks).unwrap_or_default();
+        blocks.into_iter().filter_map(read).collect()
     }
+}
 
-    fn blocks(&self) -> Vec<&RawValue> {
-        match self.content.get().starts_with('[') {
-            true => serde_json::from_str(self.content.get()).unwrap_or_default(),
-            false => vec![&*self.content],
-        }
-    }
+/// The content of a message: one block, or an array of blocks.
+fn blocks(content: JsonRef<'_>) -> Vec<JsonRef<'_>> {
+    content.items().map_or_else(|| vec![content], Iterator::collect)
 }

@@ -8,8 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::value::RawValue;
-
+use crate::json::value::JsonCow;
 use crate::memory::{Account, BLOCK_OVERHEAD_BYTES, Charge};
 use crate::protocol::revision::Revision;
 use crate::runtime::handlers::{About, Target};
@@ -31,7 +30,7 @@ pub(crate) struct Run<'a> {
     pub(crate) item: Cow<'a, str>,
     /// The URI as the client wrote it, where `item` is its normal form because the run decides who may subscribe.
     pub(crate) spelling: Option<Cow<'a, str>>,
-    pub(crate) arguments: Option<Cow<'a, RawValue>>,
+    pub(crate) arguments: Option<JsonCow<'a>>,
     pub(crate) context: Context<'a>,
     pub(crate) questions: Questions,
     /// What the seal on its state is for, where there is no session.
@@ -55,7 +54,7 @@ impl Run<'_> {
             purpose: self.purpose,
             item: Cow::Owned(self.item.into_owned()),
             spelling: self.spelling.map(|spelling| Cow::Owned(spelling.into_owned())),
-            arguments: self.arguments.map(|arguments| Cow::Owned(arguments.into_owned())),
+            arguments: self.arguments.map(JsonCow::into_owned),
             context: self.context.into_owned(),
             questions: self.questions,
             binding: self.binding.into_owned(),
@@ -78,8 +77,8 @@ impl Run<'_> {
 
     /// The memory that it holds besides itself.
     pub(crate) fn held_bytes(&self) -> usize {
-        let arguments = self.arguments.as_ref().map_or(0, |arguments| arguments.get().len());
-        let meta = self.context.meta.as_ref().map_or(0, |meta| meta.get().len());
+        let arguments = self.arguments.as_ref().map_or(0, JsonCow::bytes);
+        let meta = self.context.meta.as_ref().map_or(0, JsonCow::bytes);
         let headers = self.context.headers.held_bytes();
         let spelling = self.spelling.as_ref().map_or(0, |spelling| spelling.len() + BLOCK_OVERHEAD_BYTES);
         let texts = self.item.len() + spelling + arguments + meta + headers + self.about.held_bytes();

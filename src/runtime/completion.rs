@@ -3,11 +3,10 @@
 //! *Scope:* reading the request, asking the completer, writing its values. *Not in scope:* the completers
 //! ([`Completer`]).
 
-use serde_json::value::RawValue;
-
 use crate::access::peer::Principal;
+use crate::json::value::{JsonRef, Members};
+use crate::json::write::{Array, Object};
 use crate::jsonrpc::Error;
-use crate::jsonrpc::json::{Array, Members, Object, string};
 use crate::protocol::revision::Revision;
 use crate::protocol::uri::normal::{normalize, normalize_template};
 use crate::server::complete::{Completed, Completer, CompletionRequest, VALUES_MAX};
@@ -21,7 +20,7 @@ use crate::server::registry::Registry;
 /// completer panics. An argument that nothing completes has no values.
 pub(crate) fn complete<'p>(
     registry: &mut Registry,
-    params: Option<&'p RawValue>,
+    params: Option<JsonRef<'p>>,
     principal: Option<&Principal>,
     out: &mut Vec<u8>,
 ) -> Result<(), Error> {
@@ -30,16 +29,16 @@ pub(crate) fn complete<'p>(
     let params = Members::of(params.ok_or_else(|| needed("ref"))?)?;
     let completed = read_reference(registry, params.get("ref").ok_or_else(|| needed("ref"))?)?;
     let argument = Members::of_member(params.get("argument").ok_or_else(|| needed("argument"))?, "argument")?;
-    let name = argument.get("name").and_then(string).ok_or_else(|| missing("argument.name"))?;
-    let value = argument.get("value").and_then(string).ok_or_else(|| missing("argument.value"))?;
+    let name = argument.get("name").and_then(JsonRef::as_str).ok_or_else(|| missing("argument.name"))?;
+    let value = argument.get("value").and_then(JsonRef::as_str).ok_or_else(|| missing("argument.value"))?;
     let mut others = Vec::new();
     let member =
-        |raw: Option<&'p RawValue>, name: &str| raw.map(|raw| Members::of_member(raw, name)).transpose();
+        |raw: Option<JsonRef<'p>>, name: &str| raw.map(|raw| Members::of_member(raw, name)).transpose();
     if let Some(context) = member(params.get("context"), "context")?
         && let Some(known) = member(context.get("arguments"), "context.arguments")?
     {
         others.extend(
-            known.iter().filter_map(|(name, value)| Some((name.to_owned(), string(value)?.into_owned()))),
+            known.iter().filter_map(|(name, value)| Some((name.into_owned(), value.as_str()?.into_owned()))),
         );
     }
     let (partial, argument) =
@@ -53,10 +52,11 @@ pub(crate) fn complete<'p>(
     Ok(())
 }
 
-fn read_reference(registry: &mut Registry, reference: &RawValue) -> Result<Completed, Error> {
+fn read_reference(registry: &mut Registry, reference: JsonRef<'_>) -> Result<Completed, Error> {
     let members = Members::of_member(reference, "ref")?;
-    let text =
-        |name: &str| members.get(name).and_then(string).map(|text| text.into_owned()).unwrap_or_default();
+    let text = |name: &str| {
+        members.get(name).and_then(JsonRef::as_str).map(|text| text.into_owned()).unwrap_or_default()
+    };
     let (completed, exists) = match text("type").as_str() {
         "ref/prompt" => (Completed::Prompt(text("name")), registry.prompts.find(&text("name")).is_some()),
         // A resource has nothing to complete, but it is no mistake to ask.

@@ -10,12 +10,13 @@
 //!          └▶ tools/call, resources/read, prompts/get ─▶ calls ─▶ handler ─▶ … ────────▶ result or error
 //! ```
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::jsonrpc::json::{Members, Object, member, string};
+use crate::json::value::JsonCow;
+use crate::json::value::{JsonRef, Members};
+use crate::json::write::Object;
 use crate::jsonrpc::{Error, Notification, Response};
 use crate::limits::Limits;
 use crate::protocol::cache::CacheHint;
@@ -220,7 +221,7 @@ impl HandlerService {
             "resources/subscribe" if kept && self.has_resources() => self.subscribe(request, session, out),
             "resources/unsubscribe" if kept && self.has_resources() => self.unsubscribe(request, out),
             "logging/setLevel" if kept => {
-                let level = request.params.map(|params| member(params, "level")).transpose()?.flatten();
+                let level = request.params.map(|params| params.member("level")).transpose()?.flatten();
                 session.log_level = Some(read_level(level)?);
                 out.empty_result(request.call);
                 Ok(())
@@ -352,7 +353,7 @@ impl HandlerService {
             ))
         };
         let params = Members::of(request.params.ok_or_else(missing)?)?;
-        let item = params.get(member).and_then(string).ok_or_else(missing)?;
+        let item = params.get(member).and_then(JsonRef::as_str).ok_or_else(missing)?;
         if target == Target::Resource {
             self.check_uri(&item)?;
         }
@@ -368,7 +369,7 @@ impl HandlerService {
             purpose: Purpose::Answer,
             item,
             spelling: None,
-            arguments: arguments.map(Cow::Borrowed),
+            arguments: arguments.map(JsonCow::Borrowed),
             context: Context::of(request, session, params.get("_meta")),
             questions,
             binding,

@@ -5,8 +5,7 @@
 
 use std::time::Duration;
 
-use serde_json::value::RawValue;
-
+use crate::json::value::JsonRef;
 use crate::protocol::cache::CacheHint;
 use crate::protocol::content::{ResourceContents, ToolResult};
 use crate::protocol::error::CallError;
@@ -68,7 +67,7 @@ impl About {
 }
 
 /// What a blocking handler does with a call.
-pub(crate) type Work = Box<dyn FnOnce(Option<&RawValue>, &mut Call) -> Result<Made, CallError> + Send>;
+pub(crate) type Work = Box<dyn FnOnce(Option<JsonRef<'_>>, &mut Call) -> Result<Made, CallError> + Send>;
 
 pub(crate) enum Started {
     /// The handler has run.
@@ -82,7 +81,7 @@ pub(crate) fn produce(
     registry: &mut Registry,
     target: Target,
     item: &str,
-    arguments: Option<&RawValue>,
+    arguments: Option<JsonRef<'_>>,
     call: &mut Call<'_>,
 ) -> (About, Started) {
     let found = match target {

@@ -14,12 +14,10 @@
 
 use std::borrow::Cow;
 
-use serde_json::value::RawValue;
-
 use crate::base64;
 use crate::http::head::{Head, Single};
+use crate::json::value::JsonRef;
 use crate::jsonrpc::Error;
-use crate::jsonrpc::json::{member, string};
 use crate::protocol::param_headers::{ANNOTATION, Annotation, annotations};
 use crate::protocol::uri::normal::normalize;
 use crate::text::printable;
@@ -100,7 +98,7 @@ fn mismatch(text: String) -> Error {
 /// −32020 names the field; also where an annotated argument, or an object around it, is there twice.
 pub(crate) fn check_arguments(
     schema: &str,
-    arguments: Option<&RawValue>,
+    arguments: Option<JsonRef<'_>>,
     head: &Head<'_>,
 ) -> Result<(), Error> {
     if !schema.contains(ANNOTATION) {
@@ -130,22 +128,22 @@ pub(crate) fn check_arguments(
 /// The value at a path; `None` where the path leads through what is no object.
 ///
 /// # Errors
-/// As [`member`].
-fn argument<'a>(arguments: &'a RawValue, path: &[String]) -> Result<Option<&'a RawValue>, Error> {
+/// As [`JsonRef::member`].
+fn argument<'a>(arguments: JsonRef<'a>, path: &[String]) -> Result<Option<JsonRef<'a>>, Error> {
     let mut value = arguments;
     for name in path {
-        if !value.get().starts_with('{') {
+        if !value.is_object() {
             return Ok(None);
         }
-        let Some(inner) = member(value, name)? else { return Ok(None) };
+        let Some(inner) = value.member(name)? else { return Ok(None) };
         value = inner;
     }
     Ok(Some(value))
 }
 
-fn check_argument(head: &Head<'_>, field: &str, value: &RawValue) -> Result<(), Error> {
-    let body = string(value).unwrap_or(Cow::Borrowed(value.get()));
-    if !value.get().starts_with(|first: char| first == '-' || first.is_ascii_digit()) {
+fn check_argument(head: &Head<'_>, field: &str, value: JsonRef<'_>) -> Result<(), Error> {
+    let body = value.as_str().unwrap_or(Cow::Borrowed(value.text()));
+    if !value.is_number() {
         return check_coded(head, field, &body);
     }
     let text = decoded(head, field, &body)?;
@@ -173,6 +171,7 @@ fn integer(text: &str) -> Option<i128> {
 mod tests {
     use super::*;
     use crate::http::head::with_fields as with;
+    use crate::json::tape::Tape;
 
     const SCHEMA: &str = r#"{"type":"object","properties":{
         "region":{"type":"string","x-mcp-header":"Region"},
@@ -181,7 +180,8 @@ mod tests {
         "x-mcp-header":{"type":"array"}}}"#;
 
     fn verdict(fields: &str, arguments: &str) -> Result<(), Error> {
-        let arguments = serde_json::from_str(arguments).unwrap();
+        let mut tape = Tape::new();
+        let arguments = tape.read(arguments).unwrap();
         with(fields, |head| check_arguments(SCHEMA, Some(arguments), head))
     }
 

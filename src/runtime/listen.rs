@@ -11,12 +11,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound::{Included, Unbounded};
 
-use serde_json::value::RawValue;
-
 use crate::access::peer::Principal;
+use crate::json::value::{JsonRef, Members};
+use crate::json::write::{Array, Object};
 use crate::jsonrpc::Error;
 use crate::jsonrpc::id::{Id, IdRef};
-use crate::jsonrpc::json::{Array, Members, Object, string};
 use crate::memory::{Account, BLOCK_OVERHEAD_BYTES, Charge};
 use crate::protocol::kinds::ListKind;
 use crate::protocol::meta::SUBSCRIPTION_ID;
@@ -69,24 +68,21 @@ impl Filter {
     ///
     /// # Errors
     /// −32602 names the member that is missing or of the wrong type.
-    pub(crate) fn read(params: Option<&RawValue>) -> Result<Filter, Error> {
+    pub(crate) fn read(params: Option<JsonRef<'_>>) -> Result<Filter, Error> {
         let wrong = |name: &str, what: &str| Error::invalid_params(format_args!("`{name}` must be {what}"));
         let missing = || wrong("notifications", "an object that says what to listen to");
         let params = params.map(Members::of).transpose()?.unwrap_or_default();
         let filter = Members::of(params.get("notifications").ok_or_else(missing)?).map_err(|_| missing())?;
-        let flag = |name: &str| match filter.get(name).map(RawValue::get) {
+        let flag = |name: &str| match filter.get(name).map(JsonRef::text) {
             None | Some("false") => Ok(false),
             Some("true") => Ok(true),
             Some(_) => Err(wrong(name, "true or false")),
         };
         let uris = || wrong("resourceSubscriptions", "an array of URIs");
-        let list: Option<Vec<&RawValue>> = filter
-            .get("resourceSubscriptions")
-            .map(|list| serde_json::from_str(list.get()))
-            .transpose()
-            .map_err(|_| uris())?;
+        let list =
+            filter.get("resourceSubscriptions").map(|list| list.items().ok_or_else(uris)).transpose()?;
         let list: Option<BTreeSet<Watched>> =
-            list.unwrap_or_default().into_iter().map(|uri| Some(Watched::of(&string(uri)?))).collect();
+            list.unwrap_or_default().map(|uri| Some(Watched::of(&uri.as_str()?))).collect();
         Ok(Filter {
             tools: flag("toolsListChanged")?,
             prompts: flag("promptsListChanged")?,

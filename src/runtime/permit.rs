@@ -20,9 +20,10 @@
 use std::borrow::Cow;
 
 use crate::access::peer::Principal;
+use crate::json::value::JsonRef;
+use crate::json::write::Object;
 use crate::jsonrpc::Error;
 use crate::jsonrpc::id::{Id, IdRef};
-use crate::jsonrpc::json::{Object, member, string};
 use crate::protocol::error::CallError;
 use crate::protocol::meta::SERVER_INFO;
 use crate::protocol::uri::normal::{Forms, normalize};
@@ -53,7 +54,7 @@ impl HandlerService {
         if !self.subscriptions.has_room(request.session, &uri, self.limits.subscriptions_max) {
             return Err(self.too_many_subscriptions());
         }
-        let meta = request.params.map(|params| member(params, "_meta")).transpose()?.flatten();
+        let meta = request.params.map(|params| params.member("_meta")).transpose()?.flatten();
         let context = Context::of(request, session, meta);
         let normal = Cow::Owned(normalize(&uri).into_owned());
         let mut run = probe_of(request.call, request.session, normal, context, Purpose::Subscribe);
@@ -294,8 +295,8 @@ fn probe_of<'a>(
 }
 
 fn read_uri<'a>(request: &ServiceRequest<'a>) -> Result<Cow<'a, str>, Error> {
-    let uri = request.params.map(|params| member(params, "uri")).transpose()?.flatten();
-    uri.and_then(string).ok_or_else(|| {
+    let uri = request.params.map(|params| params.member("uri")).transpose()?.flatten();
+    uri.and_then(JsonRef::as_str).ok_or_else(|| {
         Error::invalid_params(format_args!("`uri` is missing or not a string; `{}` needs it", request.method))
     })
 }

@@ -2,7 +2,7 @@
 //!
 //! *Scope:* the `_meta` of results without a session (MCP 2026-07-28). *Not in scope:* the results themselves.
 
-use crate::jsonrpc::json::Object;
+use crate::json::write::Object;
 use crate::protocol::description::Implementation;
 use crate::protocol::meta::SERVER_INFO;
 

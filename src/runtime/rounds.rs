@@ -16,10 +16,10 @@
 
 use std::time::Duration;
 
-use serde_json::value::RawValue;
-
+use crate::json::tape::Tape;
+use crate::json::value::{JsonBuf, JsonRef, Members};
+use crate::json::write::{Array, Object};
 use crate::jsonrpc::Error;
-use crate::jsonrpc::json::{Array, Members, Object, string};
 use crate::protocol::state_key::Seal;
 use crate::runtime::seal::SealedRequest;
 use crate::server::questions::{Known, Label, Question, QuestionOutcome, Questions};
@@ -38,7 +38,7 @@ pub(crate) fn read(
 ) -> Result<Questions, Error> {
     let responses = params.get("inputResponses").map(read_responses).transpose()?.unwrap_or_default();
     let Some(sealed) = params.get("requestState") else { return Ok(Questions::default()) };
-    let sealed = string(sealed).ok_or_else(|| Error::invalid_params("`requestState` is no string"))?;
+    let sealed = sealed.as_str().ok_or_else(|| Error::invalid_params("`requestState` is no string"))?;
     let state = seal.open(subject, &sealed).ok_or_else(|| {
         Error::invalid_params(
             "`requestState` is not what this server gave for this request; send it unchanged, with the same parameters",
@@ -49,23 +49,22 @@ pub(crate) fn read(
     })
 }
 
-fn read_responses(raw: &RawValue) -> Result<Members<'_>, Error> {
+fn read_responses(raw: JsonRef<'_>) -> Result<Members<'_>, Error> {
     let members = Members::of(raw)
         .map_err(|_| Error::invalid_params("`inputResponses` is no object with each name once"))?;
     // One that is null was not given.
-    let wrong =
-        members.iter().find(|(_, response)| !matches!(response.get().as_bytes(), [b'{', ..] | b"null"));
+    let wrong = members.iter().find(|(_, response)| !response.is_object() && !response.is_null());
     if let Some((key, _)) = wrong {
-        return Err(Error::invalid_params(format_args!("`inputResponses.{}` is no object", shorten(key))));
+        return Err(Error::invalid_params(format_args!("`inputResponses.{}` is no object", shorten(&key))));
     }
     Ok(members)
 }
 
 /// `None` if its time is over. What does not read was never sealed by us.
 fn read_state(state: &[u8], responses: &Members<'_>, unix: Duration) -> Option<Questions> {
-    let raw: &RawValue = serde_json::from_slice(state).ok()?;
-    let state = Members::of(raw).ok()?;
-    let number = |name| state.get(name)?.get().parse::<u64>().ok();
+    let mut tape = Tape::new();
+    let state = Members::of(tape.read(str::from_utf8(state).ok()?).ok()?).ok()?;
+    let number = |name| state.get(name)?.text().parse::<u64>().ok();
     (unix.as_secs() <= number("until")?).then_some(())?;
     let mut questions = Questions {
         rounds: number("rounds")?.try_into().ok()?,
@@ -73,30 +72,31 @@ fn read_state(state: &[u8], responses: &Members<'_>, unix: Duration) -> Option<Q
         ..Questions::default()
     };
     for (key, known) in Members::of(state.get("answers")?).ok()?.iter() {
-        let (label, answer) = read_known(key, known)?;
+        let (label, answer) = read_known(&key, known)?;
         questions.answer(label, QuestionOutcome::Result(answer));
     }
     for (key, known) in Members::of(state.get("once")?).ok()?.iter() {
-        let (label, value) = read_known(key, known)?;
+        let (label, value) = read_known(&key, known)?;
         questions.once.push(Known::new(label, value));
     }
     // Whatever else a client sends was not asked for.
     for (key, fingerprint) in Members::of(state.get("asked")?).ok()?.iter() {
-        if let Some(response) = responses.get(key) {
-            questions.answer(read_label(key, fingerprint)?, QuestionOutcome::Result(response.to_owned()));
+        if let Some(response) = responses.get(&key) {
+            questions.answer(read_label(&key, fingerprint)?, QuestionOutcome::Result(response.into()));
         }
     }
     Some(questions)
 }
 
 /// `[fingerprint, value]`
-fn read_known(key: &str, known: &RawValue) -> Option<(Label, Box<RawValue>)> {
-    let [fingerprint, value]: [&RawValue; 2] = serde_json::from_str(known.get()).ok()?;
-    Some((read_label(key, fingerprint)?, value.to_owned()))
+fn read_known(key: &str, known: JsonRef<'_>) -> Option<(Label, JsonBuf)> {
+    let mut pair = known.items()?;
+    let (fingerprint, value) = (pair.next()?, pair.next()?);
+    Some((read_label(key, fingerprint)?, value.into()))
 }
 
-fn read_label(key: &str, fingerprint: &RawValue) -> Option<Label> {
-    let fingerprint = u128::from_str_radix(&string(fingerprint)?, 16).ok()?;
+fn read_label(key: &str, fingerprint: JsonRef<'_>) -> Option<Label> {
+    let fingerprint = u128::from_str_radix(&fingerprint.as_str()?, 16).ok()?;
     Some(Label { key: key.into(), fingerprint })
 }
 
@@ -138,8 +138,8 @@ fn write_state(out: &mut Vec<u8>, questions: &Questions, until: Duration) {
     state.field("answers", |out| {
         let mut answers = Object::new(out);
         for (label, outcome) in questions.answers.iter().map(Known::parts) {
-            if let QuestionOutcome::Result(raw) = outcome {
-                write_known(&mut answers, label, raw);
+            if let QuestionOutcome::Result(value) = outcome {
+                write_known(&mut answers, label, value.as_ref());
             }
         }
     });
@@ -149,14 +149,14 @@ fn write_state(out: &mut Vec<u8>, questions: &Questions, until: Duration) {
             .once
             .iter()
             .map(Known::parts)
-            .for_each(|(label, value)| write_known(&mut once, label, value));
+            .for_each(|(label, value)| write_known(&mut once, label, value.as_ref()));
     });
 }
 
-fn write_known(known: &mut Object<'_>, label: &Label, value: &RawValue) {
+fn write_known(known: &mut Object<'_>, label: &Label, value: JsonRef<'_>) {
     known.field(&label.key, |out| {
         let mut pair = Array::new(out);
-        pair.str(&hex(label)).raw(value.get());
+        pair.str(&hex(label)).raw(value.text());
     });
 }
 

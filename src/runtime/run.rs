@@ -17,8 +17,9 @@
 
 use std::time::Duration;
 
+use crate::json::value::JsonCow;
+use crate::json::write::{Array, Object};
 use crate::jsonrpc::id::IdRef;
-use crate::jsonrpc::json::{Array, Object};
 use crate::jsonrpc::{Error, Response};
 use crate::protocol::content::ToolResult;
 use crate::protocol::error::{CallError, Failure};
@@ -43,8 +44,13 @@ impl HandlerService {
         let (context, questions) = (run.context, std::mem::take(&mut run.questions));
         let mut call =
             Call { context, questions, updates: Updates::Kept(Vec::new()), handle, deferred: false };
-        let (about, outcome) =
-            produce(&mut self.registry, run.target, &run.item, run.arguments.as_deref(), &mut call);
+        let (about, outcome) = produce(
+            &mut self.registry,
+            run.target,
+            &run.item,
+            run.arguments.as_ref().map(JsonCow::as_ref),
+            &mut call,
+        );
         let updates = call.updates.take();
         let Call { context, questions, handle, deferred, .. } = call;
         run = Run { context, questions, about, flags: handle.flags, ..run };
@@ -225,7 +231,7 @@ impl HandlerService {
         let at = kept.asking.iter().position(|(asked, _)| *asked == id);
         if let Some((_, question)) = at.map(|at| kept.asking.swap_remove(at)) {
             let answer = match answer.outcome {
-                Ok(result) => QuestionOutcome::Result(result.to_owned()),
+                Ok(result) => QuestionOutcome::Result(result.into()),
                 Err(error) => QuestionOutcome::Error(
                     Error::read(error).unwrap_or_else(|_| Error::internal("an error of unknown form")),
                 ),

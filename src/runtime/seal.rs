@@ -11,11 +11,9 @@
 //!             tag = SipHash(key, request ‖ state)
 //! ```
 
-use serde_json::value::RawValue;
-
 use crate::access::peer::Principal;
 use crate::base64;
-use crate::jsonrpc::json::Members;
+use crate::json::value::{JsonRef, Members};
 use crate::protocol::siphash::SipHash;
 use crate::protocol::state_key::{Seal, StateKey};
 
@@ -23,7 +21,7 @@ use crate::protocol::state_key::{Seal, StateKey};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SealedRequest<'a> {
     pub(crate) method: &'a str,
-    pub(crate) params: Option<&'a RawValue>,
+    pub(crate) params: Option<JsonRef<'a>>,
     pub(crate) principal: Option<&'a Principal>,
 }
 
@@ -96,11 +94,11 @@ fn digest(key: StateKey, request: &SealedRequest<'_>) -> [u8; 16] {
     hash.part(request.principal.map_or("", Principal::name).as_bytes());
     hash.write(&[u8::from(request.principal.is_some())]);
     let members = request.params.and_then(|params| Members::of(params).ok()).unwrap_or_default();
-    let mut members: Vec<_> = members.iter().filter(|(name, _)| !OF_ONE_ROUND.contains(name)).collect();
-    members.sort_unstable_by_key(|(name, _)| *name);
+    let mut members: Vec<_> = members.iter().filter(|(name, _)| !OF_ONE_ROUND.contains(&&**name)).collect();
+    members.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
     for (name, value) in members {
         hash.part(name.as_bytes());
-        add(&mut hash, value.get());
+        add(&mut hash, value.text());
     }
     hash.finish()
 }
@@ -152,8 +150,8 @@ mod tests {
 
     const OTHER: StateKey = StateKey([9; 16]);
 
-    fn raw(text: &str) -> &RawValue {
-        serde_json::from_str(text).unwrap()
+    fn raw(text: &str) -> JsonRef<'_> {
+        Box::leak(Box::new(crate::json::tape::Tape::new())).read(text).unwrap()
     }
 
     fn request<'a>(params: &'a str, principal: Option<&'a Principal>) -> SealedRequest<'a> {

@@ -13,8 +13,9 @@
 //!                   └▶ anything else: −32601
 //! ```
 
+use crate::json::value::Members;
+use crate::json::write::{Array, Object};
 use crate::jsonrpc::Error;
-use crate::jsonrpc::json::{Array, Members, Object};
 use crate::protocol::cache::CacheHint;
 use crate::protocol::meta::{Meta, SERVER_INFO};
 use crate::protocol::revision::Revision;

@@ -15,6 +15,7 @@
 
 use std::time::Duration;
 
+use crate::json::value::JsonCow;
 use crate::protocol::error::{CallError, Failure};
 use crate::runtime::calls::{Purpose, Run, UnfinishedCall};
 use crate::runtime::handler_service::HandlerService;
@@ -51,7 +52,8 @@ impl HandlerService {
             let (call, mailbox) = ((handle.call, handle.run), handle.mailbox.clone());
             let mut call_at_hand =
                 Call { context, questions, updates: Updates::Mailed, handle, deferred: false };
-            let result = guarded(kind, &name, || work(arguments.as_deref(), &mut call_at_hand));
+            let result =
+                guarded(kind, &name, || work(arguments.as_ref().map(JsonCow::as_ref), &mut call_at_hand));
             // Whoever got a reply from a deferring handler finishes the call.
             let others = call_at_hand.deferred
                 && call_at_hand.questions.is_content()

@@ -162,7 +162,7 @@ macro_rules! schema {
             };
 
             fn read(
-                value: &$crate::schema::RawValue,
+                value: $crate::json::JsonRef<'_>,
                 place: &$crate::schema::Place<'_>,
             ) -> ::core::result::Result<Self, $crate::schema::Error> {
                 let fields = <$name as $crate::schema::Object>::FIELDS;
@@ -214,7 +214,7 @@ macro_rules! schema {
             };
 
             fn read(
-                value: &$crate::schema::RawValue,
+                value: $crate::json::JsonRef<'_>,
                 place: &$crate::schema::Place<'_>,
             ) -> ::core::result::Result<Self, $crate::schema::Error> {
                 let kind = <$name as $crate::schema::Schema>::KIND;

@@ -11,7 +11,7 @@
 //!        │                                          ├─ shape.rs    one constant per type: Kind, Field, Rules;
 //!        ▼                                          │              checked by the compiler
 //!   Add::KIND ───────── schema_text ──▶ text ───────┼─ write.rs    {"type":"object","properties":{…},…}
-//!   Add::read(value, place) ◀── RawValue ───────────┼─ read.rs     members → slots → fields, or an Error with a path;
+//!   Add::read(value, place) ◀── JsonRef ────────────┼─ read.rs     members → slots → fields, or an Error with a path;
 //!                                                   │              number.rs for numbers of any spelling
 //!   add.write(&mut out) ───────────────▶ JSON ──────┴─ types.rs    bool, integers, floats, strings, lists, options
 //! ```
@@ -58,11 +58,12 @@ mod types;
 mod write;
 
 use crate::json::finite::sentence;
+use crate::json::tape::Tape;
+use crate::json::value::JsonRef;
 use memchr::memmem;
 
 pub use crate::schema::read::{Error, Place, Subject};
 pub use conforms::conforms;
-pub use serde_json::value::RawValue;
 pub use shape::{Bound, Choice, Docs, Field, Kind, NoBound, Rules, Span};
 use write::Purpose;
 
@@ -75,14 +76,15 @@ use write::Purpose;
 /// Implement it by hand for a type that reads more strictly than its schema can say:
 ///
 /// ```
-/// use mcp_rill::schema::{self, Bound, Error, Kind, NoBound, Place, RawValue, Schema};
+/// use mcp_rill::json::JsonRef;
+/// use mcp_rill::schema::{self, Bound, Error, Kind, NoBound, Place, Schema};
 ///
 /// struct Even(i64);
 ///
 /// impl Schema for Even {
 ///     type Bound = NoBound;
 ///     const KIND: &'static Kind = i64::KIND;
-///     fn read(value: &RawValue, place: &Place<'_>) -> Result<Even, Error> {
+///     fn read(value: JsonRef<'_>, place: &Place<'_>) -> Result<Even, Error> {
 ///         match i64::read(value, place)? {
 ///             n if n % 2 == 0 => Ok(Even(n)),
 ///             _ => Err(place.expected("an even number", value)),
@@ -119,7 +121,7 @@ pub trait Schema: Sized {
     ///
     /// # Errors
     /// One sentence that names the argument, what was expected and what was found.
-    fn read(value: &RawValue, place: &Place<'_>) -> Result<Self, Error>;
+    fn read(value: JsonRef<'_>, place: &Place<'_>) -> Result<Self, Error>;
 
     /// Appends the value as one line of JSON.
     fn write(&self, out: &mut Vec<u8>);
@@ -201,8 +203,8 @@ fn purpose_text<T: Schema>(purpose: Purpose) -> String {
 /// let error = schema::read::<Confirm>(Subject::Answer, None).err().unwrap();
 /// assert_eq!(error.to_string(), "missing answer `ok` (true or false)");
 /// ```
-pub fn read<T: Object>(subject: Subject, value: Option<&RawValue>) -> Result<T, Error> {
-    T::read(value.unwrap_or(RawValue::NULL), &Place::root(subject))
+pub fn read<T: Object>(subject: Subject, value: Option<JsonRef<'_>>) -> Result<T, Error> {
+    T::read(value.unwrap_or(JsonRef::NULL), &Place::root(subject))
 }
 
 /// Reads arguments from JSON text; [`fn@read`] is the same for a value that is known to be JSON.
@@ -216,7 +218,7 @@ pub fn read<T: Object>(subject: Subject, value: Option<&RawValue>) -> Result<T, 
 /// assert_eq!(error.to_string(), r#"argument `b`: expected a number, got the string "x""#);
 /// ```
 pub fn parse<T: Object>(text: &str) -> Result<T, Error> {
-    match serde_json::from_str::<&RawValue>(text) {
+    match Tape::new().read(text) {
         Ok(value) => read(Subject::Argument, Some(value)),
         Err(error) => Err(Place::root(Subject::Argument).error(&format!("not JSON: {error}"))),
     }

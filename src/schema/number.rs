@@ -3,15 +3,15 @@
 //! *Scope:* whole numbers such as `3`, `3.0` and `30e-1`, and the rules `min` and `max`.
 //! *Not in scope:* the ranges of the Rust types (`types.rs`).
 
-use super::RawValue;
 use super::shape::Kind;
+use crate::json::value::JsonRef;
 use crate::schema::read::{Error, Place};
 use crate::text::shorten;
 
 /// Reads an integer in the range of its type and of the rules.
-pub(super) fn integer(value: &RawValue, place: &Place<'_>, min: i128, max: i128) -> Result<i128, Error> {
+pub(super) fn integer(value: JsonRef<'_>, place: &Place<'_>, min: i128, max: i128) -> Result<i128, Error> {
     let kind = Kind::Integer { min, max };
-    let json = value.get();
+    let json = value.text();
     let number = match json.as_bytes().first() {
         Some(b'-' | b'0'..=b'9') => whole(json),
         _ => None,
@@ -28,8 +28,8 @@ pub(super) fn integer(value: &RawValue, place: &Place<'_>, min: i128, max: i128)
 }
 
 /// Checks that the value is a number which keeps the rules.
-pub(super) fn number(value: &RawValue, place: &Place<'_>) -> Result<(), Error> {
-    let json = value.get();
+pub(super) fn number(value: JsonRef<'_>, place: &Place<'_>) -> Result<(), Error> {
+    let json = value.text();
     let number = match json.as_bytes().first() {
         Some(b'-' | b'0'..=b'9') => json.parse::<f64>().ok(),
         _ => None,

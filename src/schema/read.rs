@@ -3,12 +3,13 @@
 //! *Scope:* the place of a value and the wording of errors, the members of an object, strings, lists, enums.
 //! *Not in scope:* numbers (`number.rs`) and which Rust type wants what (`types.rs`, `macros.rs`).
 //!
-//! A value arrives as borrowed text that is known to be JSON, so its first byte tells its type. Each level of nesting
-//! is scanned once more than the one around it; how deep that goes is decided by the Rust type, not by the peer.
+//! A value arrives borrowed from a text that has been read, so what is inside is found without reading it again. How deep
+//! that goes is decided by the Rust type, not by the peer.
 
+use super::Schema;
 use super::shape::{Field, Kind, Rules, Span};
-use super::{RawValue, Schema};
-use serde_core::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use crate::json::value::JsonRef;
+use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 
 use crate::text::shorten;
@@ -78,10 +79,11 @@ impl Subject {
 /// A hand-written [`Schema::read`] gets one, passes it on to the type it builds upon, and makes its own errors with it.
 ///
 /// ```
-/// use mcp_rill::schema::{Place, RawValue, Schema, Subject};
+/// use mcp_rill::json::JsonRef;
+/// use mcp_rill::schema::{Place, Schema, Subject};
 /// let place = Place::root(Subject::Member);
 /// assert!(place.rules().min.is_none());
-/// assert!(u8::read(RawValue::NULL, &place).is_err());
+/// assert!(u8::read(JsonRef::NULL, &place).is_err());
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Place<'a> {
@@ -127,12 +129,13 @@ impl<'a> Place<'a> {
     /// The error for a value of the wrong form: `expected` is a noun with its article.
     ///
     /// ```
-    /// use mcp_rill::schema::{Place, RawValue, Subject};
-    /// let error = Place::root(Subject::Argument).expected("a colour", RawValue::NULL);
+    /// use mcp_rill::json::JsonRef;
+    /// use mcp_rill::schema::{Place, Subject};
+    /// let error = Place::root(Subject::Argument).expected("a colour", JsonRef::NULL);
     /// assert_eq!(error.to_string(), "arguments: expected a colour, got null");
     /// ```
-    pub fn expected(&self, expected: &str, found: &RawValue) -> Error {
-        let json = found.get();
+    pub fn expected(&self, expected: &str, found: JsonRef<'_>) -> Error {
+        let json = found.text();
         let found = match json.as_bytes().first() {
             Some(b'"') => format!("the string {}", shorten(json)),
             Some(b'{') => "an object".into(),
@@ -143,7 +146,7 @@ impl<'a> Place<'a> {
         self.error(&format!("expected {expected}, got {found}"))
     }
 
-    pub(super) fn expected_kind(&self, kind: &Kind, found: &RawValue) -> Error {
+    pub(super) fn expected_kind(&self, kind: &Kind, found: JsonRef<'_>) -> Error {
         self.expected(&phrase(kind), found)
     }
 
@@ -174,6 +177,7 @@ impl<'a> Place<'a> {
     }
 
     fn unknown(&self, name: &str, fields: &[Field]) -> Error {
+        let name: String = shorten(name).escape_debug().collect();
         let mut text = format!("unknown {} `", self.subject.noun());
         let owner = match self.step {
             Step::Root => self.subject.owner().to_owned(),
@@ -209,29 +213,33 @@ impl fmt::Display for Place<'_> {
 #[derive(Debug)]
 pub struct Members<'a, 'j> {
     fields: std::slice::Iter<'static, Field>,
-    slots: std::slice::Iter<'a, Option<&'j RawValue>>,
+    slots: std::slice::Iter<'a, Option<JsonRef<'j>>>,
     place: &'a Place<'a>,
 }
 
 impl<'a, 'j> Members<'a, 'j> {
     /// Fills the slots, one for each field.
     pub fn read(
-        value: &'j RawValue,
+        value: JsonRef<'j>,
         place: &'a Place<'a>,
         fields: &'static [Field],
-        slots: &'a mut [Option<&'j RawValue>],
+        slots: &'a mut [Option<JsonRef<'j>>],
     ) -> Result<Members<'a, 'j>, Error> {
-        let json = value.get();
         // At the root `null` stands for arguments that were left out.
-        if !(matches!(place.step, Step::Root) && json == "null") {
-            if !json.starts_with('{') {
+        if !(matches!(place.step, Step::Root) && value.is_null()) {
+            if !value.is_object() {
                 return Err(place.expected("an object", value));
             }
-            let mut error = None;
-            let visitor = MembersVisitor { fields, slots: &mut *slots, place, error: &mut error };
-            let read = serde_json::Deserializer::from_str(json).deserialize_map(visitor);
-            if read.is_err() {
-                return Err(error.unwrap_or_else(|| place.error("a name has an escape that is no character")));
+            for pair in value.pairs() {
+                let name =
+                    pair.name().ok_or_else(|| place.error("a name has an escape that is no character"))?;
+                let index = fields.iter().position(|field| field.name == name);
+                let index = index.ok_or_else(|| place.unknown(&name, fields))?;
+                match (slots.get_mut(index), fields.get(index)) {
+                    (Some(slot @ None), _) => *slot = Some(pair.value),
+                    (_, Some(field)) => return Err(place.member(field).repeated()),
+                    _ => return Err(place.error("more members than slots")),
+                }
             }
         }
         Ok(Members { fields: fields.iter(), slots: slots.iter(), place })
@@ -243,7 +251,7 @@ impl<'a, 'j> Members<'a, 'j> {
             return Err(self.place.error("more fields than members"));
         };
         let place = self.place.member(field);
-        let left_out = |value: &RawValue| match value.get() {
+        let left_out = |value: &JsonRef<'_>| match value.text() {
             "null" => true,
             r#""""# => place.subject == Subject::PromptArgument && field.refuses_empty(),
             _ => false,
@@ -265,67 +273,9 @@ impl Field {
     }
 }
 
-struct MembersVisitor<'s, 'j> {
-    fields: &'static [Field],
-    slots: &'s mut [Option<&'j RawValue>],
-    place: &'s Place<'s>,
-    error: &'s mut Option<Error>,
-}
-
-impl<'j> Visitor<'j> for MembersVisitor<'_, 'j> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'j>>(self, mut map: A) -> Result<(), A::Error> {
-        while let Some(found) = map.next_key_seed(Name(self.fields))? {
-            let problem = match found {
-                Ok(index) => match (self.slots.get_mut(index), self.fields.get(index)) {
-                    (Some(slot @ None), _) => {
-                        *slot = Some(map.next_value()?);
-                        continue;
-                    }
-                    (_, Some(field)) => self.place.member(field).repeated(),
-                    _ => self.place.error("more members than slots"),
-                },
-                Err(name) => self.place.unknown(&name, self.fields),
-            };
-            *self.error = Some(problem);
-            return Err(A::Error::custom(""));
-        }
-        Ok(())
-    }
-}
-
-/// Reads a member's name as the index of its field, or as its text if there is none.
-struct Name(&'static [Field]);
-
-impl<'j> DeserializeSeed<'j> for Name {
-    type Value = Result<usize, String>;
-
-    fn deserialize<D: Deserializer<'j>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_str(self)
-    }
-}
-
-impl Visitor<'_> for Name {
-    type Value = Result<usize, String>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a name")
-    }
-
-    fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
-        let index = self.0.iter().position(|field| field.name == name);
-        Ok(index.ok_or_else(|| shorten(name).escape_debug().collect()))
-    }
-}
-
 /// Reads a string and applies `length`.
-pub(super) fn text(value: &RawValue, place: &Place<'_>) -> Result<String, Error> {
-    let text = string(value, place, &Kind::Text)?;
+pub(super) fn text(value: JsonRef<'_>, place: &Place<'_>) -> Result<String, Error> {
+    let text = string(value, place, &Kind::Text)?.into_owned();
     if let Some(span) = place.rules.length {
         within(text.chars().count(), span, "character", place)?;
     }
@@ -334,7 +284,7 @@ pub(super) fn text(value: &RawValue, place: &Place<'_>) -> Result<String, Error>
 
 /// Reads one of the strings of an enum as its index.
 #[doc(hidden)]
-pub fn read_choice(value: &RawValue, place: &Place<'_>, kind: &'static Kind) -> Result<usize, Error> {
+pub fn read_choice(value: JsonRef<'_>, place: &Place<'_>, kind: &'static Kind) -> Result<usize, Error> {
     let text = string(value, place, kind)?;
     match kind {
         Kind::Choice { choices, .. } => choices.iter().position(|choice| choice.value == text),
@@ -345,60 +295,25 @@ pub fn read_choice(value: &RawValue, place: &Place<'_>, kind: &'static Kind) -> 
 
 /// Reads an array and applies `items`.
 pub(super) fn items<T>(
-    value: &RawValue,
+    value: JsonRef<'_>,
     place: &Place<'_>,
-    read: fn(&RawValue, &Place<'_>) -> Result<T, Error>,
+    read: fn(JsonRef<'_>, &Place<'_>) -> Result<T, Error>,
 ) -> Result<Vec<T>, Error> {
-    if !value.get().starts_with('[') {
-        return Err(place.expected("an array", value));
-    }
-    let mut error = None;
-    let visitor = ItemsVisitor { place, read, error: &mut error };
-    let items = match serde_json::Deserializer::from_str(value.get()).deserialize_seq(visitor) {
-        Ok(items) => items,
-        Err(cause) => return Err(error.unwrap_or_else(|| place.error(&cause.to_string()))),
-    };
+    let items = value.items().ok_or_else(|| place.expected("an array", value))?;
+    let items = items.enumerate().map(|(index, item)| read(item, &place.item(index)));
+    let items = items.collect::<Result<Vec<T>, Error>>()?;
     if let Some(span) = place.rules.items {
         within(items.len(), span, "item", place)?;
     }
     Ok(items)
 }
 
-struct ItemsVisitor<'s, T> {
-    place: &'s Place<'s>,
-    read: fn(&RawValue, &Place<'_>) -> Result<T, Error>,
-    error: &'s mut Option<Error>,
-}
-
-impl<'j, T> Visitor<'j> for ItemsVisitor<'_, T> {
-    type Value = Vec<T>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an array")
-    }
-
-    fn visit_seq<A: SeqAccess<'j>>(self, mut array: A) -> Result<Vec<T>, A::Error> {
-        let mut items = Vec::new();
-        while let Some(value) = array.next_element::<&RawValue>()? {
-            match (self.read)(value, &self.place.item(items.len())) {
-                Ok(item) => items.push(item),
-                Err(problem) => {
-                    *self.error = Some(problem);
-                    return Err(A::Error::custom(""));
-                }
-            }
-        }
-        Ok(items)
-    }
-}
-
-fn string(value: &RawValue, place: &Place<'_>, kind: &Kind) -> Result<String, Error> {
-    if !value.get().starts_with('"') {
+fn string<'j>(value: JsonRef<'j>, place: &Place<'_>, kind: &Kind) -> Result<Cow<'j, str>, Error> {
+    if !value.is_str() {
         return Err(place.expected_kind(kind, value));
     }
     // JSON allows half of a surrogate pair as an escape; a Rust string has no room for it.
-    serde_json::from_str(value.get())
-        .map_err(|_| place.error("the string has an escape that is no character"))
+    value.as_str().ok_or_else(|| place.error("the string has an escape that is no character"))
 }
 
 fn within(count: usize, span: Span, unit: &str, place: &Place<'_>) -> Result<(), Error> {

@@ -5,13 +5,15 @@
 
 use super::read;
 use super::shape::{Field, Kind, NoBound};
-use super::write::list;
-use super::{Object, RawValue, Schema};
-use crate::json::{put, put_raw};
+use super::{Object, Schema};
+use crate::json::value::JsonRef;
+use crate::json::write::Array;
+use crate::json::{put, write_raw};
 use crate::schema::number;
 use crate::schema::read::{Error, Place};
 use crate::text::shorten;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 /// A default as it may be written in `schema!`: a value of the field's type, or a literal for an owned string.
 #[doc(hidden)]
@@ -53,8 +55,8 @@ impl Schema for bool {
     type Bound = NoBound;
     const KIND: &'static Kind = &Kind::Boolean;
 
-    fn read(value: &RawValue, place: &Place<'_>) -> Result<bool, Error> {
-        match value.get() {
+    fn read(value: JsonRef<'_>, place: &Place<'_>) -> Result<bool, Error> {
+        match value.text() {
             "true" => Ok(true),
             "false" => Ok(false),
             _ => Err(place.expected_kind(Self::KIND, value)),
@@ -72,7 +74,7 @@ macro_rules! integers {
             type Bound = $type;
             const KIND: &'static Kind = &Kind::Integer { min: $type::MIN as i128, max: $type::MAX as i128 };
 
-            fn read(value: &RawValue, place: &Place<'_>) -> Result<$type, Error> {
+            fn read(value: JsonRef<'_>, place: &Place<'_>) -> Result<$type, Error> {
                 let whole = number::integer(value, place, $type::MIN as i128, $type::MAX as i128)?;
                 $type::try_from(whole).map_err(|_| place.expected_kind(Self::KIND, value))
             }
@@ -92,11 +94,11 @@ macro_rules! floats {
             type Bound = $type;
             const KIND: &'static Kind = &Kind::Number;
 
-            fn read(value: &RawValue, place: &Place<'_>) -> Result<$type, Error> {
+            fn read(value: JsonRef<'_>, place: &Place<'_>) -> Result<$type, Error> {
                 number::number(value, place)?;
-                match value.get().parse::<$type>() {
+                match value.text().parse::<$type>() {
                     Ok(number) if number.is_finite() => Ok(number),
-                    _ => Err(place.error(&format!("{} is too large a number", shorten(value.get())))),
+                    _ => Err(place.error(&format!("{} is too large a number", shorten(value.text())))),
                 }
             }
 
@@ -113,7 +115,7 @@ impl Schema for String {
     type Bound = NoBound;
     const KIND: &'static Kind = &Kind::Text;
 
-    fn read(value: &RawValue, place: &Place<'_>) -> Result<String, Error> {
+    fn read(value: JsonRef<'_>, place: &Place<'_>) -> Result<String, Error> {
         read::text(value, place)
     }
 
@@ -126,7 +128,7 @@ impl Schema for Box<str> {
     type Bound = NoBound;
     const KIND: &'static Kind = &Kind::Text;
 
-    fn read(value: &RawValue, place: &Place<'_>) -> Result<Box<str>, Error> {
+    fn read(value: JsonRef<'_>, place: &Place<'_>) -> Result<Box<str>, Error> {
         read::text(value, place).map(String::into_boxed_str)
     }
 
@@ -143,8 +145,8 @@ impl<T: Schema> Schema for Option<T> {
     };
     const OPTIONAL: bool = true;
 
-    fn read(value: &RawValue, place: &Place<'_>) -> Result<Option<T>, Error> {
-        match value.get() {
+    fn read(value: JsonRef<'_>, place: &Place<'_>) -> Result<Option<T>, Error> {
+        match value.text() {
             "null" => Ok(None),
             _ => T::read(value, place).map(Some),
         }
@@ -173,12 +175,15 @@ impl<T: Schema> Schema for Vec<T> {
         &Kind::List(T::KIND)
     };
 
-    fn read(value: &RawValue, place: &Place<'_>) -> Result<Vec<T>, Error> {
+    fn read(value: JsonRef<'_>, place: &Place<'_>) -> Result<Vec<T>, Error> {
         read::items(value, place, T::read)
     }
 
     fn write(&self, out: &mut Vec<u8>) {
-        list(out, self.iter(), |out, item| item.write(out));
+        let mut list = Array::new(out);
+        self.iter().for_each(|item| {
+            list.item(|out| item.write(out));
+        });
     }
 }
 
@@ -187,8 +192,8 @@ impl Schema for Value {
     type Bound = NoBound;
     const KIND: &'static Kind = &Kind::Any;
 
-    fn read(value: &RawValue, place: &Place<'_>) -> Result<Value, Error> {
-        serde_json::from_str(value.get())
+    fn read(value: JsonRef<'_>, place: &Place<'_>) -> Result<Value, Error> {
+        serde_json::from_str(value.text())
             .map_err(|_| place.error("nested too deeply, or with a number or an escape that does not fit"))
     }
 
@@ -202,12 +207,12 @@ impl Schema for Box<RawValue> {
     type Bound = NoBound;
     const KIND: &'static Kind = &Kind::Any;
 
-    fn read(value: &RawValue, _: &Place<'_>) -> Result<Box<RawValue>, Error> {
-        Ok(value.to_owned())
+    fn read(value: JsonRef<'_>, _: &Place<'_>) -> Result<Box<RawValue>, Error> {
+        Ok(value.to_raw())
     }
 
     fn write(&self, out: &mut Vec<u8>) {
-        put_raw(out, self.get());
+        write_raw(out, self.get());
     }
 }
 
@@ -215,7 +220,7 @@ impl Schema for () {
     type Bound = NoBound;
     const KIND: &'static Kind = &Kind::Object { docs: &[], fields: Self::FIELDS };
 
-    fn read(value: &RawValue, place: &Place<'_>) -> Result<(), Error> {
+    fn read(value: JsonRef<'_>, place: &Place<'_>) -> Result<(), Error> {
         read::Members::read(value, place, Self::FIELDS, &mut []).map(drop)
     }
 

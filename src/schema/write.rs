@@ -14,20 +14,21 @@ use serde_json::Value;
 
 use super::Schema;
 use super::shape::{Choice, Docs, Field, Kind, Rules};
-use crate::json::put;
+use crate::json::write::{Array, Object};
+use crate::json::{put, write_str};
 
 /// Writes the members of a struct in declared order, leaving out the absent ones.
 #[doc(hidden)]
 #[derive(Debug)]
 pub struct ObjectWriter<'a> {
-    json: JsonObject<'a>,
+    json: Object<'a>,
     fields: std::slice::Iter<'static, Field>,
 }
 
 impl<'a> ObjectWriter<'a> {
     /// Starts an object with these members.
     pub fn new(out: &'a mut Vec<u8>, fields: &'static [Field]) -> ObjectWriter<'a> {
-        ObjectWriter { json: JsonObject::new(out), fields: fields.iter() }
+        ObjectWriter { json: Object::new(out), fields: fields.iter() }
     }
 
     /// Writes the value of the next member.
@@ -35,7 +36,7 @@ impl<'a> ObjectWriter<'a> {
         if let Some(field) = self.fields.next()
             && !value.is_absent()
         {
-            value.write(self.json.key(field.name));
+            self.json.field(field.name, |out| value.write(out));
         }
     }
 
@@ -48,7 +49,7 @@ impl<'a> ObjectWriter<'a> {
 /// Writes one string of an enum.
 #[doc(hidden)]
 pub fn write_choice(out: &mut Vec<u8>, value: &'static str) {
-    put(out, value);
+    write_str(out, value);
 }
 
 /// What a schema describes. Each has a grammar of its own.
@@ -79,15 +80,15 @@ fn schema(
     description: String,
     default: Option<fn(&mut Vec<u8>)>,
 ) {
-    let mut json = JsonObject::new(out);
+    let mut json = Object::new(out);
     if let Some(name) = type_name(kind) {
-        put(json.key("type"), name);
+        json.str("type", name);
     }
     if let Some(title) = rules.title {
-        put(json.key("title"), title);
+        json.str("title", title);
     }
     if !description.is_empty() {
-        put(json.key("description"), &description);
+        json.str("description", &description);
     }
     keywords(&mut json, purpose, kind, rules);
     if let Some(write_default) = default {
@@ -95,13 +96,13 @@ fn schema(
         write_default(&mut value);
         // `None`, and a float that JSON cannot hold, are no value that the schema's type has.
         if value != b"null" || matches!(kind, Kind::Any) {
-            json.key("default").extend_from_slice(&value);
+            json.field("default", |out| out.extend_from_slice(&value));
         }
     }
     if let Some(header) = rules.header
         && purpose == Purpose::Input
     {
-        put(json.key("x-mcp-header"), header);
+        json.str("x-mcp-header", header);
     }
     json.end();
 }
@@ -118,16 +119,16 @@ fn type_name(kind: &Kind) -> Option<&'static str> {
     }
 }
 
-fn keywords(json: &mut JsonObject<'_>, purpose: Purpose, kind: &Kind, rules: &Rules) {
+fn keywords(json: &mut Object<'_>, purpose: Purpose, kind: &Kind, rules: &Rules) {
     match kind {
         Kind::Any | Kind::Boolean => {}
         Kind::Integer { min, max } => integer_range(json, rules.range(*min, *max)),
         Kind::Number => {
             if let Some(bound) = rules.min {
-                put(json.key("minimum"), &bound.real);
+                json.field("minimum", |out| put(out, &bound.real));
             }
             if let Some(bound) = rules.max {
-                put(json.key("maximum"), &bound.real);
+                json.field("maximum", |out| put(out, &bound.real));
             }
         }
         Kind::Text => {
@@ -135,13 +136,17 @@ fn keywords(json: &mut JsonObject<'_>, purpose: Purpose, kind: &Kind, rules: &Ru
                 limits(json, ["minLength", "maxLength"], span.min, span.max);
             }
             if let Some(format) = rules.format {
-                put(json.key("format"), format);
+                json.str("format", format);
             }
         }
-        Kind::Choice { choices, .. } if titled(choices) => titles(json.key("oneOf"), choices),
-        Kind::Choice { choices, .. } => values(json.key("enum"), choices),
+        Kind::Choice { choices, .. } if titled(choices) => {
+            json.field("oneOf", |out| titles(out, choices));
+        }
+        Kind::Choice { choices, .. } => {
+            json.field("enum", |out| values(out, choices));
+        }
         Kind::List(item) => {
-            item_schema(json.key("items"), purpose, item, rules);
+            json.field("items", |out| item_schema(out, purpose, item, rules));
             if let Some(span) = rules.items {
                 limits(json, ["minItems", "maxItems"], span.min, span.max);
             }
@@ -154,9 +159,7 @@ fn keywords(json: &mut JsonObject<'_>, purpose: Purpose, kind: &Kind, rules: &Ru
 fn item_schema(out: &mut Vec<u8>, purpose: Purpose, item: &Kind, rules: &Rules) {
     match item {
         Kind::Choice { choices, .. } if titled(choices) => {
-            let mut json = JsonObject::new(out);
-            titles(json.key("anyOf"), choices);
-            json.end();
+            Object::new(out).field("anyOf", |out| titles(out, choices));
         }
         Kind::Choice { .. } => kind_schema(out, purpose, item),
         _ => schema(out, purpose, item, &rules.of_items(), joined(type_docs(item)), None),
@@ -164,38 +167,42 @@ fn item_schema(out: &mut Vec<u8>, purpose: Purpose, item: &Kind, rules: &Rules) 
 }
 
 /// What every 64-bit integer keeps anyway is not worth a keyword.
-fn integer_range(json: &mut JsonObject<'_>, (min, max): (i128, i128)) {
+fn integer_range(json: &mut Object<'_>, (min, max): (i128, i128)) {
     if min != i128::from(i64::MIN) {
-        put(json.key("minimum"), &min);
+        json.field("minimum", |out| put(out, &min));
     }
     if max != i128::from(i64::MAX) && max != i128::from(u64::MAX) {
-        put(json.key("maximum"), &max);
+        json.field("maximum", |out| put(out, &max));
     }
 }
 
-fn limits(json: &mut JsonObject<'_>, [least, most]: [&str; 2], min: usize, max: usize) {
+fn limits(json: &mut Object<'_>, [least, most]: [&str; 2], min: usize, max: usize) {
     if min > 0 {
-        put(json.key(least), &min);
+        json.field(least, |out| put(out, &min));
     }
     if max < usize::MAX {
-        put(json.key(most), &max);
+        json.field(most, |out| put(out, &max));
     }
 }
 
-fn members(json: &mut JsonObject<'_>, purpose: Purpose, fields: &[Field]) {
+fn members(json: &mut Object<'_>, purpose: Purpose, fields: &[Field]) {
     // Forms must have `properties` and some model APIs refuse an object without it, so an empty one is written too.
-    let mut properties = JsonObject::new(json.key("properties"));
-    for field in fields {
-        field_schema(properties.key(field.name), purpose, field);
-    }
-    properties.end();
+    json.field("properties", |out| {
+        let mut properties = Object::new(out);
+        for field in fields {
+            properties.field(field.name, |out| field_schema(out, purpose, field));
+        }
+    });
     if fields.iter().any(Field::required) {
-        list(json.key("required"), fields.iter().filter(|field| field.required()), |out, field| {
-            put(out, field.name)
+        json.field("required", |out| {
+            let mut names = Array::new(out);
+            fields.iter().filter(|field| field.required()).for_each(|field| {
+                names.str(field.name);
+            });
         });
     }
     if purpose != Purpose::Form {
-        put(json.key("additionalProperties"), &false);
+        json.bool("additionalProperties", false);
     }
 }
 
@@ -204,16 +211,19 @@ fn titled(choices: &[Choice]) -> bool {
 }
 
 fn titles(out: &mut Vec<u8>, choices: &[Choice]) {
-    list(out, choices.iter(), |out, choice| {
-        let mut json = JsonObject::new(out);
-        put(json.key("const"), choice.value);
-        put(json.key("title"), choice.title.unwrap_or(choice.value));
-        json.end();
+    let mut list = Array::new(out);
+    choices.iter().for_each(|choice| {
+        list.item(|out| {
+            Object::new(out).str("const", choice.value).str("title", choice.title.unwrap_or(choice.value));
+        });
     });
 }
 
 fn values(out: &mut Vec<u8>, choices: &[Choice]) {
-    list(out, choices.iter(), |out, choice| put(out, choice.value));
+    let mut list = Array::new(out);
+    choices.iter().for_each(|choice| {
+        list.str(choice.value);
+    });
 }
 
 fn type_docs(kind: &Kind) -> Docs {
@@ -274,48 +284,5 @@ pub(super) fn not_finite(kind: &Kind, value: &Value, path: String) -> Option<Str
             not_finite(field.kind, members.get(field.name)?, format!("{path}{dot}{}", field.name))
         }),
         _ => None,
-    }
-}
-
-/// Writes an array.
-pub(super) fn list<T>(
-    out: &mut Vec<u8>,
-    items: impl Iterator<Item = T>,
-    mut write: impl FnMut(&mut Vec<u8>, T),
-) {
-    out.push(b'[');
-    for (index, item) in items.enumerate() {
-        if index > 0 {
-            out.push(b',');
-        }
-        write(out, item);
-    }
-    out.push(b']');
-}
-
-#[derive(Debug)]
-struct JsonObject<'a> {
-    out: &'a mut Vec<u8>,
-    empty: bool,
-}
-
-impl<'a> JsonObject<'a> {
-    fn new(out: &'a mut Vec<u8>) -> JsonObject<'a> {
-        out.push(b'{');
-        JsonObject { out, empty: true }
-    }
-
-    fn key(&mut self, name: &str) -> &mut Vec<u8> {
-        if !self.empty {
-            self.out.push(b',');
-        }
-        self.empty = false;
-        put(self.out, name);
-        self.out.push(b':');
-        self.out
-    }
-
-    fn end(self) {
-        self.out.push(b'}');
     }
 }

@@ -5,7 +5,8 @@
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::jsonrpc::json::Members;
+use crate::json::tape::Tape;
+use crate::json::value::{JsonRef, Members};
 use crate::protocol::description::{ANY_OBJECT, PromptArgument};
 use crate::schema::read::Subject;
 use crate::schema::{self, Object};
@@ -32,7 +33,7 @@ pub trait Arguments: Sized {
     ///
     /// # Errors
     /// A sentence that names the argument that does not fit.
-    fn read(subject: Subject, arguments: Option<&RawValue>) -> Result<Self, String>;
+    fn read(subject: Subject, arguments: Option<JsonRef<'_>>) -> Result<Self, String>;
 }
 
 impl<T: Object> Arguments for T {
@@ -47,7 +48,7 @@ impl<T: Object> Arguments for T {
         }
     }
 
-    fn read(subject: Subject, arguments: Option<&RawValue>) -> Result<T, String> {
+    fn read(subject: Subject, arguments: Option<JsonRef<'_>>) -> Result<T, String> {
         schema::read(subject, arguments).map_err(|error| error.to_string())
     }
 }
@@ -63,7 +64,7 @@ macro_rules! any_json {
                 Ok(Vec::new())
             }
 
-            fn read(_: Subject, arguments: Option<&RawValue>) -> Result<$type, String> {
+            fn read(_: Subject, arguments: Option<JsonRef<'_>>) -> Result<$type, String> {
                 let text = text_of(arguments);
                 serde_json::from_str(text).map_err(|error| explain(text, &error))
             }
@@ -79,8 +80,8 @@ pub(crate) fn not_text(name: &str) -> String {
 }
 
 /// The arguments as JSON: an object without members if there are none.
-pub(crate) fn text_of(arguments: Option<&RawValue>) -> &str {
-    arguments.map(RawValue::get).filter(|text| *text != "null").unwrap_or("{}")
+pub(crate) fn text_of(arguments: Option<JsonRef<'_>>) -> &str {
+    arguments.map(JsonRef::text).filter(|text| *text != "null").unwrap_or("{}")
 }
 
 /// The longest text of an error of serde, in characters: it may repeat a value of the peer.
@@ -104,7 +105,8 @@ pub(crate) fn explain(text: &str, error: &serde_json::Error) -> String {
 /// The path of the innermost value that is at this offset or ends there, such as `near.lat` or `tags[2]`.
 fn path_at(text: &str, offset: usize) -> String {
     let mut path = String::new();
-    let Ok(mut value) = serde_json::from_str::<&RawValue>(text) else { return path };
+    let mut tape = Tape::new();
+    let Ok(mut value) = tape.read(text) else { return path };
     // Every value is borrowed from the text, so its address says where it stands.
     let at = text.as_ptr().addr() + offset;
     while let Some((step, inner)) = child_at(value, at) {
@@ -114,18 +116,17 @@ fn path_at(text: &str, offset: usize) -> String {
     path
 }
 
-fn child_at(value: &RawValue, at: usize) -> Option<(String, &RawValue)> {
-    let is_there = |inner: &RawValue| {
-        let start = inner.get().as_ptr().addr();
-        (start..=start + inner.get().len()).contains(&at)
+fn child_at(value: JsonRef<'_>, at: usize) -> Option<(String, JsonRef<'_>)> {
+    let is_there = |inner: JsonRef<'_>| {
+        let start = inner.text().as_ptr().addr();
+        (start..=start + inner.text().len()).contains(&at)
     };
     if let Ok(members) = Members::of(value) {
         let mut members = members.iter();
-        return members.find(|(_, inner)| is_there(inner)).map(|(name, inner)| (format!(".{name}"), inner));
+        return members.find(|(_, inner)| is_there(*inner)).map(|(name, inner)| (format!(".{name}"), inner));
     }
-    let items: Vec<&RawValue> = serde_json::from_str(value.get()).unwrap_or_default();
-    let mut items = items.into_iter().enumerate();
-    items.find(|(_, inner)| is_there(inner)).map(|(index, inner)| (format!("[{index}]"), inner))
+    let mut items = value.items()?.enumerate();
+    items.find(|(_, inner)| is_there(*inner)).map(|(index, inner)| (format!("[{index}]"), inner))
 }
 
 #[cfg(test)]
@@ -167,9 +168,10 @@ mod tests {
     #[test]
     fn any_json_takes_what_is_left_out_as_nothing() {
         assert_eq!(Value::read(Subject::Argument, None), Ok(serde_json::json!({})));
-        assert_eq!(Value::read(Subject::Argument, Some(RawValue::NULL)), Ok(serde_json::json!({})));
-        let raw = RawValue::from_string(r#"{"a":"\ud800"}"#.to_owned()).ok();
-        let error = Value::read(Subject::Argument, raw.as_deref()).err().unwrap_or_default();
+        assert_eq!(Value::read(Subject::Argument, Some(JsonRef::NULL)), Ok(serde_json::json!({})));
+        let mut tape = Tape::new();
+        let half = tape.read(r#"{"a":"\ud800"}"#).ok();
+        let error = Value::read(Subject::Argument, half).err().unwrap_or_default();
         assert!(error.starts_with("argument `a`: ") && !error.contains("column"), "{error}");
     }
 }

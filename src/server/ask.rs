@@ -31,8 +31,10 @@
 
 use serde_json::value::RawValue;
 
+use crate::json::tape::Tape;
+use crate::json::value::{JsonBuf, JsonRef};
+use crate::json::write::Object;
 use crate::jsonrpc::Error;
-use crate::jsonrpc::json::Object;
 use crate::protocol::client_info::{Capabilities, ClientInfo};
 use crate::protocol::elicitation::{ClientAnswer, Elicited, Root, Unavailable, read_action, read_roots};
 use crate::protocol::error::CallError;
@@ -109,7 +111,7 @@ impl Call<'_> {
         const { assert!(T::KIND.is_flat(), "a form has only strings, numbers, booleans, enums and lists of enums") }
         let answer = self.ask_form(key, message, &schema::form_text::<T>())?;
         answer
-            .try_map(|content| schema::read(Subject::Answer, Some(&content)))
+            .try_map(|content| schema::read(Subject::Answer, Some(content.as_ref())))
             .map_err(|error| self.wrong_answer(key, &error.to_string()))
     }
 
@@ -137,16 +139,12 @@ impl Call<'_> {
         schema: &str,
     ) -> Result<Elicited<Box<RawValue>>, CallError> {
         forms::check(schema).map_err(|problem| self.misused(format!("the form of `{key}` {problem}")))?;
-        self.ask_form(key, message, schema)
+        let answer = self.ask_form(key, message, schema)?;
+        answer.try_map(|content| Ok(content.as_ref().to_raw()))
     }
 
     /// Shows a form that keeps the grammar.
-    fn ask_form(
-        &mut self,
-        key: &str,
-        message: &str,
-        schema: &str,
-    ) -> Result<Elicited<Box<RawValue>>, CallError> {
+    fn ask_form(&mut self, key: &str, message: &str, schema: &str) -> Result<Elicited<JsonBuf>, CallError> {
         let revision = self.context.revision;
         if let Some(why) = self.lacking(Capabilities::ELICITATION_FORM, revision >= Revision::V2025_06_18) {
             return Ok(Elicited::Unavailable(why));
@@ -163,7 +161,7 @@ impl Call<'_> {
             }
             params.str("message", message).raw("requestedSchema", &form);
         })?;
-        let empty = || RawValue::from_string("{}".to_owned());
+        let empty = || Tape::new().read("{}").map(JsonBuf::from);
         content
             .try_map(|content| content.map_or_else(empty, Ok))
             .map_err(|error| self.wrong_answer(key, &error.to_string()))
@@ -207,11 +205,11 @@ impl Call<'_> {
         &mut self,
         key: &str,
         params: impl FnOnce(&mut Vec<u8>),
-    ) -> Result<Elicited<Option<Box<RawValue>>>, CallError> {
+    ) -> Result<Elicited<Option<JsonBuf>>, CallError> {
         const METHOD: &str = "elicitation/create";
         let problem = match self.questions.outcome(key, METHOD, params)? {
-            QuestionOutcome::Result(raw) => match read_action(raw) {
-                Ok(action) => return action.try_map(|content| Ok(content.map(RawValue::to_owned))),
+            QuestionOutcome::Result(answer) => match read_action(answer.as_ref()) {
+                Ok(action) => return action.try_map(|content| Ok(content.map(JsonBuf::from))),
                 Err(problem) => wrong(key, &problem),
             },
             // The user may have seen it.
@@ -287,13 +285,13 @@ impl Call<'_> {
         method: &'static str,
         needed: Capabilities,
         params: impl FnOnce(&mut Vec<u8>),
-        read: impl FnOnce(&RawValue) -> Result<T, String>,
+        read: impl FnOnce(JsonRef<'_>) -> Result<T, String>,
     ) -> Result<ClientAnswer<T>, CallError> {
         if let Some(why) = self.lacking(needed, true) {
             return Ok(ClientAnswer::Unavailable(why));
         }
         let read = match self.questions.outcome(key, method, params)? {
-            QuestionOutcome::Result(raw) => read(raw),
+            QuestionOutcome::Result(answer) => read(answer.as_ref()),
             outcome => return Ok(ClientAnswer::Unavailable(no_answer(key, method, outcome))),
         };
         read.map(ClientAnswer::Given).map_err(|problem| self.wrong_answer(key, &problem))
@@ -324,7 +322,8 @@ impl Call<'_> {
         let value = work();
         let kept = schema::finite_json(&value)
             .map_err(|problem| self.misused(format!("the value of `{key}` cannot be kept: {problem}")))?;
-        let kept = RawValue::from_string(kept).map_err(|error| self.misused(unreadable(&error)))?;
+        let kept =
+            Tape::new().read(&kept).map(JsonBuf::from).map_err(|error| self.misused(unreadable(&error)))?;
         self.questions.keep_value(key, fingerprint, kept);
         Ok(value)
     }

@@ -6,10 +6,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::Value;
-use serde_json::value::RawValue;
-
 use crate::access::peer::{Peer, Principal};
+use crate::json::value::JsonCow;
+use crate::json::value::JsonRef;
 use crate::protocol::client_info::{Capabilities, ClientInfo};
 use crate::protocol::error::CallError;
 use crate::protocol::level::Level;
@@ -18,6 +17,7 @@ use crate::server::context::Context;
 use crate::server::mailbox::{Flags, Mailbox, Progress, Update};
 use crate::server::questions::Questions;
 use crate::service::keys::CallKey;
+use serde_json::Value;
 
 /// One request as its handler sees it: who asks, in which session, with which revision and HTTP headers; and what the
 /// handler can do meanwhile: report progress, log, ask the client.
@@ -150,16 +150,16 @@ impl Call<'_> {
         self.context.headers.get(name).and_then(|value| std::str::from_utf8(value).ok())
     }
 
-    /// The request's `_meta` member as JSON text.
+    /// The request's `_meta` member.
     ///
     /// ```
     /// # fn f(call: &mut mcp_rill::Call) -> mcp_rill::Result<()> {
-    /// let meta: serde_json::Value = call.meta().map_or(Ok(serde_json::Value::Null), |meta| serde_json::from_str(meta.get()))?;
+    /// let meta: serde_json::Value = call.meta().map_or(Ok(serde_json::Value::Null), |meta| serde_json::from_str(meta.text()))?;
     /// let trace = meta["example.com/trace"].as_str().unwrap_or("untraced");
     /// # Ok(()) }
     /// ```
-    pub fn meta(&self) -> Option<&RawValue> {
-        self.context.meta.as_deref()
+    pub fn meta(&self) -> Option<JsonRef<'_>> {
+        self.context.meta.as_ref().map(JsonCow::as_ref)
     }
 
     /// The token under which the client wants to hear of progress, as JSON text; `None` if it does not (MCP progress).

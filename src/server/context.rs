@@ -8,13 +8,13 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::access::peer::{Peer, Principal};
 use crate::http::head::Head;
+use crate::json::value::JsonCow;
+use crate::json::value::JsonRef;
 use crate::jsonrpc::id::IdRef;
-use crate::jsonrpc::json::member;
 use crate::protocol::client_info::ClientInfo;
 use crate::protocol::revision::Revision;
 use crate::service::ServiceRequest;
@@ -29,7 +29,7 @@ pub(crate) struct Context<'a> {
     pub(crate) peer: Cow<'a, Peer>,
     pub(crate) principal: Option<Principal>,
     pub(crate) headers: Headers<'a>,
-    pub(crate) meta: Option<Cow<'a, RawValue>>,
+    pub(crate) meta: Option<JsonCow<'a>>,
     /// How long this run of the handler may take, on a worker thread.
     pub(crate) timeout: Option<Duration>,
 }
@@ -75,7 +75,7 @@ impl<'a> Context<'a> {
     pub(crate) fn of(
         incoming: &ServiceRequest<'a>,
         session: &Session,
-        meta: Option<&'a RawValue>,
+        meta: Option<JsonRef<'a>>,
     ) -> Context<'a> {
         Context {
             session_id: session.is_kept().then_some(session.id),
@@ -84,7 +84,7 @@ impl<'a> Context<'a> {
             peer: Cow::Borrowed(incoming.peer),
             principal: session.principal().cloned(),
             headers: Headers::Live(incoming.head),
-            meta: meta.map(Cow::Borrowed),
+            meta: meta.map(JsonCow::Borrowed),
             timeout: None,
         }
     }
@@ -97,15 +97,15 @@ impl<'a> Context<'a> {
             peer: Cow::Owned(self.peer.into_owned()),
             principal: self.principal,
             headers: Headers::Kept(self.headers.into_lines()),
-            meta: self.meta.map(|meta| Cow::Owned(meta.into_owned())),
+            meta: self.meta.map(JsonCow::into_owned),
             timeout: self.timeout,
         }
     }
 
     /// What the client wants progress to be reported under: a string or an integer, as JSON text.
     pub(crate) fn progress_token(&self) -> Option<&str> {
-        let token = member(self.meta.as_deref()?, "progressToken").ok()??;
-        IdRef::read(token).map(|_| token.get())
+        let token = self.meta.as_ref()?.as_ref().member("progressToken").ok()??;
+        IdRef::read(token).map(|_| token.text())
     }
 }
 

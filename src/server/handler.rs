@@ -5,8 +5,7 @@
 
 use std::sync::Arc;
 
-use serde_json::value::RawValue;
-
+use crate::json::value::JsonRef;
 use crate::protocol::content::{IntoToolResult, ToolResult};
 use crate::protocol::error::CallError;
 use crate::protocol::prompt::{IntoPrompt, PromptResult};
@@ -19,7 +18,7 @@ use crate::server::call::Call;
 /// What a request gives to a handler: arguments to a tool or prompt, variables to a resource template.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Input<'a> {
-    pub(crate) arguments: Option<&'a RawValue>,
+    pub(crate) arguments: Option<JsonRef<'a>>,
     pub(crate) vars: &'a Vars,
 }
 

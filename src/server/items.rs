@@ -5,10 +5,9 @@
 //! A cursor names the last item of the page before by its serial number, so that a list that changes between two pages
 //! neither repeats nor skips an item that stayed.
 
-use serde_json::value::RawValue;
-
+use crate::json::value::JsonRef;
+use crate::json::write::Object;
 use crate::jsonrpc;
-use crate::jsonrpc::json::{Object, member, string};
 use crate::limits::Limits;
 use crate::text::shorten;
 
@@ -73,7 +72,7 @@ impl<T> Items<T> {
         &self,
         out: &mut Vec<u8>,
         member: &str,
-        params: Option<&RawValue>,
+        params: Option<JsonRef<'_>>,
         limits: &Limits,
         write: impl Fn(&T, &mut Vec<u8>),
     ) -> Result<(), jsonrpc::Error> {
@@ -107,15 +106,15 @@ impl<T> Items<T> {
 }
 
 /// The serial number after which to go on; 0 without a cursor.
-fn read_cursor(params: Option<&RawValue>) -> Result<u64, jsonrpc::Error> {
-    let Some(raw) = params.map(|params| member(params, "cursor")).transpose()?.flatten() else {
+fn read_cursor(params: Option<JsonRef<'_>>) -> Result<u64, jsonrpc::Error> {
+    let Some(raw) = params.map(|params| params.member("cursor")).transpose()?.flatten() else {
         return Ok(0);
     };
-    let cursor = string(raw);
+    let cursor = raw.as_str();
     let serial =
         cursor.as_deref().and_then(|cursor| cursor.strip_prefix("after-")).and_then(|n| n.parse().ok());
     serial.ok_or_else(|| {
-        let cursor = shorten(raw.get());
+        let cursor = shorten(raw.text());
         jsonrpc::Error::invalid_params(format_args!("`cursor` {cursor} is not one that this list gave"))
     })
 }

@@ -6,8 +6,8 @@
 //! A key names one question of its handler. With each answer goes a fingerprint of what was asked, so an answer is never
 //! given to another question; and a key is used once in each run, so one answer never serves two.
 
-use serde_json::value::RawValue;
-
+use crate::json::value::JsonBuf;
+use crate::json::value::JsonRef;
 use crate::jsonrpc;
 use crate::memory::BLOCK_OVERHEAD_BYTES;
 use crate::protocol::error::{CallError, Failure};
@@ -17,7 +17,7 @@ use crate::protocol::siphash::fingerprint;
 #[derive(Debug, Default)]
 pub(crate) struct Questions {
     pub(crate) answers: Vec<Known<QuestionOutcome>>,
-    pub(crate) once: Vec<Known<Box<RawValue>>>,
+    pub(crate) once: Vec<Known<JsonBuf>>,
     /// Questions of this run that have no answer yet.
     pub(crate) pending: Vec<Question>,
     /// The first error of this run that is to end the call whatever its handler makes of it.
@@ -58,7 +58,7 @@ pub(crate) struct Question {
 /// What came back.
 #[derive(Debug)]
 pub(crate) enum QuestionOutcome {
-    Result(Box<RawValue>),
+    Result(JsonBuf),
     Error(jsonrpc::Error),
     /// It found no way to the client.
     Unreached,
@@ -121,15 +121,15 @@ impl Questions {
     /// The memory that it holds besides itself, between two runs.
     pub(crate) fn held_bytes(&self) -> usize {
         let answers = self.answers.iter().map(|known| {
-            known.held_bytes(if let QuestionOutcome::Result(raw) = &known.value {
-                raw.get().len()
+            known.held_bytes(if let QuestionOutcome::Result(value) = &known.value {
+                value.bytes()
             } else {
                 64
             })
         });
-        let once = self.once.iter().map(|known| known.held_bytes(known.value.get().len()));
+        let once = self.once.iter().map(|known| known.held_bytes(known.value.bytes()));
         let places = self.answers.capacity() * size_of::<Known<QuestionOutcome>>()
-            + self.once.capacity() * size_of::<Known<Box<RawValue>>>();
+            + self.once.capacity() * size_of::<Known<JsonBuf>>();
         answers.chain(once).sum::<usize>() + places
     }
 
@@ -158,14 +158,14 @@ impl Questions {
     }
 
     /// The value of [`Call::once`](crate::Call::once) under this key, if an earlier run has made one.
-    pub(crate) fn value(&mut self, key: &str, fingerprint: u128) -> Result<Option<&RawValue>, CallError> {
+    pub(crate) fn value(&mut self, key: &str, fingerprint: u128) -> Result<Option<JsonRef<'_>>, CallError> {
         match find(&mut self.once, key, fingerprint).transpose() {
-            Ok(at) => Ok(at.and_then(|at| self.once.get(at)).map(|known| &*known.value)),
+            Ok(at) => Ok(at.and_then(|at| self.once.get(at)).map(|known| known.value.as_ref())),
             Err(error) => Err(self.fail(error)),
         }
     }
 
-    pub(crate) fn keep_value(&mut self, key: &str, fingerprint: u128, value: Box<RawValue>) {
+    pub(crate) fn keep_value(&mut self, key: &str, fingerprint: u128, value: JsonBuf) {
         self.once.push(Known { label: Label { key: key.into(), fingerprint }, value, used: true });
     }
 

@@ -4,21 +4,21 @@
 
 use std::borrow::Cow;
 
+use crate::json;
+use crate::json::tape::Tape;
+use crate::json::value::{JsonRef, Members};
+use crate::json::write::Object;
+use crate::protocol::content::{IntoToolResult, ToolResult};
+use crate::protocol::description::PromptArgument;
+use crate::protocol::error::CallError;
+use crate::schema::read::Subject;
+use crate::server::arguments::{Arguments, explain, not_text, text_of};
 use schemars::generate::SchemaSettings;
 use schemars::transform::transform_subschemas;
 use schemars::{JsonSchema, Schema};
 use serde_core::Serialize;
 use serde_core::de::DeserializeOwned;
 use serde_json::Value;
-use serde_json::value::RawValue;
-
-use crate::json;
-use crate::jsonrpc::json::{Members, Object};
-use crate::protocol::content::{IntoToolResult, ToolResult};
-use crate::protocol::description::PromptArgument;
-use crate::protocol::error::CallError;
-use crate::schema::read::Subject;
-use crate::server::arguments::{Arguments, explain, not_text, text_of};
 
 /// Formats of strings that clients' validators know. Others make them warn or refuse.
 const FORMATS: [&str; 15] = [
@@ -131,18 +131,19 @@ fn choices(schema: &Value) -> Result<Vec<String>, ()> {
 
 /// Without the empty strings that stand for choices which the user has left out.
 fn without_empty<'a, T: Arguments>(text: &'a str) -> Option<Cow<'a, str>> {
-    let given = Members::of(serde_json::from_str(text).ok()?).ok()?;
+    let mut tape = Tape::new();
+    let given = Members::of(tape.read(text).ok()?).ok()?;
     let known = T::prompt_arguments().ok()?;
-    let left_out = |name: &str, value: &RawValue| {
+    let left_out = |name: &str, value: JsonRef<'_>| {
         let refuses = |argument: &PromptArgument| {
             argument.name == name && !argument.required && argument.refuses_empty()
         };
-        value.get() == r#""""# && known.iter().any(refuses)
+        value.text() == r#""""# && known.iter().any(refuses)
     };
     let mut out = Vec::new();
     let mut kept = Object::new(&mut out);
-    given.iter().filter(|(name, value)| !left_out(name, value)).for_each(|(name, value)| {
-        kept.raw(name, value.get());
+    given.iter().filter(|(name, value)| !left_out(name, *value)).for_each(|(name, value)| {
+        kept.raw(&name, value.text());
     });
     kept.end();
     String::from_utf8(out).ok().map(Cow::Owned)
@@ -174,7 +175,7 @@ impl<T: DeserializeOwned + JsonSchema> Arguments for Typed<T> {
             .collect()
     }
 
-    fn read(subject: Subject, arguments: Option<&RawValue>) -> Result<Typed<T>, String> {
+    fn read(subject: Subject, arguments: Option<JsonRef<'_>>) -> Result<Typed<T>, String> {
         let text = text_of(arguments);
         let may_leave_out = subject == Subject::PromptArgument && text.contains(r#""""#);
         let text =

@@ -16,10 +16,9 @@ pub(crate) mod session;
 
 use std::time::Duration;
 
-use serde_json::value::RawValue;
-
 use crate::access::peer::Peer;
 use crate::http::head::Head;
+use crate::json::value::JsonRef;
 use crate::jsonrpc::id::IdRef;
 use crate::jsonrpc::{Notification, Response};
 use crate::timers::Now;
@@ -40,8 +39,8 @@ pub struct ServiceRequest<'a> {
     pub session: SessionKey,
     /// The method.
     pub method: &'a str,
-    /// The parameters as JSON text: an object, bounded in depth and number of values.
-    pub params: Option<&'a RawValue>,
+    /// The parameters: an object, bounded in depth and number of values.
+    pub params: Option<JsonRef<'a>>,
     /// The HTTP request that carried it.
     pub head: &'a Head<'a>,
     /// Who sent it.
@@ -60,7 +59,7 @@ pub struct ServiceRequest<'a> {
 ///     fn request(&mut self, request: &ServiceRequest<'_>, _: &mut Session, out: &mut Outbox) {
 ///         match (request.method, request.params) {
 ///             ("ping", _) => out.empty_result(request.call),
-///             ("echo", Some(params)) => out.result(request.call, |out| out.extend_from_slice(params.get().as_bytes())),
+///             ("echo", Some(params)) => out.result(request.call, |out| out.extend_from_slice(params.text().as_bytes())),
 ///             ("later", _) => out.busy(request.call, "busy: one at a time"),
 ///             (other, _) => out.error(request.call, &Error::method_not_found(other)),
 ///         }

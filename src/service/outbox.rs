@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use serde_json::value::RawValue;
 
+use crate::json::write::Object;
+use crate::json::write_raw;
 use crate::jsonrpc;
 use crate::jsonrpc::id::IdRef;
-use crate::jsonrpc::json::{Object, write_raw};
 use crate::protocol::kinds::ListKind;
 use crate::protocol::level::Level;
 use crate::service::keys::{CallKey, SessionKey};

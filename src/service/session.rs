@@ -15,19 +15,18 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 
-use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::access::peer::Principal;
+use crate::json::value::{JsonRef, Members};
 use crate::jsonrpc::Error;
-use crate::jsonrpc::json::{Members, string};
 use crate::protocol::client_info::{Capabilities, ClientInfo};
 use crate::protocol::level::Level;
 use crate::protocol::revision::Revision;
 use crate::text::cut;
 
-fn read_text<'a>(raw: &'a RawValue, name: &str) -> Result<Cow<'a, str>, Error> {
-    string(raw).ok_or_else(|| Error::invalid_params(format_args!("`{name}` must be a string")))
+fn read_text<'a>(raw: JsonRef<'a>, name: &str) -> Result<Cow<'a, str>, Error> {
+    raw.as_str().ok_or_else(|| Error::invalid_params(format_args!("`{name}` must be a string")))
 }
 
 /// What clients said of themselves lately.
@@ -163,7 +162,7 @@ impl Session {
     ///
     /// # Errors
     /// −32602 names the member that is missing or of the wrong type.
-    pub(crate) fn initialize(&mut self, params: Option<&RawValue>) -> Result<Revision, Error> {
+    pub(crate) fn initialize(&mut self, params: Option<JsonRef<'_>>) -> Result<Revision, Error> {
         let (client, revision) = read_initialize(params)?;
         self.client = Some(Arc::new(client));
         self.revision = Some(revision);
@@ -184,7 +183,7 @@ impl Session {
 ///
 /// # Errors
 /// −32602 names the member that is missing or of the wrong type.
-pub(crate) fn read_initialize(params: Option<&RawValue>) -> Result<(ClientInfo, Revision), Error> {
+pub(crate) fn read_initialize(params: Option<JsonRef<'_>>) -> Result<(ClientInfo, Revision), Error> {
     let missing = |name: &str| Error::invalid_params(format_args!("`{name}` is missing"));
     let params = Members::of(params.ok_or_else(|| missing("params"))?)?;
     let needed = |name: &str| params.get(name).ok_or_else(|| missing(name));
@@ -203,6 +202,7 @@ pub(crate) fn read_initialize(params: Option<&RawValue>) -> Result<(ClientInfo, 
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
+    use crate::json::tape::Tape;
 
     #[test]
     fn a_session_is_printed_without_its_id() {
@@ -219,7 +219,7 @@ mod tests {
             let info = format!(r#"{{"name":"{name}","version":"1"}}"#);
             let params =
                 format!(r#"{{"protocolVersion":"2025-11-25","capabilities":{{}},"clientInfo":{info}}}"#);
-            session.initialize(Some(serde_json::from_str(&params).unwrap())).unwrap();
+            session.initialize(Some(Tape::new().read(&params).unwrap())).unwrap();
             session.share_client(&mut known);
             session.client_arc().unwrap()
         };

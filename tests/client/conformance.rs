@@ -8,8 +8,8 @@ use std::thread;
 use std::time::Duration;
 
 use mcp_rill::client::{Client, Transport};
+use mcp_rill::json::JsonRef;
 use mcp_rill::{Handle, Revision, Server};
-use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 const ERAS: [(Transport, &str, Revision); 3] = [
@@ -43,8 +43,8 @@ impl Running {
     fn client(&self, era: usize, name: &str) -> Client {
         let (transport, path, revision) = ERAS[era];
         let name = name.to_owned();
-        let fill_in = move |params: Option<&RawValue>| {
-            let params: Value = serde_json::from_str(params.unwrap().get()).unwrap();
+        let fill_in = move |params: Option<JsonRef<'_>>| {
+            let params: Value = serde_json::from_str(params.unwrap().text()).unwrap();
             let fields = params["requestedSchema"]["properties"].as_object().unwrap();
             let value = |field: &Value| match field["type"].as_str() {
                 Some("boolean") => json!(true),

@@ -91,8 +91,8 @@ fn requests_and_answers() {
     let running = Running::start(server());
     for transport in TRANSPORTS {
         let mut client = connect(Client::builder().header("X-Test", "yes"), &running, transport);
-        assert_eq!(client.server_info().unwrap().get(), r#"{"name":"test","version":"1.2.3"}"#);
-        assert!(client.initialize_result().unwrap().get().contains(r#""capabilities":{"#));
+        assert_eq!(client.server_info().unwrap().text(), r#"{"name":"test","version":"1.2.3"}"#);
+        assert!(client.initialize_result().unwrap().text().contains(r#""capabilities":{"#));
         client.ping().unwrap();
         assert!(client.list("tools/list").unwrap().len() > 5);
         assert_eq!(text_of(&client.call_tool("echo", r#"{"text":"caf\u00e9\n"}"#).unwrap()), "café\n");

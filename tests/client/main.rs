@@ -110,8 +110,8 @@ fn a_whole_session() {
         .connect(&running.url)
         .unwrap();
     assert_eq!(client.revision(), Some(Revision::V2025_06_18));
-    assert_eq!(client.server_info().unwrap().get(), r#"{"name":"test","version":"1.2.3"}"#);
-    assert!(client.initialize_result().unwrap().get().contains(r#""capabilities":{"#));
+    assert_eq!(client.server_info().unwrap().text(), r#"{"name":"test","version":"1.2.3"}"#);
+    assert!(client.initialize_result().unwrap().text().contains(r#""capabilities":{"#));
     assert_eq!(client.endpoint(), format!("/messages?sessionId={}", client.session_id().unwrap()));
     assert!(!format!("{client:?}").contains(client.session_id().unwrap()));
 
@@ -694,14 +694,14 @@ fn the_server_can_ask_and_tell() {
     let mut client = Client::builder()
         .on_request(|method, params| match method {
             "roots/list" => {
-                assert!(params.is_none_or(|params| params.get() == r#"{"x":1}"#));
+                assert!(params.is_none_or(|params| params.text() == r#"{"x":1}"#));
                 Ok("{\"roots\":\n[]}".to_owned())
             }
             "bad/json" => Ok("{".to_owned()),
             _ => Err(jsonrpc::Error::new(-1, "no")),
         })
         .on_notification(move |method, params| {
-            telling.lock().unwrap().push(format!("{method} {}", params.map_or("", |params| params.get())));
+            telling.lock().unwrap().push(format!("{method} {}", params.map_or("", |params| params.text())));
         })
         .open(&server.url)
         .unwrap();

@@ -109,7 +109,7 @@ const QUESTION: &str = r#"{"resultType":"input_required","requestState":"a\u00e9
 fn answering() -> Builder {
     builder().on_request(|method, params| match method {
         "elicitation/create" => {
-            assert_eq!(params.unwrap().get(), r#"{"mode":"form"}"#);
+            assert_eq!(params.unwrap().text(), r#"{"mode":"form"}"#);
             Ok(r#"{"action":"accept"}"#.to_owned())
         }
         "roots/list" => Ok(r#"{"roots":[]}"#.to_owned()),
@@ -168,7 +168,7 @@ fn null_is_absent() {
         ));
     };
     let roots = builder().on_request(|method, params| {
-        assert_eq!((method, params.map(|params| params.get())), ("roots/list", None));
+        assert_eq!((method, params.map(|params| params.text())), ("roots/list", None));
         Ok(r#"{"roots":[]}"#.to_owned())
     });
     after_discover(roots, script, |mut client| {

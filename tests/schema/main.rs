@@ -9,8 +9,10 @@
 
 use mcp_rill::IntoToolResult;
 use mcp_rill::Json;
-use mcp_rill::schema::{self, RawValue, Schema, Subject, parse, schema_text, to_json};
+use mcp_rill::json::Tape;
+use mcp_rill::schema::{self, Schema, Subject, parse, schema_text, to_json};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 mcp_rill::schema! {
     /// A place on
@@ -444,7 +446,8 @@ fn wrong_values_are_named() {
 
 #[test]
 fn the_subject_chooses_the_nouns() {
-    let empty = serde_json::from_str::<&RawValue>(r#"{"x":1}"#).unwrap();
+    let mut tape = Tape::new();
+    let empty = tape.read(r#"{"x":1}"#).unwrap();
     let error = |subject, value| schema::read::<One>(subject, value).unwrap_err().to_string();
     assert_eq!(error(Subject::Answer, Some(empty)), "unknown answer `x`; this form takes `value`");
     assert_eq!(error(Subject::Member, Some(empty)), "unknown member `x`; this object takes `value`");

@@ -29,7 +29,7 @@ fn known(call: &Call) -> String {
         format!("{:?} {}", call.peer().address, call.peer().loopback),
         format!("{:?}", call.principal().map(Principal::name)),
         format!("{:?} {:?} {:?}", call.header("x-trace"), call.header("HOST"), call.header("x-trac")),
-        format!("{:?} {:?}", call.meta().map(|meta| meta.get()), call.progress_token()),
+        format!("{:?} {:?}", call.meta().map(|meta| meta.text()), call.progress_token()),
         call.is_cancelled().to_string(),
     ]
     .join("|")

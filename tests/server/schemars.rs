@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::common::World;
 use crate::common::http::request;
 use crate::common::questions::Client;
+use mcp_rill::json::Tape;
 use mcp_rill::schema::Subject;
 use mcp_rill::{Arguments, IntoToolResult};
 use mcp_rill::{Server, Typed};
@@ -32,14 +33,15 @@ fn arguments_are_described_and_read() {
     assert_eq!(schema["type"], "object");
     assert_eq!(schema["properties"]["query"]["description"], "What to look for.");
     assert_eq!(schema["required"], serde_json::json!(["query"]));
-    let raw = |text| serde_json::from_str(text).unwrap();
+    let (mut one, mut other) = (Tape::new(), Tape::new());
     let Typed(search) =
-        Typed::<Search>::read(Subject::Argument, Some(raw(r#"{"query":"x","limit":3}"#))).unwrap();
+        Typed::<Search>::read(Subject::Argument, Some(one.read(r#"{"query":"x","limit":3}"#).unwrap()))
+            .unwrap();
     assert_eq!(search, Search { query: "x".into(), limit: Some(3) });
     for (text, named) in
         [("{}", "query"), (r#"{"query":1}"#, "string"), (r#"{"query":"x","more":1}"#, "more")]
     {
-        let error = Typed::<Search>::read(Subject::Argument, Some(raw(text))).unwrap_err();
+        let error = Typed::<Search>::read(Subject::Argument, Some(other.read(text).unwrap())).unwrap_err();
         assert!(error.contains(named), "{error}");
     }
     assert!(Typed::<Search>::read(Subject::Argument, None).unwrap_err().contains("query"));
@@ -165,12 +167,14 @@ fn errors_name_the_argument() {
         (r#"{"query":"x","limit":300}"#, "argument `limit`: invalid value: integer `300`, expected u8"),
         (r#"{"query":"x","more":1}"#, "arguments: unknown field `more`, expected `query` or `limit`"),
     ] {
-        let raw = serde_json::from_str(text).unwrap();
+        let mut tape = Tape::new();
+        let raw = tape.read(text).unwrap();
         assert_eq!(Typed::<Search>::read(Subject::Argument, Some(raw)).unwrap_err(), expected);
     }
     let walk = |from: &str, via: &str, unit: &str| {
         let text = format!("{{\n  \"from\": {from},\n  \"via\": {via}, \"unit\": {unit}\n}}");
-        let raw = serde_json::from_str(&text).unwrap();
+        let mut tape = Tape::new();
+        let raw = tape.read(&text).unwrap();
         match Typed::<Path>::read(Subject::Argument, Some(raw)) {
             Ok(_) => String::new(),
             Err(problem) => problem,

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use mcp_rill::engine::{Action, Stats};
+use mcp_rill::json::Tape;
 use mcp_rill::jsonrpc::{self, Id, Message};
 use mcp_rill::sse::Decoder;
 use mcp_rill::{Elicited, Handle, ItemKind, Level, Limits, Reply, ResourceTemplate, Server, schema};
@@ -139,7 +140,7 @@ struct Session {
 
 /// A session of HTTP+SSE hears a message.
 fn heard(session: &mut Session, text: &str, any_raw: bool) {
-    match jsonrpc::parse(text.as_bytes(), &Limits::DEFAULT).expect("a message") {
+    match jsonrpc::parse(text.as_bytes(), &Limits::DEFAULT, &mut Tape::new()).expect("a message") {
         Message::Request(question) => {
             let mut id = Vec::new();
             question.id.write(&mut id);

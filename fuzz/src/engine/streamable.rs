@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use mcp_rill::Limits;
 use mcp_rill::engine::Stats;
+use mcp_rill::json::Tape;
 use mcp_rill::jsonrpc::{self, Id, Message};
 use mcp_rill::sse::Decoder;
 
@@ -61,7 +62,7 @@ enum Heard {
 }
 
 fn parse(text: &str) -> Heard {
-    match jsonrpc::parse(text.as_bytes(), &Limits::DEFAULT).expect("a message") {
+    match jsonrpc::parse(text.as_bytes(), &Limits::DEFAULT, &mut Tape::new()).expect("a message") {
         Message::Request(question) => {
             let mut id = Vec::new();
             question.id.write(&mut id);

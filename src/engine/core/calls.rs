@@ -17,7 +17,6 @@ use crate::engine::state::replay::StreamId;
 use crate::engine::state::streams::Way;
 use crate::http::head::Head;
 use crate::jsonrpc::id::IdRef;
-use crate::jsonrpc::json::member;
 use crate::jsonrpc::{self, Message, Notification};
 use crate::service::ServiceRequest;
 use crate::service::keys::{CallKey, SessionKey};
@@ -71,7 +70,7 @@ impl Engine {
     /// Cancels the call that a notification names. One that names several cancels none: the client knows which it means,
     /// and nobody else does.
     fn cancel_by_id(&mut self, conn: Key, session: Key, notification: &Notification<'_>) {
-        let id = notification.params.and_then(|params| member(params, "requestId").ok().flatten());
+        let id = notification.params.and_then(|params| params.member("requestId").ok().flatten());
         let Some(id) = id.and_then(IdRef::read) else { return };
         let mut calls = self.calls_of_id(session, &id);
         let Some(call) = calls.next() else { return };

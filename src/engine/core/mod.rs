@@ -25,6 +25,7 @@ use crate::engine::state::connections::Connection;
 use crate::engine::state::peers::Peers;
 use crate::engine::state::sessions::{Open, Order};
 use crate::http::response::Common;
+use crate::json::tape::Tape;
 use crate::memory::Account;
 use crate::runtime::jobs::Jobs;
 use crate::server::mailbox::Mailbox;
@@ -61,6 +62,8 @@ pub struct Engine {
     pub(crate) calls: Slab<OpenCall>,
     pub(crate) peers: Peers,
     pub(crate) outbox: Outbox,
+    /// The index of the message that is being served.
+    pub(crate) tape: Tape,
     /// Connections that may have something to do; each is in it once.
     pub(crate) ready: VecDeque<Key>,
     pub(crate) service_due: Option<Duration>,

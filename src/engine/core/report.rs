@@ -5,13 +5,12 @@
 
 use std::borrow::Cow;
 
-use serde_json::value::RawValue;
-
 use crate::engine::core::Engine;
 use crate::engine::observe::Event;
 use crate::http::response::OwnedResponse;
+use crate::json::tape::Tape;
+use crate::json::value::Members;
 use crate::jsonrpc::id::IdRef;
-use crate::jsonrpc::json::{Members, string};
 use crate::jsonrpc::{Error, Response};
 use crate::slab::Key;
 use crate::text::shown;
@@ -68,9 +67,10 @@ fn in_words(body: &str) -> Cow<'_, str> {
     if !body.starts_with('{') {
         return Cow::Borrowed(body);
     }
-    let members = serde_json::from_str::<&RawValue>(body).ok().and_then(|raw| Members::of(raw).ok());
+    let mut tape = Tape::new();
+    let members = tape.read(body).ok().and_then(|body| Members::of(body).ok());
     let message = members.and_then(|members| match members.get("error_description") {
-        Some(description) => string(description),
+        Some(description) => description.as_str().map(|text| Cow::Owned(text.into_owned())),
         None => Some(Error::read(members.get("error")?).ok()?.message),
     });
     message.unwrap_or(Cow::Borrowed(body))

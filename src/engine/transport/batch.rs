@@ -8,7 +8,7 @@ use crate::engine::negotiate::{self, Version};
 use crate::engine::refusals::{Refused, id_of, no_question, rejection};
 use crate::http::head::Head;
 use crate::http::response::OwnedResponse;
-use crate::jsonrpc::json::member;
+use crate::json::tape::Tape;
 use crate::jsonrpc::{self, Error, Message};
 use crate::protocol::meta::names_revision;
 use crate::protocol::revision::Revision;
@@ -30,14 +30,15 @@ impl Engine {
         conn: Key,
         head: &Head<'_>,
         body: &'a [u8],
+        tape: &'a mut Tape,
     ) -> Result<Parcel<'a>, OwnedResponse> {
         let limits = &self.common.limits;
         let invalid = |what: String| OwnedResponse::from(Refused::new(400, Error::invalid_request(what)));
-        let items = jsonrpc::split_batch(body, limits).map_err(|error| Refused::new(400, error))?;
+        let items = jsonrpc::split_batch(body, limits, tape).map_err(|error| Refused::new(400, error))?;
         let version = Version::of(head);
         let named = matches!(version, Version::Modern(_)) && head.header("mcp-session-id").is_none();
         let modern = named
-            || items.iter().any(|item| member(item, "params").ok().flatten().is_some_and(names_revision));
+            || items.clone().any(|item| item.member("params").ok().flatten().is_some_and(names_revision));
         if modern {
             return Err(invalid("revisions without sessions have no batches".to_owned()));
         }
@@ -50,15 +51,15 @@ impl Engine {
             let revision = revision.map_or("another", Revision::name);
             return Err(invalid(format!("batches are of revision 2025-03-26, not of {revision}")));
         }
-        if items.is_empty() || items.len() > limits.batch_max {
-            let (count, max) = (items.len(), limits.batch_max);
+        let (count, max) = (items.clone().count(), limits.batch_max);
+        if count == 0 || count > max {
             return Err(invalid(format!(
                 "a batch has 1 to {max} messages (limit batch_max), this one {count}"
             )));
         }
-        let mut messages = Vec::with_capacity(items.len());
-        for (at, item) in items.iter().enumerate() {
-            let message = jsonrpc::parse(item.get().as_bytes(), limits).map_err(|mut rejected| {
+        let mut messages = Vec::with_capacity(count);
+        for (at, item) in items.enumerate() {
+            let message = jsonrpc::message(item, limits).map_err(|mut rejected| {
                 rejected.error.message = format!("message {at}: {}", rejected.error.message).into();
                 rejection(rejected)
             })?;

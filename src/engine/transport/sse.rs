@@ -21,6 +21,7 @@ use crate::engine::state::sessions::Open;
 use crate::engine::state::streams::STREAM_FIELDS;
 use crate::http::head::Head;
 use crate::http::response::OwnedResponse;
+use crate::json::tape::Tape;
 use crate::jsonrpc::{self, Error, Message};
 use crate::service::keys::SessionKey;
 use crate::service::session::Session;
@@ -59,7 +60,8 @@ impl Engine {
     }
 
     pub(crate) fn take_message(&mut self, conn: Key, session: Key, head: &Head<'_>, body: &[u8]) {
-        match self.read_message(session, body) {
+        let mut tape = std::mem::take(&mut self.tape);
+        match self.read_message(session, body, &mut tape) {
             Ok(message) => {
                 self.stats.messages_received += 1;
                 self.accept(conn);
@@ -67,10 +69,16 @@ impl Engine {
             }
             Err(answer) => self.answer(conn, &answer),
         }
+        self.tape = tape;
     }
 
-    fn read_message<'a>(&mut self, session: Key, body: &'a [u8]) -> Result<Message<'a>, OwnedResponse> {
-        let message = jsonrpc::parse(body, &self.common.limits).map_err(rejection)?;
+    fn read_message<'a>(
+        &mut self,
+        session: Key,
+        body: &'a [u8],
+        tape: &'a mut Tape,
+    ) -> Result<Message<'a>, OwnedResponse> {
+        let message = jsonrpc::parse(body, &self.common.limits, tape).map_err(rejection)?;
         // Answers and notifications have no reply, and free something here.
         let Message::Request(request) = &message else { return Ok(message) };
         // All replies go on one stream, where the id alone tells whose each is.

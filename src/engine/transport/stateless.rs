@@ -22,7 +22,8 @@ use crate::engine::state::sessions::Open;
 use crate::engine::state::streams::Post;
 use crate::http::head::{Head, Single};
 use crate::http::response::Response;
-use crate::jsonrpc::json::{Array, Object, string};
+use crate::json::value::JsonRef;
+use crate::json::write::{Array, Object};
 use crate::jsonrpc::{Error, Message, Request};
 use crate::protocol::envelope::Envelope;
 use crate::protocol::meta::named_by;
@@ -151,7 +152,7 @@ fn check<'a>(
     }
     check_header(head, "Mcp-Method", &request.method).map_err(|error| (400, error))?;
     let member = named_by(&request.method);
-    let named = member.and_then(|member| envelope.params.get(member)).and_then(string);
+    let named = member.and_then(|member| envelope.params.get(member)).and_then(JsonRef::as_str);
     if let Some(name) = named {
         let check = if member == Some("uri") { check_uri_header } else { check_coded_header };
         check(head, "Mcp-Name", &name).map_err(|error| (400, error))?;

@@ -30,6 +30,7 @@ use crate::engine::state::streams::{Post, Replay, Resumable, STREAM_FIELDS};
 use crate::engine::transport::batch::Parcel;
 use crate::http::head::{Head, Single};
 use crate::http::response::{OwnedResponse, Response};
+use crate::json::tape::Tape;
 use crate::jsonrpc::{self, Error, Message};
 use crate::service::keys::{CallKey, SessionKey};
 use crate::service::session::{Session, read_initialize};
@@ -39,9 +40,15 @@ use crate::timers::Nanos;
 /// POST.
 impl Engine {
     pub(crate) fn mcp_post(&mut self, conn: Key, head: &Head<'_>, body: &[u8]) {
+        let mut tape = std::mem::take(&mut self.tape);
+        self.read_post(conn, head, body, &mut tape);
+        self.tape = tape;
+    }
+
+    fn read_post<'a>(&mut self, conn: Key, head: &Head<'_>, body: &'a [u8], tape: &'a mut Tape) {
         let read = match jsonrpc::is_batch(body) {
-            true => self.read_batch(conn, head, body),
-            false => match self.read_single(head, body) {
+            true => self.read_batch(conn, head, body, tape),
+            false => match self.read_single(head, body, tape) {
                 Ok((message, Era::Alone)) => return self.post_alone(conn, head, &message),
                 Ok((message, Era::Session)) => self.read_one(conn, head, message),
                 Err(answer) => Err(answer),
@@ -61,8 +68,13 @@ impl Engine {
         }
     }
 
-    fn read_single<'a>(&self, head: &Head<'_>, body: &'a [u8]) -> Result<(Message<'a>, Era), OwnedResponse> {
-        let message = jsonrpc::parse(body, &self.common.limits).map_err(rejection)?;
+    fn read_single<'a>(
+        &self,
+        head: &Head<'_>,
+        body: &'a [u8],
+        tape: &'a mut Tape,
+    ) -> Result<(Message<'a>, Era), OwnedResponse> {
+        let message = jsonrpc::parse(body, &self.common.limits, tape).map_err(rejection)?;
         let era = negotiate::era(&message, head);
         match era {
             Ok(era) => Ok((message, era)),

@@ -1,0 +1,395 @@
+//! JSON values, borrowed from their text and its index.
+//!
+//! *Scope:* strings, elements and members of a value, and the rules for names. *Not in scope:* the grammar (that is `tape`),
+//! numbers, whose text [`JsonRef::text`] returns.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::fmt;
+
+use serde_json::value::RawValue;
+
+use crate::json::node::{Kind, Node};
+
+/// One JSON value, borrowed from a text that a [`Tape`](crate::json::Tape) has read: its text is known to be JSON, and what
+/// is inside is found without reading it again.
+///
+/// ```
+/// use mcp_rill::json::{JsonRef, Tape};
+/// let mut tape = Tape::new();
+/// let list = tape.read(r#"[{"a": 1.50}, "b\n", null]"#)?;
+/// let items: Vec<JsonRef> = list.items().into_iter().flatten().collect();
+/// assert_eq!(items[0].get("a").map(|a| a.text()), Some("1.50"));
+/// assert_eq!(items[1].as_str().as_deref(), Some("b\n"));
+/// assert_eq!((items[1].text(), items[2].is_null()), (r#""b\n""#, true));
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[derive(Clone, Copy)]
+pub struct JsonRef<'a> {
+    /// What the index points into.
+    whole: &'a str,
+    /// The value's own node, and those of what is inside.
+    nodes: &'a [Node],
+}
+
+impl<'a> JsonRef<'a> {
+    /// The value `null`.
+    pub const NULL: JsonRef<'static> =
+        JsonRef { whole: "null", nodes: &[Node { start: 0, end: 4, size: 1, kind: Kind::Null }] };
+
+    pub(crate) const fn new(whole: &'a str, nodes: &'a [Node]) -> JsonRef<'a> {
+        JsonRef { whole, nodes }
+    }
+
+    /// The value as it is written in the text, without blanks around it.
+    pub fn text(self) -> &'a str {
+        self.nodes.first().map_or("null", |node| text_of(self.whole, node))
+    }
+
+    fn kind(self) -> Kind {
+        self.nodes.first().map_or(Kind::Null, |node| node.kind)
+    }
+
+    /// True if it is null.
+    pub fn is_null(self) -> bool {
+        self.kind() == Kind::Null
+    }
+
+    /// True if it is a string.
+    pub fn is_str(self) -> bool {
+        matches!(self.kind(), Kind::Str | Kind::Escaped)
+    }
+
+    /// True if it is a number.
+    pub fn is_number(self) -> bool {
+        self.kind() == Kind::Number
+    }
+
+    /// True if it is an array.
+    pub fn is_array(self) -> bool {
+        self.kind() == Kind::Array
+    }
+
+    /// True if it is an object.
+    pub fn is_object(self) -> bool {
+        self.kind() == Kind::Object
+    }
+
+    /// The text of a string with its escapes resolved, borrowed if it has none; `None` for any other value.
+    ///
+    /// Also `None` for a string that no text can hold: one with half of a surrogate pair (RFC 8259, section 8.2).
+    ///
+    /// ```
+    /// use mcp_rill::json::Tape;
+    /// let mut tape = Tape::new();
+    /// assert_eq!(tape.read(r#""caf\u00e9""#)?.as_str().as_deref(), Some("café"));
+    /// assert_eq!(tape.read(r#""\ud83d""#)?.as_str(), None);
+    /// assert_eq!(tape.read("1")?.as_str(), None);
+    /// # Ok::<(), serde_json::Error>(())
+    /// ```
+    pub fn as_str(self) -> Option<Cow<'a, str>> {
+        string_of(self.whole, self.nodes.first()?)
+    }
+
+    /// The elements of an array; `None` for any other value.
+    pub fn items(self) -> Option<Items<'a>> {
+        self.is_array().then(|| Items { whole: self.whole, nodes: self.inside() })
+    }
+
+    /// A member of an object; `None` if there is none, if it is null, and for any other value. Of several the first:
+    /// [`Members::of`] and [`member`](JsonRef::member) refuse them.
+    pub fn get(self, name: &str) -> Option<JsonRef<'a>> {
+        self.pairs().find(|pair| pair.is(name)).map(|pair| pair.value).filter(|value| !value.is_null())
+    }
+
+    /// A member of an object by name: for a single look where [`Members`] would be too much. `None` if there is none or it is
+    /// null, as for [`Members::get`].
+    ///
+    /// ```
+    /// # let mut tape = mcp_rill::json::Tape::new();
+    /// let params = tape.read(r#"{"_meta": {"progressToken": 7}}"#)?;
+    /// assert_eq!(params.member("_meta")?.map(|meta| meta.text()), Some(r#"{"progressToken": 7}"#));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Members::of`], but of the duplicates only those of this name are noticed.
+    pub fn member(self, name: &str) -> Result<Option<JsonRef<'a>>, NotMembers> {
+        if !self.is_object() {
+            return Err(NotMembers::other());
+        }
+        let (mut found, mut again) = (None, false);
+        for pair in self.pairs() {
+            if pair.name().ok_or_else(NotMembers::half)? == name {
+                again |= found.replace(pair.value).is_some();
+            }
+        }
+        match again {
+            true => Err(NotMembers::twice(name)),
+            false => Ok(found.filter(|value| !value.is_null())),
+        }
+    }
+
+    /// The value on its own, as serde_json keeps one.
+    pub(crate) fn to_raw(self) -> Box<RawValue> {
+        // The text is JSON, so this does not fail.
+        RawValue::from_string(self.text().to_owned()).unwrap_or_else(|_| RawValue::NULL.to_owned())
+    }
+
+    /// Names and values in the order of the text, none for a value that is no object.
+    pub(crate) fn pairs(self) -> Pairs<'a> {
+        let nodes = if self.is_object() { self.inside() } else { &[] };
+        Pairs { whole: self.whole, nodes }
+    }
+
+    fn inside(self) -> &'a [Node] {
+        self.nodes.get(1..).unwrap_or_default()
+    }
+}
+
+/// The text.
+impl fmt::Debug for JsonRef<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.text())
+    }
+}
+
+fn text_of<'a>(whole: &'a str, node: &Node) -> &'a str {
+    whole.get(node.start as usize..node.end as usize).unwrap_or("null")
+}
+
+fn string_of<'a>(whole: &'a str, node: &Node) -> Option<Cow<'a, str>> {
+    match node.kind {
+        // Without the quotes.
+        Kind::Str => whole.get(node.start as usize + 1..node.end as usize - 1).map(Cow::Borrowed),
+        Kind::Escaped => serde_json::from_str(text_of(whole, node)).ok().map(Cow::Owned),
+        _ => None,
+    }
+}
+
+/// The elements of an array.
+#[derive(Clone, Debug, Default)]
+pub struct Items<'a> {
+    whole: &'a str,
+    nodes: &'a [Node],
+}
+
+impl<'a> Iterator for Items<'a> {
+    type Item = JsonRef<'a>;
+
+    fn next(&mut self) -> Option<JsonRef<'a>> {
+        let (nodes, rest) = self.nodes.split_at_checked(self.nodes.first()?.size as usize)?;
+        self.nodes = rest;
+        Some(JsonRef { whole: self.whole, nodes })
+    }
+}
+
+/// One member of an object.
+#[derive(Clone, Copy)]
+pub(crate) struct Pair<'a> {
+    name: &'a Node,
+    pub(crate) value: JsonRef<'a>,
+}
+
+impl<'a> Pair<'a> {
+    /// `None` for a name with half of a surrogate pair.
+    pub(crate) fn name(&self) -> Option<Cow<'a, str>> {
+        string_of(self.value.whole, self.name)
+    }
+
+    /// True if this is its name.
+    pub(crate) fn is(&self, name: &str) -> bool {
+        match self.name.kind {
+            Kind::Escaped => self.name().is_some_and(|own| own == name),
+            _ => text_of(self.value.whole, self.name)
+                .as_bytes()
+                .get(1..)
+                .is_some_and(|rest| rest.split_last().is_some_and(|(_, own)| own == name.as_bytes())),
+        }
+    }
+}
+
+/// The members of any object, duplicates included.
+#[derive(Clone)]
+pub(crate) struct Pairs<'a> {
+    whole: &'a str,
+    nodes: &'a [Node],
+}
+
+impl<'a> Iterator for Pairs<'a> {
+    type Item = Pair<'a>;
+
+    fn next(&mut self) -> Option<Pair<'a>> {
+        let (name, rest) = self.nodes.split_first()?;
+        let (nodes, rest) = rest.split_at_checked(rest.first()?.size as usize)?;
+        self.nodes = rest;
+        Some(Pair { name, value: JsonRef { whole: self.whole, nodes } })
+    }
+}
+
+/// The members of one object, in the order of the text: no two of one name.
+///
+/// ```
+/// use mcp_rill::json::{Members, Tape};
+/// let mut tape = Tape::new();
+/// let params = Members::of(tape.read(r#"{ "name": "add", "arguments": {"a": 1} }"#)?)?;
+/// assert_eq!(params.get("arguments").unwrap().text(), r#"{"a": 1}"#);
+/// assert_eq!(params.iter().map(|(name, _)| name).collect::<Vec<_>>(), ["name", "arguments"]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Members<'a> {
+    object: JsonRef<'a>,
+}
+
+/// No members.
+impl Default for Members<'_> {
+    fn default() -> Self {
+        Members { object: JsonRef::NULL }
+    }
+}
+
+/// Above this many members names are compared by hash, so that work stays linear.
+const COMPARED_MAX: usize = 32;
+
+impl<'a> Members<'a> {
+    /// Checks the names of an object.
+    ///
+    /// # Errors
+    /// For any other value, for a name that occurs twice (after escapes are resolved: two readers might choose differently,
+    /// RFC 8259, section 4), and for a name with half of a surrogate pair.
+    pub fn of(object: JsonRef<'a>) -> Result<Members<'a>, NotMembers> {
+        if !object.is_object() {
+            return Err(NotMembers::other());
+        }
+        let (mut count, mut plain) = (0, true);
+        for pair in object.pairs() {
+            plain &= pair.name.kind == Kind::Str || pair.name().is_some();
+            count += 1;
+        }
+        match plain {
+            true => twice(object.pairs(), count)
+                .map_or(Ok(Members { object }), |name| Err(NotMembers::twice(&name))),
+            false => Err(NotMembers::half()),
+        }
+    }
+
+    /// As [`of`](Members::of), where the object is itself a member: the error begins with its name.
+    pub(crate) fn of_member(object: JsonRef<'a>, name: impl fmt::Display) -> Result<Members<'a>, NotMembers> {
+        if !object.is_object() {
+            return Err(NotMembers(format!("`{name}` must be an object")));
+        }
+        Members::of(object).map_err(|fault| NotMembers(format!("`{name}`: {fault}")))
+    }
+
+    /// The value of one member; `None` if there is none or it is null, which in MCP means the same.
+    pub fn get(&self, name: &str) -> Option<JsonRef<'a>> {
+        self.object.get(name)
+    }
+
+    /// Names and values in the order of the text.
+    pub fn iter(&self) -> impl Iterator<Item = (Cow<'a, str>, JsonRef<'a>)> + use<'a> {
+        // Every name has been checked to be text.
+        self.object.pairs().map(|pair| (pair.name().unwrap_or_default(), pair.value))
+    }
+}
+
+/// The first name that was there before.
+fn twice<'a>(pairs: Pairs<'a>, count: usize) -> Option<Cow<'a, str>> {
+    let mut names = pairs.clone().filter_map(|pair| pair.name());
+    if count > COMPARED_MAX {
+        let mut seen = HashSet::with_capacity(count);
+        return names.find(|name| !seen.insert(name.clone()));
+    }
+    names
+        .enumerate()
+        .find(|(at, name)| pairs.clone().take(*at).any(|pair| pair.is(name)))
+        .map(|(_, name)| name)
+}
+
+/// Why a value has no [`Members`]: a sentence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotMembers(String);
+
+impl NotMembers {
+    #[cold]
+    fn other() -> NotMembers {
+        NotMembers("expected an object".to_owned())
+    }
+
+    #[cold]
+    fn half() -> NotMembers {
+        NotMembers("the name of a member has half of a surrogate pair".to_owned())
+    }
+
+    /// A name can be as long as a body; the message shows its beginning.
+    #[cold]
+    fn twice(name: &str) -> NotMembers {
+        NotMembers(format!("member `{name:.64}` occurs twice"))
+    }
+}
+
+impl fmt::Display for NotMembers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for NotMembers {}
+
+/// A JSON value that owns its text and index.
+#[derive(Clone, Debug)]
+pub(crate) struct JsonBuf {
+    text: Box<str>,
+    nodes: Box<[Node]>,
+}
+
+impl JsonBuf {
+    pub(crate) fn as_ref(&self) -> JsonRef<'_> {
+        JsonRef { whole: &self.text, nodes: &self.nodes }
+    }
+
+    /// The bytes that it takes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.text.len() + size_of_val(&*self.nodes)
+    }
+}
+
+/// A JSON value that is borrowed while its text is at hand, and owned when it outlives that.
+#[derive(Clone, Debug)]
+pub(crate) enum JsonCow<'a> {
+    Borrowed(JsonRef<'a>),
+    Owned(JsonBuf),
+}
+
+impl JsonCow<'_> {
+    pub(crate) fn as_ref(&self) -> JsonRef<'_> {
+        match self {
+            JsonCow::Borrowed(value) => *value,
+            JsonCow::Owned(value) => value.as_ref(),
+        }
+    }
+
+    pub(crate) fn into_owned(self) -> JsonCow<'static> {
+        match self {
+            JsonCow::Borrowed(value) => JsonCow::Owned(value.into()),
+            JsonCow::Owned(value) => JsonCow::Owned(value),
+        }
+    }
+
+    /// The bytes that it takes.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            JsonCow::Borrowed(_) => 0,
+            JsonCow::Owned(value) => value.bytes(),
+        }
+    }
+}
+
+impl From<JsonRef<'_>> for JsonBuf {
+    fn from(value: JsonRef<'_>) -> JsonBuf {
+        let start = value.nodes.first().map_or(0, |node| node.start);
+        let moved = |node: &Node| Node { start: node.start - start, end: node.end - start, ..*node };
+        JsonBuf { text: value.text().into(), nodes: value.nodes.iter().map(moved).collect() }
+    }
+}
