@@ -230,11 +230,9 @@ impl Builder {
 impl std::fmt::Debug for Builder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // Header fields may be secrets.
-        let names: Vec<&str> = self.headers.iter().map(|(name, _)| name.as_str()).collect();
         f.debug_struct("Builder")
             .field("client_info", &self.client_info)
             .field("revision", &self.revision)
-            .field("headers", &names)
             .finish_non_exhaustive()
     }
 }

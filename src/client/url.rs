@@ -1,6 +1,6 @@
 //! `http://` URLs, and the address that a server gives for its messages.
 //!
-//! *Scope:* as much of RFC 3986 as a client needs that never follows a link to another place.
+//! *Scope:* as much of RFC 3986 as a client needs that never leaves its server.
 //! *Not in scope:* https, user names, relative references other than absolute paths.
 
 use crate::client::error::Error;
@@ -20,43 +20,30 @@ pub(super) struct Url {
 impl Url {
     /// Reads `http://host[:port][/path][?query]`; a fragment is dropped (RFC 9110 §4.2.1, §7.1).
     pub(super) fn read(text: &str) -> Result<Url, Error> {
-        let shown = shown(text.as_bytes());
-        let wrong = |why: &str| Err(Error::Invalid(format!("`{shown}` is not a URL for this client: {why}")));
-        let (scheme, rest) = match text.split_once("://") {
-            Some((scheme, rest)) => (scheme.to_ascii_lowercase(), rest),
-            None => return wrong("it does not begin with http://"),
-        };
-        match &*scheme {
-            "http" => {}
-            "https" => {
-                return wrong(
-                    "https is not supported; put something in between that ends TLS, and use http://",
-                );
-            }
-            _ => return wrong("only http:// is supported"),
-        }
+        let (scheme, rest) = text.split_once("://").unwrap_or_default();
         let rest = rest.split('#').next().unwrap_or_default();
         let (authority, target) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
-        if authority.contains('@') {
-            return wrong("it has a user name in it; send credentials in a header field");
-        }
-        let Some(host) = Host::read(authority) else { return wrong("its host is not `name` or `name:port`") };
-        if host.port == Some(0) {
-            return wrong("there is no port 0");
-        }
-        if !is_target(target) {
-            return wrong("it has a space or other characters that must be percent-encoded");
-        }
-        let slash = if target.starts_with('/') { "" } else { "/" };
-        Ok(Url {
-            host: host.name.to_owned(),
-            port: host.port.unwrap_or(80),
-            target: format!("{slash}{target}"),
-        })
+        let why = match Host::read(authority) {
+            _ if scheme.is_empty() => "it does not begin with http://",
+            _ if scheme.eq_ignore_ascii_case("https") => {
+                "https is not supported; put a proxy in between that ends TLS, and use http://"
+            }
+            _ if !scheme.eq_ignore_ascii_case("http") => "only http:// is supported",
+            _ if authority.contains('@') => "it has a user name in it; send credentials in a header field",
+            None => "its host is not `name` or `name:port`",
+            Some(Host { port: Some(0), .. }) => "there is no port 0",
+            _ if !is_target(target) => "it has a space or other characters that must be percent-encoded",
+            Some(host) => {
+                let slash = if target.starts_with('/') { "" } else { "/" };
+                let (host, port) = (host.name.to_owned(), host.port.unwrap_or(80));
+                return Ok(Url { host, port, target: format!("{slash}{target}") });
+            }
+        };
+        Err(Error::Invalid(format!("`{}` is not a URL for this client: {why}", shown(text.as_bytes()))))
     }
 
-    /// Where the `data` of an `endpoint` event leads: an absolute path on this server, or a URL with the same origin
-    /// (RFC 6454 §5). Everything else could send the messages, and what authorizes them, to a stranger.
+    /// Resolves the data of an `endpoint` event: an absolute path on this server, or a URL with the same origin (RFC 6454
+    /// §5). Anything else could send the messages, and the credentials in them, to a stranger.
     pub(super) fn resolve(&self, endpoint: &str) -> Result<Url, Error> {
         let path = endpoint.split('#').next().unwrap_or_default();
         if path.starts_with('/') && !path.starts_with("//") && is_target(path) {
@@ -73,26 +60,22 @@ impl Url {
         })
     }
 
-    /// The value of a `Host` field (RFC 9110 §7.2).
+    /// Returns the value of a `Host` field (RFC 9110 §7.2).
     pub(super) fn authority(&self) -> String {
         let host = &self.host;
         let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
         if self.port == 80 { host } else { format!("{host}:{}", self.port) }
     }
 
-    /// The session's id, under any of the names that servers give the parameter.
+    /// Returns the session's id, under any of the names that servers give the parameter.
     pub(super) fn session_id(&self) -> Option<&str> {
         let (_, query) = self.target.split_once('?')?;
-        let named = |name: &str| ["sessionId", "session_id", "sessionid"].contains(&name);
-        query
-            .split('&')
-            .filter_map(|pair| pair.split_once('='))
-            .find(|(name, _)| named(name))
-            .map(|(_, id)| id)
+        let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+        pairs.find(|(name, _)| ["sessionId", "session_id", "sessionid"].contains(name)).map(|(_, id)| id)
     }
 }
 
-/// No byte of a target may end the request line early: it would begin a request of the server's making.
+/// True if no byte of a target ends the request line early: what follows would be a request of the server's making.
 fn is_target(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_graphic())
 }

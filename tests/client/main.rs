@@ -6,8 +6,8 @@
 mod conformance;
 mod eras;
 mod hostile;
-mod ladder;
 mod mock;
+mod negotiation;
 mod stateless;
 mod streamable;
 
