@@ -146,8 +146,8 @@ limits! {
     turn_bytes_max: usize = 64 << 10;
     /// From the first byte of a request (or the accept) to the end of its head; then 408 and close.
     head_timeout: Duration = Duration::from_secs(10);
-    /// From the end of the head to the end of the body; then 408 and close. Each byte that comes puts the end off by what
-    /// `body_rate_min` gives for it, but never to later than this long from now: what came fast earns no long wait.
+    /// From the end of the head to the end of the body; then 408 and close. Each byte extends the time as `body_rate_min`
+    /// says, but never to more than this from now: a body that came fast at first earns no long wait.
     body_timeout: Duration = Duration::from_secs(30);
     /// Bytes per second a body must keep up once `body_timeout` has passed; slower ones get 408 and close.
     body_rate_min: usize = 1 << 10;
@@ -162,8 +162,8 @@ limits! {
     idle_timeout: Duration = Duration::from_secs(60);
     /// After a refusal: how long the peer may go on sending before the connection is closed.
     linger_timeout: Duration = Duration::from_secs(2);
-    /// After a refusal: how much the peer may go on sending before the connection is closed. Who is not let in, and announces
-    /// a longer body than this, is refused and closed at once.
+    /// After a refusal: how much the peer may still send before the connection is closed. A peer that is not authorized and
+    /// announces a longer body than this is refused and closed at once.
     linger_bytes_max: usize = 256 << 10;
     /// Messages that are kept for one stream of Streamable HTTP in case its client loses it and comes back. The oldest
     /// notifications give way, and a client that comes back goes on without them; then questions, and a client that has not
@@ -262,7 +262,7 @@ impl Limits {
         Ok(())
     }
 
-    /// With less of one of these nobody can be served.
+    /// With less of one of these no client can be served.
     fn check_floors(&self) -> Result<(), String> {
         for (name, value, floor_name, floor) in [
             ("connections_max", self.connections_max, "one connection", 1),

@@ -8,8 +8,8 @@
 //!   └──────────────────────────── sleep until the next event or deadline ◀─────────────────────────────┘
 //! ```
 //!
-//! Sockets are edge-triggered: an event says that something changed, not that something is there. So a socket that was
-//! left with bytes to read stays on a list, and every write is tried at once; only a short one waits for an event.
+//! Sockets are edge-triggered: an event means that something changed, not that there are bytes. So a socket that was left
+//! with bytes to read stays on a list, and every write is tried at once; only a short one waits for an event.
 //!
 //! ```no_run
 //! # fn main() -> std::io::Result<()> {
@@ -50,7 +50,7 @@ use stream::Stream;
 pub use crate::server::handle::Handle;
 pub use listen::Address;
 
-/// Fewer cost a system call more often: with 64 the loop is 9 % slower under load.
+/// With fewer, system calls are more frequent: with 64 the loop is 9 % slower under load.
 const EVENTS_PER_POLL: usize = 1024;
 
 const WAKER: Token = Token(usize::MAX);
@@ -61,12 +61,13 @@ impl Server {
     /// Binds `address`, `HOST:PORT` or `unix:PATH` (see [`Address`]), and gets ready to serve; [`Listening::run`] serves.
     ///
     /// # Errors
-    /// Why the address cannot be bound, in a message that begins with it and says what to change: `AddrInUse`,
-    /// `AddrNotAvailable`, `InvalidInput` if it cannot be read, and what else the system says; `PermissionDenied` also if
-    /// others could reach the address and peers are not authenticated, as long as neither [`Server::authorize`] nor
-    /// [`Server::insecure_public`] was called;
-    /// `AlreadyExists` if there is something else where the Unix socket is to be. `InvalidInput` if the server was put
-    /// together wrongly.
+    /// The reason why the address cannot be bound, in a message that begins with the address and says what to change.
+    ///
+    /// - `InvalidInput`: the address cannot be parsed, or the server is not configured correctly.
+    /// - `PermissionDenied`: the system refuses it, or other machines could reach the address and peers are not
+    ///   authenticated: neither [`Server::authorize`] nor [`Server::insecure_public`] was called.
+    /// - `AlreadyExists`: at the path of the Unix socket is a file that is not a socket.
+    /// - `AddrInUse`, `AddrNotAvailable` and others: from the system.
     ///
     /// ```
     /// # fn main() -> std::io::Result<()> {
@@ -116,15 +117,15 @@ pub struct Listening {
     sockets: Vec<Option<Socket>>,
     /// Sockets that may have bytes to read.
     readable: Vec<ConnKey>,
-    /// The list of the turn before: two take turns, so that none is allocated anew.
+    /// The list of the turn before: two lists alternate, so that none is allocated.
     spent: Vec<ConnKey>,
-    /// What the engine last said of when it wants to run.
+    /// When the engine wants to run next, as it last said.
     deadline: Option<Duration>,
-    /// The last events filled their buffer: there may be more, which nothing announces a second time.
+    /// True if the last events filled their buffer: there may be more, which are not announced again.
     more_events: bool,
     buffer: Vec<u8>,
     accepting: Accepting,
-    /// Threads for blocking handlers, those that have ended perhaps included.
+    /// Threads for blocking handlers. Some may have ended.
     workers: Vec<JoinHandle<()>>,
     started: Instant,
 }
@@ -132,11 +133,11 @@ pub struct Listening {
 struct Socket {
     key: ConnKey,
     stream: Stream,
-    /// It is in `readable`.
+    /// True if it is in `readable`.
     listed: bool,
-    /// The peer will send no more: what is there is read to its end, since no further event will tell of it.
+    /// True if the peer will send no more: the rest is read at once, because no event will announce it.
     ended: bool,
-    /// Its writable events are asked for.
+    /// True if it is registered for writable events.
     watches_writes: bool,
 }
 
@@ -179,20 +180,22 @@ impl Listening {
         Ok(())
     }
 
-    /// The TCP addresses that are listened on, with the ports that the system chose for port 0.
+    /// The TCP addresses on which the server listens, with the ports that the system chose for port 0.
     pub fn local_addrs(&self) -> impl Iterator<Item = SocketAddr> {
         self.listeners.iter().filter_map(Listener::local_addr)
     }
 
-    /// The files of the Unix sockets that are listened on, as they were given.
+    /// The paths of the Unix sockets on which the server listens, as they were given.
     pub fn local_paths(&self) -> impl Iterator<Item = &Path> {
         self.listeners.iter().filter_map(Listener::path)
     }
 
-    /// The sockets that are listened on, in the order in which they were bound, to set what the system lets be set. Above
-    /// all a longer backlog, by another `listen(2)`: it is 128, and of a larger crowd that comes all at once some wait a
-    /// second or more for their system to try again. One that is much longer than a second's work serves many who have given
-    /// up meanwhile. Only on Unix.
+    /// The sockets on which the server listens, in the order in which they were bound, to set options of the system. Only on
+    /// Unix.
+    ///
+    /// The main use is a longer backlog, by another `listen(2)`. It is 128: if more clients than that connect at once, some
+    /// wait a second or more until their system tries again. A backlog that is longer than a second's work serves clients that
+    /// have given up.
     ///
     /// ```
     /// # use std::{io, os::fd::BorrowedFd};
@@ -207,7 +210,7 @@ impl Listening {
         self.listeners.iter().map(std::os::fd::AsFd::as_fd)
     }
 
-    /// A hold on the server for other threads.
+    /// Returns a handle for other threads.
     pub fn handle(&self) -> Handle {
         self.engine.handle()
     }
@@ -217,14 +220,14 @@ impl Listening {
         self.engine.stats()
     }
 
-    /// Calls `observer` for every [`Event`]: the only logging there is.
+    /// Calls `observer` for every [`Event`]. There is no other logging.
     pub fn on_event(&mut self, observer: impl FnMut(&Event<'_>) + Send + 'static) {
         self.engine.on_event(observer);
     }
 
-    /// Calls `hook` with every new connection's socket, to set options of the socket, to say who the peer is, or to
-    /// refuse it with an error: it is then closed without a word. The hook runs on the loop's thread and must not block.
-    /// Only on Unix.
+    /// Calls `hook` with the socket of every new connection. The hook may set options of the socket, return the peer's
+    /// principal, or refuse the peer with an error: the connection is then closed without a response. It runs on the loop's
+    /// thread and must not block. Only on Unix.
     ///
     /// ```
     /// # fn f(listening: &mut mcp_rill::net::Listening) {
@@ -243,11 +246,11 @@ impl Listening {
         self.accepting.hook = Some(Box::new(hook));
     }
 
-    /// Serves on this thread until [`Handle::shutdown`]. By then the worker threads have ended as well, unless a blocking
-    /// handler does not return within the grace: [`Event::WorkersLeft`] counts those, and they run until the process ends.
+    /// Serves on this thread until [`Handle::shutdown`] is complete. The worker threads have ended then, except those whose
+    /// handler did not return within the grace: [`Event::WorkersLeft`] counts them, and they run until the process ends.
     ///
     /// # Errors
-    /// Only if the system's event queue fails; trouble with one connection ends that connection.
+    /// If the system's event queue fails. An error of one connection ends that connection only.
     pub fn run(mut self) -> io::Result<()> {
         while !self.is_finished() {
             self.turn(None)?;
@@ -265,14 +268,14 @@ impl Listening {
         Ok(())
     }
 
-    /// Whether a shutdown is complete, as [`Engine::is_finished`].
+    /// True if a shutdown is complete, as [`Engine::is_finished`].
     pub fn is_finished(&self) -> bool {
         self.engine.is_finished()
     }
 
-    /// One turn for a loop of your own: waits at most `timeout` (`None`: as long as there is nothing to do), does what
-    /// there is to do, and returns the time until it wants to run again: zero if work is left, `None` if only events
-    /// can bring some. The descriptor behind [`AsRawFd`](std::os::fd::AsRawFd) is readable when there are events.
+    /// One turn, for a loop of your own: waits for events, at most for `timeout` (`None`: without limit), and handles them.
+    /// Returns the time until the next turn is due: zero if work is left, `None` if only an event can bring work. The
+    /// descriptor behind [`AsRawFd`](std::os::fd::AsRawFd) is readable when there are events.
     ///
     /// # Errors
     /// As [`run`](Listening::run).
@@ -306,7 +309,7 @@ impl Listening {
         }
     }
 
-    /// The time until something is due without any event.
+    /// Returns the time until something is due without an event.
     fn wants_in(&self) -> Option<Duration> {
         if self.more_events || !self.readable.is_empty() {
             return Some(Duration::ZERO);
@@ -367,7 +370,7 @@ impl Listening {
         self.sockets.get_mut(key.index())?.as_mut().filter(|socket| socket.key == key)
     }
 
-    /// Makes the threads that blocking handlers ask for, and stops listening when the server ends.
+    /// Starts the threads that blocking handlers need, and stops listening when the server ends.
     fn start_workers(&mut self) {
         while self.engine.jobs().wants_thread() {
             let jobs = self.engine.jobs();
@@ -406,7 +409,7 @@ impl Listening {
         self.spent = readable;
     }
 
-    /// Says whether there may be more to read at once.
+    /// Returns true if there may be more to read at once.
     fn read_one(&mut self, now: Now, key: ConnKey) -> bool {
         if !self.engine.wants_read(key) {
             return false;

@@ -7,7 +7,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::num::NonZeroU64;
 
-/// Names one entry of one slab for ever.
+/// Names one entry of one slab, and never another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
     /// Never zero, so that an optional key takes no more room.
@@ -19,7 +19,7 @@ pub struct Key {
 const TOKEN_INDEX_BITS: u32 = 20;
 
 impl Key {
-    /// Comes before all others, and names nothing.
+    /// Less than all other keys. It names no entry.
     pub(crate) const LEAST: Key = Key { serial: NonZeroU64::MIN, index: 0 };
 
     /// The slot number: small, and shared with keys that are no longer valid.
@@ -38,7 +38,7 @@ impl Key {
     }
 }
 
-/// Entries under generational keys. It gives memory back when most entries are gone.
+/// Entries under generational keys. It returns memory when most entries are gone.
 #[derive(Debug)]
 pub struct Slab<T> {
     entries: Vec<Option<(NonZeroU64, T)>>,
@@ -115,7 +115,7 @@ impl<T> Slab<T> {
         }
     }
 
-    /// Whoever is in the slot now, with its key: for links that are kept in step with the entries.
+    /// The entry that is in the slot now, with its key: for links that are kept in step with the entries.
     pub fn entry_at(&self, index: u32) -> Option<(Key, &T)> {
         let (serial, value) = self.entries.get(index as usize)?.as_ref()?;
         Some((Key { index, serial: *serial }, value))
@@ -153,7 +153,7 @@ impl<T> Slab<T> {
         self.len
     }
 
-    /// Whether there is no entry.
+    /// True if there is no entry.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 /// At most so many bytes or characters of a peer's value are repeated to it: enough to recognise it, too few to be abused.
 const SHOWN_MAX: usize = 80;
 
-/// A peer's bytes made fit for a sentence: cut, and visible ASCII only, so that no log or terminal is misled.
+/// A peer's bytes in a sentence: cut, and visible ASCII only, so that they cannot mislead a log or a terminal.
 pub(crate) fn shown(bytes: &[u8]) -> String {
     let visible = |byte: &u8| match byte {
         b' '..=b'~' => char::from(*byte),
@@ -31,8 +31,8 @@ pub(crate) fn shown_target(bytes: &[u8]) -> String {
     text
 }
 
-/// What a field line is called in a sentence: never by its value, which may be a secret, and by its number where it
-/// cannot be told what is its name.
+/// Names a field line in a sentence: by its name, or by its number if it has none, and never by its value, which may be a
+/// secret.
 pub(crate) fn shown_field(number: usize, line: &[u8]) -> String {
     let name = line.split(|byte| !is_token_byte(*byte)).next().unwrap_or_default();
     match line.contains(&b':') && !name.is_empty() {
@@ -57,7 +57,7 @@ pub(crate) fn write_number(out: &mut Vec<u8>, mut number: u64) {
     out.extend_from_slice(digits.get(digits.len() - count..).unwrap_or_default());
 }
 
-/// Whether a byte may be part of a token, such as a method or a field name (RFC 9110 §5.6.2).
+/// True if a byte may be part of a token, such as a method or a field name (RFC 9110 §5.6.2).
 pub(crate) fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
         || matches!(
@@ -79,18 +79,18 @@ pub(crate) fn is_token_byte(byte: u8) -> bool {
         )
 }
 
-/// Whether a text is the scheme of a URI (RFC 3986 §3.1).
+/// True if a text is the scheme of a URI (RFC 3986 §3.1).
 pub(crate) fn is_scheme(text: &str) -> bool {
     let lawful = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
     text.starts_with(|first: char| first.is_ascii_alphabetic()) && text.bytes().all(lawful)
 }
 
-/// Whether a byte may be part of a field value (RFC 9110 §5.5): control bytes other than the tab are not.
+/// True if a byte may be part of a field value (RFC 9110 §5.5): not a control byte other than the tab.
 pub(crate) fn is_value_byte(byte: u8) -> bool {
     byte == b'\t' || (byte >= b' ' && byte != 0x7f)
 }
 
-/// A line break between two JSON tokens would end the `data:` line; within a string there can be none.
+/// Replaces line breaks between JSON tokens, which would end a `data:` line. Strings have none.
 pub(crate) fn keep_on_one_line(json: &mut [u8]) {
     if memchr::memchr2(b'\n', b'\r', json).is_some() {
         json.iter_mut().filter(|byte| matches!(byte, b'\n' | b'\r')).for_each(|byte| *byte = b' ');
@@ -111,7 +111,7 @@ pub(crate) fn printable(text: &str) -> String {
     shorten(text).replace(char::is_control, "?")
 }
 
-/// A client's name is kept as long as its session, and only shown: of a long one the start will do.
+/// The start of a client's name, which is kept as long as its session and is only shown.
 pub(crate) fn cut(text: &str) -> &str {
     const BYTES_MAX: usize = 128;
     let end = text.len().min(BYTES_MAX);

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use crate::slab::{Key, Slab};
 
-/// The present, handed to the engine by its driver: nothing below the driver reads a clock.
+/// The present time, as the driver hands it to the engine: nothing below the driver reads a clock.
 ///
 /// ```
 /// use std::time::Duration;
@@ -21,9 +21,9 @@ use crate::slab::{Key, Slab};
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Now {
-    /// Time since some fixed point that never goes back: what deadlines are measured in.
+    /// Time since a fixed point, which never goes back: deadlines are measured in it.
     pub mono: Duration,
-    /// Time since 1970-01-01 UTC: what the `Date` header field shows.
+    /// Time since 1970-01-01 UTC, for the `Date` header field.
     pub unix: Duration,
 }
 
@@ -54,10 +54,11 @@ impl Nanos {
     }
 }
 
-/// How fine the wheel is. A deadline is met up to this much late, never early.
+/// The width of a slot. A deadline passes at most this much late, and never early.
 const TICK_MS: u64 = 10;
 /// Slots of the wheel: one turn is about 10 s, so that most deadlines are looked at once or twice before they are due.
 const SLOTS: usize = 1024;
+const WORDS: usize = SLOTS / 64;
 const NONE: u32 = u32::MAX;
 
 /// An entry's place in the wheel.
@@ -86,20 +87,22 @@ pub trait Linked {
 pub struct Timers {
     heads: Vec<u32>,
     /// A bit for each slot that is not empty.
-    occupied: [u64; SLOTS / 64],
+    occupied: [u64; WORDS],
+    /// A bit for each word of `occupied` that is not zero.
+    words: u16,
     /// Everything up to this tick has been taken out.
     tick: u64,
 }
 
 impl Default for Timers {
     fn default() -> Timers {
-        Timers { heads: vec![NONE; SLOTS], occupied: [0; SLOTS / 64], tick: 0 }
+        Timers { heads: vec![NONE; SLOTS], occupied: [0; WORDS], words: 0, tick: 0 }
     }
 }
 
 impl Timers {
-    /// Makes sure that the entry comes up in [`due`](Timers::due) by `deadline`: a deadline that is set already and is
-    /// earlier is left alone, since whoever handles it looks again and calls this with what is then left.
+    /// Makes sure that [`due`](Timers::due) returns the entry by `deadline`. An earlier deadline that is set already is kept:
+    /// its handler looks again and sets the time that is left.
     pub fn wake_by<T: Linked>(&mut self, slab: &mut Slab<T>, key: Key, deadline: Duration) {
         let tick = to_tick(deadline).max(self.tick + 1);
         let Some(entry) = slab.get_mut(key) else { return };
@@ -119,10 +122,11 @@ impl Timers {
         }
         if let Some(word) = self.occupied.get_mut(slot / 64) {
             *word |= 1 << (slot % 64);
+            self.words |= 1 << (slot / 64);
         }
     }
 
-    /// Forgets the entry's deadline. Must be called before an entry is removed from its slab.
+    /// Removes the entry's deadline. Must be called before an entry is removed from its slab.
     pub fn clear<T: Linked>(&mut self, slab: &mut Slab<T>, key: Key) {
         let Some(entry) = slab.get_mut(key) else { return };
         let TimerLink { next, prev, tick } = std::mem::take(entry.link());
@@ -144,10 +148,11 @@ impl Timers {
             && next == NONE
         {
             *word &= !(1 << (slot % 64));
+            self.words &= !(u16::from(*word == 0) << (slot / 64));
         }
     }
 
-    /// Takes out the deadlines that have passed at `now` and appends their keys to `due`.
+    /// Removes the deadlines that have passed at `now`, and appends their keys to `due`.
     pub fn due<T: Linked>(&mut self, slab: &mut Slab<T>, now: Duration, due: &mut Vec<Key>) {
         let end = now.as_millis() as u64 / TICK_MS;
         let first = self.tick + 1;
@@ -169,17 +174,21 @@ impl Timers {
         }
     }
 
-    /// When [`due`](Timers::due) wants to be called next: never after the earliest deadline's tick, sometimes before it.
+    /// Returns when to call [`due`](Timers::due) next: never after the tick of the earliest deadline, sometimes before it.
     pub fn next(&self) -> Option<Duration> {
         let start = ((self.tick + 1) % SLOTS as u64) as usize;
-        let ahead = (0..=SLOTS / 64).find_map(|step| {
-            let word = (start / 64 + step) % (SLOTS / 64);
-            let mut bits = self.occupied.get(word).copied().unwrap_or(0);
-            if step == 0 {
-                bits &= !0 << (start % 64);
+        let bits = |word: usize| self.occupied.get(word % WORDS).copied().unwrap_or(0);
+        let rest = bits(start / 64) >> (start % 64);
+        let ahead = match (rest, self.words) {
+            (0, 0) => return None,
+            (0, words) => {
+                // The words after this one, and at last its bits before `start`.
+                let next = start / 64 + 1;
+                let word = next + words.rotate_right((next % WORDS) as u32).trailing_zeros() as usize;
+                word * 64 + bits(word).trailing_zeros() as usize - start
             }
-            (bits != 0).then(|| (word * 64 + bits.trailing_zeros() as usize + SLOTS - start) % SLOTS)
-        })?;
+            (rest, _) => rest.trailing_zeros() as usize,
+        };
         Some(Duration::from_millis((self.tick + 1 + ahead as u64) * TICK_MS))
     }
 }

@@ -1,17 +1,16 @@
-//! What browsers want to hear before a page of another origin may read an answer (Fetch standard, CORS protocol).
+//! The header fields that let pages of allowed origins read responses (Fetch standard, CORS protocol).
 //!
-//! *Scope:* preflights, the fields of every response to an allowed origin. *Not in scope:* which origins are
-//! allowed (`site`); this only lets their pages read what they may ask for.
+//! *Scope:* preflights, the fields of every response to an allowed origin. *Not in scope:* which origins are allowed (`site`).
 //!
 //! ```text
-//!  allowed Origin ─┬─ OPTIONS + Access-Control-Request-Method ──▶ 204, before anybody is authenticated
+//!  allowed Origin ─┬─ OPTIONS + Access-Control-Request-Method ──▶ 204, without authentication
 //!                  └─ anything else ──▶ as without CORS, and three more fields on the response, whatever it is
 //!  other, no Origin ── as without CORS, and Vary: Origin
 //!  no Origin ── Sec-Fetch-Site: cross-site, same-site ──▶ 403
 //! ```
 //!
-//! Never `*`, which would let every page read session ids, and no credentials: browsers then send neither cookies nor stored
-//! passwords, and tokens are sent by the page itself.
+//! The origin is never `*`, which would let every page read session ids. Credentials are not allowed: browsers then send
+//! neither cookies nor stored passwords, and pages send tokens themselves.
 
 use crate::access::peer::Peer;
 use crate::access::resource::WELL_KNOWN;
@@ -22,18 +21,18 @@ use crate::http::response::{CommonFields, OwnedResponse};
 use crate::limits::Limits;
 use crate::text::is_token_byte;
 
-/// What clients of any revision send, besides what needs no permission.
+/// The fields that clients of any revision send and that need permission.
 const REQUEST_FIELDS: &str =
     "Authorization, Content-Type, Mcp-Session-Id, MCP-Protocol-Version, Last-Event-ID, Mcp-Method, Mcp-Name";
-/// What a page has to read in an answer.
+/// The fields that a page has to read in a response.
 const RESPONSE_FIELDS: &str = "Mcp-Session-Id, WWW-Authenticate";
-/// A tool's arguments as fields (MCP 2026-07-28): their names are not known beforehand.
+/// The arguments of tools as fields (MCP 2026-07-28), whose names are not known in advance.
 const PARAMETER_PREFIX: &str = "mcp-param-";
-/// How long a browser may remember the answer to a preflight: what Chromium allows at most.
+/// How long a browser may keep the response to a preflight: the most that Chromium allows.
 const PREFLIGHT_SECONDS: &str = "7200";
 
-/// The fields of every response: for an allowed origin what lets its pages read it, and else that it would be another one for
-/// them, which a cache has to know (Fetch standard, CORS protocol and HTTP caches).
+/// The fields of every response. For an allowed origin they let its pages read the response; for others `Vary` tells caches
+/// that the response depends on the origin (Fetch standard, CORS protocol and HTTP caches).
 pub(crate) fn common_fields(head: &Head<'_>, settings: &Settings, peer: &Peer) -> Option<Box<CommonFields>> {
     if !settings.cors {
         return None;
@@ -44,12 +43,12 @@ pub(crate) fn common_fields(head: &Head<'_>, settings: &Settings, peer: &Peer) -
     };
     let fields =
         [("Access-Control-Allow-Origin", origin), vary, ("Access-Control-Expose-Headers", RESPONSE_FIELDS)];
-    // Of no use to a preflight, and no method but that asks for one.
+    // The last one is of no use to a preflight.
     let count = if head.method == "OPTIONS" { 2 } else { 3 };
     Some(Box::new(CommonFields::new(fields.get(..count)?)))
 }
 
-/// The answer to a preflight (Fetch standard, CORS-preflight request): what may be sent to this path, whatever was asked for.
+/// The response to a preflight (Fetch standard, CORS-preflight request): the methods and fields that may be sent to this path.
 pub(crate) fn preflight(
     head: &Head<'_>,
     settings: &Settings,
@@ -74,14 +73,14 @@ pub(crate) fn preflight(
         .header("Access-Control-Allow-Methods", methods)
         .header("Access-Control-Allow-Headers", allowed_fields(head, limits))
         .header("Access-Control-Max-Age", PREFLIGHT_SECONDS);
-    // Who lists an origin means it, wherever its pages come from.
+    // An origin that is listed may come from a public network.
     Some(match head.header("access-control-request-private-network") {
         Some(b"true") => answer.header("Access-Control-Allow-Private-Network", "true"),
         _ => answer,
     })
 }
 
-/// The fields that may be sent, and those of a tool's arguments that were asked for, as many as a request may have.
+/// The fields that may be sent, with those of a tool's arguments that were asked for, at most as many as a request may have.
 fn allowed_fields(head: &Head<'_>, limits: &Limits) -> String {
     let asked = head.headers_named("access-control-request-headers");
     let names = asked.flat_map(|value| value.split(|byte| *byte == b',')).map(<[u8]>::trim_ascii);

@@ -9,7 +9,7 @@ use crate::http::head::Head;
 use crate::http::response::{JSON, OwnedResponse};
 use crate::json::write::Object;
 
-/// The body has the form that SDK servers give it, on every route: MCP leaves it open.
+/// MCP does not define the body. It has the form that SDK servers use, on every route.
 pub(crate) fn denial(denied: &Denied, head: &Head<'_>, settings: &Settings) -> OwnedResponse {
     let mut body = Vec::new();
     let mut object = Object::new(&mut body);
@@ -25,11 +25,11 @@ pub(crate) fn denial(denied: &Denied, head: &Head<'_>, settings: &Settings) -> O
         return answer;
     }
     let path = settings::relative(head.path, settings);
-    // What is posted there belongs to a stream.
+    // Messages that are posted there belong to a stream.
     let path = if path == settings.message_path { &settings.sse_path } else { path };
     let resource = settings.resource.as_ref();
     let metadata = resource.map(|own| own.served_at(path, settings).unwrap_or_else(|| own.clone()).url());
-    // Who has no token that is good asks for one with the scopes that there are (MCP 2025-11-25, authorization).
+    // A client without a valid token asks for one with all scopes (MCP 2025-11-25, authorization).
     let scopes = resource.filter(|resource| denied.status() == 401 && !resource.scopes.is_empty());
     let scope = scopes.map(|resource| resource.scopes.join(" "));
     answer.header("WWW-Authenticate", denied.challenge(metadata.as_deref(), scope.as_deref()))

@@ -1,4 +1,4 @@
-//! Who may send requests: what an `authorize` hook is asked, and what it answers.
+//! The `authorize` hook: what it is asked, and what it returns.
 //!
 //! *Scope:* [`HttpRequest`], [`Denied`]. *Not in scope:* when the hook is asked and what a denial looks like on the wire
 //! (the engine's `gate`, and `denial`); lists of tokens (that is `tokens`).
@@ -18,9 +18,9 @@ use crate::http::head::{Head, Single};
 /// The hook of [`Server::authorize`](crate::Server::authorize).
 pub(crate) type Authorize = Box<dyn FnMut(&HttpRequest<'_>) -> Result<Principal, Denied> + Send>;
 
-/// The head of a request that asks to be let in, and who sent it.
+/// The head of a request that is to be authorized, and its peer.
 ///
-/// It has no query: a token in a URL ends up in logs and histories (RFC 6750 §5.3).
+/// It does not have the query: tokens in URLs end up in logs and histories (RFC 6750 §5.3).
 ///
 /// ```
 /// use mcp_rill::{Denied, Principal, Server};
@@ -50,18 +50,18 @@ impl<'a> HttpRequest<'a> {
         self.head.method
     }
 
-    /// The path as sent, still percent-encoded and with what a proxy put in front of it.
+    /// The path as sent, still percent-encoded, with the prefix of a proxy.
     pub fn path(&self) -> &'a str {
         self.head.path
     }
 
-    /// The value of the first header field of that name, if it is UTF-8. There is at most one `Authorization`: with two the
-    /// hook is not asked.
+    /// The value of the first header field of that name, if it is UTF-8. There is at most one `Authorization`: a request with
+    /// two is refused before.
     pub fn header(&self, name: &str) -> Option<&'a str> {
         self.head.header_str(name)
     }
 
-    /// The other end of the connection; its principal is the one that the transport knows.
+    /// The other end of the connection, with the principal that the transport knows.
     pub fn peer(&self) -> &'a Peer {
         self.peer
     }
@@ -69,8 +69,8 @@ impl<'a> HttpRequest<'a> {
     /// The token of `Authorization: Bearer` (RFC 6750 §2.1).
     ///
     /// # Errors
-    /// [`Denied::missing`] if there is no such field or it is of another scheme; [`Denied::malformed`] if what follows the
-    /// scheme is no `token68` (RFC 9110 §11.2).
+    /// [`Denied::missing`] if there is no such field, or if it has another scheme. [`Denied::malformed`] if no `token68`
+    /// (RFC 9110 §11.2) follows the scheme.
     pub fn bearer(&self) -> Result<&'a str, Denied> {
         let value = self.head.header("authorization").unwrap_or_default();
         let (scheme, token) = value.split_at_checked(6).unwrap_or_default();
@@ -84,7 +84,7 @@ impl<'a> HttpRequest<'a> {
     }
 }
 
-/// Without the fields, which hold secrets.
+/// Shows no fields, because they hold secrets.
 impl fmt::Debug for HttpRequest<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let HttpRequest { head, peer } = self;
@@ -102,7 +102,7 @@ pub(crate) fn is_token68(text: &str) -> bool {
     !body.is_empty() && body.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte))
 }
 
-/// Why a request is not let in. The peer gets the description both in the `WWW-Authenticate` field and in the body, so it
+/// Why a request is not authorized. The peer gets the description in the `WWW-Authenticate` field and in the body, so it
 /// must not hold a secret.
 ///
 /// ```
@@ -121,28 +121,28 @@ pub struct Denied {
 }
 
 impl Denied {
-    /// 401: the request has no credentials of a kind that is known here.
+    /// 401: the request has no bearer token.
     pub fn missing() -> Denied {
         Denied::new(401, None, "send Authorization: Bearer and a token".into())
     }
 
-    /// 401: the token is unknown, expired, revoked or made for somebody else (RFC 6750 §3.1).
+    /// 401: the token is unknown, expired, revoked, or issued for another resource (RFC 6750 §3.1).
     pub fn invalid_token(description: impl Into<Cow<'static, str>>) -> Denied {
         Denied::new(401, Some("invalid_token"), description.into())
     }
 
-    /// 403: the token is right but not enough. `scope` is what would be, as names with spaces between them (RFC 6749
-    /// §3.3); clients ask for it at the authorization server (MCP 2025-11-25, authorization).
+    /// 403: the token is valid but not sufficient. `scope` names the scopes that are needed, separated by spaces (RFC 6749
+    /// §3.3). Clients ask for them at the authorization server (MCP 2025-11-25, authorization).
     pub fn insufficient_scope(scope: impl Into<String>, description: impl Into<Cow<'static, str>>) -> Denied {
         Denied::new(403, Some("insufficient_scope"), description.into()).scope(scope)
     }
 
-    /// 400: the credentials cannot be read, or are given twice.
+    /// 400: the credentials cannot be parsed, or are sent twice.
     pub fn malformed(description: impl Into<Cow<'static, str>>) -> Denied {
         Denied::new(400, Some("invalid_request"), description.into())
     }
 
-    /// 500: the hook panicked, which says nothing of the token.
+    /// 500: the hook panicked. The token may be valid.
     pub(crate) fn failed() -> Denied {
         Denied::new(500, Some("server_error"), "whether the request is allowed could not be found out".into())
     }
@@ -162,7 +162,7 @@ impl Denied {
         self.status
     }
 
-    /// The body's `error`. Where the challenge has none, SDK servers say this.
+    /// The body's `error`. Where the challenge has none, SDK servers send this one.
     pub(crate) fn error(&self) -> &'static str {
         self.error.unwrap_or("invalid_token")
     }
@@ -171,9 +171,8 @@ impl Denied {
         &self.description
     }
 
-    /// The value of `WWW-Authenticate` (RFC 6750 §3). Who sent no credentials is told no error (§3.1), only where to get some:
-    /// `metadata` is the URL of the document that says so (RFC 9728 §5.1). `scope` is what to ask for where the hook has named
-    /// none.
+    /// The value of `WWW-Authenticate` (RFC 6750 §3). A request without credentials gets no error (§3.1). `metadata` is the
+    /// URL of the document that names the authorization server (RFC 9728 §5.1). `scope` is used where the hook has named none.
     pub(crate) fn challenge(&self, metadata: Option<&str>, scope: Option<&str>) -> String {
         let parameters = [
             ("error", self.error),
@@ -194,7 +193,7 @@ impl Denied {
     }
 }
 
-/// The second boundary where a panic of a user's code is caught: it lets nobody in.
+/// Calls the hook. A panic of the hook is caught and denies the request.
 pub(crate) fn ask(hook: &mut Authorize, head: &Head<'_>, peer: &Peer) -> Result<Principal, Denied> {
     if matches!(head.single("authorization"), Single::Several) {
         return Err(Denied::malformed("Authorization is sent more than once; send it once"));

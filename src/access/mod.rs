@@ -1,4 +1,4 @@
-//! Who may ask what over HTTP, before MCP is looked at.
+//! Which requests are admitted over HTTP, before MCP is looked at.
 //!
 //! *Scope:* paths and names of this server, Host, Origin and `Sec-Fetch-Site`, CORS, the hook that names the principal,
 //! tokens, the protected resource's metadata. *Not in scope:* what requests mean, and when these checks run (the engine's

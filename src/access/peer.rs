@@ -1,13 +1,13 @@
 //! The other end of a connection, and who it is.
 //!
-//! *Scope:* [`Peer`] and [`Principal`]. *Not in scope:* how the principal is found: a hook or the transport says so.
+//! *Scope:* [`Peer`] and [`Principal`]. *Not in scope:* how the principal is found: by a hook or by the transport.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-/// Who an authenticated peer is. Sessions belong to the principal that opened them.
+/// The identity of an authenticated peer. Sessions belong to the principal that opened them.
 ///
-/// One word, because every connection and every session has room for one.
+/// It is one word long, because every connection and every session has room for one.
 ///
 /// ```
 /// let ada = mcp_rill::Principal::new("ada");
@@ -28,8 +28,8 @@ impl Principal {
     }
 }
 
-/// The other end of a connection, as the transport knows it. Handlers see it in [`Call::peer`](crate::Call::peer); a
-/// driver of your own says it when it opens a connection.
+/// The other end of a connection, as the transport knows it. Handlers see it in [`Call::peer`](crate::Call::peer). A
+/// driver of your own passes it when it opens a connection.
 ///
 /// ```
 /// use mcp_rill::{Peer, Principal};
@@ -38,13 +38,13 @@ impl Principal {
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Peer {
-    /// Its address; `None` on a transport that has none.
+    /// The address; `None` on a transport without addresses.
     pub address: Option<SocketAddr>,
-    /// Whether the listener is bound to a loopback address, so that `localhost` is a name for it.
+    /// True if the listener is bound to a loopback address, so that `localhost` is a name for it.
     pub loopback: bool,
-    /// Whether it came over a Unix socket, which no web page can reach, so that requests may name any host.
+    /// True if the connection came over a Unix socket. Web pages cannot reach one, so requests may name any host.
     pub unix: bool,
-    /// Who it is, if the transport knows that already; behind a hook of [`Server::authorize`](crate::Server::authorize),
-    /// who that says the request at hand is from.
+    /// The principal, if the transport knows it. With a hook of [`Server::authorize`](crate::Server::authorize), the
+    /// principal that the hook returned for the present request.
     pub principal: Option<Principal>,
 }

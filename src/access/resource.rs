@@ -1,4 +1,4 @@
-//! Where a client gets a token: the metadata document of a protected resource (RFC 9728).
+//! The metadata document of a protected resource, which tells clients where to get a token (RFC 9728).
 //!
 //! *Scope:* [`ProtectedResource`]: what is in the document, and its URL. *Not in scope:* serving it (the engine's
 //! `gate`), and authorization servers, which this server never talks to.
@@ -9,13 +9,13 @@
 
 use crate::json::write::{Array, Object};
 
-/// What clients are told of where to get a token (RFC 9728 §2; MCP 2025-11-25, authorization).
+/// The metadata that tells clients where to get a token (RFC 9728 §2; MCP 2025-11-25, authorization).
 ///
-/// Clients compare the document's `resource` with the URL that they connect to (RFC 9728 §3.3), and the two transports have a
-/// URL each. So one of these serves both: name the URL of either, or what comes before its path (`https://mcp.example`, or with
-/// the base path), and each client is told of the URL that it asks about, `https://mcp.example/mcp` or
-/// `https://mcp.example/sse`. Tokens are made for that one. A URL whose path is none of these, since a proxy gives
-/// [`mcp_path`](crate::Settings::mcp_path) another name, stands for that path alone.
+/// Clients compare the document's `resource` with the URL that they connect to (RFC 9728 §3.3), and each transport has its own
+/// URL. One `ProtectedResource` serves both: `resource` is the URL of either, or the part before the path
+/// (`https://mcp.example`, perhaps with the base path). Each client gets a document for the URL that it asks about,
+/// `https://mcp.example/mcp` or `https://mcp.example/sse`, and tokens are issued for that URL. A URL with another path, because
+/// a proxy gives [`mcp_path`](crate::Settings::mcp_path) another name, stands for that path alone.
 ///
 /// ```
 /// use mcp_rill::ProtectedResource;
@@ -29,11 +29,11 @@ use crate::json::write::{Array, Object};
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProtectedResource {
-    /// The URL that clients connect to, and that tokens are made for.
+    /// The URL that clients connect to, and for which tokens are issued.
     pub resource: String,
-    /// The issuer identifiers of the servers that make tokens for it (RFC 8414 §2): at least one URL.
+    /// The issuer identifiers of the servers that issue tokens for it (RFC 8414 §2): at least one URL.
     pub authorization_servers: Vec<String>,
-    /// Scopes that are used here; may be empty. A 401 names them, unless the hook names others.
+    /// The scopes of this resource; may be empty. A 401 names them, unless the hook names others.
     pub scopes: Vec<String>,
 }
 
@@ -47,7 +47,7 @@ impl ProtectedResource {
         ProtectedResource { resource, authorization_servers: vec![server], scopes: Vec::new() }
     }
 
-    /// Adds a scope that is used here.
+    /// Adds a scope.
     pub fn scope(mut self, scope: impl Into<String>) -> ProtectedResource {
         self.scopes.push(scope.into());
         self
@@ -74,14 +74,13 @@ impl ProtectedResource {
         String::from_utf8(text).unwrap_or_default()
     }
 
-    /// Where clients look for the document: the well-known path goes between the resource's host and its path (RFC 9728
-    /// §3.1).
+    /// The URL of the document: the well-known path stands between the resource's host and its path (RFC 9728 §3.1).
     pub fn url(&self) -> String {
         let (origin, path) = self.parts();
         format!("{origin}{WELL_KNOWN}{path}")
     }
 
-    /// The resource's path without a slash at its end, which RFC 9728 §3.1 takes away.
+    /// The resource's path without a slash at its end, as RFC 9728 §3.1 wants it.
     pub(crate) fn path(&self) -> &str {
         self.parts().1
     }
@@ -97,7 +96,7 @@ impl ProtectedResource {
     }
 
     /// # Errors
-    /// A sentence that names the URL or scope and what is wrong with it.
+    /// A sentence that names the URL or scope and its fault.
     pub(crate) fn check(&self) -> Result<(), String> {
         if self.authorization_servers.is_empty() {
             return Err(

@@ -1,4 +1,4 @@
-//! Which sites may send requests: Host, Origin and `Sec-Fetch-Site`.
+//! Which web pages may send requests: Host, Origin and `Sec-Fetch-Site`.
 //!
 //! *Scope:* the checks that keep web pages of other sites out, also after DNS rebinding. *Not in scope:* what lets the pages
 //! of allowed origins read the responses (`cors`), and the form of the refusal for Streamable HTTP (the engine's `gate`).
@@ -27,8 +27,7 @@ pub(crate) fn check_host(head: &Head<'_>, settings: &Settings, peer: &Peer) -> R
     ))
 }
 
-/// An IP address cannot be rebound to another one, so it needs no list. The head has taken an IPv6 address out of its
-/// brackets.
+/// An IP address cannot be rebound to another one, so it needs no list. An IPv6 address comes without its brackets.
 fn is_address(host: &str) -> bool {
     host.parse::<IpAddr>().is_ok()
 }
@@ -72,8 +71,8 @@ fn is_loopback_origin(origin: &str) -> bool {
     ["localhost", "127.0.0.1", "::1"].iter().any(is)
 }
 
-/// A request without `Origin` of which the browser says that another site made it: an image, a link, a form of a page that
-/// nobody allowed (W3C Fetch Metadata §2.4, which also says to pass over values that are not known).
+/// Refuses a request without `Origin` if the browser says that a page of another site made it: with an image, a link or a
+/// form (W3C Fetch Metadata §2.4, which also says to ignore unknown values).
 pub(crate) fn check_site(head: &Head<'_>) -> Result<(), OwnedResponse> {
     let site = match head.single("sec-fetch-site") {
         Single::One(site @ (b"cross-site" | b"same-site")) => shown(site),

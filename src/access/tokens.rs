@@ -1,6 +1,6 @@
-//! Bearer tokens that are known beforehand, from a list that a person keeps.
+//! A fixed list of bearer tokens.
 //!
-//! *Scope:* [`Tokens`]: reading the list, finding a token in it. *Not in scope:* files and signals; the binary has those.
+//! *Scope:* [`Tokens`]: reading the list, finding a token in it. *Not in scope:* files and signals, which the binary handles.
 //!
 //! ```text
 //! # one `name:token` a line; a name may have several, so that a new one can be handed out before the old one goes
@@ -14,16 +14,16 @@ use std::hint::black_box;
 use crate::access::hook::{Denied, HttpRequest, is_token68};
 use crate::access::peer::Principal;
 
-/// The fewest characters that can carry 128 random bits, which nobody guesses: in base64 they take 22. Nothing here slows
-/// down guessing, so a shorter token would have to be refused by its randomness, which cannot be seen.
+/// The fewest characters that hold 128 random bits, which cannot be guessed: 22 in base64. Nothing here slows guessing down,
+/// and whether a shorter token is random enough cannot be seen.
 const TOKEN_CHARS_MIN: usize = 22;
 
-/// Tokens and whose they are.
+/// Bearer tokens and their owners.
 ///
-/// The tokens are compared without an early exit, and with every one in the list: how long that takes tells neither how
-/// much of a guess is right nor which name it is near to. It does tell how many tokens there are, and nothing protects them
-/// from whoever can read the file or the process's memory: they are kept as they are. There is no limit on guesses;
-/// what makes guessing hopeless is that tokens are long and random, such as `openssl rand -hex 16` makes them.
+/// A token is compared with every one in the list, without an early exit: the time that it takes shows neither how much of a
+/// guess is right nor which name it is near to. It does show how many tokens there are. Tokens are kept as they are, so
+/// nothing protects them from a reader of the file or of the process's memory. There is no limit on guesses: tokens have to be
+/// long and random, such as those of `openssl rand -hex 16`.
 ///
 /// ```
 /// use mcp_rill::{Server, Tokens};
@@ -36,11 +36,11 @@ const TOKEN_CHARS_MIN: usize = 22;
 pub struct Tokens(Vec<(Principal, Box<[u8]>)>);
 
 impl Tokens {
-    /// Reads a list: one `name:token` a line, with comments after `#` at the start of a line, and blank lines. A name may
-    /// come several times. A byte order mark in front is passed over. A list may be empty: then nobody is let in.
+    /// Reads a list: one `name:token` a line. Blank lines, lines that start with `#`, and a byte order mark at the start are
+    /// skipped. A name may have several tokens. If the list is empty, every request is denied.
     ///
     /// # Errors
-    /// The number of the first line that is wrong, and why; never the token itself.
+    /// The number of the first line with a fault, and the fault; never the token itself.
     pub fn read(text: &str) -> Result<Tokens, String> {
         let (mut tokens, mut lines) = (Vec::<(Principal, Box<[u8]>)>::new(), Vec::new());
         for (at, line) in text.strip_prefix('\u{feff}').unwrap_or(text).lines().enumerate() {
@@ -73,12 +73,12 @@ impl Tokens {
         self.0.len()
     }
 
-    /// Whether nobody can be let in.
+    /// True if there are no tokens, so that every request is denied.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whose the token is.
+    /// The owner of the token.
     pub fn find(&self, token: &str) -> Option<&Principal> {
         let mut found = None;
         for (principal, known) in &self.0 {
@@ -89,17 +89,17 @@ impl Tokens {
         found
     }
 
-    /// The answer of a [`Server::authorize`](crate::Server::authorize) hook that goes by this list.
+    /// The result of a [`Server::authorize`](crate::Server::authorize) hook that admits the owners of this list's tokens.
     ///
     /// # Errors
-    /// What [`HttpRequest::bearer`] says; [`Denied::invalid_token`] if the token is not in the list.
+    /// As [`HttpRequest::bearer`], and [`Denied::invalid_token`] if the token is not in the list.
     pub fn authorize(&self, request: &HttpRequest<'_>) -> Result<Principal, Denied> {
         let token = request.bearer()?;
         self.find(token).cloned().ok_or_else(|| Denied::invalid_token("the token is not known here"))
     }
 }
 
-/// Without the tokens.
+/// Shows the names only.
 impl fmt::Debug for Tokens {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.0.iter().map(|(principal, _)| principal.name())).finish()
@@ -123,8 +123,8 @@ fn read_line(line: &str) -> Result<(&str, &str), String> {
     }
 }
 
-/// Takes as long for every `known`: as many steps as the guess is long. `black_box` keeps the compiler from leaving the
-/// loop early; that is as much as a language without a notion of time can promise.
+/// Takes as many steps as the guess is long, whatever `known` is. `black_box` keeps the compiler from leaving the loop early;
+/// the language promises no more than that.
 fn same(guess: &[u8], known: &[u8]) -> bool {
     let mut difference = guess.len() ^ known.len();
     for (at, byte) in guess.iter().enumerate() {

@@ -39,7 +39,7 @@ const SIZE_DIGITS_MAX: u8 = 16;
 pub struct Progress {
     /// How many bytes of the input belong to this body: all of them until it is done.
     pub used: usize,
-    /// Whether the body has ended; what follows in the input belongs to the next message.
+    /// True if the body has ended. What follows in the input belongs to the next message.
     pub done: bool,
 }
 
@@ -74,16 +74,16 @@ impl Decoder {
         Decoder(Kind::Chunked(Chunked::default()))
     }
 
-    /// A response body that ends with the connection (RFC 9112 §6.3, rule 8); it is never done.
+    /// A response body that ends with the connection (RFC 9112 §6.3, rule 8). It is never done.
     pub fn until_close() -> Decoder {
         Decoder(Kind::UntilClose { total: 0 })
     }
 
-    /// Reads on: hands the content found in `input` to `out`, in order, and says how far the body goes.
+    /// Reads more of the body: passes the content in `input` to `out`, in order, and returns how many bytes it took.
     ///
     /// # Errors
-    /// A [`Refusal`] with 400 for broken chunks, too long extensions or trailers, and 413 as soon as a chunk is
-    /// announced that takes the content over `limits.body_bytes_max`. What was handed out before is then worthless.
+    /// A [`Refusal`] with 400 for broken chunks and for extensions or trailers that are too long, and with 413 as soon as the
+    /// size of a chunk takes the content over `limits.body_bytes_max`. Content that was passed on before is then useless.
     pub fn decode(
         &mut self,
         input: &[u8],

@@ -1,6 +1,6 @@
 //! The `Date` field (RFC 9110 §5.6.7, §6.6.1).
 //!
-//! *Scope:* IMF-fixdate from seconds since 1970. *Not in scope:* asking the clock; the driver says the time.
+//! *Scope:* IMF-fixdate from seconds since 1970. *Not in scope:* the clock: the driver passes the time.
 
 use std::io::Write;
 
@@ -8,7 +8,7 @@ const SECONDS_PER_DAY: u64 = 86_400;
 
 /// Seconds since 1970 as an IMF-fixdate (RFC 9110 §5.6.7), such as `Sun, 06 Nov 1994 08:49:37 GMT`.
 ///
-/// Years after 9999 do not fit the format and are written as the last second of 9999.
+/// Years after 9999 do not fit the format. They are written as the last second of 9999.
 pub fn imf_fixdate(unix: u64) -> [u8; 29] {
     const LAST: u64 = 253_402_300_799;
     const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];

@@ -89,8 +89,8 @@ pub struct Host<'a> {
 impl<'a> Host<'a> {
     /// Reads `host[:port]`; `None` if it is anything else.
     ///
-    /// Narrower than the `reg-name` of RFC 3986 §3.2.2: letters, digits, `-`, `.` and `_` are what names in use
-    /// consist of, and what is left out (`,`, `@`, `%`, …) is what parsers disagree about.
+    /// Narrower than the `reg-name` of RFC 3986 §3.2.2. Names in use consist of letters, digits, `-`, `.` and `_`; parsers
+    /// disagree about the other characters (`,`, `@`, `%`, …).
     pub fn read(text: &'a str) -> Option<Host<'a>> {
         let (name, after) = match text.strip_prefix('[') {
             Some(rest) => {
@@ -115,11 +115,11 @@ impl<'a> Host<'a> {
     }
 }
 
-/// Room for the fields of one head; lives on the stack next to the bytes it borrows from.
+/// Room for the fields of one head, on the stack next to the bytes that they borrow from.
 pub struct Fields<'a>([MaybeUninit<httparse::Header<'a>>; HEADERS_CAP]);
 
 impl Fields<'_> {
-    /// Empty, and not even zeroed: a head of ten fields must not pay for [`HEADERS_CAP`].
+    /// Empty room. It is not zeroed, so that a head of ten fields does not pay for [`HEADERS_CAP`].
     pub fn new() -> Self {
         Fields([const { MaybeUninit::uninit() }; HEADERS_CAP])
     }
@@ -138,9 +138,9 @@ impl Default for Fields<'_> {
     }
 }
 
-/// A lawful request head. What is in it means one thing only.
+/// A valid request head, with one meaning only.
 ///
-/// `{:?}` has neither the query nor the values of fields, which hold tokens and ids of sessions.
+/// `{:?}` shows neither the query nor the values of fields, because they hold tokens and session ids.
 #[derive(Clone)]
 pub struct Head<'a> {
     /// One of GET, HEAD, POST, PUT, DELETE, OPTIONS and PATCH (RFC 9110 §9).
@@ -155,11 +155,11 @@ pub struct Head<'a> {
     pub version: Version,
     /// How the body is delimited (RFC 9112 §6.3).
     pub framing: Framing,
-    /// Whether the connection may carry another request after this one (RFC 9112 §9.3).
+    /// True if the connection may carry another request after this one (RFC 9112 §9.3).
     pub keep_alive: bool,
-    /// Whether the peer waits for `100 Continue` before it sends the body (RFC 9110 §10.1.1).
+    /// True if the peer waits for `100 Continue` before it sends the body (RFC 9110 §10.1.1).
     pub expect_continue: bool,
-    /// Who the request is for; absent from HTTP/1.0 only (RFC 9110 §7.2).
+    /// The host that the request is for. Only HTTP/1.0 may leave it out (RFC 9110 §7.2).
     pub host: Option<Host<'a>>,
     fields: &'a [httparse::Header<'a>],
     marks: u64,
@@ -219,8 +219,8 @@ impl fmt::Debug for Head<'_> {
 /// Reads the whole head that [`Search::find`] found.
 ///
 /// # Errors
-/// A [`Refusal`] for every head that could be read in two ways, or asks for what this server does not do. The rules
-/// are at the functions that hold them, each with its section.
+/// A [`Refusal`] for every head that could be read in two ways, or that asks for something this server does not do. Each
+/// rule stands at the function that applies it, with its section.
 pub fn parse<'a>(bytes: &'a [u8], room: &'a mut Fields<'a>, limits: &Limits) -> Result<Head<'a>, Refusal> {
     let room = room.room(limits);
     let mut request = httparse::Request::new(&mut []);
@@ -256,8 +256,8 @@ pub fn parse<'a>(bytes: &'a [u8], room: &'a mut Fields<'a>, limits: &Limits) -> 
     })
 }
 
-/// RFC 9110 §9.1: what is not understood is 501, and that are CONNECT and TRACE too. What the others may be used for is up
-/// to the paths.
+/// RFC 9110 §9.1: a method that is not implemented gets 501, CONNECT and TRACE included. Which of the others a path takes
+/// is decided later.
 fn check_method(method: &str) -> Result<(), Refusal> {
     if matches!(method, "GET" | "POST" | "OPTIONS" | "DELETE" | "HEAD" | "PUT" | "PATCH") {
         return Ok(());
@@ -320,7 +320,7 @@ fn split_target<'a>(method: &str, target: &'a str, limits: &Limits) -> Result<Ta
     Ok(Target { authority, path: if path.is_empty() { "/" } else { path }, query })
 }
 
-/// What framing and routing depend on, gathered in one pass over the fields.
+/// The fields that framing and routing depend on, collected in one pass.
 #[derive(Default)]
 struct Known<'a> {
     host: Single<'a>,
@@ -465,7 +465,7 @@ pub(crate) fn transfer_coding(value: &[u8]) -> Result<Framing, Refusal> {
     Err(Refusal::new(status, format!("Transfer-Encoding is `{value}`; only `chunked` alone is supported")))
 }
 
-/// Finds what httparse stumbled over, to name it. Runs once per refused connection, so it may take its time.
+/// Finds the line that httparse refused, to name it. This runs once per refused connection, so it may be slow.
 fn explain(head: &[u8], error: Option<httparse::Error>, limits: &Limits) -> Refusal {
     if error == Some(httparse::Error::TooManyHeaders) {
         let max = limits.headers_max.min(HEADERS_CAP);
@@ -479,7 +479,7 @@ fn explain(head: &[u8], error: Option<httparse::Error>, limits: &Limits) -> Refu
     Refusal::new(400, format!("the request line `{first}` is malformed; send it like `GET /path HTTP/1.1`"))
 }
 
-/// The first field line with something wrong, and what that is.
+/// The first field line with a fault, and the fault.
 pub(crate) fn faulty_field<'a>(lines: impl Iterator<Item = &'a [u8]>) -> Option<String> {
     let mut lines = lines.enumerate().filter(|(_, line)| !line.is_empty());
     lines.find_map(|(at, line)| Some(format!("{} {}", shown_field(at + 1, line), fault_of_field(line)?)))

@@ -5,10 +5,10 @@
 //! *Not in scope:* routes, Host and Origin policy, JSON, SSE frames, sockets. HTTP/2, upgrades, tunnels, content and
 //! transfer codings other than `chunked`, and request trailers (read, checked and dropped) are not supported at all.
 //!
-//! Where RFC 9112 lets a recipient repair a message, this one refuses it: two readings of a request are a refusal
-//! and a closed connection. A refusal is a response that names the thing, its value and what to change. For the same
-//! reason HTTP/1.2 to 1.9, which RFC 9110 §2.5 would have read as 1.1, get 505: nobody sends them, some readers take them
-//! for 1.1 and others refuse them, and httparse, which reads the head, knows 1.0 and 1.1 only.
+//! Where RFC 9112 lets a recipient repair a message, this one refuses it: a request that could be read in two ways gets a
+//! refusal, and the connection is closed. A refusal is a response that names the thing, its value and what to change. For
+//! the same reason HTTP/1.2 to 1.9, which RFC 9110 §2.5 would have read as 1.1, get 505: no client sends them, some readers
+//! take them for 1.1 and others refuse them, and httparse, which reads the head, knows 1.0 and 1.1 only.
 //!
 //! ```text
 //!  new ─▶ Head ──head whole, body not──▶ Body ──body whole─▶ answer ─┬─▶ Head      kept alive

@@ -6,16 +6,16 @@
 use std::borrow::Cow;
 use std::fmt;
 
-/// Why a message was not accepted, and the status that says so (RFC 9110 §15).
+/// Why a message was not accepted, and the status for it (RFC 9110 §15).
 ///
 /// A refusal of a request is sent as a `text/plain` response with [`reason`](Refusal::reason) as its body, and
-/// the connection is closed after it: nothing that follows an unlawful message has a certain meaning.
+/// the connection is closed after it: bytes after a malformed message have no certain meaning.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// The status code of the response.
     pub status: u16,
-    /// One sentence for a person: the thing, its value (cut and made visible ASCII; left out where it may be a
-    /// secret), and what to change.
+    /// One sentence for a person: the thing, its value, and what to change. The value is cut and made visible ASCII, and
+    /// left out where it may be a secret.
     pub reason: Cow<'static, str>,
 }
 

@@ -91,7 +91,7 @@ impl Common {
         Common { pool: Pool::default(), limits, now: Now::default(), second: 0, lines, accepted }
     }
 
-    /// Brings the date up to now. Cheap when the second is still the same.
+    /// Sets the date. Cheap while the second is the same.
     pub fn set_now(&mut self, now: Now) {
         self.now = now;
         let second = now.unix.as_secs();
@@ -245,8 +245,8 @@ impl CommonFields {
 pub struct Response<'a> {
     /// The status code (RFC 9110 §15).
     pub status: u16,
-    /// More header fields. `Date`, `Content-Type`, `Content-Length`, `Connection` and `Keep-Alive` are written
-    /// without being asked for. Control bytes in values are replaced by spaces: no value can begin a new line.
+    /// More header fields, besides `Date`, `Content-Type`, `Content-Length`, `Connection` and `Keep-Alive`, which are always
+    /// written. Control bytes in values are replaced by spaces: no value can begin a new line.
     pub headers: &'a [(&'a str, &'a str)],
     /// The media type of the body.
     pub content_type: Option<&'a str>,
@@ -255,7 +255,7 @@ pub struct Response<'a> {
 }
 
 impl<'a> Response<'a> {
-    /// A response without fields and with an empty body.
+    /// A response without fields, and with an empty body.
     pub fn new(status: u16) -> Response<'a> {
         Response { status, headers: &[], content_type: None, body: b"" }
     }
@@ -266,7 +266,7 @@ impl<'a> Response<'a> {
     }
 }
 
-/// The phrase that goes with a status code (RFC 9110 §15, RFC 6585); `Unknown` for codes that are not met here.
+/// The phrase for a status code (RFC 9110 §15, RFC 6585); `Unknown` for codes that are not used here.
 pub fn reason_phrase(status: u16) -> &'static str {
     match status {
         100 => "Continue",
@@ -387,7 +387,7 @@ impl OwnedResponse {
         }
     }
 
-    /// What is said to a body of this length instead of reading it (RFC 9110 §15.5.14).
+    /// The response to a request whose body of this length is not read (RFC 9110 §15.5.14).
     pub(crate) fn too_long(length: u64, limits: &Limits) -> OwnedResponse {
         let max = limits.body_bytes_max;
         let text =

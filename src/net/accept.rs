@@ -21,15 +21,15 @@ use crate::engine::observe::Event;
 use crate::limits::CONNECTIONS_CAP;
 use crate::timers::Now;
 
-/// New connections taken before others get their turn.
+/// New connections of one turn, so that open ones get theirs.
 const ACCEPTS_PER_TURN: usize = 256;
-/// How long accepting rests when descriptors or memory have run out: events would not tell when they are back.
+/// How long accepting pauses when descriptors or memory have run out: no event announces that they are back.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
-/// At the limit every new connection finds no descriptor: one report a minute says it.
+/// At the limit every new connection finds no descriptor, so one report a minute is enough.
 const EXHAUSTION_REPORT_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Looks at a new connection and may say who the peer is; an error closes it.
+/// Looks at a new connection and may name the peer's principal. An error closes the connection.
 #[cfg(unix)]
 type AcceptHook = Box<dyn FnMut(std::os::fd::BorrowedFd<'_>, &Peer) -> io::Result<Option<Principal>> + Send>;
 #[cfg(not(unix))]
@@ -40,11 +40,11 @@ pub(super) struct Accepting {
     pub(super) hook: Option<AcceptHook>,
     /// When to try again without any event.
     pub(super) again: Option<Duration>,
-    /// Accepted, but there is no room yet: only with it in hand is it known that somebody waits, so that nobody has to
-    /// make room for nobody.
+    /// A connection that was accepted before there is room for it. An idle connection is closed only for one that is known
+    /// to wait.
     pub(super) waiting: Option<(Stream, Peer)>,
-    /// A descriptor to give away when there is none left to accept with: without one it cannot be seen whether anybody
-    /// waits, because accepting takes a descriptor before it looks.
+    /// A descriptor to close when none is left: accepting takes a descriptor before it looks, so without one it is unknown
+    /// if a peer waits.
     spare: Option<Registry>,
     /// When it was last reported that descriptors have run out.
     reported: Option<Duration>,
@@ -77,7 +77,7 @@ impl Listening {
             if self.accepting.spare.is_none() {
                 self.report_exhaustion(now);
             }
-            // Who has just come may have sent something already: it is looked at before anybody has to make room.
+            // A new connection may have sent something already, so it is read before an idle one is chosen.
             let crowded = self.accepting.spare.is_none()
                 || self.engine.stats().connections >= self.engine.limits().connections_max;
             let has_room = !(crowded && accepted > 0) && self.engine.has_room();
@@ -95,7 +95,7 @@ impl Listening {
         self.accepting.again = Some(now.mono);
     }
 
-    /// A connection was closed, so whoever waits is looked at in the next turn.
+    /// A connection was closed, so peers that wait are looked at in the next turn.
     pub(super) fn room_was_made(&mut self, now: Now) {
         if self.accepting.waiting.is_some() || self.listeners.iter().any(|listener| listener.pending) {
             self.accepting.again = Some(now.mono);
@@ -109,7 +109,7 @@ impl Listening {
                 Ok(accepted) => return Some(accepted),
                 Err(error) => match error.kind() {
                     ErrorKind::WouldBlock => listener.pending = false,
-                    // It went away while it waited; the next one may be well.
+                    // The peer went away while it waited. There may be another one.
                     ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset | ErrorKind::Interrupted => {}
                     _ if is_exhaustion(&error) && self.accepting.spare.take().is_some() => {}
                     _ => {
@@ -161,7 +161,7 @@ impl Listening {
     }
 }
 
-/// Descriptors or memory have run out, in this process or in the system: closing something helps, trying again does not.
+/// True if descriptors or memory have run out, in this process or in the system: then trying again does not help.
 #[cfg(unix)]
 fn is_exhaustion(error: &io::Error) -> bool {
     const ENFILE: i32 = 23;

@@ -20,10 +20,10 @@ use crate::access::peer::Peer;
 #[cfg(unix)]
 use crate::net::unix;
 
-/// Whoever runs the server, and nobody else.
+/// Only the user who runs the server.
 const PRIVATE: u32 = 0o600;
 
-/// Where to listen. Text says it as `HOST:PORT`, with IPv6 addresses in brackets, or as `unix:PATH`.
+/// Where to listen. As text: `HOST:PORT`, with IPv6 addresses in brackets, or `unix:PATH`.
 ///
 /// ```
 /// use mcp_rill::net::Address;
@@ -35,14 +35,14 @@ const PRIVATE: u32 = 0o600;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Address {
-    /// `HOST:PORT`. A name is looked up, and the first of its addresses that can be bound is taken. Port 0 is one that the
-    /// system chooses. `[::]` is all addresses, those of IPv4 too where the system has them share a socket.
+    /// `HOST:PORT`. A name is looked up, and the first of its addresses that can be bound is used. For port 0 the system
+    /// chooses one. `[::]` means all addresses, also those of IPv4 where the system lets both share a socket.
     Tcp(String),
-    /// A socket in the file system, only on Unix. It is a file from the moment somebody can connect, and it has its mode
-    /// from that moment. Where the file of a server that has gone is left, it is replaced; a server that listens there,
-    /// or anything that is not a socket, is an error. It is removed when the server ends, if it is still the same file.
+    /// A socket in the file system, only on Unix. The file has its mode from the moment at which clients can connect. The
+    /// file of a server that has ended is replaced. A server that listens there, or a file that is not a socket, is an error.
+    /// The file is removed when the server ends, if it is still the same one.
     Unix {
-        /// The file: at most 107 bytes, a bound of the system.
+        /// The path, of at most 107 bytes, which is a bound of the system.
         path: PathBuf,
         /// Who may connect: the owner, the group, or everybody with the permission to write (octal: `0o600`, `0o660`,
         /// `0o666`).
@@ -104,7 +104,7 @@ impl std::fmt::Display for Address {
 /// A bound address.
 pub(super) struct Listener {
     socket: Socket,
-    /// Somebody may wait.
+    /// True if a peer may wait.
     pub(super) pending: bool,
 }
 

@@ -1,4 +1,4 @@
-//! A connection's socket, whatever it is made of.
+//! A connection's socket, TCP or Unix.
 //!
 //! *Scope:* [`Stream`]: reading, writing, readiness. *Not in scope:* when to do which; the loop knows.
 
@@ -19,7 +19,7 @@ pub(super) enum Stream {
     Unix(UnixStream),
 }
 
-/// Does the same with whichever socket it is.
+/// Does the same with either socket.
 macro_rules! either {
     ($stream:expr, $socket:ident => $what:expr) => {
         match $stream {
@@ -85,7 +85,7 @@ pub(super) mod faults {
     use std::io;
 
     thread_local! {
-        /// Whether calls of this thread are interrupted, and how many were.
+        /// How many calls of this thread were interrupted; `None` if none are to be.
         pub(in crate::net) static INTERRUPTED: Cell<Option<usize>> = const { Cell::new(None) };
     }
 

@@ -1,10 +1,10 @@
-//! The file of a Unix socket, from its first moment to its last.
+//! The file of a Unix socket.
 //!
-//! *Scope:* binding so that nobody connects before the mode is set, replacing what a server that has gone left behind,
-//! removing the file at the end. *Not in scope:* who may connect beyond the file's mode; `on_accept` sees the socket.
+//! *Scope:* binding so that no client connects before the mode is set, replacing the file of a server that has ended,
+//! removing the file at the end. *Not in scope:* checks beyond the file's mode; `on_accept` sees the socket.
 //!
 //! ```text
-//!  what is there? ─┬─ nothing ─────────────────────────┐
+//!  the path has ───┬─ nothing ─────────────────────────┐
 //!                  ├─ a socket that refuses ── stale ──┤
 //!                  │                                   ▼
 //!                  │      bind in a directory of its own, mode 0700, beside it ─▶ set the mode ─▶ (take the stale one
@@ -12,8 +12,8 @@
 //!                  └─ a server, or no socket ──▶ an error
 //! ```
 //!
-//! The umask would do the same for the whole process, and so for other threads' files. A link, unlike a rename, fails if
-//! another server has got there in the meantime.
+//! The umask would do the same, but for the whole process and so for other threads' files. A link, unlike a rename, fails
+//! if another server has bound the path in the meantime.
 
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::io::{self, ErrorKind};
@@ -27,14 +27,14 @@ use mio::net::{UnixListener, UnixStream};
 /// The bytes of a path that the system binds (unix(7), `sun_path`, less its final zero).
 const PATH_BYTES_MAX: usize = if cfg!(any(target_os = "linux", target_os = "android")) { 107 } else { 103 };
 
-/// Which file it is: device and inode.
+/// Device and inode of a file.
 type Identity = (u64, u64);
 
-/// The file of a socket that is listened on. It is removed with this value.
+/// The file of a socket that listens. It is removed when this value is dropped.
 pub(super) struct SocketFile {
-    /// As it was given.
+    /// The path as it was given.
     path: PathBuf,
-    /// Wherever the program goes in the meantime.
+    /// The same path if the program changes its directory.
     absolute: PathBuf,
     identity: Identity,
 }
@@ -84,7 +84,7 @@ fn identity(path: &Path) -> io::Result<Identity> {
     fs::symlink_metadata(path).map(|found| (found.dev(), found.ino()))
 }
 
-/// The socket at `path` if nobody listens on it.
+/// The socket at `path` if no server listens on it.
 fn find_stale(path: &Path) -> io::Result<Option<Identity>> {
     let found = match fs::symlink_metadata(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
@@ -115,7 +115,7 @@ fn find_stale(path: &Path) -> io::Result<Option<Identity>> {
     }
 }
 
-/// A directory in which a socket grows up: nobody else can look into it.
+/// A directory that no other user can enter, in which a socket is bound and gets its mode.
 struct Nursery(PathBuf);
 
 impl Nursery {
@@ -147,7 +147,7 @@ impl Nursery {
         if path.as_os_str().as_bytes().len() <= PATH_BYTES_MAX {
             return UnixListener::bind(path);
         }
-        // The way to it is longer than that to the place it is for, which is short enough. On Linux there is another one.
+        // The path of this directory is longer than that of the socket, which is short enough. Linux has a shorter one.
         let directory = File::open(&self.0)?;
         UnixListener::bind(format!("/proc/self/fd/{}/s", directory.as_raw_fd())).map_err(|error| {
             let text =
@@ -156,7 +156,7 @@ impl Nursery {
         })
     }
 
-    /// Takes the stale socket out of the way, and nothing else: what has come in its place is put back.
+    /// Removes the stale socket and no other file: one that has taken its place is put back.
     fn take_away(&self, place: &Path, stale: Identity) -> io::Result<()> {
         let taken = self.0.join("stale");
         match fs::rename(place, &taken) {
