@@ -43,7 +43,7 @@ use crate::text::write_number;
 /// The media type of an event stream (WHATWG HTML, section 9.2.7).
 pub const MEDIA_TYPE: &str = "text/event-stream";
 
-/// What goes before one line of JSON to make it a `message` event (MCP 2024-11-05, basic/transports).
+/// The text before one line of JSON that makes it a `message` event (MCP 2024-11-05, basic/transports).
 ///
 /// With [`MESSAGE_END`] it frames a message that is written straight into the output. The text between the two must
 /// be one line: what [`jsonrpc`](crate::jsonrpc) writes always is.
@@ -55,7 +55,7 @@ pub const MEDIA_TYPE: &str = "text/event-stream";
 /// ```
 pub const MESSAGE_START: &[u8] = b"event: message\ndata: ";
 
-/// What goes after the line begun with [`MESSAGE_START`]: the end of that line and the blank line that dispatches it.
+/// The text after the line that [`MESSAGE_START`] begins: the end of that line, and the blank line that dispatches it.
 pub const MESSAGE_END: &[u8] = b"\n\n";
 
 /// Appends one named event: `event: NAME`, a `data:` line for each line of `data`, and a blank line.
@@ -116,7 +116,7 @@ pub fn retry(out: &mut Vec<u8>, ms: u64) {
 
 /// One event with any of its fields; the absent ones are not written.
 ///
-/// Without `data` readers dispatch nothing, but take note of `id` and `retry_ms`.
+/// Without `data` readers dispatch no event, but they keep `id` and `retry_ms`.
 ///
 /// The priming event of MCP 2025-11-25 (basic/transports) has an id and empty data:
 ///
@@ -167,7 +167,7 @@ impl Frame<'_> {
     }
 }
 
-/// An event that a [`Decoder`] dispatched; its id is [`Decoder::last_id`] until the next one.
+/// An event that a [`Decoder`] read. Its id is [`Decoder::last_id`] until the next one.
 ///
 /// ```
 /// use mcp_rill::sse::{Decoder, Event};
@@ -183,7 +183,7 @@ pub struct Event {
     pub data: String,
 }
 
-/// An event's lines held more bytes than the decoder allows; the decoder reads no further.
+/// The lines of an event have more bytes than the decoder allows. The decoder reads no further.
 ///
 /// ```
 /// use mcp_rill::sse::{Decoder, TooLong};
@@ -206,10 +206,10 @@ impl std::error::Error for TooLong {}
 
 /// Reads an event stream in pieces of any size (WHATWG HTML 9.2.6, "interpreting an event stream").
 ///
-/// Lines end with CR, LF or CRLF; one byte order mark at the start is skipped; bytes that are not UTF-8 become
-/// U+FFFD; an event that the stream's end cuts off is never seen. Work is linear in the input however it is cut.
+/// Lines end with CR, LF or CRLF. One byte order mark at the start is skipped. Bytes that are not UTF-8 become U+FFFD. An
+/// event that the end of the stream cuts off is dropped. The work is linear in the input, however it is cut.
 ///
-/// What a client needs when it connects again is kept:
+/// The decoder keeps what a client needs to connect again:
 ///
 /// ```
 /// let mut decoder = mcp_rill::sse::Decoder::new(1024);
@@ -220,13 +220,13 @@ impl std::error::Error for TooLong {}
 #[derive(Clone, Debug)]
 pub struct Decoder {
     event_bytes_max: usize,
-    /// Bytes of this event's field lines so far: counted as they come, so that the verdict does not depend on how the
-    /// stream was cut into pieces.
+    /// Bytes of this event's field lines so far, counted as they come: the result does not depend on how the stream is cut
+    /// into pieces.
     event_bytes: usize,
     /// Bytes of the byte order mark matched so far, until it is known whether there is one.
     mark: Option<usize>,
     at: At,
-    /// What came of a field line that is not complete yet.
+    /// The part of a field line that has come so far.
     line: Vec<u8>,
     /// The line ended with CR: a LF right after it belongs to the same line end.
     after_cr: bool,
@@ -269,9 +269,10 @@ impl Decoder {
         }
     }
 
-    /// Takes bytes from the front of `input` up to the end of the next event; `None` when all were taken without one.
+    /// Removes bytes from the front of `input` up to the end of the next event. Returns `None` if they have no end of an event:
+    /// then all are removed.
     ///
-    /// Comments and unknown fields give nothing; that the peer is alive shows in the bytes themselves.
+    /// Comments and unknown fields are skipped.
     ///
     /// # Errors
     /// [`TooLong`] when one event exceeds `event_bytes_max`, and on every call after that.
@@ -333,7 +334,7 @@ impl Decoder {
         }
     }
 
-    /// The last event id that took effect: what to send as `Last-Event-ID` after a reconnect; empty for none.
+    /// The last event id that took effect, to be sent as `Last-Event-ID` after a reconnect; empty if there is none.
     ///
     /// An event without an `id` keeps the one before. A copy in each [`Event`] would let a peer with one long id and
     /// many short events make the reader copy far more than it receives.
@@ -341,7 +342,7 @@ impl Decoder {
         &self.last_id
     }
 
-    /// The last `retry` of the stream in milliseconds, if it sent one that fits.
+    /// The last `retry` of the stream in milliseconds, if there was one that fits.
     pub fn retry_ms(&self) -> Option<u64> {
         self.retry_ms
     }

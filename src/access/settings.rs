@@ -1,4 +1,4 @@
-//! What HTTP requests a server takes, and under which paths.
+//! Which HTTP requests a server takes, and under which paths.
 //!
 //! *Scope:* [`Settings`] and their check. *Not in scope:* applying them; the engine's routes do.
 
@@ -14,39 +14,40 @@ pub(crate) const NODE_ID_CHARS_MAX: usize = 40;
 /// What HTTP requests the server takes, and under which paths ([example](crate::guide#what-a-server-can-say-of-itself)).
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// What a reverse proxy puts in front of all paths: `""`, or a path such as `/tools`. The endpoint event names it;
-    /// requests are taken with and without it, so it does not matter whether the proxy strips it.
+    /// The prefix that a reverse proxy puts before all paths: `""`, or a path such as `/tools`. The endpoint event has it.
+    /// Requests are taken with and without it, so the proxy may strip it or not.
     pub base_path: String,
-    /// Where a client opens its stream (MCP 2024-11-05, transports): a path that begins with `/`.
+    /// The path where clients of HTTP+SSE open their stream (MCP 2024-11-05, transports). It begins with `/`.
     pub sse_path: String,
-    /// Where a client posts its messages: another such path.
+    /// The path where clients of HTTP+SSE post their messages.
     pub message_path: String,
-    /// Where clients of Streamable HTTP send everything.
+    /// The path for clients of Streamable HTTP.
     pub mcp_path: String,
-    /// Host names that requests may name besides IP addresses, and besides `localhost` on loopback listeners. There are
-    /// no wildcards.
+    /// Host names that requests may be for, besides IP addresses, and besides `localhost` on loopback listeners. Wildcards are
+    /// not supported.
     pub hosts: Vec<String>,
     /// Origins of web pages that may send requests, such as `https://app.example`, besides pages from loopback names
     /// on loopback listeners. Scheme, host and port are compared, in any case of letters; `null` is never allowed.
     pub origins: Vec<String>,
     /// Allows listening on addresses that others can reach although peers are not authenticated.
     pub insecure_public: bool,
-    /// Lets web pages of allowed origins read answers: preflights are answered, and responses carry CORS fields (Fetch
+    /// Lets web pages of allowed origins read responses: preflights are answered, and responses have CORS fields (Fetch
     /// standard, CORS protocol). Which origins are allowed does not depend on this.
     pub cors: bool,
-    /// Tells clients where to get a token, under `/.well-known/oauth-protected-resource` and in challenges; `None`: nothing
-    /// does.
+    /// Tells clients where to get a token, under `/.well-known/oauth-protected-resource` and in challenges. `None`: they are
+    /// not told.
     pub resource: Option<ProtectedResource>,
-    /// This process among several behind one proxy: session ids are `<node_id>-<uuid>`, so that the proxy can tell from an
-    /// id where its session is. At most 40 letters, digits and `-`; empty: ids are UUIDs alone. A proxy that looks at the
-    /// beginning takes `n1-b` for `n1`, so none may be the beginning of another one up to a `-`.
+    /// The name of this process among several behind one proxy. Session ids are then `<node_id>-<uuid>`, so that the proxy finds
+    /// the process by the id. At most 40 letters, digits and `-`. Empty: ids are UUIDs alone. A proxy that compares the beginning
+    /// takes `n1-b` for `n1`, so no name may be the beginning of another one up to a `-`.
     pub node_id: String,
-    /// Keeps no sessions for clients of Streamable HTTP before 2026-07-28: `initialize` gives no session id, every POST stands
-    /// alone, and GET and DELETE get 405. So any process behind a proxy can serve any request, and nothing is kept between
-    /// two. What needs a session is missing, and is not advertised: logs, list changes, subscriptions, streams that can be
-    /// resumed, and questions to the client, which are [`Elicited::Unavailable`](crate::Elicited::Unavailable) and
-    /// [`ClientAnswer::Unavailable`](crate::ClientAnswer::Unavailable). A call is cancelled when its connection ends. Clients of 2026-07-28 and of
-    /// HTTP+SSE notice nothing of this.
+    /// Keeps no sessions for clients of Streamable HTTP before 2026-07-28, so that any process behind a proxy can serve any
+    /// request: `initialize` returns no session id, each POST is served by itself, and GET and DELETE get 405.
+    ///
+    /// Features that need a session are not advertised: logs, list changes, subscriptions, and streams that can be resumed.
+    /// Questions to the client are [`Elicited::Unavailable`](crate::Elicited::Unavailable) and
+    /// [`ClientAnswer::Unavailable`](crate::ClientAnswer::Unavailable). A call is cancelled when its connection ends. For clients
+    /// of 2026-07-28 and of HTTP+SSE nothing changes.
     pub sessionless: bool,
 }
 
@@ -72,7 +73,7 @@ impl Settings {
     /// Brings paths into the form `/a/b` and checks them.
     ///
     /// # Errors
-    /// A sentence that names the path and what is wrong with it.
+    /// A sentence that names the path and its fault.
     pub(crate) fn checked(mut self) -> Result<Settings, String> {
         for (name, path) in [
             ("base path", &mut self.base_path),
@@ -113,7 +114,7 @@ impl Settings {
         }
     }
 
-    /// A name that can match nothing is a mistake that would show as a 403 much later.
+    /// A name that no request can match is a mistake, which would otherwise show as a 403 much later.
     fn check_names(&self) -> Result<(), String> {
         if let Some(host) = self.hosts.iter().find(|host| !is_host(host)) {
             return Err(format!(
@@ -124,14 +125,14 @@ impl Settings {
     }
 }
 
-/// Whether a request can name it: as `Host` reads it, and without a port, which is ignored there.
+/// True if a `Host` field can have this name. It has no port, because the port of the field is ignored.
 fn is_host(text: &str) -> bool {
     let alone = |host: Host<'_>| host.port.is_none() && !text.ends_with(':');
     text.parse::<Ipv6Addr>().is_ok() || Host::read(text).is_some_and(alone)
 }
 
-/// Whether a browser can send it: scheme, host and a port that is not the scheme's own (RFC 6454 §6.2). Schemes are not
-/// those of the web alone, since applications and extensions have pages, too.
+/// Checks that a browser can send this origin: scheme, host, and a port that is not the default of the scheme (RFC 6454 §6.2).
+/// Any scheme is possible, because applications and extensions have pages, too.
 fn check_origin(text: &str) -> Result<(), String> {
     // What web views say of a page that is a file; browsers say `null`.
     if text.eq_ignore_ascii_case("file://") {

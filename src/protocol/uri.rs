@@ -99,7 +99,7 @@ pub struct Vars {
     pairs: Vec<(String, String)>,
 }
 
-/// Why a text is no URI template: a sentence that names the construct and its byte offset.
+/// Why a text is not a URI template: a sentence that names the construct and its byte offset.
 ///
 /// ```
 /// use mcp_rill::uri::UriTemplate;
@@ -118,7 +118,7 @@ struct Part {
     is_path: bool,
     /// In normal form.
     literal: String,
-    /// Whether the literal may be part of a host or of a path, so that its case counts.
+    /// True if the literal may be part of a host or of a path, so that its case counts.
     is_exact: bool,
 }
 
@@ -179,9 +179,9 @@ impl UriTemplate {
         Ok(UriTemplate { text: template.to_owned(), prefix, parts, normal })
     }
 
-    /// The values that the variables have in this URI, or `None` if it is not one of this template; see [the rules](self).
+    /// Returns the values of the variables in this URI, or `None` if the template does not match it; see [the rules](self).
     ///
-    /// A template without variables matches its own text and gives no values.
+    /// A template without variables matches its own text and has no values.
     ///
     /// ```
     /// use mcp_rill::uri::UriTemplate;
@@ -212,10 +212,12 @@ impl UriTemplate {
         Some(Vars { pairs })
     }
 
-    /// The URI for these values (RFC 6570 §3.2.2 and §3.2.3). Everything but letters, digits and `-._~` is percent-encoded,
-    /// in the value of a `{+name}` everything but these, reserved characters such as `/` and `?`, and escapes, which are
-    /// taken to be encoded already. A variable without a value is left out; such a URI may not match again, nor one of a
-    /// value that its variable [does not stand for](self#what-a-variable-stands-for).
+    /// Returns the URI for these values (RFC 6570 §3.2.2 and §3.2.3).
+    ///
+    /// Letters, digits and `-._~` are written as they are, and everything else is percent-encoded. In the value of a `{+name}`
+    /// reserved characters such as `/` and `?`, and escapes, are written as they are, too. A variable without a value is left
+    /// out. The URI may then not match the template, nor if a value is one that its variable
+    /// [does not stand for](self#what-a-variable-stands-for).
     ///
     /// ```
     /// use mcp_rill::uri::UriTemplate;
@@ -246,14 +248,14 @@ impl UriTemplate {
         &self.text
     }
 
-    /// The same text for all templates that differ only in how their literals are written.
+    /// The same text for all templates that differ only in the spelling of their literals.
     pub(crate) fn normal(&self) -> &str {
         &self.normal
     }
 }
 
 impl Part {
-    /// The value that the variable has by this piece of a URI, if it may be one.
+    /// The value that this piece of a URI stands for, if the variable may have it.
     fn value(&self, raw: &str) -> Option<String> {
         match self.is_path {
             true => decode(raw, b"?#").filter(|path| is_path_below(raw, path)),
@@ -317,7 +319,7 @@ fn literal(text: &str, offset: usize) -> Result<(&str, &str), TemplateError> {
     Ok((literal, rest))
 }
 
-/// What keeps the text between two braces from being the name of one variable.
+/// Why the text between two braces is not the name of one variable.
 fn name_problem(name: &str) -> Option<String> {
     let only = "is not supported, only `{name}` and `{+name}`";
     if let Some(operator) = name.chars().next().filter(|first| "+#./;?&=,!@|".contains(*first)) {
@@ -375,7 +377,7 @@ fn decode(raw: &str, without: &[u8]) -> Option<String> {
     if raw.is_empty() { None } else { String::from_utf8(bytes).ok() }
 }
 
-/// Whether a decoded value is the one spelling of a path that leads down from wherever it is joined to.
+/// True if a decoded value is the only spelling of its path, and the path leads down from any folder that it is joined to.
 fn is_path_below(raw: &str, path: &str) -> bool {
     let slashes = |text: &str| text.bytes().filter(|byte| *byte == b'/').count();
     let is_drive = matches!(path.as_bytes(), [letter, b':', ..] if letter.is_ascii_alphabetic());

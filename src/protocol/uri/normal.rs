@@ -17,17 +17,17 @@ use std::fmt::Write as _;
 
 use crate::protocol::uri::escape;
 
-/// The normal form of a URI, in which this library compares URIs (RFC 3986 §6.2.2 and §6.2.3): clients parse what they
-/// were given, and write it in a form of their own.
+/// Returns the normal form of a URI, in which this library compares URIs (RFC 3986 §6.2.2 and §6.2.3): clients parse the URIs
+/// that they get, and write them in forms of their own.
 ///
 /// - The scheme and the host are in lower case.
 /// - Letters, digits and `-._~` are not percent-encoded, and the digits of what is are in upper case.
 /// - A path that begins with `/` has no segments `.` and `..`; one that is empty after an authority is `/`.
 /// - An empty port, and the default port of `http`, `https`, `ws`, `wss` and `ftp`, is left out.
-/// - What no URI can hold is percent-encoded (RFC 3987 §3.1), such as spaces and `é`.
+/// - Characters that cannot stand in a URI, such as spaces and `é`, are percent-encoded (RFC 3987 §3.1).
 ///
-/// A text with control characters, or with a `%` that two hexadecimal digits do not follow, is no URI and is left as it is.
-/// A text that is in normal form already is borrowed.
+/// A text with control characters, or with a `%` that is not followed by two hexadecimal digits, is not a URI and is returned
+/// as it is. A text that is in normal form already is borrowed.
 ///
 /// ```
 /// use mcp_rill::uri::normalize;
@@ -47,12 +47,12 @@ pub fn normalize(uri: &str) -> Cow<'_, str> {
     encoded
 }
 
-/// A URI as templates see it: in normal form, but with an empty path where that has `/`, so that a last variable does not
-/// end in a slash that nobody wrote.
+/// The two forms of a URI that templates are matched with: normal, but with an empty path in the place of `/`, so that the
+/// value of the last variable does not end in a slash that was not in the URI.
 pub(crate) struct Forms<'a> {
-    /// What literals are looked for in.
+    /// For the literals.
     pub(crate) folded: Cow<'a, str>,
-    /// The same, byte for byte, with the scheme and the host in the case in which they came: what values are taken from.
+    /// For the values: the same, byte for byte, but with the scheme and the host in their original case.
     pub(crate) kept: Cow<'a, str>,
 }
 
@@ -82,8 +82,8 @@ pub(crate) fn normalize_template(template: &str) -> String {
     parts.write(true, "") + open
 }
 
-/// Where a template's first `{+name}` is, if that may hold the end of the host: what follows is of no known part of the URI.
-/// Else the end of the text.
+/// The place of a template's first `{+name}`, if its value may have the end of the host: then it is unknown to which part of the
+/// URI the text after it belongs. Otherwise the end of the text.
 pub(crate) fn open_at(template: &str) -> usize {
     let is_open = |before: &str| {
         let Parts { path, rest, .. } = Parts::of(before, true);
@@ -104,7 +104,7 @@ pub(crate) fn dot_segment(template: &str) -> Option<(usize, &str)> {
     Some((slash + 1, split_before(template.get(slash + 1..)?, &['/', '?', '#']).0))
 }
 
-/// Control characters, and a `%` that is none of an escape. To decode the rest could make new escapes.
+/// True for control characters and for a `%` outside of an escape. Decoding the rest could make new escapes.
 fn is_malformed(text: &str) -> bool {
     let bytes = text.as_bytes();
     let broken = |(at, byte): (usize, &u8)| match byte {
@@ -130,7 +130,7 @@ struct Authority<'a> {
     host: &'a str,
     /// With its colon.
     port: &'a str,
-    /// Whether it says no more than the scheme does.
+    /// True if the port is the default of the scheme.
     is_default: bool,
 }
 
@@ -148,7 +148,7 @@ impl<'a> Parts<'a> {
         Parts { scheme, authority: Some(Authority::of(authority, scheme)), path, rest }
     }
 
-    /// Whether a text that is encoded once is in normal form.
+    /// True if a text that is encoded once is in normal form.
     fn are_normal(&self) -> bool {
         let of_host = |authority: &Authority<'_>| !has_upper_case(authority.host) && !authority.is_default;
         let guard = self.authority.is_none() && self.path.starts_with("/.//");
