@@ -1,7 +1,9 @@
 //! What does not belong in the code: sockets and clocks outside the drivers, lints switched off without a reason, sums kept
 //! by hand; and a driving contract that leaves something out.
 
-use crate::sources::{Source, fail_if_any, names, paths, sources, without_comments_and_strings};
+use crate::sources::{
+    Source, fail_if_any, is_name, names, paths, sources, without_comments_and_strings, without_tests,
+};
 
 /// What may use sockets, threads, clocks and randomness.
 const DRIVERS: [&str; 4] = ["net", "client", "cli", "main"];
@@ -152,4 +154,58 @@ fn exceptions_from_lints_are_found() {
     let text = "/* x */ #[allow(a)] #[cfg_attr(x, y)]\n// #[allow(b)]\n#![expect(\n    c,\n    reason = \"d\"\n)]\nlet e = \"#[allow(f)]\";";
     let found = exceptions(text, &without_comments_and_strings(text));
     assert_eq!(found, [(1, "#[allow(a"), (3, "#![expect(\n    c,\n    reason = \"d\"\n")]);
+}
+
+/// The numbers of the lines that give `self.state` another value, outside the one function that may.
+fn state_changes(code: &str) -> Vec<usize> {
+    let enter = code.find("fn enter(").map(|start| {
+        let (mut depth, mut end) = (0, start);
+        for (at, c) in code[start..].char_indices() {
+            depth += i32::from(c == '{') - i32::from(c == '}');
+            end = start + at;
+            if c == '}' && depth == 0 {
+                break;
+            }
+        }
+        start..end
+    });
+    let mut found = Vec::new();
+    for (at, _) in
+        code.match_indices(".state").filter(|(at, _)| enter.as_ref().is_none_or(|body| !body.contains(at)))
+    {
+        let after = code[at + ".state".len()..].trim_start();
+        let assigned = after.starts_with('=') && !after.starts_with("==") && !after.starts_with("=>");
+        let before = code[..at].trim_end_matches(is_name);
+        let swapped = ["replace(&mut ", "take(&mut ", "swap(&mut "].iter().any(|call| before.ends_with(call));
+        if assigned || swapped || before.ends_with("*&mut ") {
+            found.push(code[..at].lines().count());
+        }
+    }
+    found
+}
+
+/// What follows a change of a connection's state (timers, input, flags) follows it in one place.
+#[test]
+fn one_function_changes_the_state_of_a_connection() {
+    let sources = sources();
+    let conn = sources.iter().filter(|source| source.path.starts_with("http/conn/"));
+    assert_eq!(
+        conn.clone().filter(|source| names(&source.code, "fn enter")).count(),
+        1,
+        "one function enters states"
+    );
+    let changes = conn.flat_map(|Source { path, code, .. }| {
+        state_changes(without_tests(code)).into_iter().map(move |line| {
+            format!("src/{path}:{line}: enter the state with `enter`, which does all that follows from it")
+        })
+    });
+    fail_if_any(changes.collect());
+}
+
+#[test]
+fn changes_of_states_are_found() {
+    let code = "fn a(&mut self) {\n self.state = State::A;\n if self.state == State::B { match &mut self.state { _ => {} } }\n\
+                std::mem::replace(&mut self.state, State::C);\n let state = self.state_of();\n}\n\
+                fn enter(&mut self, state: State) {\n self.state = state;\n}\nfn b(&mut self) { self.state  =  State::D }";
+    assert_eq!(state_changes(code), [2, 4, 10]);
 }
