@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::common::http::{self, INITIALIZE, call, get, mcp_post, ping, post_head, request};
 use crate::common::{Seen, Sock, Stream, World, demo};
+use crate::shutdown::{a_finished_shutdown_has_no_deadline, after_the_grace_the_rest_is_reset};
 use mcp_rill::{Limits, Peer, Server, Tool};
 use serde_json::{Value, json};
 
@@ -1269,39 +1270,4 @@ fn a_comment_is_not_piled_on_a_backlog() {
     let text = world.take_text(stream.sock);
     assert!(text.starts_with("event: message\n") && !text.contains(": ping\n\n"), "{text}");
     world.quiesce();
-}
-
-#[test]
-fn after_the_grace_the_rest_is_reset() {
-    let mut world = world(|limits| limits.shutdown_grace = TEN);
-    let (stream, stuck, sock, idle) = (world.open_sse(), world.open_sse(), world.connect(), world.connect());
-    world.reads_only(stuck.sock, 10);
-    for stream in [&stream, &stuck] {
-        world.post(sock, &stream.endpoint, &ping(1));
-    }
-    let grace = world.engine.limits().shutdown_grace;
-    world.shutdown(grace);
-    // What is queued is sent; who asked for nothing is closed at once.
-    assert_eq!(world.frames(&stream).len(), 1);
-    assert!(world.ended(stream.sock) && world.ended(sock) && world.closed(idle));
-    assert!(!world.ended(stuck.sock) && !world.engine.is_finished());
-    assert!(!world.engine.has_room());
-    world.advance(TEN - MS);
-    assert!(!world.closed(stuck.sock) && !world.engine.is_finished());
-    world.advance(MS);
-    assert!(world.closed(stuck.sock) && world.engine.is_finished());
-    world.assert_empty();
-}
-
-#[test]
-fn a_finished_shutdown_has_no_deadline() {
-    let mut world = world(|limits| limits.linger_timeout = TEN);
-    let stream = world.open_sse();
-    world.shutdown(TEN * 2);
-    // A second call may only shorten the grace.
-    world.shutdown(TEN * 100);
-    world.half_close(stream.sock);
-    assert!(world.engine.is_finished());
-    assert_eq!(world.deadline(), None, "a loop that goes on must not spin");
-    world.assert_empty();
 }

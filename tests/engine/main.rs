@@ -13,6 +13,7 @@ mod places;
 mod random;
 mod resume;
 mod sessionless;
+mod shutdown;
 mod soak;
 mod sse;
 mod stateless;

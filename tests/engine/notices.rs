@@ -734,23 +734,6 @@ fn what_clients_would_refuse_is_refused_when_it_is_added() {
 }
 
 #[test]
-fn a_shutdown_from_a_handle_is_taken_up_in_the_next_turn() {
-    let mut world = World::new(server());
-    let pool = Pool::new(&mut world);
-    let client = Client::new(&mut world, "2025-11-25", ALL);
-    elsewhere(&world, |handle| {
-        handle.log(Level::Error, "going");
-        handle.shutdown(Duration::from_secs(5));
-    });
-    assert_eq!(logged(&pool.heard(&mut world, &client, 1)), ["going"]);
-    assert!(world.engine.is_stopping());
-    world.advance(Duration::from_secs(1));
-    assert!(world.ended(client.stream.sock));
-    world.advance(Duration::from_secs(5));
-    assert!(world.engine.is_finished());
-}
-
-#[test]
 fn a_handler_announces_what_it_has_changed() {
     let server = Server::new("tank", "1").resource("tank:///level", "level", |_| "full").tool(
         "drain",

@@ -157,16 +157,19 @@ fn a_hook_is_asked_before_a_subscription_and_before_each_notification() {
     world.quiesce();
 }
 
+/// A server that asks the client before it lets it read.
+fn asking() -> Server {
+    Server::new("permits", "1").resource("note:///5", "note", |call| -> mcp_rill::Result<&str> {
+        match call.elicit::<Sure>("sure", "May this client read note 5?")? {
+            Elicited::Accepted(Sure { sure: true }) => Ok("secret"),
+            _ => Err(CallError::not_found().into()),
+        }
+    })
+}
+
 #[test]
 fn a_handler_that_asks_the_client_is_answered_before_it_may_subscribe() {
-    let server =
-        Server::new("permits", "1").resource("note:///5", "note", |call| -> mcp_rill::Result<&str> {
-            match call.elicit::<Sure>("sure", "May this client read note 5?")? {
-                Elicited::Accepted(Sure { sure: true }) => Ok("secret"),
-                _ => Err(CallError::not_found().into()),
-            }
-        });
-    let mut world = World::new(server);
+    let mut world = World::new(asking());
     for (sure, heard) in [(false, 0), (true, 1)] {
         let ada = client(&mut world, "ada");
         let question = subscribe(&mut world, &ada, "note:///5");
@@ -186,14 +189,7 @@ fn a_handler_that_asks_the_client_is_answered_before_it_may_subscribe() {
 /// The handler is still being asked, here about a question to the client, when its client thinks better of it.
 #[test]
 fn an_unsubscription_wins_over_a_subscription_that_is_not_answered_yet() {
-    let server =
-        Server::new("permits", "1").resource("note:///5", "note", |call| -> mcp_rill::Result<&str> {
-            match call.elicit::<Sure>("sure", "May this client read note 5?")? {
-                Elicited::Accepted(Sure { sure: true }) => Ok("secret"),
-                _ => Err(CallError::not_found().into()),
-            }
-        });
-    let mut world = World::new(server);
+    let mut world = World::new(asking());
     for (sure, other) in [(true, "note:///5"), (true, "NOTE:///x/../5"), (false, "note:///5")] {
         let ada = client(&mut world, "ada");
         let question = subscribe(&mut world, &ada, "note:///5");
