@@ -15,8 +15,7 @@ pub fn response(bytes: &[u8], method: &str) -> Option<(Response, usize)> {
 
 /// The same as far as it is there; `None` if more bytes of the head are needed.
 pub fn begun(bytes: &[u8], method: &str) -> Option<(Response, usize)> {
-    const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
-    let skipped = if bytes.starts_with(CONTINUE) { CONTINUE.len() } else { 0 };
+    let skipped = if bytes.starts_with(http::CONTINUE) { http::CONTINUE.len() } else { 0 };
     let (response, used) = http::response(&bytes[skipped..], method)?;
     if response.is_whole || response.is_event_stream() {
         check(&response, method);

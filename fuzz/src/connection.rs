@@ -9,6 +9,7 @@ use mcp_rill::http::response::{Common, OwnedResponse, Response};
 use mcp_rill::{Limits, Now};
 
 use super::client;
+use super::common::http;
 use super::cut::Dice;
 use super::head::SMALL;
 use super::naive::{self, NaiveChunked, NaiveFraming};
@@ -186,24 +187,8 @@ fn run(pieces: &[&[u8]], half_close: bool, most: usize) -> Outcome {
     peer.conn.release(&mut peer.recorder.common);
     assert_eq!(peer.recorder.common.pool.used(), 0, "memory is lost");
     let mut outcome = peer.recorder.outcome;
-    outcome.output = without_continue(&outcome.output);
+    outcome.output = http::without_continue(&outcome.output);
     outcome
-}
-
-/// Whether `100 Continue` is sent depends on whether the body came with the head, and may.
-fn without_continue(output: &[u8]) -> Vec<u8> {
-    const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
-    let (mut kept, mut rest) = (Vec::new(), output);
-    while let Some((first, tail)) = rest.split_first() {
-        match rest.strip_prefix(CONTINUE) {
-            Some(after) => rest = after,
-            None => {
-                kept.push(*first);
-                rest = tail;
-            }
-        }
-    }
-    kept
 }
 
 /// What reached the handler is what the naive reader finds, and each head has at most one response.

@@ -109,6 +109,23 @@ pub fn response(bytes: &[u8], method: &str) -> Option<(Response, usize)> {
     Some((response, end + 4 + used))
 }
 
+pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+/// Whether `100 Continue` is sent depends on whether the body came with the head, and may.
+pub fn without_continue(output: &[u8]) -> Vec<u8> {
+    let (mut kept, mut rest) = (Vec::new(), output);
+    while let Some((first, tail)) = rest.split_first() {
+        match rest.strip_prefix(CONTINUE) {
+            Some(after) => rest = after,
+            None => {
+                kept.push(*first);
+                rest = tail;
+            }
+        }
+    }
+    kept
+}
+
 /// Splits bytes into the whole responses they consist of, none of them to HEAD.
 pub fn responses(mut bytes: &[u8]) -> Vec<Response> {
     let mut all = Vec::new();

@@ -259,7 +259,7 @@ fn a_stream() {
     wire.feed(at(0), STREAM);
     wire.drain(at(0));
     let response = responses(&wire.output, "GET").pop().unwrap();
-    assert_eq!((response.status, response.text()), (200, ": first\n\n".to_owned()));
+    assert_eq!((response.status, response.text()), (200, ": first\n\n"));
     assert_eq!(response.header("content-type"), Some("text/event-stream"));
     assert_eq!(response.header("x-stream"), Some("yes"));
     assert_eq!(response.header("connection"), Some("close"));

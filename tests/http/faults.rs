@@ -7,7 +7,8 @@ use mcp_rill::Peer;
 use mcp_rill::engine::{Action, ConnKey, Engine};
 use mcp_rill::{Limits, Server, Settings};
 
-use crate::harness::{at, without_continue};
+use crate::client::without_continue;
+use crate::harness::at;
 
 /// What goes wrong on the way.
 #[derive(Clone, Copy, Debug)]

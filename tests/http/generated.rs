@@ -7,35 +7,16 @@ use mcp_rill::http::conn::{After, Conn};
 use mcp_rill::{Limits, Now};
 
 use crate::harness::{Recorder, SMALL, Seen, at, responses, run};
+use crate::random::Random;
 
-/// xorshift64*: the same sequence on every machine.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: usize) -> usize {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize % sides
-    }
-
-    fn pick<'a, T: ?Sized>(&mut self, from: &[&'a T]) -> &'a T {
-        from[self.roll(from.len())]
-    }
-
+impl Random {
     fn word(&mut self, letters: &[u8], len: usize) -> String {
-        (0..len).map(|_| char::from(letters[self.roll(letters.len())])).collect()
+        (0..len).map(|_| char::from(letters[self.below(letters.len())])).collect()
     }
 
-    fn pieces<'a>(&mut self, mut bytes: &'a [u8]) -> Vec<&'a [u8]> {
-        let most = [1, 3, 20, 200][self.roll(4)];
-        let mut pieces = Vec::new();
-        while !bytes.is_empty() {
-            let (piece, rest) = bytes.split_at((1 + self.roll(most)).min(bytes.len()));
-            pieces.push(piece);
-            bytes = rest;
-        }
-        pieces
+    fn cut<'a>(&mut self, bytes: &'a [u8]) -> Vec<&'a [u8]> {
+        let most = [1, 3, 20, 200][self.below(4)];
+        self.pieces(bytes, most)
     }
 }
 
@@ -43,25 +24,25 @@ const TOKEN: &[u8] = b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEF
 const PATH: &[u8] = b"/%25-._~!$&'()*+,;=:@abcxyz0129";
 
 /// A lawful request and what it should be read as.
-fn request(dice: &mut Dice) -> (Vec<u8>, Seen) {
+fn request(dice: &mut Random) -> (Vec<u8>, Seen) {
     let method = dice.pick(&["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"]);
-    let length = dice.roll(30);
+    let length = dice.below(30);
     let target = format!("/{}{}", dice.word(PATH, length), dice.pick(&["", "?", "?a=b", "?/?"]));
     let mut headers: Vec<(String, Vec<u8>)> =
         vec![("hOsT".into(), dice.pick(&["a", "b:1", "[::1]:2"]).into())];
-    for _ in 0..dice.roll(5) {
-        let length = 1 + dice.roll(8);
+    for _ in 0..dice.below(5) {
+        let length = 1 + dice.below(8);
         // The prefix keeps it from naming a field that means something.
         let name = format!("x{}", dice.word(TOKEN, length));
-        let length = dice.roll(10);
-        let value = (0..length).map(|_| 0x80 | dice.roll(0x80) as u8).collect();
-        headers.insert(dice.roll(headers.len() + 1), (name, value));
+        let length = dice.below(10);
+        let value = (0..length).map(|_| 0x80 | dice.below(0x80) as u8).collect();
+        headers.insert(dice.below(headers.len() + 1), (name, value));
     }
-    let body: Vec<u8> = (0..dice.roll(65)).map(|_| dice.roll(256) as u8).collect();
+    let body: Vec<u8> = (0..dice.below(65)).map(|_| dice.below(256) as u8).collect();
     let body = if method == "GET" || method == "HEAD" { Vec::new() } else { body };
     let mut framed = Vec::new();
     if method == "GET" || method == "HEAD" {
-    } else if dice.roll(2) == 0 {
+    } else if dice.below(2) == 0 {
         headers.push(("Content-length".into(), body.len().to_string().into()));
         framed.extend_from_slice(&body);
     } else {
@@ -80,10 +61,10 @@ fn request(dice: &mut Dice) -> (Vec<u8>, Seen) {
     (bytes, Seen { method: method.into(), target, headers, body })
 }
 
-fn chunks(dice: &mut Dice, body: &[u8]) -> Vec<u8> {
+fn chunks(dice: &mut Random, body: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
-    for chunk in dice.pieces(body) {
-        let size = match dice.roll(3) {
+    for chunk in dice.cut(body) {
+        let size = match dice.below(3) {
             0 => format!("{:x}", chunk.len()),
             1 => format!("{:X}", chunk.len()),
             _ => format!("{:04x}", chunk.len()),
@@ -101,14 +82,14 @@ fn chunks(dice: &mut Dice, body: &[u8]) -> Vec<u8> {
 #[test]
 fn lawful_requests_are_read_as_written() {
     for seed in 1..=1500 {
-        let mut dice = Dice(seed);
+        let mut dice = Random::new(seed);
         let (mut bytes, mut expected) = (Vec::new(), Vec::new());
-        for _ in 0..=dice.roll(4) {
+        for _ in 0..=dice.below(4) {
             let (request, seen) = request(&mut dice);
             bytes.extend_from_slice(&request);
             expected.push(seen);
         }
-        let outcome = run(&SMALL, dice.pieces(&bytes), false);
+        let outcome = run(&SMALL, dice.cut(&bytes), false);
         assert_eq!(outcome.seen, expected, "seed {seed}: {}", String::from_utf8_lossy(&bytes));
         assert!(!outcome.ended, "seed {seed}");
     }
@@ -143,19 +124,19 @@ fn mutilated_requests_end_the_same_however_they_are_cut() {
     ];
     let (mut refused, mut accepted) = (0, 0);
     for seed in 1..=4000 {
-        let mut dice = Dice(seed);
+        let mut dice = Random::new(seed);
         let mut bytes = request(&mut dice).0;
         bytes.extend_from_slice(&request(&mut dice).0);
-        for _ in 0..dice.roll(3) {
-            let at = dice.roll(bytes.len());
-            let until = (at + dice.roll(4)).min(bytes.len());
+        for _ in 0..dice.below(3) {
+            let at = dice.below(bytes.len());
+            let until = (at + dice.below(4)).min(bytes.len());
             bytes.splice(at..until, dice.pick(RUBBISH).iter().copied());
         }
-        let eof = dice.roll(2) == 0;
+        let eof = dice.below(2) == 0;
         let whole = run(&SMALL, [&bytes[..]], eof);
         let shown = String::from_utf8_lossy(&bytes).into_owned();
         assert_eq!(run(&SMALL, bytes.chunks(1), eof), whole, "seed {seed}: {shown}");
-        assert_eq!(run(&SMALL, dice.pieces(&bytes), eof), whole, "seed {seed}: {shown}");
+        assert_eq!(run(&SMALL, dice.cut(&bytes), eof), whole, "seed {seed}: {shown}");
         match whole.seen.len() {
             0 | 1 => refused += 1,
             _ => accepted += 1,
@@ -179,13 +160,13 @@ fn any_order_of_events_is_survived() {
     let limits = Limits { turn_bytes_max: 600, linger_bytes_max: 300, ..SMALL };
     let (mut closed, mut answered) = (0, 0);
     for seed in 1..=3000 {
-        let mut dice = Dice(seed);
+        let mut dice = Random::new(seed);
         let mut handler = Recorder::new(limits.clone());
         let (mut conn, mut now) = (Conn::new(at(0)), at(0));
         let mut input: Vec<u8> = Vec::new();
         for _ in 0..300 {
             if input.is_empty() {
-                input = match dice.roll(8) {
+                input = match dice.below(8) {
                     0 => b"GET /stream HTTP/1.1\r\nHost: a\r\n\r\n".to_vec(),
                     1 => b"GET /big HTTP/1.1\r\nHost: a\r\n\r\n".repeat(3),
                     _ => request(&mut dice).0,
@@ -217,15 +198,15 @@ fn any_order_of_events_is_survived() {
     assert!(closed > 2000 && answered > 3000, "{closed} closed, {answered} answered");
 }
 
-fn step(dice: &mut Dice, conn: &mut Conn, now: &mut Now, handler: &mut Recorder, input: &mut Vec<u8>) {
-    match dice.roll(60) {
+fn step(dice: &mut Random, conn: &mut Conn, now: &mut Now, handler: &mut Recorder, input: &mut Vec<u8>) {
+    match dice.below(60) {
         0..30 if conn.wants_read() => {
-            let count = (1 + dice.roll(80)).min(input.len());
+            let count = (1 + dice.below(80)).min(input.len());
             let bytes: Vec<u8> = input.drain(..count).collect();
             handler.turn(conn, *now, &bytes);
         }
         30..50 if !conn.outgoing().is_empty() => {
-            let count = dice.roll(conn.outgoing().len() + 1);
+            let count = dice.below(conn.outgoing().len() + 1);
             handler.common.set_now(*now);
             if conn.sent(count, &mut handler.common) {
                 handler.turn(conn, *now, b"");
@@ -236,7 +217,7 @@ fn step(dice: &mut Dice, conn: &mut Conn, now: &mut Now, handler: &mut Recorder,
             conn.half_closed(&mut handler.common);
         }
         50..54 => {
-            let passed = Duration::from_millis(dice.roll(9000) as u64);
+            let passed = Duration::from_millis(dice.below(9000) as u64);
             now.mono += passed;
             now.unix += passed;
             handler.common.set_now(*now);
@@ -249,9 +230,9 @@ fn step(dice: &mut Dice, conn: &mut Conn, now: &mut Now, handler: &mut Recorder,
         54..57 => {
             conn.push(&mut handler.common, |out| out.extend_from_slice(b": \n\n"));
         }
-        57 if dice.roll(20) == 0 => handler.end_of_input(conn, *now),
-        58 if dice.roll(20) == 0 => conn.end_response(&mut handler.common),
-        59 if dice.roll(40) == 0 => conn.finish(&mut handler.common),
+        57 if dice.below(20) == 0 => handler.end_of_input(conn, *now),
+        58 if dice.below(20) == 0 => conn.end_response(&mut handler.common),
+        59 if dice.below(40) == 0 => conn.finish(&mut handler.common),
         _ => {}
     }
 }

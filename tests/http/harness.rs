@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use mcp_rill::http::Refusal;
-use mcp_rill::http::body::Decoder;
-use mcp_rill::http::client::parse_response;
 use mcp_rill::http::conn::{After, Body, Conn, Kept, Step};
-use mcp_rill::http::head::{Fields, Head, Search};
+use mcp_rill::http::head::{Fields, Head};
 use mcp_rill::http::response::{Common, CommonFields, OwnedResponse, Response};
 use mcp_rill::{Limits, Now};
+
+use crate::client::{self, Response as Received};
 
 /// Bounds small enough to try every split of an input that reaches them.
 pub(crate) const SMALL: Limits = Limits {
@@ -180,7 +180,7 @@ pub(crate) fn run<'a>(limits: &Limits, pieces: impl IntoIterator<Item = &'a [u8]
     }
     conn.release(&mut handler.common);
     assert_eq!(handler.common.pool.used(), 0, "memory is lost");
-    Outcome { seen: handler.seen, heads: handler.heads, output: without_continue(&output), ended }
+    Outcome { seen: handler.seen, heads: handler.heads, output: client::without_continue(&output), ended }
 }
 
 /// Runs the input whole, byte by byte, and cut in two at every place; all must come to the same.
@@ -195,60 +195,14 @@ pub(crate) fn run_all_ways(name: &str, limits: &Limits, input: &[u8], eof: bool)
     whole
 }
 
-const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
-
-/// Whether `100 Continue` is sent depends on whether the body came with the head, and may.
-pub(crate) fn without_continue(output: &[u8]) -> Vec<u8> {
-    let mut kept = Vec::new();
-    let mut rest = output;
-    while !rest.is_empty() {
-        match rest.strip_prefix(CONTINUE) {
-            Some(after) => rest = after,
-            None => {
-                kept.push(rest[0]);
-                rest = &rest[1..];
-            }
-        }
-    }
-    kept
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Parsed {
-    pub(crate) status: u16,
-    pub(crate) headers: Vec<(String, String)>,
-    pub(crate) body: Vec<u8>,
-}
-
-impl Parsed {
-    pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        let mut found = self.headers.iter().filter(|(other, _)| other.eq_ignore_ascii_case(name));
-        let value = found.next().map(|(_, value)| value.as_str());
-        assert!(found.next().is_none(), "{name} is sent twice");
-        value
-    }
-
-    pub(crate) fn text(&self) -> String {
-        String::from_utf8(self.body.clone()).unwrap()
-    }
-}
-
-/// Reads the output back with the client's reader.
-pub(crate) fn responses(mut output: &[u8], method: &str) -> Vec<Parsed> {
-    let limits = Limits::DEFAULT;
+/// The responses that the output consists of, to requests of that method; the last one may be a stream.
+pub(crate) fn responses(mut output: &[u8], method: &str) -> Vec<Received> {
     let mut all = Vec::new();
     while !output.is_empty() {
-        let range = Search::in_response().find(output, &limits).unwrap().expect("a whole response head");
-        let mut fields = Fields::new();
-        let head = parse_response(&output[range.clone()], &mut fields, method, &limits).unwrap();
-        let mut body = Vec::new();
-        let mut decoder = head.framing.map_or(Decoder::until_close(), Decoder::new);
-        let rest = &output[range.end..];
-        let progress = decoder.decode(rest, &limits, |data| body.extend_from_slice(data)).unwrap();
-        assert!(progress.done || head.framing.is_none(), "the response is cut");
-        let headers = head.headers().map(|(n, v)| (n.to_owned(), String::from_utf8(v.to_vec()).unwrap()));
-        all.push(Parsed { status: head.status, headers: headers.collect(), body });
-        output = &rest[progress.used..];
+        let (response, used) = client::response(output, method).expect("a whole response head");
+        assert!(response.is_whole, "the response is cut");
+        all.push(response);
+        output = &output[used..];
     }
     all
 }

@@ -3,8 +3,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod cases;
+#[allow(dead_code, reason = "other tests use more of it")]
+#[path = "../common/http.rs"]
+mod client;
 mod connection;
 mod faults;
 mod generated;
 mod harness;
+#[path = "../common/random.rs"]
+mod random;
 mod reading;
