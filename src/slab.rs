@@ -22,6 +22,11 @@ impl Key {
     /// Less than all other keys. It names no entry.
     pub(crate) const LEAST: Key = Key { serial: NonZeroU64::MIN, index: 0 };
 
+    /// A key that no slab has given: for what is tested without one.
+    pub(crate) fn numbered(index: u32) -> Key {
+        Key { serial: NonZeroU64::MIN.saturating_add(index.into()), index }
+    }
+
     /// The slot number: small, and shared with keys that are no longer valid.
     pub fn index(self) -> u32 {
         self.index

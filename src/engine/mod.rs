@@ -139,10 +139,8 @@ use crate::json::tape::Tape;
 use crate::limits::Limits;
 use crate::memory::Account;
 use crate::protocol::state_key::StateKey;
-use crate::runtime::handler_service::HandlerService;
 use crate::server::builder::Server;
 use crate::server::handle::Handle;
-use crate::server::mailbox::Mailbox;
 use crate::service::outbox::Outbox;
 use crate::slab::Slab;
 use crate::timers::{Now, Timers};
@@ -150,6 +148,7 @@ use crate::timers::{Now, Timers};
 pub use crate::engine::core::Engine;
 pub use crate::engine::keys::ConnKey;
 pub use crate::engine::observe::{Event, Stats};
+pub use crate::runtime::config::EngineConfig;
 pub use crate::runtime::jobs::Jobs;
 
 /// What the driver is to do next; see the [contract](self#driving-contract).
@@ -176,13 +175,9 @@ impl Engine {
     /// What is wrong with the server: a name used twice, a schema that is not JSON, paths that cannot be, limits that
     /// contradict each other.
     pub fn new(server: Server, mut new_id: impl FnMut() -> u128 + Send + 'static) -> Result<Engine, String> {
-        let mut server = server.checked()?;
-        let authorize = server.authorize.take();
-        let (settings, limits) = (server.settings.clone(), server.limits.clone());
-        let mailbox = Arc::new(Mailbox::new(limits.mailbox_max));
-        let jobs = Arc::new(Jobs::new(&limits, mailbox.clone()));
         let key = StateKey::new(new_id().to_be_bytes());
-        let service = Box::new(HandlerService::new(server, mailbox.clone(), jobs.clone(), key));
+        let (service, config) = server.into_service(key)?;
+        let EngineConfig { settings, limits, authorize, mailbox, jobs } = config;
         Ok(Engine {
             now: Now::default(),
             common: Common::new(limits),
@@ -309,7 +304,7 @@ impl Engine {
             self.expire(key);
         }
         self.expire_sessions();
-        if self.mailbox.has_mail() || self.service_due.is_some_and(|due| due <= now.mono) {
+        if self.mailbox.take_wake() || self.service_due.is_some_and(|due| due <= now.mono) {
             self.service.tick(now, &mut self.outbox);
             self.flush();
             self.report_tool_names();

@@ -167,3 +167,10 @@ pub struct ClientInfo {
     /// What it can do.
     pub capabilities: Capabilities,
 }
+
+impl ClientInfo {
+    /// A client by its program's name and version, and what it can do.
+    pub fn new(name: &str, version: &str, capabilities: Capabilities) -> ClientInfo {
+        ClientInfo { name: name.into(), version: version.into(), capabilities }
+    }
+}

@@ -173,9 +173,7 @@ impl Service for HandlerService {
     }
 
     fn tick(&mut self, now: Now, out: &mut Outbox) {
-        if self.mailbox.has_mail() {
-            self.take_mail(now, out);
-        }
+        self.take_mail(now, out);
         self.expire_calls(now, out);
         self.go_on_probing(now, out);
     }

@@ -6,6 +6,7 @@
 pub(crate) mod calls;
 pub(crate) mod completion;
 pub(crate) mod conclusion;
+pub(crate) mod config;
 pub(crate) mod handler_service;
 pub(crate) mod handlers;
 pub(crate) mod headers;

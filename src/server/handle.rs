@@ -174,6 +174,12 @@ impl Handle {
         self.0.ask_shutdown(grace);
     }
 
+    /// Makes the loop call [`Service::tick`](crate::service::Service::tick) in its next turn: for a service of your own that has
+    /// left something for itself from another thread. The built-in service needs no call of this.
+    pub fn wake(&self) {
+        self.0.wake();
+    }
+
     /// Asks the hook of [`Server::authorize`](crate::Server::authorize) again about every stream that is open and every request
     /// that waits for its answer, with the head that it was opened with. Where the hook denies it now, or names somebody else,
     /// the connection is closed. A request whose body is on its way is asked about again when that is whole. To be called when a

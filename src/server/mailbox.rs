@@ -141,9 +141,13 @@ impl Mailbox {
         self.has_mail.load(Ordering::Acquire)
     }
 
+    /// Whether the loop was woken since the last call. It is to look into the mailbox after this, not before.
+    pub(crate) fn take_wake(&self) -> bool {
+        self.has_mail.swap(false, Ordering::AcqRel)
+    }
+
     /// Empties it.
     pub(crate) fn take(&self) -> Inbox {
-        self.has_mail.swap(false, Ordering::AcqRel);
         std::mem::take(&mut *self.lock())
     }
 
@@ -317,7 +321,7 @@ mod tests {
         let rest = mailbox.take();
         say("new");
         mailbox.put_back(rest);
-        assert!(mailbox.has_mail());
+        assert!(mailbox.take_wake());
         let mail = mailbox.take();
         let logged = mail.logs.iter().map(|(_, update)| match update {
             Update::Log { data, .. } => data.as_str().unwrap_or_default(),

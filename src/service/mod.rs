@@ -1,14 +1,22 @@
-//! The seam between a session and whatever answers it.
+//! The seam between the engine and what answers its sessions.
 //!
-//! *Scope:* the [`Service`] trait, what it is given, and the [`Outbox`] it answers through.
-//! *Not in scope:* envelopes, ids and streams: a service names a call by its key, and the engine knows the rest.
+//! *Scope:* the [`Service`] trait, what it is given, and the [`Outbox`] that it answers through.
+//! *Not in scope:* envelopes, ids and streams. A service names a call by its key, and the engine knows the rest.
 //!
 //! ```text
 //!   engine ── opened, request, notification, answer, cancelled, closed, tick ──▶ service
 //!   engine ◀── Outbox: results and errors by call, notifications by session ─── service
 //! ```
 //!
-//! The registry of handlers behind [`Server`](crate::Server) is one implementation; a bridge to another server is another.
+//! The handlers of a [`Server`](crate::Server) are one service: [`Server::into_service`](crate::Server::into_service) returns it,
+//! to be wrapped or to be tested without an engine. A bridge to another server is another.
+//!
+//! # What a service must do
+//! The engine reads messages and refuses what is no JSON-RPC. All else is up to the service:
+//! - It answers each request once, in the method that brought it or in a later one. `initialize` and `ping` are requests too:
+//!   [`Session::initialize`] reads the parameters of the one, [`Outbox::empty_result`] answers the other.
+//! - It calls [`Session::operate`] when a client goes to work, or its client gets no notifications that are for all.
+//! - It never blocks. Work on other threads ends with [`Handle::wake`](crate::Handle::wake), which calls [`Service::tick`].
 
 pub(crate) mod keys;
 pub(crate) mod outbox;
@@ -28,10 +36,10 @@ pub use crate::service::keys::{CallKey, SessionKey};
 pub use crate::service::outbox::{Audience, Outbox, Outgoing, Slot};
 pub use crate::service::session::Session;
 
-/// A request, and where it came from: what [`Service::request`] is given.
+/// A request, and where it came from: what [`Service::request`] gets.
 #[derive(Clone, Copy, Debug)]
 pub struct ServiceRequest<'a> {
-    /// What the result is sent under.
+    /// The key under which the result is sent.
     pub call: CallKey,
     /// The id that the client gave it.
     pub id: &'a IdRef<'a>,
@@ -49,7 +57,7 @@ pub struct ServiceRequest<'a> {
     pub now: Now,
 }
 
-/// What answers sessions. All methods run on the engine's thread and must not block; what takes time is answered later.
+/// What answers sessions; see the [module](self#what-a-service-must-do). All methods run on the engine's thread.
 ///
 /// ```
 /// use mcp_rill::jsonrpc::Error;
@@ -71,8 +79,7 @@ pub struct ServiceRequest<'a> {
 /// }
 /// ```
 pub trait Service: Send {
-    /// A session began, or a request without one, which is like a session of one request
-    /// ([`Session::is_kept`](crate::service::session::Session::is_kept)).
+    /// A session began, or a request without one, which has a session of its own that ends with it ([`Session::is_kept`]).
     fn opened(&mut self, key: SessionKey, session: &mut Session) {
         let _ = (key, session);
     }
@@ -91,7 +98,7 @@ pub trait Service: Send {
         let _ = (key, session, notification, out);
     }
 
-    /// The answer to a request that the service sent. Says whether it was waited for.
+    /// The answer to a request that the service sent. Returns true if the service waited for it.
     fn answer(&mut self, key: SessionKey, answer: &Response<'_>, now: Now, out: &mut Outbox) -> bool {
         let _ = (key, answer, now, out);
         false
@@ -102,9 +109,9 @@ pub trait Service: Send {
         let _ = (call, out);
     }
 
-    /// A [`Message`](crate::service::outbox::Outgoing::Message) for a call found no way to its client: the client takes no events in the answer to its
-    /// POST, and its session has no stream. The call is still open, unless it was answered since. To go on sending more of
-    /// them would go on for ever.
+    /// A [message](Outgoing::Message) for a call found no way to its client: the client takes no events in the answer to its
+    /// POST, and its session has no stream. The call is still open, unless it was answered since. A service that answers this
+    /// with another message is called again, for ever.
     fn unreached(&mut self, call: CallKey, now: Now, out: &mut Outbox) {
         let _ = (call, now, out);
     }
@@ -114,29 +121,29 @@ pub trait Service: Send {
         let _ = key;
     }
 
-    /// The server begins to shut down and takes nothing any more, answers included: calls that would never end by
-    /// themselves are to be answered now.
+    /// The server begins to shut down and takes nothing any more, answers included. Calls that would never end by
+    /// themselves must be answered now.
     fn stopping(&mut self, now: Now, out: &mut Outbox) {
         let _ = (now, out);
     }
 
-    /// Time has passed, or mail has come from another thread.
+    /// Time has passed, or another thread has woken the loop ([`Handle::wake`](crate::Handle::wake)).
     fn tick(&mut self, now: Now, out: &mut Outbox) {
         let _ = (now, out);
     }
 
-    /// When [`tick`](Service::tick) wants to be called, in [`Now::mono`] time.
+    /// When [`tick`](Service::tick) is to be called next, in [`Now::mono`] time.
     fn due(&self) -> Option<Duration> {
         None
     }
 
-    /// Bytes of peers' data that the service holds: they count towards `buffered_bytes_max`.
+    /// How many bytes of peers' data the service holds: they count towards `buffered_bytes_max`.
     fn held_bytes(&self) -> usize {
         0
     }
 
-    /// For which session it holds most of them, and how many: that one is ended first if they take the server over
-    /// `buffered_bytes_max`. Asked only then.
+    /// The session for which it holds most bytes, and how many. The engine asks only when they take the server over
+    /// `buffered_bytes_max`, and ends that session first.
     fn largest(&self) -> Option<(usize, SessionKey)> {
         None
     }

@@ -177,12 +177,13 @@ impl Outbox {
         self.messages.push((kind, self.text.len()));
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
+    /// True if there are no messages.
+    pub fn is_empty(&self) -> bool {
         self.messages.is_empty()
     }
 
-    /// The messages in order, each with its JSON text.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&Outgoing, &[u8])> {
+    /// The messages in order, each with its JSON text ([`Outgoing::Busy`]: the reason).
+    pub fn iter(&self) -> impl Iterator<Item = (&Outgoing, &[u8])> {
         let mut start = 0;
         self.messages.iter().map(move |(kind, end)| {
             let text = self.text.get(start..*end).unwrap_or_default();
@@ -191,8 +192,8 @@ impl Outbox {
         })
     }
 
-    /// Forgets all messages, and their memory if it was an unusually large lot.
-    pub(crate) fn clear(&mut self) {
+    /// Removes all messages, and gives memory back if it was an unusually large lot.
+    pub fn clear(&mut self) {
         const KEPT_BYTES_MAX: usize = 64 << 10;
         self.messages.clear();
         self.text.clear();

@@ -88,13 +88,20 @@ pub(crate) fn short_id(id: Uuid) -> String {
 }
 
 impl Session {
+    /// A session for tests of a service without an engine: of a client that has said nothing yet. Its id is made from the
+    /// number.
+    pub fn for_tests(number: u32, principal: Option<Principal>) -> Session {
+        Session::new(Uuid::from_u128(1 << 64 | u128::from(number)), principal)
+    }
+
     pub(crate) fn new(id: Uuid, principal: Option<Principal>) -> Session {
         let log_level = Some(Level::Info);
         Session { id, principal, client: None, revision: None, operating: false, log_level }
     }
 
-    /// What stands in for a session where there is none: it lasts as long as one request, which says everything itself.
-    pub(crate) fn of_request(
+    /// What stands in for a session where there is none: it lasts as long as one request, which says everything itself (MCP
+    /// 2026-07-28). Without a log level its client gets no logs.
+    pub fn of_request(
         principal: Option<Principal>,
         revision: Revision,
         client: ClientInfo,
@@ -149,6 +156,16 @@ impl Session {
         self.operating
     }
 
+    /// The least level of logs that the client wants; `None` if it gets no logs.
+    pub fn log_level(&self) -> Option<Level> {
+        self.log_level
+    }
+
+    /// Sets the level that [`log_level`](Session::log_level) returns: what a service does for `logging/setLevel`.
+    pub fn set_log_level(&mut self, level: Option<Level>) {
+        self.log_level = level;
+    }
+
     /// Says the same of this client as of others that said the same: most sessions are of a few programs, so what they
     /// say is kept once.
     pub(crate) fn share_client(&mut self, known: &mut Clients) {
@@ -157,21 +174,33 @@ impl Session {
         }
     }
 
-    /// Takes in the parameters of an `initialize` request and returns the revision agreed on. A client may initialize
-    /// again; the newer word holds.
+    /// Reads the parameters of an `initialize` request, and returns the revision agreed on: what a service does first when
+    /// that request comes. A client may initialize again; the newer word holds.
+    ///
+    /// ```
+    /// use mcp_rill::{Level, Revision, service::Session};
+    /// let mut session = Session::for_tests(1, None);
+    /// let params = r#"{"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"c","version":"1"}}"#;
+    /// let revision = session.initialize(Some(serde_json::from_str(params).unwrap())).unwrap();
+    /// assert_eq!((revision, session.is_operating()), (Revision::V2025_06_18, false));
+    /// session.operate(None); // `notifications/initialized` has come
+    /// session.set_log_level(Some(Level::Error)); // and `logging/setLevel`
+    /// assert!(session.is_operating() && session.log_level() == Some(Level::Error));
+    /// ```
     ///
     /// # Errors
     /// −32602 names the member that is missing or of the wrong type.
-    pub(crate) fn initialize(&mut self, params: Option<JsonRef<'_>>) -> Result<Revision, Error> {
+    pub fn initialize(&mut self, params: Option<JsonRef<'_>>) -> Result<Revision, Error> {
         let (client, revision) = read_initialize(params)?;
         self.client = Some(Arc::new(client));
         self.revision = Some(revision);
         Ok(revision)
     }
 
-    /// The client goes on with work, with or without having initialized. `version` is the request's
-    /// `MCP-Protocol-Version`, which stands in for a negotiation that this session did not see.
-    pub(crate) fn operate(&mut self, version: Option<&str>) {
+    /// Notes that the client takes part in operation, with or without having initialized: from then on it gets what is sent to
+    /// all. To be called for `notifications/initialized`, and for every request but `initialize` and `ping`. `version` is
+    /// the request's `MCP-Protocol-Version`, which stands in for a negotiation that this session did not see.
+    pub fn operate(&mut self, version: Option<&str>) {
         self.operating = true;
         if self.revision.is_none() {
             self.revision = version.and_then(Revision::named).filter(|revision| revision.has_sessions());

@@ -19,6 +19,7 @@ mod replies;
 mod sampling;
 #[cfg(feature = "schemars")]
 mod schemars;
+mod service;
 mod slow_items;
 mod uri_template;
 mod uris;

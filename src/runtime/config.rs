@@ -1,0 +1,124 @@
+//! What an engine is made of: a service, and the things around it that both sides share.
+//!
+//! *Scope:* [`EngineConfig`], and a [`Server`] taken apart into it and its service. *Not in scope:* the engine, and how the
+//! service answers.
+//!
+//! ```text
+//!  Server ── into_service ──▶ Service ── may be wrapped ──▶ engine
+//!                        └──▶ EngineConfig: settings, limits, authorize, mailbox (Handle), jobs (threads) ──▶ engine
+//! ```
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::access::hook::{Authorize, Denied, HttpRequest};
+use crate::access::peer::Principal;
+use crate::access::settings::Settings;
+use crate::limits::Limits;
+use crate::protocol::state_key::StateKey;
+use crate::runtime::handler_service::HandlerService;
+use crate::runtime::jobs::Jobs;
+use crate::server::builder::Server;
+use crate::server::handle::Handle;
+use crate::server::mailbox::Mailbox;
+use crate::service::Service;
+
+/// What an engine needs besides its [`Service`]: HTTP settings, limits, the hook that authenticates, and what its threads
+/// and its [`Handle`] share with it.
+///
+/// ```
+/// use mcp_rill::{Limits, Settings, engine::EngineConfig};
+/// let config = EngineConfig::new(Settings::default(), Limits::default())?;
+/// let handle = config.handle(); // for threads that work for the service: `Handle::wake` calls its `tick`
+/// # Ok::<(), String>(())
+/// ```
+pub struct EngineConfig {
+    pub(crate) settings: Settings,
+    pub(crate) limits: Limits,
+    pub(crate) authorize: Option<Authorize>,
+    pub(crate) mailbox: Arc<Mailbox>,
+    pub(crate) jobs: Arc<Jobs>,
+}
+
+impl EngineConfig {
+    /// The configuration of an engine whose service is not made from a [`Server`].
+    ///
+    /// # Errors
+    /// Limits that contradict each other, and paths that cannot be.
+    pub fn new(settings: Settings, limits: Limits) -> Result<EngineConfig, String> {
+        limits.check()?;
+        Ok(EngineConfig::of(settings.checked()?, limits))
+    }
+
+    fn of(settings: Settings, limits: Limits) -> EngineConfig {
+        let mailbox = Arc::new(Mailbox::new(limits.mailbox_max));
+        let jobs = Arc::new(Jobs::new(&limits, mailbox.clone()));
+        EngineConfig { settings, limits, authorize: None, mailbox, jobs }
+    }
+
+    /// Asks `hook` who sends each request, as [`Server::authorize`] does.
+    pub fn authorize(
+        mut self,
+        hook: impl FnMut(&HttpRequest<'_>) -> Result<Principal, Denied> + Send + 'static,
+    ) -> EngineConfig {
+        self.authorize = Some(Box::new(hook));
+        self
+    }
+
+    /// A hold on the engine that is made from this, for other threads.
+    pub fn handle(&self) -> Handle {
+        Handle(self.mailbox.clone())
+    }
+}
+
+impl fmt::Debug for EngineConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EngineConfig")
+            .field("settings", &self.settings)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Server {
+    /// Takes the server apart: into the service that runs its handlers, and what an engine needs besides. The service can be
+    /// wrapped in one of your own, or called by a test without an engine. `key` seals what clients without sessions carry
+    /// for the server, unless it has a [`state_key`](Server::state_key): take it from the operating system's randomness.
+    ///
+    /// # Errors
+    /// What is wrong with the server, as [`Engine::new`](crate::engine::core::Engine::new) says it.
+    ///
+    /// ```
+    /// use mcp_rill::service::{CallKey, Outbox, Outgoing, Session, SessionKey};
+    /// use mcp_rill::{Limits, Now, Peer, Server, StateKey, http::head, jsonrpc::IdRef, service::ServiceRequest};
+    ///
+    /// let server = Server::new("clock", "1.0.0").tool("tick", "Tick", |(), _| "tock");
+    /// let (mut service, _config) = server.into_service(StateKey::new([7; 16]))?;
+    /// let (mut fields, mut out, mut session) = (head::Fields::new(), Outbox::default(), Session::for_tests(1, None));
+    /// let head = head::parse(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", &mut fields, &Limits::DEFAULT).unwrap();
+    /// let (call, session_key) = (CallKey::for_tests(1), SessionKey::for_tests(1));
+    /// let params = serde_json::from_str(r#"{"name":"tick"}"#).unwrap();
+    /// let request = ServiceRequest {
+    ///     call,
+    ///     id: &IdRef::Int(1),
+    ///     session: session_key,
+    ///     method: "tools/call",
+    ///     params: Some(params),
+    ///     head: &head,
+    ///     peer: &Peer::default(),
+    ///     now: Now::default(),
+    /// };
+    /// service.request(&request, &mut session, &mut out);
+    /// let (what, json) = out.iter().next().unwrap();
+    /// assert_eq!((what, json), (&Outgoing::Result(call), &br#"{"content":[{"type":"text","text":"tock"}]}"#[..]));
+    /// # Ok::<(), String>(())
+    /// ```
+    pub fn into_service(self, key: StateKey) -> Result<(Box<dyn Service>, EngineConfig), String> {
+        let mut server = self.checked()?;
+        let authorize = server.authorize.take();
+        let config =
+            EngineConfig { authorize, ..EngineConfig::of(server.settings.clone(), server.limits.clone()) };
+        let service = HandlerService::new(server, config.mailbox.clone(), config.jobs.clone(), key);
+        Ok((Box::new(service), config))
+    }
+}
