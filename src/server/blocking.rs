@@ -34,12 +34,12 @@ impl Server {
     ///
     /// After a shutdown began `is_cancelled` is true too, and what the handler returns then still reaches the client: return
     /// an error, not a result.
-    pub fn blocking_tool<A, R, F>(self, name: &str, description: &str, handler: F) -> Server
-    where
-        A: Arguments,
-        R: IntoToolResult,
-        F: Fn(A, &mut Call) -> R + Send + Sync + 'static,
-    {
+    pub fn blocking_tool<A: Arguments, R: IntoToolResult>(
+        self,
+        name: &str,
+        description: &str,
+        handler: impl Fn(A, &mut Call) -> R + Send + Sync + 'static,
+    ) -> Server {
         self.offer(Tool::new(name, description).blocking_handler(handler))
     }
 
@@ -58,30 +58,32 @@ impl Server {
     ///         std::fs::read_to_string(&file).map(|text| format!("Review {file}:\n{text}"))
     ///     });
     /// ```
-    pub fn blocking_resource<R, F>(self, uri: &str, name: &str, handler: F) -> Server
-    where
-        R: IntoResource,
-        F: Fn(&mut Call) -> R + Send + Sync + 'static,
-    {
+    pub fn blocking_resource<R: IntoResource>(
+        self,
+        uri: &str,
+        name: &str,
+        handler: impl Fn(&mut Call) -> R + Send + Sync + 'static,
+    ) -> Server {
         self.offer(Resource::new(uri, name).blocking_handler(handler))
     }
 
     /// Adds a family of resources that take their time to read ([example](Server::blocking_resource)).
-    pub fn blocking_template<R, F>(self, uri_template: &str, name: &str, handler: F) -> Server
-    where
-        R: IntoResource,
-        F: Fn(&Vars, &mut Call) -> R + Send + Sync + 'static,
-    {
+    pub fn blocking_template<R: IntoResource>(
+        self,
+        uri_template: &str,
+        name: &str,
+        handler: impl Fn(&Vars, &mut Call) -> R + Send + Sync + 'static,
+    ) -> Server {
         self.offer(ResourceTemplate::new(uri_template, name).blocking_handler(handler))
     }
 
     /// Adds a prompt whose handler takes its time ([example](Server::blocking_resource)).
-    pub fn blocking_prompt<A, R, F>(self, name: &str, description: &str, handler: F) -> Server
-    where
-        A: Arguments,
-        R: IntoPrompt,
-        F: Fn(A, &mut Call) -> R + Send + Sync + 'static,
-    {
+    pub fn blocking_prompt<A: Arguments, R: IntoPrompt>(
+        self,
+        name: &str,
+        description: &str,
+        handler: impl Fn(A, &mut Call) -> R + Send + Sync + 'static,
+    ) -> Server {
         self.offer(Prompt::new(name, description).blocking_handler(handler))
     }
 }

@@ -181,21 +181,22 @@ impl Server {
 
     /// Adds a tool. The handler's first argument is a struct made by [`schema!`](crate::schema!), `()` for a tool without
     /// arguments, or a [`Value`]; what it may return says [`IntoToolResult`].
-    pub fn tool<A, R, F>(self, name: &str, description: &str, handler: F) -> Server
-    where
-        A: Arguments,
-        R: IntoToolResult,
-        F: FnMut(A, &mut Call) -> R + Send + 'static,
-    {
+    pub fn tool<A: Arguments, R: IntoToolResult>(
+        self,
+        name: &str,
+        description: &str,
+        handler: impl FnMut(A, &mut Call) -> R + Send + 'static,
+    ) -> Server {
         self.offer(Tool::new(name, description).handler(handler))
     }
 
     /// Adds a resource with a fixed URI; what the handler may return says [`IntoResource`].
-    pub fn resource<R, F>(self, uri: &str, name: &str, handler: F) -> Server
-    where
-        R: IntoResource,
-        F: FnMut(&mut Call) -> R + Send + 'static,
-    {
+    pub fn resource<R: IntoResource>(
+        self,
+        uri: &str,
+        name: &str,
+        handler: impl FnMut(&mut Call) -> R + Send + 'static,
+    ) -> Server {
         self.offer(Resource::new(uri, name).handler(handler))
     }
 
@@ -210,22 +211,23 @@ impl Server {
     ///         Ok(std::fs::read_to_string(Path::new("/usr/share/manual").join(page))?)
     ///     });
     /// ```
-    pub fn template<R, F>(self, uri_template: &str, name: &str, handler: F) -> Server
-    where
-        R: IntoResource,
-        F: FnMut(&Vars, &mut Call) -> R + Send + 'static,
-    {
+    pub fn template<R: IntoResource>(
+        self,
+        uri_template: &str,
+        name: &str,
+        handler: impl FnMut(&Vars, &mut Call) -> R + Send + 'static,
+    ) -> Server {
         self.offer(ResourceTemplate::new(uri_template, name).handler(handler))
     }
 
     /// Adds a prompt. The handler's first argument is a struct of strings made by [`schema!`](crate::schema!), or `()`;
     /// what it may return says [`IntoPrompt`].
-    pub fn prompt<A, R, F>(self, name: &str, description: &str, handler: F) -> Server
-    where
-        A: Arguments,
-        R: IntoPrompt,
-        F: FnMut(A, &mut Call) -> R + Send + 'static,
-    {
+    pub fn prompt<A: Arguments, R: IntoPrompt>(
+        self,
+        name: &str,
+        description: &str,
+        handler: impl FnMut(A, &mut Call) -> R + Send + 'static,
+    ) -> Server {
         self.offer(Prompt::new(name, description).handler(handler))
     }
 

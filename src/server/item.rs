@@ -41,23 +41,19 @@ impl Tool {
     /// by [`schema!`](crate::schema!), `()` for a tool without arguments, or a [`Value`](serde_json::Value); what it may
     /// return says [`IntoToolResult`]. Arguments that do not fit are answered as an error result that names the argument, so
     /// that the model can mend its call.
-    pub fn handler<A, R, F>(self, mut handler: F) -> Item
-    where
-        A: Arguments,
-        R: IntoToolResult,
-        F: FnMut(A, &mut Call) -> R + Send + 'static,
-    {
+    pub fn handler<A: Arguments, R: IntoToolResult>(
+        self,
+        mut handler: impl FnMut(A, &mut Call) -> R + Send + 'static,
+    ) -> Item {
         let handler = Handler::inline(move |input, call| input.call_tool(|read| handler(read, call)));
         self.into_item::<A, R>(handler)
     }
 
     /// As [`handler`](Tool::handler), for a handler that takes its time: it runs on a worker thread.
-    pub fn blocking_handler<A, R, F>(self, handler: F) -> Item
-    where
-        A: Arguments,
-        R: IntoToolResult,
-        F: Fn(A, &mut Call) -> R + Send + Sync + 'static,
-    {
+    pub fn blocking_handler<A: Arguments, R: IntoToolResult>(
+        self,
+        handler: impl Fn(A, &mut Call) -> R + Send + Sync + 'static,
+    ) -> Item {
         let handler = Handler::blocking(move |input, call| input.call_tool(|read| handler(read, call)));
         self.into_item::<A, R>(handler)
     }
@@ -70,20 +66,15 @@ impl Tool {
 
 impl Resource {
     /// The resource with the handler that reads it, on the loop's thread; what the handler may return says [`IntoResource`].
-    pub fn handler<R, F>(self, mut handler: F) -> Item
-    where
-        R: IntoResource,
-        F: FnMut(&mut Call) -> R + Send + 'static,
-    {
+    pub fn handler<R: IntoResource>(self, mut handler: impl FnMut(&mut Call) -> R + Send + 'static) -> Item {
         self.into_item(Handler::inline(move |_, call| handler(call).into_resource().map(Made::Contents)))
     }
 
     /// As [`handler`](Resource::handler), for a handler that takes its time: it runs on a worker thread.
-    pub fn blocking_handler<R, F>(self, handler: F) -> Item
-    where
-        R: IntoResource,
-        F: Fn(&mut Call) -> R + Send + Sync + 'static,
-    {
+    pub fn blocking_handler<R: IntoResource>(
+        self,
+        handler: impl Fn(&mut Call) -> R + Send + Sync + 'static,
+    ) -> Item {
         self.into_item(Handler::blocking(move |_, call| handler(call).into_resource().map(Made::Contents)))
     }
 
@@ -94,22 +85,20 @@ impl Resource {
 
 impl ResourceTemplate {
     /// The template with the handler that reads its resources, on the loop's thread: it gets the variables' values.
-    pub fn handler<R, F>(self, mut handler: F) -> Item
-    where
-        R: IntoResource,
-        F: FnMut(&Vars, &mut Call) -> R + Send + 'static,
-    {
+    pub fn handler<R: IntoResource>(
+        self,
+        mut handler: impl FnMut(&Vars, &mut Call) -> R + Send + 'static,
+    ) -> Item {
         self.into_item(Handler::inline(move |input, call| {
             handler(input.vars, call).into_resource().map(Made::Contents)
         }))
     }
 
     /// As [`handler`](ResourceTemplate::handler), for a handler that takes its time: it runs on a worker thread.
-    pub fn blocking_handler<R, F>(self, handler: F) -> Item
-    where
-        R: IntoResource,
-        F: Fn(&Vars, &mut Call) -> R + Send + Sync + 'static,
-    {
+    pub fn blocking_handler<R: IntoResource>(
+        self,
+        handler: impl Fn(&Vars, &mut Call) -> R + Send + Sync + 'static,
+    ) -> Item {
         self.into_item(Handler::blocking(move |input, call| {
             handler(input.vars, call).into_resource().map(Made::Contents)
         }))
@@ -129,22 +118,18 @@ impl Prompt {
     /// The prompt with the handler that writes it, on the loop's thread. The handler's first argument is a struct of strings
     /// made by [`schema!`](crate::schema!), or `()`; what it may return says [`IntoPrompt`]. Arguments that do not fit are
     /// refused (−32602).
-    pub fn handler<A, R, F>(self, mut handler: F) -> Item
-    where
-        A: Arguments,
-        R: IntoPrompt,
-        F: FnMut(A, &mut Call) -> R + Send + 'static,
-    {
+    pub fn handler<A: Arguments, R: IntoPrompt>(
+        self,
+        mut handler: impl FnMut(A, &mut Call) -> R + Send + 'static,
+    ) -> Item {
         self.into_item::<A>(Handler::inline(move |input, call| input.get_prompt(|read| handler(read, call))))
     }
 
     /// As [`handler`](Prompt::handler), for a handler that takes its time: it runs on a worker thread.
-    pub fn blocking_handler<A, R, F>(self, handler: F) -> Item
-    where
-        A: Arguments,
-        R: IntoPrompt,
-        F: Fn(A, &mut Call) -> R + Send + Sync + 'static,
-    {
+    pub fn blocking_handler<A: Arguments, R: IntoPrompt>(
+        self,
+        handler: impl Fn(A, &mut Call) -> R + Send + Sync + 'static,
+    ) -> Item {
         self.into_item::<A>(Handler::blocking(move |input, call| {
             input.get_prompt(|read| handler(read, call))
         }))

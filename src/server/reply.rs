@@ -12,20 +12,18 @@ use crate::protocol::content::{IntoResource, IntoToolResult, ResourceContents, T
 use crate::protocol::error::{CallError, Failure};
 use crate::protocol::level::Level;
 use crate::protocol::prompt::{IntoPrompt, PromptResult};
+use crate::protocol::result::Made;
 use crate::server::call::{Call, CallHandle};
 use crate::server::mailbox::{Finished, Progress, Update};
 
-/// What a handler of some kind gives in the end: [`ToolResult`] of a tool, `Vec<ResourceContents>` of a resource or template,
+/// What a handler of some kind results in: [`ToolResult`] of a tool, `Vec<ResourceContents>` of a resource or template,
 /// [`PromptResult`] of a prompt.
 pub trait Outcome: made::Make {}
 
 impl<T: made::Make> Outcome for T {}
 
-/// Nobody else can implement it.
+/// Only this crate can implement it.
 mod made {
-    use crate::protocol::content::ResourceContents;
-    use crate::protocol::content::ToolResult;
-    use crate::protocol::prompt::PromptResult;
     use crate::protocol::result::Made;
 
     pub trait Make {
@@ -34,33 +32,9 @@ mod made {
 
         fn made(self) -> Made;
     }
-
-    impl Make for ToolResult {
-        const KIND: &'static str = "tool";
-
-        fn made(self) -> Made {
-            Made::Tool(self)
-        }
-    }
-
-    impl Make for Vec<ResourceContents> {
-        const KIND: &'static str = "resource";
-
-        fn made(self) -> Made {
-            Made::Contents(self)
-        }
-    }
-
-    impl Make for PromptResult {
-        const KIND: &'static str = "prompt";
-
-        fn made(self) -> Made {
-            Made::Prompt(self)
-        }
-    }
 }
 
-/// What finishes a [`Reply`]: whatever a handler of its kind may return, which is [`IntoToolResult`], [`IntoResource`] or
+/// What finishes a [`Reply`]: anything that a handler of its kind may return, which is [`IntoToolResult`], [`IntoResource`] or
 /// [`IntoPrompt`].
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not finish a `Reply<{K}>`",
@@ -74,23 +48,33 @@ pub trait IntoReply<K> {
     fn into_reply(self) -> Result<K, CallError>;
 }
 
-impl<T: IntoToolResult> IntoReply<ToolResult> for T {
-    fn into_reply(self) -> Result<ToolResult, CallError> {
-        self.into_tool_result()
-    }
+macro_rules! outcome {
+    ($outcome:ty, $kind:literal, $made:ident, $into:ident, $method:ident) => {
+        impl made::Make for $outcome {
+            const KIND: &'static str = $kind;
+
+            fn made(self) -> Made {
+                Made::$made(self)
+            }
+        }
+
+        impl<T: $into> IntoReply<$outcome> for T {
+            fn into_reply(self) -> Result<$outcome, CallError> {
+                self.$method()
+            }
+        }
+
+        impl $into for Deferred<$outcome> {
+            fn $method(self) -> Result<$outcome, CallError> {
+                Err(CallError(Failure::Deferred))
+            }
+        }
+    };
 }
 
-impl<T: IntoResource> IntoReply<Vec<ResourceContents>> for T {
-    fn into_reply(self) -> Result<Vec<ResourceContents>, CallError> {
-        self.into_resource()
-    }
-}
-
-impl<T: IntoPrompt> IntoReply<PromptResult> for T {
-    fn into_reply(self) -> Result<PromptResult, CallError> {
-        self.into_prompt()
-    }
-}
+outcome!(ToolResult, "tool", Tool, IntoToolResult, into_tool_result);
+outcome!(Vec<ResourceContents>, "resource", Contents, IntoResource, into_resource);
+outcome!(PromptResult, "prompt", Prompt, IntoPrompt, into_prompt);
 
 /// What a handler returns when a [`Reply`] will bring the result: only [`Call::defer`] makes one.
 ///
@@ -102,24 +86,6 @@ impl<T: IntoPrompt> IntoReply<PromptResult> for T {
 /// ```
 #[derive(Debug)]
 pub struct Deferred<K = ToolResult>(PhantomData<fn() -> K>);
-
-impl IntoToolResult for Deferred {
-    fn into_tool_result(self) -> Result<ToolResult, CallError> {
-        Err(CallError(Failure::Deferred))
-    }
-}
-
-impl IntoResource for Deferred<Vec<ResourceContents>> {
-    fn into_resource(self) -> Result<Vec<ResourceContents>, CallError> {
-        Err(CallError(Failure::Deferred))
-    }
-}
-
-impl IntoPrompt for Deferred<PromptResult> {
-    fn into_prompt(self) -> Result<PromptResult, CallError> {
-        Err(CallError(Failure::Deferred))
-    }
-}
 
 impl Call<'_> {
     /// Hands the call to somebody else: `hand_over` gets a [`Reply`] to send to a thread, queue or callback of your own,
