@@ -1,13 +1,13 @@
-//! Whom something is for, how important it is, and when it changed.
+//! Annotations of content and resources: the audience, the priority, the time of the last change.
 //!
-//! *Scope:* [`Role`] and [`Annotations`], and what a time is. *Not in scope:* what they are about.
+//! *Scope:* [`Role`] and [`Annotations`], and checking times. *Not in scope:* the things that have annotations.
 
 use crate::json::write::{Object, write_strs};
 
-/// Who speaks a message, or whom something is for.
+/// The speaker of a message, or the audience of something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// The person.
+    /// The user.
     User,
     /// The model.
     Assistant,
@@ -22,7 +22,7 @@ impl Role {
     }
 }
 
-/// Whom something is for, how important it is, and when it last changed (MCP schema, `Annotations`).
+/// The audience of something, its priority, and when it last changed (MCP schema, `Annotations`).
 ///
 /// ```
 /// use mcp_rill::{Annotations, Content, Role};
@@ -37,20 +37,20 @@ pub struct Annotations {
 }
 
 impl Annotations {
-    /// Adds someone it is for.
+    /// Adds somebody to the audience.
     pub fn audience(mut self, role: Role) -> Annotations {
         self.audience.push(role);
         self
     }
 
-    /// How important it is, from 0 (may be left out) to 1 (required); other values are brought into that range.
+    /// Sets how important it is, from 0 (may be left out) to 1 (required). Other values are moved into that range.
     pub fn priority(mut self, priority: f64) -> Annotations {
         self.priority = Some(if priority.is_nan() { 0.0 } else { priority.clamp(0.0, 1.0) });
         self
     }
 
-    /// When it changed last, as a date and time such as `2026-01-31T09:00:00Z` (RFC 3339, section 5.6). Clients check
-    /// this, so that anything else is an error of the list or result that it stands in.
+    /// Sets when it last changed: a date and time such as `2026-01-31T09:00:00Z` (RFC 3339, section 5.6). Clients check it, so
+    /// anything else is an error when the item is added, or of the result that has it.
     pub fn last_modified(mut self, time: impl Into<String>) -> Annotations {
         self.last_modified = Some(time.into());
         self
@@ -79,7 +79,7 @@ impl Annotations {
     }
 }
 
-/// Whether this is a date and time with its offset from UTC (RFC 3339, section 5.6), as clients check it.
+/// True for a date and time with its offset from UTC (RFC 3339, section 5.6), as clients check it.
 fn is_date_time(text: &str) -> bool {
     let Some((date, time)) = text.split_once('T') else { return false };
     let (time, offset) = match time.strip_suffix('Z') {

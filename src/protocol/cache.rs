@@ -1,4 +1,4 @@
-//! How long clients may keep what they were given (MCP 2026-07-28, caching).
+//! How long clients may keep results (MCP 2026-07-28, caching).
 //!
 //! *Scope:* the hints. *Not in scope:* keeping anything.
 
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::json::write::Object;
 
-/// Who may share a result that is kept (MCP 2026-07-28, caching).
+/// Who may share a kept result (MCP 2026-07-28, caching).
 ///
 /// ```
 /// use std::time::Duration;
@@ -21,20 +21,20 @@ use crate::json::write::Object;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CacheScope {
-    /// Everybody, also where peers are authenticated: it says the same to all.
+    /// Everybody, also where peers are authenticated: the result is the same for all.
     Public,
-    /// Only the principal that asked.
+    /// Only the principal that asked for it.
     Private,
 }
 
-/// What is said of one result.
+/// The hint of one result.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct CacheHint {
     pub(crate) ttl: Duration,
     pub(crate) scope: CacheScope,
 }
 
-/// It must not be kept.
+/// The result must not be kept.
 impl Default for CacheHint {
     fn default() -> CacheHint {
         CacheHint { ttl: Duration::ZERO, scope: CacheScope::Private }

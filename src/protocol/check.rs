@@ -1,6 +1,6 @@
-//! What is wrong with what a server was made of.
+//! Checks of what a server offers.
 //!
-//! *Scope:* checks of what a builder or a [`Handle`](crate::Handle) adds. *Not in scope:* limits and HTTP settings, which check
+//! *Scope:* items that a builder or a [`Handle`](crate::Handle) adds. *Not in scope:* limits and HTTP settings, which check
 //! themselves.
 
 use crate::json::tape::{Fault, Tape};
@@ -32,13 +32,13 @@ pub(crate) fn check_tool(tool: &Tool) -> Result<(), String> {
         .map_err(|problem| format!("tool `{name}`: {problem}"))
 }
 
-/// Whether large model APIs take the tool's name: they refuse every request with a list that has another one.
+/// True if large model APIs accept the tool's name. They refuse every request whose list of tools has another one.
 pub(crate) fn is_widely_taken(tool_name: &str) -> bool {
     let lawful = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
     (1..=64).contains(&tool_name.len()) && tool_name.bytes().all(lawful)
 }
 
-/// A resource as a list and a link in a result have it.
+/// Checks a resource of a list, or of a link in a result.
 ///
 /// # Errors
 /// A sentence that names the URI, and what about it or the rest is wrong.
@@ -58,7 +58,7 @@ pub(crate) fn check_template(template: &ResourceTemplate) -> Result<(), String> 
         .map_err(|problem| format!("resource template `{}`: {problem}", template.uri_template))
 }
 
-/// A URI that the template stands for: with something that may stand anywhere for each variable.
+/// A URI of the template: each variable has a value that is allowed everywhere.
 fn with_values(template: &str) -> String {
     let mut parts = template.split('{');
     let mut uri = parts.next().unwrap_or_default().to_owned();
@@ -79,7 +79,7 @@ pub(crate) fn check_prompt(prompt: &Prompt) -> Result<(), String> {
 }
 
 /// # Errors
-/// What is wrong with who the server is.
+/// A sentence that says what is wrong with the server's name, website or icons.
 pub(crate) fn check_info(info: &Implementation) -> Result<(), String> {
     if info.name.is_empty() {
         return Err("the server has no name".to_owned());
@@ -96,7 +96,7 @@ fn check_icons<'a>(mut uris: impl Iterator<Item = &'a str>) -> Result<(), String
     })
 }
 
-/// A schema goes out with every list, and clients read it: one that no client would take is a mistake to be told of.
+/// Checks a schema, which goes out with every list: one that clients refuse must be reported to the author.
 fn check_schema(text: &str) -> Result<(), String> {
     let (limits, bytes) = (Limits::DEFAULT, text.len());
     if bytes > limits.page_bytes_max {
@@ -110,7 +110,7 @@ fn check_schema(text: &str) -> Result<(), String> {
     };
     let members =
         Members::of(root).map_err(|problem| format!("is refused: {}", Error::from(problem).message))?;
-    // Only 2026-07-28 has other output schemas, and a tool is for clients of every revision.
+    // Only 2026-07-28 allows other output schemas, and a tool is for clients of every revision.
     if members.get("type").and_then(JsonRef::as_str).as_deref() != Some("object") {
         return Err(
             "must have `\"type\": \"object\"` at its root, or clients refuse the whole list".to_owned()

@@ -1,4 +1,4 @@
-//! What a client says of itself: its name, its version, what it can do (MCP lifecycle, `initialize`).
+//! How a client describes itself: name, version and capabilities (MCP lifecycle, `initialize`).
 //!
 //! *Scope:* [`ClientInfo`] and [`Capabilities`], read and written. *Not in scope:* the session that keeps them.
 
@@ -8,7 +8,7 @@ use crate::json::value::{JsonRef, Members};
 use crate::json::write::Object;
 use crate::jsonrpc::Error;
 
-/// What a client said it can do (MCP lifecycle, capability negotiation).
+/// The capabilities that a client has declared (MCP lifecycle, capability negotiation).
 ///
 /// ```
 /// use mcp_rill::Capabilities;
@@ -19,15 +19,15 @@ use crate::jsonrpc::Error;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Capabilities {
-    /// It can list its roots.
+    /// The client can list its roots.
     pub roots: bool,
-    /// It can ask its model (`sampling/createMessage`).
+    /// The client can ask its model (`sampling/createMessage`).
     pub sampling: bool,
-    /// It can let its model use tools meanwhile.
+    /// The model can use tools while it answers.
     pub sampling_tools: bool,
-    /// It can show its user a form.
+    /// The client can show its user a form.
     pub elicitation_form: bool,
-    /// It can show its user a URL.
+    /// The client can show its user a URL.
     pub elicitation_url: bool,
 }
 
@@ -52,7 +52,7 @@ impl Capabilities {
     /// [`elicitation_url`](Capabilities::elicitation_url) alone.
     pub const ELICITATION_URL: Capabilities = Capabilities { elicitation_url: true, ..Capabilities::NONE };
 
-    /// Reads them from the member `name` of a message. Each is declared by an object, also those that are unknown here.
+    /// Reads them from the member `name` of a message. Each is declared by an object, unknown ones included.
     ///
     /// # Errors
     /// −32602 names what is not an object.
@@ -79,7 +79,7 @@ impl Capabilities {
         })
     }
 
-    /// Those of these that are not among `others`.
+    /// Returns those that are not among `others`.
     pub(crate) fn without(self, others: Capabilities) -> Capabilities {
         self.zip(others, |one, other| one && !other)
     }
@@ -94,7 +94,7 @@ impl Capabilities {
         }
     }
 
-    /// As the object that a client declares them by.
+    /// Writes the object by which a client declares them.
     pub(crate) fn write(self, out: &mut Vec<u8>) {
         let modes = |modes: &[(&str, bool)], out: &mut Vec<u8>| {
             let mut object = Object::new(out);
@@ -115,7 +115,7 @@ impl Capabilities {
         }
     }
 
-    /// What a person would say that a client must be able to do.
+    /// Names them in words for a person.
     pub(crate) fn in_words(self) -> String {
         let words = [
             (self.elicitation_form, "show forms (elicitation)"),
@@ -132,13 +132,13 @@ impl Capabilities {
 impl std::ops::BitOr for Capabilities {
     type Output = Capabilities;
 
-    /// All that one of the two has.
+    /// Returns the capabilities of both.
     fn bitor(self, other: Capabilities) -> Capabilities {
         self.zip(other, |one, other| one || other)
     }
 }
 
-/// A capability, which is declared by an object that may be empty.
+/// Reads a capability, which is declared by an object that may be empty.
 fn declared<'a>(
     parent: &Members<'a>,
     member: &str,
@@ -148,8 +148,8 @@ fn declared<'a>(
     Ok(found.map(|raw| Members::of_member(raw, format_args!("{path}.{member}"))).transpose()?)
 }
 
-/// Who a client said it is: the `clientInfo` and `capabilities` of its `initialize` request (MCP lifecycle), or since
-/// 2026-07-28 of the request itself, where the name and version may be missing and then are empty.
+/// A client as it described itself: the `clientInfo` and `capabilities` of its `initialize` request (MCP lifecycle), or since
+/// 2026-07-28 of the request itself, where name and version may be missing, and are empty then.
 ///
 /// ```
 /// let server = mcp_rill::Server::new("news", "1.0.0").tool("news", "What is new", |(), call| match call.client() {
@@ -160,16 +160,16 @@ fn declared<'a>(
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ClientInfo {
-    /// Its name: at most its first 128 bytes, whole characters.
+    /// Its name: at most 128 bytes of it, in whole characters.
     pub name: Box<str>,
     /// Its version: likewise.
     pub version: Box<str>,
-    /// What it can do.
+    /// Its capabilities.
     pub capabilities: Capabilities,
 }
 
 impl ClientInfo {
-    /// A client by its program's name and version, and what it can do.
+    /// A client with its program's name and version, and its capabilities; for tests of a service.
     pub fn new(name: &str, version: &str, capabilities: Capabilities) -> ClientInfo {
         ClientInfo { name: name.into(), version: version.into(), capabilities }
     }

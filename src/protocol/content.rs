@@ -55,17 +55,17 @@ impl PartialEq for ResourceLink {
 }
 
 impl Content {
-    /// Text.
+    /// A block of text.
     pub fn text(text: impl Into<Cow<'static, str>>) -> Content {
         Block::Text(text.into()).into()
     }
 
-    /// A picture: its bytes as they are in the file (base64 is done here) and their media type.
+    /// A picture: the bytes of its file, which are sent in base64, and their media type.
     pub fn image(data: impl Into<Vec<u8>>, mime_type: impl Into<Cow<'static, str>>) -> Content {
         Block::Image { data: data.into(), mime_type: mime_type.into() }.into()
     }
 
-    /// A sound: its bytes as they are in the file (base64 is done here) and their media type.
+    /// A sound: the bytes of its file, which are sent in base64, and their media type.
     pub fn audio(data: impl Into<Vec<u8>>, mime_type: impl Into<Cow<'static, str>>) -> Content {
         Block::Audio { data: data.into(), mime_type: mime_type.into() }.into()
     }
@@ -75,12 +75,12 @@ impl Content {
         Block::Embedded(Box::new(contents)).into()
     }
 
-    /// A resource that the client can read.
+    /// A link to a resource that the client can read.
     pub fn link(resource: Resource) -> Content {
         Block::Link(Box::new(ResourceLink(resource))).into()
     }
 
-    /// Says whom the block is for and how important it is. Of a link it replaces what the resource says.
+    /// Sets the annotations of the block. Those of a link replace the resource's own.
     pub fn annotate(mut self, annotations: Annotations) -> Content {
         match self.kind {
             Block::Link(link) => Content::link(link.0.annotations(annotations)),
@@ -91,7 +91,7 @@ impl Content {
         }
     }
 
-    /// Adds a member to its `_meta`, for clients that know it: any JSON value, which goes out as it is, in every revision.
+    /// Adds a member to its `_meta`, for clients that know it: any JSON value, which is sent as it is, in every revision.
     /// A name of your own begins with a domain, as in `com.example/price` (MCP basic, `_meta`). The same name again replaces
     /// the value; the `_meta` of a link is that of its resource.
     ///
@@ -108,7 +108,7 @@ impl Content {
         }
     }
 
-    /// What clients would refuse the whole message for.
+    /// Checks for things that make clients refuse the whole message.
     ///
     /// # Errors
     /// A sentence that names it.
@@ -121,7 +121,7 @@ impl Content {
         self.annotations.as_deref().map_or(Ok(()), Annotations::check)
     }
 
-    /// What this is, if a message to a model cannot be it (MCP schema, `SamplingMessage`).
+    /// The name of the block's type, if a message to a model cannot have it (MCP schema, `SamplingMessage`).
     pub(crate) fn unfit_for_models(&self) -> Option<&'static str> {
         match &self.kind {
             Block::Text(_) | Block::Image { .. } | Block::Audio { .. } => None,
@@ -202,23 +202,23 @@ enum Body {
 }
 
 impl ResourceContents {
-    /// Contents that are text.
+    /// Contents of text.
     pub fn text(text: impl Into<Cow<'static, str>>) -> ResourceContents {
         ResourceContents { uri: None, mime_type: None, body: Body::Text(text.into()), meta: Meta::EMPTY }
     }
 
-    /// Contents that are bytes; base64 is done here.
+    /// Contents of bytes, which are sent in base64.
     pub fn blob(bytes: impl Into<Vec<u8>>) -> ResourceContents {
         ResourceContents { uri: None, mime_type: None, body: Body::Blob(bytes.into()), meta: Meta::EMPTY }
     }
 
-    /// Whose contents these are. Without it: the URI that was asked for.
+    /// Sets the URI of the resource. Without it, it is the URI that was asked for.
     pub fn uri(mut self, uri: impl Into<String>) -> ResourceContents {
         self.uri = Some(uri.into());
         self
     }
 
-    /// Their media type. Without it: the one of the resource's description.
+    /// Sets the media type. Without it, it is that of the resource's description.
     pub fn mime_type(mut self, mime_type: impl Into<Cow<'static, str>>) -> ResourceContents {
         self.mime_type = Some(mime_type.into());
         self
@@ -256,9 +256,9 @@ impl ResourceContents {
     }
 }
 
-/// What a call of a tool gives: content for the model, perhaps a structured value, and whether it is an error.
+/// The result of a tool's call: content for the model, optionally a structured value, and whether it is an error.
 ///
-/// Handlers rarely [name this type](crate::guide#what-handlers-take-and-return): they return what [`IntoToolResult`] takes.
+/// Handlers rarely [name this type](crate::guide#what-handlers-take-and-return): they return a type of [`IntoToolResult`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct ToolResult {
     content: Blocks,
@@ -287,7 +287,7 @@ impl ToolResult {
         }
     }
 
-    /// An error that the model reads and may react to (`isError`), as against a protocol error.
+    /// An error that the model reads and can react to (`isError`), unlike a protocol error.
     pub fn error(text: impl Into<Cow<'static, str>>) -> ToolResult {
         ToolResult { is_error: true, ..ToolResult::text(text) }
     }
@@ -325,10 +325,10 @@ impl ToolResult {
         self
     }
 
-    /// Checks the structured content against the tool's output schema. An error goes out without what does not fit.
+    /// Checks the structured content against the tool's output schema. An error result that does not fit loses its content.
     ///
     /// # Errors
-    /// What is wrong, to follow the tool's name.
+    /// What is wrong, as the rest of a sentence about the tool.
     pub(crate) fn check(
         &mut self,
         rules: Option<&Value>,
@@ -343,7 +343,7 @@ impl ToolResult {
         }
     }
 
-    /// What it says that went wrong, if it says so; empty if in several blocks.
+    /// The text of an error result; empty if it has several blocks. `None` if it is no error.
     pub(crate) fn error_text(&self) -> Option<&str> {
         self.is_error.then_some(match &self.content {
             Blocks::Text(text) => text,
@@ -407,7 +407,7 @@ fn write_text(out: &mut Vec<u8>, text: &str) {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Json<T>(pub T);
 
-/// What a tool's handler may return.
+/// A type that a tool's handler may return.
 ///
 /// Implemented for text, numbers (a float that is not finite is an error, −32603), `bool`, `()` (no content), [`Content`], `Vec<Content>`, [`Json`], [`ToolResult`], and
 /// `Result` of any of them: an error becomes a result with `isError` that the model reads, except a [`CallError`] of its
@@ -419,12 +419,12 @@ pub struct Json<T>(pub T);
             of one of them"
 )]
 pub trait IntoToolResult {
-    /// The JSON Schema of the structured content, if the type has any.
+    /// Returns the JSON Schema of the structured content, if the type has one.
     fn output_schema() -> Option<String> {
         None
     }
 
-    /// The result.
+    /// Returns the result.
     ///
     /// # Errors
     /// A [`CallError`] is answered as a JSON-RPC error.
@@ -479,13 +479,13 @@ impl<T: IntoToolResult, E: Into<Box<dyn Error + Send + Sync>>> IntoToolResult fo
     }
 }
 
-/// What a resource's handler may return: text, bytes, [`ResourceContents`], a `Vec` of it, or a `Result` of one of them.
+/// A type that a resource's handler may return: text, bytes, [`ResourceContents`], a `Vec` of it, or a `Result` of one of them.
 #[diagnostic::on_unimplemented(
     message = "a resource cannot return `{Self}`",
     note = "return text, `Vec<u8>`, `ResourceContents`, `Vec<ResourceContents>`, or a `Result` of one of them"
 )]
 pub trait IntoResource {
-    /// The contents.
+    /// Returns the contents.
     ///
     /// # Errors
     /// Any error is answered as a JSON-RPC error: a [`CallError`] with its own code, an [`io::Error`](std::io::Error) of kind

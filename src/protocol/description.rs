@@ -1,4 +1,4 @@
-//! What a server offers, as its lists describe it: tools, resources, resource templates, prompts, and who it is.
+//! Descriptions of what a server offers, as in its lists: tools, resources, resource templates, prompts; and of itself.
 //!
 //! *Scope:* the descriptions and their JSON (MCP schema: `Tool`, `Resource`, `ResourceTemplate`, `Prompt`,
 //! `Implementation`). *Not in scope:* the handlers behind them, and the results of calls.
@@ -17,7 +17,7 @@ use crate::protocol::icon::Icon;
 use crate::protocol::meta::{Meta, with_meta};
 use crate::schema::shape::Field;
 
-/// What every description has besides its own members.
+/// Members that all descriptions have.
 #[derive(Clone, Debug, Default)]
 struct Common {
     title: Option<String>,
@@ -45,13 +45,13 @@ impl Common {
 macro_rules! common {
     ($type:ident) => {
         impl $type {
-            /// A name for people; without it clients show the name.
+            /// Sets a name for people. Without it clients show the name.
             pub fn title(mut self, title: impl Into<String>) -> $type {
                 self.common.title = Some(title.into());
                 self
             }
 
-            /// What it is for: people and models read this.
+            /// Sets the description, which people and models read.
             pub fn description(mut self, description: impl Into<String>) -> $type {
                 self.common.description = Some(description.into());
                 self
@@ -70,7 +70,7 @@ macro_rules! common {
     };
 }
 
-/// Who the server is: the `serverInfo` of an `initialize` result (MCP lifecycle).
+/// The server's description of itself: the `serverInfo` of an `initialize` result (MCP lifecycle).
 #[derive(Clone, Debug)]
 pub(crate) struct Implementation {
     pub(crate) name: String,
@@ -92,7 +92,7 @@ impl Implementation {
         }
     }
 
-    /// Where people read more.
+    /// Sets the address of the page where people read more.
     pub fn website_url(mut self, url: impl Into<String>) -> Implementation {
         self.website_url = Some(url.into());
         self
@@ -145,15 +145,14 @@ pub(crate) const ANY_OBJECT: &str = r#"{"type":"object","properties":{}}"#;
 const HINTS: [&str; 4] = ["readOnlyHint", "destructiveHint", "idempotentHint", "openWorldHint"];
 
 impl Tool {
-    /// A tool by its name (1 to 128 characters of `A-Z a-z 0-9 _ . - /`) and what it does.
+    /// A tool with its name (1 to 128 characters of `A-Z a-z 0-9 _ . - /`) and what it does.
     pub fn new(name: impl Into<String>, description: impl Into<String>) -> Tool {
         Tool { name: name.into(), ..Tool::default() }.description(description)
     }
 
-    /// The JSON Schema of the arguments as text, instead of the one that the handler's argument type gives. The root
-    /// must be an object with `"type": "object"`; anything else is a problem that the server reports before it serves,
-    /// since clients refuse the whole list for it. The text is sent as it is. Arguments are not checked against it, so the
-    /// handler does that.
+    /// Sets the JSON Schema of the arguments as text, instead of the one of the handler's argument type. The root must be an
+    /// object with `"type": "object"`: the server reports anything else before it serves, since clients refuse the whole list
+    /// for it. The text is sent as it is. Arguments are not checked against it; the handler has to do that.
     ///
     /// ```
     /// use mcp_rill::{Server, Tool};
@@ -167,8 +166,8 @@ impl Tool {
         self
     }
 
-    /// The JSON Schema of the structured result as text, instead of the one that [`Json`](crate::Json) gives: for a handler
-    /// that returns a [`ToolResult`](crate::ToolResult). Every result but an error must then have structured content that
+    /// Sets the JSON Schema of the structured result as text, instead of the one of [`Json`](crate::Json): for a handler that
+    /// returns a [`ToolResult`](crate::ToolResult). Every result but an error must then have structured content that
     /// keeps the schema, or it is answered with an error (−32603); an error result goes out without content that does not. The
     /// root must have `"type": "object"` here too: 2026-07-28 allows others, the revisions before do not.
     ///
@@ -184,22 +183,22 @@ impl Tool {
         self
     }
 
-    /// Whether it changes nothing (`readOnlyHint`, false if not said).
+    /// Declares whether it changes nothing (`readOnlyHint`, by default false).
     pub fn read_only(self, hint: bool) -> Tool {
         self.hint(0, hint)
     }
 
-    /// Whether it may destroy something (`destructiveHint`, true if not said).
+    /// Declares whether it may destroy something (`destructiveHint`, by default true).
     pub fn destructive(self, hint: bool) -> Tool {
         self.hint(1, hint)
     }
 
-    /// Whether calling it twice with the same arguments does no more than once (`idempotentHint`, false if not said).
+    /// Declares whether a second call with the same arguments has no further effect (`idempotentHint`, by default false).
     pub fn idempotent(self, hint: bool) -> Tool {
         self.hint(2, hint)
     }
 
-    /// Whether it deals with things outside of the server (`openWorldHint`, true if not said).
+    /// Declares whether it interacts with things outside of the server (`openWorldHint`, by default true).
     pub fn open_world(self, hint: bool) -> Tool {
         self.hint(3, hint)
     }
@@ -215,7 +214,7 @@ impl Tool {
     pub(crate) fn with_schemas(mut self, input: impl FnOnce() -> String, output: Option<String>) -> Tool {
         self.input_schema.get_or_insert_with(input);
         self.output_schema = self.output_schema.or(output);
-        // One that is not JSON is a problem that is told before anything is checked against it.
+        // A schema that is not JSON is reported before anything is checked against it.
         self.output_rules = self.output_schema.as_deref().and_then(|text| serde_json::from_str(text).ok());
         self
     }
@@ -255,7 +254,7 @@ impl Tool {
     }
 }
 
-/// What a resource and a template have in common besides title, description and icons.
+/// Members that resources and templates have in common.
 #[derive(Clone, Debug, Default)]
 struct About {
     mime_type: Option<String>,
@@ -275,20 +274,20 @@ impl About {
 macro_rules! about {
     ($type:ident) => {
         impl $type {
-            /// The media type, such as `text/markdown`. What the handler returns without one gets this one.
+            /// Sets the media type, such as `text/markdown`. Contents that the handler returns without one get it.
             pub fn mime_type(mut self, mime_type: impl Into<String>) -> $type {
                 self.about.mime_type = Some(mime_type.into());
                 self
             }
 
-            /// Whom it is for, and how important it is.
+            /// Sets its audience, priority and time of the last change.
             pub fn annotations(mut self, annotations: Annotations) -> $type {
                 self.about.annotations = Some(annotations);
                 self
             }
 
-            /// How long clients may keep its contents, and who may share them (MCP 2026-07-28, caching). Not at all if not
-            /// said.
+            /// Sets how long clients may keep its contents, and who may share them (MCP 2026-07-28, caching). Without this they may
+            /// not.
             pub fn cache(mut self, ttl: Duration, scope: CacheScope) -> $type {
                 self.about.cache = CacheHint { ttl, scope };
                 self
@@ -309,7 +308,7 @@ macro_rules! about {
     };
 }
 
-/// A resource's description (MCP resources); also what a resource link in a tool's result carries.
+/// A resource's description (MCP resources), also in a resource link of a tool's result.
 ///
 /// ```
 /// use mcp_rill::{Annotations, Icon, Resource, Role, Server};
@@ -337,12 +336,12 @@ with_meta!(Resource, common.meta);
 about!(Resource);
 
 impl Resource {
-    /// A resource by its URI, which begins with a scheme such as `note:` (RFC 3986, section 3.1), and name.
+    /// A resource with its URI, which begins with a scheme such as `note:` (RFC 3986, section 3.1), and name.
     pub fn new(uri: impl Into<String>, name: impl Into<String>) -> Resource {
         Resource { uri: uri.into(), name: name.into(), ..Resource::default() }
     }
 
-    /// How many bytes it has, before any encoding.
+    /// Sets how many bytes it has, before any encoding.
     pub fn size(mut self, bytes: u64) -> Resource {
         self.size = Some(bytes);
         self
@@ -353,7 +352,7 @@ impl Resource {
         format!("{}: {}", self.name, self.uri)
     }
 
-    /// What a link says of it besides [`as_line`](Resource::as_line).
+    /// Writes the members that the text form of a link has besides [`as_line`](Resource::as_line).
     pub(crate) fn write_marks(&self, block: &mut Object<'_>) {
         if let Some(annotations) = &self.about.annotations {
             block.field("annotations", |out| annotations.write(out));
@@ -404,7 +403,7 @@ with_meta!(ResourceTemplate, common.meta);
 about!(ResourceTemplate);
 
 impl ResourceTemplate {
-    /// A family of resources by the template of its URIs, and its name.
+    /// A family of resources with the template of its URIs, and its name.
     pub fn new(uri_template: impl Into<String>, name: impl Into<String>) -> ResourceTemplate {
         ResourceTemplate {
             uri_template: uri_template.into(),
@@ -446,7 +445,7 @@ common!(Prompt);
 with_meta!(Prompt, common.meta);
 
 impl Prompt {
-    /// A prompt by its name and what it is for.
+    /// A prompt with its name and what it is for.
     pub fn new(name: impl Into<String>, description: impl Into<String>) -> Prompt {
         Prompt { name: name.into(), ..Prompt::default() }.description(description)
     }
@@ -478,7 +477,7 @@ impl Prompt {
     }
 }
 
-/// One argument of a prompt; its value is always text.
+/// One argument of a prompt. Its value is always text.
 ///
 /// ```
 /// use mcp_rill::{Prompt, PromptArgument, Server};
@@ -493,12 +492,12 @@ pub struct PromptArgument {
     pub(crate) name: String,
     pub(crate) required: bool,
     pub(crate) description: Option<String>,
-    /// All that its value can be, where that is known.
+    /// All values that it can have, if they are known.
     pub(crate) choices: Vec<String>,
 }
 
 impl PromptArgument {
-    /// An argument by its name.
+    /// An argument with its name.
     pub fn new(name: impl Into<String>) -> PromptArgument {
         PromptArgument { name: name.into(), ..PromptArgument::default() }
     }
@@ -513,19 +512,19 @@ impl PromptArgument {
         }
     }
 
-    /// Whether an empty string is none of the values that it can have.
+    /// True if it cannot be an empty string.
     #[cfg(feature = "schemars")]
     pub(crate) fn refuses_empty(&self) -> bool {
         !self.choices.is_empty() && self.choices.iter().all(|choice| !choice.is_empty())
     }
 
-    /// What it is for.
+    /// Sets what it is for.
     pub fn description(mut self, description: impl Into<String>) -> PromptArgument {
         self.description = Some(description.into());
         self
     }
 
-    /// Says that the prompt cannot be had without it.
+    /// Makes it required.
     pub fn required(mut self) -> PromptArgument {
         self.required = true;
         self

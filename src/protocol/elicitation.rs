@@ -1,7 +1,7 @@
-//! What a question to the client comes back with.
+//! The answers to questions to the client.
 //!
-//! *Scope:* the types that a handler gets, and reading them from JSON; what a model answers is in `sampling`.
-//! *Not in scope:* asking (that is `ask`).
+//! *Scope:* the types that a handler gets, and reading them from JSON. *Not in scope:* asking (`ask`), and the answers of a
+//! model (`sampling`).
 //!
 //! | | a form or URL ([`Elicited`]) | model, roots ([`ClientAnswer`]) |
 //! |---|---|---|
@@ -19,7 +19,7 @@ use crate::jsonrpc;
 use crate::protocol::client_info::Capabilities;
 use crate::protocol::revision::Revision;
 
-/// What a person did with a form or a URL. Declining is an answer, not an error, and so is that nobody could be asked.
+/// What the user did with a form or a URL. Declining is an answer and not an error; so is a client that cannot be asked.
 ///
 /// ```
 /// use mcp_rill::Elicited;
@@ -36,16 +36,16 @@ use crate::protocol::revision::Revision;
 pub enum Elicited<T> {
     /// It was filled in, or agreed to.
     Accepted(T),
-    /// The person said no.
+    /// The user said no.
     Declined,
-    /// The person closed it without an answer, or gave none within `question_timeout`.
+    /// The user closed it without an answer, or gave none within `question_timeout`.
     Cancelled,
-    /// Nobody was asked, because the client cannot be.
+    /// The user was not asked, because the client cannot do that.
     Unavailable(Unavailable),
 }
 
 impl<T> Elicited<T> {
-    /// The value, if there is one: for handlers to which declining, closing and nobody to ask are the same.
+    /// Returns the value, if there is one: for handlers that treat all other outcomes alike.
     pub fn accepted(self) -> Option<T> {
         match self {
             Elicited::Accepted(value) => Some(value),
@@ -53,10 +53,10 @@ impl<T> Elicited<T> {
         }
     }
 
-    /// What the person did: for handlers that are of no use to a client that cannot be asked.
+    /// Returns what the user did, or ends the call if the user could not be asked.
     ///
     /// # Errors
-    /// Why nobody could be asked, to be passed on with `?`: an error for the model, or since 2026-07-28 the error that
+    /// Why the user could not be asked: pass it on with `?`. It is an error for the model, or since 2026-07-28 the error that
     /// tells the client what it has to declare (−32021).
     ///
     /// ```
@@ -84,7 +84,7 @@ impl<T> Elicited<T> {
     }
 }
 
-/// What the client answered to [`Call::sample`](crate::Call::sample) or [`Call::roots`](crate::Call::roots), if it could.
+/// The client's answer to [`Call::sample`](crate::Call::sample) or [`Call::roots`](crate::Call::roots), if it gave one.
 ///
 /// ```
 /// # fn f(call: &mut mcp_rill::Call, article: &str) -> mcp_rill::Result<String> {
@@ -97,14 +97,14 @@ impl<T> Elicited<T> {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClientAnswer<T> {
-    /// It answered.
+    /// The answer.
     Given(T),
     /// There is no answer: the client cannot be asked, refused, or did not answer within `question_timeout`.
     Unavailable(Unavailable),
 }
 
 impl<T> ClientAnswer<T> {
-    /// The answer, if there is one: for handlers that can do without.
+    /// Returns the answer, if there is one: for handlers that can do without.
     ///
     /// ```
     /// # fn f(call: &mut mcp_rill::Call) -> mcp_rill::Result<usize> {
@@ -118,7 +118,7 @@ impl<T> ClientAnswer<T> {
         }
     }
 
-    /// The answer: for handlers that cannot do without.
+    /// Returns the answer, or ends the call: for handlers that cannot do without.
     ///
     /// # Errors
     /// As [`Elicited::required`].
@@ -136,8 +136,8 @@ impl<T> ClientAnswer<T> {
     }
 }
 
-/// Why there is no answer to a question, in words for a person or a model: the client lacks a capability or speaks an older
-/// revision, has no stream to be asked on, or did not answer. As an error of a handler it is read by the model.
+/// Why there is no answer to a question, as a text for a person or a model: the client lacks a capability or speaks an older
+/// revision, has no stream to be asked on, or did not answer. If a handler returns it as an error, the model reads it.
 ///
 /// ```
 /// use mcp_rill::{Elicited, Unavailable};
@@ -151,12 +151,12 @@ pub struct Unavailable(Why);
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Why {
     reason: String,
-    /// What the client would have to declare; nothing if that would not help.
+    /// The capabilities that the client would have to declare; none if that would not help.
     lacking: Capabilities,
 }
 
 impl Unavailable {
-    /// For this reason: to test what a handler makes of it.
+    /// Makes one with this text: to test what a handler does with it.
     pub fn new(reason: impl Into<String>) -> Unavailable {
         Unavailable(Why { reason: reason.into(), lacking: Capabilities::default() })
     }
@@ -181,17 +181,17 @@ impl Unavailable {
         self.0.lacking
     }
 
-    /// Whether the client is told what it would have to declare, instead of the model.
+    /// True if the error goes to the client, and names what it has to declare, instead of to the model.
     pub(crate) fn is_for_the_client(&self, revision: Revision) -> bool {
         !revision.has_sessions() && self.0.lacking != Capabilities::default()
     }
 
-    /// The one of which this error is the source.
+    /// Returns the `Unavailable` whose source this error is.
     pub(crate) fn behind(error: &(dyn Error + 'static)) -> Option<Unavailable> {
         error.downcast_ref::<Why>().cloned().map(Unavailable)
     }
 
-    /// Whether this error is the source of one.
+    /// True if this error is the source of an `Unavailable`.
     pub(crate) fn hides(error: &(dyn Error + 'static)) -> bool {
         error.is::<Why>()
     }
@@ -217,7 +217,7 @@ impl fmt::Display for Why {
 
 impl Error for Why {}
 
-/// One of the client's roots: a place that the user works in (MCP roots).
+/// One of the client's roots: a folder that the user works in (MCP roots).
 ///
 /// ```
 /// use mcp_rill::Root;
@@ -237,7 +237,7 @@ fn text(problem: NotMembers) -> String {
     jsonrpc::Error::from(problem).to_string()
 }
 
-/// What a person did, with the content if there is any.
+/// Reads what the user did, with the content if there is any.
 pub(crate) fn read_action(answer: JsonRef<'_>) -> Result<Elicited<Option<JsonRef<'_>>>, String> {
     let members = Members::of(answer).map_err(text)?;
     match members.get("action").and_then(JsonRef::as_str).as_deref() {

@@ -1,6 +1,6 @@
-//! What a request without a session says of its sender (MCP 2026-07-28, basic, `_meta`).
+//! How a request without a session describes its client (MCP 2026-07-28, basic, `_meta`).
 //!
-//! *Scope:* [`Envelope`], read from `_meta`. *Not in scope:* what is done with the request.
+//! *Scope:* [`Envelope`], read from `_meta`. *Not in scope:* answering the request.
 
 use std::borrow::Cow;
 
@@ -11,13 +11,13 @@ use crate::protocol::level::{Level, read_level};
 use crate::protocol::meta::{CLIENT_CAPABILITIES, CLIENT_INFO, LOG_LEVEL, PROTOCOL_VERSION};
 use crate::text::cut;
 
-/// What a request says of its client.
+/// The client of a request, as the request describes it.
 #[derive(Debug)]
 pub(crate) struct Envelope<'a> {
     pub(crate) params: Members<'a>,
     pub(crate) version: Cow<'a, str>,
     pub(crate) client: ClientInfo,
-    /// `None`: it wants no logs.
+    /// `None` if it wants no logs.
     pub(crate) log_level: Option<Level>,
 }
 

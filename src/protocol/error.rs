@@ -1,7 +1,7 @@
-//! How a handler fails.
+//! Errors of handlers.
 //!
-//! *Scope:* [`CallError`], finding it inside other errors, and what it is on the wire. *Not in scope:* results with
-//! `isError` (that is `content`), and errors of the protocol itself.
+//! *Scope:* [`CallError`], finding it inside other errors, and its form on the wire. *Not in scope:* results with `isError`
+//! (`content`), and errors of the protocol itself.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -13,19 +13,19 @@ use crate::protocol::elicitation::Unavailable;
 use crate::protocol::revision::Revision;
 use crate::text::shorten;
 
-/// The code of a resource that is not there, up to 2025-11-25 (MCP resources, error handling).
+/// The code of a resource that does not exist, up to 2025-11-25 (MCP resources, error handling).
 const RESOURCE_NOT_FOUND: i64 = -32002;
-/// What a question without an answer says.
+/// The text of the error of a question without an answer.
 pub(crate) const WAITING: &str = "waiting for the client's answer";
-/// How many causes of an error are looked at.
+/// How many causes of an error are followed at most.
 const CAUSES_MAX: usize = 64;
 /// The client has not declared what the request needs (MCP 2026-07-28).
 const MISSING_CAPABILITY: i64 = -32021;
 
-/// A failure that is answered as a JSON-RPC error instead of a result that the model reads; also what a question to the
-/// client [comes back with](crate::Call#what-an-err-of-a-question-means), which is to be passed on with `?`.
+/// A failure that is answered as a JSON-RPC error instead of a result that the model reads. Questions to the client
+/// [return it](crate::Call#what-an-err-of-a-question-means), too: pass it on with `?`.
 ///
-/// Inside another error it keeps its code: it is looked for among the [sources](Error::source) of what a handler returns.
+/// Inside another error it keeps its code: it is found among the [sources](Error::source) of the error that a handler returns.
 ///
 /// ```
 /// use mcp_rill::{CallError, Server};
@@ -46,7 +46,7 @@ pub(crate) enum Failure {
     NotFound,
     /// For the model to read.
     ForModel(String),
-    /// An I/O error of a handler that reads a resource. Its text says what went wrong, and not with what.
+    /// An I/O error of a handler that reads a resource. Its text does not name the resource.
     Io(String),
     /// The client cannot be asked.
     MissingCapability(Unavailable),
@@ -57,12 +57,12 @@ pub(crate) enum Failure {
 }
 
 impl CallError {
-    /// The parameters are not right (−32602; JSON-RPC 2.0, section 5.1).
+    /// The parameters are wrong (−32602; JSON-RPC 2.0, section 5.1).
     pub fn invalid_params(message: impl Into<String>) -> CallError {
         CallError(Failure::Protocol(jsonrpc::Error::invalid_params(message.into())))
     }
 
-    /// There is no such resource: −32002, since 2026-07-28 −32602, with the URI that was asked for (MCP resources, error
+    /// The resource does not exist: −32002, since 2026-07-28 −32602, with the URI that was asked for (MCP resources, error
     /// handling).
     pub fn not_found() -> CallError {
         CallError(Failure::NotFound)
@@ -73,7 +73,7 @@ impl CallError {
         CallError(Failure::Protocol(jsonrpc::Error::internal(message.into())))
     }
 
-    /// An error with a code of your own; JSON-RPC keeps −32768 to −32000 for itself and MCP.
+    /// An error with a code of your own. JSON-RPC reserves −32768 to −32000 for itself and MCP.
     pub fn new(code: i64, message: impl Into<String>) -> CallError {
         CallError(Failure::Protocol(jsonrpc::Error::new(code, message.into())))
     }
@@ -82,9 +82,9 @@ impl CallError {
         CallError(Failure::ForModel(message.into()))
     }
 
-    /// Whether this is what a question without an answer comes back with: it is sent to the client when the handler has
-    /// passed this on, and the handler runs again with the answer. For code between a question and the handler's end that
-    /// treats errors, such as to count or log them.
+    /// True for the error of a question without an answer. The question is sent when the handler has passed this error on, and
+    /// the handler runs again with the answer. Use this in code between a question and the handler's end that counts or logs
+    /// errors.
     ///
     /// ```
     /// # mcp_rill::schema! { struct Name { name: String } }
@@ -100,8 +100,7 @@ impl CallError {
         matches!(self.0, Failure::Pending)
     }
 
-    /// The text of any error with its causes, unless it is or has as a cause one of these that is more than a text for the
-    /// model.
+    /// Returns the text of an error with its causes, unless one of them is a `CallError` that is more than a text for the model.
     pub(crate) fn from_any(error: Box<dyn Error + Send + Sync>) -> Result<String, CallError> {
         match CallError::within(&*error) {
             None | Some(CallError(Failure::ForModel(_))) => Ok(with_causes(&*error)),
@@ -119,7 +118,7 @@ impl CallError {
         })
     }
 
-    /// For places where there is no result that could carry an error's text.
+    /// Makes an internal error of any other error: for results that cannot carry an error's text.
     pub(crate) fn internal_unless_own(error: Box<dyn Error + Send + Sync>) -> CallError {
         CallError::from_any(error).map_or_else(|own| own, CallError::internal)
     }
@@ -136,7 +135,7 @@ impl CallError {
         }
     }
 
-    /// The JSON-RPC error; `uri` is what was asked for.
+    /// Makes the JSON-RPC error. `uri` is the resource that was asked for.
     pub(crate) fn into_error(self, uri: Option<&str>, revision: Revision) -> jsonrpc::Error {
         match self.0 {
             Failure::Protocol(error) => error,
@@ -187,8 +186,8 @@ impl fmt::Display for CallError {
     }
 }
 
-/// Its source is what it is about: so it is found behind errors that show the text and the sources of what they wrap and
-/// not that itself, such as `io::Error::other` and transparent enums.
+/// Its source is the failure itself: so it is found behind errors that pass on the text and the source of what they wrap,
+/// such as `io::Error::other` and transparent enums.
 impl Error for CallError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         Some(&self.0)
@@ -209,12 +208,12 @@ impl From<Unavailable> for CallError {
     }
 }
 
-/// An error and its causes. Not endless, should one of them name itself.
+/// An error and its causes. Bounded, in case one of them is its own cause.
 fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     std::iter::successors(Some(error), |&error| error.source()).take(CAUSES_MAX)
 }
 
-/// The text of an error and those of its causes, as far as they say more.
+/// The text of an error, and those of its causes that add something.
 fn with_causes(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     for cause in chain(error).skip(1).filter(|cause| !cause.is::<Failure>() && !Unavailable::hides(*cause)) {

@@ -1,4 +1,4 @@
-//! Extensions of MCP that a server says it speaks (MCP 2026-07-28, `ServerCapabilities.extensions`).
+//! Extensions of MCP that a server declares (MCP 2026-07-28, `ServerCapabilities.extensions`).
 //!
 //! *Scope:* the declaration in the capabilities. *Not in scope:* what an extension does; its data are in `_meta`.
 
@@ -18,7 +18,7 @@ impl Extensions {
         }
     }
 
-    /// Sentences about what clients would refuse.
+    /// Returns a sentence for each declaration that clients would refuse.
     pub(crate) fn problems(&self) -> impl Iterator<Item = String> {
         self.0.iter().filter_map(|(name, settings)| {
             let has_prefix =

@@ -1,4 +1,4 @@
-//! Forms: what their schema may say, and how an older revision says it.
+//! Forms: what their schema may have, and how an older revision writes it.
 //!
 //! *Scope:* the grammar of `requestedSchema` (MCP schema, `ElicitRequest` and `PrimitiveSchemaDefinition`), which is much
 //! narrower than JSON Schema. *Not in scope:* asking, and reading answers.
@@ -21,7 +21,7 @@ use crate::jsonrpc::Error;
 use crate::protocol::revision::Revision;
 use crate::text::shorten;
 
-/// What a value in a form has to be.
+/// The type of a value in a form.
 #[derive(Clone, Copy)]
 enum Shape {
     Text,
@@ -64,7 +64,7 @@ impl Shape {
 
 type Grammar = &'static [(&'static str, Shape)];
 
-/// What every field may have besides its `type`.
+/// Members that every field may have besides its `type`.
 const COMMON: Grammar = &[("title", Shape::Text), ("description", Shape::Text)];
 const STRING: Grammar = &[
     ("minLength", Shape::Count),
@@ -138,7 +138,7 @@ fn check_field(path: &str, field: JsonRef<'_>) -> Result<(), String> {
     }
 }
 
-/// What can be chosen from: `{type: string, enum}` or `{anyOf}`.
+/// The choices of a field: `{type: string, enum}` or `{anyOf}`.
 fn check_items(path: &str, items: JsonRef<'_>) -> Result<(), String> {
     let choices = members(path, items)?;
     let titled = choices.get("anyOf").is_some();
@@ -200,10 +200,10 @@ fn foreign(path: &str, what: &str, names: &[&str]) -> String {
     format!("has `{path}`; {what} may only have {}", names.join(", "))
 }
 
-/// The schema of a form, which is one, as a client of this revision knows it.
+/// Writes the schema of a form as a client of this revision knows it.
 ///
 /// # Errors
-/// What the form needs that the revision does not have, as something that a client can do.
+/// What the form needs and the revision does not have, as the name of a capability.
 pub(crate) fn for_revision(revision: Revision, schema: &str) -> Result<Cow<'_, str>, String> {
     if revision >= Revision::V2025_11_25 {
         return Ok(Cow::Borrowed(schema));

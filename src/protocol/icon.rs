@@ -1,4 +1,4 @@
-//! Pictures of what a server offers.
+//! Icons of servers and of what they offer.
 //!
 //! *Scope:* [`Icon`] and its JSON. *Not in scope:* the items that have icons (that is `description`).
 
@@ -23,13 +23,13 @@ impl Icon {
         Icon { src: src.into(), ..Icon::default() }
     }
 
-    /// Its media type, such as `image/png`.
+    /// Sets its media type, such as `image/png`.
     pub fn mime_type(mut self, mime_type: impl Into<String>) -> Icon {
         self.mime_type = Some(mime_type.into());
         self
     }
 
-    /// A size it is made for: `WxH` in pixels, or `any`.
+    /// Adds a size that it is made for: `WxH` in pixels, or `any`.
     pub fn size(mut self, size: impl Into<String>) -> Icon {
         self.sizes.push(size.into());
         self

@@ -1,6 +1,6 @@
 //! Values of the standard library as results and contents: text and numbers.
 //!
-//! *Scope:* [`IntoToolResult`] and its kin for strings and numbers. *Not in scope:* the traits
+//! *Scope:* [`IntoToolResult`], [`IntoResource`] and [`IntoPrompt`] for strings and numbers. *Not in scope:* the traits
 //! themselves (`content`, `prompt`).
 
 use std::borrow::Cow;

@@ -1,6 +1,6 @@
-//! The kinds of things that a server offers, and of lists that it keeps of them.
+//! The kinds of items that a server offers, and of lists that it has of them.
 //!
-//! *Scope:* their names. *Not in scope:* the things and lists.
+//! *Scope:* their names. *Not in scope:* the items and lists.
 
 /// A list that can change, for [`Slot::Changed`](crate::service::outbox::Slot::Changed).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -14,7 +14,7 @@ pub enum ListKind {
     Prompts,
 }
 
-/// The kinds of things that a server offers.
+/// A kind of items that a server offers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ItemKind {

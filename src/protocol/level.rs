@@ -14,9 +14,9 @@ use crate::jsonrpc::Error;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Level {
-    /// For whoever debugs.
+    /// Details for debugging.
     Debug,
-    /// Something happened that was meant to.
+    /// Something happened as expected.
     Info,
     /// Something happened that is worth a look.
     Notice,

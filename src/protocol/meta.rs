@@ -1,9 +1,9 @@
-//! `_meta`: what programs say to each other besides what MCP has members for (MCP basic, "`_meta`").
+//! `_meta`: members for what MCP has no members of its own for (MCP basic, "`_meta`").
 //!
-//! *Scope:* the `_meta` that an author gives to something, names of the protocol's own members (2026-07-28), and what a
+//! *Scope:* the `_meta` that an author adds, the names of the protocol's own members (2026-07-28), and the parameter that a
 //! request is about. *Not in scope:* reading `_meta`.
 //!
-//! Results have it in every revision, the rest since 2025-06-18. It is sent in every revision: their objects are open.
+//! Results have it in every revision, other objects since 2025-06-18. It is sent in every revision: their objects are open.
 
 use serde_json::{Map, Value};
 
@@ -11,20 +11,20 @@ use crate::json::put;
 use crate::json::value::JsonRef;
 use crate::json::write::Object;
 
-/// In a request: the revision. Its presence makes the request one that stands alone.
+/// In a request: the revision. With it the request is one without a session.
 pub(crate) const PROTOCOL_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
-/// In a request: who asks.
+/// In a request: the client's name and version.
 pub(crate) const CLIENT_INFO: &str = "io.modelcontextprotocol/clientInfo";
-/// In a request: what the client can do.
+/// In a request: the client's capabilities.
 pub(crate) const CLIENT_CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
-/// In a request: which logs are wanted.
+/// In a request: the level of logs that are wanted.
 pub(crate) const LOG_LEVEL: &str = "io.modelcontextprotocol/logLevel";
-/// In a result: who answers.
+/// In a result: the server's name and version.
 pub(crate) const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
-/// In what a `subscriptions/listen` brings: its id.
+/// In notifications and the result of a `subscriptions/listen`: its id.
 pub(crate) const SUBSCRIPTION_ID: &str = "io.modelcontextprotocol/subscriptionId";
 
-/// The parameter that names what a request is about: what `Mcp-Name` repeats. The methods that have one are those whose
+/// The parameter that names what a request is about, which `Mcp-Name` repeats. The methods that have one are those whose
 /// results may ask for input.
 pub(crate) fn named_by(method: &str) -> Option<&'static str> {
     match method {
@@ -71,7 +71,7 @@ impl Meta {
 macro_rules! with_meta {
     ($type:ident, $($place:ident).+) => {
         impl $type {
-            /// Adds a member to its `_meta`, for clients that know it: any JSON value, which goes out as it is, in every
+            /// Adds a member to its `_meta`, for clients that know it: any JSON value, which is sent as it is, in every
             /// revision. A name of your own begins with a domain, as in `com.example/price` (MCP basic, `_meta`). The same name
             /// again replaces the value.
             pub fn meta(mut self, name: impl Into<String>, value: impl Into<serde_json::Value>) -> $type {
@@ -84,7 +84,7 @@ macro_rules! with_meta {
 
 pub(crate) use with_meta;
 
-/// Whether the parameters name their revision themselves.
+/// True if the parameters name their revision.
 pub(crate) fn names_revision(params: JsonRef<'_>) -> bool {
     let meta = params.member("_meta").ok().flatten();
     meta.is_some_and(|meta| meta.member(PROTOCOL_VERSION).is_ok_and(|version| version.is_some()))

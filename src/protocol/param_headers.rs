@@ -1,7 +1,6 @@
 //! Arguments that a client also sends as header fields (MCP 2026-07-28, `x-mcp-header`).
 //!
-//! *Scope:* the annotations in a tool's schema, and whether they can be. *Not in scope:* comparing fields with the body
-//! (`headers`).
+//! *Scope:* the annotations in a tool's schema, and checking them. *Not in scope:* comparing fields with the body (`headers`).
 
 use crate::json::tape::Tape;
 use crate::json::value::{JsonRef, Members};
@@ -44,7 +43,7 @@ pub(crate) fn annotations(schema: &str) -> Result<Vec<Annotation>, String> {
     Ok(found)
 }
 
-/// `path` is where the schema's value stands in the arguments, if that is one place only.
+/// `path` leads to the schema's value in the arguments, if there is only one.
 fn walk(schema: JsonRef<'_>, path: Option<Vec<String>>, found: &mut Vec<Annotation>) -> Result<(), String> {
     if let Some(mut items) = schema.items() {
         return items.try_for_each(|item| walk(item, None, found));

@@ -1,4 +1,4 @@
-//! What a prompt's handler returns: messages (MCP prompts).
+//! The results of prompts: messages (MCP prompts).
 //!
 //! *Scope:* [`PromptMessage`], [`PromptResult`], [`IntoPrompt`] and their JSON. *Not in scope:* content blocks, and the
 //! description of a prompt.
@@ -20,12 +20,12 @@ pub struct PromptMessage {
 }
 
 impl PromptMessage {
-    /// Something that the person says.
+    /// A message of the user.
     pub fn user(content: impl Into<Content>) -> PromptMessage {
         PromptMessage { role: Role::User, content: content.into() }
     }
 
-    /// Something that the model says.
+    /// A message of the model.
     pub fn assistant(content: impl Into<Content>) -> PromptMessage {
         PromptMessage { role: Role::Assistant, content: content.into() }
     }
@@ -37,7 +37,7 @@ impl PromptMessage {
     }
 }
 
-/// What a prompt gives: its messages, and perhaps a description of its own.
+/// The result of a prompt: its messages, and optionally a description.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PromptResult {
     description: Option<String>,
@@ -48,12 +48,12 @@ pub struct PromptResult {
 with_meta!(PromptResult, meta);
 
 impl PromptResult {
-    /// A prompt of these messages.
+    /// A result of these messages.
     pub fn new(messages: Vec<PromptMessage>) -> PromptResult {
         PromptResult { description: None, messages, meta: Meta::EMPTY }
     }
 
-    /// A description of this result, instead of the prompt's own.
+    /// Sets a description of this result, in the place of the prompt's own.
     pub fn description(mut self, description: impl Into<String>) -> PromptResult {
         self.description = Some(description.into());
         self
@@ -79,14 +79,14 @@ impl PromptResult {
     }
 }
 
-/// What a prompt's handler may return: text (one message of the person), [`PromptMessage`], a `Vec` of it,
+/// A type that a prompt's handler may return: text (one message of the user), [`PromptMessage`], a `Vec` of it,
 /// [`PromptResult`], or a `Result` of one of them.
 #[diagnostic::on_unimplemented(
     message = "a prompt cannot return `{Self}`",
     note = "return text, `PromptMessage`, `Vec<PromptMessage>`, `PromptResult`, or a `Result` of one of them"
 )]
 pub trait IntoPrompt {
-    /// The prompt.
+    /// Returns the messages.
     ///
     /// # Errors
     /// Any error is answered as a JSON-RPC error: a [`CallError`] with its own code, others as internal errors.

@@ -1,4 +1,4 @@
-//! What handlers return.
+//! The results of handlers.
 //!
 //! *Scope:* the alias [`Result`], and [`Made`]: the result of a handler of any kind. *Not in scope:* conversions into results
 //! (`content`, `prompt`, `into`).
@@ -6,7 +6,8 @@
 use crate::protocol::content::{ResourceContents, ToolResult};
 use crate::protocol::prompt::PromptResult;
 
-/// What a handler may return: any value of [`IntoToolResult`](crate::IntoToolResult) and its kin, or any error.
+/// A result that a handler may return: any type of [`IntoToolResult`](crate::IntoToolResult),
+/// [`IntoResource`](crate::IntoResource) or [`IntoPrompt`](crate::IntoPrompt), or any error.
 ///
 /// In a closure that uses `?`, write the return type as `mcp_rill::Result<_>`.
 ///
@@ -18,7 +19,7 @@ use crate::protocol::prompt::PromptResult;
 /// ```
 pub type Result<T = ToolResult, E = Box<dyn std::error::Error + Send + Sync>> = std::result::Result<T, E>;
 
-/// What a handler has made.
+/// The result of a handler of any kind.
 #[derive(Debug)]
 pub enum Made {
     Tool(ToolResult),

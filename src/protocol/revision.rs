@@ -1,7 +1,7 @@
 //! The revisions of the protocol that are served.
 //!
-//! *Scope:* their names and order, and which is agreed on (MCP lifecycle, version negotiation). *Not in scope:* what differs
-//! between them: each module says so where it matters.
+//! *Scope:* their names and order, and version negotiation (MCP lifecycle). *Not in scope:* their differences, which each
+//! module handles where they matter.
 //!
 //! ```
 //! use mcp_rill::Revision;
@@ -55,8 +55,8 @@ impl Revision {
         Revision::ALL.iter().copied().find(|revision| revision.name() == name)
     }
 
-    /// What a server answers to an `initialize` that asks for `name`: the same if it is served and has sessions, else
-    /// the newest that has (MCP lifecycle, version negotiation).
+    /// The revision that a server answers to an `initialize` that asks for `name`: the same if it is served and has sessions,
+    /// else the newest that has (MCP lifecycle, version negotiation).
     ///
     /// ```
     /// # use mcp_rill::Revision;
@@ -67,8 +67,8 @@ impl Revision {
         asked.unwrap_or(Revision::NEWEST_WITH_SESSIONS)
     }
 
-    /// Whether clients begin with `initialize`, and the server remembers them. Since 2026-07-28 each request stands
-    /// alone (MCP 2026-07-28, basic).
+    /// True if clients begin with `initialize`, and the server remembers them. Since 2026-07-28 each request is complete in
+    /// itself (MCP 2026-07-28, basic).
     pub fn has_sessions(self) -> bool {
         self <= Revision::NEWEST_WITH_SESSIONS
     }

@@ -1,4 +1,4 @@
-//! What a client's model is asked, and what it answers (MCP sampling).
+//! Questions to the client's model, and its answers (MCP sampling).
 //!
 //! *Scope:* [`Sample`] and [`Sampled`] and their JSON. *Not in scope:* sending the one and waiting for the other (that is
 //! `ask`).
@@ -15,7 +15,7 @@ use crate::protocol::content::Content;
 use crate::protocol::description::Tool;
 use crate::protocol::revision::Revision;
 
-/// What the client's model is asked (MCP sampling, `CreateMessageRequest`).
+/// A question to the client's model (MCP sampling, `CreateMessageRequest`).
 ///
 /// ```
 /// use mcp_rill::{Sample, Tool, ToolChoice};
@@ -48,7 +48,7 @@ pub struct Sample {
 #[derive(Clone, Debug)]
 enum SampleMessage {
     Message(Role, Content),
-    /// The model's own message, as it was.
+    /// The model's own message, as it came.
     Model(Box<RawValue>),
     Results(Vec<(String, Content)>),
 }
@@ -62,7 +62,7 @@ enum SampleMessage {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ToolChoice {
-    /// It decides.
+    /// The model decides.
     Auto,
     /// It must use one.
     Required,
@@ -73,7 +73,7 @@ pub enum ToolChoice {
 const PRIORITIES: [&str; 3] = ["costPriority", "speedPriority", "intelligencePriority"];
 
 impl Sample {
-    /// A question with an answer of at most `max_tokens`; add at least one message.
+    /// A question with an answer of at most `max_tokens`. Add at least one message.
     pub fn new(max_tokens: u32) -> Sample {
         Sample {
             max_tokens,
@@ -100,13 +100,13 @@ impl Sample {
         self
     }
 
-    /// Adds the model's answer to an earlier question, with its wish to use tools; see [`Sampled::tool_uses`].
+    /// Adds the model's answer to an earlier question, with the tools that it wants to use; see [`Sampled::tool_uses`].
     pub fn answered(mut self, answer: &Sampled) -> Sample {
         self.messages.push(SampleMessage::Model(answer.content.clone()));
         self
     }
 
-    /// Adds the result of a tool that the model used; results in a row are one message.
+    /// Adds the result of a tool that the model wanted to use. Results in a row are one message.
     pub fn tool_result(mut self, tool_use_id: impl Into<String>, content: impl Into<Content>) -> Sample {
         let result = (tool_use_id.into(), content.into());
         match self.messages.last_mut() {
@@ -116,14 +116,14 @@ impl Sample {
         self
     }
 
-    /// The system prompt.
+    /// Sets the system prompt.
     pub fn system(mut self, prompt: impl Into<String>) -> Sample {
         self.system = Some(prompt.into());
         self
     }
 
-    /// How freely the model chooses its words, from 0 on; what the numbers mean is up to the model. One that is
-    /// not finite is left out.
+    /// Sets how freely the model chooses its words, from 0 on. The meaning of the numbers is up to the model. One that is not
+    /// finite is left out.
     pub fn temperature(mut self, temperature: f64) -> Sample {
         self.temperature = Some(temperature);
         self
@@ -135,31 +135,31 @@ impl Sample {
         self
     }
 
-    /// Adds a part of the name of a model that would be good; the first match counts.
+    /// Adds a part of the name of a model that suits. The first match counts.
     pub fn model_hint(mut self, name: impl Into<String>) -> Sample {
         self.hints.push(name.into());
         self
     }
 
-    /// How much low cost, speed and intelligence count, each from 0 to 1; other values are brought into that range.
+    /// Sets how much low cost, speed and intelligence count, each from 0 to 1. Other values are moved into that range.
     pub fn priorities(mut self, cost: f64, speed: f64, intelligence: f64) -> Sample {
         self.priorities = [Some(cost), Some(speed), Some(intelligence)];
         self
     }
 
-    /// Adds a tool that the model may use; its uses are in [`Sampled::tool_uses`] (MCP 2025-11-25).
+    /// Adds a tool that the model may use. Its uses are in [`Sampled::tool_uses`] (MCP 2025-11-25).
     pub fn tool(mut self, tool: Tool) -> Sample {
         self.tools.push(tool);
         self
     }
 
-    /// Whether the model has to use a tool.
+    /// Sets whether the model has to use a tool.
     pub fn tool_choice(mut self, choice: ToolChoice) -> Sample {
         self.tool_choice = Some(choice);
         self
     }
 
-    /// What clients would refuse the whole question for.
+    /// Checks for things that make clients refuse the whole question.
     ///
     /// # Errors
     /// A sentence that names it.
@@ -177,14 +177,14 @@ impl Sample {
         })
     }
 
-    /// Whether it has sounds, which models get since 2025-03-26.
+    /// True if it has sounds, which models get since 2025-03-26.
     pub(crate) fn has_audio(&self) -> bool {
         self.messages
             .iter()
             .any(|turn| matches!(turn, SampleMessage::Message(_, content) if content.is_audio()))
     }
 
-    /// Whether it is for clients that know tools in sampling only.
+    /// True if it is only for clients that support tools in sampling.
     pub(crate) fn needs_tools(&self) -> bool {
         !self.tools.is_empty() || self.tool_choice.is_some()
     }
@@ -282,7 +282,7 @@ impl<T: Into<Content>> From<T> for Sample {
     }
 }
 
-/// What the client's model answered (MCP sampling, `CreateMessageResult`).
+/// The answer of the client's model (MCP sampling, `CreateMessageResult`).
 ///
 /// ```
 /// # use mcp_rill::Sampled;
@@ -313,7 +313,7 @@ pub struct Sampled {
 /// ```
 #[derive(Clone, Debug)]
 pub struct ToolUse {
-    /// What its result is given back under.
+    /// The id under which its result is returned.
     pub id: String,
     /// The tool's name.
     pub name: String,
@@ -342,7 +342,7 @@ impl Sampled {
         well.then_some(sampled).ok_or_else(|| "`content` must be a block or an array of blocks".to_owned())
     }
 
-    /// All its text blocks, in order and with nothing between them.
+    /// Returns all its text blocks, in order and with nothing between them.
     pub fn text(&self) -> String {
         let mut tape = Tape::new();
         let blocks = tape.read(self.content.get()).map(blocks).unwrap_or_default();
@@ -350,7 +350,7 @@ impl Sampled {
         texts.filter_map(JsonRef::as_str).collect()
     }
 
-    /// The tools it wants to use. It goes on when their results are given back in the next question:
+    /// Returns the tools that the model wants to use. It goes on when the next question brings their results:
     ///
     /// ```
     /// # use mcp_rill::{Sample, Sampled};

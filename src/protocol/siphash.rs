@@ -4,7 +4,7 @@
 
 use crate::protocol::state_key::StateKey;
 
-/// A number that tells texts apart: the same on every node and in every run. Not a secret, and no seal.
+/// A number that tells texts apart: the same on every node and in every run. It is no secret, and seals nothing.
 pub(crate) fn fingerprint(parts: &[&[u8]]) -> u128 {
     let mut hash = SipHash::new(StateKey(*b"mcp-rill labels "));
     parts.iter().for_each(|part| hash.part(part));
@@ -32,7 +32,7 @@ impl SipHash {
         SipHash { state, rest: 0, length: 0 }
     }
 
-    /// Bytes and how many they are, so that no two sequences of parts are the same bytes.
+    /// Adds bytes after their number, so that no two sequences of parts are the same bytes.
     pub(crate) fn part(&mut self, bytes: &[u8]) {
         self.write(&(bytes.len() as u64).to_le_bytes());
         self.write(bytes);

@@ -2,9 +2,8 @@
 //!
 //! *Scope:* [`StateKey`]: making and reading one. *Not in scope:* sealing (`seal`).
 
-/// A secret under which servers seal `requestState` (MCP 2026-07-28, multi round-trip requests), so that a client can
-/// answer one node's question to another node. Without one each process makes its own from the operating system's
-/// randomness.
+/// A secret with which servers seal `requestState` (MCP 2026-07-28, multi round-trip requests), so that a client can answer
+/// one node's question to another node. Without one, each process makes its own from the operating system's randomness.
 ///
 /// ```
 /// use mcp_rill::{Server, StateKey};
@@ -17,7 +16,7 @@
 pub struct StateKey(pub(crate) [u8; 16]);
 
 impl StateKey {
-    /// A key of these 16 bytes, which nobody must be able to guess.
+    /// A key of these 16 bytes. They must be unpredictable.
     pub fn new(bytes: [u8; 16]) -> StateKey {
         StateKey(bytes)
     }
@@ -25,7 +24,7 @@ impl StateKey {
     /// A key from 32 hexadecimal digits.
     ///
     /// # Errors
-    /// A sentence that says how many characters there are, and never what they are.
+    /// A sentence with the number of characters, and never with the characters.
     pub fn read(text: &str) -> Result<StateKey, String> {
         let wrong = || {
             format!("a state key is 32 hexadecimal digits; this text has {} characters", text.chars().count())

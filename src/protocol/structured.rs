@@ -1,7 +1,7 @@
-//! Structured content, before it is sent: whether it is what its tool and the revision promise.
+//! Checks of structured content before it is sent: it must be what its tool and the revision promise.
 //!
-//! *Scope:* one look at the text of `structuredContent` (MCP tools, "Structured Content" and "Output Schema").
-//! *Not in scope:* what becomes of the result.
+//! *Scope:* the text of `structuredContent` (MCP tools, "Structured Content" and "Output Schema").
+//! *Not in scope:* what is sent in its place.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -15,7 +15,7 @@ use crate::schema::conforms;
 /// `rules` is the tool's output schema, if it has one.
 ///
 /// # Errors
-/// What is wrong, to follow the tool's name.
+/// What is wrong, as the rest of a sentence about the tool.
 pub(crate) fn check(
     structured: Option<&str>,
     rules: Option<&Value>,
@@ -46,7 +46,7 @@ pub(crate) fn check(
     }
 }
 
-/// A value that all readers read alike: no number is out of range, and no member is given twice (RFC 7493, section 2).
+/// A value that all readers read alike: no number is out of range, and no member occurs twice (RFC 7493, section 2).
 struct Sound;
 
 impl<'de> Deserialize<'de> for Sound {

@@ -1,6 +1,6 @@
-//! How long the handler of one item may take.
+//! Timeouts of single items.
 //!
-//! *Scope:* the setters. *Not in scope:* the limit for all that have none of their own, and watching the time (that is `workers`).
+//! *Scope:* the setters. *Not in scope:* the limit for items without one, and watching the time (`workers`).
 
 use std::time::Duration;
 
@@ -9,8 +9,8 @@ use crate::protocol::description::{Prompt, Resource, ResourceTemplate, Tool};
 macro_rules! timeout {
     ($($type:ident),+) => { $(
         impl $type {
-            /// How long its handler may take on other threads, blocking or deferred, instead of the limit `tool_timeout`.
-            /// The waits for a worker thread (limit `worker_wait_timeout`) and for a person's answer do not count. Handlers
+            /// Sets how long its handler may take on other threads, blocking or deferred, instead of the limit `tool_timeout`.
+            /// The waits for a worker thread (limit `worker_wait_timeout`) and for the user's answer do not count. Handlers
             /// on the loop's thread have no timeout.
             ///
             /// ```

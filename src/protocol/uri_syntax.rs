@@ -1,9 +1,9 @@
-//! What a URI may look like (RFC 3986).
+//! The syntax of URIs (RFC 3986).
 //!
-//! *Scope:* the characters, the scheme and the authority: what clients check. *Not in scope:* templates, and which URIs are
-//! the same (that is `uri`).
+//! *Scope:* the characters, the scheme and the authority, which clients check. *Not in scope:* templates, and comparing URIs
+//! (`uri`).
 //!
-//! Some clients parse every URI of a list, and a single one that is none costs them the whole list.
+//! Some clients parse every URI of a list, and refuse the whole list for one that is no URI.
 
 use crate::protocol::uri::escape;
 use crate::protocol::uri::normal::is_of_uri;

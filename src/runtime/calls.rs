@@ -1,4 +1,4 @@
-//! The calls that are not answered yet.
+//! The table of calls that are not finished.
 //!
 //! *Scope:* [`Calls`]: the runs that are kept, by call, deadline and question. *Not in scope:* starting and ending them
 //! (`run`).
@@ -19,7 +19,7 @@ use crate::server::questions::{Label, Questions};
 use crate::service::keys::{CallKey, SessionKey};
 use crate::service::outbox::Audience;
 
-/// Everything that a run of a handler needs, and that is left after it.
+/// Everything that a run of a handler needs, and what is kept of it for the next run.
 #[derive(Debug)]
 pub(crate) struct Run<'a> {
     pub(crate) key: CallKey,
@@ -33,15 +33,15 @@ pub(crate) struct Run<'a> {
     pub(crate) arguments: Option<JsonCow<'a>>,
     pub(crate) context: Context<'a>,
     pub(crate) questions: Questions,
-    /// What the seal on its state is for, where there is no session.
+    /// What its sealed state belongs to, where there is no session.
     pub(crate) binding: Binding<'a>,
     pub(crate) flags: Option<Arc<Flags>>,
     pub(crate) about: About,
     /// What is left of the handler's time on other threads.
     pub(crate) time_left: Option<Duration>,
-    /// The progress that was reported last.
+    /// The progress reported last.
     pub(crate) progress: Option<f64>,
-    /// How often the handler was run.
+    /// How often the handler has run.
     pub(crate) runs: u32,
 }
 
@@ -70,12 +70,12 @@ impl Run<'_> {
         self.context.revision
     }
 
-    /// Whom the call's own messages are for.
+    /// The audience of the call's own messages.
     pub(crate) fn audience(&self) -> Audience {
         Audience::Call(self.key, self.session)
     }
 
-    /// The memory that it holds besides itself.
+    /// How many bytes it holds besides itself.
     pub(crate) fn held_bytes(&self) -> usize {
         let arguments = self.arguments.as_ref().map_or(0, JsonCow::bytes);
         let meta = self.context.meta.as_ref().map_or(0, JsonCow::bytes);
@@ -90,14 +90,14 @@ impl Run<'_> {
 #[derive(Debug)]
 pub(crate) struct UnfinishedCall {
     pub(crate) run: Run<'static>,
-    /// Requests to the client that have no answer yet; none: it runs elsewhere.
+    /// Requests to the client that have no answer yet. Without any, the call runs on another thread.
     pub(crate) asking: Vec<(i64, Label)>,
-    /// It runs elsewhere, but no worker thread has taken it yet.
+    /// True while no worker thread has taken it.
     pub(crate) waits: bool,
     pub(crate) deadline: Duration,
-    /// What another thread holds for it.
+    /// How many bytes another thread holds for it.
     elsewhere_bytes: usize,
-    /// While it is in the table.
+    /// Set while it is in the table.
     charge: Option<Charge>,
 }
 
@@ -111,7 +111,7 @@ impl UnfinishedCall {
         UnfinishedCall { run, asking, waits: false, deadline, elsewhere_bytes, charge: None }
     }
 
-    /// The memory that it takes, with its places in [`Calls`], of which half may be free.
+    /// How many bytes it takes, with its places in [`Calls`], of which half may be free.
     fn count(&self) -> usize {
         let own = size_of::<UnfinishedCall>() + BLOCK_OVERHEAD_BYTES + 2 * size_of::<Places>();
         let keys = self
@@ -161,7 +161,7 @@ impl Calls {
         Some(kept)
     }
 
-    /// Whether that run of the call is going on on another thread.
+    /// True if that run of the call goes on on another thread.
     pub(crate) fn is_elsewhere(&self, key: CallKey, run: u32) -> bool {
         self.kept.get(&key).is_some_and(|kept| kept.asking.is_empty() && kept.run.runs == run)
     }
@@ -183,7 +183,7 @@ impl Calls {
         self.kept.values().map(|kept| (kept.run.session, kept.charge.as_ref().map_or(0, Charge::bytes)))
     }
 
-    /// The session unsubscribes from this URI in normal form: what it has begun to subscribe to stays unsubscribed.
+    /// The session unsubscribes from this URI in normal form: a subscription that is still being decided is not made.
     pub(crate) fn unsubscribe(&mut self, session: SessionKey, uri: &str) {
         let of_session = self.kept.values_mut().filter(|kept| kept.run.session == session);
         of_session
@@ -196,7 +196,7 @@ impl Calls {
     }
 }
 
-/// The loop ends with work going on elsewhere: whoever does it can stop.
+/// The loop is gone: handlers on other threads can stop.
 impl Drop for Calls {
     fn drop(&mut self) {
         self.all_flags().for_each(|flags| flags.cancel());
@@ -206,12 +206,12 @@ impl Drop for Calls {
 /// What a run of a resource's handler is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    /// To answer with what it returns.
+    /// Its result answers the request.
     Answer,
-    /// To find out whether its client may subscribe.
+    /// It decides if its client may subscribe.
     Subscribe,
-    /// The same, but its client has unsubscribed since: it is answered, and does not subscribe.
+    /// The same, but the client has unsubscribed since. The request is answered, and makes no subscription.
     SubscribeInVain,
-    /// The same for one of the URIs that its client wants to listen to.
+    /// It decides if its client may listen to one of the URIs that it has asked for.
     Listen,
 }

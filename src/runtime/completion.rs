@@ -16,8 +16,8 @@ use crate::server::registry::Registry;
 /// Answers `completion/complete`.
 ///
 /// # Errors
-/// −32602 for parameters that are not right, and for a prompt, resource or template that does not exist; −32603 if the
-/// completer panics. An argument that nothing completes has no values.
+/// −32602 for wrong parameters, and for a prompt, resource or template that does not exist; −32603 if the
+/// completer panics. An argument without a completer has no values.
 pub(crate) fn complete<'p>(
     registry: &mut Registry,
     params: Option<JsonRef<'p>>,
@@ -59,7 +59,7 @@ fn read_reference(registry: &mut Registry, reference: JsonRef<'_>) -> Result<Com
     };
     let (completed, exists) = match text("type").as_str() {
         "ref/prompt" => (Completed::Prompt(text("name")), registry.prompts.find(&text("name")).is_some()),
-        // A resource has nothing to complete, but it is no mistake to ask.
+        // A resource has nothing to complete, but asking is no mistake.
         "ref/resource" => {
             let (uri, template) = (text("uri"), normalize_template(&text("uri")));
             let exists = registry.templates.find(&template).is_some()

@@ -1,6 +1,6 @@
-//! What becomes of a handler's run that asked something, or that failed at asking.
+//! How a handler's run ends that has asked the client, or that failed to ask.
 //!
-//! *Scope:* whether a handler has passed on the error that a question came back with, and what its call ends in if not.
+//! *Scope:* whether a handler has passed on the error of its question, and how its call ends if not.
 //! *Not in scope:* asking (that is `ask`), sending and answering (that is `run`).
 //!
 //! ```text
@@ -18,15 +18,15 @@ use crate::runtime::handlers::{Produced, Target};
 use crate::server::questions::Questions;
 use crate::text::shorten;
 
-/// What becomes of a run.
+/// How a run ends.
 pub(crate) enum Conclusion {
     /// Its questions are sent.
     Ask,
-    /// It is the last one. The text says what is wrong with the handler, if anything is.
+    /// The call is answered. The text reports a fault of the handler, if there is one.
     Answer(Result<Produced, CallError>, Option<String>),
 }
 
-/// Judges what a handler has produced, and forgets a failure that it remembered.
+/// Decides by what the handler has returned. A remembered failure is cleared.
 pub(crate) fn conclusion_of(
     questions: &mut Questions,
     target: Target,
@@ -41,7 +41,7 @@ pub(crate) fn conclusion_of(
     let key = &question.label.key;
     match error_text(&produced) {
         Some(_) if passes_on(&produced) => Conclusion::Ask,
-        // One of several questions was answered so at once, and the handler cannot do without it.
+        // Another of its questions could not be asked at all, and the handler cannot do without it.
         Some(_) if matches!(produced, Err(CallError(Failure::MissingCapability(_)))) => {
             Conclusion::Answer(produced, None)
         }
@@ -66,7 +66,7 @@ pub(crate) fn conclusion_of(
 fn after_failure(failure: CallError, handler: &str, produced: Result<Produced, CallError>) -> Conclusion {
     let is_fault = matches!(failure.0, Failure::Protocol(_));
     match error_text(&produced) {
-        // It may have put it in words of its own.
+        // The handler may have put it in words of its own.
         Some(_) if !is_fault => Conclusion::Answer(produced, None),
         Some(_) => Conclusion::Answer(Err(failure.clone()), Some(format!("{handler}: {failure}"))),
         None => {
@@ -76,8 +76,8 @@ fn after_failure(failure: CallError, handler: &str, produced: Result<Produced, C
     }
 }
 
-/// Whether the handler ends in the error of its question: that itself, or as a text that ends with its text, as an error
-/// does that was put into words.
+/// True if the handler ends in the error of its question: that itself, or a text that ends with its text, as the text of
+/// another error around it does.
 fn passes_on(produced: &Result<Produced, CallError>) -> bool {
     match produced {
         Ok(Produced::Tool(result)) => result.error_text().is_some_and(|text| text.ends_with(WAITING)),
@@ -88,7 +88,7 @@ fn passes_on(produced: &Result<Produced, CallError>) -> bool {
     }
 }
 
-/// What a handler says that went wrong; `None` if it says that nothing did, or that somebody else will say.
+/// The text of the error that a handler returned; `None` if it returned a value or a deferred reply.
 fn error_text(produced: &Result<Produced, CallError>) -> Option<Cow<'_, str>> {
     match produced {
         Ok(Produced::Tool(result)) => result.error_text().map(Cow::Borrowed),

@@ -56,7 +56,7 @@ impl EngineConfig {
         EngineConfig { settings, limits, authorize: None, mailbox, jobs }
     }
 
-    /// Asks `hook` who sends each request, as [`Server::authorize`] does.
+    /// Sets the hook that authenticates each request, as [`Server::authorize`] does.
     pub fn authorize(
         mut self,
         hook: impl FnMut(&HttpRequest<'_>) -> Result<Principal, Denied> + Send + 'static,
@@ -65,7 +65,7 @@ impl EngineConfig {
         self
     }
 
-    /// A hold on the engine that is made from this, for other threads.
+    /// A [`Handle`] on the engine that is made from this.
     pub fn handle(&self) -> Handle {
         Handle(self.mailbox.clone())
     }

@@ -1,8 +1,8 @@
-//! From a method's name to what answers it.
+//! The built-in service: from a method's name to its answer.
 //!
 //! *Scope:* the methods of the 2024-11-05 to 2025-11-25 revisions, answered from the registry of handlers.
-//! *Not in scope:* what is only in 2026-07-28 (that is `stateless`), running handlers (that is `run`), what other threads
-//! leave (that is `mail`), envelopes, streams.
+//! *Not in scope:* methods of 2026-07-28 only (`stateless`), running handlers (`run`), mail of other threads (`mail`),
+//! envelopes, streams.
 //!
 //! ```text
 //!  request ─▶ initialize, ping, logging/setLevel, resources/subscribe ─▶ session state ─▶ result
@@ -63,16 +63,16 @@ pub(crate) struct HandlerService {
     pub(crate) listens: Listens,
     clients: Clients,
     pub(crate) sessions: usize,
-    /// No answer of a client will come any more.
+    /// The server shuts down: no answer of a client comes any more.
     pub(crate) stopping: bool,
     pub(crate) subscriptions: Subscriptions,
-    /// Who may hear of which resource.
+    /// The hook that decides who is told of which resource.
     pub(crate) permit: Permit,
     pub(crate) probing: Probing,
 }
 
 impl HandlerService {
-    /// `key` seals what clients keep for us, unless the server has been given another one.
+    /// `key` seals what clients carry for the server, unless the server has a key of its own.
     pub(crate) fn new(
         server: Server,
         mailbox: Arc<Mailbox>,
@@ -179,7 +179,7 @@ impl Service for HandlerService {
     }
 
     fn due(&self) -> Option<Duration> {
-        // What was left for the next turn is due at once.
+        // Decisions left for the next turn are due at once.
         let probing = (!self.probing.judged.is_empty()).then_some(Duration::ZERO);
         probing.or(self.calls.due())
     }
@@ -277,8 +277,8 @@ impl HandlerService {
         Ok(())
     }
 
-    /// Only what is there is advertised: a client may take a capability as a promise that the methods work.
-    /// `tells`: there is a way to tell the client of something between two requests.
+    /// Writes only what the server has: a client may take a capability as a promise that its methods work. `tells` is true if
+    /// the client can be told of something between two requests.
     pub(crate) fn write_capabilities(&self, tells: bool, out: &mut Vec<u8>) {
         let mut capabilities = Object::new(out);
         let list = if tells { r#"{"listChanged":true}"# } else { "{}" };

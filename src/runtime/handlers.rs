@@ -20,7 +20,7 @@ use crate::server::handler::{Handler, Input};
 use crate::server::registry::Registry;
 use crate::text::shorten;
 
-/// A result with what is said of it besides.
+/// A result, and what its item adds to it.
 pub(crate) enum Produced {
     Tool(ToolResult),
     Contents(Vec<ResourceContents>, Option<String>, CacheHint),
@@ -28,10 +28,10 @@ pub(crate) enum Produced {
 }
 
 impl Produced {
-    /// Clients refuse the whole result for a URI that is none.
+    /// Checks the URIs in it: clients refuse the whole result for one that is no URI.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// A sentence that names the wrong one.
     pub(crate) fn check(self) -> Result<Produced, String> {
         match &self {
             Produced::Tool(result) => result.check_blocks()?,
@@ -42,10 +42,10 @@ impl Produced {
     }
 }
 
-/// What an item says besides its handler: it is needed when the call is done, and the item may be gone by then.
+/// What an item says besides its handler. It is kept with the call, since the item may be gone when the call is done.
 #[derive(Debug, Default)]
 pub(crate) struct About {
-    /// Its own, if it has one.
+    /// The item's own timeout, if it has one.
     pub(crate) timeout: Option<Duration>,
     /// The media type of contents that have none, or the description of a prompt's result that has none.
     text: Option<String>,
@@ -66,7 +66,7 @@ impl About {
     }
 }
 
-/// What a blocking handler does with a call.
+/// A blocking handler, ready for one call.
 pub(crate) type Work = Box<dyn FnOnce(Option<JsonRef<'_>>, &mut Call) -> Result<Made, CallError> + Send>;
 
 pub(crate) enum Started {
@@ -150,7 +150,7 @@ fn find_resource<'r>(registry: &'r mut Registry, uri: &'r str) -> Result<Found<'
     Err(CallError::not_found())
 }
 
-/// What is called.
+/// The kind of thing that is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Target {
     Tool,
@@ -159,7 +159,7 @@ pub(crate) enum Target {
 }
 
 impl Target {
-    /// What people call it.
+    /// The name that errors use.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Target::Tool => "tool",

@@ -1,4 +1,4 @@
-//! Arguments that are repeated in header fields, so that what stands between can route by them (MCP 2026-07-28, tools).
+//! Arguments that are repeated in header fields, so that a proxy can route by them (MCP 2026-07-28, tools).
 //!
 //! *Scope:* `Mcp-Name` and `Mcp-Param-*` fields against the body. *Not in scope:* the annotations in the schema
 //! (`param_headers`), which requests must have the fields.
@@ -8,8 +8,8 @@
 //!     arguments.region │ field
 //!     ─────────────────┼──────────────────────────────────────────
 //!     present          │ must be there and say the same
-//!     absent, null     │ must not be there: whoever routed by it was misled
-//!     there twice      │ refused: whoever routed may have read the other one
+//!     absent, null     │ must not be there: a proxy that routed by it was misled
+//!     there twice      │ refused: a proxy may have read the other one
 //! ```
 
 use std::borrow::Cow;
@@ -25,7 +25,7 @@ use crate::text::printable;
 /// A header field and the body contradict each other (MCP 2026-07-28).
 pub(crate) const HEADER_MISMATCH: i64 = -32020;
 
-/// The text that a field stands for: itself, or what its base64 form wraps.
+/// The text of a field: itself, or what its base64 form wraps.
 fn decode(value: &[u8]) -> Option<Cow<'_, str>> {
     let wrapped = value.strip_prefix(b"=?base64?").and_then(|rest| rest.strip_suffix(b"?="));
     match wrapped {
@@ -34,10 +34,10 @@ fn decode(value: &[u8]) -> Option<Cow<'_, str>> {
     }
 }
 
-/// Checks a field that must say literally what the body says.
+/// Checks that a field has literally the text of the body.
 ///
 /// # Errors
-/// −32020 names the field, and what the body has.
+/// −32020 names the field, and the text of the body.
 pub(crate) fn check(head: &Head<'_>, field: &str, body: &str) -> Result<(), Error> {
     let value = sent(head, field, body)?;
     match value == body.as_bytes() {
@@ -46,8 +46,8 @@ pub(crate) fn check(head: &Head<'_>, field: &str, body: &str) -> Result<(), Erro
     }
 }
 
-/// Checks a field that must say what the body says, be it in base64: `Mcp-Name` and `Mcp-Param-*` can hold what no field
-/// can hold literally.
+/// Checks that a field has the text of the body, literally or in base64: `Mcp-Name` and `Mcp-Param-*` can have texts that
+/// no field can hold.
 ///
 /// # Errors
 /// As [`check`].
@@ -59,7 +59,7 @@ pub(crate) fn check_coded(head: &Head<'_>, field: &str, body: &str) -> Result<()
     }
 }
 
-/// As [`check_coded`], for a URI: whoever routes by it may have written it in another form of the same URI.
+/// As [`check_coded`], for a URI, which a proxy may have written in another form of the same URI.
 ///
 /// # Errors
 /// As [`check`].
@@ -95,7 +95,7 @@ fn mismatch(text: String) -> Error {
 /// Checks the `Mcp-Param-*` fields of a call against its arguments.
 ///
 /// # Errors
-/// −32020 names the field; also where an annotated argument, or an object around it, is there twice.
+/// −32020 names the field; also if an annotated argument, or an object around it, occurs twice.
 pub(crate) fn check_arguments(
     schema: &str,
     arguments: Option<JsonRef<'_>>,
@@ -125,7 +125,7 @@ pub(crate) fn check_arguments(
     Ok(())
 }
 
-/// The value at a path; `None` where the path leads through what is no object.
+/// The value at a path; `None` if the path leads through a value that is no object.
 ///
 /// # Errors
 /// As [`JsonRef::member`].
@@ -157,7 +157,7 @@ fn check_argument(head: &Head<'_>, field: &str, value: JsonRef<'_>) -> Result<()
     }
 }
 
-/// The integer that a JSON number stands for, however it is written: `42.0` is 42.
+/// The integer that a JSON number is, however it is written: `42.0` is 42.
 fn integer(text: &str) -> Option<i128> {
     let number: serde_json::Number = serde_json::from_str(text).ok()?;
     number.as_i128().or_else(|| {

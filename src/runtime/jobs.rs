@@ -1,7 +1,7 @@
 //! Work for a bounded number of threads.
 //!
-//! *Scope:* [`Jobs`], a queue that knows how many threads there should be. *Not in scope:* the threads: a driver makes
-//! one whenever [`Jobs::wants_thread`] says so, and lets it [`work`](Jobs::work).
+//! *Scope:* [`Jobs`], a queue that knows how many threads there should be. *Not in scope:* the threads: a driver starts
+//! one whenever [`Jobs::wants_thread`] returns true, and lets it [`work`](Jobs::work).
 //!
 //! ```text
 //!  push ──▶ queued ──▶ running ──▶ done
@@ -18,7 +18,7 @@ use crate::service::keys::CallKey;
 
 /// The queue of calls of blocking handlers (limits `workers`, `worker_queue_max`, `workers_stuck_max`).
 ///
-/// What a driver of your own does after each turn, so that blocking handlers run:
+/// A driver of your own does this after each turn, so that blocking handlers run:
 ///
 /// ```
 /// # use mcp_rill::{Server, engine::Engine};
@@ -43,25 +43,25 @@ pub struct Jobs {
     stuck_max: usize,
 }
 
-/// Gives what tells the loop of its result, if there is any: by then its thread is free for the next one, which a client
-/// may send as soon as it has the result.
+/// Returns a closure that announces its result to the loop, if there is one. It is called when the thread is already free for
+/// the next job: a client may send one as soon as it has the result.
 type Job = Box<dyn FnOnce() -> Option<Announce> + Send>;
 pub(crate) type Announce = Box<dyn FnOnce()>;
 
-/// What becomes of a job that is pushed.
+/// What happens to a job that is pushed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
-    /// A thread is free for it, whether or not it has got to it yet.
+    /// A thread is free for it, even if it has not started yet.
     Free,
-    /// It has to wait; the mailbox hears when a thread takes it.
+    /// It has to wait. The thread that takes it leaves a message in the mailbox.
     Waits,
-    /// It is not taken.
+    /// There is no room for it.
     None,
 }
 
 struct Queued {
     call: CallKey,
-    /// Which run of the call it is.
+    /// The number of the call's run.
     run: u32,
     waits: bool,
     job: Job,
@@ -71,10 +71,10 @@ struct Queued {
 struct Workload {
     queue: VecDeque<Queued>,
     running: BTreeSet<CallKey>,
-    /// Running jobs that nobody waits for any more.
+    /// Running jobs whose calls were given up.
     stuck: BTreeSet<CallKey>,
     threads: usize,
-    /// Threads that were counted and do not work yet.
+    /// Threads that were counted and have not started working.
     starting: usize,
     idle: usize,
     closed: bool,
@@ -107,17 +107,17 @@ impl Jobs {
         if waits { Place::Waits } else { Place::Free }
     }
 
-    /// Takes a job out of the queue; says whether it was there.
+    /// Takes a job out of the queue. Returns true if it was there.
     pub(crate) fn take_back(&self, call: CallKey) -> bool {
         let mut state = self.lock();
         let at = state.queue.iter().position(|queued| queued.call == call);
         let taken = at.and_then(|at| state.queue.remove(at));
-        // Dropped when the lock is free again: it may own the last of a handler, and that anything.
+        // Dropped without the lock: it may own the last copy of a handler, whose captures run their own destructors.
         drop(state);
         taken.is_some()
     }
 
-    /// Nobody waits for this call any more: it is taken out of the queue, or its thread counts as stuck.
+    /// The call was given up: its job is taken out of the queue, or its thread counts as stuck.
     pub(crate) fn give_up(&self, call: CallKey) {
         if self.take_back(call) {
             return;
@@ -128,12 +128,12 @@ impl Jobs {
         }
     }
 
-    /// Whether a thread works on that call, whether or not anybody waits for it.
+    /// True if a thread works on that call, even if it was given up.
     pub(crate) fn is_running(&self, call: CallKey) -> bool {
         self.lock().running.contains(&call)
     }
 
-    /// Whether another thread is to be made for the jobs that wait. If so it is counted, and must call
+    /// True if the driver is to start another thread for the jobs that wait. The thread is then counted, and must call
     /// [`work`](Jobs::work).
     pub fn wants_thread(&self) -> bool {
         let mut state = self.lock();
@@ -144,14 +144,14 @@ impl Jobs {
         wants
     }
 
-    /// The thread that was counted could not be made.
+    /// The counted thread could not be started.
     pub fn thread_failed(&self) {
         let mut state = self.lock();
         state.threads = state.threads.saturating_sub(1);
         state.starting = state.starting.saturating_sub(1);
     }
 
-    /// Does jobs until there are too many threads or the queue is closed: all that a worker thread has to call. It blocks
+    /// Does jobs until there are too many threads or the queue is closed. A worker thread calls this and nothing else. It blocks
     /// while there is nothing to do.
     pub fn work(&self) {
         let mut state = self.lock();
@@ -185,7 +185,7 @@ impl Jobs {
         state.threads = state.threads.saturating_sub(1);
     }
 
-    /// Lets no more jobs in and the threads end when they are done.
+    /// Takes no more jobs, and lets the threads end when they are done.
     pub(crate) fn close(&self) {
         let mut state = self.lock();
         state.closed = true;
@@ -195,12 +195,12 @@ impl Jobs {
         drop(given_up);
     }
 
-    /// Handlers that run now, those that nobody waits for included.
+    /// How many handlers run now, those of calls that were given up included.
     pub(crate) fn running(&self) -> usize {
         self.lock().running.len()
     }
 
-    /// Threads that are written off, for a health check.
+    /// How many threads are stuck, for a health check.
     pub(crate) fn stuck(&self) -> usize {
         self.lock().stuck.len()
     }

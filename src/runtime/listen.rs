@@ -1,6 +1,7 @@
 //! Streams of notifications for clients without sessions: `subscriptions/listen` (MCP 2026-07-28, subscriptions).
 //!
-//! *Scope:* who listens to what, and what each one is told. *Not in scope:* subscriptions of sessions (`handler_service`).
+//! *Scope:* which client listens to what, and its notifications. *Not in scope:* subscriptions of sessions
+//! (`subscriptions`).
 //!
 //! ```text
 //!  subscriptions/listen ─┬─ nothing of it can happen here ──▶ acknowledged, result
@@ -24,7 +25,7 @@ use crate::server::permit::Permit;
 use crate::service::keys::{CallKey, SessionKey};
 use crate::service::outbox::{Audience, Outbox, Outgoing, Slot};
 
-/// What somebody wants to hear of.
+/// What a client wants to be told of.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Filter {
     pub(crate) tools: bool,
@@ -34,8 +35,8 @@ pub(crate) struct Filter {
     pub(crate) uris: BTreeSet<Watched>,
 }
 
-/// A URI that somebody wants to hear of: in normal form, and as the client wrote it, where that is another text. Clients may
-/// write one URI in two ways and wait for either.
+/// A URI that a client wants to be told of: in normal form, and as the client wrote it, if that is another text. A client may
+/// write one URI in two ways and wait for both.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Watched {
     normal: Box<str>,
@@ -64,7 +65,7 @@ impl Watched {
 }
 
 impl Filter {
-    /// Reads the `notifications` of the request; members that it does not know are left out.
+    /// Reads the `notifications` of the request. Unknown members are ignored.
     ///
     /// # Errors
     /// −32602 names the member that is missing or of the wrong type.
@@ -121,7 +122,7 @@ impl Filter {
     }
 }
 
-/// What a stream and its places take, besides what its client wants to hear of.
+/// How many bytes a stream and its places take, besides its filter.
 const LISTEN_BYTES: usize = 256;
 
 /// One open stream of notifications.
@@ -143,7 +144,7 @@ impl Listen {
 /// All open streams of notifications.
 #[derive(Debug, Default)]
 pub(crate) struct Listens {
-    /// By what stands in for their session.
+    /// By the session of their request.
     open: BTreeMap<SessionKey, Listen>,
     held: Account,
 }
@@ -161,7 +162,7 @@ impl Listens {
         self.open.iter().map(|(session, listen)| (*session, listen.charge.bytes()))
     }
 
-    /// Acknowledges what will be told, and remembers it. Says whether anything will: if not, the request is over.
+    /// Acknowledges the filter, and keeps it. Returns false if it is empty: then the request is over.
     pub(crate) fn begin(
         &mut self,
         (session, principal): (SessionKey, Option<Principal>),
@@ -184,7 +185,7 @@ impl Listens {
         any
     }
 
-    /// Whoever listened is gone.
+    /// The listener is gone.
     pub(crate) fn forget(&mut self, session: SessionKey) {
         self.open.remove(&session);
     }
@@ -212,8 +213,7 @@ impl Listens {
         }
     }
 
-    /// The resource of this URI in normal form has been updated; `None`: so many that all may have been. Those are told who
-    /// may hear of it.
+    /// The resource of this URI in normal form was updated; `None` if any may have been. Listeners are told if `permit` allows it.
     pub(crate) fn updated(&self, uri: Option<&str>, permit: &mut Permit, method: &str, out: &mut Outbox) {
         let first = uri.map(|uri| Watched { normal: uri.into(), spelling: None });
         for (session, listen) in &self.open {
@@ -238,7 +238,7 @@ fn write_meta(params: &mut Object<'_>, id: &Id) {
     });
 }
 
-/// The member of a result's `_meta` that says which stream ends with it.
+/// Writes the member of a result's `_meta` that names the stream which ends with it.
 pub(crate) fn write_subscription(meta: &mut Object<'_>, id: &Id) {
     meta.field(SUBSCRIPTION_ID, |out| IdRef::from(id).write(out));
 }

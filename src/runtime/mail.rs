@@ -1,7 +1,6 @@
-//! What becomes of the mail: what handlers and other threads have left for the loop.
+//! Acting on the mail that handlers and other threads have left for the loop.
 //!
-//! *Scope:* the order in which it is taken up. *Not in scope:* the mailbox (that is `mailbox`), what becomes of a result (that is
-//! `run`).
+//! *Scope:* in which order. *Not in scope:* the mailbox itself (`mailbox`), and finishing a call (`run`).
 //!
 //! ```text
 //!  from another thread, in the next turn:  progress, logs ─▶ what has changed ─▶ results
@@ -16,8 +15,8 @@ use crate::service::outbox::{Audience, Outbox, Outgoing, Slot};
 use crate::timers::Now;
 
 impl HandlerService {
-    /// Of a burst of logs for everybody no more is taken in one turn than all streams have room for, so that a client that
-    /// reads gets to it before the next lot; what was left after them comes after them.
+    /// Of a burst of logs for everybody, one turn takes only as many as all streams have room for, so that clients that read
+    /// can catch up before the next turn. Mail that was left after those logs waits with the rest of them.
     pub(crate) fn take_mail(&mut self, now: Now, out: &mut Outbox) {
         let mut mail = self.mailbox.take();
         self.seal = mail.seal.take().unwrap_or(self.seal);
@@ -53,7 +52,7 @@ impl HandlerService {
         }
     }
 
-    /// What a handler has changed is announced before the result that speaks of it.
+    /// Announces what a handler has changed, before its result.
     pub(crate) fn announce_changes(&mut self, out: &mut Outbox) {
         if self.mailbox.has_mail() {
             let changes = self.mailbox.take_changes();
@@ -61,7 +60,7 @@ impl HandlerService {
         }
     }
 
-    /// Makes the changes, and tells of them.
+    /// Makes the changes, and notifies clients.
     fn announce(&mut self, mail: Inbox, out: &mut Outbox) {
         mail.changes.into_iter().for_each(|change| change(&mut self.registry));
         for list in mail.changed {

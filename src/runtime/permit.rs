@@ -1,8 +1,8 @@
-//! Who may hear of a resource: what is asked before somebody subscribes, and before he is told.
+//! Who may be told of changes of a resource: decided when a client subscribes, and again before each notification.
 //!
-//! *Scope:* when the hook of [`Server::on_subscribe`](crate::Server::on_subscribe) is asked, and what takes its place; `resources/subscribe`,
-//! `resources/unsubscribe` and `subscriptions/listen` as far as they are about URIs. *Not in scope:* who has subscribed
-//! (that is `subscriptions` and `listen`).
+//! *Scope:* when the hook of [`Server::on_subscribe`](crate::Server::on_subscribe) is asked, and what decides without one;
+//! `resources/subscribe`, `resources/unsubscribe` and `subscriptions/listen` as far as they are about URIs. *Not in scope:*
+//! who has subscribed (`subscriptions` and `listen`).
 //!
 //! ```text
 //!  resources/subscribe, subscriptions/listen ─┬─ hook ────▶ yes or no
@@ -15,7 +15,7 @@
 //!  Handle::resource_updated ─▶ hook ─▶ told, or not
 //! ```
 //!
-//! No is answered as if the resource did not exist, whatever its handler says.
+//! A refusal is answered as if the resource did not exist, whatever its handler said.
 
 use std::borrow::Cow;
 
@@ -50,7 +50,7 @@ impl HandlerService {
     ) -> Result<(), Error> {
         let uri = read_uri(request)?;
         self.check_uri(&uri)?;
-        // Before the handler is asked, so that this says nothing of the resource.
+        // Before the handler runs, so that the answer reveals nothing about the resource.
         if !self.subscriptions.has_room(request.session, &uri, self.limits.subscriptions_max) {
             return Err(self.too_many_subscriptions());
         }
@@ -70,7 +70,7 @@ impl HandlerService {
         Ok(())
     }
 
-    /// Answers `resources/subscribe`. No ends a subscription that there was.
+    /// Answers `resources/subscribe`. A refusal ends an earlier subscription.
     fn subscribed(&mut self, run: &Run<'_>, permitted: bool, out: &mut Outbox) {
         let (session, uri, max) =
             (run.session, run.spelling.as_deref().unwrap_or(&run.item), self.limits.subscriptions_max);
@@ -91,7 +91,7 @@ impl HandlerService {
         ))
     }
 
-    /// Whether there is a resource of that URI, or a template for it.
+    /// True if there is a resource of that URI, or a template for it.
     fn is_resource(&mut self, uri: &str) -> bool {
         let forms = Forms::of(uri);
         self.registry.resources.find(&normalize(uri)).is_some()
@@ -132,7 +132,7 @@ impl HandlerService {
             self.refuse_to_listen(request.call, out);
             return Ok(());
         }
-        // Only what can happen is promised.
+        // Promises only what can happen.
         filter.tools &= self.registry.tools.is_offered();
         filter.prompts &= self.registry.prompts.is_offered();
         filter.resources &= self.has_resources();
@@ -157,8 +157,8 @@ impl HandlerService {
         Ok(())
     }
 
-    /// Asks the handlers that are still to be asked for this call, one after the other; then its stream begins. One is asked
-    /// in a turn of the loop, or a client that listens to many resources would hold everybody up.
+    /// Runs the next handler that decides about a URI of this call; after the last one its stream begins. Only one runs in a turn
+    /// of the loop, or a client that listens to many resources would hold everybody up.
     fn probe(&mut self, call: CallKey, now: Now, out: &mut Outbox) {
         loop {
             let Some(probe) = self.probing.open.get_mut(&call) else { return };
@@ -175,7 +175,7 @@ impl HandlerService {
             self.run(run, now, out);
             let at = self.probing.judged.iter().position(|judged| judged.call == call);
             let more = self.probing.open.get(&call).is_some_and(|probe| !probe.waiting.is_empty());
-            // Else it works elsewhere, or the next one is asked in the next turn.
+            // Otherwise it runs on another thread, or the next one has its turn later.
             let Some(at) = at.filter(|_| !more) else { return };
             let Some(judged) = self.probing.judged.remove(at) else { return };
             self.judge(&judged);
@@ -193,8 +193,8 @@ impl HandlerService {
         probe.filter.uris.extend(probe.asked.take().filter(|_| judged.permitted));
     }
 
-    /// Goes on with the request to listen whose handler answered first. The others have turns of their own, or as many
-    /// listeners as there may be would hold everybody up together.
+    /// Goes on with the request to listen whose handler was first to decide. The others have turns of their own, or many
+    /// listeners together would hold everybody up.
     pub(crate) fn go_on_probing(&mut self, now: Now, out: &mut Outbox) {
         if let Some(judged) = self.probing.judged.pop_front() {
             self.judge(&judged);
@@ -202,7 +202,7 @@ impl HandlerService {
         }
     }
 
-    /// Takes what a handler has said, if it was only to find out who may subscribe.
+    /// Takes the result of a handler that only decides about a subscription. Returns false if the run was for something else.
     pub(crate) fn take_probe(&mut self, run: &Run<'_>, is_readable: bool, out: &mut Outbox) -> bool {
         match run.purpose {
             Purpose::Answer => return false,
@@ -225,7 +225,7 @@ impl HandlerService {
         filter: Filter,
         out: &mut Outbox,
     ) {
-        // Others may have begun meanwhile.
+        // Others may have begun to listen meanwhile.
         if self.listens.len() >= self.limits.listens_max {
             return self.refuse_to_listen(call, out);
         }
@@ -235,7 +235,7 @@ impl HandlerService {
         }
     }
 
-    /// A shutdown answers the requests to listen whose handlers are still being asked: there will be nothing to hear of.
+    /// The server shuts down: requests to listen that are still being decided are answered, and promise nothing.
     pub(crate) fn end_probing(&mut self, out: &mut Outbox) {
         for (call, probe) in std::mem::take(&mut self.probing.open) {
             if let Some(kept) = self.calls.take(call) {

@@ -1,6 +1,6 @@
-//! Requests to listen that wait until the handlers of their resources have been asked.
+//! Requests to listen that wait until the handlers of their resources have decided.
 //!
-//! *Scope:* [`Probing`]: which handlers are still to be asked, and what the others have said. *Not in scope:* asking them
+//! *Scope:* [`Probing`]: which handlers have still to run, and what the others have decided. *Not in scope:* running them
 //! (`permit`).
 
 use std::collections::{BTreeMap, VecDeque};
@@ -11,11 +11,11 @@ use crate::runtime::listen::{Filter, Watched};
 use crate::server::context::Context;
 use crate::service::keys::{CallKey, SessionKey};
 
-/// Requests to listen that wait for what handlers say.
+/// Requests to listen that wait for handlers.
 #[derive(Debug, Default)]
 pub(crate) struct Probing {
     pub(crate) open: BTreeMap<CallKey, Probe>,
-    /// What handlers have said, the first one first: one is taken up in a turn.
+    /// Decisions of handlers, the oldest first. One is taken in a turn.
     pub(crate) judged: VecDeque<Judged>,
 }
 
@@ -24,14 +24,14 @@ pub(crate) struct Probe {
     pub(crate) session: SessionKey,
     pub(crate) id: Id,
     pub(crate) context: Context<'static>,
-    /// With the URIs that the client may listen to, so far.
+    /// With the URIs that were permitted so far.
     pub(crate) filter: Filter,
     pub(crate) asked: Option<Watched>,
-    /// Not asked yet, the last one first.
+    /// URIs that are not decided yet, the last one first.
     pub(crate) waiting: Vec<Watched>,
-    /// How many were asked: runs of one call are told apart by this.
+    /// How many handlers have run: it numbers the runs of the call.
     pub(crate) runs: u32,
-    /// For all of its URIs together: those that have no answer by then are not promised.
+    /// For all of its URIs together. Those that are not decided by then are not promised.
     pub(crate) deadline: Duration,
 }
 
@@ -39,7 +39,7 @@ pub(crate) struct Probe {
 pub(crate) struct Judged {
     pub(crate) call: CallKey,
     pub(crate) permitted: bool,
-    /// The handler was given up: to go on would be to take its worker's place.
+    /// The handler was given up. The others are not run: each could block another worker.
     pub(crate) given_up: bool,
 }
 
@@ -54,7 +54,7 @@ impl Probe {
 }
 
 impl Probing {
-    /// The session ended, or the request that stands for one.
+    /// The session ended.
     pub(crate) fn forget(&mut self, session: SessionKey) {
         self.open.retain(|_, probe| probe.session != session);
     }

@@ -1,12 +1,12 @@
 //! Questions to a client without a session: they travel in the result of a request, and their answers in the next one
 //! (MCP 2026-07-28, multi round-trip requests).
 //!
-//! *Scope:* the `input_required` result, `inputResponses`, and what `requestState` says. *Not in scope:* asking (`ask`),
+//! *Scope:* the `input_required` result, `inputResponses`, and what `requestState` contains. *Not in scope:* asking (`ask`),
 //! and the seal on the state (`seal`).
 //!
-//! The server keeps nothing between two rounds: answers, values of [`Call::once`](crate::Call::once), what each of them was
-//! for, and the count of rounds go out with the questions and come back. So another node with the same key can go on, and the same state sent
-//! again is answered again: `once` is once for each chain of states.
+//! The server keeps nothing between two rounds: answers, values of [`Call::once`](crate::Call::once), their fingerprints, and the
+//! count of rounds go out with the questions and come back. So another node with the same key can go on, and the same state
+//! sent again is answered again: `once` is once for each chain of states.
 //!
 //! ```text
 //!  request ──▶ handler ──▶ questions ──▶ input_required { inputRequests, requestState }
@@ -25,7 +25,7 @@ use crate::runtime::seal::SealedRequest;
 use crate::server::questions::{Known, Label, Question, QuestionOutcome, Questions};
 use crate::text::shorten;
 
-/// What is known from earlier rounds: nothing without a state.
+/// Reads what is known from earlier rounds: nothing without a state.
 ///
 /// # Errors
 /// −32602 for a state that was changed, has expired, or belongs to another request or principal, and for responses that
@@ -52,7 +52,7 @@ pub(crate) fn read(
 fn read_responses(raw: JsonRef<'_>) -> Result<Members<'_>, Error> {
     let members = Members::of(raw)
         .map_err(|_| Error::invalid_params("`inputResponses` is no object with each name once"))?;
-    // One that is null was not given.
+    // null means that it was not given.
     let wrong = members.iter().find(|(_, response)| !response.is_object() && !response.is_null());
     if let Some((key, _)) = wrong {
         return Err(Error::invalid_params(format_args!("`inputResponses.{}` is no object", shorten(&key))));
@@ -60,7 +60,7 @@ fn read_responses(raw: JsonRef<'_>) -> Result<Members<'_>, Error> {
     Ok(members)
 }
 
-/// `None` if its time is over. What does not read was never sealed by us.
+/// `None` if the state has expired. A state that cannot be read was never sealed by this server.
 fn read_state(state: &[u8], responses: &Members<'_>, unix: Duration) -> Option<Questions> {
     let mut tape = Tape::new();
     let state = Members::of(tape.read(str::from_utf8(state).ok()?).ok()?).ok()?;
@@ -79,7 +79,7 @@ fn read_state(state: &[u8], responses: &Members<'_>, unix: Duration) -> Option<Q
         let (label, value) = read_known(&key, known)?;
         questions.once.push(Known::new(label, value));
     }
-    // Whatever else a client sends was not asked for.
+    // Other responses were not asked for, and are ignored.
     for (key, fingerprint) in Members::of(state.get("asked")?).ok()?.iter() {
         if let Some(response) = responses.get(&key) {
             questions.answer(read_label(&key, fingerprint)?, QuestionOutcome::Result(response.into()));

@@ -1,7 +1,7 @@
 //! Calls from their first run to their last: handlers on this thread and on others, questions, deadlines.
 //!
-//! *Scope:* running a tool's, resource's or prompt's handler, keeping what is not finished, and finishing it.
-//! *Not in scope:* methods (that is `handler_service`), what waits for worker threads (that is `workers`), threads and clocks.
+//! *Scope:* running a tool's, resource's or prompt's handler, keeping unfinished calls, and finishing them.
+//! *Not in scope:* methods (`handler_service`), calls that wait for worker threads (`workers`), threads and clocks.
 //!
 //! ```text
 //!              ┌────────── all answered, no way to the client, or question_timeout ◀────┐
@@ -12,7 +12,7 @@
 //!              └─ blocking ─▶ Elsewhere       ├─ result ───────────▶ answered
 //!                                             ├─ questions ────────▶ Asking
 //!                                             └─ timeout ──────────▶ answered with an error
-//!  cancelled, or the session ends: forgotten from any state, and whoever works on it is told
+//!  cancelled, or the session ends: forgotten from any state, and its handler is told to stop
 //! ```
 
 use std::time::Duration;
@@ -69,7 +69,7 @@ impl HandlerService {
         }
     }
 
-    /// While the server shuts down there is no time for what takes long.
+    /// Makes the handle of the next run. During a shutdown it is cancelled from the start: there is no time for long work.
     pub(crate) fn call_handle(&self, run: &mut Run<'_>) -> CallHandle {
         let flags = run.flags.take();
         let mut handle = CallHandle { call: run.key, run: run.runs, flags, mailbox: self.mailbox.clone() };
@@ -79,7 +79,7 @@ impl HandlerService {
         handle
     }
 
-    /// `elsewhere_bytes` are those that another thread holds for the call.
+    /// Keeps a call until its answers come, or its result from another thread, which holds `elsewhere_bytes` for it.
     pub(crate) fn keep(
         &mut self,
         mut run: Run<'static>,
@@ -95,7 +95,7 @@ impl HandlerService {
         self.calls.keep(Box::new(UnfinishedCall::new(run, asking, elsewhere_bytes, deadline)));
     }
 
-    /// The handler came back: with questions, or with its last word.
+    /// The handler has returned: its questions are sent, or the call is answered.
     fn conclude(
         &mut self,
         mut run: Run<'_>,
@@ -113,7 +113,7 @@ impl HandlerService {
             fault.into_iter().for_each(|fault| out.fault(fault));
             return self.answer_call(&run, answer, out);
         }
-        // Nothing can be asked there.
+        // During subscriptions/listen nothing can be asked.
         if run.purpose == Purpose::Listen {
             return self.answer_call(&run, Err(CallError::not_found()), out);
         }
@@ -206,7 +206,7 @@ impl HandlerService {
         }
     }
 
-    /// A tool that declares what it returns must return it (MCP tools, output schema).
+    /// Checks that a tool returns what its output schema declares (MCP tools, output schema).
     fn check_result(&mut self, tool: &str, result: &mut ToolResult, revision: Revision) -> Result<(), Error> {
         let rules = self.registry.tools.find(tool).and_then(|(tool, _)| tool.output_rules());
         result
@@ -214,7 +214,7 @@ impl HandlerService {
             .map_err(|problem| Error::internal(format_args!("the tool `{tool}` {problem}")))
     }
 
-    /// An answer of the client. Says whether it was waited for, from this session.
+    /// Takes an answer of the client. Returns true if a call of this session waited for it.
     pub(crate) fn take_answer(
         &mut self,
         session: SessionKey,
@@ -251,8 +251,8 @@ impl HandlerService {
         self.run(run, now, out);
     }
 
-    /// The client or the end of its session cancels a call: whoever works on it is told, and so is the client, of
-    /// questions that need no answer any more.
+    /// Cancels a call, for its client or because its session ends. Its handler is told to stop, and the client is told which
+    /// questions need no answer any more.
     pub(crate) fn cancel_call(&mut self, key: CallKey, out: &mut Outbox) {
         if let Some(kept) = self.calls.take(key) {
             self.abandon(&kept, "the request was cancelled", out);
@@ -271,7 +271,7 @@ impl HandlerService {
         }
     }
 
-    /// Meets the deadlines that have passed.
+    /// Ends the calls whose deadlines have passed, or runs their handlers again without answers.
     pub(crate) fn expire_calls(&mut self, now: Now, out: &mut Outbox) {
         self.expire_outrun(now);
         while let Some((_, key)) =
@@ -297,22 +297,21 @@ impl HandlerService {
         for (_, question) in kept.asking.drain(..) {
             kept.run.questions.answer(question, outcome());
         }
-        // Asking is over; the time for working goes on.
+        // The flags were cancelled with the questions. The handler goes on with new ones.
         kept.run.flags = None;
         self.run_again(kept.run, now, out);
     }
 
-    /// A question of the call has no way to its client.
+    /// A question of the call could not be sent to its client.
     pub(crate) fn give_up_asking(&mut self, key: CallKey, now: Now, out: &mut Outbox) {
-        // It may have been word that an older one needs no answer, and the call be at work elsewhere by now.
+        // It may have been the cancellation of an older question, and the call may run on another thread by now.
         let is_asking = self.calls.kept.get(&key).is_some_and(|kept| !kept.asking.is_empty());
         if let Some(kept) = is_asking.then(|| self.calls.take(key)).flatten() {
             self.stop_asking(kept, || QuestionOutcome::Unreached, now, out);
         }
     }
 
-    /// Stops waiting for answers: in a shutdown there is no way left by which they could come, and nothing is begun any more
-    /// for want of them.
+    /// The server shuts down: calls that wait for answers end in an error, since no answer can come any more.
     pub(crate) fn stop_all_asking(&mut self, out: &mut Outbox) {
         let asking = self.calls.kept.values().filter(|kept| !kept.asking.is_empty());
         let keys: Vec<CallKey> = asking.map(|kept| kept.run.key).collect();
@@ -330,7 +329,7 @@ impl HandlerService {
         }
     }
 
-    /// A call came back from another thread.
+    /// A result came from another thread.
     pub(crate) fn take_finished(&mut self, (key, run, finished): WorkerResult, now: Now, out: &mut Outbox) {
         let is_elsewhere = self.calls.is_elsewhere(key, run);
         let Some(kept) = is_elsewhere.then(|| self.calls.take(key)).flatten() else {
@@ -355,7 +354,7 @@ impl HandlerService {
         self.conclude(run, produced, now, out);
     }
 
-    /// Progress or a log of a call that runs elsewhere.
+    /// Progress or a log of a call that runs on another thread.
     pub(crate) fn take_update(&mut self, key: CallKey, update: Update, out: &mut Outbox) {
         if let Some(kept) = self.calls.kept.get_mut(&key) {
             emit(&mut kept.run, update, out);

@@ -1,7 +1,7 @@
-//! The seal on what a client keeps for us between two rounds of a call without a session.
+//! The seal on the state that a client carries for the server between two rounds of a call without a session.
 //!
 //! *Scope:* SipHash-2-4 with a tag of 128 bits (Aumasson and Bernstein, 2012, and its reference implementation), the keys,
-//! and what a seal binds its text to. *Not in scope:* what the text says.
+//! and what a seal binds its text to. *Not in scope:* the text (`rounds`).
 //!
 //! The text is authenticated, not encrypted: the client can read it, and cannot change it, use it for another request,
 //! or hand it to another principal.
@@ -17,7 +17,7 @@ use crate::json::value::{JsonRef, Members};
 use crate::protocol::siphash::SipHash;
 use crate::protocol::state_key::{Seal, StateKey};
 
-/// What a state belongs to.
+/// The request that a state belongs to.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SealedRequest<'a> {
     pub(crate) method: &'a str,
@@ -25,8 +25,7 @@ pub(crate) struct SealedRequest<'a> {
     pub(crate) principal: Option<&'a Principal>,
 }
 
-/// The request of a call as long as it is at hand, and what stands for it afterwards: most calls ask nothing, and need
-/// neither.
+/// The request of a call while its bytes are at hand, and its digest afterwards. Most calls ask nothing, and need neither.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Binding<'a> {
     /// There is a session, so nothing is ever sealed.
@@ -71,7 +70,7 @@ impl Seal {
         let given = state.split_off(state.len().checked_sub(16)?);
         let sealed = |key: StateKey| {
             let tag = tag(key, &digest(key, request), &state);
-            // Every byte is looked at, so that the time says nothing of where they differ.
+            // Every byte is compared, so that the time does not reveal where they differ.
             tag.iter().zip(&given).fold(0, |differ, (one, other)| differ | (one ^ other)) == 0
         };
         let keys = [Some(self.current), self.previous];
@@ -103,8 +102,8 @@ fn digest(key: StateKey, request: &SealedRequest<'_>) -> [u8; 16] {
     hash.finish()
 }
 
-/// Adds JSON text so that neither white space nor escapes make a difference: a client may write the same value in another
-/// way the second time. One pass, whatever the depth; the text is known to be JSON.
+/// Adds JSON text so that neither white space nor escapes make a difference: a client may write the same value differently
+/// the second time. One pass, whatever the depth; the text is known to be JSON.
 fn add(hash: &mut SipHash, json: &str) {
     let mut rest = json.as_bytes();
     while let Some((first, tail)) = rest.split_first() {
@@ -128,7 +127,7 @@ fn add(hash: &mut SipHash, json: &str) {
     }
 }
 
-/// How long the rest of a string is, its closing quote included.
+/// The length of the rest of a string, its closing quote included.
 fn string_end(rest: &[u8]) -> usize {
     let mut at = 0;
     while let Some(found) = memchr::memchr2(b'"', b'\\', rest.get(at..).unwrap_or_default()) {

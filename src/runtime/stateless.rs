@@ -1,5 +1,4 @@
-//! Requests that stand alone: what each one says of its client, and the methods of the revision without sessions (MCP
-//! 2026-07-28).
+//! The methods of the revision without sessions, in which each request describes its client (MCP 2026-07-28).
 //!
 //! *Scope:* the `_meta` of requests and results, `server/discover`, `subscriptions/listen`, calls that ask in their
 //! result. *Not in scope:* header fields but those that repeat arguments, HTTP statuses (the engine's), and the tasks
@@ -55,7 +54,7 @@ impl HandlerService {
         }
     }
 
-    /// Sends a result: the object that `write` appends, and what all results have besides since 2026-07-28.
+    /// Sends a result: the object that `write` appends, and the members that all results have since 2026-07-28.
     pub(crate) fn result(
         &self,
         call: CallKey,
@@ -103,7 +102,7 @@ impl HandlerService {
         });
     }
 
-    /// What a result says of itself, and of this server.
+    /// Writes the `_meta` of a result, with the server's name.
     fn write_meta(&self, result: &mut Object<'_>, meta: &Meta) {
         if meta.is_empty() {
             result.raw("_meta", &self.meta);
@@ -118,7 +117,8 @@ impl HandlerService {
         });
     }
 
-    /// A call may be the next round of one that asked: what is known of earlier ones, and what later ones are bound to.
+    /// A call may be the next round of one that asked. Returns what is known from earlier rounds, and what later ones are bound
+    /// to.
     pub(crate) fn continue_rounds<'a>(
         &mut self,
         target: Target,
@@ -139,7 +139,7 @@ impl HandlerService {
         Ok((questions, Binding::Live(self.seal, subject)))
     }
 
-    /// Ends the request with the questions of its handler.
+    /// Answers the request with the questions of its handler.
     pub(crate) fn ask_in_result(&mut self, run: &Run<'_>, now: Now, out: &mut Outbox) {
         let until = now.unix.saturating_add(self.limits.request_state_ttl);
         out.written(run.key, |out| {

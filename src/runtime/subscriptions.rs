@@ -1,6 +1,6 @@
 //! Subscriptions of sessions to resources (MCP resources, up to 2025-11-25).
 //!
-//! *Scope:* who wants to hear of which resource. *Not in scope:* streams of clients without sessions (`listen`).
+//! *Scope:* which session has subscribed to which resource. *Not in scope:* streams of clients without sessions (`listen`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -12,17 +12,17 @@ use crate::server::permit::Permit;
 use crate::service::keys::SessionKey;
 use crate::service::outbox::{Audience, Outbox, Outgoing, Slot};
 
-/// Who wants to hear of which resource: by URIs in normal form.
+/// The subscriptions of all sessions, by URIs in normal form.
 #[derive(Debug, Default)]
 pub(crate) struct Subscriptions {
-    /// One map of all, since a set for each URI would have room for eleven sessions where most have one. With the URI as
-    /// the client wrote it, where that is not in normal form: it is what the client compares with.
+    /// One map for all, since a set for each URI would have room for eleven sessions where most have one. The value is the URI
+    /// as the client wrote it, if that is another text: clients compare with it.
     by_uri: BTreeMap<(Arc<str>, SessionKey), Option<Box<str>>>,
     by_session: BTreeMap<SessionKey, Own>,
     uris_bytes: usize,
 }
 
-/// What one session has subscribed to.
+/// The subscriptions of one session.
 #[derive(Debug, Default)]
 struct Own {
     principal: Option<Principal>,
@@ -30,14 +30,14 @@ struct Own {
 }
 
 impl Subscriptions {
-    /// Whether the session may subscribe to this resource, or has.
+    /// True if the session may subscribe to this resource, or has.
     pub(crate) fn has_room(&self, session: SessionKey, uri: &str, max: usize) -> bool {
         let own = self.by_session.get(&session);
         own.map_or(0, |own| own.uris.len()) < max
             || own.is_some_and(|own| own.uris.contains(&*normalize(uri)))
     }
 
-    /// Says whether there was room. Subscribing twice is once, and the newer spelling counts.
+    /// Adds a subscription. Returns false if there is no room. Of two to one resource the newer spelling counts.
     pub(crate) fn add(
         &mut self,
         session: SessionKey,
@@ -93,8 +93,8 @@ impl Subscriptions {
         })
     }
 
-    /// Tells those who subscribed to the resource of this URI in normal form, and may hear of it; `None`: so many were updated
-    /// that all may have been.
+    /// The resource of this URI in normal form was updated; `None` if any may have been. Subscribers are told if `permit` allows
+    /// it.
     pub(crate) fn updated(&self, uri: Option<&str>, permit: &mut Permit, method: &str, out: &mut Outbox) {
         let first = (uri.unwrap_or_default().into(), SessionKey::LEAST);
         let wanted = |heard: &str| uri.is_none_or(|uri| uri == heard);
@@ -120,10 +120,10 @@ impl Subscriptions {
     }
 }
 
-/// The least that a session's set and its place in the map take: measured, with one URI each.
+/// The least bytes that a session's set and its place in the map take: measured, with one URI each.
 const HELD_BY_SESSION_BYTES: usize = 256;
 
-/// The memory of one subscription: the text, which set and map share, its places in them, and the client's spelling. 136
+/// The bytes of one subscription: the text, which set and map share, its places in them, and the client's spelling. 136
 /// bytes besides the text were measured where URIs come in order, which leaves half of the places free, before a place had
 /// room for a spelling: that is two words, of which half may be free.
 fn held_by(uri: &str, spelling: Option<&str>) -> usize {

@@ -1,6 +1,6 @@
 //! Progress and logs of a call, as notifications.
 //!
-//! *Scope:* writing them to the outbox. *Not in scope:* where they come from (`mailbox`), and who gets them (the engine).
+//! *Scope:* writing them to the outbox. *Not in scope:* the way to the loop (`mailbox`), and to the client (the engine).
 
 use crate::json;
 use crate::protocol::revision::Revision;
@@ -8,7 +8,7 @@ use crate::runtime::calls::{Purpose, Run};
 use crate::server::mailbox::{Progress, Update};
 use crate::service::outbox::{Audience, Outbox, Outgoing, Slot};
 
-/// Sends progress if it is any, and a log.
+/// Sends an update. Progress that does not grow is left out.
 pub(crate) fn emit(run: &mut Run<'_>, update: Update, out: &mut Outbox) {
     match update {
         // Its stream is for notifications of changes, and has not begun (MCP 2026-07-28, subscriptions).

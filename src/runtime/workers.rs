@@ -1,7 +1,6 @@
 //! Calls on worker threads: from the queue to the handler, and what time each may take.
 //!
-//! *Scope:* what is queued, and when its time begins. *Not in scope:* the queue and its threads (that is `jobs`), and what
-//! becomes of a result (that is `run`).
+//! *Scope:* queueing a call, and its time. *Not in scope:* the queue and its threads (`jobs`), and finishing a call (`run`).
 //!
 //! ```text
 //!             a thread is free ────────────────────────────────┐
@@ -10,7 +9,7 @@
 //!               └─ no room ─▶ busy
 //! ```
 //!
-//! There is no clock on a worker: it leaves word in the mailbox when it takes a call that has waited, and the loop starts the
+//! A worker has no clock: it leaves a message in the mailbox when it takes a call that has waited, and the loop starts the
 //! call's time when it reads that.
 
 use std::time::Duration;
@@ -54,7 +53,7 @@ impl HandlerService {
                 Call { context, questions, updates: Updates::Mailed, handle, deferred: false };
             let result =
                 guarded(kind, &name, || work(arguments.as_ref().map(JsonCow::as_ref), &mut call_at_hand));
-            // Whoever got a reply from a deferring handler finishes the call.
+            // The `Reply` of a deferring handler finishes the call.
             let others = call_at_hand.deferred
                 && call_at_hand.questions.is_content()
                 && matches!(result, Err(CallError(Failure::Deferred)));
@@ -69,7 +68,7 @@ impl HandlerService {
                 kept.waits = true;
                 self.calls.keep(Box::new(kept));
             }
-            // Only this URI is not promised.
+            // This URI alone is not promised.
             Place::None if run.purpose == Purpose::Listen => {
                 self.take_probe(&run, false, out);
             }
@@ -106,7 +105,7 @@ impl HandlerService {
             }
             let (time, whose) = match kept.waits {
                 true => (self.limits.worker_wait_timeout, "limit worker_wait_timeout"),
-                // A thread could not be made.
+                // A thread could not be started.
                 false => (self.timeout_of(&kept.run), "its timeout"),
             };
             let what =
@@ -114,7 +113,7 @@ impl HandlerService {
             return out.busy(key, &format!("{what} ({whose}); it was not begun"));
         }
         if kept.waits {
-            // Its worker has just taken it, and that word is on its way.
+            // Its worker has just taken it, and its message is on the way.
             return self.begin(kept, now);
         }
         self.abandon(&kept, "it took too long", out);
@@ -127,7 +126,7 @@ impl HandlerService {
     pub(crate) fn watch_outrun(&mut self, run: &Run<'_>, now: Now) {
         if self.jobs.is_running(run.key) {
             let jobs = &self.jobs;
-            // No more are kept than threads run.
+            // Keeps no more entries than threads run.
             self.calls.outrun.retain(|(_, key)| jobs.is_running(*key));
             let deadline = now.mono.saturating_add(run.time_left.unwrap_or_default());
             self.calls.outrun.insert((deadline, run.key));
@@ -143,12 +142,12 @@ impl HandlerService {
         }
     }
 
-    /// What the handler may take on other threads, in all its runs.
+    /// How long the handler may take on other threads, in all its runs together.
     pub(crate) fn timeout_of(&self, run: &Run<'_>) -> Duration {
         run.about.timeout.unwrap_or(self.limits.tool_timeout)
     }
 
-    /// The server shuts down: whoever works on a call is told, but what comes in time is still sent.
+    /// The server shuts down: handlers on other threads are told to stop, but results that come in time are still sent.
     pub(crate) fn hurry_all(&self) {
         self.calls.all_flags().for_each(|flags| flags.cancel());
     }

@@ -1,4 +1,4 @@
-//! What handlers take: arguments of types with a schema, or any JSON.
+//! The types of arguments that handlers take: types with a schema, or any JSON.
 //!
 //! *Scope:* [`Arguments`]. *Not in scope:* schemas ([`mod@crate::schema`]).
 
@@ -11,7 +11,7 @@ use crate::protocol::description::{ANY_OBJECT, PromptArgument};
 use crate::schema::read::Subject;
 use crate::schema::{self, Object};
 
-/// What a handler may take: a struct made by [`schema!`](crate::schema!), `()` for no arguments, or any JSON as a
+/// The arguments that a handler may take: a struct made by [`schema!`](crate::schema!), `()` for no arguments, or any JSON as a
 /// [`Value`] or `Box<RawValue>`, together with a schema written by hand
 /// ([example](crate::guide#what-handlers-take-and-return)).
 #[diagnostic::on_unimplemented(
@@ -20,13 +20,13 @@ use crate::schema::{self, Object};
             feature `schemars`, `Typed<T>` where `T` derives `Deserialize` and `schemars::JsonSchema`"
 )]
 pub trait Arguments: Sized {
-    /// The JSON Schema as text.
+    /// Returns the JSON Schema as text.
     fn schema() -> String;
 
-    /// The arguments one by one, for a prompt: none where any JSON is taken.
+    /// Returns the arguments one by one, for a prompt: none if the handler takes any JSON.
     ///
     /// # Errors
-    /// What a prompt cannot have, with the argument's name: clients send every argument of a prompt as a string.
+    /// A sentence that names an argument that a prompt cannot have: clients send every argument of a prompt as a string.
     fn prompt_arguments() -> Result<Vec<PromptArgument>, String>;
 
     /// Reads the `arguments` member of a request; `None` if there is none. `subject` says whose arguments they are.
@@ -79,16 +79,16 @@ pub(crate) fn not_text(name: &str) -> String {
     format!("argument `{name}` must be text: clients send every argument as a string")
 }
 
-/// The arguments as JSON: an object without members if there are none.
+/// The arguments as JSON text: `{}` if there are none.
 pub(crate) fn text_of(arguments: Option<JsonRef<'_>>) -> &str {
     arguments.map(JsonRef::text).filter(|text| *text != "null").unwrap_or("{}")
 }
 
-/// The longest text of an error of serde, in characters: it may repeat a value of the peer.
+/// The most characters of an error of serde that are shown: it may repeat a value of the peer.
 const PROBLEM_CHARS_MAX: usize = 300;
 
-/// What an error of serde says about arguments, with the path of the argument in the place of a line and column: a model
-/// has no text that it could count them in.
+/// Explains an error of serde about arguments. The path of the argument takes the place of line and column, since a model has
+/// no text in which it could count them.
 pub(crate) fn explain(text: &str, error: &serde_json::Error) -> String {
     let whole = error.to_string();
     let place = format!(" at line {} column {}", error.line(), error.column());
@@ -102,7 +102,7 @@ pub(crate) fn explain(text: &str, error: &serde_json::Error) -> String {
     }
 }
 
-/// The path of the innermost value that is at this offset or ends there, such as `near.lat` or `tags[2]`.
+/// The path of the innermost value that contains this offset or ends there, such as `near.lat` or `tags[2]`.
 fn path_at(text: &str, offset: usize) -> String {
     let mut path = String::new();
     let mut tape = Tape::new();

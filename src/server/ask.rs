@@ -1,14 +1,14 @@
 //! Questions to the client in the middle of a call, without async.
 //!
-//! *Scope:* what a handler can ask. *Not in scope:* what it gets (that is `elicitation`), what is remembered between two runs of
-//! a handler (`questions`), sending the questions and matching the answers (`run`).
+//! *Scope:* what a handler can ask. *Not in scope:* the types of the answers (`elicitation`), what is remembered between two
+//! runs of a handler (`questions`), sending questions and matching answers (`run`).
 //!
 //! **The code above a question runs again.** A question without an answer ends the handler by `?`; it is sent to the
-//! client, and when the answer is there the handler runs again from its first line, with the same arguments. So what
-//! comes before a question must do no harm when it is done twice; [`Call::once`] keeps the value of what must not.
+//! client, and when the answer has come the handler runs again from its first line, with the same arguments. So what
+//! comes before a question must do no harm when it is done twice; [`Call::once`] keeps the value of what must be done once.
 //!
-//! **An `Err` of a question means: stop here.** Pass it on with `?`. That somebody says no, or that the client cannot be
-//! asked, is a value. A handler that goes on after an `Err` ends in an error whatever it returns (`conclusion`).
+//! **An `Err` of a question means: stop here.** Pass it on with `?`. A user who declines, or a client that cannot be asked,
+//! is a value. A handler that goes on after an `Err` ends in an error whatever it returns (`conclusion`).
 //!
 //! ```text
 //!  handler ──▶ call.elicit("key", …)? ─┬─ answered in an earlier run ──▶ goes on with the value
@@ -47,7 +47,7 @@ use crate::schema::{self, Schema};
 use crate::server::call::Call;
 use crate::server::questions::QuestionOutcome;
 
-/// Asking the client. Each question has a key that names it within the handler; several may be asked in one round:
+/// Questions to the client. Each has a key that names it within the handler. Several may be asked in one round:
 ///
 /// ```
 /// # mcp_rill::schema! { struct Name { name: String } }
@@ -58,20 +58,20 @@ use crate::server::questions::QuestionOutcome;
 /// ```
 ///
 /// # What an `Err` of a question means
-/// Stop here, always: pass it on with `?`, bare or inside an error type of your own. It is one of
-/// - the question is new, and is now sent ([`CallError::is_pending`]);
-/// - the client answered with something that is no answer, or refused to show a form: the model reads which;
+/// Always stop here: pass it on with `?`, bare or inside an error type of your own. It is one of
+/// - the question is new, and will now be sent ([`CallError::is_pending`]);
+/// - the client's answer is not valid, or it refused to show a form: the model reads which;
 /// - a fault of the handler: a form that clients refuse, or a key that stands for two things (−32603).
 ///
-/// A handler that goes on after it and returns a value has acted on an answer that does not exist. Nothing is asked then, and
-/// the call ends in −32603 that names the tool and the question, or in the error that was ignored; the same goes into an
-/// [`Event::HandlerFault`](crate::engine::observe::Event::HandlerFault). A handler that fails for another reason while a question is
-/// open ends in the same, with that reason in the text.
+/// A handler that goes on after it and returns a value has acted on an answer that does not exist. Then nothing is asked, and
+/// the call ends in −32603 that names the tool and the question, or in the error that was ignored; the same is reported as
+/// [`Event::HandlerFault`](crate::engine::observe::Event::HandlerFault). So does a handler that fails for another reason while a
+/// question is open, with that reason in the text.
 ///
 /// # Keys
-/// In one run a key is used once, and in every run it stands for the same method and parameters: an answer is never given to
-/// another question than the one that was asked. So what varies between runs, such as the time, does not belong into a
-/// question; [`once`](Call::once) keeps it. The keys of `once` are apart from those of questions, under the same rule.
+/// In one run a key is used once, and in every run it stands for the same method and parameters: an answer never goes to
+/// another question than the one that was asked. So keep what varies between runs, such as the time, out of questions, or
+/// fix it by [`once`](Call::once). Keys of `once` are separate from those of questions, under the same rule.
 ///
 /// ```
 /// # mcp_rill::schema! { struct Confirm { sure: bool } }
@@ -83,13 +83,13 @@ use crate::server::questions::QuestionOutcome;
 /// # Ok(()) }
 /// ```
 impl Call<'_> {
-    /// Shows the user a form made from `T`, a flat struct of `schema!`, and gives what was filled in (MCP elicitation,
-    /// since 2025-06-18). `T` with a nested struct or a list of anything but an enum does not compile: `cargo build` says
-    /// so, `cargo check` does not get that far. `key` names the question within its handler; `message` is what the user
-    /// reads above the form.
+    /// Shows the user a form made from `T`, a flat struct of `schema!`, and returns what was filled in (MCP elicitation,
+    /// since 2025-06-18). `T` with a nested struct, or with a list of anything but an enum, does not compile: `cargo build`
+    /// reports it, `cargo check` does not get that far. `key` names the question within its handler. The user reads `message`
+    /// above the form.
     ///
-    /// A client that cannot show forms, or has no stream to be asked on, is [`Elicited::Unavailable`]; a user who gives no
-    /// answer within `question_timeout` has [cancelled](Elicited::Cancelled).
+    /// The result is [`Elicited::Unavailable`] if the client cannot show forms or has no stream to be asked on, and
+    /// [`Elicited::Cancelled`] if the user does not answer within `question_timeout`.
     ///
     /// ```
     /// # use mcp_rill::{Elicited, Server, schema};
@@ -105,8 +105,8 @@ impl Call<'_> {
     /// ```
     ///
     /// # Errors
-    /// Those of [every question](#what-an-err-of-a-question-means), to be passed on with `?`. An answer that `T` does not
-    /// take is one of them.
+    /// Those of [every question](#what-an-err-of-a-question-means): pass them on with `?`. An answer that does not fit `T` is one
+    /// of them.
     pub fn elicit<T: schema::Object>(&mut self, key: &str, message: &str) -> Result<Elicited<T>, CallError> {
         const { assert!(T::KIND.is_flat(), "a form has only strings, numbers, booleans, enums and lists of enums") }
         let answer = self.ask_form(key, message, &schema::form_text::<T>())?;
@@ -115,13 +115,13 @@ impl Call<'_> {
             .map_err(|error| self.wrong_answer(key, &error.to_string()))
     }
 
-    /// As [`elicit`](Call::elicit), with the form's JSON Schema as text and the content as JSON, which is not checked
-    /// against it: for forms that are only known at run time. A form has `type`, `properties`, `required` and `$schema`
+    /// As [`elicit`](Call::elicit), for forms that are known only at run time: the form is a JSON Schema as text, and the content
+    /// is JSON that is not checked against it. A form has `type`, `properties`, `required` and `$schema`
     /// at its root, and fields of the kinds that [`elicit`](Call::elicit) has (MCP schema, `PrimitiveSchemaDefinition`):
     /// for anything else clients refuse the whole form, so it is an error here.
     ///
     /// # Errors
-    /// As [`elicit`](Call::elicit), and −32603 that names the member which a form does not have.
+    /// As [`elicit`](Call::elicit), and −32603 that names the member that a form cannot have.
     ///
     /// ```
     /// # fn f(call: &mut mcp_rill::Call) -> mcp_rill::Result<()> {
@@ -143,7 +143,7 @@ impl Call<'_> {
         answer.try_map(|content| Ok(content.as_ref().to_raw()))
     }
 
-    /// Shows a form that keeps the grammar.
+    /// Shows a form that was checked.
     fn ask_form(&mut self, key: &str, message: &str, schema: &str) -> Result<Elicited<JsonBuf>, CallError> {
         let revision = self.context.revision;
         if let Some(why) = self.lacking(Capabilities::ELICITATION_FORM, revision >= Revision::V2025_06_18) {
@@ -167,11 +167,11 @@ impl Call<'_> {
             .map_err(|error| self.wrong_answer(key, &error.to_string()))
     }
 
-    /// Asks the user to open `url`, for what must not pass through the client, such as a password (MCP 2025-11-25,
-    /// elicitation in url mode). Accepted means that the user agreed, not that something is done there.
+    /// Asks the user to open `url`, for secrets that must not pass through the client, such as a password (MCP 2025-11-25,
+    /// elicitation in url mode). Accepted means that the user agreed to open it, not that anything was done there.
     ///
     /// # Errors
-    /// As [`elicit`](Call::elicit), and −32603 for a URL that is not one.
+    /// As [`elicit`](Call::elicit), and −32603 for a text that is no URL.
     ///
     /// ```
     /// # fn f(call: &mut mcp_rill::Call) -> mcp_rill::Result<&'static str> {
@@ -188,7 +188,7 @@ impl Call<'_> {
         if let Some(why) = self.lacking(Capabilities::ELICITATION_URL, revision >= Revision::V2025_11_25) {
             return Ok(Elicited::Unavailable(why));
         }
-        // Where there are no sessions nothing refers to it later.
+        // Without sessions nothing refers to it later.
         let id = revision.has_sessions().then(|| format!("{:x}-{key}", self.handle.call.0.serial()));
         let agreed = self.ask_user(key, |out| {
             Object::new(out)
@@ -200,7 +200,7 @@ impl Call<'_> {
         agreed.try_map(|_| Ok(()))
     }
 
-    /// Asks for an elicitation whose kind the client knows.
+    /// Asks for an elicitation of a mode that the client knows.
     fn ask_user(
         &mut self,
         key: &str,
@@ -230,13 +230,12 @@ impl Call<'_> {
     /// Asks the client's model (MCP sampling). A text is a prompt of the user with at most 1,000 tokens of answer;
     /// [`Sample`] says more. `key` names the question within its handler.
     ///
-    /// A client that cannot sample, has no stream to be asked on, refuses, or does not answer within `question_timeout` is
-    /// [`ClientAnswer::Unavailable`].
+    /// The result is [`ClientAnswer::Unavailable`] if the client cannot sample, has no stream to be asked on, refuses, or does
+    /// not answer within `question_timeout`.
     ///
     /// # Errors
-    /// Those of [every question](#what-an-err-of-a-question-means), to be passed on with `?`. An answer that is no message is
-    /// one of them, and so is a tool that clients would refuse, as [`Server::offer`](crate::Server::offer) reports it,
-    /// and a message that is a resource or a link to one (−32603).
+    /// Those of [every question](#what-an-err-of-a-question-means): pass them on with `?`. Among them are an answer that is no
+    /// message, and (−32603) a tool that clients would refuse or a message that is a resource or a link to one.
     ///
     /// ```
     /// # fn f(call: &mut mcp_rill::Call, article: &str) -> mcp_rill::Result<String> {
@@ -263,7 +262,7 @@ impl Call<'_> {
         self.ask_client(key, "sampling/createMessage", needed, write, Sampled::read)
     }
 
-    /// Asks for the client's roots: the places that the user works in (MCP roots).
+    /// Asks for the client's roots: the folders that the user works in (MCP roots).
     ///
     /// # Errors
     /// As [`sample`](Call::sample).
@@ -278,7 +277,7 @@ impl Call<'_> {
         self.ask_client(key, "roots/list", Capabilities::ROOTS, |_| {}, read_roots)
     }
 
-    /// Asks what no person has to answer.
+    /// Asks a question that the client answers without its user.
     fn ask_client<T>(
         &mut self,
         key: &str,
@@ -297,8 +296,8 @@ impl Call<'_> {
         read.map(ClientAnswer::Given).map_err(|problem| self.wrong_answer(key, &problem))
     }
 
-    /// Does `work` in the first run only, and gives its value in every run: for what must not be done twice although
-    /// code above a question runs again. The value is kept as JSON, so make it small. `key` is used once in a run, as
+    /// Does `work` in the first run only, and returns its value in every run: for work that must not be done twice although
+    /// the code above a question runs again. The value is kept as JSON, so keep it small. `key` is used once in a run, as
     /// [those of questions](#keys).
     ///
     /// # Errors

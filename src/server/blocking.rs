@@ -1,4 +1,4 @@
-//! Handlers that take their time.
+//! Short forms for handlers that take a while.
 //!
 //! *Scope:* the setters of [`Server`] for handlers that run on worker threads. *Not in scope:* those threads
 //! (that is `jobs`), and handlers that hand a call to a thread of their own (that is [`Call::defer`]).
@@ -12,10 +12,10 @@ use crate::server::builder::Server;
 use crate::server::call::Call;
 
 /// Blocking handlers run on worker threads (limits `workers` and `worker_queue_max`), several calls at a time, while the loop
-/// goes on serving. A call waits for a worker for at most `worker_wait_timeout`; then its handler has the item's own timeout,
-/// or `tool_timeout`.
+/// goes on serving. A call waits for a worker for at most `worker_wait_timeout`. From then on its handler has the item's own
+/// timeout, or `tool_timeout`.
 impl Server {
-    /// Adds a tool whose handler takes its time.
+    /// Adds a tool whose handler takes a while.
     ///
     /// ```
     /// use mcp_rill::{Server, schema};
@@ -32,7 +32,7 @@ impl Server {
     /// });
     /// ```
     ///
-    /// After a shutdown began `is_cancelled` is true too, and what the handler returns then still reaches the client: return
+    /// Once a shutdown has begun, `is_cancelled` is true too. What the handler returns then still reaches the client, so return
     /// an error, not a result.
     pub fn blocking_tool<A: Arguments, R: IntoToolResult>(
         self,
@@ -43,7 +43,7 @@ impl Server {
         self.offer(Tool::new(name, description).blocking_handler(handler))
     }
 
-    /// Adds a resource that takes its time to read, such as a file on a slow disk.
+    /// Adds a resource that takes a while to read, such as a file on a slow disk.
     ///
     /// ```
     /// use mcp_rill::{Server, schema};
@@ -67,7 +67,7 @@ impl Server {
         self.offer(Resource::new(uri, name).blocking_handler(handler))
     }
 
-    /// Adds a family of resources that take their time to read ([example](Server::blocking_resource)).
+    /// Adds a family of resources that take a while to read ([example](Server::blocking_resource)).
     pub fn blocking_template<R: IntoResource>(
         self,
         uri_template: &str,
@@ -77,7 +77,7 @@ impl Server {
         self.offer(ResourceTemplate::new(uri_template, name).blocking_handler(handler))
     }
 
-    /// Adds a prompt whose handler takes its time ([example](Server::blocking_resource)).
+    /// Adds a prompt whose handler takes a while ([example](Server::blocking_resource)).
     pub fn blocking_prompt<A: Arguments, R: IntoPrompt>(
         self,
         name: &str,

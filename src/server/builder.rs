@@ -32,7 +32,7 @@ use crate::server::registry::Registry;
 /// A server: who it is, what it offers, and what it allows.
 ///
 /// Handlers run one at a time on the thread that runs the server, so what one closure owns needs no lock. The
-/// [module](crate::guide#what-a-server-can-say-of-itself) shows every setter.
+/// [guide](crate::guide#what-a-server-can-say-of-itself) shows every setter.
 ///
 /// ```
 /// use mcp_rill::{Server, schema};
@@ -59,7 +59,7 @@ pub struct Server {
     pub(crate) settings: Settings,
     pub(crate) registry: Registry,
     pub(crate) list_cache: CacheHint,
-    /// The current one and the one before it.
+    /// The current key and the previous one.
     pub(crate) state_keys: [Option<StateKey>; 2],
     pub(crate) authorize: Option<Authorize>,
     pub(crate) extensions: Extensions,
@@ -68,7 +68,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// A server by its program's name and version.
+    /// A server with its program's name and version.
     pub fn new(name: impl Into<String>, version: impl Into<String>) -> Server {
         Server {
             info: Implementation::new(name, version),
@@ -85,19 +85,19 @@ impl Server {
         }
     }
 
-    /// A name for people.
+    /// Sets a name for people.
     pub fn title(mut self, title: impl Into<String>) -> Server {
         self.info = self.info.title(title);
         self
     }
 
-    /// What the server is for.
+    /// Sets the text that says what the server is for.
     pub fn description(mut self, description: impl Into<String>) -> Server {
         self.info = self.info.description(description);
         self
     }
 
-    /// Where people read more.
+    /// Sets the address of the page where people read more.
     pub fn website_url(mut self, url: impl Into<String>) -> Server {
         self.info = self.info.website_url(url);
         self
@@ -109,27 +109,26 @@ impl Server {
         self
     }
 
-    /// How to use the server; clients may give this to the model.
+    /// Sets the text that says how to use the server; clients may give it to the model.
     pub fn instructions(mut self, text: impl Into<String>) -> Server {
         self.instructions = Some(text.into());
         self
     }
 
-    /// How long clients may keep lists and what `server/discover` says, and who may share them (MCP 2026-07-28, caching).
-    /// Not at all if not said. Clients that listen are told of changes all the same.
+    /// Sets how long clients may keep lists and the result of `server/discover`, and who may share them (MCP 2026-07-28, caching).
+    /// Without this they may not. Clients that listen are told of changes in any case.
     pub fn cache_lists(mut self, ttl: Duration, scope: CacheScope) -> Server {
         self.list_cache = CacheHint { ttl, scope };
         self
     }
 
-    /// The key under which questions to clients without sessions are sealed: the same on every node that may get the
-    /// answer.
+    /// Sets the key that seals questions to clients without sessions: the same on every node that may get the answer.
     pub fn state_key(mut self, key: StateKey) -> Server {
         self.state_keys[0] = Some(key);
         self
     }
 
-    /// The key before the present one: what it sealed is still taken, so that a new key loses no call.
+    /// Sets the key that was in use before: what it sealed is still accepted, so that a new key loses no call.
     pub fn previous_state_key(mut self, key: StateKey) -> Server {
         self.state_keys[1] = Some(key);
         self
@@ -147,7 +146,7 @@ impl Server {
         self
     }
 
-    /// Allows requests that name this host, in any case, without a port.
+    /// Allows requests that name this host. Case does not matter, and there is no port in it.
     pub fn allow_host(mut self, host: impl Into<String>) -> Server {
         self.settings.hosts.push(host.into());
         self
@@ -159,14 +158,13 @@ impl Server {
         self
     }
 
-    /// Allows listening on addresses that others can reach although peers are not authenticated.
+    /// Allows listening on addresses that other machines can reach, although peers are not authenticated.
     pub fn insecure_public(mut self) -> Server {
         self.settings.insecure_public = true;
         self
     }
 
-    /// Adds an item that says more than its short form can: [`tool`](Server::tool), [`resource`](Server::resource),
-    /// [`template`](Server::template), [`prompt`](Server::prompt), and those of blocking handlers.
+    /// Adds an item: a tool, resource, template or prompt with more than a name, a description and a handler.
     ///
     /// ```
     /// use mcp_rill::{Server, Tool};
@@ -180,7 +178,7 @@ impl Server {
     }
 
     /// Adds a tool. The handler's first argument is a struct made by [`schema!`](crate::schema!), `()` for a tool without
-    /// arguments, or a [`Value`]; what it may return says [`IntoToolResult`].
+    /// arguments, or a [`Value`]. [`IntoToolResult`] lists what it may return.
     pub fn tool<A: Arguments, R: IntoToolResult>(
         self,
         name: &str,
@@ -190,7 +188,7 @@ impl Server {
         self.offer(Tool::new(name, description).handler(handler))
     }
 
-    /// Adds a resource with a fixed URI; what the handler may return says [`IntoResource`].
+    /// Adds a resource with a fixed URI. [`IntoResource`] lists what the handler may return.
     pub fn resource<R: IntoResource>(
         self,
         uri: &str,
@@ -220,8 +218,8 @@ impl Server {
         self.offer(ResourceTemplate::new(uri_template, name).handler(handler))
     }
 
-    /// Adds a prompt. The handler's first argument is a struct of strings made by [`schema!`](crate::schema!), or `()`;
-    /// what it may return says [`IntoPrompt`].
+    /// Adds a prompt. The handler's first argument is a struct of strings made by [`schema!`](crate::schema!), or `()`.
+    /// [`IntoPrompt`] lists what it may return.
     pub fn prompt<A: Arguments, R: IntoPrompt>(
         self,
         name: &str,
@@ -232,10 +230,10 @@ impl Server {
     }
 
     /// Completes an argument of a prompt while the user types (MCP completion): from a list of values, or by a closure.
-    /// Arguments that are enums of `schema!` are completed from their values without this. It stays when
-    /// [`Handle::offer`](crate::Handle::offer) replaces the prompt, and goes with the prompt when that is removed.
-    /// A prompt or argument that is not there when the server starts is a problem that it reports then; the order in which
-    /// they are added does not matter, and arguments of handlers that take any JSON are declared by [`Prompt::argument`].
+    /// Arguments that are enums of `schema!` are completed from their values without this. A completion stays when
+    /// [`Handle::offer`](crate::Handle::offer) replaces the prompt, and is removed with it. The server does not start if the
+    /// prompt or argument does not exist; it may be added after its completion. Arguments of handlers that take any JSON are
+    /// declared by [`Prompt::argument`].
     ///
     /// ```
     /// use mcp_rill::{Server, schema};
@@ -269,11 +267,11 @@ impl Server {
         self
     }
 
-    /// Everything that is wrong with what was put together, before anything is served.
+    /// Checks everything before anything is served.
     ///
     /// # Errors
-    /// One sentence for each problem: a name used twice, a schema that is not JSON, completions of what is not there, limits
-    /// or paths that cannot be.
+    /// One sentence for each problem: a name used twice, a schema that is not JSON, a completion for an argument that does not
+    /// exist, limits or paths that are not possible.
     pub(crate) fn checked(mut self) -> Result<Server, String> {
         self.problems.extend(check::check_info(&self.info).err());
         self.problems.extend(completion_problems(&mut self.registry));
@@ -296,19 +294,19 @@ impl std::fmt::Debug for Server {
 }
 
 impl Server {
-    /// Asks `hook` who may hear of changes of which resource: it gets the URI in
-    /// [normal form](crate::uri::normalize) and the principal, where peers are authenticated. It is asked when somebody
-    /// subscribes (`resources/subscribe`, `subscriptions/listen`), and again before each notification, so that a right that is
-    /// withdrawn counts from then on. A client that it refuses is answered as if there were no such resource, and gets no
+    /// Sets the hook that decides who is told of changes of which resource. It gets the URI in
+    /// [normal form](crate::uri::normalize) and the principal, where peers are authenticated. It is asked when a client
+    /// subscribes (`resources/subscribe`, `subscriptions/listen`), and again before each notification, so that withdrawing a
+    /// right takes effect at once. A client that it refuses is answered as if there were no such resource, and gets no
     /// notifications.
     ///
-    /// Without a hook the resource's handler is asked when somebody subscribes: it runs as for `resources/read`, for that
-    /// client and with that request, and what it returns is thrown away. Any error refuses the subscription. So a client that may
-    /// not read a resource cannot subscribe to it, and a resource that is not there yet has no subscribers. A
-    /// handler that works elsewhere is waited for. One that asks the client asks over `resources/subscribe`, too; in a
-    /// `subscriptions/listen` nothing can be asked, so there its resource is left out. The handler is not asked again for each
+    /// Without a hook the resource's handler decides when a client subscribes: it runs as for `resources/read`, for that
+    /// client and with that request, and its result is discarded. Any error refuses the subscription. So a client that may
+    /// not read a resource cannot subscribe to it, and a resource that does not exist yet has no subscribers. The answer waits for
+    /// a handler that blocks or defers. A handler that asks the client does so during `resources/subscribe`, too; during
+    /// `subscriptions/listen` nothing can be asked, so its resource is left out there. The handler is not asked again for each
     /// notification. Set a hook where rights to single resources can be withdrawn while a client stays, or where reading is
-    /// expensive: clients may subscribe to `subscriptions_max` resources at once.
+    /// expensive: a client may subscribe to `subscriptions_max` resources at once.
     ///
     /// The hook runs on the loop's thread and must not block. A panic counts as a refusal.
     ///
@@ -323,7 +321,7 @@ impl Server {
     ///         (Ok(rights), Some(principal)) => rights.get(uri).is_some_and(|owner| owner == principal.name()),
     ///         _ => false,
     ///     });
-    /// owners.lock().unwrap().remove("note:///5"); // from here on nobody hears of it
+    /// owners.lock().unwrap().remove("note:///5"); // from here on nobody is told of it
     /// ```
     pub fn on_subscribe(
         mut self,
@@ -335,15 +333,15 @@ impl Server {
 }
 
 impl Server {
-    /// Asks `hook` who sends each request, before anything but `Host` and `Origin` is looked at. Only the metadata
-    /// document and CORS preflights are open to everybody. What the hook returns is the principal of that request:
-    /// [`Call::principal`](crate::Call::principal) gives it, and a session belongs to the principal that opened it; to
-    /// every other it does not exist. One connection may carry requests of several principals.
+    /// Sets the hook that authenticates each request, right after `Host` and `Origin` were checked. Only the metadata
+    /// document and CORS preflights are open to everybody. The hook returns the principal of that request:
+    /// [`Call::principal`](crate::Call::principal) returns it to handlers, and a session belongs to the principal that opened it;
+    /// for any other it does not exist. One connection may carry requests of several principals.
     ///
     /// The hook runs on the loop's thread, once for each request (and again after
-    /// [`Handle::reauthorize`](crate::Handle::reauthorize)), so it must not block: check a signature or look into a
-    /// list (such as [`Tokens`](crate::Tokens)), but ask no other server. A hook that panics lets nobody in: that request
-    /// is answered with 500, because a client that got 401 would throw away a token that may well be good.
+    /// [`Handle::reauthorize`](crate::Handle::reauthorize)), so it must not block: it can check a signature or look into a
+    /// list (such as [`Tokens`](crate::Tokens)), but not ask another server. If it panics, the request is answered with 500:
+    /// a client that got 401 would throw away a token that may well be good.
     ///
     /// A server with a hook may listen where others can connect. Without a hook the principal is what the transport says
     /// ([`Peer::principal`](crate::Peer::principal)). There is an example at [`HttpRequest`].
@@ -356,7 +354,7 @@ impl Server {
     }
 }
 
-/// What is wrong with completions: each must be of an argument that there is.
+/// Returns what is wrong with completions: each must be for an argument that exists.
 pub(crate) fn completion_problems(registry: &mut Registry) -> Vec<String> {
     let Registry { prompts, templates, completions, .. } = registry;
     let problem = |(of, argument): &(Completed, String)| match of {
@@ -380,7 +378,7 @@ pub(crate) fn completion_problems(registry: &mut Registry) -> Vec<String> {
 }
 
 impl Server {
-    /// Says that the server speaks an extension of MCP, with its settings: a JSON object, `{}` if there are none. It goes out
+    /// Declares that the server speaks an extension of MCP, with its settings: a JSON object, `{}` if there are none. It is sent
     /// as it is among the capabilities, in every revision: the older ones leave the set of capabilities open, and clients of
     /// MCP Apps look for it there. The same name again replaces the settings.
     ///

@@ -1,6 +1,6 @@
-//! What a handler is given besides its arguments.
+//! What a handler gets besides its arguments.
 //!
-//! *Scope:* [`Call`]: who asks, and what the handler can do meanwhile. *Not in scope:* arguments, results and errors; the questions that a
+//! *Scope:* [`Call`]: who is asking, and what the handler can do while it runs. *Not in scope:* arguments, results and errors; the questions that a
 //! handler can ask (that is `ask`), and work that goes on after it returned (that is `reply`).
 
 use std::sync::Arc;
@@ -19,8 +19,8 @@ use crate::server::questions::Questions;
 use crate::service::keys::CallKey;
 use serde_json::Value;
 
-/// One request as its handler sees it: who asks, in which session, with which revision and HTTP headers; and what the
-/// handler can do meanwhile: report progress, log, ask the client.
+/// One request as its handler sees it: who is asking, in which session, with which revision and HTTP headers. Through it the
+/// handler reports progress, logs, and asks the client.
 ///
 /// ```
 /// use mcp_rill::Server;
@@ -41,7 +41,7 @@ pub struct Call<'a> {
     pub(crate) deferred: bool,
 }
 
-/// What ties a call to the loop, for whatever outlives the handler.
+/// What ties a call to the loop, for what outlives the handler.
 #[derive(Clone, Debug)]
 pub(crate) struct CallHandle {
     pub(crate) call: CallKey,
@@ -61,12 +61,12 @@ pub(crate) enum Updates {
 }
 
 impl Call<'_> {
-    /// The session's id, without the node's: a UUID in lower case, by which a handler can keep something for each client.
+    /// The session's id, without the node's: a UUID in lower case. A handler can keep something for each client under it.
     /// `None` for a request without a session, as all are since 2026-07-28, and those of other clients of Streamable HTTP where
-    /// the server keeps no sessions ([`Settings::sessionless`](crate::Settings::sessionless)). It is what lets a client post into the session,
-    /// so keep it out of logs.
+    /// the server keeps no sessions ([`Settings::sessionless`](crate::Settings::sessionless)). With it anybody can post into the
+    /// session, so keep it out of logs.
     ///
-    /// A session ends without word to its handlers, so what is kept for sessions needs a bound of its own:
+    /// Handlers are not told when a session ends, so what they keep for sessions needs a bound of its own:
     ///
     /// ```
     /// # use mcp_rill::{Result, Server, schema};
@@ -79,7 +79,7 @@ impl Call<'_> {
     ///     let before = place.and_then(|place| last.remove(place)).map_or("nothing".to_owned(), |(_, topic)| topic);
     ///     last.push_back((id, topic.clone()));
     ///     if last.len() > 1000 {
-    ///         last.pop_front(); // whoever was here longest ago
+    ///         last.pop_front(); // the one that called longest ago
     ///     }
     ///     Ok(format!("{topic}, after {before}"))
     /// });
@@ -88,19 +88,20 @@ impl Call<'_> {
         self.context.session_id.map(|id| id.to_string())
     }
 
-    /// The revision of MCP that was negotiated. Results are written in its form without your help.
+    /// The revision of MCP that was negotiated. Results are written in its form automatically.
     pub fn revision(&self) -> Revision {
         self.context.revision
     }
 
-    /// Who the client is; `None` if it has not initialized this session, as clients do not after a lost stream.
+    /// The client's name, version and capabilities; `None` if it has not initialized this session: after a lost stream clients do
+    /// not.
     pub fn client(&self) -> Option<&ClientInfo> {
         self.context.client.as_deref()
     }
 
-    /// What the client can do, as it said when it initialized (MCP lifecycle, capability negotiation); nothing if it has
-    /// not said. Asking does not need a look at this: a question that the client cannot take comes back with
-    /// [`Unavailable`](crate::Unavailable). This is for work that is done for the sake of a question only.
+    /// The capabilities that the client declared when it initialized (MCP lifecycle, capability negotiation); none if it has not.
+    /// There is no need to check them before a question: if the client cannot take it, it comes back with
+    /// [`Unavailable`](crate::Unavailable). Check them before work that is done only for the sake of a question.
     ///
     /// ```
     /// # fn f(call: &mut mcp_rill::Call, read_all: impl Fn() -> String) -> mcp_rill::Result<String> {
@@ -114,13 +115,13 @@ impl Call<'_> {
         self.client().map(|client| client.capabilities).unwrap_or_default()
     }
 
-    /// Ends the call unless the client can do all of this: with an error for the model, or since 2026-07-28 with the error
-    /// that tells the client what it has to declare (−32021). A client that has not said what it can do passes. Questions
-    /// look by themselves, and [`Elicited::required`](crate::Elicited::required) of theirs does the same; this is for work
-    /// that should not be begun in vain.
+    /// Ends the call unless the client has all of these capabilities: with an error for the model, or since 2026-07-28 with the
+    /// error that tells the client what it has to declare (−32021). A client that has not declared any passes. Questions check
+    /// by themselves, and [`Elicited::required`](crate::Elicited::required) does the same after one; this is for work that
+    /// should not be started in vain.
     ///
     /// # Errors
-    /// If the client lacks one of them: to be passed on with `?`.
+    /// If the client lacks one of them. Pass it on with `?`.
     ///
     /// ```
     /// # fn f(call: &mut mcp_rill::Call, read_all: impl Fn() -> String) -> mcp_rill::Result<String> {
@@ -144,8 +145,8 @@ impl Call<'_> {
         self.context.principal.as_ref()
     }
 
-    /// The value of a header field of the HTTP request that brought this call, by its name in any case: the first one,
-    /// if it is text (UTF-8).
+    /// The value of a header field of the HTTP request that brought this call. The name matches in any case; of several fields
+    /// it is the first. `None` if it is missing or not text (UTF-8).
     pub fn header(&self, name: &str) -> Option<&str> {
         self.context.headers.get(name).and_then(|value| std::str::from_utf8(value).ok())
     }
@@ -162,8 +163,8 @@ impl Call<'_> {
         self.context.meta.as_ref().map(JsonCow::as_ref)
     }
 
-    /// The token under which the client wants to hear of progress, as JSON text; `None` if it does not (MCP progress).
-    /// [`progress`](Call::progress) looks by itself; this is for work that is done for the sake of progress only.
+    /// The token under which the client wants reports of progress, as JSON text; `None` if it wants none (MCP progress).
+    /// [`progress`](Call::progress) checks it by itself; check it before work that is done only for the sake of progress.
     ///
     /// ```
     /// # fn f(call: &mut mcp_rill::Call, count_files: impl Fn() -> u32) {
@@ -175,8 +176,8 @@ impl Call<'_> {
         self.context.progress_token()
     }
 
-    /// How long a blocking handler may take, counted from when it begins: its item's timeout, of which earlier runs took their
-    /// part. The wait for a worker thread does not count. `None` on the loop's thread, where nothing times out.
+    /// How long a blocking handler may take from its start: its item's timeout, less the time of its earlier runs. The wait for a
+    /// worker thread does not count. `None` on the loop's thread, where nothing times out.
     ///
     /// ```
     /// # fn f(call: &mut mcp_rill::Call, pages: &[&str], index: impl Fn(&str)) {
@@ -190,9 +191,8 @@ impl Call<'_> {
         self.context.timeout
     }
 
-    /// Whether the work should stop: the call was cancelled or has timed out, and nothing that it still returns will be sent;
-    /// or the server shuts down, and only what comes within its grace is sent. Only a blocking handler can see this change
-    /// while it runs.
+    /// True if the work should stop: the call was cancelled or has timed out, and its result will not be sent; or the server
+    /// shuts down, and sends only what comes within its grace. Only a blocking handler can see this change while it runs.
     ///
     /// ```
     /// # fn f(call: &mut mcp_rill::Call, files: Vec<String>, index: impl Fn(&String)) -> usize {
@@ -203,12 +203,12 @@ impl Call<'_> {
         self.handle.flags.as_ref().is_some_and(|flags| flags.is_cancelled())
     }
 
-    /// Tells the client how far the work is: `done` of `total`, in any unit. Nothing is sent if the client did not ask
-    /// for progress, or if `done` is not finite or not more than before (MCP progress). A total that is not finite is left
-    /// out. The message is for people; clients get it since 2025-03-26.
+    /// Tells the client how far the work is: `done` of `total`, in any unit. Nothing is sent if the client did not ask for
+    /// progress, or if `done` is not finite or not more than before (MCP progress). A total that is not finite is left out. The
+    /// message is for people; clients get it since 2025-03-26.
     ///
-    /// From a handler on the loop's thread it all arrives just before the result, where the TypeScript SDKs do not notice
-    /// it any more; use a blocking tool or [`defer`](Call::defer) to show progress while it happens.
+    /// The progress of a handler on the loop's thread arrives just before the result, which is too late for the TypeScript SDKs.
+    /// Use a blocking tool or [`defer`](Call::defer) to show progress while it happens.
     ///
     /// ```
     /// # fn f(call: &mut mcp_rill::Call, pages: &[&str]) {
@@ -251,12 +251,12 @@ impl Call<'_> {
         }
     }
 
-    /// Sends the client away for the time that the call takes: the response to its POST ends now, and the client comes back
-    /// for the result after about `retry`, in milliseconds on the wire (MCP 2025-11-25, transports: polling). What the
-    /// call says meanwhile, questions and result included, is kept for it ([`Limits::replay_timeout`](crate::Limits::replay_timeout)).
-    /// For calls of minutes, which proxies or sleeping machines would cut off.
+    /// Disconnects the client while the call goes on: the response to its POST ends now, and the client reconnects for the
+    /// result after about `retry`, in milliseconds on the wire (MCP 2025-11-25, transports: polling). What the call sends
+    /// meanwhile, questions and result included, is kept for it ([`Limits::replay_timeout`](crate::Limits::replay_timeout)).
+    /// It is for calls of minutes, which proxies or sleeping machines would cut off.
     ///
-    /// Does nothing where clients cannot come back: over HTTP+SSE, before 2025-11-25, in revisions without sessions, for
+    /// It does nothing where clients cannot reconnect: over HTTP+SSE, before 2025-11-25, in revisions without sessions, for
     /// clients that take no event streams, and if `replay_timeout` is 0. From a handler on the loop's thread it takes
     /// effect when that returns, so it is for blocking tools and [`defer`](Call::defer).
     ///
@@ -284,7 +284,7 @@ impl Call<'_> {
 }
 
 impl CallHandle {
-    /// The call's flags, made when somebody first wants to look at them.
+    /// The call's flags, made when they are first needed.
     pub(crate) fn flags(&mut self) -> &Arc<Flags> {
         self.flags.get_or_insert_default()
     }

@@ -1,13 +1,13 @@
 //! Completion of arguments while the user types (MCP completion).
 //!
-//! *Scope:* what completes an argument. *Not in scope:* the request and its result (`completion`).
+//! *Scope:* [`Completer`], and what it gets. *Not in scope:* the request on the wire and its result (`completion`).
 
 use crate::access::peer::Principal;
 
-/// A client shows no more, and the schema allows no more.
+/// The schema allows no more values in one result.
 pub(crate) const VALUES_MAX: usize = 100;
 
-/// What an argument belongs to.
+/// The item whose argument is completed.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Completed {
     Prompt(String),
@@ -15,7 +15,7 @@ pub(crate) enum Completed {
     Template(String),
 }
 
-/// What the user has typed so far: what a [`Completer`] works from.
+/// What the user has typed so far, for a [`Completer`].
 ///
 /// ```
 /// let by_country = |partial: &mcp_rill::CompletionRequest| match partial.other("country") {
@@ -44,7 +44,7 @@ impl CompletionRequest<'_> {
         self.others.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str())
     }
 
-    /// Who is asking, where peers are authenticated: of what somebody may not read the completions tell, too.
+    /// Who is asking, where peers are authenticated. Completions can reveal things that not everybody may read.
     ///
     /// ```
     /// # use mcp_rill::{CompletionRequest, Server};
@@ -59,8 +59,8 @@ impl CompletionRequest<'_> {
     }
 }
 
-/// What completes an argument: a list of values, of which those are offered that begin with what was typed, in any
-/// case of ASCII letters; or a closure, whose values are offered as they are.
+/// Completes an argument: from a list, of which those values are offered that begin with what was typed (ASCII letters match
+/// in any case), or by a closure, whose values are offered as they are.
 ///
 /// ```
 /// use mcp_rill::{Completer, CompletionRequest, Server};
@@ -75,7 +75,7 @@ impl CompletionRequest<'_> {
 ///     .complete_template("word:///{word}", "word", Words(vec!["brook".into(), "rill".into()]));
 /// ```
 pub trait Completer: Send {
-    /// All values that fit; the client gets the first 100 and their number.
+    /// Returns all values that fit. The client gets the first 100, and how many there are.
     fn complete(&mut self, partial: &CompletionRequest<'_>) -> Vec<String>;
 }
 

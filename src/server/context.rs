@@ -1,7 +1,6 @@
 //! Where a request came from, for its handler.
 //!
-//! *Scope:* [`Context`]: borrowed while the request's bytes are at hand, owned when the call outlives them. *Not in scope:* what
-//! the handler can do ([`Call`](crate::Call)).
+//! *Scope:* [`Context`]. *Not in scope:* what the handler can do ([`Call`](crate::Call)).
 
 use std::borrow::Cow;
 use std::fmt;
@@ -102,7 +101,7 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// What the client wants progress to be reported under: a string or an integer, as JSON text.
+    /// The token for reports of progress that the client has sent: a string or an integer, as JSON text.
     pub(crate) fn progress_token(&self) -> Option<&str> {
         let token = self.meta.as_ref()?.as_ref().member("progressToken").ok()??;
         IdRef::read(token).map(|_| token.text())
@@ -110,7 +109,7 @@ impl<'a> Context<'a> {
 }
 
 impl Headers<'_> {
-    /// The memory that kept ones take.
+    /// How many bytes the kept lines take.
     pub(crate) fn held_bytes(&self) -> usize {
         match self {
             Headers::Kept(lines) => 2 * size_of::<usize>() + lines.len(),

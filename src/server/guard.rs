@@ -1,4 +1,4 @@
-//! The boundary where a panic of a handler is caught.
+//! The one place where a panic of a handler is caught.
 //!
 //! *Scope:* [`guarded`]. *Not in scope:* what the client is told beyond an internal error.
 
@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::protocol::error::CallError;
 
-/// The one boundary where a panic of a user's handler is caught.
+/// Runs a handler, and turns a panic into an internal error.
 pub(crate) fn guarded<T>(
     kind: &str,
     name: &str,

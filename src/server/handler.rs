@@ -1,6 +1,6 @@
 //! Handlers as the registry keeps them: closures of any kind in one of two forms.
 //!
-//! *Scope:* on which thread a handler runs, what it is given, reading arguments. *Not in scope:* running it (that is
+//! *Scope:* on which thread a handler runs, what it gets, reading arguments. *Not in scope:* running it (that is
 //! `handlers` and `workers`).
 
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::schema::read::Subject;
 use crate::server::arguments::Arguments;
 use crate::server::call::Call;
 
-/// What a request gives to a handler: arguments to a tool or prompt, variables to a resource template.
+/// What a handler gets from a request: arguments for a tool or prompt, variables for a resource template.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Input<'a> {
     pub(crate) arguments: Option<JsonRef<'a>>,

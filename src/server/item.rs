@@ -38,8 +38,8 @@ impl std::fmt::Debug for Item {
 
 impl Tool {
     /// The tool with the handler that answers its calls, on the loop's thread. The handler's first argument is a struct made
-    /// by [`schema!`](crate::schema!), `()` for a tool without arguments, or a [`Value`](serde_json::Value); what it may
-    /// return says [`IntoToolResult`]. Arguments that do not fit are answered as an error result that names the argument, so
+    /// by [`schema!`](crate::schema!), `()` for a tool without arguments, or a [`Value`](serde_json::Value).
+    /// [`IntoToolResult`] lists what it may return. Arguments that do not fit are answered as an error result that names the argument, so
     /// that the model can mend its call.
     pub fn handler<A: Arguments, R: IntoToolResult>(
         self,
@@ -49,7 +49,7 @@ impl Tool {
         self.into_item::<A, R>(handler)
     }
 
-    /// As [`handler`](Tool::handler), for a handler that takes its time: it runs on a worker thread.
+    /// As [`handler`](Tool::handler), for a handler that takes a while: it runs on a worker thread.
     pub fn blocking_handler<A: Arguments, R: IntoToolResult>(
         self,
         handler: impl Fn(A, &mut Call) -> R + Send + Sync + 'static,
@@ -65,12 +65,12 @@ impl Tool {
 }
 
 impl Resource {
-    /// The resource with the handler that reads it, on the loop's thread; what the handler may return says [`IntoResource`].
+    /// The resource with the handler that reads it, on the loop's thread. [`IntoResource`] lists what it may return.
     pub fn handler<R: IntoResource>(self, mut handler: impl FnMut(&mut Call) -> R + Send + 'static) -> Item {
         self.into_item(Handler::inline(move |_, call| handler(call).into_resource().map(Made::Contents)))
     }
 
-    /// As [`handler`](Resource::handler), for a handler that takes its time: it runs on a worker thread.
+    /// As [`handler`](Resource::handler), for a handler that takes a while: it runs on a worker thread.
     pub fn blocking_handler<R: IntoResource>(
         self,
         handler: impl Fn(&mut Call) -> R + Send + Sync + 'static,
@@ -94,7 +94,7 @@ impl ResourceTemplate {
         }))
     }
 
-    /// As [`handler`](ResourceTemplate::handler), for a handler that takes its time: it runs on a worker thread.
+    /// As [`handler`](ResourceTemplate::handler), for a handler that takes a while: it runs on a worker thread.
     pub fn blocking_handler<R: IntoResource>(
         self,
         handler: impl Fn(&Vars, &mut Call) -> R + Send + Sync + 'static,
@@ -116,8 +116,8 @@ impl ResourceTemplate {
 
 impl Prompt {
     /// The prompt with the handler that writes it, on the loop's thread. The handler's first argument is a struct of strings
-    /// made by [`schema!`](crate::schema!), or `()`; what it may return says [`IntoPrompt`]. Arguments that do not fit are
-    /// refused (−32602).
+    /// made by [`schema!`](crate::schema!), or `()`. [`IntoPrompt`] lists what it may return. Arguments that do not fit
+    /// are refused (−32602).
     pub fn handler<A: Arguments, R: IntoPrompt>(
         self,
         mut handler: impl FnMut(A, &mut Call) -> R + Send + 'static,
@@ -125,7 +125,7 @@ impl Prompt {
         self.into_item::<A>(Handler::inline(move |input, call| input.get_prompt(|read| handler(read, call))))
     }
 
-    /// As [`handler`](Prompt::handler), for a handler that takes its time: it runs on a worker thread.
+    /// As [`handler`](Prompt::handler), for a handler that takes a while: it runs on a worker thread.
     pub fn blocking_handler<A: Arguments, R: IntoPrompt>(
         self,
         handler: impl Fn(A, &mut Call) -> R + Send + Sync + 'static,

@@ -32,8 +32,8 @@ impl<T> Default for Items<T> {
 }
 
 impl<T> Items<T> {
-    /// Adds a thing, in the place of one with the same name if it `replaces`. Returns false, and changes nothing, if it does
-    /// not and the name is taken.
+    /// Adds a thing, or with `replaces` puts it in the place of the one of the same name. Returns false, and changes nothing,
+    /// if the name is taken and it may not replace.
     pub(crate) fn insert(&mut self, name: String, value: T, replaces: bool) -> bool {
         match self.find(&name) {
             Some(_) if !replaces => return false,
@@ -58,8 +58,8 @@ impl<T> Items<T> {
         self.items.iter_mut().map(|item| &mut item.value)
     }
 
-    /// Whether there ever was one: clients were told then that the methods for them work, and they go on working when
-    /// the last one is removed.
+    /// True if there ever was one: clients were told then that the methods for them work, and they go on working when the last
+    /// one is removed.
     pub(crate) fn is_offered(&self) -> bool {
         self.serial > 0
     }

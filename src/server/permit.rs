@@ -1,4 +1,4 @@
-//! Who may hear of a resource, where a hook decides ([`Server::on_subscribe`](crate::Server::on_subscribe)).
+//! Who may be told of changes of a resource, where a hook decides ([`Server::on_subscribe`](crate::Server::on_subscribe)).
 //!
 //! *Scope:* [`Permit`]: asking the hook. *Not in scope:* when it is asked, and what takes its place where there is none
 //! (`permit` of `runtime`).
@@ -13,13 +13,13 @@ type Hook = Box<dyn FnMut(&str, Option<&Principal>) -> bool + Send>;
 pub(crate) struct Permit(pub(crate) Option<Hook>);
 
 impl Permit {
-    /// What the hook says of this URI in normal form; `None` if there is none.
+    /// Asks the hook about this URI in normal form; `None` if there is no hook.
     pub(crate) fn ask(&mut self, uri: &str, principal: Option<&Principal>) -> Option<bool> {
         let hook = self.0.as_mut()?;
         Some(guarded("on_subscribe", uri, || Ok(hook(uri, principal))).unwrap_or(false))
     }
 
-    /// Whether who has subscribed to it may still hear of it.
+    /// True if a principal that has subscribed to the URI may still be told of it.
     pub(crate) fn allows(&mut self, uri: &str, principal: Option<&Principal>) -> bool {
         self.ask(uri, principal).unwrap_or(true)
     }

@@ -3,8 +3,8 @@
 //! *Scope:* questions, their answers, values of `once`, and what each key stands for. *Not in scope:* the methods of
 //! [`Call`](crate::Call) that use it (that is `ask`), and sending (that is `run` and `rounds`).
 //!
-//! A key names one question of its handler. With each answer goes a fingerprint of what was asked, so an answer is never
-//! given to another question; and a key is used once in each run, so one answer never serves two.
+//! A key names one question of its handler. Each answer is kept with a fingerprint of its question, so it never goes to
+//! another question. A key is used once in each run, so one answer never serves two questions.
 
 use crate::json::value::JsonBuf;
 use crate::json::value::JsonRef;
@@ -20,16 +20,16 @@ pub(crate) struct Questions {
     pub(crate) once: Vec<Known<JsonBuf>>,
     /// Questions of this run that have no answer yet.
     pub(crate) pending: Vec<Question>,
-    /// The first error of this run that is to end the call whatever its handler makes of it.
+    /// The first error of this run that ends the call, whatever its handler returns.
     pub(crate) failed: Option<CallError>,
-    /// Logs that were sent in earlier runs, and logs of this run so far.
+    /// How many logs earlier runs have sent, and this run so far.
     pub(crate) logs_sent: usize,
     pub(crate) logs: usize,
-    /// Rounds of questions that were sent.
+    /// How many rounds of questions were sent.
     pub(crate) rounds: usize,
 }
 
-/// What a question or a value is known by.
+/// What identifies a question or a value.
 #[derive(Debug)]
 pub(crate) struct Label {
     pub(crate) key: Box<str>,
@@ -42,7 +42,7 @@ pub(crate) struct Label {
 pub(crate) struct Known<V> {
     label: Label,
     value: V,
-    /// Whether this run has got it.
+    /// True if this run has used it.
     used: bool,
 }
 
@@ -55,12 +55,12 @@ pub(crate) struct Question {
     pub(crate) params: Vec<u8>,
 }
 
-/// What came back.
+/// The outcome of a question.
 #[derive(Debug)]
 pub(crate) enum QuestionOutcome {
     Result(JsonBuf),
     Error(jsonrpc::Error),
-    /// It found no way to the client.
+    /// The question could not be sent to the client.
     Unreached,
     /// Nothing, within `question_timeout`.
     Late,
@@ -85,7 +85,7 @@ impl Questions {
         self.answers.push(Known::new(label, outcome));
     }
 
-    /// To be called before the handler runs again.
+    /// Prepares for the next run of the handler.
     pub(crate) fn rewind(&mut self) {
         self.logs_sent = self.logs_sent.max(self.logs);
         self.logs = 0;
@@ -95,18 +95,18 @@ impl Questions {
         self.once.iter_mut().for_each(|known| known.used = false);
     }
 
-    /// Counts a log of this run, or another thing that is to happen once; says whether it was not sent in an earlier one.
+    /// Counts a log of this run, or another thing that is to be sent once. Returns true if no earlier run has sent it.
     pub(crate) fn logs_again(&mut self) -> bool {
         self.logs += 1;
         self.logs > self.logs_sent
     }
 
-    /// Whether this run has neither asked something new nor failed.
+    /// True if this run has neither asked something new nor failed.
     pub(crate) fn is_content(&self) -> bool {
         self.pending.is_empty() && self.failed.is_none()
     }
 
-    /// Whether the questions can be sent.
+    /// Checks that the questions can be sent.
     pub(crate) fn check_questions(&self, bytes_max: usize) -> Result<(), String> {
         for Question { label, params, .. } in &self.pending {
             let bytes = params.len();
@@ -133,7 +133,7 @@ impl Questions {
         answers.chain(once).sum::<usize>() + places
     }
 
-    /// What came back to the question `key`; asks it if this is the first time.
+    /// The outcome of the question `key`. The first time it is asked, there is none yet.
     pub(crate) fn outcome(
         &mut self,
         key: &str,
@@ -169,14 +169,14 @@ impl Questions {
         self.once.push(Known { label: Label { key: key.into(), fingerprint }, value, used: true });
     }
 
-    /// Remembers an error that is to end the call.
+    /// Remembers an error that ends the call.
     pub(crate) fn fail(&mut self, error: CallError) -> CallError {
         self.failed.get_or_insert_with(|| error.clone());
         error
     }
 }
 
-/// Where the thing of this key is, to be used once in this run and by what it was made for.
+/// The position of what is kept under this key. It is used once in this run, and only for what it was made for.
 fn find<V>(known: &mut [Known<V>], key: &str, fingerprint: u128) -> Option<Result<usize, CallError>> {
     let at = known.iter().position(|one| &*one.label.key == key)?;
     let one = known.get_mut(at)?;

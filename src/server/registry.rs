@@ -22,7 +22,7 @@ pub(crate) struct Registry {
     pub(crate) prompts: Items<PromptEntry>,
     /// What completes an argument: by prompt or template, and argument.
     pub(crate) completions: BTreeMap<(Completed, String), Box<dyn Completer>>,
-    /// Whether there ever was anything to complete: clients were told then that the method works.
+    /// True if there ever was an argument to complete: clients were told then that the method works.
     pub(crate) completes: bool,
 }
 
@@ -32,7 +32,7 @@ pub(crate) type TemplateEntry = (ResourceTemplate, UriTemplate, Handler);
 /// With the arguments that its handler takes.
 pub(crate) type PromptEntry = (Prompt, Handler, Vec<PromptArgument>);
 
-/// An item that is right, on its way into the registry.
+/// An item that was checked, on its way into the registry.
 pub(crate) enum Entry {
     Tool(ToolEntry),
     Resource(ResourceEntry),
@@ -62,7 +62,7 @@ impl Entry {
 }
 
 impl Registry {
-    /// Adds what completes an argument, in the place of what did.
+    /// Adds a completer of an argument, or replaces it.
     pub(crate) fn complete(&mut self, of: Completed, argument: &str, completer: impl Completer + 'static) {
         self.completions.insert((of, argument.to_owned()), Box::new(completer));
         self.completes = true;
@@ -80,7 +80,7 @@ impl Registry {
         }
     }
 
-    /// Puts an item in the place of one with the same name, or adds it. What completes its arguments stays.
+    /// Adds an item, or replaces the one of the same name. Completers of its arguments stay.
     pub(crate) fn put(&mut self, entry: Entry) {
         self.insert(entry, true);
     }
@@ -99,7 +99,7 @@ impl Registry {
         }
     }
 
-    /// Removes an item, and what completes its arguments.
+    /// Removes an item, and the completers of its arguments.
     pub(crate) fn remove(&mut self, kind: ItemKind, name: &str) {
         let completed = match kind {
             ItemKind::Tool => return self.tools.remove(name),

@@ -1,4 +1,4 @@
-//! Calls that a handler hands to somebody else.
+//! Calls that a handler hands to other code.
 //!
 //! *Scope:* [`Call::defer`], and [`Reply`], by which the result comes from any thread. *Not in scope:* the mailbox that carries
 //! it to the loop (that is `mailbox`), and what becomes of it (that is `run`).
@@ -16,7 +16,7 @@ use crate::protocol::result::Made;
 use crate::server::call::{Call, CallHandle};
 use crate::server::mailbox::{Finished, Progress, Update};
 
-/// What a handler of some kind results in: [`ToolResult`] of a tool, `Vec<ResourceContents>` of a resource or template,
+/// The result of a handler of some kind: [`ToolResult`] of a tool, `Vec<ResourceContents>` of a resource or template,
 /// [`PromptResult`] of a prompt.
 pub trait Outcome: made::Make {}
 
@@ -88,8 +88,8 @@ outcome!(PromptResult, "prompt", Prompt, IntoPrompt, into_prompt);
 pub struct Deferred<K = ToolResult>(PhantomData<fn() -> K>);
 
 impl Call<'_> {
-    /// Hands the call to somebody else: `hand_over` gets a [`Reply`] to send to a thread, queue or callback of your own,
-    /// and the handler returns at once what this returns. The timeout of the tool, resource or prompt counts from here.
+    /// Hands the call to other code: `hand_over` gets a [`Reply`] to send to a thread, queue or callback of your own, and the
+    /// handler returns at once, with what this method returns. The timeout of the tool, resource or prompt starts here.
     ///
     /// ```
     /// use mcp_rill::{Server, Reply, ResourceContents};
@@ -113,10 +113,10 @@ impl Call<'_> {
     }
 }
 
-/// The result of a call, to be given from any thread. Dropping it answers with an error, so no client waits in vain.
+/// Finishes a call from any thread. Dropping it answers with an error, so no client waits in vain.
 ///
-/// `K` is what its handler gives in the end: of a tool, which is the default, a [`ToolResult`]; of a resource or template
-/// `Vec<ResourceContents>`; of a prompt [`PromptResult`].
+/// `K` is the result of its handler: a [`ToolResult`] of a tool, which is the default; `Vec<ResourceContents>` of a resource or
+/// template; [`PromptResult`] of a prompt.
 ///
 /// ```
 /// use mcp_rill::{Level, Reply};
@@ -141,12 +141,12 @@ pub struct Reply<K: Outcome = ToolResult> {
 }
 
 impl<K: Outcome> Reply<K> {
-    /// Gives the result: anything that a handler of its kind may return. Nothing is sent if the call is cancelled.
+    /// Finishes the call with anything that a handler of its kind may return. Nothing is sent if the call is cancelled.
     pub fn finish<R: IntoReply<K>>(mut self, result: R) {
         self.send(result.into_reply());
     }
 
-    /// As [`Call::progress`], and it arrives at once; if the client reads slowly, only the latest value does.
+    /// As [`Call::progress`], but it is sent at once; if the client reads slowly, only the latest value is.
     pub fn progress(&self, done: f64, total: Option<f64>, message: Option<&str>) {
         if self.wants_progress {
             let progress = Progress { done, total, message: message.map(str::to_owned) };
@@ -178,8 +178,8 @@ impl<K: Outcome> Reply<K> {
         self.handle.mailbox.update(self.handle.call, Update::Disconnect(retry));
     }
 
-    /// Whether the work should stop: the call was cancelled, has timed out, or its client is gone; or the server shuts down,
-    /// and only what comes within its grace is sent.
+    /// True if the work should stop: the call was cancelled, has timed out, or its client is gone; or the server shuts down,
+    /// and sends only what comes within its grace.
     pub fn is_cancelled(&self) -> bool {
         self.handle.flags.as_ref().is_some_and(|flags| flags.is_cancelled())
     }

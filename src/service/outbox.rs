@@ -1,4 +1,4 @@
-//! What a service has to say, and to whom.
+//! The messages of a service, and whom they are for.
 //!
 //! *Scope:* [`Outbox`] and the kinds of messages in it. *Not in scope:* which stream carries a message (the engine's
 //! `deliver`).
@@ -15,7 +15,7 @@ use crate::protocol::kinds::ListKind;
 use crate::protocol::level::Level;
 use crate::service::keys::{CallKey, SessionKey};
 
-/// What one message in an [`Outbox`] is.
+/// The kind of one message in an [`Outbox`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Outgoing {
@@ -23,26 +23,26 @@ pub enum Outgoing {
     Result(CallKey),
     /// The error of a call: one JSON-RPC error object, and its code.
     Error(CallKey, i64),
-    /// There is no room for a call: the text says of what there is too much. It becomes an error of its transport.
+    /// There is no room for a call: the text says which limit is reached. It becomes an error of the call's transport.
     Busy(CallKey),
-    /// A JSON-RPC message that has to arrive: a question, or word that it needs no answer any more. If it cannot, and is for
-    /// a call, the service hears of it ([`Service::unreached`](crate::service::Service::unreached)).
+    /// A JSON-RPC message that has to arrive: a question, or its cancellation. If it is for a call and cannot arrive, the
+    /// service is told ([`Service::unreached`](crate::service::Service::unreached)).
     Message(Audience),
     /// A notification of which only the latest matters: while the session's stream is slow, a newer one replaces it.
     Latest(Audience, Slot),
-    /// Not a message: the response to the call's POST is to end now, and its client to come back after this time for what
-    /// is still to come, if it can (MCP 2025-11-25, transports).
+    /// Not a message: the response to the call's POST ends now, and its client reconnects after this time for the rest, if it
+    /// can (MCP 2025-11-25, transports).
     Disconnect(CallKey, Duration),
     /// A log message. It is dropped if the session's level is higher, or its stream is slow.
     Log(Audience, Level),
 }
 
-/// Whom a message is for.
+/// The clients that a message is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Audience {
-    /// The client that waits for this call of that session: it goes where the result will go (MCP transports, Streamable
-    /// HTTP: what relates to a request is sent on its stream).
+    /// The client that waits for this call of that session. The message goes where the result will go (MCP transports,
+    /// Streamable HTTP: what relates to a request is sent on its stream).
     Call(CallKey, SessionKey),
     /// One session.
     One(SessionKey),
@@ -50,11 +50,11 @@ pub enum Audience {
     All,
 }
 
-/// What a notification is about.
+/// The subject of a notification. A newer notification replaces an unsent older one of the same subject.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Slot {
-    /// How far a call is.
+    /// The progress of a call.
     Progress(CallKey),
     /// The resource of this URI.
     Updated(Box<str>),
@@ -62,7 +62,8 @@ pub enum Slot {
     Changed(ListKind),
 }
 
-/// Messages of a [`Service`](crate::service::Service) on their way out. Their text is kept end to end in one buffer, which the engine uses again and again.
+/// Messages of a [`Service`](crate::service::Service) on their way out. Their text is kept end to end in one buffer, which the
+/// engine reuses.
 ///
 /// ```
 /// use mcp_rill::Level;
@@ -86,7 +87,7 @@ pub struct Outbox {
 }
 
 impl Outbox {
-    /// Answers a call with the JSON value that `write` appends; what is not JSON becomes an error (−32603). Of several
+    /// Answers a call with the JSON value that `write` appends. Text that is not JSON becomes an error (−32603). Of several
     /// answers to one call the first one counts.
     pub fn result(&mut self, call: CallKey, write: impl FnOnce(&mut Vec<u8>)) {
         let mut given = Vec::new();
@@ -100,12 +101,12 @@ impl Outbox {
         }
     }
 
-    /// As [`result`](Outbox::result), of what our own writers made.
+    /// As [`result`](Outbox::result), without checking: for JSON of this crate's own writers.
     pub(crate) fn written(&mut self, call: CallKey, write: impl FnOnce(&mut Vec<u8>)) {
         self.push(Outgoing::Result(call), write);
     }
 
-    /// Answers a call with `{}`: it was done, and there is nothing to say.
+    /// Answers a call with `{}`: success without a result.
     pub fn empty_result(&mut self, call: CallKey) {
         self.written(call, |out| out.extend_from_slice(b"{}"));
     }
@@ -115,13 +116,13 @@ impl Outbox {
         self.push(Outgoing::Error(call, error.code), |out| error.write(out));
     }
 
-    /// Refuses a call because there is too much of something: the text says of what, and which limit that is.
+    /// Refuses a call for want of room. The text says of what there is too much, and names the limit.
     pub fn busy(&mut self, call: CallKey, reason: &str) {
         self.push(Outgoing::Busy(call), |out| out.extend_from_slice(reason.as_bytes()));
     }
 
-    /// Sends a request; the service chooses the id. `params` is a JSON object, or nothing. What is not JSON is left out, and
-    /// the client says that it misses it.
+    /// Sends a request. The service chooses the id. `params` is a JSON object, or empty. Text that is not JSON is left out: the
+    /// client reports missing parameters.
     pub fn request(&mut self, audience: Audience, id: i64, method: &str, params: &[u8]) {
         let params = serde_json::from_slice::<&RawValue>(params).map_or("", RawValue::get);
         self.push(Outgoing::Message(audience), |out| {
@@ -129,7 +130,7 @@ impl Outbox {
         });
     }
 
-    /// Sends a notification; `write` adds the members of its parameters. Without any there are no parameters.
+    /// Sends a notification. `write` adds the members of its parameters; without any, they are left out.
     pub fn notify(&mut self, kind: Outgoing, method: &str, write: impl FnOnce(&mut Object<'_>)) {
         self.push(kind, |out| {
             jsonrpc::write_notification(out, method, |out| {
@@ -144,17 +145,17 @@ impl Outbox {
         });
     }
 
-    /// Sends a call's client away until it comes back by itself: [`Outgoing::Disconnect`].
+    /// Disconnects a call's client until it reconnects by itself: [`Outgoing::Disconnect`].
     pub fn disconnect(&mut self, call: CallKey, retry: Duration) {
         self.push(Outgoing::Disconnect(call, retry), |_| {});
     }
 
-    /// A result came for a call that is over: it is counted.
+    /// Counts a result that came for a call that is over.
     pub fn late(&mut self) {
         self.late += 1;
     }
 
-    /// A handler broke a rule, and its call ends in an error: the text says who and what.
+    /// Reports a handler that broke a rule. The text names it and the rule.
     pub(crate) fn fault(&mut self, fault: String) {
         self.faults.push(fault);
     }
@@ -163,7 +164,7 @@ impl Outbox {
         std::mem::take(&mut self.faults)
     }
 
-    /// Bytes of all messages.
+    /// How many bytes all messages have.
     pub(crate) fn bytes(&self) -> usize {
         self.text.len()
     }

@@ -1,7 +1,7 @@
-//! What is known of one client.
+//! The state of one client's session.
 //!
 //! *Scope:* the state that `initialize` and later messages leave in a session.
-//! *Not in scope:* where the session's messages go: the engine keeps that beside this.
+//! *Not in scope:* its streams, which are the engine's.
 //!
 //! ```text
 //!            initialize                 notifications/initialized or any request
@@ -29,12 +29,12 @@ fn read_text<'a>(raw: JsonRef<'a>, name: &str) -> Result<Cow<'a, str>, Error> {
     raw.as_str().ok_or_else(|| Error::invalid_params(format_args!("`{name}` must be a string")))
 }
 
-/// What clients said of themselves lately.
+/// How clients have described themselves lately.
 #[derive(Debug, Default)]
 pub(crate) struct Clients(VecDeque<Arc<ClientInfo>>);
 
 impl Clients {
-    /// How many are remembered: a few kinds of client is what a server has.
+    /// How many are remembered: most servers have a few kinds of clients.
     const MAX: usize = 16;
 
     fn share(&mut self, client: &Arc<ClientInfo>) -> Arc<ClientInfo> {
@@ -47,7 +47,7 @@ impl Clients {
     }
 }
 
-/// The state of one client, as a [`Service`](crate::service::Service) sees it.
+/// The state of one client's session, as a [`Service`](crate::service::Service) sees it.
 ///
 /// ```
 /// use mcp_rill::service::Session;
@@ -64,11 +64,11 @@ pub struct Session {
     client: Option<Arc<ClientInfo>>,
     revision: Option<Revision>,
     operating: bool,
-    /// `None`: it gets no logs.
+    /// `None` if it gets no logs.
     pub(crate) log_level: Option<Level>,
 }
 
-/// Without the whole id, which lets a client post into the session.
+/// Without the whole id: with it anybody can post into the session.
 impl fmt::Debug for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Session")
@@ -99,8 +99,8 @@ impl Session {
         Session { id, principal, client: None, revision: None, operating: false, log_level }
     }
 
-    /// What stands in for a session where there is none: it lasts as long as one request, which says everything itself (MCP
-    /// 2026-07-28). Without a log level its client gets no logs.
+    /// The session of one request that has no other, and describes its client itself (MCP 2026-07-28). Without a log level the
+    /// client gets no logs.
     pub fn of_request(
         principal: Option<Principal>,
         revision: Revision,
@@ -111,14 +111,14 @@ impl Session {
         Session { id: Uuid::nil(), principal, client, revision, operating: false, log_level }
     }
 
-    /// The same for a request of a revision with sessions, where the server keeps none.
+    /// The session of one request of a revision with sessions, where the server keeps none.
     pub(crate) fn of_post(principal: Option<Principal>, revision: Revision) -> Session {
         let (id, revision) = (Uuid::nil(), Some(revision));
         Session { id, principal, client: None, revision, operating: false, log_level: None }
     }
 
-    /// Whether it outlives the request at hand. If not, its client can be asked nothing in the middle of a request, and hears
-    /// of nothing after the answer: it is of 2026-07-28, or the server keeps no sessions
+    /// True if the session outlives the request at hand. If not, its client cannot be asked anything during a request, and gets
+    /// nothing after the answer: it speaks 2026-07-28, or the server keeps no sessions
     /// ([`Settings::sessionless`](crate::Settings::sessionless)).
     ///
     /// ```
@@ -131,12 +131,13 @@ impl Session {
         !self.id.is_nil()
     }
 
-    /// The negotiated revision, or the one that a request without a session names, or what stands in for it while the client has not initialized.
+    /// The negotiated revision, or the one that a request without a session names. Before the client has initialized it is the
+    /// newest with sessions.
     pub fn revision(&self) -> Revision {
         self.revision.unwrap_or(Revision::NEWEST_WITH_SESSIONS)
     }
 
-    /// Who the client is; `None` if it has not initialized this session.
+    /// The client's name, version and capabilities; `None` if it has not initialized this session.
     pub fn client(&self) -> Option<&ClientInfo> {
         self.client.as_deref()
     }
@@ -145,12 +146,12 @@ impl Session {
         self.client.clone()
     }
 
-    /// Who opened the session, where peers are authenticated.
+    /// The principal that opened the session, where peers are authenticated.
     pub fn principal(&self) -> Option<&Principal> {
         self.principal.as_ref()
     }
 
-    /// Whether the client takes part in operation: it sent `notifications/initialized`, or any request but `initialize`
+    /// True if the client takes part in operation: it sent `notifications/initialized`, or any request but `initialize`
     /// and `ping`.
     pub fn is_operating(&self) -> bool {
         self.operating
@@ -166,8 +167,7 @@ impl Session {
         self.log_level = level;
     }
 
-    /// Says the same of this client as of others that said the same: most sessions are of a few programs, so what they
-    /// say is kept once.
+    /// Shares the description of this client with equal ones: most sessions are of a few programs, so one copy is enough.
     pub(crate) fn share_client(&mut self, known: &mut Clients) {
         if let Some(client) = &mut self.client {
             *client = known.share(client);
@@ -208,7 +208,7 @@ impl Session {
     }
 }
 
-/// The client that the parameters of an `initialize` request tell of, and the revision to speak with it.
+/// Reads the client from the parameters of an `initialize` request, and the revision to speak with it.
 ///
 /// # Errors
 /// −32602 names the member that is missing or of the wrong type.
