@@ -45,7 +45,34 @@ pub(crate) struct Run<'a> {
     pub(crate) runs: u32,
 }
 
-impl Run<'_> {
+impl<'a> Run<'a> {
+    /// The first run of a request.
+    pub(crate) fn new(
+        key: CallKey,
+        session: SessionKey,
+        target: Target,
+        item: Cow<'a, str>,
+        context: Context<'a>,
+    ) -> Run<'a> {
+        Run {
+            key,
+            session,
+            target,
+            purpose: Purpose::Answer,
+            item,
+            spelling: None,
+            arguments: None,
+            context,
+            questions: Questions::default(),
+            binding: Binding::None,
+            flags: None,
+            about: About::default(),
+            time_left: None,
+            progress: None,
+            runs: 0,
+        }
+    }
+
     pub(crate) fn into_owned(self) -> Run<'static> {
         Run {
             key: self.key,

@@ -25,19 +25,17 @@ use crate::protocol::extensions::Extensions;
 use crate::protocol::level::read_level;
 use crate::protocol::revision::Revision;
 use crate::protocol::state_key::{Seal, StateKey};
-use crate::runtime::calls::{Calls, Purpose, Run};
-use crate::runtime::handlers::{About, Target};
+use crate::runtime::calls::{Calls, Run};
+use crate::runtime::handlers::Target;
 use crate::runtime::jobs::Jobs;
 use crate::runtime::listen::Listens;
 use crate::runtime::probing::Probing;
-use crate::runtime::seal::Binding;
 use crate::runtime::subscriptions::Subscriptions;
 use crate::runtime::{completion, results};
 use crate::server::builder::Server;
 use crate::server::context::Context;
 use crate::server::mailbox::Mailbox;
 use crate::server::permit::Permit;
-use crate::server::questions::Questions;
 use crate::server::registry::Registry;
 use crate::service::keys::{CallKey, SessionKey};
 use crate::service::outbox::Outbox;
@@ -355,28 +353,13 @@ impl HandlerService {
         if target == Target::Resource {
             self.check_uri(&item)?;
         }
-        let arguments = params.get("arguments");
-        let (questions, binding) = match session.revision().has_sessions() {
-            true => (Questions::default(), Binding::None),
-            false => self.continue_rounds(target, &item, &params, request, session)?,
-        };
-        let run = Run {
-            key: request.call,
-            session: request.session,
-            target,
-            purpose: Purpose::Answer,
-            item,
-            spelling: None,
-            arguments: arguments.map(JsonCow::Borrowed),
-            context: Context::of(request, session, params.get("_meta")),
-            questions,
-            binding,
-            flags: None,
-            about: About::default(),
-            time_left: None,
-            progress: None,
-            runs: 0,
-        };
+        let context = Context::of(request, session, params.get("_meta"));
+        let mut run = Run::new(request.call, request.session, target, item, context);
+        run.arguments = params.get("arguments").map(JsonCow::Borrowed);
+        if !session.revision().has_sessions() {
+            (run.questions, run.binding) =
+                self.continue_rounds(target, &run.item, &params, request, session)?;
+        }
         self.run(run, request.now, out);
         Ok(())
     }

@@ -29,12 +29,10 @@ use crate::protocol::meta::SERVER_INFO;
 use crate::protocol::uri::normal::{Forms, normalize};
 use crate::runtime::calls::{Purpose, Run};
 use crate::runtime::handler_service::HandlerService;
-use crate::runtime::handlers::{About, Target};
+use crate::runtime::handlers::Target;
 use crate::runtime::listen::{Filter, write_subscription};
 use crate::runtime::probing::{Judged, Probe};
-use crate::runtime::seal::Binding;
 use crate::server::context::Context;
-use crate::server::questions::Questions;
 use crate::service::ServiceRequest;
 use crate::service::keys::{CallKey, SessionKey};
 use crate::service::outbox::Outbox;
@@ -57,8 +55,8 @@ impl HandlerService {
         let meta = request.params.map(|params| params.member("_meta")).transpose()?.flatten();
         let context = Context::of(request, session, meta);
         let normal = Cow::Owned(normalize(&uri).into_owned());
-        let mut run = probe_of(request.call, request.session, normal, context, Purpose::Subscribe);
-        run.spelling = Some(uri);
+        let mut run = Run::new(request.call, request.session, Target::Resource, normal, context);
+        (run.purpose, run.spelling) = (Purpose::Subscribe, Some(uri));
         let permitted = match self.is_resource(&run.item) {
             true => self.permit.ask(&run.item, session.principal()),
             false => Some(false),
@@ -169,8 +167,8 @@ impl HandlerService {
             let uri = Cow::Owned(watched.normal().to_owned());
             probe.asked = Some(watched);
             let context = probe.context.clone();
-            let mut run = probe_of(call, probe.session, uri, context, Purpose::Listen);
-            run.runs = probe.runs;
+            let mut run = Run::new(call, probe.session, Target::Resource, uri, context);
+            (run.purpose, run.runs) = (Purpose::Listen, probe.runs);
             probe.runs += 1;
             self.run(run, now, out);
             let at = self.probing.judged.iter().position(|judged| judged.call == call);
@@ -265,32 +263,6 @@ impl HandlerService {
             meta.field(SERVER_INFO, |out| self.info.write(out));
             write_subscription(&mut meta, id);
         });
-    }
-}
-
-fn probe_of<'a>(
-    key: CallKey,
-    session: SessionKey,
-    item: Cow<'a, str>,
-    context: Context<'a>,
-    purpose: Purpose,
-) -> Run<'a> {
-    Run {
-        key,
-        session,
-        target: Target::Resource,
-        purpose,
-        item,
-        spelling: None,
-        arguments: None,
-        context,
-        questions: Questions::default(),
-        binding: Binding::None,
-        flags: None,
-        about: About::default(),
-        time_left: None,
-        progress: None,
-        runs: 0,
     }
 }
 
