@@ -90,14 +90,15 @@ impl Server {
     ///
     /// ```
     /// use mcp_rill::service::{CallKey, Outbox, Outgoing, Session, SessionKey};
-    /// use mcp_rill::{Limits, Now, Peer, Server, StateKey, http::head, jsonrpc::IdRef, service::ServiceRequest};
+    /// use mcp_rill::{Limits, Now, Peer, Server, StateKey, http::head, json::Tape, jsonrpc::IdRef, service::ServiceRequest};
     ///
     /// let server = Server::new("clock", "1.0.0").tool("tick", "Tick", |(), _| "tock");
     /// let (mut service, _config) = server.into_service(StateKey::new([7; 16]))?;
     /// let (mut fields, mut out, mut session) = (head::Fields::new(), Outbox::default(), Session::for_tests(1, None));
     /// let head = head::parse(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", &mut fields, &Limits::DEFAULT).unwrap();
     /// let (call, session_key) = (CallKey::for_tests(1), SessionKey::for_tests(1));
-    /// let params = serde_json::from_str(r#"{"name":"tick"}"#).unwrap();
+    /// let mut tape = Tape::new();
+    /// let params = tape.read(r#"{"name":"tick"}"#).unwrap();
     /// let request = ServiceRequest {
     ///     call,
     ///     id: &IdRef::Int(1),

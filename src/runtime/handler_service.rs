@@ -14,14 +14,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::json::value::JsonCow;
-use crate::json::value::{JsonRef, Members};
+use crate::json::value::{JsonCow, JsonRef, Members};
 use crate::json::write::Object;
 use crate::jsonrpc::{Error, Notification, Response};
-use crate::limits::Limits;
-use crate::protocol::cache::CacheHint;
-use crate::protocol::description::{Implementation, Resource, ResourceTemplate};
-use crate::protocol::extensions::Extensions;
+use crate::protocol::description::{Resource, ResourceTemplate};
 use crate::protocol::level::read_level;
 use crate::protocol::revision::Revision;
 use crate::protocol::state_key::{Seal, StateKey};
@@ -35,8 +31,6 @@ use crate::runtime::{completion, results};
 use crate::server::builder::Server;
 use crate::server::context::Context;
 use crate::server::mailbox::Mailbox;
-use crate::server::permit::Permit;
-use crate::server::registry::Registry;
 use crate::service::keys::{CallKey, SessionKey};
 use crate::service::outbox::Outbox;
 use crate::service::session::{Clients, Session};
@@ -46,67 +40,44 @@ use crate::timers::Now;
 
 /// The registry of handlers as a service.
 pub(crate) struct HandlerService {
-    pub(crate) info: Implementation,
+    pub(crate) server: Server,
     /// The `_meta` of every result, where there is no session.
     pub(crate) meta: String,
-    pub(crate) instructions: Option<String>,
-    pub(crate) limits: Limits,
-    pub(crate) registry: Registry,
     pub(crate) calls: Calls,
     pub(crate) mailbox: Arc<Mailbox>,
     pub(crate) jobs: Arc<Jobs>,
     pub(crate) seal: Seal,
-    pub(crate) list_cache: CacheHint,
-    extensions: Extensions,
     pub(crate) listens: Listens,
     clients: Clients,
     pub(crate) sessions: usize,
     /// The server shuts down: no answer of a client comes any more.
     pub(crate) stopping: bool,
     pub(crate) subscriptions: Subscriptions,
-    /// The hook that decides who is told of which resource.
-    pub(crate) permit: Permit,
     pub(crate) probing: Probing,
 }
 
 impl HandlerService {
     /// `key` seals what clients carry for the server, unless the server has a key of its own.
     pub(crate) fn new(
-        server: Server,
+        mut server: Server,
         mailbox: Arc<Mailbox>,
         jobs: Arc<Jobs>,
         key: StateKey,
     ) -> HandlerService {
-        let Server {
-            info,
-            instructions,
-            limits,
-            mut registry,
-            list_cache,
-            state_keys: [current, previous],
-            extensions,
-            permit,
-            ..
-        } = server;
-        registry.tools.iter_mut().for_each(|(tool, _)| mailbox.note_tool_name(&tool.name));
+        server.registry.tools.iter_mut().for_each(|(tool, _)| mailbox.note_tool_name(&tool.name));
+        let [current, previous] = server.state_keys;
         HandlerService {
-            meta: results::result_meta(&info),
-            info,
-            instructions,
-            limits,
-            registry,
+            meta: results::result_meta(&server.info),
+            server,
             calls: Calls::default(),
             mailbox,
             jobs,
             seal: Seal { current: current.unwrap_or(key), previous },
-            list_cache,
-            extensions,
             listens: Listens::default(),
             clients: Clients::default(),
             sessions: 0,
             stopping: false,
             subscriptions: Subscriptions::default(),
-            permit,
             probing: Probing::default(),
         }
     }
@@ -214,8 +185,12 @@ impl HandlerService {
                 out.empty_result(request.call);
                 Ok(())
             }
-            "resources/subscribe" if kept && self.has_resources() => self.subscribe(request, session, out),
-            "resources/unsubscribe" if kept && self.has_resources() => self.unsubscribe(request, out),
+            "resources/subscribe" if kept && self.server.registry.offers_resources() => {
+                self.subscribe(request, session, out)
+            }
+            "resources/unsubscribe" if kept && self.server.registry.offers_resources() => {
+                self.unsubscribe(request, out)
+            }
             "logging/setLevel" if kept => {
                 let level = request.params.map(|params| params.member("level")).transpose()?.flatten();
                 session.log_level = Some(read_level(level)?);
@@ -233,28 +208,30 @@ impl HandlerService {
         session: &Session,
         out: &mut Outbox,
     ) -> Result<(), Error> {
-        let (tools, prompts) = (self.registry.tools.is_offered(), self.registry.prompts.is_offered());
+        let (tools, prompts) =
+            (self.server.registry.tools.is_offered(), self.server.registry.prompts.is_offered());
         match request.method {
             "tools/list" | "resources/list" | "resources/templates/list" | "prompts/list" => {
                 self.list(request, session.revision(), out)
             }
             "tools/call" if tools => self.call(Target::Tool, "name", request, session, out),
             "prompts/get" if prompts => self.call(Target::Prompt, "name", request, session, out),
-            "resources/read" if self.has_resources() => {
+            "resources/read" if self.server.registry.offers_resources() => {
                 self.call(Target::Resource, "uri", request, session, out)
             }
-            "completion/complete" if self.registry.completes => {
+            "completion/complete" if self.server.registry.completes => {
                 let mut result = Vec::new();
-                completion::complete(&mut self.registry, request.params, session.principal(), &mut result)?;
+                completion::complete(
+                    &mut self.server.registry,
+                    request.params,
+                    session.principal(),
+                    &mut result,
+                )?;
                 self.result(request.call, session.revision(), None, out, |out| out.append(&mut result));
                 Ok(())
             }
             other => Err(Error::method_not_found(&shorten(other))),
         }
-    }
-
-    pub(crate) fn has_resources(&self) -> bool {
-        self.registry.resources.is_offered() || self.registry.templates.is_offered()
     }
 
     fn initialize(
@@ -269,8 +246,8 @@ impl HandlerService {
             let mut result = Object::new(out);
             result.str("protocolVersion", revision.name());
             result.field("capabilities", |out| self.write_capabilities(session.is_kept(), out));
-            result.field("serverInfo", |out| self.info.write(out));
-            result.opt_str("instructions", self.instructions.as_deref());
+            result.field("serverInfo", |out| self.server.info.write(out));
+            result.opt_str("instructions", self.server.instructions.as_deref());
         });
         Ok(())
     }
@@ -283,20 +260,20 @@ impl HandlerService {
         if tells {
             capabilities.raw("logging", "{}");
         }
-        if self.registry.completes {
+        if self.server.registry.completes {
             capabilities.raw("completions", "{}");
         }
-        if self.registry.prompts.is_offered() {
+        if self.server.registry.prompts.is_offered() {
             capabilities.raw("prompts", list);
         }
-        if self.has_resources() {
+        if self.server.registry.offers_resources() {
             let subscribe = r#"{"subscribe":true,"listChanged":true}"#;
             capabilities.raw("resources", if tells { subscribe } else { list });
         }
-        if self.registry.tools.is_offered() {
+        if self.server.registry.tools.is_offered() {
             capabilities.raw("tools", list);
         }
-        self.extensions.write(&mut capabilities);
+        self.server.extensions.write(&mut capabilities);
     }
 
     fn list(
@@ -305,7 +282,7 @@ impl HandlerService {
         revision: Revision,
         out: &mut Outbox,
     ) -> Result<(), Error> {
-        let (registry, limits, params) = (&self.registry, &self.limits, request.params);
+        let (registry, limits, params) = (&self.server.registry, &self.server.limits, request.params);
         let mut page = Vec::new();
         match request.method {
             "tools/list" if registry.tools.is_offered() => {
@@ -318,18 +295,18 @@ impl HandlerService {
                     prompt.write(out)
                 })?;
             }
-            "resources/list" if self.has_resources() => {
+            "resources/list" if self.server.registry.offers_resources() => {
                 let write = |(resource, _): &(Resource, _), out: &mut Vec<u8>| resource.write(out);
                 registry.resources.write_page(&mut page, "resources", params, limits, write)?;
             }
-            "resources/templates/list" if self.has_resources() => {
+            "resources/templates/list" if self.server.registry.offers_resources() => {
                 let write =
                     |(template, ..): &(ResourceTemplate, _, _), out: &mut Vec<u8>| template.write(out);
                 registry.templates.write_page(&mut page, "resourceTemplates", params, limits, write)?;
             }
             other => return Err(Error::method_not_found(other)),
         }
-        self.result(request.call, revision, Some(self.list_cache), out, |out| out.append(&mut page));
+        self.result(request.call, revision, Some(self.server.list_cache), out, |out| out.append(&mut page));
         Ok(())
     }
 
@@ -365,7 +342,7 @@ impl HandlerService {
     }
 
     pub(crate) fn check_uri(&self, uri: &str) -> Result<(), Error> {
-        let (bytes, max) = (uri.len(), self.limits.uri_bytes_max);
+        let (bytes, max) = (uri.len(), self.server.limits.uri_bytes_max);
         match bytes <= max {
             true => Ok(()),
             false => Err(Error::invalid_params(format_args!(

@@ -26,7 +26,7 @@ impl HandlerService {
         for (call, progress) in std::mem::take(&mut mail.progress) {
             self.take_update(call, Update::Progress(progress), out);
         }
-        let bytes_max = self.limits.buffered_bytes_max / 4 / self.sessions.max(1);
+        let bytes_max = self.server.limits.buffered_bytes_max / 4 / self.sessions.max(1);
         let mut said = 0;
         let mut logs = std::mem::take(&mut mail.logs).into_iter();
         while said < bytes_max
@@ -62,7 +62,7 @@ impl HandlerService {
 
     /// Makes the changes, and notifies clients.
     fn announce(&mut self, mail: Inbox, out: &mut Outbox) {
-        mail.changes.into_iter().for_each(|change| change(&mut self.registry));
+        mail.changes.into_iter().for_each(|change| change(&mut self.server.registry));
         for list in mail.changed {
             let method = match list {
                 ListKind::Tools => "notifications/tools/list_changed",
@@ -76,8 +76,8 @@ impl HandlerService {
         let updated: Vec<Option<&str>> = some.chain(mail.all_updated.then_some(None)).collect();
         for uri in updated {
             let method = "notifications/resources/updated";
-            self.subscriptions.updated(uri, &mut self.permit, method, out);
-            self.listens.updated(uri, &mut self.permit, method, out);
+            self.subscriptions.updated(uri, &mut self.server.permit, method, out);
+            self.listens.updated(uri, &mut self.server.permit, method, out);
         }
     }
 }

@@ -26,7 +26,7 @@ use crate::jsonrpc::Error;
 use crate::jsonrpc::id::{Id, IdRef};
 use crate::protocol::error::CallError;
 use crate::protocol::meta::SERVER_INFO;
-use crate::protocol::uri::normal::{Forms, normalize};
+use crate::protocol::uri::normal::normalize;
 use crate::runtime::calls::{Purpose, Run};
 use crate::runtime::handler_service::HandlerService;
 use crate::runtime::handlers::Target;
@@ -49,7 +49,7 @@ impl HandlerService {
         let uri = read_uri(request)?;
         self.check_uri(&uri)?;
         // Before the handler runs, so that the answer reveals nothing about the resource.
-        if !self.subscriptions.has_room(request.session, &uri, self.limits.subscriptions_max) {
+        if !self.subscriptions.has_room(request.session, &uri, self.server.limits.subscriptions_max) {
             return Err(self.too_many_subscriptions());
         }
         let meta = request.params.map(|params| params.member("_meta")).transpose()?.flatten();
@@ -57,8 +57,8 @@ impl HandlerService {
         let normal = Cow::Owned(normalize(&uri).into_owned());
         let mut run = Run::new(request.call, request.session, Target::Resource, normal, context);
         (run.purpose, run.spelling) = (Purpose::Subscribe, Some(uri));
-        let permitted = match self.is_resource(&run.item) {
-            true => self.permit.ask(&run.item, session.principal()),
+        let permitted = match self.server.registry.has_resource(&run.item) {
+            true => self.server.permit.ask(&run.item, session.principal()),
             false => Some(false),
         };
         match permitted {
@@ -71,7 +71,7 @@ impl HandlerService {
     /// Answers `resources/subscribe`. A refusal ends an earlier subscription.
     fn subscribed(&mut self, run: &Run<'_>, permitted: bool, out: &mut Outbox) {
         let (session, uri, max) =
-            (run.session, run.spelling.as_deref().unwrap_or(&run.item), self.limits.subscriptions_max);
+            (run.session, run.spelling.as_deref().unwrap_or(&run.item), self.server.limits.subscriptions_max);
         if !permitted {
             self.subscriptions.remove(session, uri);
             return out.error(run.key, &CallError::not_found().into_error(Some(uri), run.revision()));
@@ -83,21 +83,10 @@ impl HandlerService {
     }
 
     fn too_many_subscriptions(&self) -> Error {
-        let max = self.limits.subscriptions_max;
+        let max = self.server.limits.subscriptions_max;
         Error::invalid_params(format_args!(
             "this session has {max} subscriptions already (limit subscriptions_max)"
         ))
-    }
-
-    /// True if there is a resource of that URI, or a template for it.
-    fn is_resource(&mut self, uri: &str) -> bool {
-        let forms = Forms::of(uri);
-        self.registry.resources.find(&normalize(uri)).is_some()
-            || self
-                .registry
-                .templates
-                .iter_mut()
-                .any(|(_, pattern, _)| pattern.matches_forms(&forms).is_some())
     }
 
     pub(crate) fn unsubscribe(
@@ -119,34 +108,34 @@ impl HandlerService {
         out: &mut Outbox,
     ) -> Result<(), Error> {
         let mut filter = Filter::read(request.params)?;
-        let (asked, max) = (filter.uris.len(), self.limits.subscriptions_max);
+        let (asked, max) = (filter.uris.len(), self.server.limits.subscriptions_max);
         if asked > max {
             return Err(Error::invalid_params(format_args!(
                 "`resourceSubscriptions` has {asked} URIs, more than the limit subscriptions_max = {max}"
             )));
         }
         filter.uris.iter().try_for_each(|watched| self.check_uri(watched.uri()))?;
-        if self.listens.len() >= self.limits.listens_max {
+        if self.listens.len() >= self.server.limits.listens_max {
             self.refuse_to_listen(request.call, out);
             return Ok(());
         }
         // Promises only what can happen.
-        filter.tools &= self.registry.tools.is_offered();
-        filter.prompts &= self.registry.prompts.is_offered();
-        filter.resources &= self.has_resources();
+        filter.tools &= self.server.registry.tools.is_offered();
+        filter.prompts &= self.server.registry.prompts.is_offered();
+        filter.resources &= self.server.registry.offers_resources();
         let mut waiting = Vec::new();
         for watched in std::mem::take(&mut filter.uris).into_iter().rev() {
-            if !self.is_resource(watched.uri()) {
+            if !self.server.registry.has_resource(watched.uri()) {
                 continue;
             }
-            match self.permit.ask(watched.normal(), session.principal()) {
+            match self.server.permit.ask(watched.normal(), session.principal()) {
                 Some(true) => drop(filter.uris.insert(watched)),
                 Some(false) => {}
                 None => waiting.push(watched),
             }
         }
         let context = Context::of(request, session, None).into_owned();
-        let deadline = request.now.mono.saturating_add(self.limits.tool_timeout);
+        let deadline = request.now.mono.saturating_add(self.server.limits.tool_timeout);
         let id = request.id.clone().into_owned();
         let probe =
             Probe { session: request.session, id, context, filter, asked: None, waiting, runs: 0, deadline };
@@ -224,7 +213,7 @@ impl HandlerService {
         out: &mut Outbox,
     ) {
         // Others may have begun to listen meanwhile.
-        if self.listens.len() >= self.limits.listens_max {
+        if self.listens.len() >= self.server.limits.listens_max {
             return self.refuse_to_listen(call, out);
         }
         let filter = if self.stopping { Filter::default() } else { filter };
@@ -246,7 +235,7 @@ impl HandlerService {
     }
 
     fn refuse_to_listen(&self, call: CallKey, out: &mut Outbox) {
-        let max = self.limits.listens_max;
+        let max = self.server.limits.listens_max;
         out.busy(call, &format!("{max} clients are listening already (limit listens_max)"));
     }
 
@@ -260,7 +249,7 @@ impl HandlerService {
         result.str("resultType", "complete");
         result.field("_meta", |out| {
             let mut meta = Object::new(out);
-            meta.field(SERVER_INFO, |out| self.info.write(out));
+            meta.field(SERVER_INFO, |out| self.server.info.write(out));
             write_subscription(&mut meta, id);
         });
     }

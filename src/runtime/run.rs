@@ -45,7 +45,7 @@ impl HandlerService {
         let mut call =
             Call { context, questions, updates: Updates::Kept(Vec::new()), handle, deferred: false };
         let (about, outcome) = produce(
-            &mut self.registry,
+            &mut self.server.registry,
             run.target,
             &run.item,
             run.arguments.as_ref().map(JsonCow::as_ref),
@@ -118,15 +118,15 @@ impl HandlerService {
             return self.answer_call(&run, Err(CallError::not_found()), out);
         }
         run.questions.rounds += 1;
-        if run.questions.rounds > self.limits.rounds_max {
-            let rounds = self.limits.rounds_max;
+        if run.questions.rounds > self.server.limits.rounds_max {
+            let rounds = self.server.limits.rounds_max;
             let error = CallError::for_model(format!(
                 "the {} asked the client in more than {rounds} rounds (limit rounds_max)",
                 run.target.name()
             ));
             return self.answer_call(&run, Err(error), out);
         }
-        if let Err(problem) = run.questions.check_questions(self.limits.message_bytes_max) {
+        if let Err(problem) = run.questions.check_questions(self.server.limits.message_bytes_max) {
             return self.answer_call(&run, Err(CallError::for_model(problem)), out);
         }
         if !run.revision().has_sessions() {
@@ -143,7 +143,7 @@ impl HandlerService {
             out.request(run.audience(), id, question.method, &question.params);
             asking.push((id, question.label));
         }
-        self.keep(run.into_owned(), asking, 0, now, self.limits.question_timeout);
+        self.keep(run.into_owned(), asking, 0, now, self.server.limits.question_timeout);
     }
 
     pub(crate) fn answer_call(
@@ -208,7 +208,7 @@ impl HandlerService {
 
     /// Checks that a tool returns what its output schema declares (MCP tools, output schema).
     fn check_result(&mut self, tool: &str, result: &mut ToolResult, revision: Revision) -> Result<(), Error> {
-        let rules = self.registry.tools.find(tool).and_then(|(tool, _)| tool.output_rules());
+        let rules = self.server.registry.tools.find(tool).and_then(|(tool, _)| tool.output_rules());
         result
             .check(rules, revision)
             .map_err(|problem| Error::internal(format_args!("the tool `{tool}` {problem}")))

@@ -39,13 +39,13 @@ impl HandlerService {
     ) -> Result<(), Error> {
         match request.method {
             "server/discover" => {
-                self.result(request.call, session.revision(), Some(self.list_cache), out, |out| {
+                self.result(request.call, session.revision(), Some(self.server.list_cache), out, |out| {
                     let mut result = Object::new(out);
                     result.field("supportedVersions", |out| {
                         Array::new(out).str(session.revision().name());
                     });
                     result.field("capabilities", |out| self.write_capabilities(true, out));
-                    result.opt_str("instructions", self.instructions.as_deref());
+                    result.opt_str("instructions", self.server.instructions.as_deref());
                 });
                 Ok(())
             }
@@ -112,7 +112,7 @@ impl HandlerService {
             let mut members = Object::new(out);
             meta.write_members(&mut members);
             if !meta.has(SERVER_INFO) {
-                members.field(SERVER_INFO, |out| self.info.write(out));
+                members.field(SERVER_INFO, |out| self.server.info.write(out));
             }
         });
     }
@@ -129,7 +129,7 @@ impl HandlerService {
     ) -> Result<(Questions, Binding<'a>), Error> {
         if target == Target::Tool
             && let Some(schema) =
-                self.registry.tools.find(subject).and_then(|(tool, _)| tool.input_schema_text())
+                self.server.registry.tools.find(subject).and_then(|(tool, _)| tool.input_schema_text())
         {
             headers::check_arguments(schema, params.get("arguments"), request.head)?;
         }
@@ -141,7 +141,7 @@ impl HandlerService {
 
     /// Answers the request with the questions of its handler.
     pub(crate) fn ask_in_result(&mut self, run: &Run<'_>, now: Now, out: &mut Outbox) {
-        let until = now.unix.saturating_add(self.limits.request_state_ttl);
+        let until = now.unix.saturating_add(self.server.limits.request_state_ttl);
         out.written(run.key, |out| {
             let mut result = Object::new(out);
             rounds::write(&mut result, &self.seal, &run.binding.digest(), &run.questions, until);

@@ -63,7 +63,7 @@ impl HandlerService {
         match self.jobs.push((key, number), Box::new(job)) {
             Place::Free => self.keep(run, Vec::new(), elsewhere_bytes, now, time),
             Place::Waits => {
-                let deadline = now.mono.saturating_add(self.limits.worker_wait_timeout);
+                let deadline = now.mono.saturating_add(self.server.limits.worker_wait_timeout);
                 let mut kept = UnfinishedCall::new(run, Vec::new(), elsewhere_bytes, deadline);
                 kept.waits = true;
                 self.calls.keep(Box::new(kept));
@@ -104,7 +104,7 @@ impl HandlerService {
                 return;
             }
             let (time, whose) = match kept.waits {
-                true => (self.limits.worker_wait_timeout, "limit worker_wait_timeout"),
+                true => (self.server.limits.worker_wait_timeout, "limit worker_wait_timeout"),
                 // A thread could not be started.
                 false => (self.timeout_of(&kept.run), "its timeout"),
             };
@@ -144,7 +144,7 @@ impl HandlerService {
 
     /// How long the handler may take on other threads, in all its runs together.
     pub(crate) fn timeout_of(&self, run: &Run<'_>) -> Duration {
-        run.about.timeout.unwrap_or(self.limits.tool_timeout)
+        run.about.timeout.unwrap_or(self.server.limits.tool_timeout)
     }
 
     /// The server shuts down: handlers on other threads are told to stop, but results that come in time are still sent.

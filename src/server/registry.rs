@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use crate::protocol::description::{Prompt, PromptArgument, Resource, ResourceTemplate, Tool};
 use crate::protocol::kinds::ItemKind;
 use crate::protocol::uri::UriTemplate;
-use crate::protocol::uri::normal::{normalize, normalize_template};
+use crate::protocol::uri::normal::{Forms, normalize, normalize_template};
 use crate::server::complete::{Completed, Completer};
 use crate::server::handler::Handler;
 use crate::server::items::Items;
@@ -115,6 +115,18 @@ impl Registry {
             }
         };
         self.completions.retain(|(of, _), _| *of != completed);
+    }
+
+    /// True if there ever was a resource or a template.
+    pub(crate) fn offers_resources(&self) -> bool {
+        self.resources.is_offered() || self.templates.is_offered()
+    }
+
+    /// True if there is a resource of that URI, or a template for it.
+    pub(crate) fn has_resource(&mut self, uri: &str) -> bool {
+        let forms = Forms::of(uri);
+        self.resources.find(&normalize(uri)).is_some()
+            || self.templates.iter_mut().any(|(_, pattern, _)| pattern.matches_forms(&forms).is_some())
     }
 
     /// The values of a prompt's argument that is an enum; none for others.

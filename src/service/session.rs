@@ -178,10 +178,10 @@ impl Session {
     /// that request comes. A client may initialize again; the newer word holds.
     ///
     /// ```
-    /// use mcp_rill::{Level, Revision, service::Session};
+    /// use mcp_rill::{Level, Revision, json::Tape, service::Session};
     /// let mut session = Session::for_tests(1, None);
     /// let params = r#"{"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"c","version":"1"}}"#;
-    /// let revision = session.initialize(Some(serde_json::from_str(params).unwrap())).unwrap();
+    /// let revision = session.initialize(Some(Tape::new().read(params).unwrap())).unwrap();
     /// assert_eq!((revision, session.is_operating()), (Revision::V2025_06_18, false));
     /// session.operate(None); // `notifications/initialized` has come
     /// session.set_log_level(Some(Level::Error)); // and `logging/setLevel`

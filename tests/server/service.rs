@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use mcp_rill::engine::{Action, Engine, EngineConfig};
 use mcp_rill::http::head;
+use mcp_rill::json::Tape;
 use mcp_rill::jsonrpc::IdRef;
 use mcp_rill::service::{
     Audience, CallKey, Outbox, Outgoing, Service, ServiceRequest, Session, SessionKey, Slot,
@@ -25,13 +26,13 @@ fn ask(
 ) -> Vec<(Outgoing, Value)> {
     let (mut fields, mut out) = (head::Fields::new(), Outbox::default());
     let head = head::parse(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", &mut fields, &Limits::DEFAULT).unwrap();
-    let params = params.to_string();
+    let (params, mut tape) = (params.to_string(), Tape::new());
     let request = ServiceRequest {
         call: CallKey::for_tests(call),
         id: &IdRef::Int(i64::from(call)),
         session: SessionKey::for_tests(1),
         method,
-        params: Some(serde_json::from_str(&params).unwrap()),
+        params: Some(tape.read(&params).unwrap()),
         head: &head,
         peer: &Peer::default(),
         now: Now::default(),
