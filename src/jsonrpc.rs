@@ -493,13 +493,14 @@ impl<'a> Envelope<'a> {
     fn read(object: JsonRef<'a>) -> Option<Envelope<'a>> {
         let mut envelope = Envelope::default();
         for pair in object.pairs() {
-            let (slot, name) = match &*pair.name()? {
-                "jsonrpc" => (&mut envelope.jsonrpc, "jsonrpc"),
-                "id" => (&mut envelope.id, "id"),
-                "method" => (&mut envelope.method, "method"),
-                "params" => (&mut envelope.params, "params"),
-                "result" => (&mut envelope.result, "result"),
-                "error" => (&mut envelope.error, "error"),
+            let escaped = if pair.plain_name().is_none() { pair.name()? } else { Cow::Borrowed("") };
+            let (slot, name) = match pair.plain_name().unwrap_or(escaped.as_bytes()) {
+                b"jsonrpc" => (&mut envelope.jsonrpc, "jsonrpc"),
+                b"id" => (&mut envelope.id, "id"),
+                b"method" => (&mut envelope.method, "method"),
+                b"params" => (&mut envelope.params, "params"),
+                b"result" => (&mut envelope.result, "result"),
+                b"error" => (&mut envelope.error, "error"),
                 _ => continue,
             };
             // Of several duplicates the id is the one to remember: it must not be answered.

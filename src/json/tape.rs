@@ -78,11 +78,10 @@ impl Tape {
     fn index(&mut self, text: &str, depth_max: usize, values_max: usize) -> Result<(), Fault> {
         self.nodes.clear();
         self.nodes.shrink_to(Tape::KEPT_MAX);
-        if u32::try_from(text.len()).is_err() {
-            return Err(Fault::Long);
+        match u32::try_from(text.len()) {
+            Ok(_) => index(&mut self.nodes, text.as_bytes(), depth_max, values_max),
+            Err(_) => Err(Fault::Long),
         }
-        let (depth, values) = (depth_max, values_max);
-        Reader { bytes: text.as_bytes(), at: 0, nodes: &mut self.nodes, depth, values }.text()
     }
 }
 
@@ -96,219 +95,202 @@ fn serde_error(text: &str) -> serde_json::Error {
 /// The place of the array or object around the outermost value.
 const NOWHERE: u32 = u32::MAX;
 
-struct Reader<'t> {
-    bytes: &'t [u8],
-    at: usize,
-    nodes: &'t mut Vec<Node>,
-    /// Levels that may still be opened.
-    depth: usize,
-    /// Values that may still come.
-    values: usize,
+/// The one pass. `depth` levels may be opened at a time, and `values` values may come.
+fn index(nodes: &mut Vec<Node>, bytes: &[u8], mut depth: usize, mut values: usize) -> Result<(), Fault> {
+    let mut at = 0;
+    // Where the innermost open array or object is, and which of the two.
+    let (mut around, mut in_object) = (NOWHERE, false);
+    loop {
+        let first = token(bytes, &mut at)?;
+        let start = place(at);
+        if matches!(first, b'{' | b'[') {
+            depth = depth.checked_sub(1).ok_or(Fault::Deep)?;
+            values = values.checked_sub(1).ok_or(Fault::Many)?;
+            in_object = first == b'{';
+            let kind = if in_object { Kind::Object } else { Kind::Array };
+            let here = place(nodes.len());
+            nodes.push(Node { start, end: around, size: 1, kind });
+            around = here;
+            at += 1;
+            if token(bytes, &mut at)? != if in_object { b'}' } else { b']' } {
+                if in_object {
+                    name(nodes, bytes, &mut at)?;
+                }
+                continue;
+            }
+        } else {
+            values = values.checked_sub(1).ok_or(Fault::Many)?;
+            let kind = scalar(bytes, &mut at, first)?;
+            nodes.push(Node { start, end: place(at), size: 1, kind });
+        }
+        // A value is complete: the next one follows, or what is around it ends too.
+        loop {
+            if around == NOWHERE {
+                return end(bytes, at);
+            }
+            match (token(bytes, &mut at)?, in_object) {
+                (b',', _) => break,
+                (b'}', true) | (b']', false) => {
+                    at += 1;
+                    depth += 1;
+                    let nodes_now = place(nodes.len());
+                    let Some(node) = nodes.get_mut(around as usize) else { return Err(Fault::Syntax) };
+                    node.size = nodes_now - around;
+                    around = std::mem::replace(&mut node.end, place(at));
+                    in_object = nodes.get(around as usize).is_some_and(|node| node.kind == Kind::Object);
+                }
+                _ => return Err(Fault::Syntax),
+            }
+        }
+        at += 1;
+        if in_object {
+            name(nodes, bytes, &mut at)?;
+        }
+    }
 }
 
-impl Reader<'_> {
-    fn text(&mut self) -> Result<(), Fault> {
-        // Where the innermost open array or object is, and which of the two.
-        let (mut around, mut in_object) = (NOWHERE, false);
-        loop {
-            let start = self.at_token()?;
-            self.values = self.values.checked_sub(1).ok_or_else(|| self.too_many(start))?;
-            match start {
-                b'"' => self.string()?,
-                b'{' | b'[' => {
-                    self.depth = self.depth.checked_sub(1).ok_or(Fault::Deep)?;
-                    let here = place(self.nodes.len());
-                    in_object = start == b'{';
-                    let kind = if in_object { Kind::Object } else { Kind::Array };
-                    self.nodes.push(Node { start: place(self.at), end: around, size: 1, kind });
-                    self.at += 1;
-                    around = here;
-                    let close = if in_object { b'}' } else { b']' };
-                    if self.at_token()? != close {
-                        if in_object {
-                            self.name()?;
-                        }
-                        continue;
-                    }
-                }
-                b'-' | b'0'..=b'9' => self.number()?,
-                b't' => self.word(b"true", Kind::Bool)?,
-                b'f' => self.word(b"false", Kind::Bool)?,
-                b'n' => self.word(b"null", Kind::Null)?,
-                _ => return Err(Fault::Syntax),
+/// Skips blanks and returns the byte that begins the next token.
+#[inline(always)]
+fn token(bytes: &[u8], at: &mut usize) -> Result<u8, Fault> {
+    match bytes.get(*at) {
+        Some(byte) if *byte > b' ' => Ok(*byte),
+        _ => {
+            *at = after_blanks(bytes, *at);
+            bytes.get(*at).copied().ok_or(Fault::Syntax)
+        }
+    }
+}
+
+fn after_blanks(bytes: &[u8], at: usize) -> usize {
+    let rest = bytes.get(at..).unwrap_or_default();
+    let blanks = rest.iter().position(|byte| !matches!(byte, b' ' | b'\n' | b'\r' | b'\t'));
+    at + blanks.unwrap_or(rest.len())
+}
+
+/// Nothing but blanks may follow.
+fn end(bytes: &[u8], at: usize) -> Result<(), Fault> {
+    if after_blanks(bytes, at) == bytes.len() { Ok(()) } else { Err(Fault::Syntax) }
+}
+
+/// The name of a member, with its colon.
+#[inline(always)]
+fn name(nodes: &mut Vec<Node>, bytes: &[u8], at: &mut usize) -> Result<(), Fault> {
+    if token(bytes, at)? != b'"' {
+        return Err(Fault::Syntax);
+    }
+    let start = place(*at);
+    let kind = string(bytes, at)?;
+    nodes.push(Node { start, end: place(*at), size: 1, kind });
+    if token(bytes, at)? != b':' {
+        return Err(Fault::Syntax);
+    }
+    *at += 1;
+    Ok(())
+}
+
+#[inline(always)]
+fn scalar(bytes: &[u8], at: &mut usize, first: u8) -> Result<Kind, Fault> {
+    match first {
+        b'"' => string(bytes, at),
+        b'-' | b'0'..=b'9' => number(bytes, at),
+        b't' => word(bytes, at, b"true", Kind::Bool),
+        b'f' => word(bytes, at, b"false", Kind::Bool),
+        b'n' => word(bytes, at, b"null", Kind::Null),
+        _ => Err(Fault::Syntax),
+    }
+}
+
+fn word(bytes: &[u8], at: &mut usize, word: &[u8], kind: Kind) -> Result<Kind, Fault> {
+    let is_it = bytes.get(*at..).is_some_and(|rest| rest.starts_with(word));
+    *at += word.len();
+    if is_it { Ok(kind) } else { Err(Fault::Syntax) }
+}
+
+#[inline(always)]
+fn string(bytes: &[u8], at: &mut usize) -> Result<Kind, Fault> {
+    *at = after_plain(bytes, *at + 1);
+    match bytes.get(*at) {
+        Some(b'"') => {
+            *at += 1;
+            Ok(Kind::Str)
+        }
+        _ => escaped(bytes, at),
+    }
+}
+
+/// The rest of a string, from the first byte that is not plain.
+fn escaped(bytes: &[u8], at: &mut usize) -> Result<Kind, Fault> {
+    loop {
+        // Half of a surrogate pair is JSON too (RFC 8259, section 8.2).
+        match bytes.get(*at..).unwrap_or_default() {
+            [b'"', ..] => {
+                *at += 1;
+                return Ok(Kind::Escaped);
             }
-            // A value is complete: the next one follows, or what is around ends too.
-            loop {
-                if around == NOWHERE {
-                    return self.end();
-                }
-                match (self.at_token()?, in_object) {
-                    (b',', true) => {
-                        self.at += 1;
-                        self.name()?;
-                        break;
-                    }
-                    (b',', false) => {
-                        self.at += 1;
-                        break;
-                    }
-                    (b'}', true) | (b']', false) => {
-                        self.at += 1;
-                        around = self.close(around);
-                        in_object = self.nodes.get(around as usize).is_some_and(|n| n.kind == Kind::Object);
-                    }
-                    _ => return Err(Fault::Syntax),
-                }
-            }
-        }
-    }
-
-    /// Of a value that is one too many: it may be too deep as well.
-    #[cold]
-    fn too_many(&self, start: u8) -> Fault {
-        match start {
-            b'{' | b'[' if self.depth == 0 => Fault::Deep,
-            _ => Fault::Many,
-        }
-    }
-
-    /// Ends an array or object, and returns the place of the one around it.
-    fn close(&mut self, place_of_it: u32) -> u32 {
-        let (end, nodes) = (place(self.at), place(self.nodes.len()));
-        self.depth += 1;
-        self.nodes.get_mut(place_of_it as usize).map_or(NOWHERE, |node| {
-            node.size = nodes - place_of_it;
-            std::mem::replace(&mut node.end, end)
-        })
-    }
-
-    /// Skips blanks and returns the byte that begins the next token.
-    fn at_token(&mut self) -> Result<u8, Fault> {
-        loop {
-            match self.bytes.get(self.at) {
-                Some(b' ' | b'\n' | b'\r' | b'\t') => self.at += 1,
-                Some(byte) => return Ok(*byte),
-                None => return Err(Fault::Syntax),
-            }
-        }
-    }
-
-    /// Nothing but blanks may follow.
-    fn end(&mut self) -> Result<(), Fault> {
-        match self.at_token() {
-            Ok(_) => Err(Fault::Syntax),
-            Err(_) => Ok(()),
-        }
-    }
-
-    /// The name of a member, with its colon.
-    fn name(&mut self) -> Result<(), Fault> {
-        if self.at_token()? != b'"' {
-            return Err(Fault::Syntax);
-        }
-        self.string()?;
-        if self.at_token()? != b':' {
-            return Err(Fault::Syntax);
-        }
-        self.at += 1;
-        Ok(())
-    }
-
-    fn scalar(&mut self, start: usize, kind: Kind) {
-        self.nodes.push(Node { start: place(start), end: place(self.at), size: 1, kind });
-    }
-
-    fn word(&mut self, word: &[u8], kind: Kind) -> Result<(), Fault> {
-        let start = self.at;
-        if !self.bytes.get(start..).is_some_and(|rest| rest.starts_with(word)) {
-            return Err(Fault::Syntax);
-        }
-        self.at += word.len();
-        self.scalar(start, kind);
-        Ok(())
-    }
-
-    fn string(&mut self) -> Result<(), Fault> {
-        let (start, mut kind) = (self.at, Kind::Str);
-        self.at += 1;
-        loop {
-            self.skip_plain();
-            match self.bytes.get(self.at) {
-                Some(b'"') => {
-                    self.at += 1;
-                    self.scalar(start, kind);
-                    return Ok(());
-                }
-                Some(b'\\') => {
-                    kind = Kind::Escaped;
-                    self.escape()?;
-                }
-                _ => return Err(Fault::Syntax),
-            }
-        }
-    }
-
-    /// To the next quote, backslash or control character of a string.
-    fn skip_plain(&mut self) {
-        while let Some(eight) = self.bytes.get(self.at..).and_then(<[u8]>::first_chunk::<8>) {
-            let found = special(u64::from_le_bytes(*eight));
-            if found != 0 {
-                self.at += (found.trailing_zeros() / 8) as usize;
-                return;
-            }
-            self.at += 8;
-        }
-        while self.bytes.get(self.at).is_some_and(|byte| !matches!(byte, b'"' | b'\\' | 0..=0x1F)) {
-            self.at += 1;
-        }
-    }
-
-    /// A backslash and what belongs to it. Half of a surrogate pair is JSON too (RFC 8259, section 8.2).
-    fn escape(&mut self) -> Result<(), Fault> {
-        match self.bytes.get(self.at..).unwrap_or_default() {
-            [_, b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't', ..] => self.at += 2,
-            [_, b'u', digits @ ..] if is_hex(digits.get(..4)) => self.at += 6,
+            [b'\\', b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't', ..] => *at += 2,
+            [b'\\', b'u', digits @ ..] if is_hex(digits.get(..4)) => *at += 6,
             _ => return Err(Fault::Syntax),
         }
-        Ok(())
+        *at = after_plain(bytes, *at);
     }
+}
 
-    fn number(&mut self) -> Result<(), Fault> {
-        let start = self.at;
-        self.skip(b"-");
-        if !self.skip(b"0") {
-            self.digits()?;
+/// The place of the next quote, backslash or control character of a string.
+#[inline(always)]
+fn after_plain(bytes: &[u8], mut at: usize) -> usize {
+    while let Some(eight) = bytes.get(at..).and_then(<[u8]>::first_chunk::<8>) {
+        let found = special(u64::from_le_bytes(*eight));
+        if found != 0 {
+            return at + (found.trailing_zeros() / 8) as usize;
         }
-        if self.skip(b".") {
-            self.digits()?;
-        }
-        if self.skip(b"eE") {
-            self.skip(b"+-");
-            self.digits()?;
-        }
+        at += 8;
+    }
+    while bytes.get(at).is_some_and(|byte| !matches!(byte, b'"' | b'\\' | 0..=0x1F)) {
+        at += 1;
+    }
+    at
+}
+
+#[inline(always)]
+fn number(bytes: &[u8], at: &mut usize) -> Result<Kind, Fault> {
+    skip(bytes, at, b"-");
+    if !skip(bytes, at, b"0") {
+        digits(bytes, at)?;
+    }
+    match bytes.get(*at) {
+        Some(b'.' | b'e' | b'E') => fraction(bytes, at)?,
         // A digit here follows a zero. Anything else that is wrong is no token.
-        if self.bytes.get(self.at).is_some_and(u8::is_ascii_digit) {
-            return Err(Fault::Syntax);
-        }
-        self.scalar(start, Kind::Number);
-        Ok(())
+        Some(b'0'..=b'9') => return Err(Fault::Syntax),
+        _ => {}
     }
+    Ok(Kind::Number)
+}
 
-    /// Skips one of these bytes, if it comes next.
-    fn skip(&mut self, any: &[u8]) -> bool {
-        let is_there = self.bytes.get(self.at).is_some_and(|byte| any.contains(byte));
-        self.at += usize::from(is_there);
-        is_there
+fn fraction(bytes: &[u8], at: &mut usize) -> Result<(), Fault> {
+    if skip(bytes, at, b".") {
+        digits(bytes, at)?;
     }
+    if skip(bytes, at, b"eE") {
+        skip(bytes, at, b"+-");
+        digits(bytes, at)?;
+    }
+    Ok(())
+}
 
-    /// At least one.
-    fn digits(&mut self) -> Result<(), Fault> {
-        let start = self.at;
-        while self.bytes.get(self.at).is_some_and(u8::is_ascii_digit) {
-            self.at += 1;
-        }
-        if self.at == start { Err(Fault::Syntax) } else { Ok(()) }
+/// Skips one of these bytes, if it comes next.
+fn skip(bytes: &[u8], at: &mut usize, any: &[u8]) -> bool {
+    let is_there = bytes.get(*at).is_some_and(|byte| any.contains(byte));
+    *at += usize::from(is_there);
+    is_there
+}
+
+/// At least one.
+fn digits(bytes: &[u8], at: &mut usize) -> Result<(), Fault> {
+    let start = *at;
+    while bytes.get(*at).is_some_and(u8::is_ascii_digit) {
+        *at += 1;
     }
+    if *at == start { Err(Fault::Syntax) } else { Ok(()) }
 }
 
 fn is_hex(digits: Option<&[u8]>) -> bool {
@@ -323,12 +305,15 @@ const fn place(at: usize) -> u32 {
 
 /// True for ASCII without quotes, backslashes and control characters.
 pub(crate) fn is_plain(text: &[u8]) -> bool {
-    let (words, rest) = text.as_chunks::<8>();
-    let high = 0x8080_8080_8080_8080;
-    words.iter().all(|word| {
-        let word = u64::from_le_bytes(*word);
-        (special(word) | word & high) == 0
-    }) && rest.iter().all(|byte| matches!(byte, 0x20..=0x7F) && !matches!(byte, b'"' | b'\\'))
+    let are = |eight: u64| (special(eight) | eight & 0x8080_8080_8080_8080) == 0;
+    let eight_are = |eight: [u8; 8]| are(u64::from_le_bytes(eight));
+    let four_are = |four: [u8; 4]| are(u64::from(u32::from_le_bytes(four)) | 0x5F5F_5F5F_0000_0000);
+    // The last words overlap those before.
+    match (text.last_chunk::<8>(), text.first_chunk::<4>(), text.last_chunk::<4>()) {
+        (Some(last), ..) => eight_are(*last) && text.as_chunks::<8>().0.iter().copied().all(eight_are),
+        (None, Some(first), Some(last)) => four_are(*first) && four_are(*last),
+        _ => text.iter().all(|byte| matches!(byte, 0x20..=0x7F) && !matches!(byte, b'"' | b'\\')),
+    }
 }
 
 /// The high bit of each byte that a string cannot hold as it is: `"`, `\` and control characters. Beyond the first of them

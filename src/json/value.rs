@@ -120,7 +120,10 @@ impl<'a> JsonRef<'a> {
         }
         let (mut found, mut again) = (None, false);
         for pair in self.pairs() {
-            if pair.name().ok_or_else(NotMembers::half)? == name {
+            if pair.is_half() {
+                return Err(NotMembers::half());
+            }
+            if pair.is(name) {
                 again |= found.replace(pair.value).is_some();
             }
         }
@@ -197,15 +200,30 @@ impl<'a> Pair<'a> {
         string_of(self.value.whole, self.name)
     }
 
+    /// The bytes of a name without escapes; `None` for one that has some.
+    pub(crate) fn plain_name(&self) -> Option<&'a [u8]> {
+        let inside = self.name.start as usize + 1..self.name.end as usize - 1;
+        self.value.whole.as_bytes().get(inside).filter(|_| self.name.kind == Kind::Str)
+    }
+
     /// True if this is its name.
     pub(crate) fn is(&self, name: &str) -> bool {
-        match self.name.kind {
-            Kind::Escaped => self.name().is_some_and(|own| own == name),
-            _ => text_of(self.value.whole, self.name)
-                .as_bytes()
-                .get(1..)
-                .is_some_and(|rest| rest.split_last().is_some_and(|(_, own)| own == name.as_bytes())),
+        match self.plain_name() {
+            Some(own) => own == name.as_bytes(),
+            None => self.name().is_some_and(|own| own == name),
         }
+    }
+
+    fn has_name_of(&self, other: &Pair<'_>) -> bool {
+        match (self.plain_name(), other.plain_name()) {
+            (Some(one), Some(other)) => one == other,
+            _ => self.name() == other.name(),
+        }
+    }
+
+    /// True if its name has half of a surrogate pair.
+    fn is_half(&self) -> bool {
+        self.name.kind == Kind::Escaped && self.name().is_none()
     }
 }
 
@@ -262,15 +280,16 @@ impl<'a> Members<'a> {
         if !object.is_object() {
             return Err(NotMembers::other());
         }
-        let (mut count, mut plain) = (0, true);
+        let mut count = 0;
         for pair in object.pairs() {
-            plain &= pair.name.kind == Kind::Str || pair.name().is_some();
+            if pair.is_half() {
+                return Err(NotMembers::half());
+            }
             count += 1;
         }
-        match plain {
-            true => twice(object.pairs(), count)
-                .map_or(Ok(Members { object }), |name| Err(NotMembers::twice(&name))),
-            false => Err(NotMembers::half()),
+        match twice(object.pairs(), count) {
+            Some(pair) => Err(NotMembers::twice(&pair.name().unwrap_or_default())),
+            None => Ok(Members { object }),
         }
     }
 
@@ -294,17 +313,17 @@ impl<'a> Members<'a> {
     }
 }
 
-/// The first name that was there before.
-fn twice<'a>(pairs: Pairs<'a>, count: usize) -> Option<Cow<'a, str>> {
-    let mut names = pairs.clone().filter_map(|pair| pair.name());
+/// The first whose name was there before.
+fn twice(mut pairs: Pairs<'_>, count: usize) -> Option<Pair<'_>> {
     if count > COMPARED_MAX {
         let mut seen = HashSet::with_capacity(count);
-        return names.find(|name| !seen.insert(name.clone()));
+        return pairs.find(|pair| !seen.insert(pair.name()));
     }
-    names
+    let all = pairs.clone();
+    pairs
         .enumerate()
-        .find(|(at, name)| pairs.clone().take(*at).any(|pair| pair.is(name)))
-        .map(|(_, name)| name)
+        .find(|(at, pair)| all.clone().take(*at).any(|other| other.has_name_of(pair)))
+        .map(|(_, pair)| pair)
 }
 
 /// Why a value has no [`Members`]: a sentence.
