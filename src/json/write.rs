@@ -37,6 +37,13 @@ impl<'o> Object<'o> {
         Object(Sequence { out, close: b'}', empty: false })
     }
 
+    /// Takes an object up again that ends here and began at `start`, to add members.
+    pub(crate) fn reopened(out: &'o mut Vec<u8>, start: usize) -> Object<'o> {
+        out.pop();
+        let empty = out.len() == start + 1;
+        Object(Sequence { out, close: b'}', empty })
+    }
+
     /// A member whose value is what `write` appends: exactly one JSON value.
     pub fn field(&mut self, name: &str, write: impl FnOnce(&mut Vec<u8>)) -> &mut Self {
         let out = self.0.next();

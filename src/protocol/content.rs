@@ -13,6 +13,7 @@ use serde_core::Serialize;
 use serde_json::Value;
 
 use crate::json::write::{Array, Object};
+use crate::json::write_str;
 use crate::protocol::annotations::Annotations;
 use crate::protocol::check::check_resource;
 use crate::protocol::description::Resource;
@@ -387,9 +388,9 @@ impl ToolResult {
 }
 
 fn write_text(out: &mut Vec<u8>, text: &str) {
-    let mut block = Object::new(out);
-    block.str("type", "text").str("text", text);
-    block.end();
+    out.extend_from_slice(br#"{"type":"text","text":"#);
+    write_str(out, text);
+    out.push(b'}');
 }
 
 /// A structured result: its type gives the tool's `outputSchema`, its value the `structuredContent` and, for clients

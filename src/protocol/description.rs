@@ -15,6 +15,7 @@ use crate::protocol::annotations::Annotations;
 use crate::protocol::cache::{CacheHint, CacheScope};
 use crate::protocol::icon::Icon;
 use crate::protocol::meta::{Meta, with_meta};
+use crate::protocol::param_headers::{Annotation, annotations};
 use crate::schema::shape::Field;
 
 /// Members that all descriptions have.
@@ -132,6 +133,8 @@ pub struct Tool {
     output_schema: Option<String>,
     /// The output schema as a value, to check results against.
     output_rules: Option<Value>,
+    /// The arguments that clients repeat in header fields.
+    param_headers: Vec<Annotation>,
     hints: [Option<bool>; 4],
     pub(crate) timeout: Option<Duration>,
 }
@@ -216,7 +219,14 @@ impl Tool {
         self.output_schema = self.output_schema.or(output);
         // A schema that is not JSON is reported before anything is checked against it.
         self.output_rules = self.output_schema.as_deref().and_then(|text| serde_json::from_str(text).ok());
+        // As is one with a wrong annotation.
+        self.param_headers =
+            self.input_schema.as_deref().map_or(Ok(Vec::new()), annotations).unwrap_or_default();
         self
+    }
+
+    pub(crate) fn param_headers(&self) -> &[Annotation] {
+        &self.param_headers
     }
 
     pub(crate) fn input_schema_text(&self) -> Option<&str> {

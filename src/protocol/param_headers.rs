@@ -9,7 +9,7 @@ use crate::text::{is_token_byte, printable};
 pub(crate) const ANNOTATION: &str = "x-mcp-header";
 
 /// One annotated property: where it is, and the `X` of its `Mcp-Param-X`.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Annotation {
     pub(crate) path: Vec<String>,
     pub(crate) header: String,

@@ -50,6 +50,8 @@ pub(crate) struct About {
     /// The media type of contents that have none, or the description of a prompt's result that has none.
     text: Option<String>,
     cache: CacheHint,
+    /// True for a tool whose results have a schema.
+    pub(crate) has_rules: bool,
 }
 
 impl About {
@@ -118,7 +120,8 @@ struct Found<'r> {
 
 fn find_tool<'r>(registry: &'r mut Registry, name: &'r str) -> Result<Found<'r>, CallError> {
     let (tool, handler) = registry.tools.find(name).ok_or_else(|| unknown("tool", name))?;
-    let about = About { timeout: tool.timeout, ..About::default() };
+    let has_rules = tool.output_rules().is_some();
+    let about = About { timeout: tool.timeout, has_rules, ..About::default() };
     Ok(Found { about, handler, kind: ItemKind::Tool, name, vars: Vars::default() })
 }
 
@@ -137,14 +140,16 @@ fn unknown(kind: &str, name: &str) -> CallError {
 fn find_resource<'r>(registry: &'r mut Registry, uri: &'r str) -> Result<Found<'r>, CallError> {
     if let Some((resource, handler)) = registry.resources.find(&normalize(uri)) {
         let text = resource.mime().map(str::to_owned);
-        let about = About { timeout: resource.timeout, text, cache: resource.cache_hint() };
+        let about =
+            About { timeout: resource.timeout, text, cache: resource.cache_hint(), ..About::default() };
         return Ok(Found { about, handler, kind: ItemKind::Resource, name: uri, vars: Vars::default() });
     }
     let forms = Forms::of(uri);
     for (template, pattern, handler) in registry.templates.iter_mut() {
         let Some(vars) = pattern.matches_forms(&forms) else { continue };
         let text = template.mime().map(str::to_owned);
-        let about = About { timeout: template.timeout, text, cache: template.cache_hint() };
+        let about =
+            About { timeout: template.timeout, text, cache: template.cache_hint(), ..About::default() };
         return Ok(Found { about, handler, kind: ItemKind::Template, name: &template.uri_template, vars });
     }
     Err(CallError::not_found())

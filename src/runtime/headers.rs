@@ -18,7 +18,7 @@ use crate::base64;
 use crate::http::head::{Head, Single};
 use crate::json::value::JsonRef;
 use crate::jsonrpc::Error;
-use crate::protocol::param_headers::{ANNOTATION, Annotation, annotations};
+use crate::protocol::param_headers::Annotation;
 use crate::protocol::uri::normal::normalize;
 use crate::text::printable;
 
@@ -97,17 +97,13 @@ fn mismatch(text: String) -> Error {
 /// # Errors
 /// −32020 names the field; also if an annotated argument, or an object around it, occurs twice.
 pub(crate) fn check_arguments(
-    schema: &str,
+    annotations: &[Annotation],
     arguments: Option<JsonRef<'_>>,
     head: &Head<'_>,
 ) -> Result<(), Error> {
-    if !schema.contains(ANNOTATION) {
-        return Ok(());
-    }
-    // A schema with a wrong annotation was refused when its tool was added.
-    for Annotation { path, header } in annotations(schema).unwrap_or_default() {
+    for Annotation { path, header } in annotations {
         let field = format!("Mcp-Param-{header}");
-        let value = arguments.map_or(Ok(None), |arguments| argument(arguments, &path));
+        let value = arguments.map_or(Ok(None), |arguments| argument(arguments, path));
         let value = value.map_err(|error| {
             mismatch(format!("{field} cannot be compared with `{}`: {}", path.join("."), error.message))
         })?;
@@ -172,6 +168,7 @@ mod tests {
     use super::*;
     use crate::http::head::with_fields as with;
     use crate::json::tape::Tape;
+    use crate::protocol::param_headers::annotations;
 
     const SCHEMA: &str = r#"{"type":"object","properties":{
         "region":{"type":"string","x-mcp-header":"Region"},
@@ -182,7 +179,7 @@ mod tests {
     fn verdict(fields: &str, arguments: &str) -> Result<(), Error> {
         let mut tape = Tape::new();
         let arguments = tape.read(arguments).unwrap();
-        with(fields, |head| check_arguments(SCHEMA, Some(arguments), head))
+        with(fields, |head| check_arguments(&annotations(SCHEMA).unwrap(), Some(arguments), head))
     }
 
     #[test]

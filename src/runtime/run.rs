@@ -23,7 +23,6 @@ use crate::jsonrpc::id::IdRef;
 use crate::jsonrpc::{Error, Response};
 use crate::protocol::content::ToolResult;
 use crate::protocol::error::{CallError, Failure};
-use crate::protocol::revision::Revision;
 use crate::runtime::calls::{Purpose, Run, UnfinishedCall};
 use crate::runtime::conclusion::{Conclusion, conclusion_of};
 use crate::runtime::handler_service::HandlerService;
@@ -176,7 +175,7 @@ impl HandlerService {
             })
         });
         match produced {
-            Ok(Produced::Tool(mut result)) => match self.check_result(&run.item, &mut result, revision) {
+            Ok(Produced::Tool(mut result)) => match self.check_result(run, &mut result) {
                 Ok(()) => {
                     self.result_with(run.key, revision, None, &result.meta, out, |out| {
                         result.write(out, revision)
@@ -207,10 +206,11 @@ impl HandlerService {
     }
 
     /// Checks that a tool returns what its output schema declares (MCP tools, output schema).
-    fn check_result(&mut self, tool: &str, result: &mut ToolResult, revision: Revision) -> Result<(), Error> {
-        let rules = self.server.registry.tools.find(tool).and_then(|(tool, _)| tool.output_rules());
+    fn check_result(&mut self, run: &Run<'_>, result: &mut ToolResult) -> Result<(), Error> {
+        let tool = &*run.item;
+        let found = if run.about.has_rules { self.server.registry.tools.find(tool) } else { None };
         result
-            .check(rules, revision)
+            .check(found.and_then(|(tool, _)| tool.output_rules()), run.revision())
             .map_err(|problem| Error::internal(format_args!("the tool `{tool}` {problem}")))
     }
 

@@ -82,9 +82,7 @@ impl HandlerService {
             if revision.has_sessions() && meta.is_empty() {
                 return;
             }
-            out.pop();
-            let mut more = Vec::new();
-            let mut result = Object::new(&mut more);
+            let mut result = Object::reopened(out, start);
             if revision.has_sessions() {
                 meta.write(&mut result);
             } else {
@@ -94,18 +92,14 @@ impl HandlerService {
                 }
                 self.write_meta(&mut result, meta);
             }
-            result.end();
-            if out.len() > start + 1 {
-                out.push(b',');
-            }
-            out.extend(more.iter().skip(1));
         });
     }
 
     /// Writes the `_meta` of a result, with the server's name.
     fn write_meta(&self, result: &mut Object<'_>, meta: &Meta) {
         if meta.is_empty() {
-            result.raw("_meta", &self.meta);
+            // It is one line already.
+            result.field("_meta", |out| out.extend_from_slice(self.meta.as_bytes()));
             return;
         }
         result.field("_meta", |out| {
@@ -128,10 +122,9 @@ impl HandlerService {
         session: &'a Session,
     ) -> Result<(Questions, Binding<'a>), Error> {
         if target == Target::Tool
-            && let Some(schema) =
-                self.server.registry.tools.find(subject).and_then(|(tool, _)| tool.input_schema_text())
+            && let Some((tool, _)) = self.server.registry.tools.find(subject)
         {
-            headers::check_arguments(schema, params.get("arguments"), request.head)?;
+            headers::check_arguments(tool.param_headers(), params.get("arguments"), request.head)?;
         }
         let subject =
             SealedRequest { method: request.method, params: request.params, principal: session.principal() };
