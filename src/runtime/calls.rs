@@ -5,7 +5,6 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::json::value::JsonCow;
@@ -13,9 +12,9 @@ use crate::memory::{Account, BLOCK_OVERHEAD_BYTES, Charge};
 use crate::protocol::revision::Revision;
 use crate::runtime::handlers::{About, Target};
 use crate::runtime::seal::Binding;
-use crate::server::context::Context;
+use crate::server::call::Call;
 use crate::server::mailbox::Flags;
-use crate::server::questions::{Label, Questions};
+use crate::server::questions::Label;
 use crate::service::keys::{CallKey, SessionKey};
 use crate::service::outbox::Audience;
 
@@ -31,11 +30,10 @@ pub(crate) struct Run<'a> {
     /// The URI as the client wrote it, where `item` is its normal form because the run decides who may subscribe.
     pub(crate) spelling: Option<Cow<'a, str>>,
     pub(crate) arguments: Option<JsonCow<'a>>,
-    pub(crate) context: Context<'a>,
-    pub(crate) questions: Questions,
+    /// What its handler gets.
+    pub(crate) call: Call<'a>,
     /// What its sealed state belongs to, where there is no session.
     pub(crate) binding: Binding<'a>,
-    pub(crate) flags: Option<Arc<Flags>>,
     pub(crate) about: About,
     /// What is left of the handler's time on other threads.
     pub(crate) time_left: Option<Duration>,
@@ -47,25 +45,17 @@ pub(crate) struct Run<'a> {
 
 impl<'a> Run<'a> {
     /// The first run of a request.
-    pub(crate) fn new(
-        key: CallKey,
-        session: SessionKey,
-        target: Target,
-        item: Cow<'a, str>,
-        context: Context<'a>,
-    ) -> Run<'a> {
+    pub(crate) fn new(call: Call<'a>, session: SessionKey, target: Target, item: Cow<'a, str>) -> Run<'a> {
         Run {
-            key,
+            key: call.handle.call,
             session,
             target,
             purpose: Purpose::Answer,
             item,
             spelling: None,
             arguments: None,
-            context,
-            questions: Questions::default(),
+            call,
             binding: Binding::None,
-            flags: None,
             about: About::default(),
             time_left: None,
             progress: None,
@@ -82,10 +72,8 @@ impl<'a> Run<'a> {
             item: Cow::Owned(self.item.into_owned()),
             spelling: self.spelling.map(|spelling| Cow::Owned(spelling.into_owned())),
             arguments: self.arguments.map(JsonCow::into_owned),
-            context: self.context.into_owned(),
-            questions: self.questions,
+            call: self.call.into_owned(),
             binding: self.binding.into_owned(),
-            flags: self.flags,
             about: self.about,
             time_left: self.time_left,
             progress: self.progress,
@@ -94,7 +82,7 @@ impl<'a> Run<'a> {
     }
 
     pub(crate) fn revision(&self) -> Revision {
-        self.context.revision
+        self.call.context.revision
     }
 
     /// The audience of the call's own messages.
@@ -105,11 +93,11 @@ impl<'a> Run<'a> {
     /// How many bytes it holds besides itself.
     pub(crate) fn held_bytes(&self) -> usize {
         let arguments = self.arguments.as_ref().map_or(0, JsonCow::bytes);
-        let meta = self.context.meta.as_ref().map_or(0, JsonCow::bytes);
-        let headers = self.context.headers.held_bytes();
+        let meta = self.call.context.meta.as_ref().map_or(0, JsonCow::bytes);
+        let headers = self.call.context.headers.held_bytes();
         let spelling = self.spelling.as_ref().map_or(0, |spelling| spelling.len() + BLOCK_OVERHEAD_BYTES);
         let texts = self.item.len() + spelling + arguments + meta + headers + self.about.held_bytes();
-        texts + 4 * BLOCK_OVERHEAD_BYTES + self.questions.held_bytes()
+        texts + 4 * BLOCK_OVERHEAD_BYTES + self.call.questions.held_bytes()
     }
 }
 
@@ -194,7 +182,7 @@ impl Calls {
     }
 
     pub(crate) fn all_flags(&self) -> impl Iterator<Item = &Flags> {
-        self.kept.values().filter_map(|kept| kept.run.flags.as_deref())
+        self.kept.values().filter_map(|kept| kept.run.call.handle.flags.as_deref())
     }
 
     pub(crate) fn due(&self) -> Option<Duration> {

@@ -330,11 +330,11 @@ impl HandlerService {
         if target == Target::Resource {
             self.check_uri(&item)?;
         }
-        let context = Context::of(request, session, params.get("_meta"));
-        let mut run = Run::new(request.call, request.session, target, item, context);
+        let call = self.call_of(request.call, Context::of(request, session, params.get("_meta")));
+        let mut run = Run::new(call, request.session, target, item);
         run.arguments = params.get("arguments").map(JsonCow::Borrowed);
         if !session.revision().has_sessions() {
-            (run.questions, run.binding) =
+            (run.call.questions, run.binding) =
                 self.continue_rounds(target, &run.item, &params, request, session)?;
         }
         self.run(run, request.now, out);

@@ -55,7 +55,8 @@ impl HandlerService {
         let meta = request.params.map(|params| params.member("_meta")).transpose()?.flatten();
         let context = Context::of(request, session, meta);
         let normal = Cow::Owned(normalize(&uri).into_owned());
-        let mut run = Run::new(request.call, request.session, Target::Resource, normal, context);
+        let call = self.call_of(request.call, context);
+        let mut run = Run::new(call, request.session, Target::Resource, normal);
         (run.purpose, run.spelling) = (Purpose::Subscribe, Some(uri));
         let permitted = match self.server.registry.has_resource(&run.item) {
             true => self.server.permit.ask(&run.item, session.principal()),
@@ -76,7 +77,7 @@ impl HandlerService {
             self.subscriptions.remove(session, uri);
             return out.error(run.key, &CallError::not_found().into_error(Some(uri), run.revision()));
         }
-        match self.subscriptions.add(session, uri, run.context.principal.as_ref(), max) {
+        match self.subscriptions.add(session, uri, run.call.context.principal.as_ref(), max) {
             true => out.empty_result(run.key),
             false => out.error(run.key, &self.too_many_subscriptions()),
         }
@@ -155,10 +156,10 @@ impl HandlerService {
             let Some(watched) = probe.waiting.pop() else { break };
             let uri = Cow::Owned(watched.normal().to_owned());
             probe.asked = Some(watched);
-            let context = probe.context.clone();
-            let mut run = Run::new(call, probe.session, Target::Resource, uri, context);
-            (run.purpose, run.runs) = (Purpose::Listen, probe.runs);
+            let (session, runs, context) = (probe.session, probe.runs, probe.context.clone());
             probe.runs += 1;
+            let mut run = Run::new(self.call_of(call, context), session, Target::Resource, uri);
+            (run.purpose, run.runs) = (Purpose::Listen, runs);
             self.run(run, now, out);
             let at = self.probing.judged.iter().position(|judged| judged.call == call);
             let more = self.probing.open.get(&call).is_some_and(|probe| !probe.waiting.is_empty());
@@ -197,8 +198,8 @@ impl HandlerService {
             Purpose::Subscribe | Purpose::SubscribeInVain => self.subscribed(run, is_readable, out),
             Purpose::Listen => self.probing.judged.push_back(Judged {
                 call: run.key,
-                permitted: is_readable && run.questions.pending.is_empty(),
-                given_up: run.flags.as_ref().is_some_and(|flags| flags.is_cancelled()),
+                permitted: is_readable && run.call.questions.pending.is_empty(),
+                given_up: run.call.handle.flags.as_ref().is_some_and(|flags| flags.is_cancelled()),
             }),
         }
         true

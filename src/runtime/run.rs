@@ -29,8 +29,9 @@ use crate::runtime::handler_service::HandlerService;
 use crate::runtime::handlers::{Produced, Started, Target, produce};
 use crate::runtime::updates::emit;
 use crate::server::call::{Call, CallHandle, Updates};
+use crate::server::context::Context;
 use crate::server::mailbox::{Finished, Update, WorkerResult};
-use crate::server::questions::{Label, QuestionOutcome};
+use crate::server::questions::{Label, QuestionOutcome, Questions};
 use crate::service::keys::{CallKey, SessionKey};
 use crate::service::outbox::{Outbox, Outgoing};
 use crate::timers::Now;
@@ -38,21 +39,12 @@ use crate::timers::Now;
 impl HandlerService {
     /// Runs the handler, for the first time or again.
     pub(crate) fn run(&mut self, mut run: Run<'_>, now: Now, out: &mut Outbox) {
-        run.runs += 1;
-        let handle = self.call_handle(&mut run);
-        let (context, questions) = (run.context, std::mem::take(&mut run.questions));
-        let mut call =
-            Call { context, questions, updates: Updates::Kept(Vec::new()), handle, deferred: false };
-        let (about, outcome) = produce(
-            &mut self.server.registry,
-            run.target,
-            &run.item,
-            run.arguments.as_ref().map(JsonCow::as_ref),
-            &mut call,
-        );
-        let updates = call.updates.take();
-        let Call { context, questions, handle, deferred, .. } = call;
-        run = Run { context, questions, about, flags: handle.flags, ..run };
+        self.begin_run(&mut run);
+        let Run { target, item, arguments, call, .. } = &mut run;
+        let arguments = arguments.as_ref().map(JsonCow::as_ref);
+        let (about, outcome) = produce(&mut self.server.registry, *target, item, arguments, call);
+        run.about = about;
+        let updates = run.call.updates.take();
         let time = run.time_left.unwrap_or_else(|| self.timeout_of(&run));
         let made = match outcome {
             Started::Elsewhere(work) => return self.run_on_worker(run.into_owned(), work, time, now, out),
@@ -60,7 +52,10 @@ impl HandlerService {
         };
         self.announce_changes(out);
         updates.into_iter().for_each(|update| emit(&mut run, update, out));
-        if run.questions.is_content() && deferred && matches!(made, Err(CallError(Failure::Deferred))) {
+        if run.call.questions.is_content()
+            && run.call.deferred
+            && matches!(made, Err(CallError(Failure::Deferred)))
+        {
             self.keep(run.into_owned(), Vec::new(), 0, now, time);
         } else {
             let produced = made.map(|made| run.about.complete(made));
@@ -68,14 +63,21 @@ impl HandlerService {
         }
     }
 
-    /// Makes the handle of the next run. During a shutdown it is cancelled from the start: there is no time for long work.
-    pub(crate) fn call_handle(&self, run: &mut Run<'_>) -> CallHandle {
-        let flags = run.flags.take();
-        let mut handle = CallHandle { call: run.key, run: run.runs, flags, mailbox: self.mailbox.clone() };
+    /// Makes what a handler gets.
+    pub(crate) fn call_of<'a>(&self, call: CallKey, context: Context<'a>) -> Call<'a> {
+        let handle = CallHandle { call, run: 0, flags: None, mailbox: self.mailbox.clone() };
+        let updates = Updates::Kept(Vec::new());
+        Call { context, questions: Questions::default(), updates, handle, deferred: false }
+    }
+
+    /// Prepares the next run. During a shutdown it is cancelled from the start: there is no time for long work.
+    fn begin_run(&self, run: &mut Run<'_>) {
+        run.runs += 1;
+        run.call.handle.run = run.runs;
+        run.call.deferred = false;
         if self.stopping {
-            handle.flags().cancel();
+            run.call.handle.flags().cancel();
         }
-        handle
     }
 
     /// Keeps a call until its answers come, or its result from another thread, which holds `elsewhere_bytes` for it.
@@ -104,9 +106,9 @@ impl HandlerService {
     ) {
         let deferred = matches!(produced, Err(CallError(Failure::Deferred)));
         if let Conclusion::Answer(answer, fault) =
-            conclusion_of(&mut run.questions, run.target, &run.item, produced)
+            conclusion_of(&mut run.call.questions, run.target, &run.item, produced)
         {
-            if let Some(flags) = run.flags.as_ref().filter(|_| deferred) {
+            if let Some(flags) = run.call.handle.flags.as_ref().filter(|_| deferred) {
                 flags.cancel();
             }
             fault.into_iter().for_each(|fault| out.fault(fault));
@@ -116,8 +118,8 @@ impl HandlerService {
         if run.purpose == Purpose::Listen {
             return self.answer_call(&run, Err(CallError::not_found()), out);
         }
-        run.questions.rounds += 1;
-        if run.questions.rounds > self.server.limits.rounds_max {
+        run.call.questions.rounds += 1;
+        if run.call.questions.rounds > self.server.limits.rounds_max {
             let rounds = self.server.limits.rounds_max;
             let error = CallError::for_model(format!(
                 "the {} asked the client in more than {rounds} rounds (limit rounds_max)",
@@ -125,7 +127,7 @@ impl HandlerService {
             ));
             return self.answer_call(&run, Err(error), out);
         }
-        if let Err(problem) = run.questions.check_questions(self.server.limits.message_bytes_max) {
+        if let Err(problem) = run.call.questions.check_questions(self.server.limits.message_bytes_max) {
             return self.answer_call(&run, Err(CallError::for_model(problem)), out);
         }
         if !run.revision().has_sessions() {
@@ -136,7 +138,7 @@ impl HandlerService {
             return self.answer_call(&run, Err(error), out);
         }
         let mut asking = Vec::new();
-        for question in std::mem::take(&mut run.questions.pending) {
+        for question in std::mem::take(&mut run.call.questions.pending) {
             self.calls.last_question += 1;
             let id = self.calls.last_question;
             out.request(run.audience(), id, question.method, &question.params);
@@ -236,7 +238,7 @@ impl HandlerService {
                     Error::read(error).unwrap_or_else(|_| Error::internal("an error of unknown form")),
                 ),
             };
-            kept.run.questions.answer(question, answer);
+            kept.run.call.questions.answer(question, answer);
         }
         if kept.asking.is_empty() {
             self.run_again(kept.run, now, out);
@@ -247,7 +249,7 @@ impl HandlerService {
     }
 
     fn run_again(&mut self, mut run: Run<'static>, now: Now, out: &mut Outbox) {
-        run.questions.rewind();
+        run.call.questions.rewind();
         self.run(run, now, out);
     }
 
@@ -260,7 +262,7 @@ impl HandlerService {
     }
 
     pub(crate) fn abandon(&mut self, kept: &UnfinishedCall, reason: &str, out: &mut Outbox) {
-        if let Some(flags) = &kept.run.flags {
+        if let Some(flags) = &kept.run.call.handle.flags {
             flags.cancel();
         }
         self.jobs.give_up(kept.run.key);
@@ -295,10 +297,10 @@ impl HandlerService {
         out: &mut Outbox,
     ) {
         for (_, question) in kept.asking.drain(..) {
-            kept.run.questions.answer(question, outcome());
+            kept.run.call.questions.answer(question, outcome());
         }
         // The flags were cancelled with the questions. The handler goes on with new ones.
-        kept.run.flags = None;
+        kept.run.call.handle.flags = None;
         self.run_again(kept.run, now, out);
     }
 
@@ -346,7 +348,7 @@ impl HandlerService {
                 result
             }
             Finished::Ran(result, questions) => {
-                run.questions = questions;
+                run.call.questions = questions;
                 result
             }
         };

@@ -137,7 +137,7 @@ impl HandlerService {
         let until = now.unix.saturating_add(self.server.limits.request_state_ttl);
         out.written(run.key, |out| {
             let mut result = Object::new(out);
-            rounds::write(&mut result, &self.seal, &run.binding.digest(), &run.questions, until);
+            rounds::write(&mut result, &self.seal, &run.binding.digest(), &run.call.questions, until);
             result.raw("_meta", &self.meta);
         });
     }

@@ -15,9 +15,9 @@ pub(crate) fn emit(run: &mut Run<'_>, update: Update, out: &mut Outbox) {
         _ if run.purpose == Purpose::Listen => {}
         Update::Progress(Progress { done, total, message }) => {
             let grows = done.is_finite() && run.progress.is_none_or(|before| done > before);
-            let Some(token) = run.context.progress_token().filter(|_| grows) else { return };
+            let Some(token) = run.call.context.progress_token().filter(|_| grows) else { return };
             let kind = Outgoing::Latest(run.audience(), Slot::Progress(run.key));
-            let revision = run.context.revision;
+            let revision = run.call.context.revision;
             out.notify(kind, "notifications/progress", |params| {
                 params.raw("progressToken", token).f64("progress", done);
                 if let Some(total) = total {

@@ -37,14 +37,15 @@ impl HandlerService {
         now: Now,
         out: &mut Outbox,
     ) {
-        let mut handle = self.call_handle(&mut run);
         // The thread has its own copy.
         let elsewhere_bytes = size_of::<UnfinishedCall>() + run.held_bytes();
-        run.flags = Some(handle.flags().clone());
+        // They see the same flags.
+        run.call.handle.flags();
+        let handle = run.call.handle.clone();
         run.time_left = Some(time);
-        let mut context = run.context.clone();
+        let mut context = run.call.context.clone();
         context.timeout = Some(time);
-        let questions = std::mem::take(&mut run.questions);
+        let questions = std::mem::take(&mut run.call.questions);
         let (arguments, kind, name) = (run.arguments.clone(), run.target.name(), run.item.clone());
         let (key, number) = (run.key, run.runs);
         let job = move || {

@@ -283,6 +283,12 @@ impl Call<'_> {
     }
 }
 
+impl Call<'_> {
+    pub(crate) fn into_owned(self) -> Call<'static> {
+        Call { context: self.context.into_owned(), ..self }
+    }
+}
+
 impl CallHandle {
     /// The call's flags, made when they are first needed.
     pub(crate) fn flags(&mut self) -> &Arc<Flags> {
