@@ -208,15 +208,18 @@ impl<'a> Pair<'a> {
 
     /// True if this is its name.
     pub(crate) fn is(&self, name: &str) -> bool {
-        match self.plain_name() {
-            Some(own) => own == name.as_bytes(),
-            None => self.name().is_some_and(|own| own == name),
+        match self.name.kind {
+            // Most names differ in their length already.
+            Kind::Str => self.name.len() == name.len() + 2 && self.plain_name() == Some(name.as_bytes()),
+            _ => self.name().is_some_and(|own| own == name),
         }
     }
 
     fn has_name_of(&self, other: &Pair<'_>) -> bool {
-        match (self.plain_name(), other.plain_name()) {
-            (Some(one), Some(other)) => one == other,
+        match (self.name.kind, other.name.kind) {
+            (Kind::Str, Kind::Str) => {
+                self.name.len() == other.name.len() && self.plain_name() == other.plain_name()
+            }
             _ => self.name() == other.name(),
         }
     }
@@ -280,16 +283,18 @@ impl<'a> Members<'a> {
         if !object.is_object() {
             return Err(NotMembers::other());
         }
-        let mut count = 0;
-        for pair in object.pairs() {
-            if pair.is_half() {
-                return Err(NotMembers::half());
+        let (all, mut count) = (object.pairs(), 0);
+        for pair in all.clone() {
+            let again =
+                count < COMPARED_MAX && all.clone().take(count).any(|before| before.has_name_of(&pair));
+            if again || pair.is_half() {
+                return Err(NotMembers::names(all));
             }
             count += 1;
         }
-        match twice(object.pairs(), count) {
-            Some(pair) => Err(NotMembers::twice(&pair.name().unwrap_or_default())),
-            None => Ok(Members { object }),
+        match count > COMPARED_MAX && twice(all.clone()).is_some() {
+            true => Err(NotMembers::names(all)),
+            false => Ok(Members { object }),
         }
     }
 
@@ -314,16 +319,9 @@ impl<'a> Members<'a> {
 }
 
 /// The first whose name was there before.
-fn twice(mut pairs: Pairs<'_>, count: usize) -> Option<Pair<'_>> {
-    if count > COMPARED_MAX {
-        let mut seen = HashSet::with_capacity(count);
-        return pairs.find(|pair| !seen.insert(pair.name()));
-    }
-    let all = pairs.clone();
-    pairs
-        .enumerate()
-        .find(|(at, pair)| all.clone().take(*at).any(|other| other.has_name_of(pair)))
-        .map(|(_, pair)| pair)
+fn twice(mut pairs: Pairs<'_>) -> Option<Pair<'_>> {
+    let mut seen = HashSet::new();
+    pairs.find(|pair| !seen.insert(pair.name()))
 }
 
 /// Why a value has no [`Members`]: a sentence.
@@ -339,6 +337,15 @@ impl NotMembers {
     #[cold]
     fn half() -> NotMembers {
         NotMembers("the name of a member has half of a surrogate pair".to_owned())
+    }
+
+    /// What is wrong with the names of an object.
+    #[cold]
+    fn names(pairs: Pairs<'_>) -> NotMembers {
+        match pairs.clone().any(|pair| pair.is_half()) {
+            true => NotMembers::half(),
+            false => NotMembers::twice(&twice(pairs).and_then(|pair| pair.name()).unwrap_or_default()),
+        }
     }
 
     /// A name can be as long as a body; the message shows its beginning.

@@ -2,23 +2,8 @@
 
 use mcp_rill::json::Tape;
 
+use crate::random::Random;
 use crate::same;
-
-/// xorshift64*: the same documents on every machine.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, count: usize) -> usize {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize % count
-    }
-
-    fn one<'a>(&mut self, of: &[&'a str]) -> &'a str {
-        of[self.below(of.len())]
-    }
-}
 
 const NUMBERS: [&str; 40] = [
     "0",
@@ -116,13 +101,13 @@ const WORDS: [&str; 12] =
 const BLANKS: [&str; 10] = ["", "", "", "", " ", "\n", "\r\n", "\t ", "\u{c}", "\u{a0}"];
 
 /// A document, of which about every fourth is not JSON.
-fn document(dice: &mut Dice, depth: usize, out: &mut String) {
+fn document(dice: &mut Random, depth: usize, out: &mut String) {
     // The first part of each list is valid.
-    let valid = |dice: &mut Dice, good: usize, all: usize| {
+    let valid = |dice: &mut Random, good: usize, all: usize| {
         let count = if dice.below(60) == 0 { all } else { good };
         dice.below(count)
     };
-    let blank = |dice: &mut Dice, out: &mut String| {
+    let blank = |dice: &mut Random, out: &mut String| {
         let at = valid(dice, 8, BLANKS.len());
         out.push_str(BLANKS[at]);
     };
@@ -218,7 +203,7 @@ fn every_prefix_and_every_change_of_one_byte() {
 
 #[test]
 fn documents_made_by_chance() {
-    let (mut dice, mut tape) = (Dice(0x9e37_79b9_7f4a_7c15), Tape::new());
+    let (mut dice, mut tape) = (Random::new(0x7A9E), Tape::new());
     let (mut valid, mut text) = (0, String::new());
     for _ in 0..6000 {
         text.clear();
@@ -231,7 +216,7 @@ fn documents_made_by_chance() {
         if text.is_char_boundary(end) {
             same::check(&text[..end], &mut tape);
         }
-        let next = dice.one(&["1", "[]", "{}", ",", "\"", " "]);
+        let next = dice.pick(&["1", "[]", "{}", ",", "\"", " "]);
         same::check(&format!("{text}{next}"), &mut tape);
     }
     assert!((2000..5800).contains(&valid), "{valid} of 6000 are JSON");
