@@ -38,7 +38,7 @@ use mio::{Events, Interest, Poll, Token, Waker};
 
 use crate::access::peer::{Peer, Principal};
 use crate::engine::Action;
-use crate::engine::core::Engine;
+use crate::engine::Engine;
 use crate::engine::keys::ConnKey;
 use crate::engine::observe::{Event, Stats};
 use crate::server::builder::Server;

@@ -8,7 +8,9 @@ use std::collections::BinaryHeap;
 use std::num::NonZeroU64;
 
 /// Names one entry of one slab, and never another one.
+// Packed, because each session is named by several others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(C, packed(4))]
 pub struct Key {
     /// Never zero, so that an optional key takes no more room.
     serial: NonZeroU64,
@@ -34,7 +36,7 @@ impl Key {
 
     /// No other entry of the slab ever had or will have it.
     pub(crate) fn serial(self) -> u64 {
-        self.serial.get()
+        { self.serial }.get()
     }
 
     /// The slot number and the low bits of the serial in 32 bits, for event queues that carry one word.
@@ -79,7 +81,7 @@ impl<T> Slab<T> {
     /// Takes the entry out; `None` if the key is stale.
     pub fn remove(&mut self, key: Key) -> Option<T> {
         let slot = self.entries.get_mut(key.index as usize)?;
-        if slot.as_ref().is_none_or(|(serial, _)| *serial != key.serial) {
+        if slot.as_ref().is_none_or(|(serial, _)| *serial != { key.serial }) {
             return None;
         }
         let (_, value) = slot.take()?;
@@ -107,7 +109,7 @@ impl<T> Slab<T> {
     /// The entry, unless the key is stale.
     pub fn get(&self, key: Key) -> Option<&T> {
         match self.entries.get(key.index as usize) {
-            Some(Some((serial, value))) if *serial == key.serial => Some(value),
+            Some(Some((serial, value))) if *serial == { key.serial } => Some(value),
             _ => None,
         }
     }
@@ -115,7 +117,7 @@ impl<T> Slab<T> {
     /// The entry, unless the key is stale.
     pub fn get_mut(&mut self, key: Key) -> Option<&mut T> {
         match self.entries.get_mut(key.index as usize) {
-            Some(Some((serial, value))) if *serial == key.serial => Some(value),
+            Some(Some((serial, value))) if *serial == { key.serial } => Some(value),
             _ => None,
         }
     }

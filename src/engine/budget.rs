@@ -14,71 +14,82 @@
 //!  one output over its cap ─▶ that connection is closed
 //! ```
 
-use std::time::Duration;
+use std::collections::BTreeMap;
 
-use crate::access::peer::Peer;
-use crate::engine::core::Engine;
-use crate::engine::observe::Event;
+use crate::engine::Engine;
+use crate::engine::core::Core;
+use crate::engine::state::streams::Source;
 use crate::http::conn::Shed;
+use crate::http::response::OwnedResponse;
 use crate::slab::Key;
 
 impl Engine {
     /// Whether [`open`](Engine::open) may be called. At `connections_max` this closes the connection that has been idle
     /// longest between two requests, and says no until that is done; if none is idle it says no until a tenth is free.
     pub fn has_room(&mut self) -> bool {
-        let max = self.common.limits.connections_max;
-        if self.stopping.is_some() {
+        let core = &mut self.core;
+        let (max, open) = (core.limits().connections_max, core.connections.len());
+        if core.stopping.is_some() {
             return false;
         }
-        if self.conns.len() < max && !(self.full && self.conns.len() > max - max / 10) {
-            self.full = false;
+        if open < max && !(core.full && open > max - max / 10) {
+            core.full = false;
             return true;
         }
-        self.full = !self.evict_idle();
+        core.full = !core.connections.close_idle(|_, _| true);
         false
     }
 
-    /// Closes the connection that has been idle longest between two requests; says whether there was one. For drivers
+    /// Closes the connection that has been idle longest between two requests, and returns true if there was one. For drivers
     /// that run out of descriptors.
     pub fn evict_idle(&mut self) -> bool {
-        self.evict(|_, _| true)
+        self.core.connections.close_idle(|_, _| true)
     }
+}
 
-    /// The same among those connections, by their peer and the time since which they are idle.
-    pub(super) fn evict(&mut self, may: impl Fn(&Peer, Duration) -> bool) -> bool {
-        let open = self.conns.iter().filter(|(_, conn)| !conn.closing);
-        let idle = open.filter_map(|(key, conn)| Some((conn.http.idle_since()?, key, &conn.peer)));
-        let longest =
-            idle.filter(|(since, _, peer)| may(peer, *since)).map(|(since, key, _)| (since, key)).min();
-        longest.is_some_and(|(_, key)| {
-            self.close(key);
-            true
-        })
-    }
-
+impl Core {
     /// What `buffered_bytes_max` bounds.
-    pub(super) fn spent_bytes(&self) -> usize {
-        self.firm_bytes() + self.replayed.bytes()
+    pub(crate) fn spent_bytes(&self) -> usize {
+        self.firm_bytes() + self.streams.logged.bytes()
     }
 
     /// The part of it that does not give way as soon as room is needed.
-    pub(super) fn firm_bytes(&self) -> usize {
+    pub(crate) fn firm_bytes(&self) -> usize {
         self.common.pool.used() + self.held.bytes() + self.service.held_bytes()
+    }
+
+    /// Why there is no room for that many bytes more, if that is so.
+    pub(crate) fn no_room_for(&self, bytes: usize) -> Option<String> {
+        let spent = self.firm_bytes();
+        (spent.saturating_add(bytes) > self.limits().buffered_bytes_max)
+            .then(|| format!("{spent} bytes are buffered (limit buffered_bytes_max)"))
+    }
+
+    /// What is said where there is no room, and counted.
+    pub(crate) fn busy(&mut self, reason: &str) -> OwnedResponse {
+        self.busy_for(reason, 1)
+    }
+
+    /// The same where it makes sense to try again after that many seconds.
+    pub(crate) fn busy_for(&mut self, reason: &str, seconds: u128) -> OwnedResponse {
+        self.stats.busy += 1;
+        OwnedResponse::text(503, format!("busy: {reason}; try again"))
+            .header("Retry-After", seconds.to_string())
     }
 
     /// Keeps what all connections hold within the budget: while it is over, the one that holds most gives it up.
     /// Everything counts, bodies and responses and what is kept for a session's calls too: whoever fills the budget with
     /// them must not cost others their streams.
-    pub(super) fn relieve(&mut self) {
+    pub(crate) fn enforce_budget(&mut self) {
         if self.spent_bytes() > self.common.limits.buffered_bytes_max {
             // Nobody loses a stream for memory that is merely spare.
-            self.conns.values_mut().for_each(|conn| conn.http.shrink(&mut self.common));
+            self.connections.values_mut().for_each(|conn| conn.http.shrink(&mut self.common));
         }
         while self.spent_bytes() > self.common.limits.buffered_bytes_max {
-            if self.shed_replay() || self.shed_overdue() {
+            if self.shed_logs() || self.shed_overdue() {
                 continue;
             }
-            let open = self.conns.iter().filter(|(_, conn)| !conn.closing);
+            let open = self.connections.iter().filter(|(_, conn)| !conn.is_closing());
             let largest = open.map(|(key, conn)| (conn.http.held(), key)).max();
             let kept = self.service.largest();
             if kept.is_some_and(|(bytes, _)| largest.is_none_or(|(held, _)| bytes > held)) {
@@ -100,7 +111,7 @@ impl Engine {
     /// minutes, or for ever, and gives way while it is more than half of the budget. Bodies and output go by themselves, so
     /// they are waited for, unless it is a peer's fault that they stay: a few that drip could hold all of it.
     /// Says whether somebody had to.
-    pub(super) fn make_room(&mut self, bytes: usize) -> bool {
+    pub(crate) fn make_room(&mut self, bytes: usize) -> bool {
         let max = self.common.limits.buffered_bytes_max;
         let mut made = false;
         while self.firm_bytes().saturating_add(bytes) > max {
@@ -115,8 +126,11 @@ impl Engine {
 
     /// Has the connection give up what it holds that holds most of those that are overdue. Says whether there was one.
     fn shed_overdue(&mut self) -> bool {
-        let (now, limits) = (self.now, &self.common.limits);
-        let open = self.conns.iter().filter(|(_, conn)| !conn.closing && conn.http.is_overdue(now, limits));
+        let (now, limits) = (self.now(), self.limits());
+        let open = self
+            .connections
+            .iter()
+            .filter(|(_, conn)| !conn.is_closing() && conn.http.is_overdue(now, limits));
         let largest = open.map(|(key, conn)| (conn.http.held(), key)).max();
         let Some((_, key)) = largest else { return false };
         self.shed(key);
@@ -125,63 +139,70 @@ impl Engine {
 
     /// Has a connection give up what it holds.
     fn shed(&mut self, key: Key) {
-        let Some(conn) = self.conns.get_mut(key) else { return };
-        let backlog_bytes = conn.http.outgoing().len();
-        match conn.http.shed(&mut self.common) {
-            Shed::Request(refusal) => self.report_refusal(key, refusal.status, &refusal.reason),
-            Shed::Output => self.tell_slow_reader(key, backlog_bytes),
-            Shed::Nothing => {}
+        let Core { connections, common, .. } = self;
+        let shed = connections.with(key, |conn| (conn.http.outgoing().len(), conn.http.shed(common)));
+        match shed {
+            Some((_, Shed::Request(refusal))) => {
+                self.report_refusal(key, refusal.status, &refusal.reason);
+            }
+            Some((backlog_bytes, Shed::Output)) => self.report_slow_reader(key, backlog_bytes),
+            Some((_, Shed::Nothing)) | None => {}
         }
-        self.enqueue(key);
     }
 
-    /// Ends the session for which most is kept, and its stream; its memory is free at once. Says whether there was one.
+    /// Ends the session for which most is kept, and its stream; its memory is free at once. Returns true if there was one.
     fn shed_session(&mut self, session: Key) -> bool {
-        let Some(open) = self.sessions.get(session) else { return false };
-        let stream = open.conn.filter(|_| open.life.is_none());
+        let Some(entry) = self.sessions.get(session) else { return false };
+        let stream = match entry.session.is_kept() {
+            true => entry.stream.filter(|_| entry.streamable.is_none()),
+            // A request without a session has one call.
+            false => self.sessions.calls_of(session).next().map(|(_, call)| call.stream),
+        };
         self.stats.sessions_shed += 1;
-        if !open.session.is_kept() {
-            return self.shed_alone(session);
-        }
-        let Some(conn) = stream.and_then(|key| self.conns.get_mut(key)) else {
-            self.end_streamable(session);
+        let is_kept = entry.session.is_kept();
+        let Some(stream) = stream.and_then(|stream| self.streams.remove(stream)) else {
+            match is_kept {
+                true => self.end_streamable(session),
+                false => self.end_request(session),
+            }
             return self.sessions.get(session).is_none();
         };
-        conn.http.abort(&mut self.common);
-        conn.session = None;
-        let peer = conn.peer.clone();
-        stream.into_iter().for_each(|key| self.enqueue(key));
-        self.end_session(session, &peer);
+        let Core { connections, common, .. } = self;
+        let peer = stream.conn.and_then(|conn| {
+            connections.with(conn, |conn| {
+                conn.http.abort(common);
+                conn.stream = None;
+                conn.peer.clone()
+            })
+        });
+        match stream.source {
+            Source::Post => self.end_request(session),
+            Source::Sse | Source::Get => self.end_session(session, &peer.unwrap_or_default()),
+        }
         true
     }
 
-    /// The same for a request that has no session: its connection is closed.
-    fn shed_alone(&mut self, session: Key) -> bool {
-        let call = self.sessions.get(session).and_then(|open| self.calls.get(open.calls?.0));
-        if let Some(key) = call.and_then(|call| call.post)
-            && let Some(conn) = self.conns.get_mut(key)
-        {
-            conn.http.abort(&mut self.common);
-            conn.post = None;
-            self.enqueue(key);
-        }
-        self.end_alone(session);
+    /// Drops what is kept for clients that may come back, of the session that has most of it. Returns true if there was any.
+    fn shed_logs(&mut self) -> bool {
+        let mut kept: BTreeMap<Key, usize> = BTreeMap::new();
+        self.streams.iter().for_each(|(_, stream)| {
+            *kept.entry(stream.session).or_default() += stream.log_bytes();
+        });
+        let most = kept.into_iter().map(|(session, bytes)| (bytes, session)).max();
+        let Some((1.., session)) = most else { return false };
+        self.stats.replays_shed += 1;
+        self.drop_logs(session);
         true
     }
 
     /// Closes a connection whose client does not read; its memory is free at once.
-    pub(super) fn drop_slow_reader(&mut self, key: Key) {
-        let Some(conn) = self.conns.get_mut(key) else { return };
-        let backlog_bytes = conn.http.outgoing().len();
-        conn.http.abort(&mut self.common);
-        self.tell_slow_reader(key, backlog_bytes);
-        self.enqueue(key);
-    }
-
-    pub(super) fn tell_slow_reader(&mut self, key: Key, backlog_bytes: usize) {
-        self.stats.slow_readers += 1;
-        if let (Some(observer), Some(conn)) = (&mut self.observer, self.conns.get(key)) {
-            observer(&Event::SlowReader { peer: &conn.peer, backlog_bytes });
-        }
+    pub(crate) fn drop_slow_reader(&mut self, key: Key) {
+        let Core { connections, common, .. } = self;
+        let backlog_bytes = connections.with(key, |conn| {
+            let backlog_bytes = conn.http.outgoing().len();
+            conn.http.abort(common);
+            backlog_bytes
+        });
+        self.report_slow_reader(key, backlog_bytes.unwrap_or(0));
     }
 }

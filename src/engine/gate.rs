@@ -21,8 +21,9 @@ use crate::access::peer::Peer;
 use crate::access::resource::{ProtectedResource, WELL_KNOWN};
 use crate::access::settings::{self, Settings};
 use crate::access::site::{check_host, check_origin};
-use crate::engine::core::Engine;
-use crate::engine::refusals::{self, in_kind};
+use crate::engine::Engine;
+use crate::engine::core::Core;
+use crate::engine::refusals::{self, in_body_format};
 use crate::engine::state::connections::Admitted;
 use crate::http::head::{Fields, Head, parse, text_of};
 use crate::http::response::{JSON, OwnedResponse};
@@ -45,8 +46,9 @@ impl From<OwnedResponse> for RefusedHead {
 impl Engine {
     /// Decides who is let in. Nothing else of the request has been looked at, nor will be where it is refused here.
     pub(crate) fn let_in(&mut self, key: Key, head: &Head<'_>) -> Result<(), RefusedHead> {
-        let Some(conn) = self.conns.get(key) else { return Ok(()) };
-        let (settings, limits) = (&self.settings, &self.common.limits);
+        let Core { connections, settings, common, .. } = &self.core;
+        let Some(conn) = connections.get(key) else { return Ok(()) };
+        let limits = &common.limits;
         check(head, settings, &conn.peer)?;
         let open = cors::preflight(head, settings, &conn.peer, limits).or_else(|| metadata(head, settings));
         let settled = open.or_else(|| self.identify(key, head).err());
@@ -54,8 +56,9 @@ impl Engine {
     }
 
     fn identify(&mut self, key: Key, head: &Head<'_>) -> Result<(), OwnedResponse> {
-        let Engine { authorize, conns, settings, reauthorizations, held, .. } = self;
-        let (Some(hook), Some(conn)) = (authorize, conns.get_mut(key)) else { return Ok(()) };
+        let Engine { authorize, core, reauthorizations, .. } = self;
+        let Core { connections, settings, held, .. } = core;
+        let (Some(hook), Some(conn)) = (authorize, connections.get_mut(key)) else { return Ok(()) };
         let peer = &mut conn.peer;
         let admitted = conn
             .admitted
@@ -69,35 +72,26 @@ impl Engine {
 
     /// The body is whole: if it was on its way while tokens may have been withdrawn, the hook is asked again.
     pub(crate) fn ask_again(&mut self, key: Key, head: &Head<'_>) -> Result<(), OwnedResponse> {
-        let Some(conn) = self.conns.get(key) else { return Ok(()) };
+        let Some(conn) = self.core.connections.get(key) else { return Ok(()) };
         if conn.admitted.as_ref().is_none_or(|admitted| admitted.asked_at == self.reauthorizations) {
             return Ok(());
         }
         let before = conn.peer.principal.clone();
         self.identify(key, head)?;
-        match self.conns.get(key).is_some_and(|conn| conn.peer.principal == before) {
+        match self.core.connections.get(key).is_some_and(|conn| conn.peer.principal == before) {
             true => Ok(()),
             false => {
                 let denied = Denied::invalid_token("the token has become somebody else's meanwhile");
-                Err(denial(&denied, head, &self.settings))
+                Err(denial(&denied, head, &self.core.settings))
             }
         }
     }
 
     /// The request leaves something open: it is kept, to be asked about again.
     pub(crate) fn keep_request(&mut self, key: Key, head: &Head<'_>) {
-        let Some(conn) = self.conns.get_mut(key) else { return };
-        if let Some(admitted) =
-            conn.admitted.as_mut().filter(|_| conn.session.is_some() || conn.post.is_some())
-        {
+        let Some(conn) = self.core.connections.get_mut(key) else { return };
+        if let Some(admitted) = conn.admitted.as_mut().filter(|_| conn.stream.is_some()) {
             admitted.keep(text_of(head).into());
-        }
-    }
-
-    /// What the request had left open is over.
-    pub(crate) fn forget_request(&mut self, key: Key) {
-        if let Some(admitted) = self.conns.get_mut(key).and_then(|conn| conn.admitted.as_mut()) {
-            admitted.keep(Box::default());
         }
     }
 
@@ -105,22 +99,22 @@ impl Engine {
     /// would be somebody else's. Requests whose body is on its way are asked about when it is whole.
     pub(crate) fn reauthorize(&mut self) {
         self.reauthorizations += 1;
-        let Engine { authorize: Some(hook), conns, common, .. } = self else { return };
+        let Engine { authorize: Some(hook), core, .. } = self else { return };
         let mut denied = Vec::new();
-        for (key, conn) in conns.iter() {
+        for (key, conn) in core.connections.iter() {
             let Some(admitted) = conn.admitted.as_ref().filter(|admitted| !admitted.request().is_empty())
             else {
                 continue;
             };
             let mut fields = Fields::new();
-            let head = parse(admitted.request(), &mut fields, &common.limits);
+            let head = parse(admitted.request(), &mut fields, core.limits());
             let peer = Peer { principal: admitted.transport.clone(), ..conn.peer.clone() };
             let principal = head.ok().and_then(|head| ask(hook, &head, &peer).ok());
             if principal.is_none() || principal != conn.peer.principal {
                 denied.push(key);
             }
         }
-        denied.into_iter().for_each(|key| self.close(key));
+        denied.into_iter().for_each(|key| core.connections.close(key));
     }
 }
 
@@ -162,5 +156,5 @@ fn asked_for(suffix: &str, own: &ProtectedResource, settings: &Settings) -> Opti
 /// Checks Host and Origin, in this order and before anything else.
 pub(crate) fn check(head: &Head<'_>, settings: &Settings, peer: &Peer) -> Result<(), OwnedResponse> {
     let checked = check_host(head, settings, peer).and_then(|()| check_origin(head, settings, peer));
-    checked.map_err(|answer| in_kind(answer, head, settings))
+    checked.map_err(|answer| in_body_format(answer, head, settings))
 }

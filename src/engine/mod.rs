@@ -124,28 +124,22 @@ pub(crate) mod shutdown;
 pub(crate) mod state;
 pub(crate) mod transport;
 
-use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::access::hook::Authorize;
 use crate::access::peer::Peer;
 use crate::access::settings::Settings;
-use crate::engine::state::connections::Connection;
-use crate::engine::state::peers::Peers;
-use crate::engine::state::sessions::Order;
+use crate::engine::core::Core;
 use crate::http::conn::After;
-use crate::http::response::Common;
-use crate::json::tape::Tape;
 use crate::limits::Limits;
-use crate::memory::Account;
 use crate::protocol::state_key::StateKey;
 use crate::server::builder::Server;
 use crate::server::handle::Handle;
-use crate::service::outbox::Outbox;
-use crate::slab::Slab;
-use crate::timers::{Now, Timers};
+use crate::server::mailbox::Mailbox;
+use crate::slab::Key;
+use crate::timers::Now;
 
-pub use crate::engine::core::Engine;
 pub use crate::engine::keys::ConnKey;
 pub use crate::engine::observe::{Event, Stats};
 pub use crate::runtime::config::EngineConfig;
@@ -166,6 +160,31 @@ pub enum Action {
     Wait(Option<Duration>),
 }
 
+/// The server without sockets; see the [module](crate::engine) for how to drive it.
+pub struct Engine {
+    pub(crate) core: Core,
+    pub(crate) authorize: Option<Authorize>,
+    /// How often what the hook says may have changed.
+    pub(crate) reauthorizations: u64,
+    mailbox: Arc<Mailbox>,
+    pub(crate) jobs: Arc<Jobs>,
+    /// The grace of the shutdown is over, and was seen to.
+    pub(crate) over: bool,
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.mailbox.end();
+        self.jobs.close();
+    }
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("stats", &self.stats()).finish_non_exhaustive()
+    }
+}
+
 impl Engine {
     /// An engine for `server`. `new_id` gives the random bits of session ids, and first those of a
     /// [`StateKey`]: they must be unpredictable, from the operating system, except in tests. (Version and variant bits of
@@ -178,37 +197,8 @@ impl Engine {
         let key = StateKey::new(new_id().to_be_bytes());
         let (service, config) = server.into_service(key)?;
         let EngineConfig { settings, limits, authorize, mailbox, jobs } = config;
-        Ok(Engine {
-            now: Now::default(),
-            common: Common::new(limits),
-            settings,
-            service,
-            new_id: Box::new(new_id),
-            observer: None,
-            authorize,
-            reauthorizations: 0,
-            conns: Slab::default(),
-            timers: Timers::default(),
-            sessions: Slab::default(),
-            alone: 0,
-            session_timers: Timers::default(),
-            order: Order::default(),
-            by_id: HashMap::new(),
-            calls: Slab::default(),
-            peers: Peers::default(),
-            outbox: Outbox::default(),
-            tape: Tape::new(),
-            ready: VecDeque::new(),
-            service_due: None,
-            mailbox,
-            jobs,
-            held: Account::default(),
-            replayed: Account::default(),
-            full: false,
-            stopping: None,
-            over: false,
-            stats: Stats::default(),
-        })
+        let core = Core::new(service, settings, limits, Box::new(new_id));
+        Ok(Engine { core, authorize, reauthorizations: 0, mailbox, jobs, over: false })
     }
 
     /// A hold on the server for other threads. What they leave is taken up by the next [`tick`](Engine::tick).
@@ -236,18 +226,13 @@ impl Engine {
 
     /// Calls `observer` for every [`Event`]: the only logging there is.
     pub fn on_event(&mut self, observer: impl FnMut(&Event<'_>) + Send + 'static) {
-        self.observer = Some(Box::new(observer));
+        self.core.observer = Some(Box::new(observer));
     }
 
     /// A peer connected. At `connections_per_peer_max` its connection idle longest is closed, or this one is refused.
     pub fn open(&mut self, now: Now, peer: Peer) -> ConnKey {
         self.set_now(now);
-        self.stats.connections_opened += 1;
-        let share = self.share_of(&peer);
-        let key = self.conns.insert(Connection::new(now, peer, share));
-        self.count_in(key);
-        self.schedule(key);
-        ConnKey(key)
+        ConnKey(self.core.open_connection(peer))
     }
 
     /// Bytes came from the peer. All of them are taken, so ask [`wants_read`](Engine::wants_read) before reading.
@@ -261,8 +246,8 @@ impl Engine {
     /// a stream, and the write shows whether it is gone. The driver then calls [`hang_up`](Engine::hang_up).
     pub fn end_of_input(&mut self, now: Now, conn: ConnKey) {
         self.set_now(now);
-        if let Some(entry) = self.conns.get_mut(conn.0) {
-            entry.http.end_input(&mut self.common);
+        let Core { connections, common, .. } = &mut self.core;
+        if connections.with(conn.0, |conn| conn.http.end_input(common)).is_some() {
             self.turn(conn.0, b"");
         }
     }
@@ -270,44 +255,43 @@ impl Engine {
     /// The connection is broken, or the driver gave up on it.
     pub fn hang_up(&mut self, now: Now, conn: ConnKey) {
         self.set_now(now);
-        self.close(conn.0);
+        self.core.connections.close(conn.0);
     }
 
     /// The socket takes bytes again after a short write.
     pub fn writable(&mut self, _: Now, conn: ConnKey) {
-        if let Some(entry) = self.conns.get_mut(conn.0) {
-            entry.blocked = false;
-            self.enqueue(conn.0);
-        }
+        self.core.connections.with(conn.0, |conn| conn.blocked = false);
     }
 
     /// The socket took `count` bytes of [`outgoing`](Engine::outgoing).
     pub fn sent(&mut self, now: Now, conn: ConnKey, count: usize) {
         self.set_now(now);
-        let Some(entry) = self.conns.get_mut(conn.0) else { return };
-        entry.blocked = count < entry.http.outgoing().len();
-        if entry.http.sent(count, &mut self.common) {
+        let Core { connections, common, .. } = &mut self.core;
+        let sent = connections.with(conn.0, |conn| {
+            conn.blocked = count < conn.http.outgoing().len();
+            (conn.http.sent(count, common), conn.stream.is_some())
+        });
+        let Some((goes_on, has_stream)) = sent else { return };
+        if goes_on {
             self.turn(conn.0, b"");
         }
-        if self.conns.get(conn.0).is_some_and(|conn| conn.held.is_some()) {
-            self.release_held(conn.0);
+        if has_stream {
+            self.core.send_owed(conn.0);
         }
-        self.enqueue(conn.0);
     }
 
     /// Time has passed: deadlines are met, silent streams get a comment.
     pub fn tick(&mut self, now: Now) {
         self.set_now(now);
-        let mut due = Vec::new();
-        self.timers.due(&mut self.conns, now.mono, &mut due);
-        for key in due {
-            self.expire(key);
-        }
-        self.expire_sessions();
-        if self.mailbox.take_wake() || self.service_due.is_some_and(|due| due <= now.mono) {
-            self.service.tick(now, &mut self.outbox);
-            self.flush();
-            self.report_tool_names();
+        let core = &mut self.core;
+        core.connections.take_due(now.mono).into_iter().for_each(|key| core.expire(key));
+        core.expire_sessions();
+        if self.mailbox.take_wake() || core.service_due.is_some_and(|due| due <= now.mono) {
+            core.service.tick(now, &mut core.outbox);
+            core.flush();
+            for name in self.mailbox.take_odd_names() {
+                core.observe(&Event::ToolName { name: &name });
+            }
             if self.mailbox.take_reauthorize() {
                 self.reauthorize();
             }
@@ -316,66 +300,77 @@ impl Engine {
             }
         }
         self.end_if_over();
-        // Comments, refusals and what is held back for slow streams grow without a request that would look at this.
-        self.relieve();
+        // Comments, refusals and what slow streams are owed grow without a request that would look at this.
+        self.core.enforce_budget();
     }
 
     /// What to do next.
     pub fn poll(&mut self) -> Action {
-        while let Some(key) = self.ready.pop_front() {
-            let Some(conn) = self.conns.get_mut(key) else { continue };
-            conn.queued = false;
-            if conn.closing {
-                self.remove(key);
-                return Action::Close(ConnKey(key));
-            }
-            if conn.http.wants_turn(&self.common.limits) {
-                // Before writing: what is answered now leaves in the same write.
-                self.turn(key, b"");
-                continue;
-            }
-            if !conn.http.outgoing().is_empty() {
-                if !conn.blocked {
-                    return Action::Write(ConnKey(key));
-                }
-                self.schedule(key);
-                continue;
-            }
-            match conn.http.next() {
-                After::Open => {}
-                After::HalfClose => {
-                    conn.http.half_closed(&mut self.common);
-                    self.enqueue(key);
-                    return Action::HalfClose(ConnKey(key));
-                }
-                After::Close => {
-                    self.remove(key);
-                    return Action::Close(ConnKey(key));
-                }
-            }
-            let reads_again = conn.paused && conn.http.wants_read();
-            conn.paused &= !reads_again;
-            self.schedule(key);
-            if reads_again {
-                return Action::Read(ConnKey(key));
+        while let Some(key) = self.core.connections.next_ready() {
+            if let Some(action) = self.look_at(key) {
+                return action;
             }
         }
         // With nothing left to reset or to wait for, the end of the grace is no reason to wake up.
-        let stopping = self.stopping.filter(|_| !self.is_finished());
+        let stopping = self.core.stopping.filter(|_| !self.is_finished());
         // What a service has left for the next turn needs no one to wake for it.
-        let mail = self.mailbox.has_mail().then_some(self.now.mono);
-        let deadlines = [self.timers.next(), self.session_timers.next(), self.service_due, stopping, mail];
+        let mail = self.mailbox.has_mail().then_some(self.core.now().mono);
+        let Core { connections, sessions, service_due, .. } = &self.core;
+        let deadlines = [connections.next_due(), sessions.next_due(), *service_due, stopping, mail];
         Action::Wait(deadlines.into_iter().flatten().min())
+    }
+
+    /// What the driver is to do with a connection that may have something to do.
+    fn look_at(&mut self, key: Key) -> Option<Action> {
+        let Core { connections, common, .. } = &mut self.core;
+        let conn = connections.get_mut(key)?;
+        if conn.is_closing() {
+            return Some(self.remove(key));
+        }
+        if conn.http.wants_turn(&common.limits) {
+            // Before writing: what is answered now leaves in the same write.
+            self.turn(key, b"");
+            return None;
+        }
+        if !conn.http.outgoing().is_empty() {
+            if !conn.blocked {
+                return Some(Action::Write(ConnKey(key)));
+            }
+            self.core.schedule(key);
+            return None;
+        }
+        match conn.http.next() {
+            After::Open => {}
+            After::HalfClose => {
+                connections.with(key, |conn| conn.http.half_closed(common));
+                return Some(Action::HalfClose(ConnKey(key)));
+            }
+            After::Close => return Some(self.remove(key)),
+        }
+        let reads_again = conn.paused && conn.http.wants_read();
+        conn.paused &= !reads_again;
+        self.core.schedule(key);
+        reads_again.then_some(Action::Read(ConnKey(key)))
+    }
+
+    fn remove(&mut self, key: Key) -> Action {
+        self.core.remove(key);
+        self.end_sessions_if_over();
+        Action::Close(ConnKey(key))
+    }
+
+    fn set_now(&mut self, now: Now) {
+        self.core.common.set_now(now);
     }
 
     /// What the connection has to write.
     pub fn outgoing(&self, conn: ConnKey) -> &[u8] {
-        self.conns.get(conn.0).map_or(&[], |conn| conn.http.outgoing())
+        self.core.connections.get(conn.0).map_or(&[], |conn| conn.http.outgoing())
     }
 
     /// Whether the connection takes bytes. If it does not, [`Action::Read`] says when it does again.
     pub fn wants_read(&mut self, conn: ConnKey) -> bool {
-        self.conns.get_mut(conn.0).is_some_and(|conn| {
+        self.core.connections.get_mut(conn.0).is_some_and(|conn| {
             conn.paused = !conn.http.wants_read();
             !conn.paused
         })
@@ -383,12 +378,12 @@ impl Engine {
 
     /// The connection behind a [`ConnKey::token`]; `None` if it is closed.
     pub fn find(&self, token: u32) -> Option<ConnKey> {
-        self.conns.find(token).map(ConnKey)
+        self.core.connections.find(token).map(ConnKey)
     }
 
     /// The limits in force.
     pub fn limits(&self) -> &Limits {
-        &self.common.limits
+        self.core.limits()
     }
 
     /// Whether a hook says who may send requests.
@@ -398,20 +393,21 @@ impl Engine {
 
     /// The HTTP settings in force.
     pub fn settings(&self) -> &Settings {
-        &self.settings
+        &self.core.settings
     }
 
     /// Counters and gauges.
     pub fn stats(&self) -> Stats {
+        let core = &self.core;
         Stats {
-            connections: self.conns.len(),
-            sessions: self.sessions_open(),
-            calls: self.calls.len(),
+            connections: core.connections.len(),
+            sessions: core.sessions.count(),
+            calls: core.sessions.calls_count(),
             workers_busy: self.jobs.running(),
             workers_stuck: self.jobs.stuck(),
-            buffered_bytes: self.spent_bytes(),
-            logs_dropped: self.stats.logs_dropped + self.mailbox.logs_dropped(),
-            ..self.stats
+            buffered_bytes: core.spent_bytes(),
+            logs_dropped: core.stats.logs_dropped + self.mailbox.logs_dropped(),
+            ..core.stats
         }
     }
 }

@@ -13,34 +13,37 @@ use crate::text::shown;
 
 /// Which forms of an answer a client takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Accepted {
+pub(crate) struct AcceptField {
     pub(crate) json: bool,
     pub(crate) events: bool,
 }
 
-impl Accepted {
+impl AcceptField {
     /// Without the field, or with an empty one, everything is acceptable.
-    pub(crate) fn of(head: &Head<'_>) -> Accepted {
+    pub(crate) fn of(head: &Head<'_>) -> AcceptField {
         // What all SDKs send needs no reading.
         if head.header("accept") == Some(b"application/json, text/event-stream") {
-            return Accepted { json: true, events: true };
+            return AcceptField { json: true, events: true };
         }
         let fields =
             || head.headers_named("accept").map(<[u8]>::trim_ascii).filter(|value| !value.is_empty());
         if fields().next().is_none() {
-            return Accepted { json: true, events: true };
+            return AcceptField { json: true, events: true };
         }
         let takes = |kind: &str, subtype: &str| {
             let ranges = fields().flat_map(|value| value.split(|byte| *byte == b','));
             // The most specific range that matches decides, wherever it stands.
-            ranges.filter_map(|range| judge(range, kind, subtype)).max().is_some_and(|(_, wanted)| wanted)
+            ranges
+                .filter_map(|range| match_range(range, kind, subtype))
+                .max()
+                .is_some_and(|(_, wanted)| wanted)
         };
-        Accepted { json: takes("application", "json"), events: takes("text", "event-stream") }
+        AcceptField { json: takes("application", "json"), events: takes("text", "event-stream") }
     }
 }
 
 /// How specifically a media range names the type, and whether it wants it; `None` if it does not name it.
-fn judge(range: &[u8], kind: &str, subtype: &str) -> Option<(u8, bool)> {
+fn match_range(range: &[u8], kind: &str, subtype: &str) -> Option<(u8, bool)> {
     let mut parts = range.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
     let (range_kind, range_subtype) = split(parts.next()?)?;
     let named = |found: &[u8], name: &str| found.eq_ignore_ascii_case(name.as_bytes());
@@ -124,8 +127,8 @@ fn is_date(name: &str) -> bool {
 pub(crate) enum Era {
     /// It belongs to a session, or opens one.
     Session,
-    /// It stands alone.
-    Alone,
+    /// It belongs to no session.
+    Stateless,
 }
 
 /// The era of a message that is no batch. The body decides; where it is silent, the header fields do. One that names a session
@@ -151,8 +154,8 @@ pub(crate) fn era(message: &Message<'_>, head: &Head<'_>) -> Result<Era, Refused
     };
     match version {
         // Whether the body says so, too, is for the checks to find out.
-        Version::Modern(_) if method != "initialize" && !names_session() => Ok(Era::Alone),
-        _ if params.is_some_and(names_revision) => Ok(Era::Alone),
+        Version::Modern(_) if method != "initialize" && !names_session() => Ok(Era::Stateless),
+        _ if params.is_some_and(names_revision) => Ok(Era::Stateless),
         Version::Modern(_) if method != "initialize" => Ok(Era::Session),
         Version::Modern(name) => {
             let text = format!("MCP-Protocol-Version is `{name}`, a revision without `initialize`");
@@ -192,7 +195,7 @@ mod tests {
             ("Accept: application/json;q=0.001\r\n", true, false),
             ("Accept: application/jsonx\r\n", false, false),
         ] {
-            assert_eq!(with(fields, Accepted::of), Accepted { json, events }, "{fields}");
+            assert_eq!(with(fields, AcceptField::of), AcceptField { json, events }, "{fields}");
         }
     }
 

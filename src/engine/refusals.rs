@@ -13,7 +13,7 @@ use crate::jsonrpc::{Error, Message, Rejected, write_error_body};
 use crate::text::shown;
 
 /// A refusal in the form of what it is asked of: Streamable HTTP has them as JSON-RPC errors.
-pub(crate) fn in_kind(answer: OwnedResponse, head: &Head<'_>, settings: &Settings) -> OwnedResponse {
+pub(crate) fn in_body_format(answer: OwnedResponse, head: &Head<'_>, settings: &Settings) -> OwnedResponse {
     match relative(head.path, settings) == settings.mcp_path {
         true => as_error(answer),
         false => answer,

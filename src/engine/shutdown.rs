@@ -15,8 +15,10 @@
 
 use std::time::Duration;
 
-use crate::engine::core::Engine;
+use crate::engine::Engine;
+use crate::engine::core::Core;
 use crate::engine::observe::Event;
+use crate::engine::state::streams::Source;
 use crate::slab::Key;
 use crate::timers::Now;
 
@@ -27,72 +29,80 @@ impl Engine {
     /// only shorten the grace.
     pub fn shutdown(&mut self, now: Now, grace: Duration) {
         let deadline = now.mono.saturating_add(grace);
-        let begins = self.stopping.is_none();
-        self.stopping = Some(self.stopping.map_or(deadline, |before| before.min(deadline)));
-        self.service.stopping(now, &mut self.outbox);
-        self.flush();
+        let core = &mut self.core;
+        core.common.set_now(now);
+        let begins = core.stopping.is_none();
+        core.stopping = Some(core.stopping.map_or(deadline, |before| before.min(deadline)));
+        core.service.stopping(now, &mut core.outbox);
+        core.flush();
         if begins {
             // Listeners and calls with questions have their results by now.
-            let unread = self.conns.iter().filter(|(_, conn)| conn.blocked).count();
-            self.observe(&Event::Stopping { grace, calls: self.calls.len(), unread });
+            let unread = core.connections.iter().filter(|(_, conn)| conn.blocked).count();
+            core.observe(&Event::Stopping { grace, calls: core.sessions.calls_count(), unread });
         }
-        let all: Vec<Key> = self.conns.iter().map(|(key, _)| key).collect();
-        all.into_iter().for_each(|key| self.finish(key));
+        core.connections.keys().into_iter().for_each(|key| core.finish(key));
         self.end_sessions_if_over();
-    }
-
-    /// Ends a connection in good order, unless calls are open that will still be answered on it.
-    pub(super) fn finish(&mut self, key: Key) {
-        let Some(conn) = self.conns.get_mut(key) else { return };
-        let open = conn.session.and_then(|session| self.sessions.get(session));
-        let answers = open.is_some_and(|open| open.life.is_none() && open.calls.is_some());
-        // A streamed answer to HTTP/1.0 looks like a stream, and ends by itself.
-        let ends = conn.post.is_some() && conn.http.is_stream();
-        if !(answers || ends) {
-            conn.http.finish(&mut self.common);
-            self.enqueue(key);
-        }
     }
 
     /// Whether a shutdown has begun.
     pub fn is_stopping(&self) -> bool {
-        self.stopping.is_some()
+        self.core.stopping.is_some()
     }
 
     /// Whether a shutdown is complete: no connection is left, and no handler runs on a worker thread, unless the grace is over.
     pub fn is_finished(&self) -> bool {
-        self.stopping.is_some_and(|deadline| {
-            self.conns.is_empty() && (deadline <= self.now.mono || self.jobs.running() == 0)
+        self.core.stopping.is_some_and(|deadline| {
+            let is_over = deadline <= self.core.now().mono;
+            self.core.connections.is_empty() && (is_over || self.jobs.running() == 0)
         })
     }
 
     /// Resets what is left after the grace, and tells of handlers that cannot be ended.
     pub(super) fn end_if_over(&mut self) {
-        if self.stopping.is_none_or(|deadline| deadline > self.now.mono) {
+        let core = &mut self.core;
+        if core.stopping.is_none_or(|deadline| deadline > core.now().mono) {
             return;
         }
-        let left: Vec<Key> = self.conns.iter().map(|(key, _)| key).collect();
-        left.into_iter().for_each(|key| self.close(key));
+        core.connections.keys().into_iter().for_each(|key| core.connections.close(key));
         let count = self.jobs.running();
         if !std::mem::replace(&mut self.over, true) && count > 0 {
-            self.observe(&Event::WorkersLeft { count });
-        }
-    }
-
-    /// In a shutdown a stream ends with the last of its calls.
-    pub(super) fn finish_if_stopping(&mut self, session: Key) {
-        let open = self.sessions.get(session).filter(|_| self.stopping.is_some());
-        if let Some(conn) = open.and_then(|open| open.conn) {
-            self.finish(conn);
+            core.observe(&Event::WorkersLeft { count });
         }
     }
 
     /// With its last connection a server that is shutting down loses the sessions that have none.
     pub(super) fn end_sessions_if_over(&mut self) {
-        if self.stopping.is_some() && self.conns.is_empty() {
-            let left: Vec<Key> = self.sessions.iter().map(|(key, _)| key).collect();
-            left.into_iter().for_each(|key| self.end_streamable(key));
+        let core = &mut self.core;
+        if core.stopping.is_some() && core.connections.is_empty() {
+            core.sessions.keys().into_iter().for_each(|key| core.end_streamable(key));
             self.jobs.close();
+        }
+    }
+}
+
+impl Core {
+    /// Ends a connection in good order, unless calls are open that will still be answered on it.
+    pub(crate) fn finish(&mut self, key: Key) {
+        let Core { connections, common, streams, sessions, .. } = self;
+        let Some(conn) = connections.get(key) else { return };
+        let stream = conn.stream.and_then(|stream| streams.get(stream));
+        let stays = stream.is_some_and(|stream| match stream.source {
+            Source::Sse => sessions.get(stream.session).is_some_and(|entry| entry.has_calls()),
+            // A streamed answer to HTTP/1.0 looks like a stream, and ends by itself.
+            Source::Post => conn.http.is_stream(),
+            Source::Get => false,
+        });
+        if !stays {
+            connections.with(key, |conn| conn.http.finish(common));
+        }
+    }
+
+    /// In a shutdown a stream ends with the last of its calls.
+    pub(crate) fn finish_if_stopping(&mut self, session: Key) {
+        let entry = self.sessions.get(session).filter(|_| self.stopping.is_some());
+        let stream = entry.and_then(|entry| self.streams.get(entry.stream?));
+        if let Some(conn) = stream.and_then(|stream| stream.conn) {
+            self.finish(conn);
         }
     }
 }

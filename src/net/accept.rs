@@ -129,7 +129,7 @@ impl Listening {
         if self.accepting.reported.is_none_or(|at| now.mono >= at.saturating_add(EXHAUSTION_REPORT_INTERVAL))
         {
             self.accepting.reported = Some(now.mono);
-            self.engine.observe(&Event::OutOfDescriptors);
+            self.engine.core.observe(&Event::OutOfDescriptors);
         }
     }
 

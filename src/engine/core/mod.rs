@@ -1,116 +1,112 @@
-//! What all transports share: the engine's state, and the steps that keep it consistent.
+//! What all transports share: connections, sessions and streams, the service, and the steps that keep them consistent.
 //!
-//! *Scope:* [`Engine`], its clock and its observer; the children hold what is done with connections, sessions, calls and
-//! POST streams. *Not in scope:* the driving contract ([`engine`](crate::engine)), reading requests (`receive`), and what is
-//! particular to one transport (`transport`).
+//! *Scope:* [`Core`] and its clock; the children hold what is done with connections, sessions, calls and streams. *Not in
+//! scope:* the driving contract ([`engine`](crate::engine)), reading requests (`receive`), and what is particular to one
+//! transport (`transport`).
 
 pub(crate) mod calls;
 pub(crate) mod connections;
+pub(crate) mod logs;
 pub(crate) mod places;
 pub(crate) mod report;
 pub(crate) mod sessions;
 pub(crate) mod streams;
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
 use std::time::Duration;
 
 use uuid::Uuid;
 
-use crate::access::hook::Authorize;
 use crate::access::settings::Settings;
 use crate::engine::observe::{Event, Stats};
-use crate::engine::state::calls::OpenCall;
-use crate::engine::state::connections::Connection;
-use crate::engine::state::peers::Peers;
-use crate::engine::state::sessions::{Open, Order};
+use crate::engine::state::connections::Connections;
+use crate::engine::state::sessions::Sessions;
+use crate::engine::state::streams::Streams;
 use crate::http::response::Common;
 use crate::json::tape::Tape;
+use crate::limits::Limits;
 use crate::memory::Account;
-use crate::runtime::jobs::Jobs;
-use crate::server::mailbox::Mailbox;
 use crate::service::Service;
 use crate::service::outbox::Outbox;
-use crate::slab::{Key, Slab};
-use crate::timers::{Now, Timers};
+use crate::timers::{Nanos, Now};
 
-type Observer = Box<dyn FnMut(&Event<'_>) + Send>;
+pub(crate) type Observer = Box<dyn FnMut(&Event<'_>) + Send>;
+pub(crate) type NewId = Box<dyn FnMut() -> u128 + Send>;
 
-/// The server without sockets; see the [module](crate::engine) for how to drive it.
-pub struct Engine {
-    pub(crate) now: Now,
+/// The engine but for its door: who may send requests, and what comes from other threads.
+pub(crate) struct Core {
     pub(crate) common: Common,
     pub(crate) settings: Settings,
+    pub(crate) connections: Connections,
+    pub(crate) sessions: Sessions,
+    pub(crate) streams: Streams,
     pub(crate) service: Box<dyn Service>,
-    pub(crate) new_id: Box<dyn FnMut() -> u128 + Send>,
-    pub(crate) observer: Option<Observer>,
-    pub(crate) authorize: Option<Authorize>,
-    /// How often what the hook says may have changed.
-    pub(crate) reauthorizations: u64,
-    pub(crate) conns: Slab<Connection>,
-    pub(crate) timers: Timers,
-    /// Sessions, and what stands in for them while a request without one is open.
-    pub(crate) sessions: Slab<Open>,
-    /// How many of them only stand in.
-    pub(crate) alone: usize,
-    /// When sessions that have no stream to end with are looked at.
-    pub(crate) session_timers: Timers,
-    /// Which of them gives way to a new one.
-    pub(crate) order: Order,
-    /// The slot of each session; its entry repeats the id.
-    pub(crate) by_id: HashMap<Uuid, u32>,
-    pub(crate) calls: Slab<OpenCall>,
-    pub(crate) peers: Peers,
+    pub(crate) service_due: Option<Duration>,
     pub(crate) outbox: Outbox,
     /// The index of the message that is being served.
     pub(crate) tape: Tape,
-    /// Connections that may have something to do; each is in it once.
-    pub(crate) ready: VecDeque<Key>,
-    pub(crate) service_due: Option<Duration>,
-    pub(crate) mailbox: Arc<Mailbox>,
-    pub(crate) jobs: Arc<Jobs>,
+    new_id: NewId,
+    pub(crate) observer: Option<Observer>,
+    pub(crate) stats: Stats,
     /// What is kept for connections beside their buffers: what slow streams are owed, the replies of POSTs that wait, open
     /// calls, and heads that are kept to be asked about again.
     pub(crate) held: Account,
-    /// What is kept for clients that may come back: it gives way.
-    pub(crate) replayed: Account,
     /// No room for another connection until there is a good deal of it.
     pub(crate) full: bool,
+    /// When the grace of the shutdown ends, once that has begun.
     pub(crate) stopping: Option<Duration>,
-    /// The grace of the shutdown is over, and was seen to.
-    pub(crate) over: bool,
-    pub(crate) stats: Stats,
 }
 
-impl Engine {
-    pub(crate) fn set_now(&mut self, now: Now) {
-        self.now = now;
-        self.common.set_now(now);
+impl Core {
+    pub(crate) fn new(service: Box<dyn Service>, settings: Settings, limits: Limits, new_id: NewId) -> Core {
+        let held = Account::default();
+        Core {
+            common: Common::new(limits),
+            settings,
+            connections: Connections::default(),
+            sessions: Sessions::new(held.clone()),
+            streams: Streams::default(),
+            service,
+            service_due: None,
+            outbox: Outbox::default(),
+            tape: Tape::new(),
+            new_id,
+            observer: None,
+            stats: Stats::default(),
+            held,
+            full: false,
+            stopping: None,
+        }
     }
-}
 
-impl Drop for Engine {
-    fn drop(&mut self) {
-        self.mailbox.end();
-        self.jobs.close();
+    pub(crate) fn now(&self) -> Now {
+        self.common.now
     }
-}
 
-impl std::fmt::Debug for Engine {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Engine").field("stats", &self.stats()).finish_non_exhaustive()
+    pub(crate) fn now_nanos(&self) -> Nanos {
+        Nanos::of(self.common.now)
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.common.limits
+    }
+
+    /// The id of a new session: a v4 UUID (RFC 9562 §5.4).
+    pub(crate) fn next_id(&mut self) -> Uuid {
+        uuid::Builder::from_random_bytes((self.new_id)().to_be_bytes()).into_uuid()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::engine::state::sessions::Life;
+    use crate::engine::state::connections::Connection;
+    use crate::engine::state::sessions::{SessionEntry, Streamable};
+    use crate::engine::state::streams::Stream;
 
     #[test]
     fn an_idle_session_is_small() {
-        assert!(size_of::<Connection>() <= 208, "{}", size_of::<Connection>());
-        assert!(size_of::<Open>() <= 112, "{}", size_of::<Open>());
-        assert!(size_of::<Life>() <= 136, "{}", size_of::<Life>());
+        assert!(size_of::<Connection>() <= 184, "{}", size_of::<Connection>());
+        assert!(size_of::<SessionEntry>() <= 104, "{}", size_of::<SessionEntry>());
+        assert!(size_of::<Stream>() <= 64, "{}", size_of::<Stream>());
+        assert!(size_of::<Streamable>() <= 136, "{}", size_of::<Streamable>());
     }
 }

@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use crate::engine::core::Engine;
+use crate::engine::core::Core;
 use crate::engine::observe::Event;
 use crate::http::response::OwnedResponse;
 use crate::json::tape::Tape;
@@ -15,10 +15,10 @@ use crate::jsonrpc::{Error, Response};
 use crate::slab::Key;
 use crate::text::shown;
 
-impl Engine {
+impl Core {
     pub(crate) fn report_refusal(&mut self, key: Key, status: u16, reason: &str) {
         self.stats.refused += 1;
-        if let (Some(observer), Some(conn)) = (&mut self.observer, self.conns.get(key)) {
+        if let (Some(observer), Some(conn)) = (&mut self.observer, self.connections.get(key)) {
             let reason = without_session(reason);
             observer(&Event::Refused { peer: &conn.peer, status, reason: &in_words(&reason) });
         }
@@ -33,7 +33,7 @@ impl Engine {
 
     pub(crate) fn stray_answer(&mut self, conn: Key, answer: &Response<'_>) {
         self.stats.stray_answers += 1;
-        if let (Some(observer), Some(conn)) = (&mut self.observer, self.conns.get(conn)) {
+        if let (Some(observer), Some(conn)) = (&mut self.observer, self.connections.get(conn)) {
             let id = answer.id.as_ref().map_or_else(|| "null".to_owned(), shown_id);
             let error = answer.outcome.err().and_then(|error| Error::read(error).ok());
             let error = error.map(|error| shown(error.message.as_bytes()));
@@ -43,14 +43,15 @@ impl Engine {
 
     pub(crate) fn ambiguous_cancel(&mut self, conn: Key, id: &IdRef<'_>, calls: usize) {
         self.stats.ambiguous_cancels += 1;
-        if let (Some(observer), Some(conn)) = (&mut self.observer, self.conns.get(conn)) {
+        if let (Some(observer), Some(conn)) = (&mut self.observer, self.connections.get(conn)) {
             observer(&Event::AmbiguousCancel { peer: &conn.peer, id: &shown_id(id), calls });
         }
     }
 
-    pub(crate) fn report_tool_names(&mut self) {
-        for name in self.mailbox.take_odd_names() {
-            self.observe(&Event::ToolName { name: &name });
+    pub(crate) fn report_slow_reader(&mut self, key: Key, backlog_bytes: usize) {
+        self.stats.slow_readers += 1;
+        if let (Some(observer), Some(conn)) = (&mut self.observer, self.connections.get(key)) {
+            observer(&Event::SlowReader { peer: &conn.peer, backlog_bytes });
         }
     }
 

@@ -1,14 +1,21 @@
-//! The data of one connection.
+//! The connections: which of them have something to do, when they are to be looked at, and how many one address has.
 //!
-//! *Scope:* [`Connection`] and who was admitted on it. *Not in scope:* what is done with it (`core`).
+//! *Scope:* [`Connections`], [`Connection`] and who was admitted on it. *Not in scope:* what is done with them (`core`).
+//!
+//! ```text
+//!  open ──▶ with, turn ──▶ ready queue ──▶ next_ready ──▶ written to, or scheduled ──▶ take_due ──▶ close ──▶ remove
+//! ```
+
+use std::collections::VecDeque;
+use std::time::Duration;
 
 use crate::access::peer::{Peer, Principal};
-use crate::engine::state::peers::Share;
-use crate::engine::state::streams::{Held, Post};
+use crate::engine::state::peers::{Counted, Peers};
 use crate::http::conn::Conn;
+use crate::limits::Limits;
 use crate::memory::Charge;
-use crate::slab::Key;
-use crate::timers::{Linked, Nanos, Now, TimerLink};
+use crate::slab::{Key, Slab};
+use crate::timers::{Linked, Now, TimerLink, Timers};
 
 /// What a request is for, once it is admitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,57 +40,181 @@ pub(crate) struct Connection {
     /// Who is at the other end; the principal is that of the present request.
     pub(crate) peer: Peer,
     /// As what it is counted.
-    pub(crate) share: Share,
+    counted: Counted,
     /// Only where a hook says who that is.
     pub(crate) admitted: Option<Box<Admitted>>,
     /// What the request is for whose body is on its way.
     pub(crate) awaited: Option<Box<Target>>,
-    /// The session whose stream this is.
-    pub(crate) session: Option<Key>,
-    /// The requests of which the answer is awaited on this connection.
-    pub(crate) post: Option<Box<Post>>,
-    /// What a slow stream has not been told.
-    pub(crate) held: Option<Box<Held>>,
+    /// The stream that it carries.
+    pub(crate) stream: Option<Key>,
     timer: TimerLink,
-    /// When the stream last got output, for keep-alive comments.
-    pub(crate) last_output: Nanos,
-    pub(crate) queued: bool,
+    queued: bool,
     /// The last write was short, and no writable event has come since.
     pub(crate) blocked: bool,
     /// The driver was told to stop reading.
     pub(crate) paused: bool,
-    pub(crate) closing: bool,
+    closing: bool,
 }
 
 impl Connection {
-    pub(crate) fn new(now: Now, peer: Peer, share: Share) -> Connection {
-        Connection {
-            http: Conn::new(now),
-            peer,
-            share,
-            admitted: None,
-            awaited: None,
-            session: None,
-            post: None,
-            held: None,
-            timer: TimerLink::default(),
-            last_output: Nanos::of(now),
-            queued: false,
-            blocked: false,
-            paused: false,
-            closing: false,
-        }
+    /// True if it is about to be taken out.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.closing
     }
 
-    /// Whether it carries a stream, or an answer that may become one.
-    pub(crate) fn is_streaming(&self) -> bool {
-        self.session.is_some() || self.post.as_ref().is_some_and(|post| post.sse)
+    /// What the request had left open is over.
+    pub(crate) fn forget_request(&mut self) {
+        if let Some(admitted) = &mut self.admitted {
+            admitted.keep(Box::default());
+        }
     }
 }
 
 impl Linked for Connection {
     fn link(&mut self) -> &mut TimerLink {
         &mut self.timer
+    }
+}
+
+/// All connections.
+#[derive(Default)]
+pub(crate) struct Connections {
+    slab: Slab<Connection>,
+    timers: Timers,
+    /// Those that may have something to do; each is in it once.
+    ready: VecDeque<Key>,
+    peers: Peers,
+}
+
+impl Connections {
+    pub(crate) fn open(&mut self, now: Now, peer: Peer, counted: Counted, limits: &Limits) -> Key {
+        self.peers.add(&peer, counted, limits);
+        self.slab.insert(Connection {
+            http: Conn::new(now),
+            peer,
+            counted,
+            admitted: None,
+            awaited: None,
+            stream: None,
+            timer: TimerLink::default(),
+            queued: false,
+            blocked: false,
+            paused: false,
+            closing: false,
+        })
+    }
+
+    /// True if the peer has as many as one may.
+    pub(crate) fn has_all(&self, peer: &Peer, counted: Counted, limits: &Limits) -> bool {
+        self.peers.has_all(peer, counted, limits)
+    }
+
+    pub(crate) fn get(&self, key: Key) -> Option<&Connection> {
+        self.slab.get(key)
+    }
+
+    /// Changes a connection, and has it looked at afterwards: it may have something to write by then, or another deadline.
+    pub(crate) fn with<R>(&mut self, key: Key, act: impl FnOnce(&mut Connection) -> R) -> Option<R> {
+        let conn = self.slab.get_mut(key)?;
+        if !conn.queued {
+            conn.queued = true;
+            self.ready.push_back(key);
+        }
+        Some(act(conn))
+    }
+
+    /// Has a connection looked at.
+    pub(crate) fn enqueue(&mut self, key: Key) {
+        self.with(key, |_| {});
+    }
+
+    /// A connection during its turn, which was enqueued at the beginning of it, or to change what leaves nothing to do.
+    pub(crate) fn get_mut(&mut self, key: Key) -> Option<&mut Connection> {
+        self.slab.get_mut(key)
+    }
+
+    /// Moves a connection behind those that are looked at because of what it has caused: most often it is the last one.
+    pub(crate) fn dequeue(&mut self, key: Key) {
+        if let Some(at) = self.ready.iter().rposition(|ready| *ready == key) {
+            self.ready.remove(at);
+        }
+        if let Some(conn) = self.slab.get_mut(key) {
+            conn.queued = false;
+        }
+    }
+
+    /// The next one that may have something to do.
+    pub(crate) fn next_ready(&mut self) -> Option<Key> {
+        loop {
+            let key = self.ready.pop_front()?;
+            if let Some(conn) = self.slab.get_mut(key) {
+                conn.queued = false;
+                return Some(key);
+            }
+        }
+    }
+
+    /// Sees to it that the connection is looked at by this time.
+    pub(crate) fn wake_by(&mut self, key: Key, deadline: Duration) {
+        self.timers.wake_by(&mut self.slab, key, deadline);
+    }
+
+    /// Takes out those that are to be looked at.
+    pub(crate) fn take_due(&mut self, now: Duration) -> Vec<Key> {
+        let mut due = Vec::new();
+        self.timers.due(&mut self.slab, now, &mut due);
+        due
+    }
+
+    pub(crate) fn next_due(&self) -> Option<Duration> {
+        self.timers.next()
+    }
+
+    /// Marks a connection for closing. It is taken out when it is looked at, never in the middle of something.
+    pub(crate) fn close(&mut self, key: Key) {
+        self.with(key, |conn| conn.closing = true);
+    }
+
+    /// Marks the connection that has been idle longest between two requests, among those that `may` takes by their peer and
+    /// the time since which they are idle. Returns true if there was one.
+    pub(crate) fn close_idle(&mut self, may: impl Fn(&Peer, Duration) -> bool) -> bool {
+        let open = self.slab.iter().filter(|(_, conn)| !conn.closing);
+        let idle = open.filter_map(|(key, conn)| Some((conn.http.idle_since()?, key, &conn.peer)));
+        let longest =
+            idle.filter(|(since, _, peer)| may(peer, *since)).map(|(since, key, _)| (since, key)).min();
+        longest.inspect(|(_, key)| self.close(*key)).is_some()
+    }
+
+    pub(crate) fn remove(&mut self, key: Key) -> Option<Connection> {
+        self.timers.clear(&mut self.slab, key);
+        let conn = self.slab.remove(key)?;
+        self.peers.remove(&conn.peer, conn.counted);
+        Some(conn)
+    }
+
+    /// The key behind a token, unless it is dead.
+    pub(crate) fn find(&self, token: u32) -> Option<Key> {
+        self.slab.find(token)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Key, &Connection)> {
+        self.slab.iter()
+    }
+
+    pub(crate) fn values_mut(&mut self) -> impl Iterator<Item = &mut Connection> {
+        self.slab.values_mut()
+    }
+
+    pub(crate) fn keys(&self) -> Vec<Key> {
+        self.slab.iter().map(|(key, _)| key).collect()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.slab.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.slab.is_empty()
     }
 }
 

@@ -1,6 +1,6 @@
 //! Session ids as they are sent out and read back.
 //!
-//! *Scope:* the node's name in front of the UUID, and whose id one is. *Not in scope:* whether there is such a session.
+//! *Scope:* the node's name in front of the UUID, and which node an id belongs to. *Not in scope:* whether there is such a session.
 //!
 //! ```text
 //!  node_id ""  : 1b4e28ba-2fa1-41d2-883f-0016d3cca427
@@ -13,61 +13,61 @@ use crate::access::settings::{NODE_ID_CHARS_MAX, is_node_id};
 
 const UUID_CHARS: usize = 36;
 
-/// Room for an id as text.
-pub(crate) type Room = [u8; NODE_ID_CHARS_MAX + 1 + UUID_CHARS];
+/// IdBuffer for an id as text.
+pub(crate) type IdBuffer = [u8; NODE_ID_CHARS_MAX + 1 + UUID_CHARS];
 
 /// An empty one.
-pub(crate) const ROOM: Room = [0; NODE_ID_CHARS_MAX + 1 + UUID_CHARS];
+pub(crate) const ID_BUFFER: IdBuffer = [0; NODE_ID_CHARS_MAX + 1 + UUID_CHARS];
 
 /// A session id as it is sent out.
-pub(crate) fn id_text<'r>(node: &str, id: Uuid, room: &'r mut Room) -> &'r str {
+pub(crate) fn id_text<'r>(node: &str, id: Uuid, buffer: &'r mut IdBuffer) -> &'r str {
     let mut uuid = Uuid::encode_buffer();
     let uuid = id.hyphenated().encode_lower(&mut uuid);
     let dash = if node.is_empty() { "" } else { "-" };
     let mut end = 0;
     for part in [node, dash, uuid] {
-        if let Some(place) = room.get_mut(end..end + part.len()) {
+        if let Some(place) = buffer.get_mut(end..end + part.len()) {
             place.copy_from_slice(part.as_bytes());
             end += part.len();
         }
     }
-    room.get(..end).and_then(|text| std::str::from_utf8(text).ok()).unwrap_or_default()
+    buffer.get(..end).and_then(|text| std::str::from_utf8(text).ok()).unwrap_or_default()
 }
 
-/// Whose an id is.
+/// IdOwner an id is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Whose<'a> {
+pub(crate) enum IdOwner<'a> {
     /// It has the form of this node's ids.
-    Ours(Uuid),
+    This(Uuid),
     /// It has the form of another node's.
-    Elsewhere(&'a str),
+    Other(&'a str),
     /// It is no id.
-    Nobodys,
+    Invalid,
 }
 
 /// Reads a session id: exactly as it was sent out, in lower case.
-pub(crate) fn read_id<'a>(text: &'a str, node: &str) -> Whose<'a> {
+pub(crate) fn read_id<'a>(text: &'a str, node: &str) -> IdOwner<'a> {
     let split = text.len().checked_sub(UUID_CHARS).and_then(|at| text.split_at_checked(at));
-    let Some((prefix, uuid)) = split else { return Whose::Nobodys };
+    let Some((prefix, uuid)) = split else { return IdOwner::Invalid };
     let lawful = !uuid.bytes().any(|byte| byte.is_ascii_uppercase());
-    let Some(id) = lawful.then(|| Uuid::try_parse(uuid).ok()).flatten() else { return Whose::Nobodys };
+    let Some(id) = lawful.then(|| Uuid::try_parse(uuid).ok()).flatten() else { return IdOwner::Invalid };
     match prefix.strip_suffix('-') {
-        None if prefix.is_empty() && node.is_empty() => Whose::Ours(id),
-        Some(owner) if !node.is_empty() && owner == node => Whose::Ours(id),
-        Some(owner) if !node.is_empty() && is_node_id(owner) => Whose::Elsewhere(owner),
-        _ => Whose::Nobodys,
+        None if prefix.is_empty() && node.is_empty() => IdOwner::This(id),
+        Some(owner) if !node.is_empty() && owner == node => IdOwner::This(id),
+        Some(owner) if !node.is_empty() && is_node_id(owner) => IdOwner::Other(owner),
+        _ => IdOwner::Invalid,
     }
 }
 
 /// What is added to "unknown session" where the id names another node: the proxy has sent the request to the wrong one.
 pub(crate) fn owner_hint(text: &str, node: &str) -> String {
     match read_id(text, node) {
-        Whose::Elsewhere(owner) => {
+        IdOwner::Other(owner) => {
             format!(
                 "; it belongs to node `{owner}` and came to node `{node}`: route by what the id begins with"
             )
         }
-        Whose::Ours(_) | Whose::Nobodys => String::new(),
+        IdOwner::This(_) | IdOwner::Invalid => String::new(),
     }
 }
 
@@ -82,35 +82,35 @@ mod tests {
         let id = Uuid::try_parse(UUID).unwrap();
         let longest = "n".repeat(NODE_ID_CHARS_MAX);
         for node in ["", "n1", "mcp-0", &longest] {
-            let mut room = ROOM;
+            let mut room = ID_BUFFER;
             let text = id_text(node, id, &mut room);
             assert!(text.ends_with(UUID) && text.len() <= room_len(), "{text}");
-            assert_eq!(read_id(text, node), Whose::Ours(id), "{text}");
+            assert_eq!(read_id(text, node), IdOwner::This(id), "{text}");
         }
     }
 
     fn room_len() -> usize {
-        ROOM.len()
+        ID_BUFFER.len()
     }
 
     #[test]
     fn whose_an_id_is() {
         let id = Uuid::try_parse(UUID).unwrap();
         for (prefix, node, whose) in [
-            ("", "n1", Whose::Nobodys),
-            ("n1-", "", Whose::Nobodys),
-            ("n1-", "n1", Whose::Ours(id)),
-            ("n1-", "n", Whose::Elsewhere("n1")),
-            ("n-", "n1", Whose::Elsewhere("n")),
-            ("n1", "n1", Whose::Nobodys),
-            ("-", "n1", Whose::Nobodys),
-            ("a.b-", "n1", Whose::Nobodys),
-            ("é-", "n1", Whose::Nobodys),
+            ("", "n1", IdOwner::Invalid),
+            ("n1-", "", IdOwner::Invalid),
+            ("n1-", "n1", IdOwner::This(id)),
+            ("n1-", "n", IdOwner::Other("n1")),
+            ("n-", "n1", IdOwner::Other("n")),
+            ("n1", "n1", IdOwner::Invalid),
+            ("-", "n1", IdOwner::Invalid),
+            ("a.b-", "n1", IdOwner::Invalid),
+            ("é-", "n1", IdOwner::Invalid),
         ] {
             assert_eq!(read_id(&format!("{prefix}{UUID}"), node), whose, "{prefix} at {node}");
         }
         for bad in ["", "n1-", &UUID[1..], &UUID.to_uppercase(), &UUID.replace('-', "_")] {
-            assert_eq!(read_id(bad, ""), Whose::Nobodys, "{bad}");
+            assert_eq!(read_id(bad, ""), IdOwner::Invalid, "{bad}");
         }
     }
 }

@@ -6,9 +6,10 @@
 //! No module here names the engine.
 
 pub(crate) mod calls;
+pub(crate) mod coalesced;
 pub(crate) mod connections;
+pub(crate) mod event_log;
 pub(crate) mod ids;
 pub(crate) mod peers;
-pub(crate) mod replay;
 pub(crate) mod sessions;
 pub(crate) mod streams;

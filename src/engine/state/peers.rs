@@ -14,7 +14,7 @@ use crate::limits::Limits;
 
 /// What is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Share {
+pub(crate) enum Counted {
     Connection,
     /// A connection that is being told that there is no place for it.
     Refused,
@@ -22,18 +22,18 @@ pub(crate) enum Share {
 }
 
 #[derive(Default)]
-pub(crate) struct Peers(HashMap<(IpAddr, Share), usize>);
+pub(crate) struct Peers(HashMap<(IpAddr, Counted), usize>);
 
 impl Peers {
     /// The peer has one more, if there is a limit to it.
-    pub(crate) fn add(&mut self, peer: &Peer, share: Share, limits: &Limits) {
-        if let Some(network) = network(peer).filter(|_| max(share, limits) > 0) {
-            *self.0.entry((network, share)).or_default() += 1;
+    pub(crate) fn add(&mut self, peer: &Peer, counted: Counted, limits: &Limits) {
+        if let Some(network) = network(peer).filter(|_| max(counted, limits) > 0) {
+            *self.0.entry((network, counted)).or_default() += 1;
         }
     }
 
-    pub(crate) fn remove(&mut self, peer: &Peer, share: Share) {
-        let Some(key) = network(peer).map(|network| (network, share)) else { return };
+    pub(crate) fn remove(&mut self, peer: &Peer, counted: Counted) {
+        let Some(key) = network(peer).map(|network| (network, counted)) else { return };
         if let Some(count) = self.0.get_mut(&key) {
             *count -= 1;
             if *count == 0 {
@@ -43,16 +43,16 @@ impl Peers {
     }
 
     /// Whether the peer has as many as one may.
-    pub(crate) fn has_all(&self, peer: &Peer, share: Share, limits: &Limits) -> bool {
-        let has = network(peer).and_then(|network| self.0.get(&(network, share)));
-        has.is_some_and(|has| *has >= max(share, limits))
+    pub(crate) fn has_all(&self, peer: &Peer, counted: Counted, limits: &Limits) -> bool {
+        let has = network(peer).and_then(|network| self.0.get(&(network, counted)));
+        has.is_some_and(|has| *has >= max(counted, limits))
     }
 }
 
-pub(crate) fn max(share: Share, limits: &Limits) -> usize {
-    match share {
-        Share::Connection | Share::Refused => limits.connections_per_peer_max,
-        Share::Session => limits.sessions_per_peer_max,
+pub(crate) fn max(counted: Counted, limits: &Limits) -> usize {
+    match counted {
+        Counted::Connection | Counted::Refused => limits.connections_per_peer_max,
+        Counted::Session => limits.sessions_per_peer_max,
     }
 }
 
@@ -88,14 +88,14 @@ mod tests {
         let limits = Limits { connections_per_peer_max: 2, ..Limits::DEFAULT };
         let peer = Peer { address: Some(([192, 0, 2, 1], 1).into()), ..Peer::default() };
         let mut peers = Peers::default();
-        peers.add(&peer, Share::Session, &limits);
+        peers.add(&peer, Counted::Session, &limits);
         assert!(peers.0.is_empty(), "what has no limit is not counted");
         for _ in 0..2 {
-            peers.add(&peer, Share::Connection, &limits);
+            peers.add(&peer, Counted::Connection, &limits);
         }
-        assert!(peers.has_all(&peer, Share::Connection, &limits));
+        assert!(peers.has_all(&peer, Counted::Connection, &limits));
         for _ in 0..2 {
-            peers.remove(&peer, Share::Connection);
+            peers.remove(&peer, Counted::Connection);
         }
         assert!(peers.0.is_empty());
     }

@@ -3,9 +3,10 @@
 //! *Scope:* reading an array of messages, which is taken as a whole or not at all; ids that are in flight.
 //! *Not in scope:* single messages, and answering (`streamable`).
 
-use crate::engine::core::Engine;
+use crate::engine::core::Core;
 use crate::engine::negotiate::{self, Version};
 use crate::engine::refusals::{Refused, id_of, no_question, rejection};
+use crate::engine::transport::session::session_for;
 use crate::http::head::Head;
 use crate::http::response::OwnedResponse;
 use crate::json::tape::Tape;
@@ -14,69 +15,65 @@ use crate::protocol::meta::names_revision;
 use crate::protocol::revision::Revision;
 use crate::slab::Key;
 
-/// What a POST carries.
-pub(crate) struct Parcel<'a> {
+/// What a POST carries that belongs to a session, or opens one.
+pub(crate) struct PostedMessages<'a> {
     /// `None`: it opens one, or the server keeps none.
     pub(crate) session: Option<Key>,
     pub(crate) messages: Vec<Message<'a>>,
     pub(crate) batch: bool,
 }
 
-impl Engine {
-    /// A batch (JSON-RPC 2.0, section 6; MCP 2025-03-26 only). It is taken as a whole or not at all; a refusal has the id of
-    /// the message that is to blame, if one is.
-    pub(crate) fn read_batch<'a>(
-        &self,
-        conn: Key,
-        head: &Head<'_>,
-        body: &'a [u8],
-        tape: &'a mut Tape,
-    ) -> Result<Parcel<'a>, OwnedResponse> {
-        let limits = &self.common.limits;
-        let invalid = |what: String| OwnedResponse::from(Refused::new(400, Error::invalid_request(what)));
-        let items = jsonrpc::split_batch(body, limits, tape).map_err(|error| Refused::new(400, error))?;
-        let version = Version::of(head);
-        let named = matches!(version, Version::Modern(_)) && head.header("mcp-session-id").is_none();
-        let modern = named
-            || items.clone().any(|item| item.member("params").ok().flatten().is_some_and(names_revision));
-        if modern {
-            return Err(invalid("revisions without sessions have no batches".to_owned()));
-        }
-        let session = self.session_for(conn, head, &version)?;
-        let revision = match session {
-            Some(session) => self.sessions.get(session).map(|open| open.session.revision()),
-            None => Some(negotiate::revision_of(head)),
-        };
-        if revision != Some(Revision::V2025_03_26) {
-            let revision = revision.map_or("another", Revision::name);
-            return Err(invalid(format!("batches are of revision 2025-03-26, not of {revision}")));
-        }
-        let (count, max) = (items.clone().count(), limits.batch_max);
-        if count == 0 || count > max {
-            return Err(invalid(format!(
-                "a batch has 1 to {max} messages (limit batch_max), this one {count}"
-            )));
-        }
-        let mut messages = Vec::with_capacity(count);
-        for (at, item) in items.enumerate() {
-            let message = jsonrpc::message(item, limits).map_err(|mut rejected| {
-                rejected.error.message = format!("message {at}: {}", rejected.error.message).into();
-                rejection(rejected)
-            })?;
-            let refuse = |what: &str| Refused::new(400, Error::invalid_request(what)).answer(id_of(&message));
-            if matches!(&message, Message::Request(request) if request.method == "initialize") {
-                return Err(refuse("`initialize` cannot be part of a batch"));
-            }
-            if self.settings.sessionless && matches!(message, Message::Response(_)) {
-                return Err(no_question().into());
-            }
-            // All answers come in one array, where the id alone tells whose each is. At most batch_max are compared.
-            let id = id_of(&message);
-            if id.is_some() && messages.iter().any(|other| id_of(other) == id) {
-                return Err(refuse("two requests of this batch have the same id"));
-            }
-            messages.push(message);
-        }
-        Ok(Parcel { session, messages, batch: true })
+/// A batch (JSON-RPC 2.0, section 6; MCP 2025-03-26 only). It is taken as a whole or not at all; a refusal has the id of
+/// the message that is to blame, if one is.
+pub(crate) fn read_batch<'a>(
+    core: &Core,
+    conn: Key,
+    head: &Head<'_>,
+    body: &'a [u8],
+    tape: &'a mut Tape,
+) -> Result<PostedMessages<'a>, OwnedResponse> {
+    let limits = &core.common.limits;
+    let invalid = |what: String| OwnedResponse::from(Refused::new(400, Error::invalid_request(what)));
+    let items = jsonrpc::split_batch(body, limits, tape).map_err(|error| Refused::new(400, error))?;
+    let version = Version::of(head);
+    let named = matches!(version, Version::Modern(_)) && head.header("mcp-session-id").is_none();
+    let modern =
+        named || items.clone().any(|item| item.member("params").ok().flatten().is_some_and(names_revision));
+    if modern {
+        return Err(invalid("revisions without sessions have no batches".to_owned()));
     }
+    let session = session_for(core, conn, head, &version)?;
+    let revision = match session {
+        Some(session) => core.sessions.get(session).map(|open| open.session.revision()),
+        None => Some(negotiate::revision_of(head)),
+    };
+    if revision != Some(Revision::V2025_03_26) {
+        let revision = revision.map_or("another", Revision::name);
+        return Err(invalid(format!("batches are of revision 2025-03-26, not of {revision}")));
+    }
+    let (count, max) = (items.clone().count(), limits.batch_max);
+    if count == 0 || count > max {
+        return Err(invalid(format!("a batch has 1 to {max} messages (limit batch_max), this one {count}")));
+    }
+    let mut messages = Vec::with_capacity(count);
+    for (at, item) in items.enumerate() {
+        let message = jsonrpc::message(item, limits).map_err(|mut rejected| {
+            rejected.error.message = format!("message {at}: {}", rejected.error.message).into();
+            rejection(rejected)
+        })?;
+        let refuse = |what: &str| Refused::new(400, Error::invalid_request(what)).answer(id_of(&message));
+        if matches!(&message, Message::Request(request) if request.method == "initialize") {
+            return Err(refuse("`initialize` cannot be part of a batch"));
+        }
+        if core.settings.sessionless && matches!(message, Message::Response(_)) {
+            return Err(no_question().into());
+        }
+        // All answers come in one array, where the id alone tells whose each is. At most batch_max are compared.
+        let id = id_of(&message);
+        if id.is_some() && messages.iter().any(|other| id_of(other) == id) {
+            return Err(refuse("two requests of this batch have the same id"));
+        }
+        messages.push(message);
+    }
+    Ok(PostedMessages { session, messages, batch: true })
 }

@@ -8,6 +8,7 @@
 pub(crate) mod batch;
 pub(crate) mod resume;
 pub(crate) mod routes;
+pub(crate) mod session;
 pub(crate) mod sse;
 pub(crate) mod stateless;
 pub(crate) mod streamable;

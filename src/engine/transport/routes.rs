@@ -17,7 +17,7 @@
 
 use crate::access::query::{parameters, value_of};
 use crate::access::settings::{Settings, relative};
-use crate::engine::negotiate::Accepted;
+use crate::engine::negotiate::AcceptField;
 use crate::engine::refusals::{as_error, not_allowed, nothing_here};
 use crate::http::head::Head;
 use crate::http::response::OwnedResponse;
@@ -81,7 +81,7 @@ pub(crate) fn route<'a>(head: &Head<'a>, settings: &Settings) -> Result<Route<'a
 fn mcp<'a>(head: &Head<'_>, path: &str, settings: &Settings) -> Result<Route<'a>, OwnedResponse> {
     match head.method {
         "POST" => {
-            let accepted = Accepted::of(head);
+            let accepted = AcceptField::of(head);
             if !accepted.json && !accepted.events {
                 let text = "Not acceptable: answers are application/json or text/event-stream; accept both";
                 return Err(OwnedResponse::text(406, text));

@@ -15,11 +15,10 @@
 //!  before 2026-07-28: the client sends no more ──▶ a stream with a comment, which a client that is gone answers with a reset
 //! ```
 
-use crate::engine::core::Engine;
-use crate::engine::negotiate::{Accepted, revision_of};
+use crate::engine::core::Core;
+use crate::engine::negotiate::{AcceptField, revision_of};
 use crate::engine::refusals::{Refused, as_error_of};
-use crate::engine::state::sessions::Open;
-use crate::engine::state::streams::Post;
+use crate::engine::state::streams::{Source, Stream, Waiting};
 use crate::http::head::{Head, Single};
 use crate::http::response::Response;
 use crate::json::value::JsonRef;
@@ -31,119 +30,97 @@ use crate::protocol::revision::Revision;
 use crate::runtime::headers::{
     HEADER_MISMATCH, check as check_header, check_coded as check_coded_header, check_uri as check_uri_header,
 };
-use crate::service::keys::SessionKey;
 use crate::service::session::Session;
 use crate::slab::Key;
-use crate::timers::Nanos;
 
 /// The revision is not served (MCP 2026-07-28).
 const UNSUPPORTED_VERSION: i64 = -32022;
 
-impl Engine {
-    pub(crate) fn post_alone(&mut self, conn: Key, head: &Head<'_>, message: &Message<'_>) {
-        let Message::Request(request) = message else {
-            self.stats.messages_received += 1;
-            return self.respond(conn, &Response::new(202));
-        };
-        let accepted = Accepted::of(head);
-        match check(request, head, accepted) {
-            Ok(envelope) => self.take_alone(conn, head, message, (request, envelope, accepted)),
-            Err((status, error)) => {
-                let answer = Refused::new(status, error).answer(Some((&request.id).into()));
-                self.answer(conn, &answer);
-            }
+/// Serves a POST of a revision without sessions.
+pub(crate) fn post(core: &mut Core, conn: Key, head: &Head<'_>, message: &Message<'_>) {
+    let Message::Request(request) = message else {
+        core.stats.messages_received += 1;
+        return core.respond(conn, &Response::new(202));
+    };
+    let accepted = AcceptField::of(head);
+    match check(request, head, accepted) {
+        Ok(envelope) => accept_request(core, conn, head, message, (request, envelope, accepted)),
+        Err((status, error)) => {
+            let answer = Refused::new(status, error).answer(Some((&request.id).into()));
+            core.answer(conn, &answer);
         }
     }
+}
 
-    fn take_alone(
-        &mut self,
-        conn: Key,
-        head: &Head<'_>,
-        message: &Message<'_>,
-        (request, envelope, accepted): (&Request<'_>, Envelope<'_>, Accepted),
-    ) {
-        self.stats.messages_received += 1;
-        let principal = self.conns.get(conn).and_then(|conn| conn.peer.principal.clone());
-        let Envelope { client, log_level, .. } = envelope;
-        let key = self.open_alone(Session::of_request(principal, Revision::V2026_07_28, client, log_level));
-        let Some(call) = self.begin_call(key, Some(conn), &request.id, &request.method) else {
-            self.end_alone(key);
-            let max = self.common.limits.calls_max;
-            let busy = self.busy(&format!("{max} requests may be open (limit calls_max)"));
-            let refused = as_error_of(Error::INTERNAL_ERROR, busy);
-            return self.answer(conn, &refused.answer(Some((&request.id).into())));
-        };
-        if let Some(entry) = self.conns.get_mut(conn) {
-            entry.last_output = Nanos::of(self.now);
-            entry.post = Some(Box::new(Post::alone(key, accepted, self.held.charge(0))));
+fn accept_request(
+    core: &mut Core,
+    conn: Key,
+    head: &Head<'_>,
+    message: &Message<'_>,
+    (request, envelope, accepted): (&Request<'_>, Envelope<'_>, AcceptField),
+) {
+    core.stats.messages_received += 1;
+    let principal = core.connections.get(conn).and_then(|conn| conn.peer.principal.clone());
+    let Envelope { client, log_level, .. } = envelope;
+    let session =
+        core.begin_request(Session::of_request(principal, Revision::V2026_07_28, client, log_level));
+    let waiting = Waiting::new(accepted.json, accepted.events, false, core.held.charge(0));
+    let stream = core.streams.open(Stream::of_post(session, conn, false, waiting));
+    let Some(call) = core.begin_call(session, stream, &request.id, &request.method) else {
+        core.streams.remove(stream);
+        core.end_request(session);
+        let max = core.limits().calls_max;
+        let busy = core.busy(&format!("{max} requests may be open (limit calls_max)"));
+        let refused = as_error_of(Error::INTERNAL_ERROR, busy);
+        return core.answer(conn, &refused.answer(Some((&request.id).into())));
+    };
+    core.connections.with(conn, |conn| conn.stream = Some(stream));
+    core.hand_over(conn, session, head, message, Some(call));
+    core.handed_over(conn, stream);
+}
+
+/// What stands in for the session of a POST, where the server keeps none. A client that names no revision has to be taken
+/// for one of 2025-03-26 (MCP 2025-11-25, transports, "Protocol Version Header").
+pub(crate) fn stand_in(core: &mut Core, conn: Key, head: &Head<'_>) -> Key {
+    let principal = core.connections.get(conn).and_then(|conn| conn.peer.principal.clone());
+    core.begin_request(Session::of_post(principal, revision_of(head)))
+}
+
+/// The client sends nothing more, which cancels a request of a revision without sessions. What was said before that request
+/// is still sent. Before 2026-07-28 a client may still wait for the answer, or be gone: to a write, only the kernel of one
+/// that is gone answers with a reset (RFC 9293, section 3.10.7.1). So the answer becomes a stream at once, where it can be one.
+pub(crate) fn end_of_input(core: &mut Core, conn: Key) {
+    let Some(entry) = core.connections.get(conn) else { return };
+    let Some((key, stream)) = entry.stream.and_then(|key| Some((key, core.streams.get(key)?))) else {
+        return;
+    };
+    let session = stream.session;
+    let Some(session_entry) = core.sessions.get(session) else { return };
+    if stream.source != Source::Post || session_entry.session.is_kept() {
+        return;
+    }
+    if session_entry.session.revision().has_sessions() {
+        let waits = stream.waiting().is_some_and(|waiting| waiting.events && waiting.status == 200);
+        if waits && entry.http.is_waiting() {
+            core.comment(conn);
         }
-        self.hand_over(conn, key, head, message, Some(call));
-        self.handed_over(conn);
+        return;
     }
-
-    /// What stands in for the session of a POST, where the server keeps none. A client that names no revision has to be taken
-    /// for one of 2025-03-26 (MCP 2025-11-25, transports, "Protocol Version Header").
-    pub(crate) fn stand_in(&mut self, conn: Key, head: &Head<'_>) -> Key {
-        let principal = self.conns.get(conn).and_then(|conn| conn.peer.principal.clone());
-        self.open_alone(Session::of_post(principal, revision_of(head)))
-    }
-
-    fn open_alone(&mut self, session: Session) -> Key {
-        let key = self.sessions.insert(Open::new(session, None, None));
-        self.alone += 1;
-        if let Some(open) = self.sessions.get_mut(key) {
-            self.service.opened(SessionKey(key), &mut open.session);
-        }
-        key
-    }
-
-    /// The client of a request that stands alone is gone. What was said before that request is still sent.
-    pub(crate) fn cancel_alone(&mut self, conn: Key) {
-        let Engine { conns, sessions, .. } = self;
-        let Some(entry) = conns.get_mut(conn) else { return };
-        // Before 2026-07-28 a client that sends no more may still wait for the answer.
-        let alone = |post: &Post| {
-            let open = sessions.get(post.session);
-            post.alone && open.is_none_or(|open| !open.session.revision().has_sessions())
-        };
-        let Some(post) = entry.post.take_if(|post| alone(post)) else { return self.probe_alone(conn) };
-        entry.held = None;
-        entry.http.give_up(&mut self.common);
-        let session = post.session;
-        drop(post);
-        self.forget_request(conn);
-        self.end_alone(session);
-    }
-
-    /// A client that sends no more may wait for its answer or be gone: to a write, only the kernel of one that is gone answers
-    /// with a reset (RFC 9293, section 3.10.7.1). So the answer becomes a stream at once, where it can be one.
-    fn probe_alone(&mut self, conn: Key) {
-        let waits = self.conns.get(conn).is_some_and(|entry| {
-            entry.http.is_waiting()
-                && !entry.http.is_chunking()
-                && entry.post.as_ref().is_some_and(|post| post.alone && post.sse && post.status == 200)
-        });
-        if waits {
-            self.comment(conn);
-        }
-    }
-
-    /// A request that stands alone is over: it was answered, or its client is gone.
-    pub(crate) fn end_alone(&mut self, key: Key) {
-        self.cancel_calls(key);
-        if self.sessions.remove(key).is_some() {
-            self.alone -= 1;
-            self.service.closed(SessionKey(key));
-            self.flush();
-        }
-    }
+    core.streams.remove(key);
+    let Core { connections, common, .. } = core;
+    connections.with(conn, |conn| {
+        conn.stream = None;
+        conn.http.give_up(common);
+        conn.forget_request();
+    });
+    core.end_request(session);
 }
 
 /// What is to be right before a method is looked at (MCP 2026-07-28, transports and versioning).
 fn check<'a>(
     request: &Request<'a>,
     head: &Head<'_>,
-    accepted: Accepted,
+    accepted: AcceptField,
 ) -> Result<Envelope<'a>, (u16, Error)> {
     let envelope = Envelope::read(request.params).map_err(|error| (400, error))?;
     check_header(head, "MCP-Protocol-Version", &envelope.version).map_err(|error| (400, error))?;

@@ -15,306 +15,238 @@
 //!  DELETE, idle, its place wanted ──▶ session gone, calls cancelled
 //! ```
 
-use crate::engine::core::Engine;
+use crate::engine::core::Core;
 use crate::engine::core::places::is_work;
-use crate::engine::negotiate::{self, Accepted, Era, Version};
-use crate::engine::observe::Event;
-use crate::engine::refusals::{
-    self, NO_SESSION, REFUSED, Refused, bad_request, id_of, no_question, refusal, rejection,
-};
-use crate::engine::state::ids::{ROOM, id_text, owner_hint};
-use crate::engine::state::peers::Share;
-use crate::engine::state::replay::EventId;
-use crate::engine::state::sessions::{Life, Open};
-use crate::engine::state::streams::{Post, Replay, Resumable, STREAM_FIELDS};
-use crate::engine::transport::batch::Parcel;
-use crate::http::head::{Head, Single};
+use crate::engine::negotiate::{self, AcceptField, Era, Version};
+use crate::engine::refusals::{self, REFUSED, Refused, id_of, no_question, refusal, rejection};
+use crate::engine::state::event_log::EventLog;
+use crate::engine::state::ids::{ID_BUFFER, id_text};
+use crate::engine::state::streams::{STREAM_FIELDS, Source, Stream, Waiting};
+use crate::engine::transport::batch::{PostedMessages, read_batch};
+use crate::engine::transport::resume::{ResumePoint, resume, resume_point};
+use crate::engine::transport::session::{session_for, session_of};
+use crate::engine::transport::stateless;
+use crate::http::head::Head;
 use crate::http::response::{OwnedResponse, Response};
 use crate::json::tape::Tape;
 use crate::jsonrpc::{self, Error, Message};
-use crate::service::keys::{CallKey, SessionKey};
-use crate::service::session::{Session, read_initialize};
+use crate::service::keys::CallKey;
+use crate::service::session::read_initialize;
 use crate::slab::Key;
-use crate::timers::Nanos;
 
-/// POST.
-impl Engine {
-    pub(crate) fn mcp_post(&mut self, conn: Key, head: &Head<'_>, body: &[u8]) {
-        let mut tape = std::mem::take(&mut self.tape);
-        self.read_post(conn, head, body, &mut tape);
-        self.tape = tape;
-    }
+/// Serves a POST.
+pub(crate) fn post(core: &mut Core, conn: Key, head: &Head<'_>, body: &[u8]) {
+    let mut tape = std::mem::take(&mut core.tape);
+    read_post(core, conn, head, body, &mut tape);
+    core.tape = tape;
+}
 
-    fn read_post<'a>(&mut self, conn: Key, head: &Head<'_>, body: &'a [u8], tape: &'a mut Tape) {
-        let read = match jsonrpc::is_batch(body) {
-            true => self.read_batch(conn, head, body, tape),
-            false => match self.read_single(head, body, tape) {
-                Ok((message, Era::Alone)) => return self.post_alone(conn, head, &message),
-                Ok((message, Era::Session)) => self.read_one(conn, head, message),
-                Err(answer) => Err(answer),
-            },
-        };
-        let opened = read.and_then(|parcel| match parcel.session {
-            Some(session) => Ok((session, parcel)),
-            None if self.settings.sessionless => Ok((self.stand_in(conn, head), parcel)),
-            None => match self.begin_session(conn, &parcel) {
-                Ok(session) => Ok((session, parcel)),
-                Err(refused) => Err(refused.answer(parcel.messages.iter().find_map(id_of))),
-            },
-        });
-        match opened {
-            Ok((session, parcel)) => self.take_parcel(conn, session, head, &parcel),
-            Err(answer) => self.answer(conn, &answer),
-        }
-    }
-
-    fn read_single<'a>(
-        &self,
-        head: &Head<'_>,
-        body: &'a [u8],
-        tape: &'a mut Tape,
-    ) -> Result<(Message<'a>, Era), OwnedResponse> {
-        let message = jsonrpc::parse(body, &self.common.limits, tape).map_err(rejection)?;
-        let era = negotiate::era(&message, head);
-        match era {
-            Ok(era) => Ok((message, era)),
-            Err(refused) => Err(refused.answer(id_of(&message))),
-        }
-    }
-
-    fn read_one<'a>(
-        &self,
-        conn: Key,
-        head: &Head<'_>,
-        message: Message<'a>,
-    ) -> Result<Parcel<'a>, OwnedResponse> {
-        let session = match &message {
-            Message::Request(request) if request.method == "initialize" => {
-                self.check_initialize(conn, head).map(|()| None)
-            }
-            Message::Response(_) if self.settings.sessionless => Err(no_question()),
-            _ => self.session_for(conn, head, &Version::of(head)),
-        };
-        match session {
-            Ok(session) => Ok(Parcel { session, messages: vec![message], batch: false }),
-            Err(refused) => Err(refused.answer(id_of(&message))),
-        }
-    }
-
-    fn check_initialize(&self, conn: Key, head: &Head<'_>) -> Result<(), Refused> {
-        if head.header("mcp-session-id").is_none() {
-            return Ok(());
-        }
-        self.session_of(conn, head, &Version::Absent)?;
-        let text = "this session is initialized already; to open another one, leave out Mcp-Session-Id";
-        Err(Refused::new(400, Error::invalid_request(text)))
-    }
-
-    /// The session that the header fields name; `None` where the server keeps none, and they name none.
-    pub(crate) fn session_for(
-        &self,
-        conn: Key,
-        head: &Head<'_>,
-        version: &Version,
-    ) -> Result<Option<Key>, Refused> {
-        if !self.settings.sessionless || head.header("mcp-session-id").is_some() {
-            return self.session_of(conn, head, version).map(Some);
-        }
-        version.fault(false).map_or(Ok(None), |fault| Err(bad_request(&fault)))
-    }
-
-    /// The session that the header fields name.
-    fn session_of(&self, conn: Key, head: &Head<'_>, version: &Version) -> Result<Key, Refused> {
-        let id = match head.single("mcp-session-id") {
-            Single::One(id) => std::str::from_utf8(id).unwrap_or_default(),
-            Single::Absent => {
-                // Whoever speaks another revision may know no sessions, and has to learn of the revision first.
-                let fault = version.fault(false);
-                let text = fault
-                    .as_deref()
-                    .unwrap_or("the Mcp-Session-Id header is required; `initialize` gives it");
-                return Err(bad_request(text));
-            }
-            Single::Several => return Err(bad_request("Mcp-Session-Id is sent more than once")),
-        };
-        let found = self.find_session(conn, id).filter(|(_, open)| open.life.is_some());
-        let (key, open) = found.ok_or_else(|| {
-            let hint = owner_hint(id, &self.settings.node_id);
-            Refused::new(404, Error::new(NO_SESSION, format!("Session not found{hint}")))
-        })?;
-        let fault = match version {
-            Version::Modern(name) => Some(format!(
-                "MCP-Protocol-Version is `{name}`, which has no sessions, and this session speaks {0}; send {0}",
-                open.session.revision().name()
-            )),
-            _ => version.fault(true),
-        };
-        match fault {
-            Some(fault) => Err(bad_request(&fault)),
-            None => Ok(key),
-        }
-    }
-
-    /// Opens the session that `initialize` asks for. One whose parameters will be refused ends in the same turn, so no other
-    /// session has to make place for it.
-    fn begin_session(&mut self, conn: Key, parcel: &Parcel<'_>) -> Result<Key, Refused> {
-        let stays = |message: &Message<'_>| match message {
-            Message::Request(request) => read_initialize(request.params).is_ok(),
-            _ => true,
-        };
-        if parcel.messages.iter().all(stays) {
-            self.make_place(conn).map_err(|answer| refusals::as_error_of(REFUSED, answer))?;
-        }
-        let id = self.next_id();
-        let peer = self.conns.get(conn).map(|conn| conn.peer.clone()).unwrap_or_default();
-        self.peers.add(&peer, Share::Session, &self.common.limits);
-        let session = Session::new(id, peer.principal.clone());
-        let life = Box::new(Life {
-            peer,
-            used: Nanos::of(self.now),
-            worked: false,
-            rank: None,
-            replay: Replay::new(self.replayed.charge(0)),
-        });
-        let key = self.sessions.insert(Open::new(session, None, Some(life)));
-        self.by_id.insert(id, key.index());
-        self.stats.sessions_opened += 1;
-        if let Some(open) = self.sessions.get_mut(key) {
-            self.service.opened(SessionKey(key), &mut open.session);
-            if let (Some(observer), Some(life)) = (&mut self.observer, &open.life) {
-                observer(&Event::SessionOpened { peer: &life.peer });
-            }
-        }
-        Ok(key)
-    }
-
-    fn take_parcel(&mut self, conn: Key, session: Key, head: &Head<'_>, parcel: &Parcel<'_>) {
-        self.stats.messages_received += parcel.messages.len() as u64;
-        self.touch(session);
-        let is_request = |message: &Message<'_>| matches!(message, Message::Request(_));
-        if !parcel.messages.iter().any(is_request) {
-            self.respond(conn, &Response::new(202));
-            for message in &parcel.messages {
-                self.hand_over(conn, session, head, message, None);
-            }
-            self.flush();
-            if self.settings.sessionless {
-                self.end_alone(session);
-            }
-            return;
-        }
-        let mut post = Post::new(
-            session,
-            parcel.batch,
-            parcel.session.is_none(),
-            Accepted::of(head),
-            self.settings.sessionless,
-            self.held.charge(0),
-        );
-        // All calls are open before the first one can be answered, or cancelled by a notification further on.
-        let calls: Vec<Option<CallKey>> =
-            parcel.messages.iter().map(|message| self.post_call(conn, &mut post, message)).collect();
-        if let Some(entry) = self.conns.get_mut(conn) {
-            entry.last_output = Nanos::of(self.now);
-            entry.post = Some(Box::new(post));
-        }
-        for (message, call) in parcel.messages.iter().zip(calls) {
-            self.hand_over(conn, session, head, message, call);
-        }
-        self.handed_over(conn);
-    }
-
-    fn post_call(&mut self, conn: Key, post: &mut Post, message: &Message<'_>) -> Option<CallKey> {
-        let Message::Request(request) = message else { return None };
-        if let Some(life) = self.sessions.get_mut(post.session).and_then(|open| open.life.as_mut()) {
-            life.worked = life.worked || is_work(&request.method);
-        }
-        let call = self.begin_call(post.session, Some(conn), &request.id, &request.method);
-        match call {
-            Some(_) => post.open += 1,
-            None => {
-                let (error, mut text) = (self.busy_with_calls(), Vec::new());
-                jsonrpc::write_error(&mut text, Some(request.id.clone()), &error);
-                post.add_reply(text);
-            }
-        }
-        call
+fn read_post<'a>(core: &mut Core, conn: Key, head: &Head<'_>, body: &'a [u8], tape: &'a mut Tape) {
+    let read = match jsonrpc::is_batch(body) {
+        true => read_batch(core, conn, head, body, tape),
+        false => match read_single(core, head, body, tape) {
+            Ok((message, Era::Stateless)) => return stateless::post(core, conn, head, &message),
+            Ok((message, Era::Session)) => read_one(core, conn, head, message),
+            Err(answer) => Err(answer),
+        },
+    };
+    let opened = read.and_then(|posted| match posted.session {
+        Some(session) => Ok((session, posted)),
+        None if core.settings.sessionless => Ok((stateless::stand_in(core, conn, head), posted)),
+        None => match begin_session(core, conn, &posted) {
+            Ok(session) => Ok((session, posted)),
+            Err(refused) => Err(refused.answer(posted.messages.iter().find_map(id_of))),
+        },
+    });
+    match opened {
+        Ok((session, posted)) => accept_messages(core, conn, session, head, &posted),
+        Err(answer) => core.answer(conn, &answer),
     }
 }
 
-/// GET, DELETE, and the end of sessions.
-impl Engine {
-    pub(crate) fn mcp_get(&mut self, conn: Key, head: &Head<'_>) {
-        match self.check_get(conn, head) {
-            Ok((session, Some(last))) => self.resume(conn, session, last),
-            Ok((session, None)) => {
-                let unsaid = self.take_get(session);
-                let first = self.begin_get(session);
-                let mut room = ROOM;
-                let Some(open) = self.sessions.get_mut(session) else { return };
-                let id = id_text(&self.settings.node_id, open.session.id, &mut room);
-                open.conn = Some(conn);
-                let [cache, buffering] = STREAM_FIELDS;
-                let fields = [cache, buffering, ("Mcp-Session-Id", id)];
-                self.open_stream(conn, &fields, |out| out.extend_from_slice(&first));
-                if let Some(entry) = self.conns.get_mut(conn) {
-                    entry.session = Some(session);
-                    entry.last_output = Nanos::of(self.now);
-                    entry.held = unsaid;
-                }
-                self.touch(session);
-            }
-            Err(answer) => self.answer(conn, &answer),
-        }
+fn read_single<'a>(
+    core: &Core,
+    head: &Head<'_>,
+    body: &'a [u8],
+    tape: &'a mut Tape,
+) -> Result<(Message<'a>, Era), OwnedResponse> {
+    let message = jsonrpc::parse(body, core.limits(), tape).map_err(rejection)?;
+    match negotiate::era(&message, head) {
+        Ok(era) => Ok((message, era)),
+        Err(refused) => Err(refused.answer(id_of(&message))),
     }
+}
 
-    /// The session whose stream is wanted, and where a client that has lost one wants to go on.
-    fn check_get(
-        &mut self,
-        conn: Key,
-        head: &Head<'_>,
-    ) -> Result<(Key, Option<(EventId, Resumable)>), OwnedResponse> {
-        let version = Version::of(head);
-        if matches!(version, Version::Modern(_)) || head.header("mcp-session-id").is_none() {
-            // Clients take exactly this for "there is no such stream", and go on without.
-            let (text, allow) = match &version {
-                Version::Modern(name) => {
-                    (format!("MCP-Protocol-Version is `{name}`, which has no GET"), "POST")
-                }
-                _ => {
-                    let missing = || "a stream belongs to a session; send its Mcp-Session-Id".to_owned();
-                    (version.fault(false).unwrap_or_else(missing), "POST, DELETE")
-                }
-            };
-            return Err(refusal(405, REFUSED, format!("Method not allowed: {text}")).header("Allow", allow));
+fn read_one<'a>(
+    core: &Core,
+    conn: Key,
+    head: &Head<'_>,
+    message: Message<'a>,
+) -> Result<PostedMessages<'a>, OwnedResponse> {
+    let session = match &message {
+        Message::Request(request) if request.method == "initialize" => {
+            check_initialize(core, conn, head).map(|()| None)
         }
-        let session = self.session_of(conn, head, &version)?;
-        if !Accepted::of(head).events {
-            return Err(refusal(406, REFUSED, "Not acceptable: a stream is text/event-stream; accept that"));
+        Message::Response(_) if core.settings.sessionless => Err(no_question()),
+        _ => session_for(core, conn, head, &Version::of(head)),
+    };
+    match session {
+        Ok(session) => Ok(PostedMessages { session, messages: vec![message], batch: false }),
+        Err(refused) => Err(refused.answer(id_of(&message))),
+    }
+}
+
+fn check_initialize(core: &Core, conn: Key, head: &Head<'_>) -> Result<(), Refused> {
+    if head.header("mcp-session-id").is_none() {
+        return Ok(());
+    }
+    session_of(core, conn, head, &Version::Absent)?;
+    let text = "this session is initialized already; to open another one, leave out Mcp-Session-Id";
+    Err(Refused::new(400, Error::invalid_request(text)))
+}
+
+/// Opens the session that `initialize` asks for. One whose parameters will be refused ends in the same turn, so no other
+/// session has to make place for it.
+fn begin_session(core: &mut Core, conn: Key, posted: &PostedMessages<'_>) -> Result<Key, Refused> {
+    let stays = |message: &Message<'_>| match message {
+        Message::Request(request) => read_initialize(request.params).is_ok(),
+        _ => true,
+    };
+    if posted.messages.iter().all(stays) {
+        core.make_place(conn).map_err(|answer| refusals::as_error_of(REFUSED, answer))?;
+    }
+    let session = core.begin_session(conn, true);
+    core.announce_session(session, conn);
+    Ok(session)
+}
+
+fn accept_messages(core: &mut Core, conn: Key, session: Key, head: &Head<'_>, posted: &PostedMessages<'_>) {
+    core.stats.messages_received += posted.messages.len() as u64;
+    core.touch(session);
+    let is_request = |message: &Message<'_>| matches!(message, Message::Request(_));
+    if !posted.messages.iter().any(is_request) {
+        core.respond(conn, &Response::new(202));
+        for message in &posted.messages {
+            core.hand_over(conn, session, head, message, None);
         }
-        let last = self.last_event(session, head)?;
-        let spent = self.firm_bytes();
-        let reason = if self.stopping.is_some() {
-            "the server is shutting down".to_owned()
-        } else if spent >= self.common.limits.buffered_bytes_max {
-            format!("{spent} bytes are buffered (limit buffered_bytes_max)")
-        } else {
-            return Ok((session, last));
+        core.flush();
+        if core.settings.sessionless {
+            core.end_request(session);
+        }
+        return;
+    }
+    let AcceptField { json, events } = AcceptField::of(head);
+    let waiting = Waiting::new(json, events, posted.batch, core.held.charge(0));
+    let stream = core.streams.open(Stream::of_post(session, conn, posted.session.is_none(), waiting));
+    // All calls are open before the first one can be answered, or cancelled by a notification further on.
+    let calls: Vec<Option<CallKey>> =
+        posted.messages.iter().map(|message| begin_call(core, session, stream, message)).collect();
+    core.connections.with(conn, |conn| conn.stream = Some(stream));
+    for (message, call) in posted.messages.iter().zip(calls) {
+        core.hand_over(conn, session, head, message, call);
+    }
+    core.handed_over(conn, stream);
+}
+
+fn begin_call(core: &mut Core, session: Key, stream: Key, message: &Message<'_>) -> Option<CallKey> {
+    let Message::Request(request) = message else { return None };
+    if let Some(kind) = core.sessions.streamable_mut(session) {
+        kind.worked = kind.worked || is_work(&request.method);
+    }
+    let call = core.begin_call(session, stream, &request.id, &request.method);
+    if call.is_none() {
+        let (error, mut text) = (core.busy_with_calls(), Vec::new());
+        jsonrpc::write_error(&mut text, Some(request.id.clone()), &error);
+        let waiting = core.streams.get_mut(stream).and_then(|stream| stream.waiting_mut());
+        waiting.into_iter().for_each(|waiting| waiting.add_reply(std::mem::take(&mut text)));
+    }
+    call
+}
+
+/// Serves a GET.
+pub(crate) fn get(core: &mut Core, conn: Key, head: &Head<'_>) {
+    match check_get(core, conn, head) {
+        Ok((session, Some(point))) => resume(core, conn, session, point),
+        Ok((session, None)) => open_stream(core, conn, session),
+        Err(answer) => core.answer(conn, &answer),
+    }
+}
+
+/// Opens a session's stream. One that is open is closed: its client has asked for the stream again, so that one is lost or
+/// given up.
+fn open_stream(core: &mut Core, conn: Key, session: Key) {
+    let Some(old) = core.sessions.get(session).map(|entry| entry.any_stream()) else { return };
+    let old = old.and_then(|old| core.streams.remove(old));
+    if let Some(old) = old.as_ref().and_then(|old| old.conn) {
+        core.connections.with(old, |conn| conn.stream = None);
+        core.connections.close(old);
+    }
+    let mut stream = Stream::of_events(session, conn, Source::Get);
+    stream.owed = old.and_then(|old| old.owed);
+    if !core.limits().replay_timeout.is_zero()
+        && let Some(kind) = core.sessions.streamable_mut(session)
+    {
+        let number = kind.next_number();
+        let charge = core.streams.logged.charge(0);
+        stream.log = Some(Box::new(EventLog::of_session(number, core.now_nanos(), charge)));
+    }
+    let key = core.streams.open(stream);
+    let first = core.priming_event(key, None);
+    let Some(id) = core.sessions.get(session).map(|entry| entry.session.id) else { return };
+    let mut buffer = ID_BUFFER;
+    let [cache, buffering] = STREAM_FIELDS;
+    let id = id_text(&core.settings.node_id, id, &mut buffer);
+    let fields = [cache, buffering, ("Mcp-Session-Id", id)];
+    core.open_events(conn, Some(key), &fields, |out| out.extend_from_slice(&first));
+    core.attach(key, conn);
+    core.touch(session);
+}
+
+/// The session whose stream is wanted, and where a client that has lost one wants to go on.
+fn check_get(
+    core: &mut Core,
+    conn: Key,
+    head: &Head<'_>,
+) -> Result<(Key, Option<ResumePoint>), OwnedResponse> {
+    let version = Version::of(head);
+    if matches!(version, Version::Modern(_)) || head.header("mcp-session-id").is_none() {
+        // Clients take exactly this for "there is no such stream", and go on without.
+        let (text, allow) = match &version {
+            Version::Modern(name) => (format!("MCP-Protocol-Version is `{name}`, which has no GET"), "POST"),
+            _ => {
+                let missing = || "a stream belongs to a session; send its Mcp-Session-Id".to_owned();
+                (version.fault(false).unwrap_or_else(missing), "POST, DELETE")
+            }
         };
-        Err(refusals::as_error(self.busy(&reason)))
+        return Err(refusal(405, REFUSED, format!("Method not allowed: {text}")).header("Allow", allow));
     }
+    let session = session_of(core, conn, head, &version)?;
+    if !AcceptField::of(head).events {
+        return Err(refusal(406, REFUSED, "Not acceptable: a stream is text/event-stream; accept that"));
+    }
+    let point = resume_point(core, session, head)?;
+    let spent = core.firm_bytes();
+    let reason = if core.stopping.is_some() {
+        "the server is shutting down".to_owned()
+    } else if spent >= core.limits().buffered_bytes_max {
+        format!("{spent} bytes are buffered (limit buffered_bytes_max)")
+    } else {
+        return Ok((session, point));
+    };
+    Err(refusals::as_error(core.busy(&reason)))
+}
 
-    pub(crate) fn mcp_delete(&mut self, conn: Key, head: &Head<'_>) {
-        if let Version::Modern(name) = Version::of(head) {
-            let text = format!("Method not allowed: {name} has no sessions to end");
-            return self.answer(conn, &refusal(405, REFUSED, text).header("Allow", "POST"));
+/// Serves a DELETE.
+pub(crate) fn delete(core: &mut Core, conn: Key, head: &Head<'_>) {
+    if let Version::Modern(name) = Version::of(head) {
+        let text = format!("Method not allowed: {name} has no sessions to end");
+        return core.answer(conn, &refusal(405, REFUSED, text).header("Allow", "POST"));
+    }
+    match session_of(core, conn, head, &Version::of(head)) {
+        Ok(session) => {
+            core.end_streamable(session);
+            core.respond(conn, &Response::new(200));
         }
-        match self.session_of(conn, head, &Version::of(head)) {
-            Ok(session) => {
-                self.end_streamable(session);
-                self.respond(conn, &Response::new(200));
-            }
-            Err(refused) => self.answer(conn, &refused.into()),
-        }
+        Err(refused) => core.answer(conn, &refused.into()),
     }
 }

@@ -58,6 +58,12 @@ impl Conn {
         has_output || has_input
     }
 
+    /// Since when nothing was sent although the peer takes what it is sent; `None` while output waits.
+    pub fn silent_since(&self) -> Option<Duration> {
+        let since = if let State::Waiting(_) = self.state { self.since.max(self.wrote) } else { self.wrote };
+        self.output.is_empty().then(|| since.duration())
+    }
+
     /// To be called before output is written: if there is none, a wait for the peer begins.
     pub(crate) fn begin_output(&mut self, now: Now) {
         if self.output.is_empty() {
