@@ -221,15 +221,23 @@ impl Error for Why {}
 ///
 /// ```
 /// use mcp_rill::Root;
-/// let root = Root { uri: "file:///home/ada/rill".into(), name: Some("rill".into()) };
+/// let root = Root::new("file:///home/ada/rill");
 /// assert_eq!(root.uri.strip_prefix("file://"), Some("/home/ada/rill"));
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Root {
     /// A `file:` URI.
     pub uri: String,
     /// A name for people.
     pub name: Option<String>,
+}
+
+impl Root {
+    /// A root with its URI: to test what a handler does with it.
+    pub fn new(uri: impl Into<String>) -> Root {
+        Root { uri: uri.into(), name: None }
+    }
 }
 
 /// What is wrong with an answer.

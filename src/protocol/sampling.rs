@@ -287,11 +287,12 @@ impl<T: Into<Content>> From<T> for Sample {
 /// ```
 /// # use mcp_rill::Sampled;
 /// # let content = serde_json::value::RawValue::from_string(r#"{"type":"text","text":"42"}"#.to_owned()).unwrap();
-/// let answer = Sampled { model: "deep-thought".into(), stop_reason: Some("endTurn".into()), content };
+/// let answer = Sampled::new("deep-thought", content);
 /// assert_eq!(answer.text(), "42");
 /// assert!(answer.tool_uses().is_empty());
 /// ```
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Sampled {
     /// The model that answered.
     pub model: String,
@@ -305,13 +306,14 @@ pub struct Sampled {
 ///
 /// ```
 /// # fn f(call: &mut mcp_rill::Call, answer: mcp_rill::Sampled) -> mcp_rill::Result<()> {
-/// for mcp_rill::ToolUse { id, name, input } in answer.tool_uses() {
+/// for mcp_rill::ToolUse { id, name, input, .. } in answer.tool_uses() {
 ///     let input: serde_json::Value = serde_json::from_str(input.get())?;
 ///     println!("{id}: {name}({input})");
 /// }
 /// # Ok(()) }
 /// ```
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct ToolUse {
     /// The id under which its result is returned.
     pub id: String,
@@ -322,6 +324,11 @@ pub struct ToolUse {
 }
 
 impl Sampled {
+    /// An answer of this model, with its content as JSON: to test what a handler does with it.
+    pub fn new(model: impl Into<String>, content: Box<RawValue>) -> Sampled {
+        Sampled { model: model.into(), stop_reason: None, content }
+    }
+
     pub(crate) fn read(answer: JsonRef<'_>) -> Result<Sampled, String> {
         let members = Members::of(answer).map_err(|problem| Error::from(problem).to_string())?;
         let content = members.get("content").ok_or("`content` is missing")?;
@@ -356,7 +363,7 @@ impl Sampled {
     /// # use mcp_rill::{Sample, Sampled};
     /// # let json = r#"[{"type":"tool_use","id":"t1","name":"weather","input":{"town":"Ulm"}}]"#.to_owned();
     /// # let content = serde_json::value::RawValue::from_string(json).unwrap();
-    /// # let answer = Sampled { model: "m".into(), stop_reason: Some("toolUse".into()), content };
+    /// # let answer = Sampled::new("m", content);
     /// let mut next = Sample::new(500).user("Do I need an umbrella in Ulm?").answered(&answer);
     /// for used in answer.tool_uses() {
     ///     assert_eq!((&*used.name, used.input.get()), ("weather", r#"{"town":"Ulm"}"#));
