@@ -17,7 +17,6 @@ use std::time::Duration;
 use crate::json::value::{JsonCow, JsonRef, Members};
 use crate::json::write::Object;
 use crate::jsonrpc::{Error, Notification, Response};
-use crate::protocol::description::{Resource, ResourceTemplate};
 use crate::protocol::level::read_level;
 use crate::protocol::revision::Revision;
 use crate::protocol::state_key::{Seal, StateKey};
@@ -179,21 +178,17 @@ impl HandlerService {
         out: &mut Outbox,
     ) -> Result<(), Error> {
         let kept = session.is_kept();
+        let resources = self.server.registry.offers_resources();
         match request.method {
             "initialize" => self.initialize(request, session, out),
             "ping" => {
                 out.empty_result(request.call);
                 Ok(())
             }
-            "resources/subscribe" if kept && self.server.registry.offers_resources() => {
-                self.subscribe(request, session, out)
-            }
-            "resources/unsubscribe" if kept && self.server.registry.offers_resources() => {
-                self.unsubscribe(request, out)
-            }
+            "resources/subscribe" if kept && resources => self.subscribe(request, session, out),
+            "resources/unsubscribe" if kept && resources => self.unsubscribe(request, out),
             "logging/setLevel" if kept => {
-                let level = request.params.map(|params| params.member("level")).transpose()?.flatten();
-                session.log_level = Some(read_level(level)?);
+                session.log_level = Some(read_level(request.member("level")?)?);
                 out.empty_result(request.call);
                 Ok(())
             }
@@ -208,25 +203,19 @@ impl HandlerService {
         session: &Session,
         out: &mut Outbox,
     ) -> Result<(), Error> {
-        let (tools, prompts) =
-            (self.server.registry.tools.is_offered(), self.server.registry.prompts.is_offered());
+        let registry = &mut self.server.registry;
+        let (tools, prompts) = (registry.tools.is_offered(), registry.prompts.is_offered());
+        let resources = registry.offers_resources();
         match request.method {
             "tools/list" | "resources/list" | "resources/templates/list" | "prompts/list" => {
                 self.list(request, session.revision(), out)
             }
             "tools/call" if tools => self.call(Target::Tool, "name", request, session, out),
             "prompts/get" if prompts => self.call(Target::Prompt, "name", request, session, out),
-            "resources/read" if self.server.registry.offers_resources() => {
-                self.call(Target::Resource, "uri", request, session, out)
-            }
-            "completion/complete" if self.server.registry.completes => {
+            "resources/read" if resources => self.call(Target::Resource, "uri", request, session, out),
+            "completion/complete" if registry.completes => {
                 let mut result = Vec::new();
-                completion::complete(
-                    &mut self.server.registry,
-                    request.params,
-                    session.principal(),
-                    &mut result,
-                )?;
+                completion::complete(registry, request.params, session.principal(), &mut result)?;
                 self.result(request.call, session.revision(), None, out, |out| out.append(&mut result));
                 Ok(())
             }
@@ -283,30 +272,26 @@ impl HandlerService {
         out: &mut Outbox,
     ) -> Result<(), Error> {
         let (registry, limits, params) = (&self.server.registry, &self.server.limits, request.params);
-        let mut page = Vec::new();
+        let page = &mut Vec::new();
         match request.method {
             "tools/list" if registry.tools.is_offered() => {
-                registry
-                    .tools
-                    .write_page(&mut page, "tools", params, limits, |(tool, _), out| tool.write(out))?;
+                registry.tools.write_page(page, "tools", params, limits, |item, out| item.0.write(out))
             }
             "prompts/list" if registry.prompts.is_offered() => {
-                registry.prompts.write_page(&mut page, "prompts", params, limits, |(prompt, ..), out| {
-                    prompt.write(out)
-                })?;
+                registry.prompts.write_page(page, "prompts", params, limits, |item, out| item.0.write(out))
             }
-            "resources/list" if self.server.registry.offers_resources() => {
-                let write = |(resource, _): &(Resource, _), out: &mut Vec<u8>| resource.write(out);
-                registry.resources.write_page(&mut page, "resources", params, limits, write)?;
+            "resources/list" if registry.offers_resources() => {
+                registry
+                    .resources
+                    .write_page(page, "resources", params, limits, |item, out| item.0.write(out))
             }
-            "resources/templates/list" if self.server.registry.offers_resources() => {
-                let write =
-                    |(template, ..): &(ResourceTemplate, _, _), out: &mut Vec<u8>| template.write(out);
-                registry.templates.write_page(&mut page, "resourceTemplates", params, limits, write)?;
+            "resources/templates/list" if registry.offers_resources() => {
+                let member = "resourceTemplates";
+                registry.templates.write_page(page, member, params, limits, |item, out| item.0.write(out))
             }
-            other => return Err(Error::method_not_found(other)),
-        }
-        self.result(request.call, revision, Some(self.server.list_cache), out, |out| out.append(&mut page));
+            other => Err(Error::method_not_found(other)),
+        }?;
+        self.result(request.call, revision, Some(self.server.list_cache), out, |out| out.append(page));
         Ok(())
     }
 
@@ -319,14 +304,8 @@ impl HandlerService {
         session: &Session,
         out: &mut Outbox,
     ) -> Result<(), Error> {
-        let missing = || {
-            Error::invalid_params(format_args!(
-                "`{member}` is missing or not a string; `{}` needs it",
-                request.method
-            ))
-        };
-        let params = Members::of(request.params.ok_or_else(missing)?)?;
-        let item = params.get(member).and_then(JsonRef::as_str).ok_or_else(missing)?;
+        let params = Members::of(request.params.ok_or_else(|| request.lacks(member))?)?;
+        let item = params.get(member).and_then(JsonRef::as_str).ok_or_else(|| request.lacks(member))?;
         if target == Target::Resource {
             self.check_uri(&item)?;
         }

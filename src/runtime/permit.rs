@@ -52,8 +52,7 @@ impl HandlerService {
         if !self.subscriptions.has_room(request.session, &uri, self.server.limits.subscriptions_max) {
             return Err(self.too_many_subscriptions());
         }
-        let meta = request.params.map(|params| params.member("_meta")).transpose()?.flatten();
-        let context = Context::of(request, session, meta);
+        let context = Context::of(request, session, request.member("_meta")?);
         let normal = Cow::Owned(normalize(&uri).into_owned());
         let call = self.call_of(request.call, context);
         let mut run = Run::new(call, request.session, Target::Resource, normal);
@@ -257,8 +256,5 @@ impl HandlerService {
 }
 
 fn read_uri<'a>(request: &ServiceRequest<'a>) -> Result<Cow<'a, str>, Error> {
-    let uri = request.params.map(|params| params.member("uri")).transpose()?.flatten();
-    uri.and_then(JsonRef::as_str).ok_or_else(|| {
-        Error::invalid_params(format_args!("`uri` is missing or not a string; `{}` needs it", request.method))
-    })
+    request.member("uri")?.and_then(JsonRef::as_str).ok_or_else(|| request.lacks("uri"))
 }

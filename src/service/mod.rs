@@ -28,7 +28,7 @@ use crate::access::peer::Peer;
 use crate::http::head::Head;
 use crate::json::value::JsonRef;
 use crate::jsonrpc::id::IdRef;
-use crate::jsonrpc::{Notification, Response};
+use crate::jsonrpc::{Error, Notification, Response};
 use crate::timers::Now;
 
 pub use crate::protocol::kinds::ListKind;
@@ -55,6 +55,22 @@ pub struct ServiceRequest<'a> {
     pub peer: &'a Peer,
     /// When it came.
     pub now: Now,
+}
+
+impl<'a> ServiceRequest<'a> {
+    /// A member of the parameters; `None` if it or they are missing.
+    ///
+    /// # Errors
+    /// −32602 names the member if it occurs twice.
+    pub fn member(&self, name: &str) -> Result<Option<JsonRef<'a>>, Error> {
+        Ok(self.params.map(|params| params.member(name)).transpose()?.flatten())
+    }
+
+    /// The error of a request without a member that its method needs.
+    pub(crate) fn lacks(&self, member: &str) -> Error {
+        let method = self.method;
+        Error::invalid_params(format_args!("`{member}` is missing or not a string; `{method}` needs it"))
+    }
 }
 
 /// What answers sessions; see the [module](self#what-a-service-must-do). All methods run on the engine's thread.
