@@ -78,12 +78,18 @@ impl Server {
     /// # Ok(()) }
     /// ```
     pub fn listen(self, address: impl Into<Address>) -> io::Result<Listening> {
-        let engine = Engine::new(self, || uuid::Uuid::new_v4().as_u128());
+        let engine = Engine::new(self, random_id);
         let engine = engine.map_err(|problem| io::Error::new(ErrorKind::InvalidInput, problem))?;
         let mut listening = Listening::new(engine)?;
         listening.also_listen(address)?;
         Ok(listening)
     }
+}
+
+/// Returns 122 bits from the operating system's randomness, and six that are fixed: what [`Engine::new`] and
+/// [`Engine::with_service`] want for the ids of sessions.
+pub fn random_id() -> u128 {
+    uuid::Uuid::new_v4().as_u128()
 }
 
 /// A server with its sockets, ready to run on this thread.
@@ -142,7 +148,25 @@ struct Socket {
 }
 
 impl Listening {
-    fn new(mut engine: Engine) -> io::Result<Listening> {
+    /// Sockets and a clock for an engine, above all for one with a [service](crate::service) of your own. The engine must be a
+    /// new one, without a waker. It listens nowhere until [`also_listen`](Listening::also_listen) has bound an address.
+    ///
+    /// ```
+    /// use mcp_rill::engine::{Engine, EngineConfig};
+    /// use mcp_rill::net::{Listening, random_id};
+    /// use mcp_rill::{Limits, Settings, service::Service};
+    ///
+    /// fn listen(service: impl Service + 'static, address: &str) -> std::io::Result<Listening> {
+    ///     let config = EngineConfig::new(Settings::default(), Limits::default()).map_err(std::io::Error::other)?;
+    ///     let mut listening = Listening::new(Engine::with_service(Box::new(service), config, random_id))?;
+    ///     listening.also_listen(address)?;
+    ///     Ok(listening)
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// If the system makes no event queue.
+    pub fn new(mut engine: Engine) -> io::Result<Listening> {
         let poll = Poll::new()?;
         let accepting = Accepting::new(poll.registry())?;
         let waker = Waker::new(poll.registry(), WAKER)?;
@@ -168,7 +192,7 @@ impl Listening {
         })
     }
 
-    /// Listens on one more address.
+    /// Binds one more address.
     ///
     /// # Errors
     /// As [`Server::listen`].

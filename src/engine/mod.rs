@@ -137,6 +137,7 @@ use crate::protocol::state_key::StateKey;
 use crate::server::builder::Server;
 use crate::server::handle::Handle;
 use crate::server::mailbox::Mailbox;
+use crate::service::Service;
 use crate::slab::Key;
 use crate::timers::Now;
 
@@ -196,9 +197,20 @@ impl Engine {
     pub fn new(server: Server, mut new_id: impl FnMut() -> u128 + Send + 'static) -> Result<Engine, String> {
         let key = StateKey::new(new_id().to_be_bytes());
         let (service, config) = server.into_service(key)?;
+        Ok(Engine::with_service(service, config, new_id))
+    }
+
+    /// An engine for a service of your own, or for that of [`Server::into_service`]; see
+    /// [`service`](crate::service#a-whole-service) for one at work. `new_id` returns the random bits of session ids, as in
+    /// [`new`](Engine::new).
+    pub fn with_service(
+        service: Box<dyn Service>,
+        config: EngineConfig,
+        new_id: impl FnMut() -> u128 + Send + 'static,
+    ) -> Engine {
         let EngineConfig { settings, limits, authorize, mailbox, jobs } = config;
         let core = Core::new(service, settings, limits, Box::new(new_id));
-        Ok(Engine { core, authorize, reauthorizations: 0, mailbox, jobs, over: false })
+        Engine { core, authorize, reauthorizations: 0, mailbox, jobs, over: false }
     }
 
     /// A hold on the server for other threads. What they leave is taken up by the next [`tick`](Engine::tick).

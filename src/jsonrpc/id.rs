@@ -59,9 +59,15 @@ impl<'a> IdRef<'a> {
         }
     }
 
-    /// The integer that an answer gives back, by a peer that keeps ids as text: `"7"` stands for 7. For ids of our own,
-    /// which are integers.
-    pub(crate) fn as_int(&self) -> Option<i64> {
+    /// Returns the integer that a peer gives back, also one that keeps ids as text: `"7"` stands for 7. For answers to
+    /// requests whose ids were integers.
+    ///
+    /// ```
+    /// use mcp_rill::jsonrpc::IdRef;
+    /// assert_eq!((IdRef::Int(7).as_int(), IdRef::Str("7".into()).as_int()), (Some(7), Some(7)));
+    /// assert_eq!(IdRef::Str("07".into()).as_int(), None);
+    /// ```
+    pub fn as_int(&self) -> Option<i64> {
         match self {
             IdRef::Int(number) => Some(*number),
             IdRef::Str(text) => text.parse().ok().filter(|number: &i64| number.to_string() == **text),

@@ -86,7 +86,7 @@ impl Server {
     /// for the server, unless it has a [`state_key`](Server::state_key): take it from the operating system's randomness.
     ///
     /// # Errors
-    /// What is wrong with the server, as [`Engine::new`](crate::engine::core::Engine::new) says it.
+    /// What is wrong with the server, as [`Engine::new`](crate::engine::Engine::new) says it.
     ///
     /// ```
     /// use mcp_rill::service::{CallKey, Outbox, Outgoing, Session, SessionKey};

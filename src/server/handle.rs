@@ -65,7 +65,7 @@ impl fmt::Display for Ended {
 
 impl std::error::Error for Ended {}
 
-/// A hold on a running server for any thread, from `Listening::handle` or [`Engine::handle`](crate::engine::core::Engine::handle).
+/// A hold on a running server for any thread, from `Listening::handle` or [`Engine::handle`](crate::engine::Engine::handle).
 /// Nothing here blocks; what is asked for is done in the loop's next turn. Once the server has ended, what returns a result
 /// returns [`Ended`], and the rest does nothing.
 /// The [module](crate::guide#what-changes-while-it-runs) shows the rest of it.

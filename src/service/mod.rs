@@ -9,14 +9,141 @@
 //! ```
 //!
 //! The handlers of a [`Server`](crate::Server) are one service: [`Server::into_service`](crate::Server::into_service) returns it,
-//! to be wrapped or to be tested without an engine. A bridge to another server is another.
+//! to be wrapped or to be tested without an engine. A bridge to another server is another: `examples/gateway.rs` is one.
+//! [`Engine::with_service`](crate::engine::Engine::with_service) takes either.
+//!
+//! # What is called when
+//! - [`opened`](Service::opened) comes first for each session. A request of 2026-07-28 has a session of its own, which is not
+//!   [kept](Session::is_kept): its client can be asked nothing, and hears of nothing after the result.
+//! - [`request`](Service::request) and [`notification`](Service::notification) come in the order in which they arrive.
+//!   The first request need not be `initialize`: a client that has lost its stream goes on without.
+//! - [`answer`](Service::answer) brings the answer to a question that the service asked by [`Outbox::request`]. The service
+//!   chooses the ids of its questions, and sees to it that the answer comes from the session that was asked.
+//! - [`unreached`](Service::unreached) says that a question has no way to its client. No answer will come.
+//! - [`cancelled`](Service::cancelled) ends a call that is open. It comes for each of them before [`closed`](Service::closed),
+//!   which ends the session.
+//! - [`tick`](Service::tick) comes when [`due`](Service::due) says so, and after a [wake-up](crate::Handle::wake).
+//! - [`stopping`](Service::stopping) comes when a shutdown begins, and again if another one shortens it.
+//!
+//! What a method leaves in the [`Outbox`] is sent when it returns, in that order.
 //!
 //! # What a service must do
-//! The engine reads messages and refuses what is no JSON-RPC. All else is up to the service:
-//! - It answers each request once, in the method that brought it or in a later one. `initialize` and `ping` are requests too:
-//!   [`Session::initialize`] reads the parameters of the one, [`Outbox::empty_result`] answers the other.
-//! - It calls [`Session::operate`] when a client goes to work, or its client gets no notifications that are for all.
-//! - It never blocks. Work on other threads ends with [`Handle::wake`](crate::Handle::wake), which calls [`Service::tick`].
+//! The engine reads messages and refuses what is no JSON-RPC; what it sends is what the service says, and nothing is added.
+//! - It answers each request once, in the method that brought it or in a later one. The first answer counts. One that comes
+//!   after the end of its call is dropped and counted in [`Stats::late`](crate::engine::observe::Stats::late), so a service need
+//!   not keep a list of its open calls for that.
+//! - `initialize` is a request like others. [`Session::initialize`] reads its parameters; an error as its answer ends a session
+//!   of Streamable HTTP. [`Outbox::empty_result`] answers `ping`. A method that it does not know gets
+//!   [`Error::method_not_found`](crate::jsonrpc::Error::method_not_found).
+//! - It calls [`Session::operate`] for `notifications/initialized` and for every request but `initialize` and `ping`: clients
+//!   that have not gone to work get nothing that is sent to [all](Audience::All).
+//! - Results of 2026-07-28 need a `resultType`, and its clients begin with `server/discover`. [`Session::revision`] says what
+//!   the client speaks.
+//! - It never blocks and never panics: all methods run on the engine's thread, and a panic unwinds through the engine.
+//! - It ends calls that take too long. The engine has no timeout for them; a client that is gone or gives up cancels its own.
+//!
+//! # Work on other threads
+//! A thread sends what it has done to the service, for example over a channel, and calls [`Handle::wake`](crate::Handle::wake),
+//! which it got from [`EngineConfig::handle`](crate::engine::EngineConfig::handle). The engine then calls
+//! [`tick`](Service::tick), which takes it out of the channel. Of the other methods of a [`Handle`](crate::Handle),
+//! `shutdown`, `reauthorize` and `has_ended` work with every service; the rest is for that of a [`Server`](crate::Server).
+//!
+//! # A whole service
+//! It has one tool, which works on a thread of its own. With the feature `net`, `Listening::new` gives its engine sockets.
+//!
+//! ```
+//! use mcp_rill::engine::{Action, Engine, EngineConfig};
+//! use mcp_rill::json::Object;
+//! use mcp_rill::jsonrpc::{Error, Notification};
+//! use mcp_rill::service::{CallKey, Outbox, Service, ServiceRequest, Session, SessionKey};
+//! use mcp_rill::{Handle, Limits, Now, Peer, Settings};
+//! use std::{sync::mpsc, thread};
+//!
+//! struct Slow {
+//!     handle: Handle,
+//!     done: (mpsc::Sender<(CallKey, i64)>, mpsc::Receiver<(CallKey, i64)>),
+//! }
+//!
+//! impl Service for Slow {
+//!     fn request(&mut self, request: &ServiceRequest<'_>, session: &mut Session, out: &mut Outbox) {
+//!         let call = request.call;
+//!         match request.method {
+//!             "initialize" => match session.initialize(request.params) {
+//!                 Ok(revision) => out.result(call, |out| {
+//!                     let mut result = Object::new(out);
+//!                     result.str("protocolVersion", revision.name()).raw("capabilities", r#"{"tools":{}}"#);
+//!                     result.raw("serverInfo", r#"{"name":"slow","version":"1.0.0"}"#);
+//!                 }),
+//!                 Err(error) => out.error(call, &error),
+//!             },
+//!             "ping" => out.empty_result(call),
+//!             "tools/list" => {
+//!                 session.operate(None);
+//!                 let tools = br#"{"tools":[{"name":"think","inputSchema":{"type":"object"}}]}"#;
+//!                 out.result(call, |out| out.extend_from_slice(tools));
+//!             }
+//!             "tools/call" => {
+//!                 session.operate(None);
+//!                 let (handle, done) = (self.handle.clone(), self.done.0.clone());
+//!                 thread::spawn(move || {
+//!                     let _ = done.send((call, 6 * 7)); // fails if the engine is gone
+//!                     handle.wake();
+//!                 });
+//!             }
+//!             other => out.error(call, &Error::method_not_found(other)),
+//!         }
+//!     }
+//!
+//!     fn notification(&mut self, _: SessionKey, session: &mut Session, told: &Notification<'_>, _: &mut Outbox) {
+//!         if told.method == "notifications/initialized" {
+//!             session.operate(None);
+//!         }
+//!     }
+//!
+//!     fn tick(&mut self, _: Now, out: &mut Outbox) {
+//!         for (call, thought) in self.done.1.try_iter() {
+//!             let text = format!(r#"{{"content":[{{"type":"text","text":"{thought}"}}]}}"#);
+//!             out.result(call, |out| out.extend_from_slice(text.as_bytes()));
+//!         }
+//!     }
+//! }
+//!
+//! let config = EngineConfig::new(Settings::default(), Limits::default())?;
+//! let slow = Slow { handle: config.handle(), done: mpsc::channel() };
+//! let mut engine = Engine::with_service(Box::new(slow), config, || 1); // in earnest, random: `net::random_id`
+//! let driver = thread::current();
+//! engine.set_waker(move || driver.unpark());
+//!
+//! let now = Now::default();
+//! let [stream, posts] = [(); 2].map(|()| engine.open(now, Peer { loopback: true, ..Peer::default() }));
+//! engine.receive(now, stream, b"GET /sse HTTP/1.1\r\nHost: localhost\r\n\r\n");
+//! for (id, method, params) in [
+//!     (1, "initialize", r#"{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"c","version":"1"}}"#),
+//!     (2, "tools/call", r#"{"name":"think"}"#),
+//! ] {
+//!     let body = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{params}}}"#);
+//!     let target = "/messages?sessionId=00000000-0000-4000-8000-000000000001";
+//!     let fields = format!("Host: localhost\r\nContent-Type: application/json\r\nContent-Length: {}", body.len());
+//!     engine.receive(now, posts, format!("POST {target} HTTP/1.1\r\n{fields}\r\n\r\n{body}").as_bytes());
+//! }
+//! let mut heard = String::new();
+//! while !heard.contains(r#""id":2"#) {
+//!     match engine.poll() {
+//!         Action::Write(conn) => {
+//!             let bytes = engine.outgoing(conn).to_vec();
+//!             engine.sent(now, conn, bytes.len());
+//!             heard += &String::from_utf8_lossy(&bytes);
+//!         }
+//!         Action::Wait(_) => {
+//!             thread::park(); // until the thread of the tool wakes it
+//!             engine.tick(now);
+//!         }
+//!         _ => {}
+//!     }
+//! }
+//! assert!(heard.contains(r#"{"jsonrpc":"2.0","id":2,"result":{"content":[{"type":"text","text":"42"}]}}"#));
+//! # Ok::<(), String>(())
+//! ```
 
 pub(crate) mod keys;
 pub(crate) mod outbox;

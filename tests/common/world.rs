@@ -133,6 +133,15 @@ pub fn principal(name: &str) -> Peer {
     Peer { principal: Some(Principal::new(name)), ..local() }
 }
 
+/// Ids that tell the sessions apart; that they are unpredictable is not what is tested here.
+pub fn counted() -> impl FnMut() -> u128 + Send {
+    let mut ids = 0;
+    move || {
+        ids += 1;
+        ids
+    }
+}
+
 impl World {
     pub fn new(server: Server) -> World {
         World::cut(server, Cut::Whole, Cut::Whole)
@@ -145,13 +154,11 @@ impl World {
 
     /// With reads and writes cut.
     pub fn cut(server: Server, reads: Cut, writes: Cut) -> World {
-        // Ids that tell the sessions apart; that they are unpredictable is not what is tested here.
-        let mut ids = 0;
-        let mut engine = Engine::new(server, move || {
-            ids += 1;
-            ids
-        })
-        .unwrap();
+        World::driving(Engine::new(server, counted()).unwrap(), reads, writes)
+    }
+
+    /// For an engine that has no waker yet.
+    pub fn driving(mut engine: Engine, reads: Cut, writes: Cut) -> World {
         let seen = Arc::new(Mutex::new(Vec::new()));
         let sink = seen.clone();
         engine.on_event(move |event| {

@@ -17,6 +17,8 @@ use mcp_rill::{
 };
 use serde_json::{Value, json};
 
+use crate::common::{Cut, World, counted, http};
+
 fn ask(
     service: &mut dyn Service,
     session: &mut Session,
@@ -180,4 +182,26 @@ fn a_handle_wakes_the_loop() {
         engine.tick(now(turn));
         assert_eq!(engine.poll(), Action::Wait(None));
     }
+}
+
+#[test]
+fn a_service_of_ones_own_answers_behind_the_engine() {
+    let config = EngineConfig::new(Settings::default(), Limits::default()).unwrap();
+    let engine = Engine::with_service(Box::new(Counter::default()), config, counted());
+    let mut world = World::driving(engine, Cut::Whole, Cut::Whole);
+    let (stream, posts) = (world.open_sse(), world.connect());
+    let params =
+        r#"{"protocolVersion":"2024-11-05","capabilities":{},"clientInfo":{"name":"c","version":"1"}}"#;
+    let reply = world.call(&stream, posts, &http::request(1, "initialize", params));
+    assert_eq!(reply["result"]["protocolVersion"], "2024-11-05");
+    for count in 1..3 {
+        assert_eq!(world.call(&stream, posts, &http::request(count, "count", "{}"))["result"], count);
+    }
+    let hello = http::request(1, "initialize", &params.replace("2024-11-05", "2025-11-25"));
+    world.send(posts, http::mcp_post(None, &hello));
+    let opened = world.response(posts);
+    let session = opened.header("mcp-session-id").unwrap();
+    world.send(posts, http::mcp_post(Some(session), &http::request(2, "count", "{}")));
+    assert_eq!(world.response(posts).messages()[0]["result"], 1, "sessions are told apart");
+    world.quiesce();
 }
