@@ -213,7 +213,7 @@ const _: () = {
 };
 
 impl Limits {
-    /// Checks the relations between the fields; [`Engine::new`](crate::engine::core::Engine::new) refuses limits that break one.
+    /// Checks the relations between the fields; [`Engine::new`](crate::engine::Engine::new) refuses limits that break one.
     ///
     /// # Errors
     /// A sentence that names the limit, its value, and the other limit or the least value that it must reach, or the most

@@ -9,8 +9,8 @@
 //! ```
 //!
 //! The handlers of a [`Server`](crate::Server) are one service: [`Server::into_service`](crate::Server::into_service) returns it,
-//! to be wrapped or to be tested without an engine. A bridge to another server is another: `examples/gateway.rs` is one.
-//! [`Engine::with_service`](crate::engine::Engine::with_service) takes either.
+//! to be wrapped or to be tested without an engine. A bridge to another server is another: `examples/gateway` is one.
+//! [`Engine::with_service`](crate::engine::Engine::with_service) takes either. A wrapper passes on every method.
 //!
 //! # What is called when
 //! - [`opened`](Service::opened) comes first for each session. A request of 2026-07-28 has a session of its own, which is not

@@ -5,15 +5,16 @@ use std::time::{Duration, Instant};
 
 use mcp_rill::Revision;
 use mcp_rill::client::{Builder, Client, Error, Received, Transport};
+use mcp_rill::net::Handle;
 use mcp_rill::{Elicited, Level, Server, schema};
 
-use crate::{LONG, Running, rpc_code, text_of};
+use crate::{LONG, Running, gateway, rpc_code, text_of};
 
 schema! { struct Person { name: String } }
 schema! { struct Query { /// Where.
 region: String { header "Region" }, text: String } }
 
-const TRANSPORTS: [Transport; 3] = [Transport::Sse, Transport::Streamable, Transport::Stateless];
+pub const TRANSPORTS: [Transport; 3] = [Transport::Sse, Transport::Streamable, Transport::Stateless];
 
 fn server() -> Server {
     let (mut replies, mut keep) = (Vec::new(), Vec::new());
@@ -46,11 +47,11 @@ fn url(running: &Running, transport: Transport) -> String {
     }
 }
 
-fn client(running: &Running, transport: Transport) -> Client {
+pub fn client(running: &Running, transport: Transport) -> Client {
     connect(Client::builder(), running, transport)
 }
 
-fn connect(builder: Builder, running: &Running, transport: Transport) -> Client {
+pub fn connect(builder: Builder, running: &Running, transport: Transport) -> Client {
     let client = builder.transport(transport).connect(&url(running, transport)).unwrap();
     assert_eq!(client.transport(), transport);
     client
@@ -86,18 +87,36 @@ fn the_transport_is_found() {
     assert!(matches!(sse, Err(Error::Http { status: 405, .. })), "{sse:?}");
 }
 
+/// Asks a server, and the same one behind the example `gateway`.
+fn everywhere(ask: fn(&Running, &Handle)) {
+    let direct = Running::start(server());
+    ask(&direct, &direct.handle);
+    ask(&gateway::before(&direct), &direct.handle);
+}
+
 #[test]
-fn requests_and_answers() {
+fn fields_of_the_caller_are_sent() {
     let running = Running::start(server());
     for transport in TRANSPORTS {
         let mut client = connect(Client::builder().header("X-Test", "yes"), &running, transport);
+        assert_eq!(text_of(&client.call_tool("header", r#"{"name":"x-test"}"#).unwrap()), "yes");
+    }
+}
+
+#[test]
+fn requests_and_answers() {
+    everywhere(requests_and_answers_on);
+}
+
+fn requests_and_answers_on(running: &Running, _: &Handle) {
+    for transport in TRANSPORTS {
+        let mut client = client(running, transport);
         assert_eq!(client.server_info().unwrap().text(), r#"{"name":"test","version":"1.2.3"}"#);
         assert!(client.initialize_result().unwrap().text().contains(r#""capabilities":{"#));
         client.ping().unwrap();
         assert!(client.list("tools/list").unwrap().len() > 5);
         assert_eq!(text_of(&client.call_tool("echo", r#"{"text":"caf\u00e9\n"}"#).unwrap()), "café\n");
         assert_eq!(text_of(&client.call_tool("client", "{}").unwrap())[..8], *"mcp-rill");
-        assert_eq!(text_of(&client.call_tool("header", r#"{"name":"x-test"}"#).unwrap()), "yes");
         assert!(client.call_tool("fail", "{}").unwrap().get().contains(r#""isError":true"#));
         assert!(client.read_resource("test:///item/7").unwrap().get().contains("seven"));
         assert!(client.get_prompt("ask", r#"{"name":"Ada"}"#).unwrap().get().contains("Ask Ada."));
@@ -124,7 +143,10 @@ fn requests_and_answers() {
 
 #[test]
 fn a_call_that_reports_and_asks() {
-    let running = Running::start(server());
+    everywhere(a_call_that_reports_and_asks_on);
+}
+
+fn a_call_that_reports_and_asks_on(running: &Running, _: &Handle) {
     for transport in TRANSPORTS {
         let told = Arc::new(Mutex::new(Vec::new()));
         let telling = told.clone();
@@ -135,7 +157,7 @@ fn a_call_that_reports_and_asks() {
                 "elicitation/create" => Ok(r#"{"action":"accept","content":{"name":"Ada"}}"#.to_owned()),
                 _ => Ok(r#"{"roots":[{"uri":"file:///x"}]}"#.to_owned()),
             });
-        let mut client = connect(builder, &running, transport);
+        let mut client = connect(builder, running, transport);
         client.set_level(Level::Debug).unwrap();
         let params = r#"{"name":"steps","_meta":{"progressToken":7}}"#;
         assert_eq!(text_of(&client.request("tools/call", Some(params)).unwrap()), "done");
@@ -162,12 +184,15 @@ fn a_call_that_reports_and_asks() {
 
 #[test]
 fn changes_are_told() {
-    let running = Running::start(server());
+    everywhere(changes_are_told_on);
+}
+
+fn changes_are_told_on(running: &Running, server: &Handle) {
     for transport in TRANSPORTS {
-        let mut client = client(&running, transport);
+        let mut client = client(running, transport);
         client.subscribe(&["test:///text"]).unwrap();
-        running.handle.resource_updated("test:///text");
-        running.handle.tools_changed();
+        server.resource_updated("test:///text");
+        server.tools_changed();
         let mut methods = Vec::new();
         while methods.len() < 2 {
             match client.next_message(LONG).unwrap() {
@@ -198,10 +223,13 @@ fn a_stream_that_the_server_ends() {
 
 #[test]
 fn a_silent_tool_is_given_up() {
-    let running = Running::start(server());
+    everywhere(a_silent_tool_is_given_up_on);
+}
+
+fn a_silent_tool_is_given_up_on(running: &Running, _: &Handle) {
     for transport in TRANSPORTS {
         let builder = Client::builder().request_timeout(Duration::from_millis(300));
-        let mut client = connect(builder, &running, transport);
+        let mut client = connect(builder, running, transport);
         let started = Instant::now();
         assert!(matches!(client.call_tool("never", "{}"), Err(Error::Timeout)), "{transport:?}");
         assert!(started.elapsed() < LONG);
@@ -214,8 +242,11 @@ fn a_silent_tool_is_given_up() {
 
 #[test]
 fn arguments_that_are_routed_by() {
-    let running = Running::start(server());
-    let mut client = client(&running, Transport::Stateless);
+    everywhere(arguments_that_are_routed_by_on);
+}
+
+fn arguments_that_are_routed_by_on(running: &Running, _: &Handle) {
+    let mut client = client(running, Transport::Stateless);
     let arguments = r#"{"region":"Malm\u00f6","text":"x"}"#;
     // Without the list nobody knows that there is a field to send.
     assert_eq!(rpc_code(client.call_tool("query", arguments)), -32020);
@@ -227,11 +258,14 @@ fn arguments_that_are_routed_by() {
 
 #[test]
 fn answers_of_many_clients_never_cross() {
-    let running = Running::start(server());
+    everywhere(answers_of_many_clients_never_cross_on);
+}
+
+fn answers_of_many_clients_never_cross_on(running: &Running, _: &Handle) {
     let threads: Vec<_> = (0..12)
         .map(|number| {
             let transport = TRANSPORTS[number % 3];
-            let url = url(&running, transport);
+            let url = url(running, transport);
             std::thread::spawn(move || {
                 let mut client = Client::builder().transport(transport).connect(&url).unwrap();
                 for round in 0..4 {
@@ -266,9 +300,12 @@ fn connections_are_used_again() {
 
 #[test]
 fn a_timeout_of_zero_returns_what_is_here() {
-    let running = Running::start(server());
+    everywhere(a_timeout_of_zero_returns_what_is_here_on);
+}
+
+fn a_timeout_of_zero_returns_what_is_here_on(running: &Running, _: &Handle) {
     for transport in TRANSPORTS {
-        let mut client = client(&running, transport);
+        let mut client = client(running, transport);
         let sent = client.send("tools/list", None).unwrap();
         let end = Instant::now() + LONG;
         loop {

@@ -5,6 +5,7 @@
 
 mod conformance;
 mod eras;
+mod gateway;
 mod hostile;
 mod mock;
 mod negotiation;

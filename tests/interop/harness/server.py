@@ -30,11 +30,10 @@ class Server:
     """One server process. Its standard error is kept, so that a failure can show the end of it."""
 
     def __init__(self, binary: Path, limits: dict[str, str] | None, options: list[str]):
-        """Without `limits`, `binary` is an example: it takes just the address and promises nothing about signals."""
+        """Without `limits`, `binary` is an example: it takes the address first and promises nothing about signals."""
         self.is_binary = limits is not None
         self.port = wire.free_port()
-        address = f"127.0.0.1:{self.port}"
-        command = [str(binary), "--listen", address, *options] if self.is_binary else [str(binary), address]
+        command = [str(binary), *(["--listen"] if self.is_binary else []), self.address, *options]
         for name, value in (limits or {}).items():
             command += ["--limit", f"{name}={value}"]
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
@@ -47,8 +46,12 @@ class Server:
             raise
 
     @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/sse"
+        return f"http://{self.address}/sse"
 
     def stop(self) -> str | None:
         """Ends the server; the complaint if it does not end as it should, with a stream still open."""

@@ -40,6 +40,8 @@ class Stage:
     on: str = "demo"
     # Limits of the demo besides those that all stages have.
     limits: dict[str, str] = field(default_factory=dict)
+    # The example `gateway` stands before the fixture.
+    gateway: bool = False
     # Over Streamable HTTP instead of HTTP+SSE.
     http: bool = False
     # The demo keeps no sessions for clients before 2026-07-28.
@@ -119,6 +121,13 @@ STAGES = {
                                 http=True),
     "http-questions-py2": Stage(lambda: Client([cache.python("py2"), HERE / "python" / "py2.py", "questions"]), on="fixture",
                                 http=True),
+    # A service of another crate, which passes on what the fixture says.
+    "gateway-ts1": Stage(lambda: Client(["node", HERE / "node" / "ts1.mjs", "questions"], cache.piece("ts1")), on="fixture",
+                         gateway=True),
+    "http-gateway-py1": Stage(lambda: Client([cache.python("py1"), HERE / "python" / "py1.py", "questions"]), on="fixture",
+                              gateway=True, http=True),
+    "stateless-gateway-ts2": Stage(lambda: Client([cache.node24(), HERE / "node" / "ts2.mjs", "stateless"], cache.piece("ts2")),
+                                   on="fixture", gateway=True, http=True, era="2026-07-28"),
     # With the last httpx-sse that breaks lines wherever Unicode may.
     "awkward-py1": Stage(lambda: Client([cache.python("py1-old-sse"), HERE / "python" / "py1.py", "awkward"]), on="awkward"),
     "http-awkward-py1": Stage(lambda: Client([cache.python("py1-old-sse"), HERE / "python" / "py1.py", "awkward"]), on="awkward",
@@ -205,8 +214,8 @@ def run_started(name: str, client: Client, demo: Callable[[], Path], own: bool) 
     """Runs one stage against servers of its own and checks that these end well. An example takes no limits."""
     stage, servers, urls = STAGES[name], [], {}
 
-    def start(executable: Path, limits: dict[str, str] | None) -> str:
-        servers.append(server.Server(executable, limits, ["--sessionless"] if stage.sessionless else []))
+    def start(executable: Path, limits: dict[str, str] | None, *options: str) -> str:
+        servers.append(server.Server(executable, limits, ["--sessionless"] if stage.sessionless else list(options)))
         return servers[-1].url
 
     try:
@@ -216,6 +225,8 @@ def run_started(name: str, client: Client, demo: Callable[[], Path], own: bool) 
             urls["INTEROP_URL"] = start(demo(), LIMITS | stage.limits if own else None)
         if stage.on in ("fixture", "both"):
             urls["INTEROP_FIXTURE_URL"] = start(server.fixture(), None)
+            if stage.gateway:
+                urls["INTEROP_FIXTURE_URL"] = start(server.example("gateway"), None, servers[-1].address)
             urls.setdefault("INTEROP_URL", urls["INTEROP_FIXTURE_URL"])
         if own and stage.on in ("demo", "both"):
             urls |= {"INTEROP_OWN": "1", "INTEROP_PAGE_ITEMS": str(PAGE_ITEMS), "INTEROP_KEEP_ALIVE_MS": str(KEEP_ALIVE_MS)}
