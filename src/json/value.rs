@@ -207,12 +207,17 @@ impl<'a> Pair<'a> {
     }
 
     /// True if this is its name.
+    #[inline(always)]
     pub(crate) fn is(&self, name: &str) -> bool {
         match self.name.kind {
             // Most names differ in their length already.
             Kind::Str => self.name.len() == name.len() + 2 && self.plain_name() == Some(name.as_bytes()),
-            _ => self.name().is_some_and(|own| own == name),
+            _ => self.is_escaped(name),
         }
+    }
+
+    fn is_escaped(&self, name: &str) -> bool {
+        self.name().is_some_and(|own| own == name)
     }
 
     fn has_name_of(&self, other: &Pair<'_>) -> bool {
