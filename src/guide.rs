@@ -7,7 +7,8 @@
 //! [`Server`] has a setter for each member of its `initialize` result, and [`offer`](crate::Server::offer) adds what says more than
 //! its short form can:
 //!
-//! ```
+#![cfg_attr(all(feature = "auth", feature = "browser"), doc = "```")]
+#![cfg_attr(not(all(feature = "auth", feature = "browser")), doc = "```ignore")]
 //! use mcp_rill::*;
 //! let server = Server::new("notes", "1.0.0")
 //!     .title("Notes")

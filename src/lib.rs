@@ -24,6 +24,8 @@
 //!
 //! - `net` (default): the event loop and listeners.
 //! - `client` (default): the blocking client. It implies `net`.
+//! - `auth` (default): a hook that authorizes requests, lists of tokens, metadata of protected resources.
+//! - `browser` (default): CORS, and the check of `Sec-Fetch-Site`. Host and Origin are checked without it, too.
 //! - `cli` (default): what only the binary needs.
 //! - `schemars`: arguments and results of types with serde's and schemars' derives, wrapped in `Typed`. Your crate then
 //!   needs `schemars = "1"` and `serde = { version = "1", features = ["derive"] }` too.
@@ -58,8 +60,8 @@
 
 #![forbid(unsafe_code)]
 #![cfg_attr(
-    not(all(feature = "net", feature = "client")),
-    allow(rustdoc::broken_intra_doc_links, reason = "what they lead to comes with `net` or `client`")
+    not(all(feature = "net", feature = "client", feature = "auth", feature = "browser")),
+    allow(rustdoc::broken_intra_doc_links, reason = "their targets come with a feature")
 )]
 #![warn(missing_docs)]
 
@@ -93,15 +95,18 @@ pub mod net;
 
 pub mod guide;
 
-#[cfg(all(doctest, feature = "client"))]
+#[cfg(all(doctest, feature = "client", feature = "auth", feature = "browser"))]
 #[doc = include_str!("../README.md")]
 struct Readme;
 
-pub use crate::access::hook::{Denied, HttpRequest};
+#[cfg(feature = "auth")]
+pub use crate::access::auth::{
+    hook::{Denied, HttpRequest},
+    resource::ProtectedResource,
+    tokens::Tokens,
+};
 pub use crate::access::peer::{Peer, Principal};
-pub use crate::access::resource::ProtectedResource;
 pub use crate::access::settings::Settings;
-pub use crate::access::tokens::Tokens;
 pub use crate::limits::{CONNECTIONS_CAP, HEADERS_CAP, Limits};
 pub use crate::protocol::annotations::{Annotations, Role};
 pub use crate::protocol::cache::CacheScope;

@@ -197,7 +197,9 @@ impl Listening {
     /// # Errors
     /// As [`Server::listen`].
     pub fn also_listen(&mut self, address: impl Into<Address>) -> io::Result<()> {
-        let public = self.engine.settings().insecure_public || self.engine.authenticates();
+        let public = self.engine.settings().insecure_public;
+        #[cfg(feature = "auth")]
+        let public = public || self.engine.authenticates();
         let mut listener = Listener::bind(&address.into(), public)?;
         listener.register(self.poll.registry(), Token(LISTENER_TOKENS + self.listeners.len()))?;
         self.listeners.push(listener);

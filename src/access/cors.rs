@@ -13,7 +13,6 @@
 //! neither cookies nor stored passwords, and pages send tokens themselves.
 
 use crate::access::peer::Peer;
-use crate::access::resource::WELL_KNOWN;
 use crate::access::settings::{self, Settings};
 use crate::access::site;
 use crate::http::head::Head;
@@ -66,7 +65,8 @@ pub(crate) fn preflight(
         _ if path == settings.mcp_path => "GET, POST, DELETE",
         _ if path == settings.sse_path => "GET",
         _ if path == settings.message_path => "POST",
-        _ if path.starts_with(WELL_KNOWN) => "GET",
+        #[cfg(feature = "auth")]
+        _ if path.starts_with(crate::access::auth::resource::WELL_KNOWN) => "GET",
         _ => return None,
     };
     let answer = OwnedResponse { status: 204, ..OwnedResponse::default() }

@@ -6,12 +6,11 @@
 //!
 //! No module here knows a session, a connection or a message of MCP.
 
+#[cfg(feature = "auth")]
+pub(crate) mod auth;
+#[cfg(feature = "browser")]
 pub(crate) mod cors;
-pub(crate) mod denial;
-pub(crate) mod hook;
 pub(crate) mod peer;
 pub(crate) mod query;
-pub(crate) mod resource;
 pub(crate) mod settings;
 pub(crate) mod site;
-pub(crate) mod tokens;

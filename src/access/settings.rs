@@ -4,7 +4,6 @@
 
 use std::net::Ipv6Addr;
 
-use crate::access::resource::ProtectedResource;
 use crate::http::head::Host;
 use crate::text::is_scheme;
 
@@ -33,10 +32,12 @@ pub struct Settings {
     pub insecure_public: bool,
     /// Lets web pages of allowed origins read responses: preflights are answered, and responses have CORS fields (Fetch
     /// standard, CORS protocol). Which origins are allowed does not depend on this.
+    #[cfg(feature = "browser")]
     pub cors: bool,
     /// Tells clients where to get a token, under `/.well-known/oauth-protected-resource` and in challenges. `None`: they are
     /// not told.
-    pub resource: Option<ProtectedResource>,
+    #[cfg(feature = "auth")]
+    pub resource: Option<crate::access::auth::resource::ProtectedResource>,
     /// The name of this process among several behind one proxy. Session ids are then `<node_id>-<uuid>`, so that the proxy finds
     /// the process by the id. At most 40 letters, digits and `-`. Empty: ids are UUIDs alone. A proxy that compares the beginning
     /// takes `n1-b` for `n1`, so no name may be the beginning of another one up to a `-`.
@@ -61,7 +62,9 @@ impl Default for Settings {
             hosts: Vec::new(),
             origins: Vec::new(),
             insecure_public: false,
+            #[cfg(feature = "browser")]
             cors: false,
+            #[cfg(feature = "auth")]
             resource: None,
             node_id: String::new(),
             sessionless: false,
@@ -104,7 +107,8 @@ impl Settings {
             }
         }
         self.check_names()?;
-        self.resource.as_ref().map_or(Ok(()), ProtectedResource::check)?;
+        #[cfg(feature = "auth")]
+        self.resource.as_ref().map_or(Ok(()), |resource| resource.check())?;
         match is_node_id(&self.node_id) || self.node_id.is_empty() {
             true => Ok(self),
             false => Err(format!(
@@ -170,31 +174,6 @@ pub(crate) fn is_node_id(name: &str) -> bool {
     name.len() <= NODE_ID_CHARS_MAX && name.bytes().all(lawful) && name.bytes().any(|byte| byte != b'-')
 }
 
-impl ProtectedResource {
-    /// The resource of one of the server's own paths; `None` if its URL does not follow from this one.
-    pub(crate) fn served_at(&self, path: &str, settings: &Settings) -> Option<ProtectedResource> {
-        let ours = [&settings.mcp_path, &settings.sse_path];
-        let known = ours.iter().any(|own| *own == path);
-        let resource = match self.base(settings) {
-            Some(base) if known => format!("{base}{path}"),
-            None if path == settings.mcp_path => self.resource.clone(),
-            _ => return None,
-        };
-        Some(ProtectedResource { resource, ..self.clone() })
-    }
-
-    /// What comes before the server's own paths in the URLs that clients know.
-    fn base(&self, settings: &Settings) -> Option<&str> {
-        let (url, (_, path)) = (self.resource.trim_end_matches('/'), self.parts());
-        if path.is_empty() || path == settings.base_path {
-            return Some(url);
-        }
-        let ours =
-            [&settings.mcp_path, &settings.sse_path].into_iter().filter(|own| path.ends_with(own.as_str()));
-        url.strip_suffix(ours.max_by_key(|own| own.len())?.as_str())
-    }
-}
-
 /// The path without the base path and without a slash at its end: a proxy may have stripped the one, and clients add
 /// the other. Nothing is ever redirected.
 pub(crate) fn relative<'a>(path: &'a str, settings: &Settings) -> &'a str {
@@ -216,42 +195,6 @@ mod tests {
             assert_eq!(relative(path, &settings), "/sse", "{path}");
         }
         assert_eq!(relative("/basement/sse", &settings), "/basement/sse");
-    }
-
-    #[test]
-    fn one_resource_stands_for_both_transports() {
-        let tools = Settings { base_path: "/tools".to_owned(), ..Settings::default() };
-        let nested =
-            Settings { mcp_path: "/sse".to_owned(), sse_path: "/old/sse".to_owned(), ..Settings::default() };
-        let plain = Settings::default();
-        for (resource, settings, mcp, sse) in [
-            ("https://a.example/mcp", &plain, "https://a.example/mcp", Some("https://a.example/sse")),
-            ("https://a.example/sse/", &plain, "https://a.example/mcp", Some("https://a.example/sse")),
-            ("https://a.example", &plain, "https://a.example/mcp", Some("https://a.example/sse")),
-            ("https://a.example/", &plain, "https://a.example/mcp", Some("https://a.example/sse")),
-            ("https://a.example/b/mcp", &tools, "https://a.example/b/mcp", Some("https://a.example/b/sse")),
-            (
-                "https://a.example/tools",
-                &tools,
-                "https://a.example/tools/mcp",
-                Some("https://a.example/tools/sse"),
-            ),
-            (
-                "https://a.example/old/sse",
-                &nested,
-                "https://a.example/sse",
-                Some("https://a.example/old/sse"),
-            ),
-            ("https://a.example/other", &plain, "https://a.example/other", None),
-            ("https://a.example/xmcp", &plain, "https://a.example/xmcp", None),
-        ] {
-            let resource = ProtectedResource::new(resource, "https://login.example").scope("a");
-            let served = |path: &str| resource.served_at(path, settings);
-            let expected = |url: &str| ProtectedResource { resource: url.to_owned(), ..resource.clone() };
-            assert_eq!(served(&settings.mcp_path), Some(expected(mcp)));
-            assert_eq!(served(&settings.sse_path), sse.map(expected));
-            assert_eq!(served("/messages"), None);
-        }
     }
 
     /// The length at the limit and one past it.

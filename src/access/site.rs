@@ -9,7 +9,7 @@ use crate::access::peer::Peer;
 use crate::access::settings::Settings;
 use crate::http::head::{Head, Host, Single};
 use crate::http::response::OwnedResponse;
-use crate::text::{printable, shown};
+use crate::text::printable;
 
 pub(crate) fn check_host(head: &Head<'_>, settings: &Settings, peer: &Peer) -> Result<(), OwnedResponse> {
     let Some(host) = head.host.map(|host| host.name) else { return Ok(()) };
@@ -34,7 +34,11 @@ fn is_address(host: &str) -> bool {
 
 pub(crate) fn check_origin(head: &Head<'_>, settings: &Settings, peer: &Peer) -> Result<(), OwnedResponse> {
     let origin = match head.single("origin") {
-        Single::Absent => return check_site(head),
+        Single::Absent => {
+            #[cfg(feature = "browser")]
+            check_site(head)?;
+            return Ok(());
+        }
         Single::One(origin) => String::from_utf8_lossy(origin),
         Single::Several => {
             return Err(OwnedResponse::text(403, "Origin is sent more than once; send it once"));
@@ -73,9 +77,10 @@ fn is_loopback_origin(origin: &str) -> bool {
 
 /// Refuses a request without `Origin` if the browser says that a page of another site made it: with an image, a link or a
 /// form (W3C Fetch Metadata §2.4, which also says to ignore unknown values).
-pub(crate) fn check_site(head: &Head<'_>) -> Result<(), OwnedResponse> {
+#[cfg(feature = "browser")]
+fn check_site(head: &Head<'_>) -> Result<(), OwnedResponse> {
     let site = match head.single("sec-fetch-site") {
-        Single::One(site @ (b"cross-site" | b"same-site")) => shown(site),
+        Single::One(site @ (b"cross-site" | b"same-site")) => String::from_utf8_lossy(site),
         Single::Absent | Single::One(_) => return Ok(()),
         Single::Several => {
             return Err(OwnedResponse::text(403, "Sec-Fetch-Site is sent more than once; send it once"));

@@ -111,6 +111,8 @@
 //! # Ok::<(), String>(())
 //! ```
 
+#[cfg(feature = "auth")]
+pub(crate) mod auth;
 pub(crate) mod budget;
 pub(crate) mod core;
 pub(crate) mod deliver;
@@ -127,7 +129,6 @@ pub(crate) mod transport;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::access::hook::Authorize;
 use crate::access::peer::Peer;
 use crate::access::settings::Settings;
 use crate::engine::core::Core;
@@ -164,9 +165,8 @@ pub enum Action {
 /// The server without sockets; see the [module](crate::engine) for how to drive it.
 pub struct Engine {
     pub(crate) core: Core,
-    pub(crate) authorize: Option<Authorize>,
-    /// How often what the hook says may have changed.
-    pub(crate) reauthorizations: u64,
+    #[cfg(feature = "auth")]
+    pub(crate) auth: state::auth::Auth,
     mailbox: Arc<Mailbox>,
     pub(crate) jobs: Arc<Jobs>,
     /// The grace of the shutdown is over, and was seen to.
@@ -208,9 +208,16 @@ impl Engine {
         config: EngineConfig,
         new_id: impl FnMut() -> u128 + Send + 'static,
     ) -> Engine {
-        let EngineConfig { settings, limits, authorize, mailbox, jobs } = config;
+        let EngineConfig { settings, limits, mailbox, jobs, .. } = config;
         let core = Core::new(service, settings, limits, Box::new(new_id));
-        Engine { core, authorize, reauthorizations: 0, mailbox, jobs, over: false }
+        Engine {
+            core,
+            #[cfg(feature = "auth")]
+            auth: state::auth::Auth { hook: config.authorize, rounds: 0 },
+            mailbox,
+            jobs,
+            over: false,
+        }
     }
 
     /// A hold on the server for other threads. What they leave is taken up by the next [`tick`](Engine::tick).
@@ -304,6 +311,7 @@ impl Engine {
             for name in self.mailbox.take_odd_names() {
                 core.observe(&Event::ToolName { name: &name });
             }
+            #[cfg(feature = "auth")]
             if self.mailbox.take_reauthorize() {
                 self.reauthorize();
             }
@@ -396,11 +404,6 @@ impl Engine {
     /// The limits in force.
     pub fn limits(&self) -> &Limits {
         self.core.limits()
-    }
-
-    /// Whether a hook says who may send requests.
-    pub fn authenticates(&self) -> bool {
-        self.authorize.is_some()
     }
 
     /// The HTTP settings in force.

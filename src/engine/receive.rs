@@ -11,7 +11,6 @@
 //!             └─ answered
 //! ```
 
-use crate::access::cors;
 use crate::engine::Engine;
 use crate::engine::core::Core;
 use crate::engine::gate::RefusedHead;
@@ -61,9 +60,10 @@ impl Engine {
     }
 
     fn take_head(&mut self, key: Key, head: &Head<'_>, input: &mut Input<'_>) {
-        let core = &mut self.core;
-        if let Some(conn) = core.connections.get_mut(key) {
-            conn.http.set_common_fields(cors::common_fields(head, &core.settings, &conn.peer));
+        #[cfg(feature = "browser")]
+        if let Some(conn) = self.core.connections.get_mut(key) {
+            let settings = &self.core.settings;
+            conn.http.set_common_fields(crate::access::cors::common_fields(head, settings, &conn.peer));
         }
         let target = match self.let_in(key, head).and_then(|()| admit(&mut self.core, key, head)) {
             Ok(target) => target,
@@ -105,7 +105,10 @@ impl Engine {
     }
 
     fn take_whole(&mut self, key: Key, target: Target, head: &Head<'_>, body: &[u8]) {
-        match self.ask_again(key, head) {
+        let admitted = Ok(());
+        #[cfg(feature = "auth")]
+        let admitted = admitted.and_then(|()| self.ask_again(key, head));
+        match admitted {
             Ok(()) => serve(&mut self.core, key, target, head, body),
             Err(answer) => self.core.answer(key, &answer),
         }
@@ -113,6 +116,7 @@ impl Engine {
         if let Some(conn) = core.connections.get_mut(key).filter(|conn| conn.stream.is_none()) {
             conn.http.fail_unanswered(head, &mut core.common);
         }
+        #[cfg(feature = "auth")]
         self.keep_request(key, head);
     }
 }

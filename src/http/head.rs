@@ -519,17 +519,3 @@ pub(crate) fn with_fields<T>(lines: &str, read: impl FnOnce(&Head<'_>) -> T) -> 
     let mut room = Fields::new();
     read(&parse(text.as_bytes().get(range).unwrap(), &mut room, &limits).unwrap())
 }
-
-/// The head as text that reads as the same head.
-pub(crate) fn text_of(head: &Head<'_>) -> Vec<u8> {
-    let version = match head.version {
-        Version::Http10 => " HTTP/1.0\r\n",
-        Version::Http11 => " HTTP/1.1\r\n",
-    };
-    let mut text = [head.method, " ", head.target, version].concat().into_bytes();
-    for (name, value) in head.headers() {
-        [name.as_bytes(), b": ", value, b"\r\n"].iter().for_each(|part| text.extend_from_slice(part));
-    }
-    text.extend_from_slice(b"\r\n");
-    text
-}

@@ -11,7 +11,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::access::hook::{Authorize, Denied, HttpRequest};
+#[cfg(feature = "auth")]
+use crate::access::auth::hook::{Authorize, Denied, HttpRequest};
+#[cfg(feature = "auth")]
 use crate::access::peer::Principal;
 use crate::access::settings::Settings;
 use crate::limits::Limits;
@@ -35,6 +37,7 @@ use crate::service::Service;
 pub struct EngineConfig {
     pub(crate) settings: Settings,
     pub(crate) limits: Limits,
+    #[cfg(feature = "auth")]
     pub(crate) authorize: Option<Authorize>,
     pub(crate) mailbox: Arc<Mailbox>,
     pub(crate) jobs: Arc<Jobs>,
@@ -53,10 +56,25 @@ impl EngineConfig {
     fn of(settings: Settings, limits: Limits) -> EngineConfig {
         let mailbox = Arc::new(Mailbox::new(limits.mailbox_max));
         let jobs = Arc::new(Jobs::new(&limits, mailbox.clone()));
-        EngineConfig { settings, limits, authorize: None, mailbox, jobs }
+        EngineConfig {
+            settings,
+            limits,
+            #[cfg(feature = "auth")]
+            authorize: None,
+            mailbox,
+            jobs,
+        }
     }
 
-    /// Sets the hook that authenticates each request, as [`Server::authorize`] does.
+    /// A [`Handle`] on the engine that is made from this.
+    pub fn handle(&self) -> Handle {
+        Handle(self.mailbox.clone())
+    }
+}
+
+#[cfg(feature = "auth")]
+impl EngineConfig {
+    /// Sets the hook that authorizes requests, as [`Server::authorize`] does.
     pub fn authorize(
         mut self,
         hook: impl FnMut(&HttpRequest<'_>) -> Result<Principal, Denied> + Send + 'static,
@@ -65,9 +83,9 @@ impl EngineConfig {
         self
     }
 
-    /// A [`Handle`] on the engine that is made from this.
-    pub fn handle(&self) -> Handle {
-        Handle(self.mailbox.clone())
+    fn with_hook_of(mut self, mut server: Server) -> (EngineConfig, Server) {
+        self.authorize = server.authorize.take();
+        (self, server)
     }
 }
 
@@ -115,10 +133,10 @@ impl Server {
     /// # Ok::<(), String>(())
     /// ```
     pub fn into_service(self, key: StateKey) -> Result<(Box<dyn Service>, EngineConfig), String> {
-        let mut server = self.checked()?;
-        let authorize = server.authorize.take();
-        let config =
-            EngineConfig { authorize, ..EngineConfig::of(server.settings.clone(), server.limits.clone()) };
+        let server = self.checked()?;
+        let config = EngineConfig::of(server.settings.clone(), server.limits.clone());
+        #[cfg(feature = "auth")]
+        let (config, server) = config.with_hook_of(server);
         let service = HandlerService::new(server, config.mailbox.clone(), config.jobs.clone(), key);
         Ok((Box::new(service), config))
     }

@@ -7,9 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::access::hook::{Authorize, Denied, HttpRequest};
 use crate::access::peer::Principal;
-use crate::access::resource::ProtectedResource;
 use crate::access::settings::Settings;
 use crate::limits::Limits;
 use crate::protocol::cache::{CacheHint, CacheScope};
@@ -61,7 +59,8 @@ pub struct Server {
     pub(crate) list_cache: CacheHint,
     /// The current key and the previous one.
     pub(crate) state_keys: [Option<StateKey>; 2],
-    pub(crate) authorize: Option<Authorize>,
+    #[cfg(feature = "auth")]
+    pub(crate) authorize: Option<crate::access::auth::hook::Authorize>,
     pub(crate) extensions: Extensions,
     pub(crate) permit: Permit,
     problems: Vec<String>,
@@ -78,6 +77,7 @@ impl Server {
             registry: Registry::default(),
             list_cache: CacheHint::default(),
             state_keys: [None; 2],
+            #[cfg(feature = "auth")]
             authorize: None,
             extensions: Extensions::default(),
             permit: Permit::default(),
@@ -332,28 +332,6 @@ impl Server {
     }
 }
 
-impl Server {
-    /// Sets the hook that authenticates each request, right after `Host` and `Origin` were checked. Only the metadata
-    /// document and CORS preflights are open to everybody. The hook returns the principal of that request:
-    /// [`Call::principal`](crate::Call::principal) returns it to handlers, and a session belongs to the principal that opened it;
-    /// for any other it does not exist. One connection may carry requests of several principals.
-    ///
-    /// The hook runs on the loop's thread, once for each request (and again after
-    /// [`Handle::reauthorize`](crate::Handle::reauthorize)), so it must not block: it can check a signature or look into a
-    /// list (such as [`Tokens`](crate::Tokens)), but not ask another server. If it panics, the request is answered with 500:
-    /// a client that got 401 would throw away a token that may well be good.
-    ///
-    /// A server with a hook may listen where others can connect. Without a hook the principal is what the transport says
-    /// ([`Peer::principal`](crate::Peer::principal)). There is an example at [`HttpRequest`].
-    pub fn authorize(
-        mut self,
-        hook: impl FnMut(&HttpRequest<'_>) -> Result<Principal, Denied> + Send + 'static,
-    ) -> Server {
-        self.authorize = Some(Box::new(hook));
-        self
-    }
-}
-
 /// Returns what is wrong with completions: each must be for an argument that exists.
 pub(crate) fn completion_problems(registry: &mut Registry) -> Vec<String> {
     let Registry { prompts, templates, completions, .. } = registry;
@@ -406,6 +384,7 @@ impl Server {
 
 impl Server {
     /// Lets web pages of allowed origins read answers: see [`Settings::cors`].
+    #[cfg(feature = "browser")]
     pub fn cors(mut self) -> Server {
         self.settings.cors = true;
         self
@@ -419,12 +398,6 @@ impl Server {
     /// ```
     pub fn sessionless(mut self) -> Server {
         self.settings.sessionless = true;
-        self
-    }
-
-    /// Tells clients where to get a token: see [`Settings::resource`].
-    pub fn protected_resource(mut self, resource: ProtectedResource) -> Server {
-        self.settings.resource = Some(resource);
         self
     }
 }

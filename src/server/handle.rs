@@ -180,30 +180,6 @@ impl Handle {
         self.0.wake();
     }
 
-    /// Asks the hook of [`Server::authorize`](crate::Server::authorize) again about every stream that is open and every request
-    /// that waits for its answer, with the head that it was opened with. Where the hook denies it now, or names somebody else,
-    /// the connection is closed. A request whose body is on its way is asked about again when that is whole. To be called when a
-    /// token is withdrawn or may have expired: requests are asked about one by one anyway. Heads are kept for this, and count towards `buffered_bytes_max`.
-    ///
-    /// ```
-    /// # use std::sync::{Arc, Mutex};
-    /// # use mcp_rill::{Server, Tokens, engine::Engine};
-    /// let tokens = Arc::new(Mutex::new(Tokens::default()));
-    /// let list = tokens.clone();
-    /// let server = Server::new("demo", "1.0.0").authorize(move |request| match list.lock() {
-    ///     Ok(tokens) => tokens.authorize(request),
-    ///     Err(_) => panic!("nobody is let in"),
-    /// });
-    /// let engine = Engine::new(server, || 1)?;
-    /// // later, on any thread, with another list:
-    /// *tokens.lock().unwrap() = Tokens::read("ada:2a0f0b5e3c6d4a798f1e1d5c7b9a3e60").unwrap();
-    /// engine.handle().reauthorize();
-    /// # Ok::<(), String>(())
-    /// ```
-    pub fn reauthorize(&self) {
-        self.0.ask_reauthorize();
-    }
-
     /// Replaces the keys of [`Server::state_key`](crate::Server::state_key) and
     /// [`Server::previous_state_key`](crate::Server::previous_state_key): the loop seals with `current` from its next turn
     /// on, and still takes what `previous` has sealed. Without `previous`, calls that wait for an answer under an older key

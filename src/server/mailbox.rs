@@ -106,8 +106,9 @@ pub(crate) struct Mailbox {
     has_mail: AtomicBool,
     /// The grace of a shutdown, for whoever drives the service.
     shutdown: Mutex<Option<Duration>>,
-    /// Whether principals are to be asked for again.
-    reauthorize: AtomicBool,
+    /// True if the hook of `Server::authorize` is to be asked again.
+    #[cfg(feature = "auth")]
+    pub(super) reauthorize: AtomicBool,
     /// Names of tools that have been added and that large model APIs refuse, for the observer.
     odd_names: Mutex<Vec<String>>,
     /// Nobody will look at the mail any more. Set under the lock of the mail.
@@ -123,6 +124,7 @@ impl Mailbox {
             mail: Mutex::default(),
             has_mail: AtomicBool::new(false),
             shutdown: Mutex::default(),
+            #[cfg(feature = "auth")]
             reauthorize: AtomicBool::new(false),
             odd_names: Mutex::default(),
             ended: AtomicBool::new(false),
@@ -184,11 +186,6 @@ impl Mailbox {
         self.shutdown.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// Whether [`ask_reauthorize`](Mailbox::ask_reauthorize) was called since the last call.
-    pub(crate) fn take_reauthorize(&self) -> bool {
-        self.reauthorize.swap(false, Ordering::AcqRel)
-    }
-
     /// A tool was added: what large model APIs refuse is worth an event.
     pub(crate) fn note_tool_name(&self, name: &str) {
         if !is_widely_taken(name) {
@@ -213,11 +210,6 @@ impl Mailbox {
 
     pub(crate) fn has_ended(&self) -> bool {
         self.ended.load(Ordering::Acquire)
-    }
-
-    pub(crate) fn ask_reauthorize(&self) {
-        self.reauthorize.store(true, Ordering::Release);
-        self.wake();
     }
 
     /// A worker thread has taken a call that had to wait for it.

@@ -5,6 +5,8 @@
 
 pub(crate) mod arguments;
 pub(crate) mod ask;
+#[cfg(feature = "auth")]
+pub(crate) mod auth;
 pub(crate) mod blocking;
 pub(crate) mod builder;
 pub(crate) mod call;

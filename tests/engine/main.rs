@@ -4,6 +4,7 @@
 #[path = "../common/world.rs"]
 mod common;
 
+#[cfg(all(feature = "auth", feature = "browser"))]
 mod auth;
 mod limits;
 mod meeting;

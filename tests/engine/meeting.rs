@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use super::stateless::clients::call;
 use crate::common::demo::small_budgets;
-use crate::common::http::{self, INITIALIZED, mcp_post, request};
+use crate::common::http::{INITIALIZED, mcp_post, request};
 use crate::common::{Sock, World, demo};
-use mcp_rill::Principal;
-use mcp_rill::{Level, Limits, Server, Tokens};
+use mcp_rill::{Level, Limits};
 use serde_json::json;
 
+#[cfg(feature = "auth")]
 const ADA: &str = "2a0f0b5e3c6d4a798f1e1d5c7b9a3e60";
+#[cfg(feature = "auth")]
 const BOB: &str = "b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0";
 
 fn streaming(limits: Limits) -> World {
@@ -94,20 +95,23 @@ fn the_time_to_come_back_begins_with_the_loss() {
     assert!(text.starts_with("HTTP/1.1 200 OK\r\n") && text.contains("missed"), "{text}");
 }
 
-fn guarded() -> Server {
-    let tokens = Tokens::read(&format!("ada:{ADA}\nbob:{BOB}")).unwrap();
+#[cfg(feature = "auth")]
+fn guarded() -> mcp_rill::Server {
+    let tokens = mcp_rill::Tokens::read(&format!("ada:{ADA}\nbob:{BOB}")).unwrap();
     demo::streaming(demo::server())
         .tool("principal", "Say who is asking", |(), call| {
-            call.principal().map_or("nobody", Principal::name).to_owned()
+            call.principal().map_or("nobody", mcp_rill::Principal::name).to_owned()
         })
         .authorize(move |request| tokens.authorize(request))
 }
 
 /// The request with a token.
+#[cfg(feature = "auth")]
 fn of(token: &str, request: &str) -> String {
     request.replacen("\r\n", &format!("\r\nAuthorization: Bearer {token}\r\n"), 1)
 }
 
+#[cfg(feature = "auth")]
 #[test]
 fn who_was_sent_away_has_nothing_open_on_the_connection() {
     let mut world = World::new(guarded());
@@ -120,7 +124,7 @@ fn who_was_sent_away_has_nothing_open_on_the_connection() {
     assert!(answer.keeps_alive());
     let last = last_id(answer.text());
     // The connection is somebody else's now, who has nothing of ada's.
-    world.send(sock, of(BOB, &http::get("/")));
+    world.send(sock, of(BOB, &crate::common::http::get("/")));
     assert_eq!(world.response(sock).status, 404);
     let other = world.connect();
     world.send(other, of(BOB, &get(&session, Some(&last))));

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::common::demo::small_budgets;
 use crate::common::random::Random;
 use mcp_rill::engine::{Action, ConnKey, Engine};
-use mcp_rill::{Denied, Limits, Now, Reply, Server, Tool};
+use mcp_rill::{Limits, Now, Reply, Server, Tool};
 use mcp_rill::{Peer, Principal};
 
 const NAMES: [&str; 2] = ["ada", "bob"];
@@ -49,10 +49,11 @@ fn server(replies: std::sync::mpsc::Sender<Reply>) -> Server {
         .resource("x:///1", "1", |_| "1")
 }
 
-/// Lets in whoever says a name; `bob` only as long as he may.
+/// Admits every name; `bob` only as long as he may.
+#[cfg(feature = "auth")]
 fn guarded(server: Server, bob_may: Arc<AtomicBool>) -> Server {
     server.authorize(move |request| match request.bearer()? {
-        "bob" if !bob_may.load(Ordering::Relaxed) => Err(Denied::invalid_token("not any more")),
+        "bob" if !bob_may.load(Ordering::Relaxed) => Err(mcp_rill::Denied::invalid_token("not any more")),
         name => Ok(Principal::new(name)),
     })
 }
@@ -213,10 +214,11 @@ impl Run {
     /// One seed in three is of a server that asks who is there.
     fn new(seed: u64) -> Run {
         let (send, replies) = std::sync::mpsc::channel();
-        let bob_may = (seed % 3 == 2).then(|| Arc::new(AtomicBool::new(true)));
+        let bob_may = (cfg!(feature = "auth") && seed % 3 == 2).then(|| Arc::new(AtomicBool::new(true)));
         let server = match &bob_may {
+            #[cfg(feature = "auth")]
             Some(bob_may) => guarded(server(send), bob_may.clone()),
-            None => server(send),
+            _ => server(send),
         };
         let mut last = 0;
         let engine = Engine::new(server, move || {
@@ -257,6 +259,7 @@ impl Run {
             (11, _) => {
                 if let Some(bob_may) = &self.bob_may {
                     bob_may.store(random.below(3) > 0, Ordering::Relaxed);
+                    #[cfg(feature = "auth")]
                     engine.handle().reauthorize();
                 }
             }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::common::http::{INITIALIZE, INITIALIZED, call, mcp_post, request};
 use crate::common::{World, demo, principal};
-use mcp_rill::{Limits, Reply, Server, Settings};
+use mcp_rill::{Limits, Reply, Server};
 
 const S: Duration = Duration::from_secs(1);
 
@@ -120,10 +120,11 @@ fn a_call_over_the_budget_gives_way() {
     world.quiesce();
 }
 
+#[cfg(feature = "browser")]
 #[test]
 fn preflights_are_told_of_post_alone() {
     for (sessionless, methods) in [(false, "GET, POST, DELETE"), (true, "POST")] {
-        let settings = Settings { sessionless, cors: true, ..Settings::default() };
+        let settings = mcp_rill::Settings { sessionless, cors: true, ..Default::default() };
         let mut world = World::new(demo::server().settings(settings));
         let sock = world.connect();
         let fields = "Origin: http://localhost:1\r\nAccess-Control-Request-Method: POST\r\n";

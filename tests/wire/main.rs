@@ -36,7 +36,7 @@ use std::time::Duration;
 
 use common::{Cut, DATE, Sock, World, demo};
 use mcp_rill::net::Handle;
-use mcp_rill::{Denied, Limits, ProtectedResource, Server, Settings, Tokens};
+use mcp_rill::{Limits, Server, Settings};
 
 /// One step of a transcript.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,7 +99,9 @@ fn seconds(text: &str) -> Duration {
 
 fn server(steps: &[Step]) -> Server {
     let (mut limits, mut settings) = (Limits::DEFAULT, Settings::default());
-    let (mut streams, mut tokens) = (false, Vec::new());
+    let mut streams = false;
+    #[cfg(feature = "auth")]
+    let mut tokens = Vec::new();
     let sets = steps.iter().filter_map(|step| match step {
         Step::Set(text) => Some(text),
         _ => None,
@@ -114,13 +116,17 @@ fn server(steps: &[Step]) -> Server {
             "tools" => streams = value == "streaming",
             "allow_host" => settings.hosts.push(value),
             "allow_origin" => settings.origins.push(value),
+            #[cfg(feature = "browser")]
             "cors" => settings.cors = value == "on",
             "node_id" => settings.node_id = value,
             "sessionless" => settings.sessionless = value == "on",
+            #[cfg(feature = "auth")]
             "resource" => {
                 let (resource, server) = value.split_once(',').unwrap();
-                settings.resource = Some(ProtectedResource::new(resource, server).scope("notes:read"));
+                settings.resource =
+                    Some(mcp_rill::ProtectedResource::new(resource, server).scope("notes:read"));
             }
+            #[cfg(feature = "auth")]
             "token" => tokens.push(value),
             "tool_timeout" => limits.tool_timeout = seconds(&value),
             "session_idle_timeout" => limits.session_idle_timeout = seconds(&value),
@@ -135,13 +141,19 @@ fn server(steps: &[Step]) -> Server {
     }
     let server = if streams { demo::streaming(demo::server()) } else { demo::server() };
     let server = server.limits(limits).settings(settings);
-    if tokens.is_empty() {
-        return server;
+    #[cfg(feature = "auth")]
+    if !tokens.is_empty() {
+        return guarded(server, &tokens);
     }
-    let tokens = Tokens::read(&tokens.join("\n")).unwrap();
+    server
+}
+
+#[cfg(feature = "auth")]
+fn guarded(server: Server, tokens: &[String]) -> Server {
+    let tokens = mcp_rill::Tokens::read(&tokens.join("\n")).unwrap();
     server.authorize(move |request| match tokens.authorize(request)? {
         guest if guest.name() == "guest" && request.method() == "POST" => {
-            Err(Denied::insufficient_scope("notes:write", "guests may only read"))
+            Err(mcp_rill::Denied::insufficient_scope("notes:write", "guests may only read"))
         }
         principal => Ok(principal),
     })
@@ -593,8 +605,13 @@ fn transcripts() -> Vec<(PathBuf, String)> {
 }
 
 /// What a transcript may need, each with whether this build has it: one that needs more is not run.
-const FEATURES: [(&str, bool); 5] =
-    [("streamable", true), ("resume", true), ("stateless", true), ("auth", true), ("browser", true)];
+const FEATURES: [(&str, bool); 5] = [
+    ("streamable", true),
+    ("resume", true),
+    ("stateless", true),
+    ("auth", cfg!(feature = "auth")),
+    ("browser", cfg!(feature = "browser")),
+];
 
 /// What of [`FEATURES`] a transcript needs, by what is sent and set in it.
 fn needs(steps: &[Step]) -> BTreeSet<&'static str> {

@@ -328,6 +328,7 @@ impl Core {
         }
         let Core { connections, common, .. } = self;
         connections.with(conn, |conn| {
+            #[cfg(feature = "auth")]
             conn.forget_request();
             conn.stream = None;
             conn.http.end_response(common);
@@ -462,6 +463,7 @@ impl Core {
         let Core { connections, common, .. } = self;
         connections.with(conn, |conn| {
             conn.http.end_response(common);
+            #[cfg(feature = "auth")]
             conn.forget_request();
         });
         self.detach(key);

@@ -9,11 +9,10 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::access::peer::{Peer, Principal};
+use crate::access::peer::Peer;
 use crate::engine::state::peers::{Counted, Peers};
 use crate::http::conn::Conn;
 use crate::limits::Limits;
-use crate::memory::Charge;
 use crate::slab::{Key, Slab};
 use crate::timers::{Linked, Now, TimerLink, Timers};
 
@@ -41,8 +40,9 @@ pub(crate) struct Connection {
     pub(crate) peer: Peer,
     /// As what it is counted.
     counted: Counted,
-    /// Only where a hook says who that is.
-    pub(crate) admitted: Option<Box<Admitted>>,
+    /// Only where a hook authorizes requests.
+    #[cfg(feature = "auth")]
+    pub(crate) admitted: Option<Box<crate::engine::state::auth::Admitted>>,
     /// What the request is for whose body is on its way.
     pub(crate) awaited: Option<Box<Target>>,
     /// The stream that it carries.
@@ -60,13 +60,6 @@ impl Connection {
     /// True if it is about to be taken out.
     pub(crate) fn is_closing(&self) -> bool {
         self.closing
-    }
-
-    /// What the request had left open is over.
-    pub(crate) fn forget_request(&mut self) {
-        if let Some(admitted) = &mut self.admitted {
-            admitted.keep(Box::default());
-        }
     }
 }
 
@@ -93,6 +86,7 @@ impl Connections {
             http: Conn::new(now),
             peer,
             counted,
+            #[cfg(feature = "auth")]
             admitted: None,
             awaited: None,
             stream: None,
@@ -215,31 +209,5 @@ impl Connections {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.slab.is_empty()
-    }
-}
-
-/// What a connection is known by where a hook decides.
-pub(crate) struct Admitted {
-    /// Who the transport says it is.
-    pub(crate) transport: Option<Principal>,
-    /// The head of the request that has a stream or an answer open, to ask about it again; else empty.
-    request: Box<[u8]>,
-    /// The engine's count of reauthorizations when the hook was last asked about the present request.
-    pub(crate) asked_at: u64,
-    charge: Charge,
-}
-
-impl Admitted {
-    pub(crate) fn new(transport: Option<Principal>, charge: Charge) -> Admitted {
-        Admitted { transport, request: Box::default(), asked_at: 0, charge }
-    }
-
-    pub(crate) fn request(&self) -> &[u8] {
-        &self.request
-    }
-
-    pub(crate) fn keep(&mut self, request: Box<[u8]>) {
-        self.charge.set(request.len());
-        self.request = request;
     }
 }

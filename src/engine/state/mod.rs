@@ -5,6 +5,8 @@
 //!
 //! No module here names the engine.
 
+#[cfg(feature = "auth")]
+pub(crate) mod auth;
 pub(crate) mod calls;
 pub(crate) mod coalesced;
 pub(crate) mod connections;

@@ -111,6 +111,7 @@ pub(crate) fn end_of_input(core: &mut Core, conn: Key) {
     connections.with(conn, |conn| {
         conn.stream = None;
         conn.http.give_up(common);
+        #[cfg(feature = "auth")]
         conn.forget_request();
     });
     core.end_request(session);

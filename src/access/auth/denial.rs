@@ -3,7 +3,7 @@
 //! *Scope:* the response to a [`Denied`]. *Not in scope:* asking the hook (`hook`), and when it is asked (the
 //! engine's `gate`).
 
-use crate::access::hook::Denied;
+use crate::access::auth::hook::Denied;
 use crate::access::settings::{self, Settings};
 use crate::http::head::Head;
 use crate::http::response::{JSON, OwnedResponse};

@@ -11,7 +11,7 @@
 use std::fmt;
 use std::hint::black_box;
 
-use crate::access::hook::{Denied, HttpRequest, is_token68};
+use crate::access::auth::hook::{Denied, HttpRequest, is_token68};
 use crate::access::peer::Principal;
 
 /// The fewest characters that hold 128 random bits, which cannot be guessed: 22 in base64. Nothing here slows guessing down,
