@@ -63,7 +63,8 @@ Options:
                         serve any request
   --state-key-file FILE Seal what clients of 2026-07-28 keep for the server with the key in this file, 32
                         hexadecimal digits; the same on every node. A second line: the key before it
-  --log                 Write a line to standard error for each session, refusal, slow reader and stray answer
+  --log                 Write a line to standard error for each session, client without one, refusal, slow
+                        reader and stray answer
   --limit NAME=VALUE    Change a limit (see below); once for each limit
   -h, --help [limits]   Show this, or what each limit means and what a client sees when it is reached
   -V, --version         Show the version

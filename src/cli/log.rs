@@ -77,6 +77,7 @@ fn line(event: &Event<'_>) -> Option<String> {
     Some(match event {
         Event::SessionOpened { peer } => format!("{} opened a session", name(peer)),
         Event::SessionClosed { peer } => format!("the session of {} ended", name(peer)),
+        Event::SessionlessClient { peer } => format!("{} sends requests without a session", name(peer)),
         Event::SessionEvicted { peer, idle } => {
             format!("the session of {}, idle for {} s, makes room for a new one", name(peer), idle.as_secs())
         }
@@ -150,6 +151,7 @@ mod tests {
         };
         let unix = Peer { unix: true, ..Peer::default() };
         observe(&Event::SessionOpened { peer: &ada });
+        observe(&Event::SessionlessClient { peer: &unix });
         observe(&Event::SessionEvicted { peer: &ada, idle: Duration::from_millis(65_900) });
         observe(&Event::Refused { peer: &unix, status: 403, reason: "no\nfurther" });
         observe(&Event::SlowReader { peer: &unix, backlog_bytes: 7 });
@@ -166,6 +168,7 @@ mod tests {
         log.end();
         let expected = [
             "mcp-rill: ada (127.0.0.1:4000) opened a session",
+            "mcp-rill: a Unix socket sends requests without a session",
             "mcp-rill: the session of ada (127.0.0.1:4000), idle for 65 s, makes room for a new one",
             "mcp-rill: a Unix socket was refused with 403: no",
             "mcp-rill: a Unix socket does not read and was cut off; 7 bytes are lost",

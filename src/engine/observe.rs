@@ -95,6 +95,11 @@ pub enum Event<'a> {
         /// Who had opened it.
         peer: &'a Peer,
     },
+    /// A client sends requests that belong to no session: reported for the first one of each connection.
+    SessionlessClient {
+        /// Who sends them.
+        peer: &'a Peer,
+    },
     /// A session is about to be ended to make room for a new one, at `sessions_max` or `sessions_per_peer_max`.
     SessionEvicted {
         /// Who had opened it.

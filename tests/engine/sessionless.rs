@@ -3,8 +3,10 @@
 use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
 
+use super::stateless::clients;
 use crate::common::http::{INITIALIZE, INITIALIZED, call, mcp_post, request};
 use crate::common::{World, demo, principal};
+use mcp_rill::engine::Event;
 use mcp_rill::{Limits, Reply, Server};
 
 const S: Duration = Duration::from_secs(1);
@@ -16,6 +18,28 @@ fn server() -> (Server, Receiver<Reply>) {
         .tool("work", "Work for a while", move |(), call| call.defer(|reply| send.send(reply)))
         .tool("session", "Say which session this is", |(), call| format!("{:?}", call.session_id()));
     (server, replies)
+}
+
+/// Also a client of 2026-07-28, on any server.
+#[test]
+fn a_client_without_a_session_is_an_event_once_for_each_connection() {
+    let (seen, sessionless) = mpsc::channel();
+    let mut world = World::new(server().0);
+    world.engine.on_event(move |event| {
+        if let Event::SessionlessClient { .. } = event {
+            seen.send(()).unwrap();
+        }
+    });
+    let stateless_call = clients::call(1, "echo", serde_json::json!({ "text": "here" }));
+    for ask in [mcp_post(None, &call(1, "echo", r#"{"text":"here"}"#)), stateless_call.text()] {
+        let sock = world.connect();
+        for _ in 0..2 {
+            world.send(sock, &ask);
+            assert_eq!(world.response(sock).status, 200);
+        }
+        assert_eq!(sessionless.try_iter().count(), 1, "{ask}");
+    }
+    world.quiesce();
 }
 
 #[test]

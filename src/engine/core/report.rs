@@ -55,6 +55,15 @@ impl Core {
         }
     }
 
+    /// Tells the observer of the first request of a connection that belongs to no session.
+    pub(crate) fn report_sessionless(&mut self, conn: Key) {
+        let Core { connections, observer, .. } = self;
+        let (Some(entry), Some(observer)) = (connections.get_mut(conn), observer) else { return };
+        if !std::mem::replace(&mut entry.is_sessionless, true) {
+            observer(&Event::SessionlessClient { peer: &entry.peer });
+        }
+    }
+
     pub(crate) fn observe(&mut self, event: &Event<'_>) {
         if let Some(observer) = &mut self.observer {
             observer(event);

@@ -49,6 +49,8 @@ pub(crate) struct Connection {
     pub(crate) stream: Option<Key>,
     timer: TimerLink,
     queued: bool,
+    /// The observer was told of a request without a session.
+    pub(crate) is_sessionless: bool,
     /// The last write was short, and no writable event has come since.
     pub(crate) blocked: bool,
     /// The driver was told to stop reading.
@@ -92,6 +94,7 @@ impl Connections {
             stream: None,
             timer: TimerLink::default(),
             queued: false,
+            is_sessionless: false,
             blocked: false,
             paused: false,
             closing: false,

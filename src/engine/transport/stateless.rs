@@ -62,6 +62,7 @@ fn accept_request(
     core.stats.messages_received += 1;
     let principal = core.connections.get(conn).and_then(|conn| conn.peer.principal.clone());
     let Envelope { client, log_level, .. } = envelope;
+    core.report_sessionless(conn);
     let session =
         core.begin_request(Session::of_request(principal, Revision::V2026_07_28, client, log_level));
     let waiting = Waiting::new(accepted.json, accepted.events, false, core.held.charge(0));
@@ -83,6 +84,7 @@ fn accept_request(
 /// for one of 2025-03-26 (MCP 2025-11-25, transports, "Protocol Version Header").
 pub(crate) fn stand_in(core: &mut Core, conn: Key, head: &Head<'_>) -> Key {
     let principal = core.connections.get(conn).and_then(|conn| conn.peer.principal.clone());
+    core.report_sessionless(conn);
     core.begin_request(Session::of_post(principal, revision_of(head)))
 }
 
