@@ -4,7 +4,10 @@
 
 /// Each parameter as it stands in the query.
 pub(crate) fn parameters(query: &str) -> impl Iterator<Item = &str> {
-    query.split('&').filter(|parameter| !parameter.is_empty())
+    let ends = memchr::memchr_iter(b'&', query.as_bytes()).chain([query.len()]);
+    let mut start = 0;
+    ends.filter_map(move |end| query.get(std::mem::replace(&mut start, end + 1)..end))
+        .filter(|parameter| !parameter.is_empty())
 }
 
 /// The value of a parameter, if that is its name; names are compared as they stand, not decoded.
