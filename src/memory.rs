@@ -3,7 +3,7 @@
 //! *Scope:* [`Buffer`], a queue of bytes that is appended to at the back and consumed at the front, and [`Pool`], which
 //! lends buffers their memory, takes it back when they run empty, and knows how much is out; `Charge`, bytes that count
 //! towards an `Account` until it is dropped.
-//! *Not in scope:* caps. Who appends checks the limits first, because only that place can answer the peer.
+//! *Not in scope:* caps. The code that appends checks the limits first, because only it can answer the peer.
 //!
 //! ```text
 //!            append / write                  consume (some)
@@ -163,7 +163,7 @@ impl Buffer {
         }
     }
 
-    /// Removes `count` bytes from the front (all, if there are fewer) and gives memory back that is no longer needed.
+    /// Removes `count` bytes from the front (all, if there are fewer), and returns memory that is no longer needed.
     pub fn consume(&mut self, pool: &mut Pool, count: usize) {
         let Some(block) = &mut self.0 else { return };
         block.start = block.start.saturating_add(count);
@@ -178,7 +178,7 @@ impl Buffer {
         }
     }
 
-    /// Gives back what is more than twice what is queued: a block from the pool may have been made for much more.
+    /// Returns memory beyond twice what is queued: a block from the pool may have been made for much more.
     pub fn shrink(&mut self, pool: &mut Pool) {
         let Some(block) = &mut self.0 else { return };
         let rest = block.bytes.get(block.start..).unwrap_or_default();
@@ -207,7 +207,7 @@ impl Buffer {
         self.as_slice().len()
     }
 
-    /// Whether nothing is queued.
+    /// True if nothing is queued.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

@@ -1,8 +1,8 @@
-//! Whether a JSON value keeps a JSON Schema: a check of this program's own results before they are sent.
+//! Checks that a JSON value keeps a JSON Schema: for the results of tools, before they are sent.
 //!
 //! *Scope:* the keywords that `schema!` and `schemars` write and the frequent ones besides. *Not in scope:* `pattern`,
-//! `format`, conditions, references to other documents: what is not known is taken to hold, so this finds mistakes, proves
-//! nothing, and refuses nothing that is right.
+//! `format`, conditions, references to other documents. A keyword that is not known is taken to hold: this finds mistakes, but
+//! proves nothing, and it refuses no value that is right.
 
 use std::fmt;
 

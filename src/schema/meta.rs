@@ -1,4 +1,4 @@
-//! Whether a text is a JSON Schema: its keywords have the shapes that the meta-schema gives them.
+//! Checks that a text is a JSON Schema: its keywords have the shapes that the meta-schema defines.
 //!
 //! *Scope:* the keywords of 2020-12, and of draft 7 where they differ; references within the schema.
 //! *Not in scope:* regular expressions, anchors, and keywords that are in no draft: clients let those pass.
@@ -170,7 +170,7 @@ fn check_keyword(shape: Shape, path: &str, value: &Value, root: &Value) -> Resul
     }
 }
 
-/// Whether `$schema` names a draft before 2020-12, which is the default (MCP 2025-11-25, basic, JSON Schema usage). In those
+/// True if `$schema` names a draft before 2020-12, which is the default (MCP 2025-11-25, basic, JSON Schema usage). In those
 /// `items` may be an array of schemas.
 fn has_lists_of_items(root: &Value) -> bool {
     let draft = root.get("$schema").and_then(Value::as_str).unwrap_or_default();

@@ -114,7 +114,7 @@ pub trait Schema: Sized {
     /// What the type looks like in JSON. A constant, so that the compiler checks the rules of every field.
     const KIND: &'static Kind;
 
-    /// Whether an argument of this type may be left out without a default: only `Option`.
+    /// True if an argument of this type may be left out without a default: only `Option`.
     const OPTIONAL: bool = false;
 
     /// Reads one JSON value, applying the rules of the field it stands in.
@@ -131,7 +131,7 @@ pub trait Schema: Sized {
         None
     }
 
-    /// Whether a member with this value is left out when its struct is written.
+    /// True if a member with this value is left out when its struct is written.
     fn is_absent(&self) -> bool {
         false
     }

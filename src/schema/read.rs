@@ -264,7 +264,7 @@ impl<'a, 'j> Members<'a, 'j> {
 }
 
 impl Field {
-    /// Whether an empty string is no value of it.
+    /// True if an empty string is not a value of it.
     fn refuses_empty(&self) -> bool {
         match self.kind {
             Kind::Choice { choices, .. } => choices.iter().all(|choice| !choice.value.is_empty()),

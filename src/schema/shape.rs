@@ -82,7 +82,7 @@ pub struct Field {
     pub docs: Docs,
     /// What its value looks like.
     pub kind: &'static Kind,
-    /// Whether its type is an `Option`.
+    /// True if its type is an `Option`.
     pub optional: bool,
     /// Writes the default as JSON, if there is one.
     pub default: Option<fn(&mut Vec<u8>)>,
@@ -143,7 +143,7 @@ pub struct Span {
 pub enum NoBound {}
 
 impl Kind {
-    /// Whether this is an object that a client can show as a form: its members are strings, numbers, booleans, enums
+    /// True if this is an object that a client can show as a form: its members are strings, numbers, booleans, enums
     /// and lists of enums, and nothing nested. Elicitation allows nothing else.
     ///
     /// ```
@@ -183,7 +183,7 @@ impl Kind {
 }
 
 impl Field {
-    /// Whether a value has to be given.
+    /// True if a value has to be given.
     pub const fn required(&self) -> bool {
         !self.optional && self.default.is_none()
     }

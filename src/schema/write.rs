@@ -247,7 +247,7 @@ impl Field {
         choices.iter().map(|choice| choice.value)
     }
 
-    /// Whether its value is a string: all that a prompt's argument can be.
+    /// True if its value is a string: a prompt's argument can be nothing else.
     pub const fn is_text(&self) -> bool {
         matches!(self.kind, Kind::Text | Kind::Choice { .. })
     }
