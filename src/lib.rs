@@ -36,6 +36,8 @@
 //! 2. [`net::Listening::poll`]: the server takes turns in a loop of yours.
 //! 3. [`engine::Engine`]: no sockets at all; you carry the bytes.
 //!
+//! At each of them a [`service::Service`] of yours may stand in the place of a [`Server`]; [`service`] shows how.
+//!
 //! # Layers
 //!
 //! Each layer uses only those before it, and only `net` and `client` touch sockets, clocks and randomness.

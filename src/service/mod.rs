@@ -23,7 +23,7 @@
 //! - [`cancelled`](Service::cancelled) ends a call that is open. It comes for each of them before [`closed`](Service::closed),
 //!   which ends the session.
 //! - [`tick`](Service::tick) comes when [`due`](Service::due) says so, and after a [wake-up](crate::Handle::wake).
-//! - [`stopping`](Service::stopping) comes when a shutdown begins, and again if another one shortens it.
+//! - [`stopping`](Service::stopping) comes when a shutdown begins, and again when another one is asked for.
 //!
 //! What a method leaves in the [`Outbox`] is sent when it returns, in that order.
 //!

@@ -13,7 +13,8 @@ use mcp_rill::service::{
     Audience, CallKey, Outbox, Outgoing, Service, ServiceRequest, Session, SessionKey, Slot,
 };
 use mcp_rill::{
-    Capabilities, ClientInfo, Level, Limits, Now, Peer, Principal, Revision, Server, Settings, StateKey,
+    Capabilities, ClientInfo, Denied, Level, Limits, Now, Peer, Principal, Revision, Server, Settings,
+    StateKey,
 };
 use serde_json::{Value, json};
 
@@ -203,5 +204,41 @@ fn a_service_of_ones_own_answers_behind_the_engine() {
     let session = opened.header("mcp-session-id").unwrap();
     world.send(posts, http::mcp_post(Some(session), &http::request(2, "count", "{}")));
     assert_eq!(world.response(posts).messages()[0]["result"], 1, "sessions are told apart");
+    world.quiesce();
+}
+
+/// A service that says who asks.
+struct Who;
+
+impl Service for Who {
+    fn request(&mut self, request: &ServiceRequest<'_>, session: &mut Session, out: &mut Outbox) {
+        let name = session.principal().map_or("nobody", |principal| principal.name());
+        out.result(request.call, |out| out.extend(json!(name).to_string().bytes()));
+    }
+}
+
+#[test]
+fn the_configuration_says_who_is_let_in_and_where() {
+    let settings = Settings { base_path: "/who".into(), ..Settings::default() };
+    let config = EngineConfig::new(settings, Limits::default()).unwrap().authorize(|request| {
+        match request.header("x-user") {
+            Some(user) => Ok(Principal::new(user)),
+            None => Err(Denied::invalid_token("say who you are")),
+        }
+    });
+    let mut world =
+        World::driving(Engine::with_service(Box::new(Who), config, counted()), Cut::Whole, Cut::Whole);
+    let sock = world.connect();
+    let ask =
+        |user: &str| {
+            http::mcp_post(None, &http::request(1, "initialize", "{}"))
+                .replacen("/mcp", "/who/mcp", 1)
+                .replacen("Host", &format!("{user}Host"), 1)
+        };
+    world.send(sock, ask(""));
+    assert_eq!(world.response(sock).status, 401);
+    let sock = world.connect();
+    world.send(sock, ask("X-User: ada\r\n"));
+    assert_eq!(world.response(sock).messages()[0]["result"], "ada");
     world.quiesce();
 }
