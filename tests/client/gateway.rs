@@ -4,6 +4,7 @@
 #[allow(dead_code)]
 mod example;
 
+use std::net::TcpListener;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
@@ -92,8 +93,9 @@ fn a_client_that_is_gone_cancels() {
 
 #[test]
 fn without_upstream_requests_end_in_errors() {
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let gateway = to(&closed.to_string());
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let gateway = to(&silent.local_addr().unwrap().to_string());
+    thread::spawn(move || silent.incoming().for_each(drop));
     for transport in TRANSPORTS {
         let url = gateway.url.replace("/sse", if transport == Transport::Sse { "/sse" } else { "/mcp" });
         let refused = Client::builder().transport(transport).connect(&url).unwrap_err();
