@@ -26,7 +26,8 @@ pub(crate) fn check_tool(tool: &Tool) -> Result<(), String> {
         text.map_or(Ok(()), check_schema)
             .map_err(|problem| format!("tool `{name}`: its {what} schema {problem}"))?;
     }
-    let annotations = tool.input_schema_text().map_or(Ok(()), param_headers::check_annotations);
+    let annotations =
+        tool.input_schema_text().map_or(Ok(()), |schema| param_headers::annotations(schema).map(drop));
     annotations
         .and_then(|()| check_icons(tool.icon_uris()))
         .map_err(|problem| format!("tool `{name}`: {problem}"))

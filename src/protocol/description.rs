@@ -14,7 +14,7 @@ use crate::json::write::{Array, Object};
 use crate::protocol::annotations::Annotations;
 use crate::protocol::cache::{CacheHint, CacheScope};
 use crate::protocol::icon::Icon;
-use crate::protocol::meta::{Meta, with_meta};
+use crate::protocol::meta::{Meta, SERVER_INFO, with_meta};
 use crate::protocol::param_headers::{Annotation, annotations};
 use crate::schema::shape::Field;
 
@@ -97,6 +97,13 @@ impl Implementation {
     pub fn website_url(mut self, url: impl Into<String>) -> Implementation {
         self.website_url = Some(url.into());
         self
+    }
+
+    /// The `_meta` of results without a session (MCP 2026-07-28).
+    pub(crate) fn result_meta(&self) -> String {
+        let mut meta = Vec::new();
+        Object::new(&mut meta).field(SERVER_INFO, |out| self.write(out));
+        String::from_utf8(meta).unwrap_or_default()
     }
 
     pub(crate) fn write(&self, out: &mut Vec<u8>) {

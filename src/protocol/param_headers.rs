@@ -6,27 +6,19 @@ use crate::json::tape::Tape;
 use crate::json::value::{JsonRef, Members};
 use crate::text::{is_token_byte, printable};
 
-pub(crate) const ANNOTATION: &str = "x-mcp-header";
+const ANNOTATION: &str = "x-mcp-header";
 
-/// One annotated property: where it is, and the `X` of its `Mcp-Param-X`.
+/// One annotated property: its path in the arguments, and the `X` of its `Mcp-Param-X`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Annotation {
     pub(crate) path: Vec<String>,
     pub(crate) header: String,
 }
 
-/// Checks the annotations of an input schema: clients drop the whole tool for a wrong one.
+/// Returns the annotated properties of an input schema.
 ///
 /// # Errors
-/// A sentence that names the annotation.
-pub(crate) fn check_annotations(schema: &str) -> Result<(), String> {
-    annotations(schema).map(drop)
-}
-
-/// The annotated properties of an input schema.
-///
-/// # Errors
-/// As [`check_annotations`].
+/// A sentence that names a wrong annotation: clients drop the whole tool for it.
 pub(crate) fn annotations(schema: &str) -> Result<Vec<Annotation>, String> {
     if !schema.contains(ANNOTATION) {
         return Ok(Vec::new());
@@ -88,20 +80,22 @@ fn annotation(value: JsonRef<'_>, schema: &Members<'_>) -> Result<String, String
     }
 }
 
+/// A schema for tests, here and of the fields.
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    const SCHEMA: &str = r#"{"type":"object","properties":{
+pub(crate) const ANNOTATED: &str = r#"{"type":"object","properties":{
         "region":{"type":"string","x-mcp-header":"Region"},
         "place":{"type":"object","properties":{"floor":{"type":"integer","x-mcp-header":"floor"}}},
         "dry":{"type":"boolean","x-mcp-header":"Dry"},
         "x-mcp-header":{"type":"array"}}}"#;
 
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
     #[test]
     fn annotations_that_clients_would_drop_the_tool_for() {
-        assert_eq!(check_annotations(SCHEMA), Ok(()));
+        assert_eq!(annotations(ANNOTATED).map(|found| found.len()), Ok(3));
         for (schema, complaint) in [
             (r#"{"properties":{"a":{"type":"number","x-mcp-header":"A"}}}"#, "type \"number\""),
             (r#"{"properties":{"a":{"x-mcp-header":"A"}}}"#, "type null"),
@@ -120,9 +114,9 @@ mod tests {
                 "`a` is there twice",
             ),
         ] {
-            let error = check_annotations(schema).unwrap_err();
+            let error = annotations(schema).unwrap_err();
             assert!(error.contains(complaint), "{schema}: {error}");
         }
-        assert_eq!(check_annotations(r#"{"properties":{"a":{"default":{"x-mcp-header":"A"}}}}"#), Ok(()));
+        assert_eq!(annotations(r#"{"properties":{"a":{"default":{"x-mcp-header":"A"}}}}"#), Ok(vec![]));
     }
 }

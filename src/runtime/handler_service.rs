@@ -21,12 +21,12 @@ use crate::protocol::level::read_level;
 use crate::protocol::revision::Revision;
 use crate::protocol::state_key::{Seal, StateKey};
 use crate::runtime::calls::{Calls, Run};
+use crate::runtime::completion;
 use crate::runtime::handlers::Target;
 use crate::runtime::jobs::Jobs;
 use crate::runtime::listen::Listens;
 use crate::runtime::probing::Probing;
 use crate::runtime::subscriptions::Subscriptions;
-use crate::runtime::{completion, results};
 use crate::server::builder::Server;
 use crate::server::context::Context;
 use crate::server::mailbox::Mailbox;
@@ -66,7 +66,7 @@ impl HandlerService {
         server.registry.tools.iter_mut().for_each(|(tool, _)| mailbox.note_tool_name(&tool.name));
         let [current, previous] = server.state_keys;
         HandlerService {
-            meta: results::result_meta(&server.info),
+            meta: server.info.result_meta(),
             server,
             calls: Calls::default(),
             mailbox,

@@ -168,18 +168,12 @@ mod tests {
     use super::*;
     use crate::http::head::with_fields as with;
     use crate::json::tape::Tape;
-    use crate::protocol::param_headers::annotations;
-
-    const SCHEMA: &str = r#"{"type":"object","properties":{
-        "region":{"type":"string","x-mcp-header":"Region"},
-        "place":{"type":"object","properties":{"floor":{"type":"integer","x-mcp-header":"floor"}}},
-        "dry":{"type":"boolean","x-mcp-header":"Dry"},
-        "x-mcp-header":{"type":"array"}}}"#;
+    use crate::protocol::param_headers::{ANNOTATED, annotations};
 
     fn verdict(fields: &str, arguments: &str) -> Result<(), Error> {
         let mut tape = Tape::new();
         let arguments = tape.read(arguments).unwrap();
-        with(fields, |head| check_arguments(&annotations(SCHEMA).unwrap(), Some(arguments), head))
+        with(fields, |head| check_arguments(&annotations(ANNOTATED).unwrap(), Some(arguments), head))
     }
 
     #[test]

@@ -15,7 +15,6 @@ pub(crate) mod listen;
 pub(crate) mod mail;
 pub(crate) mod permit;
 pub(crate) mod probing;
-pub(crate) mod results;
 pub(crate) mod rounds;
 pub(crate) mod run;
 pub(crate) mod seal;
