@@ -1,7 +1,7 @@
-//! A hold on the running server for other threads.
+//! Access to the running server from other threads.
 //!
-//! *Scope:* [`Handle`]: what changed, logs, tools, resources and prompts that come and go, the end.
-//! *Not in scope:* what becomes of it: the mailbox carries it to the loop, and `handler_service` acts on it.
+//! *Scope:* [`Handle`]: announcing changes, logs, adding and removing items, shutdown.
+//! *Not in scope:* acting on it: the mailbox carries it to the loop, and `handler_service` does the rest.
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::server::item::Item;
 use crate::server::mailbox::{Change, Mailbox};
 use crate::server::registry::Registry;
 
-/// The loop has not kept up with what a [`Handle`] wants of it (limit `mailbox_max`). What was wanted is not done.
+/// Too many requests of [`Handle`]s wait for the loop (limit `mailbox_max`). This one was not accepted.
 ///
 /// ```
 /// use mcp_rill::{Handle, ItemKind, MailboxFull};
@@ -40,7 +40,7 @@ impl fmt::Display for MailboxFull {
 
 impl std::error::Error for MailboxFull {}
 
-/// The server has ended, so what was wanted of it by a [`Handle`] is not done.
+/// The server has ended, so a request of a [`Handle`] was not accepted.
 ///
 /// ```
 /// use mcp_rill::{Ended, Handle, Tool};
@@ -65,10 +65,10 @@ impl fmt::Display for Ended {
 
 impl std::error::Error for Ended {}
 
-/// A hold on a running server for any thread, from `Listening::handle` or [`Engine::handle`](crate::engine::Engine::handle).
-/// Nothing here blocks; what is asked for is done in the loop's next turn. Once the server has ended, what returns a result
-/// returns [`Ended`], and the rest does nothing.
-/// The [module](crate::guide#what-changes-while-it-runs) shows the rest of it.
+/// Access to a running server from any thread, from `Listening::handle` or
+/// [`Engine::handle`](crate::engine::Engine::handle). No method blocks; what is asked for is done in the loop's next turn.
+/// Once the server has ended, methods that return a result return [`Ended`], and the others do nothing. The
+/// [guide](crate::guide#what-changes-while-it-runs) has more examples.
 ///
 /// ```
 /// use mcp_rill::{ItemKind, Level, Now, Server, Tool, engine::Engine};
@@ -93,7 +93,7 @@ pub struct Handle(pub(crate) Arc<Mailbox>);
 
 impl Handle {
     /// Tells every client that subscribed to this URI that the resource has changed (MCP resources, subscriptions). URIs
-    /// are compared in [normal form](crate::uri::normalize), and each client is told the one that it subscribed to.
+    /// are compared in [normal form](crate::uri::normalize), and each client gets the one that it subscribed to.
     pub fn resource_updated(&self, uri: &str) {
         let uri = normalize(uri);
         self.0.post(|mail, max| match mail.updated.len() < max || mail.updated.contains(&*uri) {
@@ -104,23 +104,23 @@ impl Handle {
         });
     }
 
-    /// Tells every client that the list of tools has changed, as adding and removing does by itself.
+    /// Tells every client that the list of tools has changed, as [`offer`](Handle::offer) and [`withdraw`](Handle::withdraw) do by themselves.
     pub fn tools_changed(&self) {
         self.changed(ListKind::Tools);
     }
 
-    /// Tells every client that the list of resources has changed, as adding and removing does by itself.
+    /// Tells every client that the list of resources has changed, as [`offer`](Handle::offer) and [`withdraw`](Handle::withdraw) do by themselves.
     pub fn resources_changed(&self) {
         self.changed(ListKind::Resources);
     }
 
-    /// Tells every client that the list of prompts has changed, as adding and removing does by itself.
+    /// Tells every client that the list of prompts has changed, as [`offer`](Handle::offer) and [`withdraw`](Handle::withdraw) do by themselves.
     pub fn prompts_changed(&self) {
         self.changed(ListKind::Prompts);
     }
 
-    /// Sends a log message to every client whose level lets it through. It is dropped and counted in
-    /// [`Stats::logs_dropped`](crate::engine::observe::Stats::logs_dropped) while `mailbox_max` messages wait for the loop.
+    /// Sends a log message to every client whose level lets it through. While `mailbox_max` messages wait for the loop, it is
+    /// dropped and counted in [`Stats::logs_dropped`](crate::engine::observe::Stats::logs_dropped).
     pub fn log(&self, level: Level, data: impl Into<Value>) {
         self.0.log_to_all(level, None, data.into());
     }
@@ -130,8 +130,9 @@ impl Handle {
         self.0.log_to_all(level, Some(logger), data.into());
     }
 
-    /// Adds an item, in the place of one of the same kind and name. What [`Server::complete_prompt`](crate::Server::complete_prompt)
-    /// and [`Server::complete_template`](crate::Server::complete_template) complete goes on being completed.
+    /// Adds an item, or replaces the one of the same kind and name. Completions that
+    /// [`Server::complete_prompt`](crate::Server::complete_prompt) and
+    /// [`Server::complete_template`](crate::Server::complete_template) have added for it stay.
     ///
     /// # Errors
     /// [`MailboxFull`], [`Ended`], and what is wrong with the item.
@@ -144,8 +145,8 @@ impl Handle {
         Ok(())
     }
 
-    /// Removes the item of that kind and name (of a resource the URI, of a template its text), if there is one, and what
-    /// completes its arguments. A tool's calls that run on other threads go on; those that wait for an answer find it gone.
+    /// Removes the item of that kind and name (a resource's URI, a template's text), if there is one, and the completions of its
+    /// arguments. Calls of it that run on other threads go on; a call that waits for an answer of the client ends in an error.
     ///
     /// # Errors
     /// [`MailboxFull`] and [`Ended`].
@@ -154,7 +155,7 @@ impl Handle {
         self.change(kind.list(), move |registry| registry.remove(kind, &name))
     }
 
-    /// Whether the server has ended: for threads that work for it.
+    /// True if the server has ended: for threads that work for it.
     ///
     /// ```
     /// # fn watch(handle: &mcp_rill::Handle, next_change: impl Fn() -> String) {
@@ -167,23 +168,23 @@ impl Handle {
         self.0.has_ended()
     }
 
-    /// Ends the server: no new connections and requests; what is queued is still sent and open calls may finish, for at
-    /// most `grace`. Handlers on other threads see at once that they are to stop ([`Call::is_cancelled`]), and are waited for
-    /// as long. Of several graces the shortest counts.
+    /// Ends the server. It takes no new connections and requests; queued output is still sent and open calls may finish, for at
+    /// most `grace`. Handlers on other threads see at once that they are to stop ([`Call::is_cancelled`]), and the server waits
+    /// for them as long. Of several graces the shortest counts.
     pub fn shutdown(&self, grace: Duration) {
         self.0.ask_shutdown(grace);
     }
 
-    /// Makes the loop call [`Service::tick`](crate::service::Service::tick) in its next turn: for a service of your own that has
-    /// left something for itself from another thread. The built-in service needs no call of this.
+    /// Makes the loop call [`Service::tick`](crate::service::Service::tick) in its next turn: for a service of your own, when one
+    /// of its threads has a result for it. The built-in service needs no call of this.
     pub fn wake(&self) {
         self.0.wake();
     }
 
     /// Replaces the keys of [`Server::state_key`](crate::Server::state_key) and
-    /// [`Server::previous_state_key`](crate::Server::previous_state_key): the loop seals with `current` from its next turn
-    /// on, and still takes what `previous` has sealed. Without `previous`, calls that wait for an answer under an older key
-    /// have to be begun again.
+    /// [`Server::previous_state_key`](crate::Server::previous_state_key). From its next turn on the loop seals with `current`, and
+    /// still accepts what `previous` has sealed. Without `previous`, calls that wait for an answer under an older key have to
+    /// start again.
     ///
     /// ```
     /// # use mcp_rill::{Server, StateKey, engine::Engine};
@@ -218,7 +219,7 @@ impl Handle {
                 mail.changed.insert(list);
             }
         });
-        // One that was not taken is dropped here, where the mailbox is not locked: a handler may own a `Reply`.
+        // A change that was not accepted is dropped here, where the mailbox is not locked: a handler may own a `Reply`.
         match change {
             None => Ok(()),
             Some(_) if ended => Err(Ended.into()),
@@ -228,7 +229,7 @@ impl Handle {
 }
 
 impl Call<'_> {
-    /// A hold on the server, to announce what the handler has changed.
+    /// A [`Handle`] on the server, to announce what the handler has changed.
     ///
     /// ```
     /// use mcp_rill::Server;

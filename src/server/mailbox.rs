@@ -1,4 +1,4 @@
-//! What reaches the loop from other threads: late results, progress, logs, and the wishes of a `Handle`.
+//! What reaches the loop from other threads: late results, progress, logs, and what a `Handle` asks for.
 //!
 //! *Scope:* the mailbox that `Reply`, blocking handlers and `Handle` write to. *Not in scope:* threads (a pool of them is in
 //! `net`), and what becomes of the mail (that is `mail`).
@@ -30,7 +30,7 @@ use crate::protocol::state_key::Seal;
 use crate::server::questions::Questions;
 use crate::service::keys::CallKey;
 
-/// What a call says besides its result.
+/// What a call sends besides its result.
 #[derive(Debug)]
 pub(crate) enum Update {
     Progress(Progress),
@@ -50,7 +50,7 @@ pub(crate) struct Progress {
     pub(crate) message: Option<String>,
 }
 
-/// What a call's handler and its helpers on other threads can see of its fate.
+/// What a call's handler, and other threads that work for it, can see of its state.
 #[derive(Debug, Default)]
 pub(crate) struct Flags {
     cancelled: AtomicBool,
@@ -66,7 +66,7 @@ impl Flags {
     }
 }
 
-/// How a call ended on another thread, and in which of its runs that thread was set to work.
+/// How a run of a call ended on another thread. The number tells the runs of one call apart.
 pub(crate) type WorkerResult = (CallKey, u32, Finished);
 
 /// How a run of a call ended on another thread.
@@ -78,20 +78,20 @@ pub(crate) enum Finished {
     Ran(Result<Made, CallError>, Questions),
 }
 
-/// What a `Handle` wants done to the registry of handlers, which calls know as little as this mailbox does.
+/// A change that a `Handle` makes to the registry of handlers. The mailbox does not know the registry's type.
 pub(crate) type Change = Box<dyn FnOnce(&mut dyn Any) + Send>;
 
 /// What other threads have left for the loop.
 #[derive(Default)]
 pub(crate) struct Inbox {
-    /// Calls that had to wait for a worker thread and that one has taken, each with its run.
+    /// Calls that waited for a worker thread and that one has taken, each with the number of its run.
     pub(crate) begun: Vec<(CallKey, u32)>,
     pub(crate) finished: Vec<WorkerResult>,
     pub(crate) progress: BTreeMap<CallKey, Progress>,
-    /// Of one call, or of the server; and wishes to send a call's client away.
+    /// Of one call, or of the server; among them [`Update::Disconnect`] of a call.
     pub(crate) logs: Vec<(Option<CallKey>, Update)>,
     pub(crate) updated: BTreeSet<String>,
-    /// So many URIs were updated that it is not known which.
+    /// More URIs were updated than are kept: any may have been.
     pub(crate) all_updated: bool,
     pub(crate) changed: BTreeSet<ListKind>,
     pub(crate) changes: Vec<Change>,
@@ -99,19 +99,19 @@ pub(crate) struct Inbox {
     pub(crate) seal: Option<Seal>,
 }
 
-/// Where other threads leave things for the loop.
+/// Where other threads leave messages for the loop.
 pub(crate) struct Mailbox {
     mail: Mutex<Inbox>,
-    /// Looked at in every turn of the loop, so that an empty mailbox costs no lock.
+    /// The loop reads it in every turn, so that an empty mailbox costs no lock.
     has_mail: AtomicBool,
-    /// The grace of a shutdown, for whoever drives the service.
+    /// The grace of a shutdown that was asked for.
     shutdown: Mutex<Option<Duration>>,
     /// True if the hook of `Server::authorize` is to be asked again.
     #[cfg(feature = "auth")]
     pub(super) reauthorize: AtomicBool,
     /// Names of tools that have been added and that large model APIs refuse, for the observer.
     odd_names: Mutex<Vec<String>>,
-    /// Nobody will look at the mail any more. Set under the lock of the mail.
+    /// The loop is gone. Set under the lock of the mail.
     ended: AtomicBool,
     waker: OnceLock<Box<dyn Fn() + Send + Sync>>,
     queue_max: usize,
@@ -134,7 +134,7 @@ impl Mailbox {
         }
     }
 
-    /// Sets what wakes the loop; the first one counts.
+    /// Sets the function that wakes the loop. Only the first call has an effect.
     pub(crate) fn set_waker(&self, waker: Box<dyn Fn() + Send + Sync>) {
         let _ = self.waker.set(waker);
     }
@@ -143,17 +143,18 @@ impl Mailbox {
         self.has_mail.load(Ordering::Acquire)
     }
 
-    /// Whether the loop was woken since the last call. It is to look into the mailbox after this, not before.
+    /// True if the loop was woken since the last call. Call it before looking into the mailbox, so that what comes later wakes
+    /// the loop again.
     pub(crate) fn take_wake(&self) -> bool {
         self.has_mail.swap(false, Ordering::AcqRel)
     }
 
-    /// Empties it.
+    /// Takes everything.
     pub(crate) fn take(&self) -> Inbox {
         std::mem::take(&mut *self.lock())
     }
 
-    /// Takes what has changed and leaves the rest.
+    /// Takes the changes and leaves the rest.
     pub(crate) fn take_changes(&self) -> Inbox {
         let mut mail = self.lock();
         Inbox {
@@ -165,7 +166,7 @@ impl Mailbox {
         }
     }
 
-    /// Leaves the rest of what was taken for the next time, before what has come meanwhile.
+    /// Puts back the rest of what was taken, before what has come meanwhile.
     pub(crate) fn put_back(&self, rest: Inbox) {
         let mut mail = self.lock();
         let newer = std::mem::replace(&mut *mail, rest);
@@ -186,7 +187,7 @@ impl Mailbox {
         self.shutdown.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// A tool was added: what large model APIs refuse is worth an event.
+    /// A tool was added. A name that large model APIs refuse is reported by an event.
     pub(crate) fn note_tool_name(&self, name: &str) {
         if !is_widely_taken(name) {
             self.odd_names.lock().unwrap_or_else(PoisonError::into_inner).push(name.to_owned());
@@ -194,12 +195,12 @@ impl Mailbox {
         }
     }
 
-    /// The names that were noted since the last call.
+    /// The names noted since the last call.
     pub(crate) fn take_odd_names(&self) -> Vec<String> {
         std::mem::take(&mut *self.odd_names.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The loop is gone. What it has not taken is dropped here: a handler in it may own a hold on this mailbox.
+    /// The loop is gone. What it has not taken is dropped here, without the lock: a handler in it may own a `Handle`.
     pub(crate) fn end(&self) {
         let mut mail = self.lock();
         self.ended.store(true, Ordering::Release);
@@ -225,7 +226,7 @@ impl Mailbox {
 
     pub(crate) fn update(&self, call: CallKey, update: Update) {
         match update {
-            // Compared here, since the loop only sees the last one: less than before is not the latest.
+            // Compared here, since the loop sees only the last one: less than before is not the latest.
             Update::Progress(progress) if progress.done.is_finite() => {
                 let mut mail = self.lock();
                 if mail.progress.get(&call).is_none_or(|before| progress.done > before.done) {
@@ -238,13 +239,13 @@ impl Mailbox {
         self.wake();
     }
 
-    /// Leaves something; `act` gets the mail and how much of a kind may wait.
+    /// Leaves something: `act` gets the inbox, and how many messages of a kind may wait.
     pub(crate) fn post(&self, act: impl FnOnce(&mut Inbox, usize)) {
         act(&mut self.lock(), self.queue_max);
         self.wake();
     }
 
-    /// Asks for a shutdown; of several the shortest grace counts.
+    /// Asks for a shutdown. Of several graces the shortest counts.
     pub(crate) fn ask_shutdown(&self, grace: Duration) {
         let mut shutdown = self.shutdown.lock().unwrap_or_else(PoisonError::into_inner);
         *shutdown = Some(shutdown.map_or(grace, |before| before.min(grace)));
@@ -267,7 +268,7 @@ impl Mailbox {
         }
     }
 
-    /// Logs that found no room here.
+    /// How many logs were dropped because the mailbox was full.
     pub(crate) fn logs_dropped(&self) -> u64 {
         self.logs_dropped.load(Ordering::Relaxed)
     }
@@ -276,7 +277,7 @@ impl Mailbox {
         self.mail.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// To be called after something was left. A loop that was woken and has not looked yet is not woken again: it
+    /// Wakes the loop; call it after leaving something. A loop that was woken and has not looked yet is not woken again: it
     /// clears the flag before it takes the lock, so what was left before this is either taken or wakes it.
     pub(crate) fn wake(&self) {
         if !self.has_mail.swap(true, Ordering::AcqRel)
