@@ -70,6 +70,7 @@
 mod base64;
 pub mod json;
 mod limits;
+pub mod lines;
 mod memory;
 pub mod schema;
 mod slab;

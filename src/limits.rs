@@ -83,7 +83,8 @@ limits! {
     head_bytes_max: usize = 16 << 10;
     /// Header fields of one request; one more gets 431 and the connection is closed. At most 256 ([`HEADERS_CAP`]).
     headers_max: usize = 100;
-    /// A request body. A longer one gets 413: before it is read where `Content-Length` says so. The session lives on.
+    /// A request body, or a line. A longer body gets 413: before it is read where `Content-Length` says so. The session lives on.
+    /// A longer line gets a parse error (−32700) with `"id":null`, and what follows of it is skipped.
     body_bytes_max: usize = 4 << 20;
     /// All chunk extensions of one request body together; more gets 400 and the connection is closed.
     chunk_extension_bytes_max: usize = 4 << 10;
@@ -95,12 +96,13 @@ limits! {
     json_values_max: usize = 100_000;
     /// A request's id, which is kept while the call is open and repeated in its answer; a longer one is refused (−32600).
     id_bytes_max: usize = 1 << 10;
-    /// Messages of one batch, which revision 2025-03-26 has over Streamable HTTP; more are refused with 400 (−32600).
+    /// Messages of one batch, which revision 2025-03-26 has over Streamable HTTP and in lines; more are refused with 400 (−32600).
     batch_max: usize = 100;
     /// The result or error in one outgoing message, or a whole notification. A longer result is replaced by an error
     /// (−32603) that names this limit.
     message_bytes_max: usize = 4 << 20;
-    /// Output queued for one stream. Over half of it new requests get 503; over it the stream is closed.
+    /// Output queued for one stream. Over half of it new requests get 503; over it the stream is closed. A connection of lines is
+    /// not read from while over half of it waits there.
     output_bytes_max: usize = 8 << 20;
     /// Requests of one session being worked on; one more is refused as busy (−32000). Each counts towards
     /// `buffered_bytes_max` with what is kept for it, about 0.5 KiB besides its arguments. A request without a session
@@ -142,11 +144,13 @@ limits! {
     page_bytes_max: usize = 512 << 10;
     /// A resource's URI in a request; a longer one is refused (−32602).
     uri_bytes_max: usize = 8 << 10;
-    /// What one connection may read, and what it may leave unsent before its next request is started, in one turn of the loop.
+    /// What one connection may read, and what it may leave unsent before its next request is started, in one turn of the loop. Lines
+    /// may leave more, as `output_bytes_max` says.
     turn_bytes_max: usize = 64 << 10;
     /// From the first byte of a request (or the accept) to the end of its head; then 408 and close.
     head_timeout: Duration = Duration::from_secs(10);
-    /// From the end of the head to the end of the body; then 408 and close. Each byte extends the time as `body_rate_min`
+    /// From the end of the head to the end of the body; then 408 and close. Half a line has no such time, but gives way after it as
+    /// `buffered_bytes_max` says. Each byte extends the time as `body_rate_min`
     /// says, but never to more than this from now: a body that came fast at first earns no long wait.
     body_timeout: Duration = Duration::from_secs(30);
     /// Bytes per second a body must keep up once `body_timeout` has passed; slower ones get 408 and close.
@@ -184,7 +188,8 @@ limits! {
     initialize_timeout: Duration = Duration::from_secs(60);
     /// A stream without output for this long gets a comment, so that proxies keep it open. At least 1 ms.
     keep_alive: Duration = Duration::from_secs(15);
-    /// After a shutdown began: how long queued output and running calls may take before the rest is reset. Less than the
+    /// After a shutdown began: how long queued output and running calls may take before the rest is reset; likewise on a connection
+    /// of lines whose client sends no more. Less than the
     /// 10 s after which container runtimes kill what has not ended. The binary applies it on a signal; a program
     /// that embeds the library gives it to `Handle::shutdown`.
     shutdown_grace: Duration = Duration::from_secs(8);

@@ -143,7 +143,10 @@ impl Core {
         let shed = connections.with(key, |conn| (conn.http.outgoing().len(), conn.http.shed(common)));
         match shed {
             Some((_, Shed::Request(refusal))) => {
-                self.report_refusal(key, refusal.status, &refusal.reason);
+                match self.connections.get(key).is_some_and(|conn| conn.http.is_lines()) {
+                    true => self.refuse_line_for_memory(key),
+                    false => self.report_refusal(key, refusal.status, &refusal.reason),
+                }
             }
             Some((backlog_bytes, Shed::Output)) => self.report_slow_reader(key, backlog_bytes),
             Some((_, Shed::Nothing)) | None => {}
@@ -155,8 +158,8 @@ impl Core {
         let Some(entry) = self.sessions.get(session) else { return false };
         let stream = match entry.session.is_kept() {
             true => entry.stream.filter(|_| entry.streamable.is_none()),
-            // A request without a session has one call.
-            false => self.sessions.calls_of(session).next().map(|(_, call)| call.stream),
+            // A request without a session has one call, or shares a connection of lines.
+            false => self.sessions.calls_of(session).next().map(|(_, call)| call.stream).or(entry.stream),
         };
         self.stats.sessions_shed += 1;
         let is_kept = entry.session.is_kept();
@@ -176,8 +179,10 @@ impl Core {
             })
         });
         match stream.source {
-            Source::Post => self.end_request(session),
-            Source::Sse | Source::Get => self.end_session(session, &peer.unwrap_or_default()),
+            Source::Post | Source::Batch => self.end_request(session),
+            Source::Sse | Source::Get | Source::Lines => {
+                self.end_session(stream.session, &peer.unwrap_or_default());
+            }
         }
         true
     }

@@ -3,7 +3,7 @@
 //! *Scope:* which stream carries a message. *Not in scope:* how it is sent there (`core::streams`).
 //!
 //! ```text
-//!  outbox ─┬─ result, error ──▶ the call's POST; over HTTP+SSE its session's stream
+//!  outbox ─┬─ result, error ──▶ the call's POST or batch; over HTTP+SSE and in lines its session's stream
 //!          ├─ for a call ─────▶ the same, or the session's stream if that POST is gone or takes no events
 //!          │                    └─ there is none, and it has to arrive: the service hears of it
 //!          └─ for sessions ───▶ their streams; where there is none, nothing is sent
@@ -18,7 +18,6 @@ use crate::engine::observe::Event;
 use crate::engine::refusals::status_of;
 use crate::engine::state::calls::PendingRequest;
 use crate::engine::state::event_log::MessageKind;
-use crate::engine::state::streams::Source;
 use crate::jsonrpc;
 use crate::protocol::level::Level;
 use crate::service::keys::CallKey;
@@ -78,18 +77,18 @@ impl Core {
                     match (!cancelled).then(|| self.end_call(*call)).flatten() {
                         Some(ended) => {
                             self.reply(&ended, kind, text);
-                            self.finish_if_stopping(ended.session);
+                            self.finish_call(&ended);
                         }
                         None => self.stats.late += 1,
                     }
                 }
                 Outgoing::Latest(audience, slot) => {
                     let streams = self.streams_of(*audience);
-                    streams.into_iter().for_each(|stream| self.send_latest(stream, slot, text));
+                    streams.into_iter().for_each(|stream| self.send_latest(stream, *audience, slot, text));
                 }
                 Outgoing::Log(audience, level) => {
                     let streams = self.streams_of(*audience);
-                    streams.into_iter().for_each(|stream| self.send_log(stream, *level, text));
+                    streams.into_iter().for_each(|stream| self.send_log(stream, *audience, *level, text));
                 }
             }
         }
@@ -126,13 +125,21 @@ impl Core {
         let own = self.streams.get(call.stream).filter(|stream| {
             let conn = stream.conn.and_then(|conn| self.connections.get(conn));
             let is_carried = conn.is_some_and(|conn| !conn.is_closing());
-            stream.source == Source::Sse || stream.log.is_some() || stream.takes_events() && is_carried
+            stream.source.is_session() || stream.log.is_some() || stream.takes_events() && is_carried
         });
         own.map(|_| call.stream).or_else(|| self.stream_of_session(call.session))
     }
 
-    fn send_log(&mut self, key: Key, level: Level, text: &[u8]) {
-        let session = self.streams.get(key).and_then(|stream| self.sessions.get(stream.session));
+    /// The session of one audience on that stream.
+    pub(crate) fn session_on(&self, stream: Key, audience: Audience) -> Option<Key> {
+        match audience {
+            Audience::One(session) | Audience::Call(_, session) => Some(session.0),
+            Audience::All => self.streams.get(stream).map(|stream| stream.session),
+        }
+    }
+
+    fn send_log(&mut self, key: Key, audience: Audience, level: Level, text: &[u8]) {
+        let session = self.session_on(key, audience).and_then(|session| self.sessions.get(session));
         let wanted = session.and_then(|entry| entry.session.log_level).is_some_and(|least| level >= least);
         if wanted && self.is_slow(key) {
             self.stats.logs_dropped += 1;

@@ -13,7 +13,7 @@
 //!
 //! Then, turn by turn:
 //!
-//! 1. Do one mutation: [`open`](Engine::open), [`receive`](Engine::receive), [`end_of_input`](Engine::end_of_input),
+//! 1. Do one mutation: [`open`](Engine::open) or [`open_lines`](Engine::open_lines), [`receive`](Engine::receive), [`end_of_input`](Engine::end_of_input),
 //!    [`hang_up`](Engine::hang_up), [`writable`](Engine::writable), [`sent`](Engine::sent), [`tick`](Engine::tick),
 //!    [`shutdown`](Engine::shutdown).
 //! 2. Any number of mutations may follow: the frames of one turn for one socket leave in one write.
@@ -132,7 +132,8 @@ use std::time::Duration;
 use crate::access::peer::Peer;
 use crate::access::settings::Settings;
 use crate::engine::core::Core;
-use crate::http::conn::After;
+use crate::engine::transport::lines;
+use crate::http::conn::{After, Conn};
 use crate::limits::Limits;
 use crate::protocol::state_key::StateKey;
 use crate::server::builder::Server;
@@ -251,7 +252,37 @@ impl Engine {
     /// A peer connected. At `connections_per_peer_max` its connection idle longest is closed, or this one is refused.
     pub fn open(&mut self, now: Now, peer: Peer) -> ConnKey {
         self.set_now(now);
-        ConnKey(self.core.open_connection(peer))
+        ConnKey(self.core.open_connection(Conn::new(now), peer))
+    }
+
+    /// A peer connected whose messages are lines, both ways: MCP over standard input and output, or over what else carries bytes.
+    /// It is driven as any other connection.
+    ///
+    /// One session begins, whose revision `initialize` negotiates, and ends with the connection. Requests of 2026-07-28 may come
+    /// on the same connection. When the [input has ended](Engine::end_of_input), what is open is still answered, for as long as
+    /// `shutdown_grace`.
+    ///
+    /// Nobody asks the hook of [`Server::authorize`]: there are no header fields. Who the peer is says [`Peer::principal`].
+    ///
+    /// ```
+    /// use mcp_rill::{Now, Peer, Server, engine::{Action, Engine}};
+    /// let server = Server::new("demo", "1.0.0").tool("hello", "Say hello", |(), _| "hello");
+    /// let (mut engine, now) = (Engine::new(server, || 1)?, Now::default());
+    /// let conn = engine.open_lines(now, Peer::default());
+    /// engine.receive(now, conn, b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}\nno JSON\n");
+    /// assert_eq!(engine.poll(), Action::Write(conn));
+    /// let text = String::from_utf8(engine.outgoing(conn).to_vec()).unwrap();
+    /// let mut lines = text.lines();
+    /// assert_eq!(lines.next(), Some(r#"{"jsonrpc":"2.0","id":1,"result":{}}"#));
+    /// assert!(lines.next().is_some_and(|line| line.contains(r#""id":null,"error":{"code":-32700,"#)));
+    /// engine.sent(now, conn, text.len());
+    /// engine.end_of_input(now, conn);
+    /// assert_eq!(engine.poll(), Action::Close(conn));
+    /// # Ok::<(), String>(())
+    /// ```
+    pub fn open_lines(&mut self, now: Now, peer: Peer) -> ConnKey {
+        self.set_now(now);
+        ConnKey(lines::open(&mut self.core, peer))
     }
 
     /// Bytes came from the peer. All of them are taken, so ask [`wants_read`](Engine::wants_read) before reading.

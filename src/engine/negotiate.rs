@@ -5,6 +5,7 @@
 
 use crate::engine::refusals::Refused;
 use crate::http::head::{Head, Single};
+use crate::json::write::{Array, Object};
 use crate::jsonrpc::{Error, Message};
 use crate::protocol::meta::names_revision;
 use crate::protocol::revision::Revision;
@@ -169,6 +170,26 @@ pub(crate) fn era(message: &Message<'_>, head: &Head<'_>) -> Result<Era, Refused
 pub(crate) fn revision_of(head: &Head<'_>) -> Revision {
     let named = head.header_str("mcp-protocol-version").and_then(Revision::named);
     named.filter(|revision| revision.has_sessions()).unwrap_or(Revision::V2025_03_26)
+}
+
+/// The revision is not served (MCP 2026-07-28).
+const UNSUPPORTED_VERSION: i64 = -32022;
+
+/// The revision is not served: the data say which one is.
+pub(crate) fn unsupported(version: &str) -> Error {
+    let mut data = Vec::new();
+    let shown: String = version.chars().take(80).collect();
+    let mut object = Object::new(&mut data);
+    object.field("supported", |out| {
+        Array::new(out).str(Revision::V2026_07_28.name());
+    });
+    object.str("requested", &shown);
+    object.end();
+    let error = Error::new(UNSUPPORTED_VERSION, format!("Unsupported protocol version: {shown}"));
+    match serde_json::from_slice(&data) {
+        Ok(data) => error.with_data(data),
+        Err(_) => error,
+    }
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! scope:* what each transport does with a message (`transport`), and who may send it (`gate`).
 //!
 //! ```text
+//!  bytes of a connection of lines ──▶ transport::lines
 //!  bytes ──▶ step ─┬─ head ──▶ let_in ──▶ route, admit ──▶ read_body ─┬─ whole ──▶ serve
 //!             ▲    │             └─ 401, 403   └─ 4xx, 503            └─ awaited: the target is kept ──┐
 //!             │    ├─ request whose body came in pieces ◀────────────────────────────────────────────┘
@@ -18,7 +19,7 @@ use crate::engine::negotiate::Version;
 use crate::engine::refusals;
 use crate::engine::state::connections::Target;
 use crate::engine::transport::routes::{self, Route};
-use crate::engine::transport::{sse, stateless, streamable};
+use crate::engine::transport::{lines, sse, stateless, streamable};
 use crate::http::conn::input::{Body, Input, Kept, Step, WholeRequest};
 use crate::http::head::{Fields, Framing, Head};
 use crate::http::response::OwnedResponse;
@@ -28,6 +29,9 @@ use crate::slab::Key;
 impl Engine {
     /// One turn of a connection: finds the requests in what a read brought, or without bytes in what waits, and serves them.
     pub(crate) fn turn(&mut self, key: Key, bytes: &[u8]) {
+        if self.core.connections.get(key).is_some_and(|conn| conn.http.is_lines()) {
+            return lines::turn(&mut self.core, key, bytes);
+        }
         let mut kept = Kept::default();
         let Core { connections, common, .. } = &mut self.core;
         // It is enqueued before its replies are: a 202 then leaves before the frame on the stream.

@@ -18,6 +18,7 @@ use std::time::Duration;
 use crate::engine::Engine;
 use crate::engine::core::Core;
 use crate::engine::observe::Event;
+use crate::engine::state::connections::Connection;
 use crate::engine::state::streams::Source;
 use crate::slab::Key;
 use crate::timers::Now;
@@ -87,21 +88,24 @@ impl Core {
         let Some(conn) = connections.get(key) else { return };
         let stream = conn.stream.and_then(|stream| streams.get(stream));
         let stays = stream.is_some_and(|stream| match stream.source {
-            Source::Sse => sessions.get(stream.session).is_some_and(|entry| entry.has_calls()),
+            Source::Sse | Source::Lines => {
+                sessions.get(stream.session).is_some_and(|entry| entry.has_calls())
+            }
             // A streamed answer to HTTP/1.0 looks like a stream, and ends by itself.
             Source::Post => conn.http.is_stream(),
-            Source::Get => false,
+            Source::Get | Source::Batch => false,
         });
         if !stays {
             connections.with(key, |conn| conn.http.finish(common));
         }
     }
 
-    /// In a shutdown a stream ends with the last of its calls.
-    pub(crate) fn finish_if_stopping(&mut self, session: Key) {
-        let entry = self.sessions.get(session).filter(|_| self.stopping.is_some());
-        let stream = entry.and_then(|entry| self.streams.get(entry.stream?));
-        if let Some(conn) = stream.and_then(|stream| stream.conn) {
+    /// In a shutdown a stream ends with the last of its calls, and so does a connection of lines whose client sends no more.
+    pub(crate) fn finish_if_last(&mut self, session: Key) {
+        let stream = self.sessions.get(session).and_then(|entry| self.streams.get(entry.stream?));
+        let Some(conn) = stream.and_then(|stream| stream.conn) else { return };
+        let ends = |conn: &Connection| conn.http.is_lines() && conn.http.is_read_to_end();
+        if self.stopping.is_some() || self.connections.get(conn).is_some_and(ends) {
             self.finish(conn);
         }
     }

@@ -173,6 +173,26 @@ fn mark(name: &str) -> u64 {
 }
 
 impl<'a> Head<'a> {
+    /// What stands in for the head of a message that came without HTTP, as a line: no method, no path, no fields.
+    pub const NONE: Head<'static> = Head {
+        method: "",
+        target: "",
+        path: "",
+        query: None,
+        version: Version::Http11,
+        framing: Framing::None,
+        keep_alive: true,
+        expect_continue: false,
+        host: None,
+        fields: &[],
+        marks: 0,
+    };
+
+    /// True if the message came without HTTP.
+    pub fn is_none(&self) -> bool {
+        self.method.is_empty()
+    }
+
     /// All fields in order, names as sent, values without surrounding whitespace (RFC 9110 §5).
     pub fn headers(&self) -> impl Iterator<Item = (&'a str, &'a [u8])> + use<'a> {
         self.fields.iter().map(|field| (field.name, field.value))

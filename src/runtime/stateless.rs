@@ -121,7 +121,9 @@ impl HandlerService {
         request: &ServiceRequest<'a>,
         session: &'a Session,
     ) -> Result<(Questions, Binding<'a>), Error> {
+        // Only HTTP has fields that could say something else.
         if target == Target::Tool
+            && !request.head.is_none()
             && let Some((tool, _)) = self.server.registry.tools.find(subject)
         {
             headers::check_arguments(tool.param_headers(), params.get("arguments"), request.head)?;

@@ -176,7 +176,7 @@ pub struct ServiceRequest<'a> {
     pub method: &'a str,
     /// The parameters: an object, bounded in depth and number of values.
     pub params: Option<JsonRef<'a>>,
-    /// The HTTP request that carried it.
+    /// The HTTP request that carried it; [`Head::NONE`] if it came as a line.
     pub head: &'a Head<'a>,
     /// Who sent it.
     pub peer: &'a Peer,

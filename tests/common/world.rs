@@ -217,6 +217,20 @@ impl World {
 
     pub fn connect_as(&mut self, peer: Peer) -> Sock {
         let key = self.engine.open(self.now, peer);
+        self.connected(key)
+    }
+
+    /// Opens a connection whose messages are lines.
+    pub fn connect_lines(&mut self) -> Sock {
+        self.connect_lines_as(local())
+    }
+
+    pub fn connect_lines_as(&mut self, peer: Peer) -> Sock {
+        let key = self.engine.open_lines(self.now, peer);
+        self.connected(key)
+    }
+
+    fn connected(&mut self, key: ConnKey) -> Sock {
         assert_eq!(self.engine.find(key.token()), Some(key));
         let side = Side {
             key,
@@ -492,6 +506,26 @@ impl World {
         let bytes: Vec<u8> = side.inbound.drain(..count).collect();
         self.engine.receive(self.now, key, &bytes);
         true
+    }
+
+    // Lines.
+
+    /// Sends messages, each as a line.
+    pub fn tell(&mut self, sock: Sock, message: &str) {
+        self.send(sock, format!("{message}\n"));
+    }
+
+    /// Sends a message as a line; gives the lines that came since the last look.
+    pub fn say(&mut self, sock: Sock, message: &str) -> Vec<Value> {
+        self.tell(sock, message);
+        self.lines(sock)
+    }
+
+    /// The lines since the last look, all of them whole and JSON.
+    pub fn lines(&mut self, sock: Sock) -> Vec<Value> {
+        let text = self.take_text(sock);
+        assert!(text.is_empty() || text.ends_with('\n'), "half a line: {text}");
+        text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"))).collect()
     }
 
     // HTTP and SSE.

@@ -7,6 +7,7 @@ mod common;
 #[cfg(all(feature = "auth", feature = "browser"))]
 mod auth;
 mod limits;
+mod lines;
 mod meeting;
 mod messages;
 mod notices;

@@ -6,7 +6,7 @@ use crate::sources::{Source, expand, fail_if_any, is_name, names, paths, sources
 
 /// Every file `src/NAME.rs` and folder `src/NAME/`, with its layer. A unit may use units of lower layers, and those of
 /// its own layer that stand before it.
-pub const UNITS: [(&str, u8); 23] = [
+pub const UNITS: [(&str, u8); 24] = [
     ("limits", 0),
     ("memory", 0),
     ("slab", 0),
@@ -14,6 +14,7 @@ pub const UNITS: [(&str, u8); 23] = [
     ("text", 0),
     ("json", 0),
     ("base64", 0),
+    ("lines", 0),
     ("schema", 0),
     ("http", 1),
     ("sse", 1),

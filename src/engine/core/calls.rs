@@ -10,10 +10,11 @@
 
 use crate::engine::core::Core;
 use crate::engine::state::calls::PendingRequest;
-use crate::engine::state::streams::Source;
+use crate::engine::state::sessions::LONE_BYTES;
+use crate::engine::state::streams::{ANSWER_BYTES, Source};
 use crate::http::head::Head;
 use crate::jsonrpc::id::IdRef;
-use crate::jsonrpc::{self, Message, Notification};
+use crate::jsonrpc::{self, Message, Notification, Request};
 use crate::service::ServiceRequest;
 use crate::service::keys::{CallKey, SessionKey};
 use crate::service::outbox::Slot;
@@ -64,17 +65,51 @@ impl Core {
         method: &str,
     ) -> Option<CallKey> {
         let entry = self.streams.get_mut(stream)?;
-        let by_post = entry.source == Source::Post;
-        let call = self.sessions.begin_call(session, (stream, by_post), id, method, &self.common.limits)?;
-        entry.open += u32::from(by_post);
+        let besides = if entry.source == Source::Post { ANSWER_BYTES } else { 0 };
+        let call = self.sessions.begin_call(session, (stream, besides), id, method, &self.common.limits)?;
+        entry.open += u32::from(entry.source.is_answer());
+        Some(call)
+    }
+
+    /// The same for a request whose response waits for others. One for which there is no place is told so among those.
+    pub(crate) fn begin_call_of_answer(
+        &mut self,
+        session: Key,
+        stream: Key,
+        request: &Request<'_>,
+    ) -> Option<CallKey> {
+        let call = self.begin_call(session, stream, &request.id, &request.method);
+        if call.is_none() {
+            let (error, mut text) = (self.busy_with_calls(), Vec::new());
+            jsonrpc::write_error(&mut text, Some(request.id.clone()), &error);
+            let waiting = self.streams.get_mut(stream).and_then(|stream| stream.waiting_mut());
+            waiting.into_iter().for_each(|waiting| waiting.add_reply(std::mem::take(&mut text)));
+        }
+        call
+    }
+
+    /// The same for a request without a session on a connection of lines: it counts among the calls of the connection's session,
+    /// and `lone` is what the service knows it by.
+    pub(crate) fn begin_lone_call(
+        &mut self,
+        lone: Key,
+        stream: Key,
+        request: &Request<'_>,
+    ) -> Option<CallKey> {
+        let session = self.streams.get(stream)?.session;
+        let (id, method) = (&request.id, &request.method);
+        let call =
+            self.sessions.begin_call(session, (stream, LONE_BYTES), id, method, &self.common.limits)?;
+        self.sessions.call_mut(call)?.lone = Some(lone);
+        self.sessions.get_mut(lone)?.stream = Some(stream);
         Some(call)
     }
 
     /// What is said where there is too much for one more call: an error of the transport's own, or where there are no
     /// sessions of the server (MCP 2026-07-28 keeps no code for it).
     pub(crate) fn too_much(&self, call: &PendingRequest, reason: &str) -> jsonrpc::Error {
-        let stateless =
-            self.sessions.get(call.session).is_some_and(|entry| !entry.session.revision().has_sessions());
+        let entry = self.sessions.get(call.service_session());
+        let stateless = entry.is_some_and(|entry| !entry.session.revision().has_sessions());
         let code = if stateless { jsonrpc::Error::INTERNAL_ERROR } else { -32000 };
         jsonrpc::Error::new(code, format!("busy: {reason}"))
     }
@@ -94,10 +129,19 @@ impl Core {
         if let Some(stream) = self.stream_of_call(&ended).and_then(|stream| self.streams.get_mut(stream))
             && let Some(owed) = &mut stream.owed
         {
-            owed.remove(&Slot::Progress(key));
+            owed.remove(ended.service_session(), Slot::Progress(key));
+            ended.lone.into_iter().for_each(|lone| owed.forget(lone));
         }
         self.touch(ended.session);
         Some(ended)
+    }
+
+    /// A call was answered or cancelled, and is out of the table.
+    pub(crate) fn finish_call(&mut self, ended: &PendingRequest) {
+        if let Some(lone) = ended.lone {
+            self.end_request(lone);
+        }
+        self.finish_if_last(ended.session);
     }
 
     /// Cancels the call that a notification names. One that names several cancels none: the client knows which it means,
@@ -122,7 +166,7 @@ impl Core {
         self.flush();
         let Some(ended) = self.end_call(call) else { return };
         self.answer_cancelled(&ended, session_over);
-        self.finish_if_stopping(ended.session);
+        self.finish_call(&ended);
     }
 
     /// Cancels all calls of a session that is over.

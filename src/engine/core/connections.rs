@@ -12,17 +12,19 @@ use std::time::Duration;
 
 use crate::access::peer::Peer;
 use crate::engine::core::Core;
+use crate::engine::refusals::as_error;
 use crate::engine::state::connections::Connection;
 use crate::engine::state::peers::{Counted, network};
 use crate::engine::state::streams::Source;
+use crate::http::conn::Conn;
 use crate::http::response::{OwnedResponse, Response};
 use crate::slab::Key;
 use crate::sse;
 
 impl Core {
-    /// Opens a connection. Where the peer has as many as one may, an idle one makes room. As many as one peer may have are
+    /// Opens a connection of HTTP or of lines. Where the peer has as many as one may, an idle one makes room. As many as one peer may have are
     /// told that they are too many, and more are closed.
-    pub(crate) fn open_connection(&mut self, peer: Peer) -> Key {
+    pub(crate) fn open_connection(&mut self, http: Conn, peer: Peer) -> Key {
         self.stats.connections_opened += 1;
         let Core { connections, common, .. } = self;
         let (now, limits) = (common.now, &common.limits);
@@ -30,12 +32,12 @@ impl Core {
         let crowded = connections.has_all(&peer, Counted::Connection, limits)
             && !connections.close_idle(|other, since| since < now.mono && network(other) == network(&peer));
         if !crowded {
-            let key = connections.open(now, peer, Counted::Connection, limits);
+            let key = connections.open(http, peer, Counted::Connection, limits);
             self.schedule(key);
             return key;
         }
         let untold = connections.has_all(&peer, Counted::Refused, limits);
-        let key = connections.open(now, peer, Counted::Refused, limits);
+        let key = connections.open(http, peer, Counted::Refused, limits);
         if untold {
             connections.close(key);
             return key;
@@ -43,8 +45,10 @@ impl Core {
         let max = limits.connections_per_peer_max;
         let text =
             format!("busy: this address has {max} connections (limit connections_per_peer_max); try again");
-        let refusal = connections.with(key, |conn| conn.http.refuse_connection(text, common));
-        if let Some(refusal) = refusal {
+        if connections.get(key).is_some_and(|conn| conn.http.is_lines()) {
+            self.refuse_lines(key, &as_error(OwnedResponse::text(503, text)));
+        } else if let Some(refusal) = connections.with(key, |conn| conn.http.refuse_connection(text, common))
+        {
             self.report_refusal(key, refusal.status, &refusal.reason);
         }
         self.schedule(key);
@@ -64,7 +68,7 @@ impl Core {
 
     /// When a connection wants a comment that carries a stream of events, or an answer that may become one.
     fn comment_due(&self, conn: &Connection) -> Option<Duration> {
-        self.streams.get(conn.stream?).filter(|stream| stream.takes_events())?;
+        self.streams.get(conn.stream?).filter(|stream| stream.takes_comments())?;
         Some(conn.http.silent_since()?.saturating_add(self.limits().keep_alive))
     }
 
@@ -135,12 +139,12 @@ impl Core {
             let session = stream.session;
             let is_kept = self.sessions.get(session).is_some_and(|entry| entry.session.is_kept());
             match stream.source {
-                Source::Sse => self.end_session(session, &conn.peer),
+                Source::Sse | Source::Lines => self.end_session(session, &conn.peer),
                 Source::Post if !is_kept => {
                     self.streams.remove(key);
                     self.end_request(session);
                 }
-                Source::Post => self.detach(key),
+                Source::Post | Source::Batch => self.detach(key),
                 Source::Get => {
                     self.detach(key);
                     self.touch(session);
@@ -148,8 +152,8 @@ impl Core {
             }
         }
         debug_assert!(
-            self.sessions.requests() <= self.connections.len(),
-            "a request without a session ends with its connection"
+            self.sessions.requests() <= self.connections.len() + self.sessions.calls_count(),
+            "a request without a session ends with its connection, or with its call"
         );
     }
 }

@@ -20,11 +20,10 @@ use crate::engine::state::ids::{ID_BUFFER, id_text};
 use crate::engine::state::sessions::SessionEntry;
 use crate::engine::state::streams::{Form, STREAM_FIELDS, Source, Stream, Waiting};
 use crate::http::response::{JSON, Response};
-use crate::json::write::Array;
 use crate::jsonrpc::{self, Error};
 use crate::protocol::revision::Revision;
 use crate::service::keys::CallKey;
-use crate::service::outbox::Slot;
+use crate::service::outbox::{Audience, Slot};
 use crate::slab::Key;
 use crate::sse::{self, Frame};
 use crate::text::keep_on_one_line;
@@ -48,14 +47,18 @@ impl Core {
         if stream.log.is_some() {
             return self.send_logged(key, kind, write);
         }
+        let (before, after) = match stream.source {
+            Source::Lines | Source::Batch => (&b""[..], &b"\n"[..]),
+            Source::Sse | Source::Get | Source::Post => (sse::MESSAGE_START, sse::MESSAGE_END),
+        };
         let Some(conn) = conn else { return };
         let written = connections.with(conn, |conn| {
             let written = conn.http.push(common, |out| {
-                out.extend_from_slice(sse::MESSAGE_START);
+                out.extend_from_slice(before);
                 let start = out.len();
                 write(out);
                 keep_on_one_line(out.get_mut(start..).unwrap_or_default());
-                out.extend_from_slice(sse::MESSAGE_END);
+                out.extend_from_slice(after);
             });
             written.map(|()| conn.http.outgoing().len())
         });
@@ -113,13 +116,14 @@ impl Core {
     }
 
     /// Sends a notification of which a slow stream gets the latest only, once it has room again.
-    pub(crate) fn send_latest(&mut self, key: Key, slot: &Slot, text: &[u8]) {
+    pub(crate) fn send_latest(&mut self, key: Key, audience: Audience, slot: &Slot, text: &[u8]) {
         if !self.is_slow(key) {
             return self.send(key, MessageKind::Notification, |out| out.extend_from_slice(text));
         }
-        if let Some(stream) = self.streams.get_mut(key) {
+        let session = self.session_on(key, audience);
+        if let (Some(stream), Some(session)) = (self.streams.get_mut(key), session) {
             let owed = stream.owed.get_or_insert_with(|| Box::new(Coalesced::new(self.held.charge(0))));
-            owed.insert(slot, text);
+            owed.insert(session, slot, text);
         }
     }
 
@@ -231,11 +235,13 @@ impl Core {
             self.stats.late += 1;
             return;
         };
-        if stream.source != Source::Post {
+        if !stream.source.is_answer() {
             return self.send(key, MessageKind::Response, write);
         }
         let conn = stream.conn.and_then(|conn| self.connections.get(conn));
-        if stream.log.is_none() && conn.is_none_or(|conn| conn.is_closing()) {
+        // The responses to a batch of lines are counted, whether or not they arrive.
+        let is_post = stream.source == Source::Post;
+        if is_post && stream.log.is_none() && conn.is_none_or(|conn| conn.is_closing()) {
             self.stats.late += 1;
             return;
         }
@@ -255,12 +261,13 @@ impl Core {
     /// One of the requests was cancelled, or its session is over.
     pub(crate) fn answer_cancelled(&mut self, call: &PendingRequest, session_over: bool) {
         let key = call.stream;
-        let Some(stream) = self.streams.get_mut(key).filter(|stream| stream.source == Source::Post) else {
+        let Some(stream) = self.streams.get_mut(key).filter(|stream| stream.source.is_answer()) else {
             return;
         };
         stream.session_over |= session_over;
         let mut says_so = false;
-        if let Some(waiting) = stream.waiting_mut() {
+        let is_post = stream.source == Source::Post;
+        if let Some(waiting) = stream.waiting_mut().filter(|_| is_post) {
             waiting.ended = (session_over && !waiting.batch).then(|| call.id.clone());
             // A stream can end without a response; JSON has to say something.
             says_so = !waiting.events && !session_over;
@@ -311,10 +318,13 @@ impl Core {
         self.connections.enqueue(conn);
     }
 
-    /// Sends the answer to a POST, or ends it, once all of its requests are answered.
-    fn complete(&mut self, key: Key) {
-        let ends = |stream: &&Stream| stream.source == Source::Post && stream.open == 0;
+    /// Sends the answer to a POST or to a batch, or ends it, once all of its requests are answered.
+    pub(crate) fn complete(&mut self, key: Key) {
+        let ends = |stream: &&Stream| stream.source.is_answer() && stream.open == 0;
         let Some(stream) = self.streams.get(key).filter(ends) else { return };
+        if stream.source == Source::Batch {
+            return self.send_batch(key);
+        }
         let Some(conn) = stream.conn else { return self.end_stream(key) };
         let as_json = stream.waiting().is_some_and(Waiting::ends_as_json);
         let is_silent = stream.waiting().is_none_or(|waiting| waiting.replies().is_empty());
@@ -342,6 +352,16 @@ impl Core {
         }
     }
 
+    /// Sends the responses to a batch of lines. Where there are none, as after the end of its session, nothing is said.
+    pub(crate) fn send_batch(&mut self, key: Key) {
+        let Some(stream) = self.streams.get_mut(key) else { return };
+        let Form::Waiting(waiting) = std::mem::replace(&mut stream.form, Form::Events) else { return };
+        if !stream.session_over && !waiting.replies().is_empty() {
+            self.send(key, MessageKind::Response, |out| waiting.write_array(out));
+        }
+        self.streams.remove(key);
+    }
+
     fn respond_whole(&mut self, conn: Key, key: Key) {
         let Some(stream) = self.streams.get_mut(key) else { return };
         let Form::Waiting(waiting) = std::mem::replace(&mut stream.form, Form::Events) else { return };
@@ -357,12 +377,8 @@ impl Core {
                 (404, &array, false)
             }
             [one] if !waiting.batch => (waiting.status, one, true),
-            several => {
-                let mut items = Array::new(&mut array);
-                several.iter().for_each(|text| {
-                    items.item(|out| out.extend_from_slice(text));
-                });
-                items.end();
+            _ => {
+                waiting.write_array(&mut array);
                 (200, &array, true)
             }
         };

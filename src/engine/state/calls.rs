@@ -2,7 +2,6 @@
 //!
 //! *Scope:* [`PendingRequest`]. *Not in scope:* when calls begin and end (`core`).
 
-use crate::engine::state::streams::ANSWER_BYTES;
 use crate::jsonrpc::id::Id;
 use crate::memory::{BLOCK_OVERHEAD_BYTES, Charge};
 use crate::service::keys::CallKey;
@@ -10,7 +9,10 @@ use crate::slab::Key;
 
 /// One request that waits for its result.
 pub(crate) struct PendingRequest {
+    /// Among whose calls it is.
     pub(crate) session: Key,
+    /// What stands in for its session, if it has none and shares a connection of lines with others.
+    pub(crate) lone: Option<Key>,
     pub(crate) id: Id,
     /// The stream that its result goes to; the key is dead if that is gone.
     pub(crate) stream: Key,
@@ -22,13 +24,17 @@ pub(crate) struct PendingRequest {
 }
 
 impl PendingRequest {
-    /// The memory that the engine keeps for one: a peer can make its id as long as a message, and the answer to a POST is a
-    /// stream of its own.
-    pub(crate) fn held_bytes(id: &Id, by_post: bool) -> usize {
+    /// The session that the service knows it by.
+    pub(crate) fn service_session(&self) -> Key {
+        self.lone.unwrap_or(self.session)
+    }
+
+    /// The memory that the engine keeps for one: a peer can make its id as long as a message. What else it has is `besides`.
+    pub(crate) fn held_bytes(id: &Id, besides: usize) -> usize {
         let id = match id {
             Id::Int(_) => 0,
             Id::Str(text) => text.len() + BLOCK_OVERHEAD_BYTES,
         };
-        size_of::<PendingRequest>() + id + if by_post { ANSWER_BYTES } else { 0 }
+        size_of::<PendingRequest>() + id + besides
     }
 }

@@ -14,7 +14,7 @@ use crate::engine::state::peers::{Counted, Peers};
 use crate::http::conn::Conn;
 use crate::limits::Limits;
 use crate::slab::{Key, Slab};
-use crate::timers::{Linked, Now, TimerLink, Timers};
+use crate::timers::{Linked, TimerLink, Timers};
 
 /// What a request is for, once it is admitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,10 +82,10 @@ pub(crate) struct Connections {
 }
 
 impl Connections {
-    pub(crate) fn open(&mut self, now: Now, peer: Peer, counted: Counted, limits: &Limits) -> Key {
+    pub(crate) fn open(&mut self, http: Conn, peer: Peer, counted: Counted, limits: &Limits) -> Key {
         self.peers.add(&peer, counted, limits);
         self.slab.insert(Connection {
-            http: Conn::new(now),
+            http,
             peer,
             counted,
             #[cfg(feature = "auth")]

@@ -74,8 +74,8 @@ impl Order {
 /// One session, or a request that has none and is like a session of its own.
 pub(crate) struct SessionEntry {
     pub(crate) session: Session,
-    /// Its stream, if a connection carries it: over HTTP+SSE the session ends with it, over Streamable HTTP it is the one of a
-    /// GET, if there is one.
+    /// Its stream, if a connection carries it: over HTTP+SSE and in lines the session ends with it, over Streamable HTTP it is the
+    /// one of a GET, if there is one.
     pub(crate) stream: Option<Key>,
     /// The first of its open calls.
     calls: Option<CallKey>,
@@ -84,6 +84,9 @@ pub(crate) struct SessionEntry {
     pub(crate) streamable: Option<Box<Streamable>>,
     timer: TimerLink,
 }
+
+/// What is kept for a request without a session that shares its connection: its entry, and what its client says of itself.
+pub(crate) const LONE_BYTES: usize = size_of::<SessionEntry>() + 512;
 
 impl SessionEntry {
     /// True if it has a call or a stream open.
@@ -339,12 +342,12 @@ impl Sessions {
 
 /// Calls.
 impl Sessions {
-    /// Reserves the place of a request's answer; `None` if the session has too many open. A ping always finds room: it
-    /// is answered at once.
+    /// Reserves the place of a request's answer on that stream, for which that many bytes are kept besides; `None` if the session
+    /// has too many open. A ping always finds room: it is answered at once.
     pub(crate) fn begin_call(
         &mut self,
         session: Key,
-        (stream, by_post): (Key, bool),
+        (stream, besides): (Key, usize),
         id: &IdRef<'_>,
         method: &str,
         limits: &Limits,
@@ -354,8 +357,9 @@ impl Sessions {
             return None;
         }
         let id = id.clone().into_owned();
-        let charge = self.held.charge(PendingRequest::held_bytes(&id, by_post));
-        let call = PendingRequest { session, id, stream, cancelled: false, next: entry.calls, charge };
+        let charge = self.held.charge(PendingRequest::held_bytes(&id, besides));
+        let next = entry.calls;
+        let call = PendingRequest { session, lone: None, id, stream, cancelled: false, next, charge };
         let key = CallKey(self.calls.insert(call));
         entry.calls = Some(key);
         entry.calls_count += 1;

@@ -8,13 +8,15 @@
 //!  POST ──▶ Waiting ── another message, or keep_alive ──▶ Events ── all answered ──▶ over ── replay_timeout ──▶ gone
 //!                                                          │ ▲      (gone at once without a log)
 //!                                                   detach │ │ attach
-//!  GET, GET /sse ──▶ Events ────────────────────────▶      no connection
+//!  GET, GET /sse, lines ──▶ Events ─────────────────▶      no connection
+//!  batch in a line ──▶ Waiting ── all answered: one line ──▶ gone
 //! ```
 //!
-//! A stream of HTTP+SSE never loses its connection: its session ends with it.
+//! A stream of HTTP+SSE or of lines never loses its connection: its session ends with it.
 
 use crate::engine::state::coalesced::Coalesced;
 use crate::engine::state::event_log::EventLog;
+use crate::json::write::Array;
 use crate::jsonrpc::id::Id;
 use crate::memory::{Account, BLOCK_OVERHEAD_BYTES, Charge};
 use crate::slab::{Key, Slab};
@@ -33,6 +35,22 @@ pub(crate) enum Source {
     Get,
     /// The requests of one POST.
     Post,
+    /// The session of a connection of lines, and its requests without a session: all of their messages.
+    Lines,
+    /// The requests of one batch on a connection of lines: their responses, in one line.
+    Batch,
+}
+
+impl Source {
+    /// True if it ends with its requests.
+    pub(crate) fn is_answer(self) -> bool {
+        matches!(self, Source::Post | Source::Batch)
+    }
+
+    /// True if it carries all that its session says, and the session ends with it.
+    pub(crate) fn is_session(self) -> bool {
+        matches!(self, Source::Sse | Source::Lines)
+    }
 }
 
 /// The form of an answer.
@@ -82,6 +100,15 @@ impl Waiting {
         (self.json && !(self.events && self.replies.is_empty())) || self.status != 200
     }
 
+    /// Appends all replies as one array.
+    pub(crate) fn write_array(&self, out: &mut Vec<u8>) {
+        let mut items = Array::new(out);
+        self.replies.iter().for_each(|text| {
+            items.item(|out| out.extend_from_slice(text));
+        });
+        items.end();
+    }
+
     pub(crate) fn into_replies(self) -> Vec<Vec<u8>> {
         self.replies
     }
@@ -124,6 +151,12 @@ impl Stream {
         }
     }
 
+    /// The answer to a batch on a connection of lines.
+    pub(crate) fn of_batch(session: Key, conn: Key, charge: Charge) -> Stream {
+        let form = Form::Waiting(Box::new(Waiting::new(true, false, true, charge)));
+        Stream { form, ..Stream::of_events(session, conn, Source::Batch) }
+    }
+
     /// The answer to a POST.
     pub(crate) fn of_post(session: Key, conn: Key, opens_session: bool, waiting: Waiting) -> Stream {
         let form = Form::Waiting(Box::new(waiting));
@@ -148,6 +181,11 @@ impl Stream {
     /// True if it is one of events or can become one.
     pub(crate) fn takes_events(&self) -> bool {
         self.waiting().is_none_or(|waiting| waiting.events)
+    }
+
+    /// True if a comment can show that it is alive.
+    pub(crate) fn takes_comments(&self) -> bool {
+        self.source != Source::Lines && self.takes_events()
     }
 
     /// True if its POST opens a session that is not to be.

@@ -10,6 +10,7 @@ use crate::engine::transport::session::session_for;
 use crate::http::head::Head;
 use crate::http::response::OwnedResponse;
 use crate::json::tape::Tape;
+use crate::json::value::Items;
 use crate::jsonrpc::{self, Error, Message};
 use crate::protocol::meta::names_revision;
 use crate::protocol::revision::Revision;
@@ -33,20 +34,31 @@ pub(crate) fn read_batch<'a>(
     tape: &'a mut Tape,
 ) -> Result<PostedMessages<'a>, OwnedResponse> {
     let limits = &core.common.limits;
-    let invalid = |what: String| OwnedResponse::from(Refused::new(400, Error::invalid_request(what)));
     let items = jsonrpc::split_batch(body, limits, tape).map_err(|error| Refused::new(400, error))?;
     let version = Version::of(head);
     let named = matches!(version, Version::Modern(_)) && head.header("mcp-session-id").is_none();
     let modern =
         named || items.clone().any(|item| item.member("params").ok().flatten().is_some_and(names_revision));
     if modern {
-        return Err(invalid("revisions without sessions have no batches".to_owned()));
+        return Err(without_batches());
     }
     let session = session_for(core, conn, head, &version)?;
     let revision = match session {
         Some(session) => core.sessions.get(session).map(|open| open.session.revision()),
         None => Some(negotiate::revision_of(head)),
     };
+    let messages = read_messages(core, revision, items, !core.settings.sessionless)?;
+    Ok(PostedMessages { session, messages, batch: true })
+}
+
+/// The messages of a batch of that revision. `answers` says whether answers may be among them.
+pub(crate) fn read_messages<'a>(
+    core: &Core,
+    revision: Option<Revision>,
+    items: Items<'a>,
+    answers: bool,
+) -> Result<Vec<Message<'a>>, OwnedResponse> {
+    let limits = &core.common.limits;
     if revision != Some(Revision::V2025_03_26) {
         let revision = revision.map_or("another", Revision::name);
         return Err(invalid(format!("batches are of revision 2025-03-26, not of {revision}")));
@@ -65,7 +77,7 @@ pub(crate) fn read_batch<'a>(
         if matches!(&message, Message::Request(request) if request.method == "initialize") {
             return Err(refuse("`initialize` cannot be part of a batch"));
         }
-        if core.settings.sessionless && matches!(message, Message::Response(_)) {
+        if !answers && matches!(message, Message::Response(_)) {
             return Err(no_question().into());
         }
         // All answers come in one array, where the id alone tells whose each is. At most batch_max are compared.
@@ -75,5 +87,14 @@ pub(crate) fn read_batch<'a>(
         }
         messages.push(message);
     }
-    Ok(PostedMessages { session, messages, batch: true })
+    Ok(messages)
+}
+
+/// What is said to a batch of a revision without sessions.
+pub(crate) fn without_batches() -> OwnedResponse {
+    invalid("revisions without sessions have no batches".to_owned())
+}
+
+fn invalid(what: String) -> OwnedResponse {
+    Refused::new(400, Error::invalid_request(what)).into()
 }

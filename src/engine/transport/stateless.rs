@@ -16,13 +16,12 @@
 //! ```
 
 use crate::engine::core::Core;
-use crate::engine::negotiate::{AcceptField, revision_of};
+use crate::engine::negotiate::{AcceptField, revision_of, unsupported};
 use crate::engine::refusals::{Refused, as_error_of};
 use crate::engine::state::streams::{Source, Stream, Waiting};
 use crate::http::head::{Head, Single};
 use crate::http::response::Response;
 use crate::json::value::JsonRef;
-use crate::json::write::{Array, Object};
 use crate::jsonrpc::{Error, Message, Request};
 use crate::protocol::envelope::Envelope;
 use crate::protocol::meta::named_by;
@@ -32,9 +31,6 @@ use crate::runtime::headers::{
 };
 use crate::service::session::Session;
 use crate::slab::Key;
-
-/// The revision is not served (MCP 2026-07-28).
-const UNSUPPORTED_VERSION: i64 = -32022;
 
 /// Serves a POST of a revision without sessions.
 pub(crate) fn post(core: &mut Core, conn: Key, head: &Head<'_>, message: &Message<'_>) {
@@ -146,21 +142,4 @@ fn check<'a>(
         return Err((406, Error::new(Error::INVALID_REQUEST, text)));
     }
     Ok(envelope)
-}
-
-/// The revision is not served: the data say which one is.
-fn unsupported(version: &str) -> Error {
-    let mut data = Vec::new();
-    let shown: String = version.chars().take(80).collect();
-    let mut object = Object::new(&mut data);
-    object.field("supported", |out| {
-        Array::new(out).str(Revision::V2026_07_28.name());
-    });
-    object.str("requested", &shown);
-    object.end();
-    let error = Error::new(UNSUPPORTED_VERSION, format!("Unsupported protocol version: {shown}"));
-    match serde_json::from_slice(&data) {
-        Ok(data) => error.with_data(data),
-        Err(_) => error,
-    }
 }

@@ -153,14 +153,7 @@ fn begin_call(core: &mut Core, session: Key, stream: Key, message: &Message<'_>)
     if let Some(kind) = core.sessions.streamable_mut(session) {
         kind.worked = kind.worked || is_work(&request.method);
     }
-    let call = core.begin_call(session, stream, &request.id, &request.method);
-    if call.is_none() {
-        let (error, mut text) = (core.busy_with_calls(), Vec::new());
-        jsonrpc::write_error(&mut text, Some(request.id.clone()), &error);
-        let waiting = core.streams.get_mut(stream).and_then(|stream| stream.waiting_mut());
-        waiting.into_iter().for_each(|waiting| waiting.add_reply(std::mem::take(&mut text)));
-    }
-    call
+    core.begin_call_of_answer(session, stream, request)
 }
 
 /// Serves a GET.

@@ -57,7 +57,7 @@ impl<'b> Input<'b> {
 
 /// Room for bytes of earlier reads during a turn.
 #[derive(Debug, Default)]
-pub struct Kept(Buffer);
+pub struct Kept(pub(crate) Buffer);
 
 /// What [`Conn::step`] found.
 #[derive(Debug)]
@@ -152,7 +152,8 @@ impl Conn {
                     Ok(Some(request)) => return Step::Request(request),
                     Err(refusal) => return Step::Refused(refusal),
                 },
-                State::Waiting(_) | State::Chunks(_) => return Step::More,
+                // Lines have a turn of their own.
+                State::Waiting(_) | State::Chunks(_) | State::Lines(_) => return Step::More,
                 State::Stream | State::Closing | State::Linger | State::Closed => {
                     input.used = input.bytes.len();
                     self.drop_input(rest.len(), common);
@@ -198,8 +199,10 @@ impl Conn {
     /// over.
     pub fn end_input(&mut self, common: &mut Common) {
         self.eof = true;
-        if matches!(self.state, State::Stream | State::Linger) {
-            self.enter(State::Closed, common);
+        match self.state {
+            State::Stream | State::Linger => self.enter(State::Closed, common),
+            State::Lines(_) => self.since = Nanos::of(common.now),
+            _ => {}
         }
     }
 
@@ -401,7 +404,7 @@ impl Conn {
     }
 
     /// Appends to `input`, unless that takes all peers together over the global budget.
-    fn store(&mut self, bytes: &[u8], total: Option<usize>, common: &mut Common) -> bool {
+    pub(crate) fn store(&mut self, bytes: &[u8], total: Option<usize>, common: &mut Common) -> bool {
         let room = common.limits.buffered_bytes_max.saturating_sub(common.pool.used());
         self.input.write(&mut common.pool, |out| append(out, bytes, total, room)).is_some()
     }

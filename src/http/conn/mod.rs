@@ -2,7 +2,8 @@
 //!
 //! *Scope:* [`Conn`] finds the requests in what arrives, hands them to its caller one at a time, writes the answers, and
 //! holds the output until the driver has sent it. Pipelined requests wait. *Not in scope:* sockets, routes, and what is in
-//! a stream once it is open. Bytes are in `input.rs`, answers in `output.rs`, time in `time.rs`.
+//! a stream once it is open. Bytes are in `input.rs`, answers in `output.rs`, time in `time.rs`;
+//! connections without HTTP in `lines.rs`.
 //!
 //! ```text
 //!  state     read       deadline                               when it passes      peer's half-close
@@ -15,6 +16,7 @@
 //!  Waiting   kept       none                                    –                   answered all the same
 //!  Chunks    kept       none                                    –                   answered all the same
 //!  Stream    dropped    none                                    –                   closed at once
+//!  Lines     parsed     none                                    –                   shutdown_grace, then closed
 //!  Closing   dropped    none: the driver half-closes            –                   closed after the output
 //!  Linger    dropped    linger_timeout                          closed              closed
 //!  Closed    –
@@ -26,6 +28,7 @@
 //! returns true, a turn without bytes goes on with requests that waited. [`mod@super`](mod@crate::http) shows them in use.
 
 pub(crate) mod input;
+pub(crate) mod lines;
 pub(crate) mod output;
 pub(crate) mod time;
 
@@ -37,6 +40,8 @@ use crate::http::body::Decoder;
 use crate::http::refusal::{Refusal, budget_spent};
 use crate::http::response::{Common, CommonFields, RequestTraits};
 use crate::http::search::Search;
+use crate::limits::Limits;
+use crate::lines::Splitter;
 use crate::memory::Buffer;
 use crate::timers::{Nanos, Now};
 
@@ -97,6 +102,8 @@ pub(crate) enum State {
     /// An answer is being sent in chunks.
     Chunks(RequestTraits),
     Stream,
+    /// There is no HTTP: messages are lines, both ways.
+    Lines(Splitter),
     Closing,
     Linger,
     Closed,
@@ -146,7 +153,7 @@ impl Conn {
         if self.output.is_empty() && matches!(self.state, State::Head { began: false, .. }) {
             self.since = self.wrote;
         }
-        let resumes = self.stalled && self.output.len() < common.limits.turn_bytes_max;
+        let resumes = self.stalled && self.output.len() < self.backlog_max(&common.limits);
         self.stalled &= !resumes;
         resumes
     }
@@ -162,14 +169,16 @@ impl Conn {
             State::Waiting(to) | State::Chunks(to) => to.keep_alive = false,
             // Between two requests there is nothing that a close could cut off.
             State::Head { began: false, .. } if self.output.is_empty() => self.enter(State::Closed, common),
-            State::Head { .. } | State::Body(_) | State::Stream => self.enter(State::Closing, common),
+            State::Head { .. } | State::Body(_) | State::Stream | State::Lines(_) => {
+                self.enter(State::Closing, common);
+            }
             State::Closing | State::Linger | State::Closed => {}
         }
     }
 
     /// Gives the request that waits no answer, or no more of it: what is queued is sent, then the connection is closed.
     pub fn give_up(&mut self, common: &mut Common) {
-        if self.is_waiting() || self.is_stream() {
+        if self.is_waiting() || self.is_stream() || self.is_lines() {
             self.enter(State::Closing, common);
         }
     }
@@ -193,7 +202,11 @@ impl Conn {
     /// Gives up what is held, because all connections together hold too much: half a request is refused with 503;
     /// where output is what is held, the connection is closed at once.
     pub fn shed(&mut self, common: &mut Common) -> Shed {
-        if !self.input.is_empty() && !self.is_waiting() {
+        if self.is_lines() && !self.input.is_empty() && !self.stalled {
+            self.skip_line(common);
+            return Shed::Request(budget_spent());
+        }
+        if !self.input.is_empty() && !self.is_waiting() && !self.is_lines() {
             return Shed::Request(self.refuse(budget_spent(), false, common));
         }
         let lost = !self.output.is_empty();
@@ -216,6 +229,11 @@ impl Conn {
         self.eof
     }
 
+    /// True if the peer will send nothing more, and nothing that it has sent waits.
+    pub(crate) fn is_read_to_end(&self) -> bool {
+        self.eof && !self.stalled && self.input.is_empty()
+    }
+
     /// What to do with the socket once everything is sent.
     pub fn next(&self) -> After {
         match self.state {
@@ -224,6 +242,7 @@ impl Conn {
             | State::Waiting(_)
             | State::Chunks(_)
             | State::Stream
+            | State::Lines(_)
             | State::Linger => After::Open,
             State::Closing if self.eof => After::Close,
             State::Closing => After::HalfClose,
@@ -247,6 +266,12 @@ impl Conn {
         idle.then(|| self.since.duration())
     }
 
+    /// How much output may wait before the next request is looked at. Lines are answered on the connection that they come by, so
+    /// a client that sends many before it reads needs more room there.
+    pub(crate) fn backlog_max(&self, limits: &Limits) -> usize {
+        if self.is_lines() { limits.output_bytes_max / 2 } else { limits.turn_bytes_max }
+    }
+
     /// Changes the state, and with it what follows from that: when the wait began, and what memory is kept. Nothing else
     /// changes it.
     fn enter(&mut self, state: State, common: &mut Common) {
@@ -257,7 +282,7 @@ impl Conn {
                 self.fresh = false;
             }
             State::Body(_) | State::Waiting(_) | State::Linger => self.since = Nanos::of(common.now),
-            State::Chunks(_) => {}
+            State::Chunks(_) | State::Lines(_) => {}
             State::Stream | State::Closing => {
                 self.common_fields = None;
                 self.dropped = 0;

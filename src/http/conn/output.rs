@@ -117,10 +117,10 @@ impl Conn {
         }
     }
 
-    /// Writes on in the stream, or one more chunk; `None` if this connection carries none (any more).
+    /// Writes on in the stream or among the lines, or one more chunk; `None` if this connection carries none (any more).
     pub fn push<R>(&mut self, common: &mut Common, write: impl FnOnce(&mut Vec<u8>) -> R) -> Option<R> {
         let chunks = self.is_chunking();
-        if !chunks && !self.is_stream() {
+        if !chunks && !self.is_stream() && !self.is_lines() {
             return None;
         }
         self.begin_output(common.now);
@@ -157,7 +157,7 @@ impl Conn {
 
     /// True if requests wait for a turn and there is room for their answers.
     pub fn wants_turn(&self, limits: &Limits) -> bool {
-        let waits = self.stalled && matches!(self.state, State::Head { .. });
-        waits && self.output.len() < limits.turn_bytes_max
+        let waits = self.stalled && matches!(self.state, State::Head { .. } | State::Lines(_));
+        waits && self.output.len() < self.backlog_max(limits)
     }
 }

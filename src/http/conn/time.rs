@@ -50,7 +50,7 @@ impl Conn {
         let has_output = !self.output.is_empty() && passed(self.behind, limits.write_timeout);
         let has_input = !self.input.is_empty()
             && match self.state {
-                State::Body(_) => passed(self.since, limits.body_timeout),
+                State::Body(_) | State::Lines(_) => passed(self.since, limits.body_timeout),
                 State::Waiting(_) | State::Chunks(_) => passed(self.since, limits.write_timeout),
                 // Heads have a deadline that nothing stretches; what else is here waits for output to be taken.
                 _ => false,
@@ -82,6 +82,9 @@ impl Conn {
             State::Head { began: false, .. } => limits.idle_timeout,
             State::Body(pending) => return Some(pending.deadline.duration()),
             State::Linger => limits.linger_timeout,
+            // What is open is still answered, but what waits for the peer would wait for ever.
+            State::Lines(_) if self.eof => limits.shutdown_grace,
+            State::Lines(_) => return None,
             State::Waiting(_) | State::Chunks(_) | State::Stream | State::Closing | State::Closed => {
                 return None;
             }
