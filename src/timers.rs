@@ -60,19 +60,24 @@ const TICK_MS: u64 = 10;
 const SLOTS: usize = 1024;
 const WORDS: usize = SLOTS / 64;
 const NONE: u32 = u32::MAX;
+/// No deadline.
+const UNSET: u32 = 0;
+/// The longest wait of the wheel, in ticks: 248 days.
+const HORIZON: u64 = u32::MAX as u64 / 2;
 
 /// An entry's place in the wheel.
 #[derive(Debug)]
 pub struct TimerLink {
     next: u32,
     prev: u32,
-    /// In ticks; 0 while no deadline is set.
-    tick: u64,
+    /// The low bits of the tick of its deadline; [`UNSET`] while there is none. Deadlines further away than [`HORIZON`] are
+    /// looked at once before they are due, so the rest is known. Half the size of a whole tick: each session has two links.
+    tick: u32,
 }
 
 impl Default for TimerLink {
     fn default() -> TimerLink {
-        TimerLink { next: NONE, prev: NONE, tick: 0 }
+        TimerLink { next: NONE, prev: NONE, tick: UNSET }
     }
 }
 
@@ -104,10 +109,12 @@ impl Timers {
     /// Makes sure that [`due`](Timers::due) returns the entry by `deadline`. An earlier deadline that is set already is kept:
     /// its handler looks again and sets the time that is left.
     pub fn wake_by<T: Linked>(&mut self, slab: &mut Slab<T>, key: Key, deadline: Duration) {
-        let tick = to_tick(deadline).max(self.tick + 1);
+        let tick = to_tick(deadline).clamp(self.tick + 1, self.tick + HORIZON);
+        // The mark of no deadline is left out.
+        let tick = if tick as u32 == UNSET { tick + 1 } else { tick };
         let Some(entry) = slab.get_mut(key) else { return };
         let set = entry.link().tick;
-        if set != 0 && set <= tick {
+        if set != UNSET && set.wrapping_sub(self.tick as u32) <= (tick - self.tick) as u32 {
             return;
         }
         self.clear(slab, key);
@@ -118,7 +125,7 @@ impl Timers {
             entry.link().prev = key.index();
         }
         if let Some(entry) = slab.get_mut(key) {
-            *entry.link() = TimerLink { next, prev: NONE, tick };
+            *entry.link() = TimerLink { next, prev: NONE, tick: tick as u32 };
         }
         if let Some(word) = self.occupied.get_mut(slot / 64) {
             *word |= 1 << (slot % 64);
@@ -130,7 +137,7 @@ impl Timers {
     pub fn clear<T: Linked>(&mut self, slab: &mut Slab<T>, key: Key) {
         let Some(entry) = slab.get_mut(key) else { return };
         let TimerLink { next, prev, tick } = std::mem::take(entry.link());
-        if tick == 0 {
+        if tick == UNSET {
             return;
         }
         if let Some((_, entry)) = slab.entry_at_mut(next) {
@@ -140,7 +147,7 @@ impl Timers {
             entry.link().next = next;
             return;
         }
-        let slot = (tick % SLOTS as u64) as usize;
+        let slot = tick as usize % SLOTS;
         if let Some(head) = self.heads.get_mut(slot) {
             *head = next;
         }
@@ -159,6 +166,8 @@ impl Timers {
         if end < first {
             return;
         }
+        let passed = u32::try_from(end - self.tick).unwrap_or(u32::MAX);
+        let start = self.tick as u32;
         self.tick = end;
         for tick in first..=end.min(first + SLOTS as u64 - 1) {
             let slot = (tick % SLOTS as u64) as usize;
@@ -166,7 +175,7 @@ impl Timers {
             while let Some((key, entry)) = slab.entry_at_mut(index) {
                 let (next, deadline) = (entry.link().next, entry.link().tick);
                 index = next;
-                if deadline <= end {
+                if deadline.wrapping_sub(start) <= passed {
                     self.clear(slab, key);
                     due.push(key);
                 }
@@ -218,10 +227,17 @@ mod tests {
     /// The wheel against a plain list of deadlines, over a seeded run of sets, clears, removals and time steps.
     #[test]
     fn the_wheel_agrees_with_a_list() {
+        agrees_from(0);
+        // Where the low bits of ticks begin anew.
+        agrees_from(((1 << 32) - 100) * TICK_MS);
+    }
+
+    fn agrees_from(start: u64) {
         let (mut slab, mut timers) = (Slab::default(), Timers::default());
+        timers.due::<Entry>(&mut slab, ms(start), &mut Vec::new());
         let mut list: Vec<(Key, Option<u64>)> =
             (0..50).map(|_| (slab.insert(Entry::default()), None)).collect();
-        let (mut now, mut random) = (0, 99u64);
+        let (mut now, mut random) = (start, 99u64);
         for _ in 0..100_000 {
             random = random.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
             let (pick, what) = ((random >> 40) as usize % list.len(), (random >> 33) % 10);
