@@ -614,6 +614,35 @@ fn questions_give_way_after_notifications_and_not_unnoticed() {
     assert_eq!(question_with(0, 1).0, 400);
 }
 
+/// What is kept of a stream gives way while that stream is written to, whose call is over by then.
+#[test]
+fn a_response_that_does_not_fit_beside_its_copy_is_sent_and_not_kept() {
+    let mut bench = Bench::new(|limits| {
+        limits.body_bytes_max = 64 << 10;
+        (limits.output_bytes_max, limits.message_bytes_max) = (1 << 20, 800_000);
+        limits.buffered_bytes_max = 1 << 20;
+    });
+    let client = bench.client("2025-11-25");
+    let post = client.ask(&mut bench, &work(1));
+    let reply = bench.reply();
+    reply.log(Level::Error, "one");
+    bench.turn();
+    let mut bytes = bench.world.take(post);
+    reply.finish("x".repeat(450_000));
+    bench.turn();
+    assert!(bench.world.stats().replays_shed > 0);
+    for _ in 0..20 {
+        bytes.extend(bench.world.take(post));
+        bench.turn();
+    }
+    let seen = see(&bytes);
+    let text = seen.messages[1]["result"]["content"][0]["text"].as_str().unwrap().to_owned();
+    assert!(seen.ended && text.len() == 450_000);
+    assert_eq!(bench.world.stats().slow_readers, 0);
+    assert!(bench.buffered() < 100_000, "{}", bench.buffered());
+    bench.world.quiesce();
+}
+
 #[test]
 fn a_response_is_kept_whatever_its_size() {
     let mut bench = Bench::new(|limits| limits.replay_bytes_max = 1000);

@@ -35,9 +35,11 @@ impl Core {
         }
     }
 
-    /// Drops everything that is kept for a session. Its streams go on.
+    /// Drops everything that is kept for a session. Its streams go on, the one included that is just being written to.
     pub(crate) fn drop_logs(&mut self, session: Key) {
-        self.logged_streams(session).into_iter().for_each(|key| self.drop_log(key));
+        let of_session = self.streams.iter().filter(|(_, stream)| stream.session == session);
+        let keys: Vec<Key> = of_session.map(|(key, _)| key).collect();
+        keys.into_iter().for_each(|key| self.drop_log(key));
     }
 
     /// Drops what is kept of a stream, and the stream itself if that is over.
