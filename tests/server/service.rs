@@ -13,8 +13,7 @@ use mcp_rill::service::{
     Audience, CallKey, Outbox, Outgoing, Service, ServiceRequest, Session, SessionKey, Slot,
 };
 use mcp_rill::{
-    Capabilities, ClientInfo, Denied, Level, Limits, Now, Peer, Principal, Revision, Server, Settings,
-    StateKey,
+    Capabilities, ClientInfo, Level, Limits, Now, Peer, Principal, Revision, Server, Settings, StateKey,
 };
 use serde_json::{Value, json};
 
@@ -208,8 +207,10 @@ fn a_service_of_ones_own_answers_behind_the_engine() {
 }
 
 /// A service that says who asks.
+#[cfg(feature = "auth")]
 struct Who;
 
+#[cfg(feature = "auth")]
 impl Service for Who {
     fn request(&mut self, request: &ServiceRequest<'_>, session: &mut Session, out: &mut Outbox) {
         let name = session.principal().map_or("nobody", |principal| principal.name());
@@ -217,13 +218,14 @@ impl Service for Who {
     }
 }
 
+#[cfg(feature = "auth")]
 #[test]
 fn the_configuration_says_who_is_let_in_and_where() {
     let settings = Settings { base_path: "/who".into(), ..Settings::default() };
     let config = EngineConfig::new(settings, Limits::default()).unwrap().authorize(|request| {
         match request.header("x-user") {
             Some(user) => Ok(Principal::new(user)),
-            None => Err(Denied::invalid_token("say who you are")),
+            None => Err(mcp_rill::Denied::invalid_token("say who you are")),
         }
     });
     let mut world =
