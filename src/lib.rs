@@ -16,9 +16,9 @@
 //! }
 //! ```
 //!
-//! Clients connect to `http://127.0.0.1:3001/mcp` (Streamable HTTP) or to `http://127.0.0.1:3001/sse` (HTTP+SSE). From
-//! here: [`Server`] is the builder, [`schema!`] makes argument types, [`Content`] and its kin are what handlers return,
-//! [`Limits`] bounds everything.
+//! Clients connect to `http://127.0.0.1:3001/mcp` (Streamable HTTP) or to `http://127.0.0.1:3001/sse` (HTTP+SSE). With
+//! `run_stdio` in the place of `listen` and `run` it serves the client that has started it. From here: [`Server`] is the
+//! builder, [`schema!`] makes argument types, [`Content`] and its kin are what handlers return, [`Limits`] bounds everything.
 //!
 //! # Features
 //!
@@ -32,7 +32,7 @@
 //!
 //! # Three depths
 //!
-//! 1. [`Server::listen`] and [`net::Listening::run`]: the server owns the thread.
+//! 1. [`Server::listen`] and [`net::Listening::run`], or [`Server::run_stdio`]: the server owns the thread.
 //! 2. [`net::Listening::poll`]: the server takes turns in a loop of yours.
 //! 3. [`engine::Engine`]: no sockets at all; you carry the bytes.
 //!
@@ -44,7 +44,7 @@
 //!
 //! | layer | modules |
 //! |---|---|
-//! | 0 | limits, memory, slab, timers, text, [`json`], base64, [`mod@schema`] |
+//! | 0 | limits, memory, slab, timers, text, [`json`], base64, [`lines`], [`mod@schema`] |
 //! | 1 | [`http`], [`sse`], [`jsonrpc`] |
 //! | 2 | access: who may send what over HTTP; protocol: the words of MCP |
 //! | 3 | [`service`]: the seam between the engine and what answers it |

@@ -1,7 +1,7 @@
 //! Sockets, time and randomness for the engine: the only module that names mio.
 //!
 //! *Scope:* [`Listening`]: connections, readiness, the clock, waking up from other threads; in its files, where to listen,
-//! taking new connections, the file of a Unix socket. *Not in scope:* what the bytes mean.
+//! taking new connections, the file of a Unix socket, standard input and output. *Not in scope:* what the bytes mean.
 //!
 //! ```text
 //!   ┌─▶ mio events ─▶ accept ─▶ read what is readable, 64 KiB each ─▶ Engine ─▶ actions: write, close ─┐
@@ -24,6 +24,7 @@
 
 mod accept;
 mod listen;
+mod stdio;
 mod stream;
 #[cfg(unix)]
 mod unix;
@@ -45,6 +46,7 @@ use crate::server::builder::Server;
 use crate::timers::Now;
 use accept::Accepting;
 use listen::Listener;
+use stdio::Stdio;
 use stream::Stream;
 
 pub use crate::server::handle::Handle;
@@ -78,9 +80,7 @@ impl Server {
     /// # Ok(()) }
     /// ```
     pub fn listen(self, address: impl Into<Address>) -> io::Result<Listening> {
-        let engine = Engine::new(self, random_id);
-        let engine = engine.map_err(|problem| io::Error::new(ErrorKind::InvalidInput, problem))?;
-        let mut listening = Listening::new(engine)?;
+        let mut listening = Listening::of_server(self)?;
         listening.also_listen(address)?;
         Ok(listening)
     }
@@ -134,6 +134,8 @@ pub struct Listening {
     /// Threads for blocking handlers. Some may have ended.
     workers: Vec<JoinHandle<()>>,
     started: Instant,
+    /// Standard input and output, if they are served.
+    stdio: Option<Stdio>,
 }
 
 struct Socket {
@@ -189,7 +191,13 @@ impl Listening {
             accepting,
             workers: Vec::new(),
             started: Instant::now(),
+            stdio: None,
         })
+    }
+
+    fn of_server(server: Server) -> io::Result<Listening> {
+        let engine = Engine::new(server, random_id);
+        Listening::new(engine.map_err(|problem| io::Error::new(ErrorKind::InvalidInput, problem))?)
     }
 
     /// Binds one more address.
@@ -283,6 +291,7 @@ impl Listening {
         }
         let workers = std::mem::take(&mut self.workers);
         let all_idle = self.engine.stats().workers_busy == 0;
+        let (stdio, grace) = (self.stdio.take(), self.engine.limits().shutdown_grace);
         // The idle ones end with it.
         drop(self);
         for worker in workers {
@@ -291,7 +300,7 @@ impl Listening {
                 let _ = worker.join();
             }
         }
-        Ok(())
+        stdio.map_or(Ok(()), |stdio| stdio.finish(grace))
     }
 
     /// True if a shutdown is complete, as [`Engine::is_finished`].
@@ -446,7 +455,10 @@ impl Listening {
         }
         let ended = socket.ended;
         match socket.stream.read(&mut self.buffer) {
-            Ok(0) => self.engine.end_of_input(now, key),
+            Ok(0) => {
+                self.engine.end_of_input(now, key);
+                self.end_with_stdio(now, key);
+            }
             Ok(count) => {
                 self.engine.receive(now, key, self.buffer.get(..count).unwrap_or_default());
                 // A short read has emptied the socket; what comes later is an event of its own, but an end that came
@@ -466,6 +478,8 @@ impl Listening {
             match self.engine.poll() {
                 Action::Write(key) => self.write(now, key),
                 Action::Read(key) => self.list_readable(key),
+                // Whoever reads standard output sees the end of it when this one ends.
+                Action::HalfClose(key) if self.is_stdio(key) => self.engine.hang_up(now, key),
                 Action::HalfClose(key) => {
                     if let Some(socket) = self.socket(key) {
                         // Fails if the peer is gone already, which the next read shows.
@@ -477,6 +491,7 @@ impl Listening {
                     if let Some(slot) = self.sockets.get_mut(key.index()) {
                         *slot = None;
                     }
+                    self.end_with_stdio(now, key);
                     self.shrink();
                     self.room_was_made(now);
                 }
@@ -485,6 +500,14 @@ impl Listening {
                     return;
                 }
             }
+        }
+    }
+
+    /// Standard input or output has ended, if that is what the connection is: so does the server.
+    fn end_with_stdio(&mut self, now: Now, key: ConnKey) {
+        if self.is_stdio(key) {
+            let grace = self.engine.limits().shutdown_grace;
+            self.engine.shutdown(now, grace);
         }
     }
 

@@ -23,6 +23,8 @@ pub(super) enum Command {
 #[derive(Debug, Default)]
 pub(super) struct Serve {
     pub(super) listen: Vec<Address>,
+    /// In the place of addresses.
+    pub(super) stdio: bool,
     pub(super) admission: Admission,
     pub(super) token_file: Option<PathBuf>,
     pub(super) state_key_file: Option<PathBuf>,
@@ -34,7 +36,7 @@ pub(super) struct Serve {
 pub(super) const DEFAULT_ADDRESS: &str = "127.0.0.1:3001";
 
 const USAGE: &str = "\
-mcp-rill serves the Model Context Protocol over HTTP.
+mcp-rill serves the Model Context Protocol over HTTP, or on standard input and output.
 
 Usage: mcp-rill [serve] [OPTIONS]
 
@@ -42,6 +44,8 @@ With no options it serves a demo on http://127.0.0.1:3001/mcp, and to older clie
 
 Options:
   --listen ADDR         Listen on HOST:PORT or unix:PATH; may be given several times [127.0.0.1:3001]
+  --stdio               Serve the program that started this one on standard input and output, one message a
+                        line, until the input ends; goes with --log, --limit and --state-key-file alone
   --socket-mode MODE    The mode of Unix sockets, in octal digits [0600]
   --peer-uid            Bind sessions on Unix sockets to the user who opens them (Linux)
   --allow-uid UID       Serve only this user on Unix sockets; includes --peer-uid; may be given several
@@ -135,6 +139,9 @@ fn wrapped(text: &str, width: usize) -> String {
 const REPEATED: &[&str] =
     &["listen", "allow-uid", "allow-host", "allow-origin", "authorization-server", "scope", "limit"];
 
+/// Options that have a meaning without HTTP.
+const WITHOUT_HTTP: &[&str] = &["stdio", "state-key-file", "log", "limit", "help", "version"];
+
 /// The options that were given so far.
 #[derive(Default)]
 struct Given(Vec<String>);
@@ -158,6 +165,7 @@ pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Com
     let mut resource =
         ProtectedResource { resource: String::new(), authorization_servers: Vec::new(), scopes: Vec::new() };
     let mut given = Given::default();
+    let mut of_http = None;
     let mut first = true;
     while let Some(argument) = parser.next()? {
         if let Arg::Long(name) = argument
@@ -165,12 +173,18 @@ pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Com
         {
             given.once(format!("--{name}"))?;
         }
+        if let Arg::Long(name) = argument
+            && !WITHOUT_HTTP.contains(&name)
+        {
+            of_http.get_or_insert_with(|| name.to_owned());
+        }
         match argument {
             Arg::Short('h') | Arg::Long("help") => return help_topic(&mut parser),
             Arg::Short('V') | Arg::Long("version") => return Ok(Command::Version),
             Arg::Value(command) if first && command == "serve" => {}
             Arg::Value(command) if first => return Err(no_command(&command.to_string_lossy())),
             Arg::Long("listen") => serve.listen.push(listen_address(text(&mut parser)?)?),
+            Arg::Long("stdio") => serve.stdio = true,
             Arg::Long("socket-mode") => socket_mode = Some(mode(&text(&mut parser)?)?),
             Arg::Long("peer-uid") => serve.admission.by_uid = true,
             Arg::Long("allow-uid") => serve.admission.uids.push(uid(&text(&mut parser)?)?),
@@ -199,8 +213,14 @@ pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Com
         }
         first = false;
     }
-    if serve.listen.is_empty() {
-        serve.listen.push(DEFAULT_ADDRESS.into());
+    match of_http {
+        Some(option) if serve.stdio => {
+            return Err(Failure::usage(format!(
+                "--stdio and --{option} contradict each other: standard input and output have no HTTP; leave out one"
+            )));
+        }
+        _ if serve.listen.is_empty() && !serve.stdio => serve.listen.push(DEFAULT_ADDRESS.into()),
+        _ => {}
     }
     apply_to_sockets(&mut serve, socket_mode)?;
     if resource.resource.is_empty()

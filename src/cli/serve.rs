@@ -1,12 +1,12 @@
-//! `mcp-rill serve`: listens, says where, and ends on a signal.
+//! `mcp-rill serve`: listens, says where, and ends on a signal; or serves standard input and output, and ends with them.
 
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, IsTerminal};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::thread;
 use std::time::Duration;
 
-use mcp_rill::engine::Event;
-use mcp_rill::net::{Address, Listening};
+use mcp_rill::engine::{Engine, Event};
+use mcp_rill::net::{Address, Listening, random_id};
 use mcp_rill::{Handle, Server};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -17,9 +17,9 @@ use super::secrets::StateKeyFile;
 use super::tokens::TokenFile;
 use super::{Failure, demo, descriptors, peers, print, say};
 
-/// Serves until SIGINT or SIGTERM.
+/// Serves until SIGINT or SIGTERM, or until standard input ends if that is served.
 pub(super) fn serve(options: Serve) -> Result<(), Failure> {
-    let Serve { listen, admission, token_file, state_key_file, log, settings, limits } = options;
+    let Serve { listen, stdio, admission, token_file, state_key_file, log, settings, limits } = options;
     limits.check().map_err(Failure::usage)?;
     // Before files are read, or a hangup during the start would end the program.
     let signals = Signals::new([SIGHUP])?;
@@ -35,7 +35,7 @@ pub(super) fn serve(options: Serve) -> Result<(), Failure> {
     if let Some(keys) = &keys {
         server = keys.apply(server);
     }
-    let mut listening = bind(server, &listen)?;
+    let mut listening = if stdio { on_stdio(server)? } else { bind(server, &listen)? };
     listening.listeners().for_each(peers::expect_crowds);
     listening.on_accept(move |socket, peer| admission.look(socket, peer, user_timeout));
     let guarded = tokens.is_some();
@@ -51,12 +51,23 @@ pub(super) fn serve(options: Serve) -> Result<(), Failure> {
             observer(event);
         }
     });
-    announce(&listening, &paths, guarded);
+    if !stdio {
+        announce(&listening, &paths, guarded);
+    } else if io::stdin().is_terminal() {
+        say("reading JSON-RPC messages from standard input, one a line; Ctrl-D ends it");
+    }
     let served = listening.run();
     if let Some(log) = log {
         log.end();
     }
     Ok(served?)
+}
+
+fn on_stdio(server: Server) -> Result<Listening, Failure> {
+    let engine = Engine::new(server, random_id).map_err(Failure::usage)?;
+    let mut listening = Listening::new(engine)?;
+    listening.serve_stdio()?;
+    Ok(listening)
 }
 
 fn bind(server: Server, addresses: &[Address]) -> Result<Listening, Failure> {

@@ -17,6 +17,7 @@ use mio::{Interest, Registry, Token};
 use super::stream::Stream;
 use super::{Listening, Socket};
 use crate::access::peer::{Peer, Principal};
+use crate::engine::keys::ConnKey;
 use crate::engine::observe::Event;
 use crate::limits::CONNECTIONS_CAP;
 use crate::timers::Now;
@@ -139,7 +140,7 @@ impl Listening {
         }
     }
 
-    fn open_connection(&mut self, now: Now, mut stream: Stream, mut peer: Peer) {
+    fn open_connection(&mut self, now: Now, stream: Stream, mut peer: Peer) {
         #[cfg(unix)]
         if let Some(hook) = &mut self.accepting.hook {
             match hook(std::os::fd::AsFd::as_fd(&stream), &peer) {
@@ -148,6 +149,11 @@ impl Listening {
             }
         }
         let key = self.engine.open(now, peer);
+        self.add_socket(now, key, stream);
+    }
+
+    /// Waits for what comes on the socket of that connection.
+    pub(super) fn add_socket(&mut self, now: Now, key: ConnKey, mut stream: Stream) {
         let token = Token(key.token() as usize);
         if stream.register(self.poll.registry(), token, Interest::READABLE).is_err() {
             return self.engine.hang_up(now, key);

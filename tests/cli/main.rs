@@ -4,6 +4,8 @@
 // Real sockets go with real time.
 #![allow(clippy::disallowed_methods)]
 
+mod stdio;
+
 use std::fs::Permissions;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -300,7 +302,7 @@ fn a_shutdown_says_what_it_waits_for() {
 fn what_is_wrong_is_said_in_one_line() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().unwrap().to_string();
-    let cases: [(&[&str], &[&str]); 54] = [
+    let cases: [(&[&str], &[&str]); 57] = [
         (&["--listen", &taken], &[&taken, "in use", "choose another port"]),
         (&["--listen", "127.0.0.1"], &["127.0.0.1", "HOST:PORT"]),
         (&["--listen", "localhost:http"], &["localhost:http", "HOST:PORT"]),
@@ -317,6 +319,9 @@ fn what_is_wrong_is_said_in_one_line() {
         (&["--listen", "unix:/missing/s", "--socket-mode", "1777"], &["--socket-mode", "1777", "0777"]),
         (&["--socket-mode", "0660"], &["--socket-mode", "--listen unix:PATH"]),
         (&["--allow-uid", "1000"], &["--allow-uid", "--listen unix:PATH"]),
+        (&["serve", "--stdio", "--listen", "127.0.0.1:0"], &["--stdio and --listen contradict each other"]),
+        (&["--token-file", "t", "--log", "--stdio"], &["--stdio and --token-file contradict each other"]),
+        (&["--stdio", "--stdio"], &["--stdio is given twice"]),
         (&["--listen", "unix:/missing/s", "--allow-uid", "me"], &["--allow-uid", "me", "1000"]),
         (&["--listen"], &["--listen"]),
         (&["--listen", "unix:"], &["the path is missing; write unix:PATH, such as unix:/run/mcp/s"]),
