@@ -1,11 +1,11 @@
-//! A walk through what a server can be made of. It has no items of its own.
+//! A tour of the parts of a server. This module has no items.
 //!
-//! *Scope:* every setter of [`Server`], what handlers take and return, and what changes while a server runs. *Not in scope:*
+//! *Scope:* the setters of [`Server`], the arguments and results of handlers, and changes while a server runs. *Not in scope:*
 //! the first steps, which are in the README, and questions to the client, which are at [`Call`].
 //!
-//! # What a server can say of itself
-//! [`Server`] has a setter for each member of its `initialize` result, and [`offer`](crate::Server::offer) adds what says more than
-//! its short form can:
+//! # Describing a server
+//! [`Server`] has a setter for each member of its `initialize` result. [`offer`](crate::Server::offer) adds items that need more
+//! than a name and a description:
 //!
 #![cfg_attr(all(feature = "auth", feature = "browser"), doc = "```")]
 #![cfg_attr(not(all(feature = "auth", feature = "browser")), doc = "```ignore")]
@@ -29,7 +29,7 @@
 //!     .insecure_public();
 //! ```
 //!
-//! What is wrong with it is said all at once, before anything is served:
+//! Mistakes in a server are reported together, before anything is served:
 //!
 //! ```
 //! use mcp_rill::{Server, engine::Engine};
@@ -37,7 +37,7 @@
 //! assert_eq!(Engine::new(server, || 1).unwrap_err(), "tool `a` was added twice");
 //! ```
 //!
-//! [`Settings`] are what its HTTP side takes:
+//! [`Settings`] has the paths, hosts and origins of its HTTP side:
 //!
 //! ```
 //! use mcp_rill::{Server, Settings, engine::Engine};
@@ -55,8 +55,8 @@
 //! # Ok::<(), String>(())
 //! ```
 //!
-//! # What handlers take and return
-//! [`Arguments`] are read before a tool's handler runs, so that what does not fit never reaches it:
+//! # Arguments and results of handlers
+//! [`Arguments`] are read before a tool's handler runs, so that it never sees invalid ones:
 //!
 //! ```
 //! use mcp_rill::{Arguments, schema::Subject};
@@ -65,7 +65,7 @@
 //! assert_eq!(<Add as Arguments>::read(Subject::Argument, None).err().as_deref(), Some("missing argument `a` (a number)"));
 //! ```
 //!
-//! Tools give text, numbers, or blocks of [`Content`] for whom [`Role`] says:
+//! Tools return text, numbers, or blocks of [`Content`]. A block's [`Role`]s name its audience:
 //!
 //! ```
 //! use mcp_rill::{Annotations, Content, Resource, ResourceContents, Role, Server};
@@ -82,7 +82,7 @@
 //! assert_eq!(Content::from("a tree"), Content::text("a tree"));
 //! ```
 //!
-//! A [`ToolResult`] says the rest, such as what went wrong in words for the model:
+//! A [`ToolResult`] has the rest, such as an error text for the model:
 //!
 //! ```
 //! use mcp_rill::{Content, IntoToolResult, ToolResult};
@@ -95,7 +95,7 @@
 //! assert_eq!("a.txt".into_tool_result().ok(), Some(ToolResult::text("a.txt"))); // what returning text means
 //! ```
 //!
-//! Types of your own can be returned as well, by [`IntoToolResult`], [`IntoResource`] and [`IntoPrompt`]:
+//! Handlers can return types of your own that implement [`IntoToolResult`], [`IntoResource`] or [`IntoPrompt`]:
 //!
 //! ```
 //! use mcp_rill::{CallError, IntoToolResult, Server, ToolResult};
@@ -134,7 +134,7 @@
 //! assert_eq!("Why?".into_prompt().ok(), Some(PromptResult::new(vec![PromptMessage::user("Why?")])));
 //! ```
 //!
-//! A prompt of several [`PromptMessage`]s, with a description for this time only in its [`PromptResult`]:
+//! A prompt of several [`PromptMessage`]s. The description in its [`PromptResult`] is for this result only:
 //!
 //! ```
 //! use mcp_rill::{Content, PromptMessage, PromptResult, Server};
@@ -145,9 +145,9 @@
 //! });
 //! ```
 //!
-//! # What changes while it runs
-//! A [`Handle`] adds and removes, and clients are told. Where something else about a list is new, such as what its
-//! handlers now give, say so:
+//! # Changes while it runs
+//! A [`Handle`] adds and removes items, and clients are notified. For other changes, such as new contents of the same resources,
+//! call the method that announces them:
 //!
 //! ```
 //! # use mcp_rill::{Handle, ItemKind, Prompt, Resource, ResourceTemplate};

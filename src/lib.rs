@@ -17,16 +17,17 @@
 //! ```
 //!
 //! Clients connect to `http://127.0.0.1:3001/mcp` (Streamable HTTP) or to `http://127.0.0.1:3001/sse` (HTTP+SSE). With
-//! `run_stdio` in the place of `listen` and `run` it serves the client that has started it. From here: [`Server`] is the
-//! builder, [`schema!`] makes argument types, [`Content`] and its kin are what handlers return, [`Limits`] bounds everything.
+//! `run_stdio` in the place of `listen` and `run` the program serves the client that started it, on standard input and output.
+//! [`Server`] is the builder, [`schema!`] makes argument types, handlers return text, numbers, [`Content`] or [`Json`], and
+//! [`Limits`] bounds everything.
 //!
 //! # Features
 //!
 //! - `net` (default): the event loop and listeners.
 //! - `client` (default): the blocking client. It implies `net`.
 //! - `auth` (default): a hook that authorizes requests, lists of tokens, metadata of protected resources.
-//! - `browser` (default): CORS, and the check of `Sec-Fetch-Site`. Host and Origin are checked without it, too.
-//! - `cli` (default): what only the binary needs.
+//! - `browser` (default): CORS, and the check of `Sec-Fetch-Site`. `Host` and `Origin` are checked without it, too.
+//! - `cli` (default): the parts that only the binary needs. It implies `net`, `auth` and `browser`.
 //! - `schemars`: arguments and results of types with serde's and schemars' derives, wrapped in `Typed`. Your crate then
 //!   needs `schemars = "1"` and `serde = { version = "1", features = ["derive"] }` too.
 //!
@@ -36,29 +37,29 @@
 //! 2. [`net::Listening::poll`]: the server takes turns in a loop of yours.
 //! 3. [`engine::Engine`]: no sockets at all; you carry the bytes.
 //!
-//! At each of them a [`service::Service`] of yours may stand in the place of a [`Server`]; [`service`] shows how.
+//! At each depth a [`service::Service`] of your own can take the place of a [`Server`]; [`service`] is a guide to writing one.
 //!
 //! # Layers
 //!
-//! Each layer uses only those before it, and only `net` and `client` touch sockets, clocks and randomness.
+//! Each layer uses only those before it, and only `net` and `client` use sockets, clocks and randomness.
 //!
 //! | layer | modules |
 //! |---|---|
 //! | 0 | limits, memory, slab, timers, text, [`json`], base64, [`lines`], [`mod@schema`] |
 //! | 1 | [`http`], [`sse`], [`jsonrpc`] |
-//! | 2 | access: who may send what over HTTP; protocol: the words of MCP |
-//! | 3 | [`service`]: the seam between the engine and what answers it |
-//! | 4 | server: what authors of servers write against |
+//! | 2 | access: the checks of `Host`, `Origin` and tokens; protocol: the types of MCP |
+//! | 3 | [`service`]: the interface between the engine and the handlers |
+//! | 4 | server: the API for authors of servers |
 //! | 5 | runtime: the service that runs their handlers |
-//! | 6 | [`engine`] |
-//! | 7 | [`net`], [`client`] |
+//! | 6 | [`engine`]: the server without sockets |
+//! | 7 | [`net`]: its event loop; [`client`]: the blocking client |
 //!
-//! What an author of a server uses has its name here, at the root; [`guide`] shows most of it at work.
+//! The names that an author of a server uses are here, at the root. [`guide`] shows most of them in use.
 //!
 //! # Panics and errors
 //!
-//! An error is bad input from outside; a panic is a bug of this crate, and no input from a peer may reach one. A panic
-//! in a handler of yours is caught and answered as an internal error (−32603), if the program is built to unwind.
+//! An error is bad input from outside. A panic is a bug of this crate, and no input from a peer may cause one. A panic
+//! in your handler is caught and answered as an internal error (−32603), if the program is built to unwind.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(
