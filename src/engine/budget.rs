@@ -55,7 +55,7 @@ impl Core {
 
     /// The part of it that does not give way as soon as room is needed.
     pub(crate) fn firm_bytes(&self) -> usize {
-        self.common.pool.used() + self.held.bytes() + self.service.held_bytes()
+        self.common.pool.used() + self.held.bytes() + self.service_bytes
     }
 
     /// Why there is no room for that many bytes more, if that is so.
@@ -80,11 +80,17 @@ impl Core {
     /// Keeps what all connections hold within the budget: while it is over, the one that holds most gives it up.
     /// Everything counts, bodies and responses and what is kept for a session's calls too: whoever fills the budget with
     /// them must not cost others their streams.
+    #[inline]
     pub(crate) fn enforce_budget(&mut self) {
         if self.spent_bytes() > self.common.limits.buffered_bytes_max {
-            // Nobody loses a stream for memory that is merely spare.
-            self.connections.values_mut().for_each(|conn| conn.http.shrink(&mut self.common));
+            self.give_way();
         }
+    }
+
+    #[cold]
+    fn give_way(&mut self) {
+        // Nobody loses a stream for memory that is merely spare.
+        self.connections.values_mut().for_each(|conn| conn.http.shrink(&mut self.common));
         while self.spent_bytes() > self.common.limits.buffered_bytes_max {
             if self.shed_logs() || self.shed_overdue() {
                 continue;
@@ -115,7 +121,7 @@ impl Core {
         let max = self.common.limits.buffered_bytes_max;
         let mut made = false;
         while self.firm_bytes().saturating_add(bytes) > max {
-            let kept = (self.service.held_bytes() > max / 2).then(|| self.service.largest()).flatten();
+            let kept = (self.service_bytes > max / 2).then(|| self.service.largest()).flatten();
             if !kept.is_some_and(|(_, session)| self.shed_session(session.0)) && !self.shed_overdue() {
                 break;
             }

@@ -45,6 +45,7 @@ impl Core {
         let mut unreached = BTreeSet::new();
         // Also where nothing is to be sent: a call that was kept or cancelled without a word has changed it.
         self.service_due = self.service.due();
+        self.service_bytes = self.service.held_bytes();
         self.stats.late += self.outbox.take_late();
         let faults = self.outbox.take_faults();
         faults.iter().for_each(|problem| self.observe(&Event::HandlerFault { problem }));

@@ -40,7 +40,9 @@ pub(crate) struct Core {
     pub(crate) sessions: Sessions,
     pub(crate) streams: Streams,
     pub(crate) service: Box<dyn Service>,
+    /// When the service wants to be called, and what it holds: as it said when its messages were last sent.
     pub(crate) service_due: Option<Duration>,
+    pub(crate) service_bytes: usize,
     pub(crate) outbox: Outbox,
     /// The index of the message that is being served.
     pub(crate) tape: Tape,
@@ -67,6 +69,7 @@ impl Core {
             streams: Streams::default(),
             service,
             service_due: None,
+            service_bytes: 0,
             outbox: Outbox::default(),
             tape: Tape::new(),
             new_id,
