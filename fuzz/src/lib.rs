@@ -13,6 +13,7 @@ pub mod cut;
 pub mod engine;
 pub mod head;
 pub mod jsonrpc;
+pub mod lines;
 pub mod query;
 pub mod sse;
 pub mod uri_template;

@@ -37,6 +37,7 @@ targets! {
     chunked: 8000,
     sse: 8000,
     jsonrpc: 20000,
+    lines: 600,
     uri_template: 40000,
     query: 4000,
     connection: 2000,
