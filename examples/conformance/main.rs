@@ -1,6 +1,7 @@
 //! The server that the official conformance suite tests: something of everything that a server can do.
 //!
-//! `cargo run --example conformance [ADDRESS]` listens on 127.0.0.1:3001, or on ADDRESS. The names and texts are the
+//! `cargo run --example conformance [ADDRESS]` listens on 127.0.0.1:3001, or on ADDRESS; with `--stdio` in the place of an
+//! address it serves standard input and output. The names and texts are the
 //! suite's; `tests/interop` runs the suite, and clients of other makers, against this server.
 //!
 //! | file | what it shows |
@@ -18,6 +19,8 @@ mod work;
 use std::io;
 
 use mcp_rill::Server;
+use mcp_rill::engine::Engine;
+use mcp_rill::net::{Listening, random_id};
 
 fn main() -> io::Result<()> {
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:3001".to_owned());
@@ -30,7 +33,13 @@ fn main() -> io::Result<()> {
     let server = questions::add(server);
     let server = changes::add(server, &changes);
 
-    let listening = server.listen(&address)?;
+    let listening = if address == "--stdio" {
+        let mut listening = Listening::new(Engine::new(server, random_id).map_err(io::Error::other)?)?;
+        listening.serve_stdio()?;
+        listening
+    } else {
+        server.listen(&address)?
+    };
     changes.begin(listening.handle());
     for address in listening.local_addrs() {
         eprintln!("listening on http://{address}/sse");

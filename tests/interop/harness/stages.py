@@ -36,7 +36,8 @@ class Client:
 class Stage:
     # Called when the stage runs, so that nothing is installed for stages that were not asked for.
     client: Callable[[], Client]
-    # Which server it talks to: the demo of the binary, the fixture of the official suite, both, none, or an example.
+    # Which server it talks to: the demo of the binary, the fixture of the official suite, both, none, or an example; "stdio" is
+    # the first two, which the client starts itself.
     on: str = "demo"
     # Limits of the demo besides those that all stages have.
     limits: dict[str, str] = field(default_factory=dict)
@@ -148,6 +149,14 @@ STAGES = {
                       on="tutorial"),
     "mcp-remote": Stage(lambda: Client(["node", HERE / "node" / "remote.mjs", cache.node24(), cache.piece("conformance")
                                         / "node_modules" / "mcp-remote" / "dist" / "proxy.js"], cache.piece("ts1")), on="fixture"),
+    # Clients that start the server themselves, and speak lines with it.
+    "stdio-ts1": Stage(lambda: Client(["node", HERE / "node" / "stdio.mjs", "ts1"], cache.piece("ts1")), on="stdio"),
+    "stdio-ts2": Stage(lambda: Client([cache.node24(), HERE / "node" / "stdio.mjs", "ts2"], cache.piece("ts2")), on="stdio"),
+    "stdio-ts2-auto": Stage(lambda: Client([cache.node24(), HERE / "node" / "stdio.mjs", "ts2"], cache.piece("ts2")), on="stdio",
+                            era="auto"),
+    "stdio-py1": Stage(lambda: Client([cache.python("py1"), HERE / "python" / "stdio.py"]), on="stdio"),
+    "stdio-py2": Stage(lambda: Client([cache.python("py2"), HERE / "python" / "stdio.py"]), on="stdio"),
+    "stdio-py2-auto": Stage(lambda: Client([cache.python("py2"), HERE / "python" / "stdio.py"]), on="stdio", era="auto"),
     "http-rmcp": Stage(_rmcp, on="fixture", http=True),
     "inspector": Stage(lambda: Client([sys.executable, HERE / "python" / "inspector.py", cache.node24()],
                                       cache.piece("inspector"))),
@@ -232,6 +241,8 @@ def run_started(name: str, client: Client, demo: Callable[[], Path], own: bool) 
             urls |= {"INTEROP_OWN": "1", "INTEROP_PAGE_ITEMS": str(PAGE_ITEMS), "INTEROP_KEEP_ALIVE_MS": str(KEEP_ALIVE_MS)}
             if stage.wants_unpaged:
                 urls["INTEROP_UNPAGED_URL"] = start(demo(), {"shutdown_grace": LIMITS["shutdown_grace"]})
+        if stage.on == "stdio":
+            urls |= {"INTEROP_BINARY": str(demo()), "INTEROP_FIXTURE": str(server.fixture())}
         if stage.http:
             urls["INTEROP_HTTP"] = "1"
         if stage.sessionless:
