@@ -1,12 +1,13 @@
 //! What is on the wire, byte for byte: runs every transcript in this folder.
 //!
 //! Each file documents one decision. It runs in memory with whole reads and writes, in memory byte by byte, and over a
-//! socket (except where it lets time pass).
+//! socket (except where it lets time pass, or has no HTTP).
 //!
 //! ```text
 //! # Why it is so.
 //! set page_items_max=2 base_path=/mcp      limits, paths, allow_host=…, allow_origin=…, tools=streaming, node_id=…, cors=on, sessionless=on,
 //!                                          resource=URL,SERVER, token=NAME:TOKEN (a `guest` may not POST)
+//! lines 1                                  connection 1 has no HTTP: each line is a message (not over a socket)
 //! session 1                                connection 1 opens a stream (in full: sse.txt)
 //! 2> GET /x HTTP/1.1                       connection 2 sends: a head's lines and chunks end in CR LF, other bodies have
 //!                                          LF between lines
@@ -43,6 +44,7 @@ use mcp_rill::{Limits, Server, Settings};
 enum Step {
     Comment(String),
     Set(String),
+    Lines(u8),
     Session(u8),
     Post(u8, String),
     /// Lines that one connection sends.
@@ -62,6 +64,7 @@ fn parse(text: &str) -> Vec<Step> {
         let step = match line.split_once(' ').unwrap_or((line, "")) {
             ("", _) | ("#", _) => Step::Comment(line.to_owned()),
             ("set", rest) => Step::Set(rest.to_owned()),
+            ("lines", conn) => Step::Lines(conn.parse().unwrap()),
             ("session", conn) => Step::Session(conn.parse().unwrap()),
             ("post", rest) => {
                 let (conn, body) = rest.split_once(": ").unwrap();
@@ -302,6 +305,8 @@ impl Format {
 
 /// What carries the bytes.
 trait Wire {
+    /// The connection is one of lines.
+    fn lines(&mut self, conn: u8);
     fn send(&mut self, conn: u8, bytes: &[u8]);
     fn half_close(&mut self, conn: u8);
     fn reset(&mut self, conn: u8);
@@ -326,6 +331,10 @@ impl Memory {
 }
 
 impl Wire for Memory {
+    fn lines(&mut self, conn: u8) {
+        self.socks.insert(conn, self.world.connect_lines());
+    }
+
     fn send(&mut self, conn: u8, bytes: &[u8]) {
         let sock = self.sock(conn);
         self.world.send(sock, bytes);
@@ -393,6 +402,10 @@ impl Sockets {
 }
 
 impl Wire for Sockets {
+    fn lines(&mut self, _: u8) {
+        unreachable!("transcripts without HTTP are not run over sockets");
+    }
+
     fn send(&mut self, conn: u8, bytes: &[u8]) {
         self.stream(conn).write_all(bytes).unwrap();
     }
@@ -449,6 +462,10 @@ fn run(steps: &[Step], mut wire: Box<dyn Wire>, update: bool) -> Vec<Step> {
         let mut came = step.clone();
         match step {
             Step::Comment(_) | Step::Set(_) => {}
+            Step::Lines(conn) => {
+                wire.lines(*conn);
+                formats.insert(*conn, Format { part: Part::Stream, ..Format::default() });
+            }
             Step::Session(conn) => {
                 let request = ["GET /sse HTTP/1.1", "Host: localhost", ""].map(str::to_owned);
                 wire.send(*conn, &request_bytes(&request, &ids));
@@ -462,6 +479,11 @@ fn run(steps: &[Step], mut wire: Box<dyn Wire>, update: bool) -> Vec<Step> {
                 );
                 let expected: Vec<String> = ACCEPTED.lines().map(str::to_owned).collect();
                 get(&mut *wire, *conn, &expected, formats.entry(*conn).or_default(), &mut ids);
+            }
+            Step::Send(conn, lines)
+                if formats.get(conn).is_some_and(|format| format.part == Part::Stream) =>
+            {
+                wire.send(*conn, (lines.join("\n") + "\n").as_bytes());
             }
             Step::Send(conn, lines) => wire.send(*conn, &request_bytes(lines, &ids)),
             Step::HalfClose(conn) => wire.half_close(*conn),
@@ -579,6 +601,7 @@ fn show(steps: &[Step]) -> String {
         match step {
             Step::Comment(comment) => line(comment.clone()),
             Step::Set(set) => line(format!("set {set}")),
+            Step::Lines(conn) => line(format!("lines {conn}")),
             Step::Session(conn) => line(format!("session {conn}")),
             Step::Post(conn, body) => line(format!("post {conn}: {body}")),
             Step::Send(conn, lines) => lines.iter().for_each(|l| line(format!("{conn}> {l}"))),
@@ -605,7 +628,8 @@ fn transcripts() -> Vec<(PathBuf, String)> {
 }
 
 /// What a transcript may need, each with whether this build has it: one that needs more is not run.
-const FEATURES: [(&str, bool); 5] = [
+const FEATURES: [(&str, bool); 6] = [
+    ("lines", true),
     ("streamable", true),
     ("resume", true),
     ("stateless", true),
@@ -640,6 +664,7 @@ fn needs(steps: &[Step]) -> BTreeSet<&'static str> {
                     add(line.starts_with("Sec-Fetch-Site:"), "browser");
                 }
             }
+            Step::Lines(_) => drop(add(true, "lines")),
             Step::Get(_, lines) => drop(add(lines.iter().any(|line| line.starts_with("id: ")), "resume")),
             _ => {}
         }
@@ -693,6 +718,7 @@ fn every_file_is_a_transcript_that_is_run() {
         let fits = match name.split('_').next().unwrap() {
             "streamable" => needs.contains("streamable"),
             "stateless" => needs.contains("stateless"),
+            "lines" => needs.contains("lines"),
             "sse" | "http" => true,
             _ => false,
         };
@@ -731,7 +757,7 @@ fn transcripts_in_memory_torn() {
 #[test]
 fn transcripts_over_sockets() {
     run_all(|steps| {
-        let in_time = !steps.iter().any(|step| matches!(step, Step::Wait(_)));
+        let in_time = !steps.iter().any(|step| matches!(step, Step::Wait(_) | Step::Lines(_)));
         in_time.then(|| Box::new(Sockets::new(server(steps))) as Box<dyn Wire>)
     });
 }
