@@ -62,7 +62,7 @@ limits! {
     /// Open connections. At the cap the connection idle longest between two requests is closed; if none is idle,
     /// new ones wait in the kernel's backlog. About 0.3 KiB each. At most 1,048,576 ([`CONNECTIONS_CAP`]).
     connections_max: usize = 2048;
-    /// Open sessions. One more ends the session of Streamable HTTP idle longest that has no stream and no call open: first
+    /// Open sessions, of which each connection of lines has one. One more ends the session of Streamable HTTP idle longest that has no stream and no call open: first
     /// among those whose clients did nothing but initialize and list. The client of that one gets 404 and opens another. If
     /// there is none, the new one gets 503; `Retry-After` is 1 if some session only waits for the answer to its calls, else
     /// `keep_alive`, in which a stream whose client is gone is found out, and at most a minute. About 0.4 KiB each while

@@ -48,7 +48,7 @@ pub struct Settings {
     /// Features that need a session are not advertised: logs, list changes, subscriptions, and streams that can be resumed.
     /// Questions to the client are [`Elicited::Unavailable`](crate::Elicited::Unavailable) and
     /// [`ClientAnswer::Unavailable`](crate::ClientAnswer::Unavailable). A call is cancelled when its connection ends. For clients
-    /// of 2026-07-28 and of HTTP+SSE nothing changes.
+    /// of 2026-07-28, of HTTP+SSE and of lines nothing changes.
     pub sessionless: bool,
 }
 

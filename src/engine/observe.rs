@@ -107,11 +107,11 @@ pub enum Event<'a> {
         /// How long it has been idle: without a request, an open call, an open stream.
         idle: Duration,
     },
-    /// An HTTP request was refused.
+    /// An HTTP request was refused, or a line.
     Refused {
         /// Who sent it.
         peer: &'a Peer,
-        /// The HTTP status it got (RFC 9110, section 15).
+        /// The HTTP status it got (RFC 9110, section 15), or would have got if it was a line.
         status: u16,
         /// The text it got; of a JSON body, the message in it.
         reason: &'a str,

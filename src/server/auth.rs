@@ -24,6 +24,8 @@ impl Server {
     /// as [`Tokens`](crate::Tokens)), but ask no other server. If it panics, the request gets 500: after a 401 the client would
     /// throw away a token that may be valid.
     ///
+    /// It is not asked on connections of lines, such as standard input and output: the program that opens one has let its peer in.
+    ///
     /// A server with a hook may listen on addresses that other machines can reach. Without a hook the principal is that of the
     /// transport ([`Peer::principal`](crate::Peer::principal)). There is an example at [`HttpRequest`].
     pub fn authorize(

@@ -146,7 +146,7 @@ impl Call<'_> {
     }
 
     /// The value of a header field of the HTTP request that brought this call. The name matches in any case; of several fields
-    /// it is the first. `None` if it is missing or not text (UTF-8).
+    /// it is the first. `None` if it is missing or not text (UTF-8), and where the call came as a line, without HTTP.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.context.headers.get(name).and_then(|value| std::str::from_utf8(value).ok())
     }
