@@ -78,7 +78,7 @@ use crate::json::write::Object;
 use crate::json::write_raw;
 use crate::jsonrpc::id::{Id, IdRef};
 use crate::jsonrpc::{write_notification, write_request};
-use crate::protocol::meta::named_by;
+use crate::protocol::meta_names::named_by;
 use crate::protocol::revision::Revision;
 use crate::text::shown;
 
@@ -382,7 +382,7 @@ impl Client {
     }
 
     fn version_field(&self) -> String {
-        let version = if self.stateless.is_some() { Some(Revision::NEWEST) } else { self.revision };
+        let version = if self.stateless.is_some() { Some(Revision::V2026_07_28) } else { self.revision };
         version.map_or_else(String::new, |revision| format!("MCP-Protocol-Version: {revision}\r\n"))
     }
 

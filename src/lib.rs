@@ -24,10 +24,13 @@
 //! # Features
 //!
 //! - `net` (default): the event loop and listeners.
-//! - `client` (default): the blocking client. It implies `net`.
+//! - `streamable` (default): Streamable HTTP with sessions (2025-03-26 to 2025-11-25), and batches.
+//! - `resume` (default): lost streams of Streamable HTTP are resumed. It implies `streamable`.
+//! - `stateless` (default): revision 2026-07-28. Alone it serves only POST on `/mcp`.
+//! - `client` (default): the blocking client. It implies `net`, and speaks all revisions.
 //! - `auth` (default): a hook that authorizes requests, lists of tokens, metadata of protected resources.
 //! - `browser` (default): CORS, and the check of `Sec-Fetch-Site`. `Host` and `Origin` are checked without it, too.
-//! - `cli` (default): the parts that only the binary needs. It implies `net`, `auth` and `browser`.
+//! - `cli` (default): the parts that only the binary needs. It implies all of the above but `client`.
 //! - `schemars`: arguments and results of types with serde's and schemars' derives, wrapped in `Typed`. Your crate then
 //!   needs `schemars = "1"` and `serde = { version = "1", features = ["derive"] }` too.
 //!

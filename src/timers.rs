@@ -40,6 +40,7 @@ impl Nanos {
         Duration::from_nanos(self.0)
     }
 
+    #[cfg(feature = "streamable")]
     pub(crate) fn count(self) -> u64 {
         self.0
     }

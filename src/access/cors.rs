@@ -61,8 +61,8 @@ pub(crate) fn preflight(
     site::allowed_origin(head, settings, peer)?;
     let path = settings::relative(head.path, settings);
     let methods = match path {
-        _ if path == settings.mcp_path && settings.sessionless => "POST",
-        _ if path == settings.mcp_path => "GET, POST, DELETE",
+        _ if settings.is_mcp_path(path) && !settings.keeps_sessions() => "POST",
+        _ if settings.is_mcp_path(path) => "GET, POST, DELETE",
         _ if path == settings.sse_path => "GET",
         _ if path == settings.message_path => "POST",
         #[cfg(feature = "auth")]

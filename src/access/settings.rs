@@ -73,6 +73,16 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// True if this is the path of Streamable HTTP, and that is built in.
+    pub(crate) fn is_mcp_path(&self, path: &str) -> bool {
+        cfg!(any(feature = "streamable", feature = "stateless")) && path == self.mcp_path
+    }
+
+    /// True if clients of Streamable HTTP can have sessions.
+    pub(crate) fn keeps_sessions(&self) -> bool {
+        cfg!(feature = "streamable") && !self.sessionless
+    }
+
     /// Brings paths into the form `/a/b` and checks them.
     ///
     /// # Errors

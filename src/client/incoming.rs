@@ -58,7 +58,7 @@ impl Client {
             Message::Request(request) if self.stateless.is_some() => Err(Error::Protocol(format!(
                 "the server sent the request `{}`, which {} does not allow",
                 shown(request.method.as_bytes()),
-                Revision::NEWEST
+                Revision::V2026_07_28
             ))),
             Message::Request(request) => {
                 let mut reply = Vec::new();

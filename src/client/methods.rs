@@ -15,7 +15,7 @@ use crate::json::value::{JsonBuf, JsonRef, Members};
 use crate::json::write::{Object, write_strs};
 use crate::jsonrpc::id::{Id, IdRef};
 use crate::protocol::level::Level;
-use crate::protocol::meta::{SERVER_INFO, SUBSCRIPTION_ID};
+use crate::protocol::meta_names::{SERVER_INFO, SUBSCRIPTION_ID};
 use crate::protocol::revision::Revision;
 
 /// Pages that [`Client::list`] asks for: a server that never comes to an end is cut off.

@@ -32,6 +32,19 @@ use crate::json::value::{JsonBuf, JsonRef};
 use crate::protocol::revision::Revision;
 use crate::text::shown;
 
+/// The revisions that the client speaks, whatever servers are built in.
+const REVISIONS: [Revision; 5] = [
+    Revision::V2024_11_05,
+    Revision::V2025_03_26,
+    Revision::V2025_06_18,
+    Revision::V2025_11_25,
+    Revision::V2026_07_28,
+];
+
+fn revision_named(name: &str) -> Option<Revision> {
+    REVISIONS.into_iter().find(|revision| revision.name() == name)
+}
+
 /// UnsupportedProtocolVersionError (MCP 2026-07-28, schema).
 const UNSUPPORTED_PROTOCOL_VERSION: i64 = -32022;
 
@@ -66,7 +79,7 @@ impl Client {
     pub(super) fn discover(&mut self) -> Result<(), Error> {
         let asked = self.options.revision.as_deref();
         // A caller who asks for an older revision does not want the newest.
-        if asked.is_some_and(|name| Revision::named(name).is_none_or(Revision::has_sessions)) {
+        if asked.is_some_and(|name| revision_named(name).is_none_or(Revision::has_sessions)) {
             return self.open_session(None);
         }
         self.become_stateless();
@@ -166,7 +179,7 @@ impl Client {
         let version = version.and_then(JsonRef::as_str);
         let version =
             version.ok_or_else(|| Error::protocol("the result of `initialize` has no `protocolVersion`"))?;
-        let revision = Revision::named(&version).filter(|revision| revision.has_sessions());
+        let revision = revision_named(&version).filter(|revision| revision.has_sessions());
         let revision = revision.ok_or_else(|| {
             let version = shown(version.as_bytes());
             Error::Protocol(format!("the server wants the unknown revision `{version}`"))
@@ -193,7 +206,7 @@ enum Probed {
 
 impl Probed {
     fn of(served: &[String]) -> Probed {
-        match served.iter().filter_map(|name| Revision::named(name)).max() {
+        match served.iter().filter_map(|name| revision_named(name)).max() {
             Some(revision) if revision.has_sessions() => Probed::Sessions(Some(revision)),
             Some(revision) => Probed::Stateless(revision),
             None => Probed::Strange(strange(served)),
@@ -209,7 +222,7 @@ fn revisions(object: &RawValue, name: &str) -> Vec<String> {
 }
 
 fn strange(served: &[String]) -> Error {
-    let known = Revision::ALL.iter().map(|revision| revision.name()).collect::<Vec<_>>().join(", ");
+    let known = REVISIONS.iter().map(|revision| revision.name()).collect::<Vec<_>>().join(", ");
     let served = shown(served.join(", ").as_bytes());
     Error::Protocol(format!("the server serves the revisions `{served}`; this client knows {known}"))
 }

@@ -16,7 +16,7 @@ use crate::json::value::{JsonRef, Members};
 use crate::json::write::Object;
 use crate::jsonrpc;
 use crate::protocol::level::Level;
-use crate::protocol::meta::{CLIENT_CAPABILITIES, CLIENT_INFO, LOG_LEVEL, PROTOCOL_VERSION, named_by};
+use crate::protocol::meta_names::{CLIENT_CAPABILITIES, CLIENT_INFO, LOG_LEVEL, PROTOCOL_VERSION, named_by};
 use crate::protocol::revision::Revision;
 use crate::text::shown;
 
@@ -74,7 +74,7 @@ impl Stateless {
                 for (name, value) in meta.iter().filter(|(name, _)| !ours.contains(&&**name)) {
                     object.raw(&name, value.text());
                 }
-                object.str(PROTOCOL_VERSION, Revision::NEWEST.name());
+                object.str(PROTOCOL_VERSION, Revision::V2026_07_28.name());
                 object.raw(CLIENT_INFO, &self.client_info).raw(CLIENT_CAPABILITIES, &self.capabilities);
                 object.opt_str(LOG_LEVEL, level.map(Level::name));
             })
@@ -84,7 +84,7 @@ impl Stateless {
 
     /// Returns the header field lines that repeat what a request says.
     fn fields(&self, method: &str, params: &Members<'_>) -> String {
-        let mut fields = format!("MCP-Protocol-Version: {}\r\n", Revision::NEWEST);
+        let mut fields = format!("MCP-Protocol-Version: {}\r\n", Revision::V2026_07_28);
         fields.push_str(&line("Mcp-Method", method));
         let name = match method {
             "tasks/get" | "tasks/update" | "tasks/cancel" => Some("taskId"),

@@ -22,6 +22,7 @@ use crate::engine::Engine;
 use crate::engine::core::Core;
 use crate::engine::refusals;
 use crate::engine::state::auth::{Admitted, Auth};
+#[cfg(any(feature = "streamable", feature = "stateless"))]
 use crate::engine::state::connections::Connection;
 use crate::http::head::{Fields, Head, Version, parse};
 use crate::http::response::{JSON, OwnedResponse};
@@ -107,6 +108,7 @@ impl Engine {
     }
 }
 
+#[cfg(any(feature = "streamable", feature = "stateless"))]
 impl Connection {
     /// The stream or the answer that the request had left open has ended.
     pub(crate) fn forget_request(&mut self) {

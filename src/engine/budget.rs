@@ -14,11 +14,8 @@
 //!  one output over its cap ─▶ that connection is closed
 //! ```
 
-use std::collections::BTreeMap;
-
 use crate::engine::Engine;
 use crate::engine::core::Core;
-use crate::engine::state::streams::Source;
 use crate::http::conn::Shed;
 use crate::http::response::OwnedResponse;
 use crate::slab::Key;
@@ -50,7 +47,10 @@ impl Engine {
 impl Core {
     /// What `buffered_bytes_max` bounds.
     pub(crate) fn spent_bytes(&self) -> usize {
-        self.firm_bytes() + self.streams.logged.bytes()
+        let spent = self.firm_bytes();
+        #[cfg(feature = "resume")]
+        let spent = spent + self.streams.logged.bytes();
+        spent
     }
 
     /// The part of it that does not give way as soon as room is needed.
@@ -92,7 +92,11 @@ impl Core {
         // Nobody loses a stream for memory that is merely spare.
         self.connections.values_mut().for_each(|conn| conn.http.shrink(&mut self.common));
         while self.spent_bytes() > self.common.limits.buffered_bytes_max {
-            if self.shed_logs() || self.shed_overdue() {
+            #[cfg(feature = "resume")]
+            if self.shed_logs() {
+                continue;
+            }
+            if self.shed_overdue() {
                 continue;
             }
             let open = self.connections.iter().filter(|(_, conn)| !conn.is_closing());
@@ -162,17 +166,20 @@ impl Core {
     /// Ends the session for which most is kept, and its stream; its memory is free at once. Returns true if there was one.
     fn shed_session(&mut self, session: Key) -> bool {
         let Some(entry) = self.sessions.get(session) else { return false };
-        let stream = match entry.session.is_kept() {
-            true => entry.stream.filter(|_| entry.streamable.is_none()),
-            // A request without a session has one call, or shares a connection of lines.
-            false => self.sessions.calls_of(session).next().map(|(_, call)| call.stream).or(entry.stream),
-        };
         self.stats.sessions_shed += 1;
+        #[cfg(feature = "streamable")]
+        if entry.streamable.is_some() {
+            self.end_streamable(session);
+            return self.sessions.get(session).is_none();
+        }
         let is_kept = entry.session.is_kept();
+        // A request without a session has one call, or shares a connection of lines.
+        let of_call = self.sessions.calls_of(session).next().map(|(_, call)| call.stream);
+        let stream = if is_kept { entry.stream } else { of_call.or(entry.stream) };
         let Some(stream) = stream.and_then(|stream| self.streams.remove(stream)) else {
-            match is_kept {
-                true => self.end_streamable(session),
-                false => self.end_request(session),
+            #[cfg(any(feature = "streamable", feature = "stateless"))]
+            if !is_kept {
+                self.end_request(session);
             }
             return self.sessions.get(session).is_none();
         };
@@ -185,24 +192,10 @@ impl Core {
             })
         });
         match stream.source {
-            Source::Post | Source::Batch => self.end_request(session),
-            Source::Sse | Source::Get | Source::Lines => {
-                self.end_session(stream.session, &peer.unwrap_or_default());
-            }
+            #[cfg(any(feature = "streamable", feature = "stateless"))]
+            source if source.is_answer() => self.end_request(session),
+            _ => self.end_session(stream.session, &peer.unwrap_or_default()),
         }
-        true
-    }
-
-    /// Drops what is kept for clients that may come back, of the session that has most of it. Returns true if there was any.
-    fn shed_logs(&mut self) -> bool {
-        let mut kept: BTreeMap<Key, usize> = BTreeMap::new();
-        self.streams.iter().for_each(|(_, stream)| {
-            *kept.entry(stream.session).or_default() += stream.log_bytes();
-        });
-        let most = kept.into_iter().map(|(session, bytes)| (bytes, session)).max();
-        let Some((1.., session)) = most else { return false };
-        self.stats.replays_shed += 1;
-        self.drop_logs(session);
         true
     }
 

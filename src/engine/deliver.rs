@@ -13,11 +13,11 @@
 use std::collections::BTreeSet;
 
 use crate::engine::core::Core;
-use crate::engine::core::streams::Outcome;
 use crate::engine::observe::Event;
+#[cfg(any(feature = "streamable", feature = "stateless"))]
 use crate::engine::refusals::status_of;
 use crate::engine::state::calls::PendingRequest;
-use crate::engine::state::event_log::MessageKind;
+use crate::engine::state::message::MessageKind;
 use crate::jsonrpc;
 use crate::protocol::level::Level;
 use crate::service::keys::CallKey;
@@ -60,8 +60,11 @@ impl Core {
                 Outgoing::Latest(..) | Outgoing::Log(..) if text.len() > max => self.stats.oversized += 1,
                 Outgoing::Message(audience) => {
                     let streams = self.streams_of(*audience);
-                    let forgotten =
-                        |stream: &Key| self.streams.get(*stream).is_none_or(|stream| stream.is_forgotten());
+                    let forgotten = |stream: &Key| match self.streams.get(*stream) {
+                        #[cfg(feature = "resume")]
+                        Some(stream) => stream.is_forgotten(),
+                        stream => stream.is_none(),
+                    };
                     match audience {
                         Audience::Call(call, _) if streams.iter().all(forgotten) => {
                             unreached.insert(*call);
@@ -71,7 +74,10 @@ impl Core {
                         }),
                     }
                 }
+                #[cfg(feature = "resume")]
                 Outgoing::Disconnect(call, retry) => self.disconnect(*call, *retry),
+                #[cfg(not(feature = "resume"))]
+                Outgoing::Disconnect(..) => {}
                 Outgoing::Result(call) | Outgoing::Error(call, _) | Outgoing::Busy(call) => {
                     // A cancelled one is ended by whatever cancels it.
                     let cancelled = self.sessions.call(*call).is_some_and(|call| call.cancelled);
@@ -124,9 +130,13 @@ impl Core {
     /// The stream of a call's messages: the answer to its POST if that can be events, else its session's stream.
     pub(crate) fn stream_of_call(&self, call: &PendingRequest) -> Option<Key> {
         let own = self.streams.get(call.stream).filter(|stream| {
+            #[cfg(feature = "resume")]
+            if stream.log.is_some() {
+                return true;
+            }
             let conn = stream.conn.and_then(|conn| self.connections.get(conn));
             let is_carried = conn.is_some_and(|conn| !conn.is_closing());
-            stream.source.is_session() || stream.log.is_some() || stream.takes_events() && is_carried
+            stream.source.is_session() || stream.takes_events() && is_carried
         });
         own.map(|_| call.stream).or_else(|| self.stream_of_session(call.session))
     }
@@ -151,31 +161,35 @@ impl Core {
 
     fn reply(&mut self, call: &PendingRequest, kind: &Outgoing, text: &[u8]) {
         let max = self.limits().message_bytes_max;
-        let outcome = match kind {
-            Outgoing::Error(_, code) => Outcome::Error(status_of(*code)),
-            Outgoing::Busy(_) => {
-                self.stats.busy += 1;
-                let error = self.too_much(call, &String::from_utf8_lossy(text));
-                let id = Some((&call.id).into());
-                return self
-                    .answer_call(call, Outcome::Error(503), |out| jsonrpc::write_error(out, id, &error));
-            }
-            _ => Outcome::Result,
-        };
+        #[cfg(any(feature = "streamable", feature = "stateless"))]
+        self.note_failure(
+            call,
+            match kind {
+                Outgoing::Busy(_) => Some(503),
+                _ if text.len() > max => Some(200),
+                Outgoing::Error(_, code) => Some(status_of(*code)),
+                _ => None,
+            },
+        );
+        let id = Some((&call.id).into());
+        if let Outgoing::Busy(_) = kind {
+            self.stats.busy += 1;
+            let error = self.too_much(call, &String::from_utf8_lossy(text));
+            return self.answer_call(call, |out| jsonrpc::write_error(out, id, &error));
+        }
         if text.len() > max {
             self.stats.oversized += 1;
             let message =
                 format!("the result has {} bytes, more than the limit message_bytes_max = {max}", text.len());
             let error = jsonrpc::Error::internal(message);
-            let id = Some((&call.id).into());
-            return self.answer_call(call, Outcome::Error(200), |out| jsonrpc::write_error(out, id, &error));
+            return self.answer_call(call, |out| jsonrpc::write_error(out, id, &error));
         }
         if text.len() >= LARGE_MESSAGE_BYTES {
             self.observe(&Event::LargeMessage { bytes: text.len() });
         }
-        self.answer_call(call, outcome, |out| match outcome {
-            Outcome::Error(_) => jsonrpc::write_error_text(out, &call.id, text),
-            Outcome::Result => jsonrpc::write_result(out, &call.id, |out| out.extend_from_slice(text)),
+        self.answer_call(call, |out| match kind {
+            Outgoing::Error(..) => jsonrpc::write_error_text(out, &call.id, text),
+            _ => jsonrpc::write_result(out, &call.id, |out| out.extend_from_slice(text)),
         });
     }
 }

@@ -79,6 +79,7 @@
 //! # use mcp_rill::Peer;
 //! # use mcp_rill::{Now, Server};
 //! # use std::{thread, time::Duration};
+//! # if cfg!(not(feature = "stateless")) { return Ok::<(), String>(()); }
 //! let server = Server::new("demo", "1.0.0").blocking_tool("nap", "Sleep", |(), _| {
 //!     thread::sleep(Duration::from_millis(10));
 //!     "awake"
@@ -118,6 +119,7 @@ pub(crate) mod core;
 pub(crate) mod deliver;
 pub(crate) mod gate;
 pub(crate) mod keys;
+#[cfg(any(feature = "streamable", feature = "stateless"))]
 pub(crate) mod negotiate;
 pub(crate) mod observe;
 pub(crate) mod receive;
@@ -335,6 +337,7 @@ impl Engine {
         self.set_now(now);
         let core = &mut self.core;
         core.connections.take_due(now.mono).into_iter().for_each(|key| core.expire(key));
+        #[cfg(feature = "streamable")]
         core.expire_sessions();
         if self.mailbox.take_wake() || core.service_due.is_some_and(|due| due <= now.mono) {
             core.service.tick(now, &mut core.outbox);
@@ -366,9 +369,11 @@ impl Engine {
         let stopping = self.core.stopping.filter(|_| !self.is_finished());
         // What a service has left for the next turn needs no one to wake for it.
         let mail = self.mailbox.has_mail().then_some(self.core.now().mono);
-        let Core { connections, sessions, service_due, .. } = &self.core;
-        let deadlines = [connections.next_due(), sessions.next_due(), *service_due, stopping, mail];
-        Action::Wait(deadlines.into_iter().flatten().min())
+        let Core { connections, service_due, .. } = &self.core;
+        let deadlines = [connections.next_due(), *service_due, stopping, mail].into_iter().flatten();
+        #[cfg(feature = "streamable")]
+        let deadlines = deadlines.chain(self.core.sessions.next_due());
+        Action::Wait(deadlines.min())
     }
 
     /// What the driver is to do with a connection that may have something to do.

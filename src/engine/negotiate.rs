@@ -3,14 +3,25 @@
 //! *Scope:* `Accept` (RFC 9110 §12.5.1) as far as two media types go, `MCP-Protocol-Version`.
 //! *Not in scope:* what follows from them.
 
-use crate::engine::refusals::Refused;
 use crate::http::head::{Head, Single};
+#[cfg(feature = "stateless")]
 use crate::json::write::{Array, Object};
-use crate::jsonrpc::{Error, Message};
-use crate::protocol::meta::names_revision;
+#[cfg(feature = "stateless")]
+use crate::jsonrpc::Error;
 use crate::protocol::revision::Revision;
-use crate::runtime::headers::HEADER_MISMATCH;
-use crate::text::shown;
+
+/// What a request on the path of Streamable HTTP wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum McpMethod {
+    /// To send messages.
+    Post,
+    /// A session's stream.
+    #[cfg(feature = "streamable")]
+    Get,
+    /// The end of a session.
+    #[cfg(feature = "streamable")]
+    Delete,
+}
 
 /// Which forms of an answer a client takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,8 +87,8 @@ pub(crate) enum Version {
     Served,
     /// 2026-07-28 or a later one: without sessions.
     Modern(String),
-    /// Anything else, made visible.
-    Unknown(String),
+    /// Anything else.
+    Unknown,
     /// More than one field, be they equal.
     Several,
 }
@@ -96,25 +107,8 @@ impl Version {
             Ok(name) if Revision::named(name).is_some_and(Revision::has_sessions) => Version::Served,
             // Names are dates, so they compare as text.
             Ok(name) if is_date(name) && name >= MODERN => Version::Modern(name.to_owned()),
-            _ => Version::Unknown(shown(value)),
+            _ => Version::Unknown,
         }
-    }
-
-    /// Why the request cannot be served, if that is so: `in_session` only revisions with sessions can.
-    pub(crate) fn fault(&self, in_session: bool) -> Option<String> {
-        let name = match self {
-            Version::Absent | Version::Served => return None,
-            Version::Modern(_) if !in_session => return None,
-            Version::Several => return Some("MCP-Protocol-Version is sent more than once".to_owned()),
-            Version::Modern(name) | Version::Unknown(name) => name,
-        };
-        let revisions = Revision::ALL.iter().rev();
-        let served: Vec<&str> = revisions
-            .filter(|revision| !in_session || revision.has_sessions())
-            .map(|revision| revision.name())
-            .collect();
-        let served = served.join(", ");
-        Some(format!("unsupported MCP-Protocol-Version `{name}`; supported are {served}"))
     }
 }
 
@@ -124,58 +118,12 @@ fn is_date(name: &str) -> bool {
     name.len() == MODERN.len() && name.bytes().enumerate().all(shape)
 }
 
-/// Which kind of POST a single message is.
-pub(crate) enum Era {
-    /// It belongs to a session, or opens one.
-    Session,
-    /// It belongs to no session.
-    Stateless,
-}
-
-/// The era of a message that is no batch. The body decides; where it is silent, the header fields do. One that names a session
-/// belongs to that, and hears there what is wrong with the revision that it names besides.
-///
-/// # Errors
-/// A refusal where the two contradict each other.
-pub(crate) fn era(message: &Message<'_>, head: &Head<'_>) -> Result<Era, Refused> {
-    let version = &Version::of(head);
-    let names_session = || head.header("mcp-session-id").is_some();
-    let (method, params) = match message {
-        Message::Response(_) => {
-            return match version {
-                Version::Modern(name) if !names_session() => {
-                    let text = format_args!("clients of {name} post no responses");
-                    Err(Refused::new(400, Error::invalid_request(text)))
-                }
-                _ => Ok(Era::Session),
-            };
-        }
-        Message::Request(request) => (&request.method, request.params),
-        Message::Notification(notification) => (&notification.method, notification.params),
-    };
-    match version {
-        // Whether the body says so, too, is for the checks to find out.
-        Version::Modern(_) if method != "initialize" && !names_session() => Ok(Era::Stateless),
-        _ if params.is_some_and(names_revision) => Ok(Era::Stateless),
-        Version::Modern(_) if method != "initialize" => Ok(Era::Session),
-        Version::Modern(name) => {
-            let text = format!("MCP-Protocol-Version is `{name}`, a revision without `initialize`");
-            Err(Refused::new(400, Error::new(HEADER_MISMATCH, text)))
-        }
-        _ => Ok(Era::Session),
-    }
-}
-
-/// The revision of a request that belongs to no session although its revision has them.
-pub(crate) fn revision_of(head: &Head<'_>) -> Revision {
-    let named = head.header_str("mcp-protocol-version").and_then(Revision::named);
-    named.filter(|revision| revision.has_sessions()).unwrap_or(Revision::V2025_03_26)
-}
-
 /// The revision is not served (MCP 2026-07-28).
+#[cfg(feature = "stateless")]
 const UNSUPPORTED_VERSION: i64 = -32022;
 
 /// The revision is not served: the data say which one is.
+#[cfg(feature = "stateless")]
 pub(crate) fn unsupported(version: &str) -> Error {
     let mut data = Vec::new();
     let shown: String = version.chars().take(80).collect();
@@ -231,7 +179,7 @@ mod tests {
             assert_eq!(version(name), Version::Modern(name.to_owned()));
         }
         for name in ["2026-07-27", "2024-10-07", "DRAFT-2026-v1", "2026-07-28x", "9", "2026-07-2\u{e9}"] {
-            assert!(matches!(version(name), Version::Unknown(_)), "{name}");
+            assert!(matches!(version(name), Version::Unknown), "{name}");
         }
         assert_eq!(version("2025-11-25\r\nMCP-Protocol-Version: 2025-11-25"), Version::Several);
     }

@@ -15,15 +15,17 @@
 use crate::engine::Engine;
 use crate::engine::core::Core;
 use crate::engine::gate::RefusedHead;
-use crate::engine::negotiate::Version;
+#[cfg(any(feature = "streamable", feature = "stateless"))]
+use crate::engine::negotiate::McpMethod;
 use crate::engine::refusals;
 use crate::engine::state::connections::Target;
+#[cfg(any(feature = "streamable", feature = "stateless"))]
+use crate::engine::transport::mcp;
 use crate::engine::transport::routes::{self, Route};
-use crate::engine::transport::{lines, sse, stateless, streamable};
+use crate::engine::transport::{lines, sse};
 use crate::http::conn::input::{Body, Input, Kept, Step, WholeRequest};
 use crate::http::head::{Fields, Framing, Head};
 use crate::http::response::OwnedResponse;
-use crate::jsonrpc::Error;
 use crate::slab::Key;
 
 impl Engine {
@@ -53,12 +55,14 @@ impl Engine {
         let core = &mut self.core;
         let Some(conn) = core.connections.get_mut(key) else { return };
         let refused = conn.http.end(used, bytes, kept, &mut core.common);
+        #[cfg(any(feature = "streamable", feature = "stateless"))]
         let is_ended = conn.http.has_ended_input();
         if let Some(refusal) = refused {
             core.report_refusal(key, refusal.status, &refusal.reason);
         }
+        #[cfg(any(feature = "streamable", feature = "stateless"))]
         if is_ended {
-            stateless::end_of_input(core, key);
+            mcp::end_of_input(core, key);
         }
         core.enforce_budget();
     }
@@ -128,12 +132,19 @@ impl Engine {
 /// Decides at the head what the request is for, and whether there is room for what it would need.
 fn admit(core: &mut Core, conn: Key, head: &Head<'_>) -> Result<Target, RefusedHead> {
     let route = routes::route(head, &core.settings)?;
-    let bytes = match route {
-        Route::StreamHead | Route::McpGet | Route::McpDelete => 0,
-        Route::Stream => 1,
-        // One that will never be read makes nobody give way: it gets 413 next.
-        Route::McpPost | Route::Message { .. } => {
-            Some(body_bytes(head)).filter(|bytes| *bytes <= core.limits().body_bytes_max).unwrap_or(0)
+    // One that will never be read makes nobody give way: it gets 413 next.
+    let body = Some(body_bytes(head)).filter(|bytes| *bytes <= core.limits().body_bytes_max).unwrap_or(0);
+    let (bytes, has_body) = match route {
+        Route::StreamHead => (0, false),
+        Route::Stream => (1, false),
+        Route::Message { .. } => (body, true),
+        #[cfg(any(feature = "streamable", feature = "stateless"))]
+        Route::Mcp(method) => {
+            if method == McpMethod::Post {
+                (body, true)
+            } else {
+                (0, false)
+            }
         }
     };
     // How long a body in chunks gets shows later.
@@ -143,19 +154,13 @@ fn admit(core: &mut Core, conn: Key, head: &Head<'_>) -> Result<Target, RefusedH
         // Its session may be the one that gave way.
         target = target_of(core, conn, route)?;
     }
-    let refusal = match route {
-        // Whether there is a place for a session is asked when it is opened.
-        Route::Stream | Route::StreamHead | Route::McpGet | Route::McpDelete => None,
-        Route::McpPost | Route::Message { .. } => core.no_room_for(bytes),
-    };
-    let Some(reason) = refusal else { return Ok(target) };
+    // Whether there is a place for a session is asked when it is opened.
+    let Some(reason) = has_body.then(|| core.no_room_for(bytes)).flatten() else { return Ok(target) };
     let answer = core.busy(&reason);
-    let answer = match (route, Version::of(head)) {
-        // The body is not read, so the field alone has to say of which revision this is.
-        (Route::McpPost, Version::Modern(_)) => refusals::as_error_of(Error::INTERNAL_ERROR, answer).into(),
-        (Route::McpPost, _) => refusals::as_error(answer),
-        _ => answer,
-    };
+    #[cfg(any(feature = "streamable", feature = "stateless"))]
+    if let Route::Mcp(_) = route {
+        return Err(mcp::busy(head, answer).into());
+    }
     Err(answer.into())
 }
 
@@ -164,9 +169,8 @@ fn target_of(core: &Core, conn: Key, route: Route<'_>) -> Result<Target, OwnedRe
         Route::Stream => Target::Stream,
         Route::StreamHead => Target::StreamHead,
         Route::Message { session } => Target::Message(sse::find_session(core, conn, session)?),
-        Route::McpPost => Target::McpPost,
-        Route::McpGet => Target::McpGet,
-        Route::McpDelete => Target::McpDelete,
+        #[cfg(any(feature = "streamable", feature = "stateless"))]
+        Route::Mcp(method) => Target::Mcp(method),
     })
 }
 
@@ -175,9 +179,8 @@ fn serve(core: &mut Core, conn: Key, target: Target, head: &Head<'_>, body: &[u8
         Target::Stream => sse::open(core, conn, head),
         Target::StreamHead => sse::head_only(core, conn),
         Target::Message(session) => sse::post(core, conn, session, head, body),
-        Target::McpPost => streamable::post(core, conn, head, body),
-        Target::McpGet => streamable::get(core, conn, head),
-        Target::McpDelete => streamable::delete(core, conn, head),
+        #[cfg(any(feature = "streamable", feature = "stateless"))]
+        Target::Mcp(method) => mcp::serve(core, conn, method, head, body),
     }
 }
 

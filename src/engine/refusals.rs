@@ -3,8 +3,6 @@
 //! *Scope:* JSON-RPC error bodies for Streamable HTTP (MCP 2025-11-25, transports), their statuses and codes, and the 404 and
 //! 405 of any path. *Not in scope:* when to refuse.
 
-use std::borrow::Cow;
-
 use crate::access::settings::{Settings, relative};
 use crate::http::head::Head;
 use crate::http::response::{JSON, OwnedResponse};
@@ -14,7 +12,7 @@ use crate::text::shown;
 
 /// A refusal in the form of what it is asked of: Streamable HTTP has them as JSON-RPC errors.
 pub(crate) fn in_body_format(answer: OwnedResponse, head: &Head<'_>, settings: &Settings) -> OwnedResponse {
-    match relative(head.path, settings) == settings.mcp_path {
+    match settings.is_mcp_path(relative(head.path, settings)) {
         true => as_error(answer),
         false => answer,
     }
@@ -22,15 +20,12 @@ pub(crate) fn in_body_format(answer: OwnedResponse, head: &Head<'_>, settings: &
 
 pub(crate) fn nothing_here(head: &Head<'_>, settings: &Settings) -> OwnedResponse {
     let base = settings.base_path.trim_end_matches('/');
-    OwnedResponse::text(
-        404,
-        format!(
-            "nothing is served at `{}`; MCP clients connect to `{base}{}` or, for HTTP+SSE, to `{base}{}`",
-            shown(head.path.as_bytes()),
-            settings.mcp_path,
-            settings.sse_path
-        ),
-    )
+    let (mcp, sse) = (&settings.mcp_path, &settings.sse_path);
+    let places = match settings.is_mcp_path(mcp) {
+        true => format!("MCP clients connect to `{base}{mcp}` or, for HTTP+SSE, to `{base}{sse}`"),
+        false => format!("MCP clients connect to `{base}{sse}`, for HTTP+SSE"),
+    };
+    OwnedResponse::text(404, format!("nothing is served at `{}`; {places}", shown(head.path.as_bytes())))
 }
 
 pub(crate) fn not_allowed(method: &str, path: &str, allow: &'static str) -> OwnedResponse {
@@ -75,11 +70,6 @@ pub(crate) fn id_of<'a>(message: &'a Message<'_>) -> Option<IdRef<'a>> {
     }
 }
 
-/// A refusal as Streamable HTTP has it, before any message is read.
-pub(crate) fn refusal(status: u16, code: i64, text: impl Into<Cow<'static, str>>) -> OwnedResponse {
-    Refused::new(status, Error::new(code, text)).into()
-}
-
 /// The same refusal with its sentence in a JSON-RPC error.
 pub(crate) fn as_error(answer: OwnedResponse) -> OwnedResponse {
     as_error_of(-32000, answer).into()
@@ -93,6 +83,7 @@ pub(crate) fn as_error_of(code: i64, answer: OwnedResponse) -> Refused {
 /// What transports say where JSON-RPC has no code of its own: `-32000` as all SDKs have it.
 pub(crate) const REFUSED: i64 = -32000;
 /// The session is unknown or over.
+#[cfg(any(feature = "streamable", feature = "stateless"))]
 pub(crate) const NO_SESSION: i64 = -32001;
 
 /// The refusal of what is no message.
@@ -100,16 +91,8 @@ pub(crate) fn rejection(rejected: Rejected) -> OwnedResponse {
     Refused::new(400, rejected.error).answer(rejected.id.as_ref().map(Into::into))
 }
 
-/// An answer comes where nothing is asked.
-pub(crate) fn no_question() -> Refused {
-    bad_request("this server keeps no sessions, so it asks its clients nothing that could be answered")
-}
-
-pub(crate) fn bad_request(text: &str) -> Refused {
-    Refused::new(400, Error::new(REFUSED, format!("Bad request: {text}")))
-}
-
 /// The HTTP status of an error that a service gives (MCP 2026-07-28, transports: only these have one of their own).
+#[cfg(any(feature = "streamable", feature = "stateless"))]
 pub(crate) fn status_of(code: i64) -> u16 {
     match code {
         Error::METHOD_NOT_FOUND => 404,

@@ -75,6 +75,7 @@ impl Engine {
     pub(super) fn end_sessions_if_over(&mut self) {
         let core = &mut self.core;
         if core.stopping.is_some() && core.connections.is_empty() {
+            #[cfg(feature = "streamable")]
             core.sessions.keys().into_iter().for_each(|key| core.end_streamable(key));
             self.jobs.close();
         }
@@ -92,7 +93,9 @@ impl Core {
                 sessions.get(stream.session).is_some_and(|entry| entry.has_calls())
             }
             // A streamed answer to HTTP/1.0 looks like a stream, and ends by itself.
+            #[cfg(any(feature = "streamable", feature = "stateless"))]
             Source::Post => conn.http.is_stream(),
+            #[cfg(feature = "streamable")]
             Source::Get | Source::Batch => false,
         });
         if !stays {

@@ -530,7 +530,7 @@ fn fault_of_field(line: &[u8]) -> Option<&'static str> {
 }
 
 /// For unit tests: the head of a GET with these field lines.
-#[cfg(test)]
+#[cfg(all(test, any(feature = "streamable", feature = "stateless")))]
 #[allow(clippy::unwrap_used, reason = "unit tests alone call this, with heads that are right")]
 pub(crate) fn with_fields<T>(lines: &str, read: impl FnOnce(&Head<'_>) -> T) -> T {
     let limits = Limits::DEFAULT;

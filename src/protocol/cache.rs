@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+#[cfg(feature = "stateless")]
 use crate::json::write::Object;
 
 /// Who may share a kept result (MCP 2026-07-28, caching).
@@ -28,7 +29,7 @@ pub enum CacheScope {
 }
 
 /// The hint of one result.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct CacheHint {
     pub(crate) ttl: Duration,
     pub(crate) scope: CacheScope,
@@ -41,6 +42,7 @@ impl Default for CacheHint {
     }
 }
 
+#[cfg(feature = "stateless")]
 impl CacheHint {
     pub(crate) fn write(self, result: &mut Object<'_>) {
         result.int("ttlMs", i64::try_from(self.ttl.as_millis()).unwrap_or(i64::MAX));

@@ -9,7 +9,9 @@ use crate::jsonrpc::Error;
 use crate::jsonrpc::unreadable::over;
 use crate::limits::Limits;
 use crate::protocol::description::{Implementation, Prompt, Resource, ResourceTemplate, Tool};
-use crate::protocol::{param_headers, uri_syntax};
+#[cfg(feature = "stateless")]
+use crate::protocol::param_headers::annotations;
+use crate::protocol::uri_syntax;
 use crate::schema::meta;
 use crate::text::shorten;
 use serde_json::Value;
@@ -26,11 +28,11 @@ pub(crate) fn check_tool(tool: &Tool) -> Result<(), String> {
         text.map_or(Ok(()), check_schema)
             .map_err(|problem| format!("tool `{name}`: its {what} schema {problem}"))?;
     }
-    let annotations =
-        tool.input_schema_text().map_or(Ok(()), |schema| param_headers::annotations(schema).map(drop));
-    annotations
-        .and_then(|()| check_icons(tool.icon_uris()))
-        .map_err(|problem| format!("tool `{name}`: {problem}"))
+    #[cfg(feature = "stateless")]
+    tool.input_schema_text()
+        .map_or(Ok(Vec::new()), annotations)
+        .map_err(|problem| format!("tool `{name}`: {problem}"))?;
+    check_icons(tool.icon_uris()).map_err(|problem| format!("tool `{name}`: {problem}"))
 }
 
 /// True if large model APIs accept the tool's name. They refuse every request whose list of tools has another one.

@@ -14,7 +14,10 @@ use crate::json::write::{Array, Object};
 use crate::protocol::annotations::Annotations;
 use crate::protocol::cache::{CacheHint, CacheScope};
 use crate::protocol::icon::Icon;
-use crate::protocol::meta::{Meta, SERVER_INFO, with_meta};
+use crate::protocol::meta::{Meta, with_meta};
+#[cfg(feature = "stateless")]
+use crate::protocol::meta_names::SERVER_INFO;
+#[cfg(feature = "stateless")]
 use crate::protocol::param_headers::{Annotation, annotations};
 use crate::schema::shape::Field;
 
@@ -100,6 +103,7 @@ impl Implementation {
     }
 
     /// The `_meta` of results without a session (MCP 2026-07-28).
+    #[cfg(feature = "stateless")]
     pub(crate) fn result_meta(&self) -> String {
         let mut meta = Vec::new();
         Object::new(&mut meta).field(SERVER_INFO, |out| self.write(out));
@@ -141,6 +145,7 @@ pub struct Tool {
     /// The output schema as a value, to check results against.
     output_rules: Option<Value>,
     /// The arguments that clients repeat in header fields.
+    #[cfg(feature = "stateless")]
     param_headers: Vec<Annotation>,
     hints: [Option<bool>; 4],
     pub(crate) timeout: Option<Duration>,
@@ -227,11 +232,15 @@ impl Tool {
         // A schema that is not JSON is reported before anything is checked against it.
         self.output_rules = self.output_schema.as_deref().and_then(|text| serde_json::from_str(text).ok());
         // As is one with a wrong annotation.
-        self.param_headers =
-            self.input_schema.as_deref().map_or(Ok(Vec::new()), annotations).unwrap_or_default();
+        #[cfg(feature = "stateless")]
+        {
+            self.param_headers =
+                self.input_schema.as_deref().map_or(Ok(Vec::new()), annotations).unwrap_or_default();
+        }
         self
     }
 
+    #[cfg(feature = "stateless")]
     pub(crate) fn param_headers(&self) -> &[Annotation] {
         &self.param_headers
     }

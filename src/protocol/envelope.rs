@@ -8,7 +8,7 @@ use crate::json::value::{JsonRef, Members};
 use crate::jsonrpc::Error;
 use crate::protocol::client_info::{Capabilities, ClientInfo};
 use crate::protocol::level::{Level, read_level};
-use crate::protocol::meta::{CLIENT_CAPABILITIES, CLIENT_INFO, LOG_LEVEL, PROTOCOL_VERSION};
+use crate::protocol::meta_names::{CLIENT_CAPABILITIES, CLIENT_INFO, LOG_LEVEL, PROTOCOL_VERSION};
 use crate::text::cut;
 
 /// The client of a request, as the request describes it.

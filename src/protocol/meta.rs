@@ -1,38 +1,13 @@
 //! `_meta`: members for what MCP has no members of its own for (MCP basic, "`_meta`").
 //!
-//! *Scope:* the `_meta` that an author adds, the names of the protocol's own members (2026-07-28), and the parameter that a
-//! request is about. *Not in scope:* reading `_meta`.
+//! *Scope:* the `_meta` that an author adds. *Not in scope:* the protocol's own members (`meta_names`), reading `_meta`.
 //!
 //! Results have it in every revision, other objects since 2025-06-18. It is sent in every revision: their objects are open.
 
 use serde_json::{Map, Value};
 
 use crate::json::put;
-use crate::json::value::JsonRef;
 use crate::json::write::Object;
-
-/// In a request: the revision. With it the request is one without a session.
-pub(crate) const PROTOCOL_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
-/// In a request: the client's name and version.
-pub(crate) const CLIENT_INFO: &str = "io.modelcontextprotocol/clientInfo";
-/// In a request: the client's capabilities.
-pub(crate) const CLIENT_CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
-/// In a request: the level of logs that are wanted.
-pub(crate) const LOG_LEVEL: &str = "io.modelcontextprotocol/logLevel";
-/// In a result: the server's name and version.
-pub(crate) const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
-/// In notifications and the result of a `subscriptions/listen`: its id.
-pub(crate) const SUBSCRIPTION_ID: &str = "io.modelcontextprotocol/subscriptionId";
-
-/// The parameter that names what a request is about, which `Mcp-Name` repeats. The methods that have one are those whose
-/// results may ask for input.
-pub(crate) fn named_by(method: &str) -> Option<&'static str> {
-    match method {
-        "tools/call" | "prompts/get" => Some("name"),
-        "resources/read" => Some("uri"),
-        _ => None,
-    }
-}
 
 /// The `_meta` of something that a server sends; mostly empty.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -49,6 +24,7 @@ impl Meta {
         self.0.is_none()
     }
 
+    #[cfg(feature = "stateless")]
     pub(crate) fn has(&self, name: &str) -> bool {
         self.0.as_ref().is_some_and(|members| members.contains_key(name))
     }
@@ -83,9 +59,3 @@ macro_rules! with_meta {
 }
 
 pub(crate) use with_meta;
-
-/// True if the parameters name their revision.
-pub(crate) fn names_revision(params: JsonRef<'_>) -> bool {
-    let meta = params.member("_meta").ok().flatten();
-    meta.is_some_and(|meta| meta.member(PROTOCOL_VERSION).is_ok_and(|version| version.is_some()))
-}

@@ -11,6 +11,7 @@ pub(crate) mod client_info;
 pub(crate) mod content;
 pub(crate) mod description;
 pub(crate) mod elicitation;
+#[cfg(feature = "stateless")]
 pub(crate) mod envelope;
 pub(crate) mod error;
 pub(crate) mod extensions;
@@ -20,6 +21,9 @@ pub(crate) mod into;
 pub(crate) mod kinds;
 pub(crate) mod level;
 pub(crate) mod meta;
+#[cfg(any(feature = "client", feature = "stateless"))]
+pub(crate) mod meta_names;
+#[cfg(any(feature = "client", feature = "stateless"))]
 pub(crate) mod param_headers;
 pub(crate) mod prompt;
 pub(crate) mod result;

@@ -16,7 +16,7 @@
 /// assert!(Revision::V2025_03_26 < Revision::NEWEST);
 /// assert_eq!(Revision::named("2025-06-18"), Some(Revision::V2025_06_18));
 /// assert_eq!(Revision::ALL[0].name(), "2024-11-05");
-/// assert!(Revision::NEWEST_WITH_SESSIONS.has_sessions() && !Revision::NEWEST.has_sessions());
+/// assert!(Revision::NEWEST_WITH_SESSIONS.has_sessions() && !Revision::V2026_07_28.has_sessions());
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
@@ -35,18 +35,20 @@ pub enum Revision {
 }
 
 impl Revision {
-    /// The newest revision.
-    pub const NEWEST: Revision = Revision::V2026_07_28;
+    /// The newest revision that is served: 2026-07-28, or without the feature `stateless` the newest with sessions.
+    pub const NEWEST: Revision =
+        if cfg!(feature = "stateless") { Revision::V2026_07_28 } else { Revision::NEWEST_WITH_SESSIONS };
 
     /// The newest revision that has sessions, which begin with `initialize`.
     pub const NEWEST_WITH_SESSIONS: Revision = Revision::V2025_11_25;
 
-    /// All revisions, oldest first.
+    /// All revisions that are served, oldest first. 2026-07-28 is not among them without the feature `stateless`.
     pub const ALL: &[Revision] = &[
         Revision::V2024_11_05,
         Revision::V2025_03_26,
         Revision::V2025_06_18,
         Revision::V2025_11_25,
+        #[cfg(feature = "stateless")]
         Revision::V2026_07_28,
     ];
 

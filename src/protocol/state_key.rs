@@ -5,7 +5,8 @@
 /// A secret with which servers seal `requestState` (MCP 2026-07-28, multi round-trip requests), so that a client can answer
 /// one node's question to another node. Without one, each process makes its own from the operating system's randomness.
 ///
-/// ```
+#[cfg_attr(feature = "stateless", doc = "```")]
+#[cfg_attr(not(feature = "stateless"), doc = "```ignore")]
 /// use mcp_rill::{Server, StateKey};
 /// let key = StateKey::read("000102030405060708090a0b0c0d0e0f")?;
 /// let old = StateKey::new([7; 16]); // what it sealed is still taken, nothing new is sealed under it
@@ -46,6 +47,7 @@ impl std::fmt::Debug for StateKey {
 }
 
 /// The keys of one server.
+#[cfg(feature = "stateless")]
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Seal {
     pub(crate) current: StateKey,

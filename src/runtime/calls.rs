@@ -11,6 +11,7 @@ use crate::json::value::JsonCow;
 use crate::memory::{Account, BLOCK_OVERHEAD_BYTES, Charge};
 use crate::protocol::revision::Revision;
 use crate::runtime::handlers::{About, Target};
+#[cfg(feature = "stateless")]
 use crate::runtime::seal::Binding;
 use crate::server::call::Call;
 use crate::server::mailbox::Flags;
@@ -33,6 +34,7 @@ pub(crate) struct Run<'a> {
     /// What its handler gets.
     pub(crate) call: Call<'a>,
     /// What its sealed state belongs to, where there is no session.
+    #[cfg(feature = "stateless")]
     pub(crate) binding: Binding<'a>,
     pub(crate) about: About,
     /// What is left of the handler's time on other threads.
@@ -55,6 +57,7 @@ impl<'a> Run<'a> {
             spelling: None,
             arguments: None,
             call,
+            #[cfg(feature = "stateless")]
             binding: Binding::None,
             about: About::default(),
             time_left: None,
@@ -73,6 +76,7 @@ impl<'a> Run<'a> {
             spelling: self.spelling.map(|spelling| Cow::Owned(spelling.into_owned())),
             arguments: self.arguments.map(JsonCow::into_owned),
             call: self.call.into_owned(),
+            #[cfg(feature = "stateless")]
             binding: self.binding.into_owned(),
             about: self.about,
             time_left: self.time_left,
@@ -228,5 +232,6 @@ pub(crate) enum Purpose {
     /// The same, but the client has unsubscribed since. The request is answered, and makes no subscription.
     SubscribeInVain,
     /// It decides if its client may listen to one of the URIs that it has asked for.
+    #[cfg(feature = "stateless")]
     Listen,
 }

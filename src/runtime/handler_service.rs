@@ -19,13 +19,13 @@ use crate::json::write::Object;
 use crate::jsonrpc::{Error, Notification, Response};
 use crate::protocol::level::read_level;
 use crate::protocol::revision::Revision;
-use crate::protocol::state_key::{Seal, StateKey};
+use crate::protocol::state_key::StateKey;
 use crate::runtime::calls::{Calls, Run};
 use crate::runtime::completion;
 use crate::runtime::handlers::Target;
 use crate::runtime::jobs::Jobs;
-use crate::runtime::listen::Listens;
-use crate::runtime::probing::Probing;
+#[cfg(feature = "stateless")]
+use crate::runtime::stateless_state::StatelessState;
 use crate::runtime::subscriptions::Subscriptions;
 use crate::server::builder::Server;
 use crate::server::context::Context;
@@ -40,19 +40,17 @@ use crate::timers::Now;
 /// The registry of handlers as a service.
 pub(crate) struct HandlerService {
     pub(crate) server: Server,
-    /// The `_meta` of every result, where there is no session.
-    pub(crate) meta: String,
+    /// What only clients without sessions need.
+    #[cfg(feature = "stateless")]
+    pub(crate) stateless: StatelessState,
     pub(crate) calls: Calls,
     pub(crate) mailbox: Arc<Mailbox>,
     pub(crate) jobs: Arc<Jobs>,
-    pub(crate) seal: Seal,
-    pub(crate) listens: Listens,
     clients: Clients,
     pub(crate) sessions: usize,
     /// The server shuts down: no answer of a client comes any more.
     pub(crate) stopping: bool,
     pub(crate) subscriptions: Subscriptions,
-    pub(crate) probing: Probing,
 }
 
 impl HandlerService {
@@ -64,20 +62,19 @@ impl HandlerService {
         key: StateKey,
     ) -> HandlerService {
         server.registry.tools.iter_mut().for_each(|(tool, _)| mailbox.note_tool_name(&tool.name));
-        let [current, previous] = server.state_keys;
+        #[cfg(not(feature = "stateless"))]
+        let _ = key;
         HandlerService {
-            meta: server.info.result_meta(),
+            #[cfg(feature = "stateless")]
+            stateless: StatelessState::new(&server, key),
             server,
             calls: Calls::default(),
             mailbox,
             jobs,
-            seal: Seal { current: current.unwrap_or(key), previous },
-            listens: Listens::default(),
             clients: Clients::default(),
             sessions: 0,
             stopping: false,
             subscriptions: Subscriptions::default(),
-            probing: Probing::default(),
         }
     }
 }
@@ -88,15 +85,17 @@ impl Service for HandlerService {
     }
 
     fn request(&mut self, request: &ServiceRequest<'_>, session: &mut Session, out: &mut Outbox) {
-        let answered = if !session.revision().has_sessions() {
-            self.answer_stateless(request, session, out)
-        } else {
-            if !matches!(request.method, "initialize" | "ping") {
-                session.operate(request.head.header_str("mcp-protocol-version"));
+        #[cfg(feature = "stateless")]
+        if !session.revision().has_sessions() {
+            if let Err(error) = self.answer_stateless(request, session, out) {
+                out.error(request.call, &error);
             }
-            self.answer_request(request, session, out)
-        };
-        if let Err(error) = answered {
+            return;
+        }
+        if !matches!(request.method, "initialize" | "ping") {
+            session.operate(request.head.header_str("mcp-protocol-version"));
+        }
+        if let Err(error) = self.answer_request(request, session, out) {
             out.error(request.call, &error);
         }
     }
@@ -128,42 +127,46 @@ impl Service for HandlerService {
     fn closed(&mut self, key: SessionKey) {
         self.sessions = self.sessions.saturating_sub(1);
         self.subscriptions.forget(key);
-        self.listens.forget(key);
-        self.probing.forget(key);
+        #[cfg(feature = "stateless")]
+        self.stateless.forget(key);
     }
 
     fn stopping(&mut self, _: Now, out: &mut Outbox) {
         self.stopping = true;
         self.hurry_all();
-        self.end_listens(out);
-        self.end_probing(out);
+        #[cfg(feature = "stateless")]
+        self.stop_listening(out);
         self.stop_all_asking(out);
     }
 
     fn tick(&mut self, now: Now, out: &mut Outbox) {
         self.take_mail(now, out);
         self.expire_calls(now, out);
+        #[cfg(feature = "stateless")]
         self.go_on_probing(now, out);
     }
 
     fn due(&self) -> Option<Duration> {
-        // Decisions left for the next turn are due at once.
-        let probing = (!self.probing.judged.is_empty()).then_some(Duration::ZERO);
-        probing.or(self.calls.due())
+        #[cfg(feature = "stateless")]
+        if let Some(due) = self.stateless.due() {
+            return Some(due);
+        }
+        self.calls.due()
     }
 
     fn held_bytes(&self) -> usize {
-        self.calls.held_bytes()
-            + self.subscriptions.held_bytes()
-            + self.listens.held_bytes()
-            + self.probing.held_bytes()
+        let held = self.calls.held_bytes() + self.subscriptions.held_bytes();
+        #[cfg(feature = "stateless")]
+        let held = held + self.stateless.held_bytes();
+        held
     }
 
     fn largest(&self) -> Option<(usize, SessionKey)> {
         let mut sums: BTreeMap<SessionKey, usize> = BTreeMap::new();
-        let subscribed = self.subscriptions.held_by_session().chain(self.listens.held_by_session());
-        let others = subscribed.chain(self.probing.held_by_session());
-        for (session, bytes) in self.calls.held_by_session().chain(others) {
+        let held = self.calls.held_by_session().chain(self.subscriptions.held_by_session());
+        #[cfg(feature = "stateless")]
+        let held = held.chain(self.stateless.held_by_session());
+        for (session, bytes) in held {
             *sums.entry(session).or_default() += bytes;
         }
         sums.into_iter().map(|(session, bytes)| (bytes, session)).max()
@@ -312,6 +315,7 @@ impl HandlerService {
         let call = self.call_of(request.call, Context::of(request, session, params.get("_meta")));
         let mut run = Run::new(call, request.session, target, item);
         run.arguments = params.get("arguments").map(JsonCow::Borrowed);
+        #[cfg(feature = "stateless")]
         if !session.revision().has_sessions() {
             (run.call.questions, run.binding) =
                 self.continue_rounds(target, &run.item, &params, request, session)?;

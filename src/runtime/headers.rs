@@ -14,7 +14,7 @@
 
 use std::borrow::Cow;
 
-use crate::base64;
+use crate::base64::decode::decode;
 use crate::http::head::{Head, Single};
 use crate::json::value::JsonRef;
 use crate::jsonrpc::Error;
@@ -26,10 +26,10 @@ use crate::text::printable;
 pub(crate) const HEADER_MISMATCH: i64 = -32020;
 
 /// The text of a field: itself, or what its base64 form wraps.
-fn decode(value: &[u8]) -> Option<Cow<'_, str>> {
+fn unwrapped(value: &[u8]) -> Option<Cow<'_, str>> {
     let wrapped = value.strip_prefix(b"=?base64?").and_then(|rest| rest.strip_suffix(b"?="));
     match wrapped {
-        Some(wrapped) => String::from_utf8(base64::decode(wrapped)?).ok().map(Cow::Owned),
+        Some(wrapped) => String::from_utf8(decode(wrapped)?).ok().map(Cow::Owned),
         None => std::str::from_utf8(value).ok().map(Cow::Borrowed),
     }
 }
@@ -72,7 +72,7 @@ pub(crate) fn check_uri(head: &Head<'_>, field: &str, body: &str) -> Result<(), 
 }
 
 fn decoded<'a>(head: &Head<'a>, field: &str, body: &str) -> Result<Cow<'a, str>, Error> {
-    decode(sent(head, field, body)?)
+    unwrapped(sent(head, field, body)?)
         .ok_or_else(|| mismatch(format!("{field} is neither text nor the base64 of text (=?base64?…?=)")))
 }
 

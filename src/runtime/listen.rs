@@ -19,7 +19,7 @@ use crate::jsonrpc::Error;
 use crate::jsonrpc::id::{Id, IdRef};
 use crate::memory::{Account, BLOCK_OVERHEAD_BYTES, Charge};
 use crate::protocol::kinds::ListKind;
-use crate::protocol::meta::SUBSCRIPTION_ID;
+use crate::protocol::meta_names::SUBSCRIPTION_ID;
 use crate::protocol::uri::normal::normalize;
 use crate::server::permit::Permit;
 use crate::service::keys::{CallKey, SessionKey};

@@ -19,7 +19,10 @@ impl HandlerService {
     /// can catch up before the next turn. Mail that was left after those logs waits with the rest of them.
     pub(crate) fn take_mail(&mut self, now: Now, out: &mut Outbox) {
         let mut mail = self.mailbox.take();
-        self.seal = mail.seal.take().unwrap_or(self.seal);
+        #[cfg(feature = "stateless")]
+        if let Some(seal) = mail.seal.take() {
+            self.stateless.seal = seal;
+        }
         for begun in std::mem::take(&mut mail.begun) {
             self.take_begun(begun, now);
         }
@@ -70,14 +73,16 @@ impl HandlerService {
                 ListKind::Prompts => "notifications/prompts/list_changed",
             };
             out.notify(Outgoing::Latest(Audience::All, Slot::Changed(list)), method, |_| {});
-            self.listens.changed(list, method, out);
+            #[cfg(feature = "stateless")]
+            self.stateless.listens.changed(list, method, out);
         }
         let some = mail.updated.iter().map(|uri| Some(&**uri)).filter(|_| !mail.all_updated);
         let updated: Vec<Option<&str>> = some.chain(mail.all_updated.then_some(None)).collect();
         for uri in updated {
             let method = "notifications/resources/updated";
             self.subscriptions.updated(uri, &mut self.server.permit, method, out);
-            self.listens.updated(uri, &mut self.server.permit, method, out);
+            #[cfg(feature = "stateless")]
+            self.stateless.listens.updated(uri, &mut self.server.permit, method, out);
         }
     }
 }

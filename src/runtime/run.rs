@@ -23,7 +23,9 @@ use crate::jsonrpc::id::IdRef;
 use crate::jsonrpc::{Error, Response};
 use crate::protocol::content::ToolResult;
 use crate::protocol::error::{CallError, Failure};
-use crate::runtime::calls::{Purpose, Run, UnfinishedCall};
+#[cfg(feature = "stateless")]
+use crate::runtime::calls::Purpose;
+use crate::runtime::calls::{Run, UnfinishedCall};
 use crate::runtime::conclusion::{Conclusion, conclusion_of};
 use crate::runtime::handler_service::HandlerService;
 use crate::runtime::handlers::{Produced, Started, Target, produce};
@@ -115,6 +117,7 @@ impl HandlerService {
             return self.answer_call(&run, answer, out);
         }
         // During subscriptions/listen nothing can be asked.
+        #[cfg(feature = "stateless")]
         if run.purpose == Purpose::Listen {
             return self.answer_call(&run, Err(CallError::not_found()), out);
         }
@@ -130,6 +133,7 @@ impl HandlerService {
         if let Err(problem) = run.call.questions.check_questions(self.server.limits.message_bytes_max) {
             return self.answer_call(&run, Err(CallError::for_model(problem)), out);
         }
+        #[cfg(feature = "stateless")]
         if !run.revision().has_sessions() {
             return self.ask_in_result(&run, now, out);
         }

@@ -13,6 +13,7 @@
 
 use crate::access::peer::Principal;
 use crate::base64;
+use crate::base64::decode::decode;
 use crate::json::value::{JsonRef, Members};
 use crate::protocol::siphash::SipHash;
 use crate::protocol::state_key::{Seal, StateKey};
@@ -66,7 +67,7 @@ impl Seal {
 
     /// The state, if one of the keys has sealed it for this request.
     pub(crate) fn open(&self, request: &SealedRequest<'_>, text: &str) -> Option<Vec<u8>> {
-        let mut state = base64::decode(text.as_bytes())?;
+        let mut state = decode(text.as_bytes())?;
         let given = state.split_off(state.len().checked_sub(16)?);
         let sealed = |key: StateKey| {
             let tag = tag(key, &digest(key, request), &state);

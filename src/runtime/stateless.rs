@@ -16,8 +16,8 @@ use crate::json::value::Members;
 use crate::json::write::{Array, Object};
 use crate::jsonrpc::Error;
 use crate::protocol::cache::CacheHint;
-use crate::protocol::meta::{Meta, SERVER_INFO};
-use crate::protocol::revision::Revision;
+use crate::protocol::meta::Meta;
+use crate::protocol::meta_names::SERVER_INFO;
 use crate::runtime::calls::Run;
 use crate::runtime::handler_service::HandlerService;
 use crate::runtime::handlers::Target;
@@ -25,7 +25,6 @@ use crate::runtime::seal::{Binding, SealedRequest};
 use crate::runtime::{headers, rounds};
 use crate::server::questions::Questions;
 use crate::service::ServiceRequest;
-use crate::service::keys::CallKey;
 use crate::service::outbox::Outbox;
 use crate::service::session::Session;
 use crate::timers::Now;
@@ -54,52 +53,20 @@ impl HandlerService {
         }
     }
 
-    /// Sends a result: the object that `write` appends, and the members that all results have since 2026-07-28.
-    pub(crate) fn result(
-        &self,
-        call: CallKey,
-        revision: Revision,
-        cache: Option<CacheHint>,
-        out: &mut Outbox,
-        write: impl FnOnce(&mut Vec<u8>),
-    ) {
-        self.result_with(call, revision, cache, &Meta::EMPTY, out, write);
-    }
-
-    /// As [`result`](HandlerService::result), with a `_meta` of its own.
-    pub(crate) fn result_with(
-        &self,
-        call: CallKey,
-        revision: Revision,
-        cache: Option<CacheHint>,
-        meta: &Meta,
-        out: &mut Outbox,
-        write: impl FnOnce(&mut Vec<u8>),
-    ) {
-        out.written(call, |out| {
-            let start = out.len();
-            write(out);
-            if revision.has_sessions() && meta.is_empty() {
-                return;
-            }
-            let mut result = Object::reopened(out, start);
-            if revision.has_sessions() {
-                meta.write(&mut result);
-            } else {
-                result.str("resultType", "complete");
-                if let Some(cache) = cache {
-                    cache.write(&mut result);
-                }
-                self.write_meta(&mut result, meta);
-            }
-        });
+    /// Writes the members that all results have since 2026-07-28.
+    pub(crate) fn write_common(&self, result: &mut Object<'_>, cache: Option<CacheHint>, meta: &Meta) {
+        result.str("resultType", "complete");
+        if let Some(cache) = cache {
+            cache.write(result);
+        }
+        self.write_meta(result, meta);
     }
 
     /// Writes the `_meta` of a result, with the server's name.
     fn write_meta(&self, result: &mut Object<'_>, meta: &Meta) {
         if meta.is_empty() {
             // It is one line already.
-            result.field("_meta", |out| out.extend_from_slice(self.meta.as_bytes()));
+            result.field("_meta", |out| out.extend_from_slice(self.stateless.meta.as_bytes()));
             return;
         }
         result.field("_meta", |out| {
@@ -130,8 +97,8 @@ impl HandlerService {
         }
         let subject =
             SealedRequest { method: request.method, params: request.params, principal: session.principal() };
-        let questions = rounds::read(&self.seal, &subject, params, request.now.unix)?;
-        Ok((questions, Binding::Live(self.seal, subject)))
+        let questions = rounds::read(&self.stateless.seal, &subject, params, request.now.unix)?;
+        Ok((questions, Binding::Live(self.stateless.seal, subject)))
     }
 
     /// Answers the request with the questions of its handler.
@@ -139,8 +106,14 @@ impl HandlerService {
         let until = now.unix.saturating_add(self.server.limits.request_state_ttl);
         out.written(run.key, |out| {
             let mut result = Object::new(out);
-            rounds::write(&mut result, &self.seal, &run.binding.digest(), &run.call.questions, until);
-            result.raw("_meta", &self.meta);
+            rounds::write(
+                &mut result,
+                &self.stateless.seal,
+                &run.binding.digest(),
+                &run.call.questions,
+                until,
+            );
+            result.raw("_meta", &self.stateless.meta);
         });
     }
 }

@@ -16,7 +16,9 @@ use std::time::Duration;
 
 use crate::json::value::JsonCow;
 use crate::protocol::error::{CallError, Failure};
-use crate::runtime::calls::{Purpose, Run, UnfinishedCall};
+#[cfg(feature = "stateless")]
+use crate::runtime::calls::Purpose;
+use crate::runtime::calls::{Run, UnfinishedCall};
 use crate::runtime::handler_service::HandlerService;
 use crate::runtime::handlers::Work;
 use crate::runtime::jobs::{Announce, Place};
@@ -70,6 +72,7 @@ impl HandlerService {
                 self.calls.keep(Box::new(kept));
             }
             // This URI alone is not promised.
+            #[cfg(feature = "stateless")]
             Place::None if run.purpose == Purpose::Listen => {
                 self.take_probe(&run, false, out);
             }
@@ -100,6 +103,7 @@ impl HandlerService {
     pub(crate) fn expire_elsewhere(&mut self, kept: Box<UnfinishedCall>, now: Now, out: &mut Outbox) {
         let (key, kind, name) = (kept.run.key, kept.run.target.name(), &kept.run.item);
         if self.jobs.take_back(key) {
+            #[cfg(feature = "stateless")]
             if kept.run.purpose == Purpose::Listen {
                 self.take_probe(&kept.run, false, out);
                 return;

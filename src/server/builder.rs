@@ -17,6 +17,7 @@ use crate::protocol::description::{Implementation, Prompt, Resource, ResourceTem
 use crate::protocol::extensions::Extensions;
 use crate::protocol::icon::Icon;
 use crate::protocol::prompt::IntoPrompt;
+#[cfg(feature = "stateless")]
 use crate::protocol::state_key::StateKey;
 use crate::protocol::uri::Vars;
 use crate::protocol::uri::normal::normalize_template;
@@ -58,6 +59,7 @@ pub struct Server {
     pub(crate) registry: Registry,
     pub(crate) list_cache: CacheHint,
     /// The current key and the previous one.
+    #[cfg(feature = "stateless")]
     pub(crate) state_keys: [Option<StateKey>; 2],
     #[cfg(feature = "auth")]
     pub(crate) authorize: Option<crate::access::auth::hook::Authorize>,
@@ -76,6 +78,7 @@ impl Server {
             settings: Settings::default(),
             registry: Registry::default(),
             list_cache: CacheHint::default(),
+            #[cfg(feature = "stateless")]
             state_keys: [None; 2],
             #[cfg(feature = "auth")]
             authorize: None,
@@ -119,18 +122,6 @@ impl Server {
     /// Without this they may not. Clients that listen are told of changes in any case.
     pub fn cache_lists(mut self, ttl: Duration, scope: CacheScope) -> Server {
         self.list_cache = CacheHint { ttl, scope };
-        self
-    }
-
-    /// Sets the key that seals questions to clients without sessions: the same on every node that may get the answer.
-    pub fn state_key(mut self, key: StateKey) -> Server {
-        self.state_keys[0] = Some(key);
-        self
-    }
-
-    /// Sets the key that was in use before: what it sealed is still accepted, so that a new key loses no call.
-    pub fn previous_state_key(mut self, key: StateKey) -> Server {
-        self.state_keys[1] = Some(key);
         self
     }
 

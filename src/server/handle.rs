@@ -12,7 +12,6 @@ use serde_json::Value;
 use crate::protocol::kinds::{ItemKind, ListKind};
 use crate::protocol::level::Level;
 use crate::protocol::result::Result;
-use crate::protocol::state_key::{Seal, StateKey};
 use crate::protocol::uri::normal::normalize;
 use crate::server::call::Call;
 use crate::server::item::Item;
@@ -179,23 +178,6 @@ impl Handle {
     /// of its threads has a result for it. The built-in service needs no call of this.
     pub fn wake(&self) {
         self.0.wake();
-    }
-
-    /// Replaces the keys of [`Server::state_key`](crate::Server::state_key) and
-    /// [`Server::previous_state_key`](crate::Server::previous_state_key). From its next turn on the loop seals with `current`, and
-    /// still accepts what `previous` has sealed. Without `previous`, calls that wait for an answer under an older key have to
-    /// start again.
-    ///
-    /// ```
-    /// # use mcp_rill::{Server, StateKey, engine::Engine};
-    /// # fn read(_: &str) -> Result<StateKey, String> { StateKey::read("000102030405060708090a0b0c0d0e0f") }
-    /// let (old, new) = (StateKey::new([7; 16]), read("/etc/mcp/key")?);
-    /// let engine = Engine::new(Server::new("demo", "1.0.0").state_key(old), || 1)?;
-    /// engine.handle().set_state_keys(new, Some(old));
-    /// # Ok::<(), String>(())
-    /// ```
-    pub fn set_state_keys(&self, current: StateKey, previous: Option<StateKey>) {
-        self.0.post(|mail, _| mail.seal = Some(Seal { current, previous }));
     }
 
     fn changed(&self, list: ListKind) {

@@ -26,6 +26,7 @@ use crate::protocol::error::CallError;
 use crate::protocol::kinds::ListKind;
 use crate::protocol::level::Level;
 use crate::protocol::result::Made;
+#[cfg(feature = "stateless")]
 use crate::protocol::state_key::Seal;
 use crate::server::questions::Questions;
 use crate::service::keys::CallKey;
@@ -96,6 +97,7 @@ pub(crate) struct Inbox {
     pub(crate) changed: BTreeSet<ListKind>,
     pub(crate) changes: Vec<Change>,
     /// The keys that seal from now on.
+    #[cfg(feature = "stateless")]
     pub(crate) seal: Option<Seal>,
 }
 
@@ -178,7 +180,10 @@ impl Mailbox {
         mail.all_updated |= newer.all_updated;
         mail.changed.extend(newer.changed);
         mail.changes.extend(newer.changes);
-        mail.seal = newer.seal.or(mail.seal);
+        #[cfg(feature = "stateless")]
+        {
+            mail.seal = newer.seal.or(mail.seal);
+        }
         self.has_mail.store(true, Ordering::Release);
     }
 

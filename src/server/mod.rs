@@ -22,5 +22,7 @@ pub(crate) mod permit;
 pub(crate) mod questions;
 pub(crate) mod registry;
 pub(crate) mod reply;
+#[cfg(feature = "stateless")]
+pub(crate) mod state_keys;
 #[cfg(feature = "schemars")]
 pub(crate) mod typed;

@@ -71,6 +71,7 @@ impl<V> Known<V> {
         Known { label, value, used: false }
     }
 
+    #[cfg(feature = "stateless")]
     pub(crate) fn parts(&self) -> (&Label, &V) {
         (&self.label, &self.value)
     }

@@ -112,6 +112,7 @@ impl Session {
     }
 
     /// The session of one request of a revision with sessions, where the server keeps none.
+    #[cfg(feature = "streamable")]
     pub(crate) fn of_post(principal: Option<Principal>, revision: Revision) -> Session {
         let (id, revision) = (Uuid::nil(), Some(revision));
         Session { id, principal, client: None, revision, operating: false, log_level: None }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::common::http::{self, INITIALIZE, call, get, mcp_post, ping, post_head, request};
+use crate::common::http::{self, call, get, ping, post_head, request};
 use crate::common::{Seen, Sock, Stream, World, demo};
 use crate::shutdown::{a_finished_shutdown_has_no_deadline, after_the_grace_the_rest_is_reset};
 use mcp_rill::{Limits, Peer, Server, Tool};
@@ -24,6 +24,7 @@ const TESTED: &[(&str, Tests)] = &[
             bodies_that_fill_the_budget_cost_no_others_their_streams,
             bodies_that_drip_make_room,
             output_that_is_taken_drop_by_drop_makes_room,
+            #[cfg(feature = "stateless")]
             what_is_sent_behind_a_request_that_waits_makes_room,
         ],
     ),
@@ -34,7 +35,14 @@ const TESTED: &[(&str, Tests)] = &[
             without_an_idle_connection_accepting_waits_for_a_tenth,
         ],
     ),
-    ("sessions_max", &[one_session_more_ends_the_one_idle_longest, one_session_more_gets_503]),
+    (
+        "sessions_max",
+        &[
+            #[cfg(feature = "streamable")]
+            one_session_more_ends_the_one_idle_longest,
+            one_session_more_gets_503,
+        ],
+    ),
     (
         "connections_per_peer_max",
         &[
@@ -43,7 +51,13 @@ const TESTED: &[(&str, Tests)] = &[
             no_more_of_a_peers_connections_are_told_than_it_may_have,
         ],
     ),
-    ("sessions_per_peer_max", &[one_session_of_a_peer_more_gets_503]),
+    (
+        "sessions_per_peer_max",
+        &[
+            #[cfg(feature = "streamable")]
+            one_session_of_a_peer_more_gets_503,
+        ],
+    ),
     ("target_bytes_max", &[a_longer_target_gets_414]),
     ("head_bytes_max", &[a_longer_head_gets_431]),
     ("headers_max", &[one_header_more_gets_431]),
@@ -406,6 +420,7 @@ fn output_that_is_taken_drop_by_drop_makes_room() {
     world.quiesce();
 }
 
+#[cfg(feature = "stateless")]
 #[test]
 fn what_is_sent_behind_a_request_that_waits_makes_room() {
     let mut world = world(|limits| limits.write_timeout = TEN);
@@ -420,7 +435,7 @@ fn what_is_sent_behind_a_request_that_waits_makes_room() {
     let fields =
         "POST /mcp HTTP/1.1\r\nMCP-Protocol-Version: 2026-07-28\r\nMcp-Method: subscriptions/listen\r\n";
     for (listen, bytes) in listens.iter().zip([20_000, 19_000]) {
-        world.send(*listen, mcp_post(None, &body).replace("POST /mcp HTTP/1.1\r\n", fields));
+        world.send(*listen, http::mcp_post(None, &body).replace("POST /mcp HTTP/1.1\r\n", fields));
         assert!(world.take_text(*listen).contains("acknowledged"));
         world.send(*listen, "x".repeat(bytes));
     }
@@ -500,6 +515,7 @@ fn one_session_more_gets_503() {
     }
 }
 
+#[cfg(feature = "streamable")]
 #[test]
 fn one_session_more_ends_the_one_idle_longest() {
     let mut world = world(|limits| limits.sessions_max = 3);
@@ -507,14 +523,14 @@ fn one_session_more_ends_the_one_idle_longest() {
         .map(|_| {
             world.advance(MS);
             let sock = world.connect();
-            world.send(sock, mcp_post(None, &request(0, "initialize", INITIALIZE)));
+            world.send(sock, http::mcp_post(None, &request(0, "initialize", http::INITIALIZE)));
             world.response(sock).header("Mcp-Session-Id").unwrap().to_owned()
         })
         .collect();
     assert_eq!((world.stats().sessions, world.stats().sessions_evicted), (3, 1));
     let statuses = ids.iter().map(|id| {
         let sock = world.connect();
-        world.send(sock, mcp_post(Some(id), &ping(1)));
+        world.send(sock, http::mcp_post(Some(id), &ping(1)));
         world.response(sock).status
     });
     assert_eq!(statuses.collect::<Vec<_>>(), [404, 200, 200, 200]);
@@ -603,13 +619,14 @@ fn no_more_of_a_peers_connections_are_told_than_it_may_have() {
     world.quiesce();
 }
 
+#[cfg(feature = "streamable")]
 #[test]
 fn one_session_of_a_peer_more_gets_503() {
     let mut world = world(|limits| limits.sessions_per_peer_max = 2);
     let socks = [(); 3].map(|()| world.connect_as(at("192.0.2.1")));
     world.open_sse_on(socks[0], "/sse");
     // Both transports count.
-    let initialize = mcp_post(None, &request(0, "initialize", INITIALIZE));
+    let initialize = http::mcp_post(None, &request(0, "initialize", http::INITIALIZE));
     let id = |response: http::Response| response.header("Mcp-Session-Id").unwrap().to_owned();
     world.send(socks[1], &initialize);
     let first = id(world.response(socks[1]));
@@ -636,7 +653,7 @@ fn one_session_of_a_peer_more_gets_503() {
     let more = world.connect_as(at("192.0.2.1"));
     world.open_sse_on(more, "/sse");
     assert_eq!(world.stats().sessions_evicted, 1);
-    world.send(socks[2], mcp_post(Some(&second), &ping(1)));
+    world.send(socks[2], http::mcp_post(Some(&second), &ping(1)));
     assert_eq!(world.response(socks[2]).status, 404);
     world.quiesce();
 }

@@ -4,7 +4,7 @@
 use std::sync::mpsc;
 use std::time::Duration;
 
-use crate::common::http::{self, call, get, mcp_post, ping, post, request};
+use crate::common::http::{self, call, get, mcp_post};
 use crate::common::{Sock, World, demo};
 use mcp_rill::engine::Stats;
 use mcp_rill::{Limits, Reply, Server};
@@ -52,16 +52,17 @@ fn peers_that_do_not_read_are_not_read_and_lose_nothing() {
     let all: Vec<usize> = (0..REQUESTS).collect();
 
     let (stream, sock) = (world.open_sse(), world.connect());
-    let accepted = flood(&mut world, sock, (0..REQUESTS).map(|id| post(&stream.endpoint, &ping(id))));
+    let accepted =
+        flood(&mut world, sock, (0..REQUESTS).map(|id| http::post(&stream.endpoint, &http::ping(id))));
     assert_eq!(accepted.matches("HTTP/1.1 202 Accepted\r\n").count(), REQUESTS);
     assert_eq!(ids(&world.take_text(stream.sock)), all);
 
     let sock = world.connect();
     let initialize =
         r#"{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"c","version":"1"}}"#;
-    world.send(sock, mcp_post(None, &request(0, "initialize", initialize)));
+    world.send(sock, mcp_post(None, &http::request(0, "initialize", initialize)));
     let session = world.response(sock).header("Mcp-Session-Id").unwrap().to_owned();
-    let text = flood(&mut world, sock, (0..REQUESTS).map(|id| mcp_post(Some(&session), &ping(id))));
+    let text = flood(&mut world, sock, (0..REQUESTS).map(|id| mcp_post(Some(&session), &http::ping(id))));
     assert_eq!(ids(&text), all);
 
     let sock = world.connect();

@@ -2,6 +2,7 @@
 //! results, and streams of notifications.
 
 pub mod clients;
+#[cfg(feature = "streamable")]
 mod eras;
 mod ladder;
 mod listen;

@@ -342,6 +342,7 @@ fn ask_for_json(world: &mut World, client: &Client, tool: &str) -> Sock {
 }
 
 /// A question that nobody can get must not hold its call until `question_timeout`.
+#[cfg(feature = "stateless")]
 #[test]
 fn who_cannot_be_asked_is_told_at_once_and_holds_no_call() {
     let mut world = world(|limits| limits.calls_max = 1);

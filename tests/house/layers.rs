@@ -112,13 +112,13 @@ impl<'s> House<'s> {
 }
 
 /// `engine/state/mod.rs` is `engine::state`; the root of the crate is empty.
-fn module_of(path: &str) -> String {
+pub fn module_of(path: &str) -> String {
     let module = path.trim_end_matches(".rs").trim_end_matches("/mod").replace('/', "::");
     if module == "lib" { String::new() } else { module }
 }
 
 /// The module around one, and nothing for those at the root: `lib.rs` is no parent to name.
-fn parent_of(module: &str) -> &str {
+pub fn parent_of(module: &str) -> &str {
     module.rsplit_once("::").map_or("", |(parent, _)| parent)
 }
 

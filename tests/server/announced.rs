@@ -6,7 +6,7 @@ use std::time::Duration;
 use mcp_rill::{Handle, ItemKind, Reply, Resource, Server, Tool};
 use serde_json::{Value, json};
 
-use crate::common::http::{call, mcp_post, request};
+use crate::common::http::{self, call, request};
 use crate::common::questions::{Client, Pool, text};
 use crate::common::{Sock, World};
 
@@ -108,15 +108,15 @@ fn on_a_stream_beside_the_post() {
         let (stream, post) = (world.connect(), world.connect());
         let info = r#"{"name":"tester","version":"9"}"#;
         let params = format!(r#"{{"protocolVersion":"2025-11-25","capabilities":{{}},"clientInfo":{info}}}"#);
-        world.send(post, mcp_post(None, &request(0, "initialize", &params)));
+        world.send(post, http::mcp_post(None, &request(0, "initialize", &params)));
         let opened = world.response(post);
         let id = opened.header("Mcp-Session-Id").unwrap();
         let subscribe = request(1, "resources/subscribe", r#"{"uri":"log:///1"}"#);
-        world.send(post, mcp_post(Some(id), &subscribe));
+        world.send(post, http::mcp_post(Some(id), &subscribe));
         assert_eq!(world.response(post).status, 200);
         world.send(stream, format!("GET /mcp HTTP/1.1\r\nHost: localhost\r\nMcp-Session-Id: {id}\r\n\r\n"));
         world.take(stream);
-        let request = mcp_post(Some(id), &call(2, tool, "{}"));
+        let request = http::mcp_post(Some(id), &call(2, tool, "{}"));
         assert_eq!(methods(&called(&mut world, &pool, &request, stream, post)), CHANGED, "{tool}");
     }
 }
@@ -130,7 +130,7 @@ fn to_one_who_listens() {
         });
         let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).to_string();
         let fields = format!("MCP-Protocol-Version: 2026-07-28\r\nMcp-Method: {method}\r\n{name}");
-        mcp_post(None, &body).replacen("Content-Type", &format!("{fields}Content-Type"), 1)
+        http::mcp_post(None, &body).replacen("Content-Type", &format!("{fields}Content-Type"), 1)
     };
     for tool in ["inline", "blocking"] {
         let mut world = World::new(server().0);

@@ -5,6 +5,7 @@
 #[path = "../common/world.rs"]
 mod common;
 
+#[cfg(all(feature = "streamable", feature = "stateless"))]
 mod announced;
 mod cancelling;
 mod completion;

@@ -630,9 +630,9 @@ fn transcripts() -> Vec<(PathBuf, String)> {
 /// What a transcript may need, each with whether this build has it: one that needs more is not run.
 const FEATURES: [(&str, bool); 6] = [
     ("lines", true),
-    ("streamable", true),
-    ("resume", true),
-    ("stateless", true),
+    ("streamable", cfg!(feature = "streamable")),
+    ("resume", cfg!(feature = "resume")),
+    ("stateless", cfg!(feature = "stateless")),
     ("auth", cfg!(feature = "auth")),
     ("browser", cfg!(feature = "browser")),
 ];
@@ -640,6 +640,7 @@ const FEATURES: [(&str, bool); 6] = [
 /// What of [`FEATURES`] a transcript needs, by what is sent and set in it.
 fn needs(steps: &[Step]) -> BTreeSet<&'static str> {
     let (mut needs, mut mcp_path) = (BTreeSet::new(), "/mcp");
+    let is_lines = steps.iter().any(|step| matches!(step, Step::Lines(_)));
     let mut add = |needed: bool, feature: &'static str| needed.then(|| needs.insert(feature));
     for step in steps {
         match step {
@@ -662,10 +663,17 @@ fn needs(steps: &[Step]) -> BTreeSet<&'static str> {
                     add(line.contains("io.modelcontextprotocol/"), "stateless");
                     add(line.starts_with("Last-Event-ID:"), "resume");
                     add(line.starts_with("Sec-Fetch-Site:"), "browser");
+                    // A batch on a connection of lines.
+                    add(is_lines && line.starts_with('['), "streamable");
                 }
             }
             Step::Lines(_) => drop(add(true, "lines")),
-            Step::Get(_, lines) => drop(add(lines.iter().any(|line| line.starts_with("id: ")), "resume")),
+            Step::Get(_, lines) => {
+                add(lines.iter().any(|line| line.starts_with("id: ")), "resume");
+                // What names all paths or methods.
+                let names_all = |line: &String| line.contains("nothing is served") || line.contains("DELETE");
+                add(lines.iter().any(names_all), "streamable");
+            }
             _ => {}
         }
     }

@@ -10,11 +10,9 @@
 
 use crate::engine::core::Core;
 use crate::engine::state::calls::PendingRequest;
-use crate::engine::state::sessions::LONE_BYTES;
-use crate::engine::state::streams::{ANSWER_BYTES, Source};
 use crate::http::head::Head;
 use crate::jsonrpc::id::IdRef;
-use crate::jsonrpc::{self, Message, Notification, Request};
+use crate::jsonrpc::{self, Message, Notification};
 use crate::service::ServiceRequest;
 use crate::service::keys::{CallKey, SessionKey};
 use crate::service::outbox::Slot;
@@ -65,43 +63,12 @@ impl Core {
         method: &str,
     ) -> Option<CallKey> {
         let entry = self.streams.get_mut(stream)?;
-        let besides = if entry.source == Source::Post { ANSWER_BYTES } else { 0 };
-        let call = self.sessions.begin_call(session, (stream, besides), id, method, &self.common.limits)?;
-        entry.open += u32::from(entry.source.is_answer());
-        Some(call)
-    }
-
-    /// The same for a request whose response waits for others. One for which there is no place is told so among those.
-    pub(crate) fn begin_call_of_answer(
-        &mut self,
-        session: Key,
-        stream: Key,
-        request: &Request<'_>,
-    ) -> Option<CallKey> {
-        let call = self.begin_call(session, stream, &request.id, &request.method);
-        if call.is_none() {
-            let (error, mut text) = (self.busy_with_calls(), Vec::new());
-            jsonrpc::write_error(&mut text, Some(request.id.clone()), &error);
-            let waiting = self.streams.get_mut(stream).and_then(|stream| stream.waiting_mut());
-            waiting.into_iter().for_each(|waiting| waiting.add_reply(std::mem::take(&mut text)));
+        let place = (stream, entry.call_bytes());
+        let call = self.sessions.begin_call(session, place, id, method, &self.common.limits)?;
+        #[cfg(any(feature = "streamable", feature = "stateless"))]
+        {
+            entry.open += u32::from(entry.source.is_answer());
         }
-        call
-    }
-
-    /// The same for a request without a session on a connection of lines: it counts among the calls of the connection's session,
-    /// and `lone` is what the service knows it by.
-    pub(crate) fn begin_lone_call(
-        &mut self,
-        lone: Key,
-        stream: Key,
-        request: &Request<'_>,
-    ) -> Option<CallKey> {
-        let session = self.streams.get(stream)?.session;
-        let (id, method) = (&request.id, &request.method);
-        let call =
-            self.sessions.begin_call(session, (stream, LONE_BYTES), id, method, &self.common.limits)?;
-        self.sessions.call_mut(call)?.lone = Some(lone);
-        self.sessions.get_mut(lone)?.stream = Some(stream);
         Some(call)
     }
 
@@ -130,14 +97,17 @@ impl Core {
             && let Some(owed) = &mut stream.owed
         {
             owed.remove(ended.service_session(), Slot::Progress(key));
+            #[cfg(feature = "stateless")]
             ended.lone.into_iter().for_each(|lone| owed.forget(lone));
         }
+        #[cfg(feature = "streamable")]
         self.touch(ended.session);
         Some(ended)
     }
 
     /// A call was answered or cancelled, and is out of the table.
     pub(crate) fn finish_call(&mut self, ended: &PendingRequest) {
+        #[cfg(feature = "stateless")]
         if let Some(lone) = ended.lone {
             self.end_request(lone);
         }
@@ -152,20 +122,21 @@ impl Core {
         let mut calls = self.sessions.calls_of_id(session, &id);
         let Some(call) = calls.next() else { return };
         match calls.count() {
-            0 => self.cancel(call, false),
+            0 => self.cancel(call),
             more => self.ambiguous_cancel(conn, &id, more + 1),
         }
     }
 
     /// A cancelled request gets no response (MCP cancellation), but a POST does that waits for nothing else.
-    fn cancel(&mut self, call: CallKey, session_over: bool) {
+    fn cancel(&mut self, call: CallKey) {
         let Some(pending) = self.sessions.call_mut(call) else { return };
         // It is still there while the service is told, so that word to its client finds the way.
         pending.cancelled = true;
         self.service.cancelled(call, &mut self.outbox);
         self.flush();
         let Some(ended) = self.end_call(call) else { return };
-        self.answer_cancelled(&ended, session_over);
+        #[cfg(any(feature = "streamable", feature = "stateless"))]
+        self.answer_cancelled(&ended);
         self.finish_call(&ended);
     }
 
@@ -174,7 +145,9 @@ impl Core {
         loop {
             let first = self.sessions.calls_of(session).next().map(|(call, _)| call);
             let Some(call) = first else { return };
-            self.cancel(call, true);
+            #[cfg(any(feature = "streamable", feature = "stateless"))]
+            self.note_session_over(call);
+            self.cancel(call);
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::engine::state::connections::Connection;
 use crate::engine::state::peers::{Counted, network};
 use crate::engine::state::streams::Source;
 use crate::http::conn::Conn;
-use crate::http::response::{OwnedResponse, Response};
+use crate::http::response::OwnedResponse;
 use crate::slab::Key;
 use crate::sse;
 
@@ -95,13 +95,7 @@ impl Core {
         self.connections.enqueue(key);
     }
 
-    /// Answers the request that waits.
-    pub(crate) fn respond(&mut self, key: Key, response: &Response<'_>) {
-        let Core { connections, common, .. } = self;
-        connections.with(key, |conn| conn.http.respond(response, common));
-    }
-
-    /// As [`respond`](Core::respond), and reports the answer if it refuses the request.
+    /// Answers the request that waits, and reports the answer if it refuses the request.
     pub(crate) fn answer(&mut self, key: Key, answer: &OwnedResponse) {
         let Core { connections, common, .. } = self;
         connections.with(key, |conn| conn.http.answer(answer, common));
@@ -137,14 +131,13 @@ impl Core {
             && let Some(stream) = self.streams.get(key)
         {
             let session = stream.session;
-            let is_kept = self.sessions.get(session).is_some_and(|entry| entry.session.is_kept());
             match stream.source {
                 Source::Sse | Source::Lines => self.end_session(session, &conn.peer),
-                Source::Post if !is_kept => {
-                    self.streams.remove(key);
-                    self.end_request(session);
-                }
-                Source::Post | Source::Batch => self.detach(key),
+                #[cfg(any(feature = "streamable", feature = "stateless"))]
+                Source::Post => self.lose_answer(key, session),
+                #[cfg(feature = "streamable")]
+                Source::Batch => self.detach(key),
+                #[cfg(feature = "streamable")]
                 Source::Get => {
                     self.detach(key);
                     self.touch(session);

@@ -4,12 +4,17 @@
 //! scope:* the driving contract ([`engine`](crate::engine)), reading requests (`receive`), and what is particular to one
 //! transport (`transport`).
 
+#[cfg(any(feature = "streamable", feature = "stateless"))]
+pub(crate) mod answers;
 pub(crate) mod calls;
 pub(crate) mod connections;
+#[cfg(feature = "resume")]
 pub(crate) mod logs;
 pub(crate) mod places;
 pub(crate) mod report;
 pub(crate) mod sessions;
+#[cfg(feature = "streamable")]
+pub(crate) mod streamable;
 pub(crate) mod streams;
 
 use std::time::Duration;
@@ -27,7 +32,7 @@ use crate::limits::Limits;
 use crate::memory::Account;
 use crate::service::Service;
 use crate::service::outbox::Outbox;
-use crate::timers::{Nanos, Now};
+use crate::timers::Now;
 
 pub(crate) type Observer = Box<dyn FnMut(&Event<'_>) + Send>;
 pub(crate) type NewId = Box<dyn FnMut() -> u128 + Send>;
@@ -85,10 +90,6 @@ impl Core {
         self.common.now
     }
 
-    pub(crate) fn now_nanos(&self) -> Nanos {
-        Nanos::of(self.common.now)
-    }
-
     pub(crate) fn limits(&self) -> &Limits {
         &self.common.limits
     }
@@ -102,7 +103,7 @@ impl Core {
 #[cfg(test)]
 mod tests {
     use crate::engine::state::connections::Connection;
-    use crate::engine::state::sessions::{SessionEntry, Streamable};
+    use crate::engine::state::sessions::SessionEntry;
     use crate::engine::state::streams::Stream;
 
     #[test]
@@ -110,6 +111,7 @@ mod tests {
         assert!(size_of::<Connection>() <= 176, "{}", size_of::<Connection>());
         assert!(size_of::<SessionEntry>() <= 88, "{}", size_of::<SessionEntry>());
         assert!(size_of::<Stream>() <= 56, "{}", size_of::<Stream>());
-        assert!(size_of::<Streamable>() <= 120, "{}", size_of::<Streamable>());
+        #[cfg(feature = "streamable")]
+        assert!(size_of::<crate::engine::state::sessions::streamable::Streamable>() <= 120);
     }
 }

@@ -56,6 +56,7 @@ impl Core {
     }
 
     /// Tells the observer of the first request of a connection that belongs to no session.
+    #[cfg(any(feature = "streamable", feature = "stateless"))]
     pub(crate) fn report_sessionless(&mut self, conn: Key) {
         let Core { connections, observer, .. } = self;
         let (Some(entry), Some(observer)) = (connections.get_mut(conn), observer) else { return };

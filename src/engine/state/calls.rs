@@ -12,6 +12,7 @@ pub(crate) struct PendingRequest {
     /// Among whose calls it is.
     pub(crate) session: Key,
     /// What stands in for its session, if it has none and shares a connection of lines with others.
+    #[cfg(feature = "stateless")]
     pub(crate) lone: Option<Key>,
     pub(crate) id: Id,
     /// The stream that its result goes to; the key is dead if that is gone.
@@ -26,7 +27,11 @@ pub(crate) struct PendingRequest {
 impl PendingRequest {
     /// The session that the service knows it by.
     pub(crate) fn service_session(&self) -> Key {
-        self.lone.unwrap_or(self.session)
+        #[cfg(feature = "stateless")]
+        if let Some(lone) = self.lone {
+            return lone;
+        }
+        self.session
     }
 
     /// The memory that the engine keeps for one: a peer can make its id as long as a message. What else it has is `besides`.

@@ -40,6 +40,7 @@ impl Coalesced {
     }
 
     /// Drops all of a session's.
+    #[cfg(feature = "stateless")]
     pub(crate) fn forget(&mut self, session: Key) {
         let Coalesced { latest, charge } = self;
         latest.retain(|(of, slot), text| {

@@ -10,6 +10,8 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::access::peer::Peer;
+#[cfg(any(feature = "streamable", feature = "stateless"))]
+use crate::engine::negotiate::McpMethod;
 use crate::engine::state::peers::{Counted, Peers};
 use crate::http::conn::Conn;
 use crate::limits::Limits;
@@ -25,12 +27,9 @@ pub(crate) enum Target {
     StreamHead,
     /// A message into this session of HTTP+SSE.
     Message(Key),
-    /// Messages of Streamable HTTP.
-    McpPost,
-    /// The stream of a session of Streamable HTTP.
-    McpGet,
-    /// The end of a session of Streamable HTTP.
-    McpDelete,
+    /// What Streamable HTTP has on its path.
+    #[cfg(any(feature = "streamable", feature = "stateless"))]
+    Mcp(McpMethod),
 }
 
 /// One connection.
@@ -50,6 +49,7 @@ pub(crate) struct Connection {
     timer: TimerLink,
     queued: bool,
     /// The observer was told of a request without a session.
+    #[cfg(any(feature = "streamable", feature = "stateless"))]
     pub(crate) is_sessionless: bool,
     /// The last write was short, and no writable event has come since.
     pub(crate) blocked: bool,
@@ -94,6 +94,7 @@ impl Connections {
             stream: None,
             timer: TimerLink::default(),
             queued: false,
+            #[cfg(any(feature = "streamable", feature = "stateless"))]
             is_sessionless: false,
             blocked: false,
             paused: false,
@@ -131,6 +132,7 @@ impl Connections {
     }
 
     /// Moves a connection behind those that are looked at because of what it has caused: most often it is the last one.
+    #[cfg(any(feature = "streamable", feature = "stateless"))]
     pub(crate) fn dequeue(&mut self, key: Key) {
         if let Some(at) = self.ready.iter().rposition(|ready| *ready == key) {
             self.ready.remove(at);

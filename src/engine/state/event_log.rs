@@ -16,7 +16,9 @@
 use std::collections::VecDeque;
 use std::fmt;
 
+use crate::engine::state::message::MessageKind;
 use crate::memory::{BLOCK_OVERHEAD_BYTES, Charge};
+use crate::slab::Key;
 use crate::timers::Nanos;
 
 /// Names one event of a session for ever: the number of the stream, and how many events that has had before.
@@ -40,17 +42,6 @@ impl fmt::Display for EventId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}-{}", self.stream, self.seq)
     }
-}
-
-/// What a message is, in the order in which they give way to newer ones.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum MessageKind {
-    /// A client can do without.
-    Notification,
-    /// A question, or word that it needs no answer any more: it has to arrive.
-    Question,
-    /// It has to arrive, and is kept whatever its size.
-    Response,
 }
 
 /// One message that is kept.
@@ -239,5 +230,24 @@ impl EventLog {
             places => self.bytes + (places - self.entries.len()) * size_of::<Entry>() + BLOCK_OVERHEAD_BYTES,
         };
         self.charge.set(entries + self.owner_bytes);
+    }
+}
+
+/// The streams of a session that have no connection.
+#[derive(Default)]
+pub(crate) struct KeptStreams {
+    /// The session's own, if that has lost its connection and may get another one.
+    pub(crate) lost: Option<Key>,
+    /// How many of its streams had a number.
+    numbered: u32,
+    /// Streams of POSTs that are over and kept for a client that comes back, oldest end first.
+    pub(crate) over: VecDeque<Key>,
+}
+
+impl KeptStreams {
+    /// The number of the session's next stream.
+    pub(crate) fn next_number(&mut self) -> u32 {
+        self.numbered = self.numbered.saturating_add(1);
+        self.numbered
     }
 }

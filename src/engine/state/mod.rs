@@ -10,8 +10,10 @@ pub(crate) mod auth;
 pub(crate) mod calls;
 pub(crate) mod coalesced;
 pub(crate) mod connections;
+#[cfg(feature = "resume")]
 pub(crate) mod event_log;
 pub(crate) mod ids;
+pub(crate) mod message;
 pub(crate) mod peers;
 pub(crate) mod sessions;
 pub(crate) mod streams;

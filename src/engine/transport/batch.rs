@@ -4,15 +4,16 @@
 //! *Not in scope:* single messages, and answering (`streamable`).
 
 use crate::engine::core::Core;
-use crate::engine::negotiate::{self, Version};
-use crate::engine::refusals::{Refused, id_of, no_question, rejection};
-use crate::engine::transport::session::session_for;
+use crate::engine::negotiate::Version;
+use crate::engine::refusals::{Refused, id_of, rejection};
+use crate::engine::transport::session::{no_question, revision_of, session_for};
 use crate::http::head::Head;
 use crate::http::response::OwnedResponse;
 use crate::json::tape::Tape;
 use crate::json::value::Items;
 use crate::jsonrpc::{self, Error, Message};
-use crate::protocol::meta::names_revision;
+#[cfg(feature = "stateless")]
+use crate::protocol::meta_names::names_revision;
 use crate::protocol::revision::Revision;
 use crate::slab::Key;
 
@@ -36,16 +37,16 @@ pub(crate) fn read_batch<'a>(
     let limits = &core.common.limits;
     let items = jsonrpc::split_batch(body, limits, tape).map_err(|error| Refused::new(400, error))?;
     let version = Version::of(head);
-    let named = matches!(version, Version::Modern(_)) && head.header("mcp-session-id").is_none();
-    let modern =
-        named || items.clone().any(|item| item.member("params").ok().flatten().is_some_and(names_revision));
-    if modern {
+    #[cfg(feature = "stateless")]
+    if matches!(version, Version::Modern(_)) && head.header("mcp-session-id").is_none()
+        || items.clone().any(|item| item.member("params").ok().flatten().is_some_and(names_revision))
+    {
         return Err(without_batches());
     }
     let session = session_for(core, conn, head, &version)?;
     let revision = match session {
         Some(session) => core.sessions.get(session).map(|open| open.session.revision()),
-        None => Some(negotiate::revision_of(head)),
+        None => Some(revision_of(head)),
     };
     let messages = read_messages(core, revision, items, !core.settings.sessionless)?;
     Ok(PostedMessages { session, messages, batch: true })
@@ -91,6 +92,7 @@ pub(crate) fn read_messages<'a>(
 }
 
 /// What is said to a batch of a revision without sessions.
+#[cfg(feature = "stateless")]
 pub(crate) fn without_batches() -> OwnedResponse {
     invalid("revisions without sessions have no batches".to_owned())
 }

@@ -20,26 +20,26 @@
 //! All calls of a connection, with a session or without, are those of its session: an id names one of them, and `calls_max`
 //! counts them all. What is written stands in [`Engine::open_lines`](crate::engine::Engine::open_lines).
 
+#[cfg(feature = "streamable")]
+mod batch;
+#[cfg(feature = "stateless")]
+mod lone;
+
 use crate::access::peer::Peer;
 use crate::engine::core::Core;
-use crate::engine::negotiate::unsupported;
 use crate::engine::refusals::{REFUSED, Refused, as_error, as_error_of, id_of, rejection};
-use crate::engine::state::event_log::MessageKind;
+use crate::engine::state::message::MessageKind;
 use crate::engine::state::streams::{Source, Stream};
-use crate::engine::transport::batch::{read_messages, without_batches};
 use crate::http::conn::Conn;
 use crate::http::conn::input::Kept;
 use crate::http::conn::lines::NoMemory;
 use crate::http::head::Head;
 use crate::http::response::OwnedResponse;
 use crate::json::tape::Tape;
-use crate::jsonrpc::{self, Error, Message, Request};
+use crate::jsonrpc::{self, Error, Message};
 use crate::lines::Line;
-use crate::protocol::envelope::Envelope;
-use crate::protocol::meta::names_revision;
-use crate::protocol::revision::Revision;
-use crate::service::keys::CallKey;
-use crate::service::session::Session;
+#[cfg(feature = "stateless")]
+use crate::protocol::meta_names::names_revision;
 use crate::slab::Key;
 
 /// What a connection of lines carries.
@@ -60,7 +60,7 @@ pub(crate) fn open(core: &mut Core, peer: Peer) -> Key {
         core.refuse_lines(conn, &as_error(answer));
         return conn;
     }
-    let session = core.begin_session(conn, false);
+    let session = core.begin_session(conn);
     let stream = core.streams.open(Stream::of_events(session, conn, Source::Lines));
     core.attach(stream, conn);
     core.connections.with(conn, |conn| conn.stream = Some(stream));
@@ -115,17 +115,22 @@ fn serve(core: &mut Core, conn: Key, line: &[u8]) {
     let Some(session) = core.streams.get(stream).map(|stream| stream.session) else { return };
     let carried = Carried { conn, session, stream };
     let mut tape = std::mem::take(&mut core.tape);
-    let served = match jsonrpc::is_batch(line) {
-        true => read_batch(core, session, line, &mut tape).map(|batch| take_batch(core, carried, &batch)),
-        false => match jsonrpc::parse(line, core.limits(), &mut tape) {
-            Ok(message) => take_message(core, carried, &message, line.len()),
-            Err(rejected) => Err(rejection(rejected)),
-        },
-    };
+    let served = read_line(core, carried, line, &mut tape);
     core.tape = tape;
     if let Err(answer) = served {
         core.refuse_line(conn, &answer);
     }
+}
+
+fn read_line(core: &mut Core, carried: Carried, line: &[u8], tape: &mut Tape) -> Result<(), OwnedResponse> {
+    #[cfg(feature = "streamable")]
+    if jsonrpc::is_batch(line) {
+        let batch = batch::read_batch(core, carried.session, line, tape)?;
+        batch::take_batch(core, carried, &batch);
+        return Ok(());
+    }
+    let message = jsonrpc::parse(line, core.limits(), tape).map_err(rejection)?;
+    take_message(core, carried, &message, line.len())
 }
 
 fn take_message(
@@ -137,13 +142,18 @@ fn take_message(
     let Carried { conn, session, stream } = carried;
     let Message::Request(request) = message else {
         core.stats.messages_received += 1;
-        if !is_foreign(message) {
-            core.hand_over(conn, session, &Head::NONE, message, None);
-            core.flush();
+        #[cfg(feature = "stateless")]
+        if lone::is_foreign(message) {
+            return Ok(());
         }
+        core.hand_over(conn, session, &Head::NONE, message, None);
+        core.flush();
         return Ok(());
     };
+    #[cfg(feature = "stateless")]
     let stands_alone = request.params.is_some_and(names_revision);
+    #[cfg(not(feature = "stateless"))]
+    let stands_alone = false;
     let refuse = |refused: Refused| refused.answer(id_of(message));
     if core.sessions.calls_of_id(session, &request.id).next().is_some() {
         let error = Error::invalid_request("a request with this id is in flight already");
@@ -153,8 +163,9 @@ fn take_message(
         let code = if stands_alone { Error::INTERNAL_ERROR } else { REFUSED };
         return Err(refuse(as_error_of(code, core.busy(&reason))));
     }
+    #[cfg(feature = "stateless")]
     if stands_alone {
-        return take_lone_request(core, carried, message, request).map_err(refuse);
+        return lone::take_lone_request(core, carried, message, request).map_err(refuse);
     }
     core.stats.messages_received += 1;
     let Some(call) = core.begin_call(session, stream, &request.id, &request.method) else {
@@ -167,17 +178,6 @@ fn take_message(
     Ok(())
 }
 
-/// True for a notification of a revision that has none from clients but the one that cancels a request.
-fn is_foreign(message: &Message<'_>) -> bool {
-    match message {
-        Message::Notification(notification) => {
-            notification.method != "notifications/cancelled"
-                && notification.params.is_some_and(names_revision)
-        }
-        _ => false,
-    }
-}
-
 /// Why there is no room for another request, if that is so.
 fn no_room(core: &mut Core, bytes: usize) -> Option<String> {
     if core.stopping.is_some() {
@@ -185,78 +185,6 @@ fn no_room(core: &mut Core, bytes: usize) -> Option<String> {
     }
     core.make_room(bytes);
     core.no_room_for(bytes)
-}
-
-/// A request that describes its client itself.
-fn take_lone_request(
-    core: &mut Core,
-    Carried { conn, stream, .. }: Carried,
-    message: &Message<'_>,
-    request: &Request<'_>,
-) -> Result<(), Refused> {
-    let envelope = Envelope::read(request.params).map_err(|error| Refused::new(400, error))?;
-    if envelope.version != Revision::V2026_07_28.name() {
-        return Err(Refused::new(400, unsupported(&envelope.version)));
-    }
-    core.stats.messages_received += 1;
-    let principal = core.connections.get(conn).and_then(|conn| conn.peer.principal.clone());
-    let Envelope { client, log_level, .. } = envelope;
-    core.report_sessionless(conn);
-    let lone = core.begin_request(Session::of_request(principal, Revision::V2026_07_28, client, log_level));
-    let Some(call) = core.begin_lone_call(lone, stream, request) else {
-        core.end_request(lone);
-        let max = core.limits().calls_max;
-        let busy = core.busy(&format!("{max} requests of this connection are open (limit calls_max)"));
-        return Err(as_error_of(Error::INTERNAL_ERROR, busy));
-    };
-    core.hand_over(conn, lone, &Head::NONE, message, Some(call));
-    core.flush();
-    Ok(())
-}
-
-/// A batch is taken as a whole or not at all.
-fn read_batch<'a>(
-    core: &mut Core,
-    session: Key,
-    line: &'a [u8],
-    tape: &'a mut Tape,
-) -> Result<Vec<Message<'a>>, OwnedResponse> {
-    let items = jsonrpc::split_batch(line, core.limits(), tape).map_err(|error| Refused::new(400, error))?;
-    if items.clone().any(|item| item.member("params").ok().flatten().is_some_and(names_revision)) {
-        return Err(without_batches());
-    }
-    let revision = core.sessions.get(session).map(|entry| entry.session.revision());
-    let messages = read_messages(core, revision, items, true)?;
-    let in_flight = |message: &&Message<'_>| {
-        id_of(message).is_some_and(|id| core.sessions.calls_of_id(session, &id).next().is_some())
-    };
-    if let Some(message) = messages.iter().find(in_flight) {
-        let error = Error::invalid_request("a request with this id is in flight already");
-        return Err(Refused::new(400, error).answer(id_of(message)));
-    }
-    if messages.iter().any(|message| id_of(message).is_some())
-        && let Some(reason) = no_room(core, line.len())
-    {
-        return Err(as_error(core.busy(&reason)));
-    }
-    Ok(messages)
-}
-
-fn take_batch(core: &mut Core, Carried { conn, session, .. }: Carried, messages: &[Message<'_>]) {
-    core.stats.messages_received += messages.len() as u64;
-    let batch = core.streams.open(Stream::of_batch(session, conn, core.held.charge(0)));
-    // All calls are open before the first one can be answered, or cancelled by a notification further on.
-    let begin = |message: &Message<'_>| match message {
-        Message::Request(request) => core.begin_call_of_answer(session, batch, request),
-        _ => None,
-    };
-    let calls: Vec<Option<CallKey>> = messages.iter().map(begin).collect();
-    for (message, call) in messages.iter().zip(calls) {
-        core.hand_over(conn, session, &Head::NONE, message, call);
-    }
-    core.flush();
-    // Where all were refused, or nothing wants an answer, nothing has completed it.
-    core.complete(batch);
 }
 
 /// Refusals.

@@ -14,11 +14,12 @@
 //! are kept.
 
 use crate::engine::core::Core;
-use crate::engine::core::streams::write_event;
-use crate::engine::refusals::{REFUSED, refusal};
+use crate::engine::core::logs::write_event;
+use crate::engine::refusals::REFUSED;
 use crate::engine::state::event_log::EventId;
 use crate::engine::state::ids::{ID_BUFFER, id_text};
 use crate::engine::state::streams::{STREAM_FIELDS, Source};
+use crate::engine::transport::session::refusal;
 use crate::http::head::{Head, Single};
 use crate::http::response::{OwnedResponse, Response};
 use crate::slab::Key;

@@ -17,11 +17,14 @@
 
 use crate::access::query::{parameters, value_of};
 use crate::access::settings::{Settings, relative};
-use crate::engine::negotiate::AcceptField;
-use crate::engine::refusals::{as_error, not_allowed, nothing_here};
+#[cfg(any(feature = "streamable", feature = "stateless"))]
+use crate::engine::negotiate::McpMethod;
+use crate::engine::refusals::{not_allowed, nothing_here};
+use crate::engine::transport::content_type::check_json;
+#[cfg(any(feature = "streamable", feature = "stateless"))]
+use crate::engine::transport::mcp;
 use crate::http::head::Head;
 use crate::http::response::OwnedResponse;
-use crate::text::printable;
 
 /// A query that is copied into the endpoint may have this many bytes.
 const QUERY_BYTES_MAX: usize = 1 << 10;
@@ -35,19 +38,17 @@ pub(crate) enum Route<'a> {
     StreamHead,
     /// `POST /messages`: a message into the session of this id.
     Message { session: &'a str },
-    /// `POST /mcp`: messages of Streamable HTTP.
-    McpPost,
-    /// `GET /mcp`: a session's stream.
-    McpGet,
-    /// `DELETE /mcp`: the end of a session.
-    McpDelete,
+    /// What Streamable HTTP has on its path, `/mcp`.
+    #[cfg(any(feature = "streamable", feature = "stateless"))]
+    Mcp(McpMethod),
 }
 
 /// Decides what serves the request, or answers it: with a refusal, or with what `OPTIONS *` asks for.
 pub(crate) fn route<'a>(head: &Head<'a>, settings: &Settings) -> Result<Route<'a>, OwnedResponse> {
     let path = relative(head.path, settings);
-    if path == settings.mcp_path {
-        return mcp(head, path, settings).map_err(as_error);
+    #[cfg(any(feature = "streamable", feature = "stateless"))]
+    if settings.is_mcp_path(path) {
+        return mcp::route(head, path, settings).map(Route::Mcp);
     }
     if path == settings.sse_path {
         let query = head.query.unwrap_or_default();
@@ -70,34 +71,12 @@ pub(crate) fn route<'a>(head: &Head<'a>, settings: &Settings) -> Result<Route<'a
     Err(match path {
         // RFC 9110 §9.3.7: the server as a whole is asked, not a path. What a path takes, its 405 says.
         "*" => {
-            let delete = if settings.sessionless { "" } else { "DELETE, " };
+            let delete = if settings.keeps_sessions() { "DELETE, " } else { "" };
             OwnedResponse { status: 204, ..OwnedResponse::default() }
                 .header("Allow", format!("GET, HEAD, POST, {delete}OPTIONS"))
         }
         _ => nothing_here(head, settings),
     })
-}
-
-fn mcp<'a>(head: &Head<'_>, path: &str, settings: &Settings) -> Result<Route<'a>, OwnedResponse> {
-    match head.method {
-        "POST" => {
-            let accepted = AcceptField::of(head);
-            if !accepted.json && !accepted.events {
-                let text = "Not acceptable: answers are application/json or text/event-stream; accept both";
-                return Err(OwnedResponse::text(406, text));
-            }
-            check_json(head, 415).map(|()| Route::McpPost)
-        }
-        method if settings.sessionless => {
-            let text = format!(
-                "Method not allowed: `{path}` takes POST, not {method}: this server keeps no sessions"
-            );
-            Err(OwnedResponse::text(405, text).header("Allow", "POST"))
-        }
-        "GET" => Ok(Route::McpGet),
-        "DELETE" => Ok(Route::McpDelete),
-        method => Err(not_allowed(method, path, "GET, POST, DELETE")),
-    }
 }
 
 pub(crate) fn message<'a>(head: &Head<'a>) -> Result<Route<'a>, OwnedResponse> {
@@ -109,41 +88,6 @@ pub(crate) fn message<'a>(head: &Head<'a>) -> Result<Route<'a>, OwnedResponse> {
         (Some(session), None) => Ok(Route::Message { session }),
         (Some(_), Some(_)) => {
             Err(OwnedResponse::text(400, "the query has more than one sessionId parameter"))
-        }
-    }
-}
-
-/// `status` is what a wrong Content-Type gets.
-fn check_json(head: &Head<'_>, status: u16) -> Result<(), OwnedResponse> {
-    let mut fields = head.headers_named("content-type");
-    let (first, second) = (fields.next(), fields.next());
-    let value = first.unwrap_or_default();
-    let is_json = |value: &[u8]| {
-        let essence = value.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
-        essence.eq_ignore_ascii_case(b"application/json")
-    };
-    // What almost all clients send needs no reading.
-    if second.is_some() || !(value == b"application/json" || is_json(value)) {
-        let found = match (first, second) {
-            (None, _) => "there is none".to_owned(),
-            (_, Some(_)) => "there are several".to_owned(),
-            _ => format!("it is `{}`", printable(&String::from_utf8_lossy(value))),
-        };
-        return Err(OwnedResponse::text(
-            status,
-            format!("Content-Type must be application/json, but {found}"),
-        ));
-    }
-    // A list, which may be spread over several fields (RFC 9110 §8.4); empty members of a list say nothing.
-    let codings = head.headers_named("content-encoding").flat_map(|value| value.split(|byte| *byte == b','));
-    let mut codings = codings.map(<[u8]>::trim_ascii).filter(|coding| !coding.is_empty());
-    match codings.find(|coding| !coding.eq_ignore_ascii_case(b"identity")) {
-        None => Ok(()),
-        Some(coding) => {
-            let coding = printable(&String::from_utf8_lossy(coding));
-            let text = format!("Content-Encoding `{coding}` is not supported; send the JSON as it is");
-            // RFC 9110 §15.5.16.
-            Err(OwnedResponse::text(415, text).header("Accept-Encoding", "identity"))
         }
     }
 }

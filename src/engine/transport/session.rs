@@ -1,15 +1,20 @@
 //! Which session of Streamable HTTP a request names.
 //!
-//! *Scope:* `Mcp-Session-Id`, and whether its revision fits what `MCP-Protocol-Version` says. *Not in scope:* what the request
-//! does with the session.
+//! *Scope:* `Mcp-Session-Id`, whether its revision fits what `MCP-Protocol-Version` says, and refusals of Streamable HTTP.
+//! *Not in scope:* what the request does with the session.
+
+use std::borrow::Cow;
 
 use crate::engine::core::Core;
 use crate::engine::negotiate::Version;
-use crate::engine::refusals::{NO_SESSION, Refused, bad_request};
+use crate::engine::refusals::{NO_SESSION, REFUSED, Refused};
 use crate::engine::state::ids::owner_hint;
 use crate::http::head::{Head, Single};
+use crate::http::response::OwnedResponse;
 use crate::jsonrpc::Error;
+use crate::protocol::revision::Revision;
 use crate::slab::Key;
+use crate::text::shown;
 
 /// The session that the header fields name; `None` where the server keeps none, and they name none.
 pub(crate) fn session_for(
@@ -21,7 +26,7 @@ pub(crate) fn session_for(
     if !core.settings.sessionless || head.header("mcp-session-id").is_some() {
         return session_of(core, conn, head, version).map(Some);
     }
-    version.fault(false).map_or(Ok(None), |fault| Err(bad_request(&fault)))
+    version.fault(head, false).map_or(Ok(None), |fault| Err(bad_request(&fault)))
 }
 
 /// The session that the header fields name.
@@ -30,7 +35,7 @@ pub(crate) fn session_of(core: &Core, conn: Key, head: &Head<'_>, version: &Vers
         Single::One(id) => std::str::from_utf8(id).unwrap_or_default(),
         Single::Absent => {
             // Whoever speaks another revision may know no sessions, and has to learn of the revision first.
-            let fault = version.fault(false);
+            let fault = version.fault(head, false);
             let text =
                 fault.as_deref().unwrap_or("the Mcp-Session-Id header is required; `initialize` gives it");
             return Err(bad_request(text));
@@ -47,10 +52,51 @@ pub(crate) fn session_of(core: &Core, conn: Key, head: &Head<'_>, version: &Vers
             "MCP-Protocol-Version is `{name}`, which has no sessions, and this session speaks {0}; send {0}",
             entry.session.revision().name()
         )),
-        _ => version.fault(true),
+        _ => version.fault(head, true),
     };
     match fault {
         Some(fault) => Err(bad_request(&fault)),
         None => Ok(key),
     }
+}
+
+impl Version {
+    /// Why the request cannot be served, if that is so: `in_session` only revisions with sessions can.
+    pub(crate) fn fault(&self, head: &Head<'_>, in_session: bool) -> Option<String> {
+        let name = match self {
+            Version::Absent | Version::Served => return None,
+            Version::Modern(_) if !in_session && cfg!(feature = "stateless") => return None,
+            Version::Several => return Some("MCP-Protocol-Version is sent more than once".to_owned()),
+            Version::Modern(_) | Version::Unknown => {
+                shown(head.header("mcp-protocol-version").unwrap_or_default())
+            }
+        };
+        let revisions = Revision::ALL.iter().rev();
+        let served: Vec<&str> = revisions
+            .filter(|revision| !in_session || revision.has_sessions())
+            .map(|revision| revision.name())
+            .collect();
+        let served = served.join(", ");
+        Some(format!("unsupported MCP-Protocol-Version `{name}`; supported are {served}"))
+    }
+}
+
+/// The revision of a request that belongs to no session although its revision has them.
+pub(crate) fn revision_of(head: &Head<'_>) -> Revision {
+    let named = head.header_str("mcp-protocol-version").and_then(Revision::named);
+    named.filter(|revision| revision.has_sessions()).unwrap_or(Revision::V2025_03_26)
+}
+
+/// A refusal as Streamable HTTP has it, before any message is read.
+pub(crate) fn refusal(status: u16, code: i64, text: impl Into<Cow<'static, str>>) -> OwnedResponse {
+    Refused::new(status, Error::new(code, text)).into()
+}
+
+/// An answer comes where nothing is asked.
+pub(crate) fn no_question() -> Refused {
+    bad_request("this server keeps no sessions, so it asks its clients nothing that could be answered")
+}
+
+pub(crate) fn bad_request(text: &str) -> Refused {
+    Refused::new(400, Error::new(REFUSED, format!("Bad request: {text}")))
 }

@@ -13,8 +13,8 @@
 use crate::access::query;
 use crate::engine::core::Core;
 use crate::engine::refusals::{self, REFUSED, Refused, id_of, rejection};
-use crate::engine::state::event_log::MessageKind;
 use crate::engine::state::ids::{ID_BUFFER, id_text, owner_hint};
+use crate::engine::state::message::MessageKind;
 use crate::engine::state::streams::{STREAM_FIELDS, Source, Stream};
 use crate::http::head::Head;
 use crate::http::response::OwnedResponse;
@@ -28,7 +28,7 @@ pub(crate) fn open(core: &mut Core, conn: Key, head: &Head<'_>) {
     if let Err(answer) = core.make_place(conn) {
         return core.answer(conn, &answer);
     }
-    let session = core.begin_session(conn, false);
+    let session = core.begin_session(conn);
     let Some(id) = core.sessions.get(session).map(|entry| entry.session.id) else { return };
     let stream = core.streams.open(Stream::of_events(session, conn, Source::Sse));
     core.attach(stream, conn);
@@ -66,8 +66,8 @@ pub(crate) fn find_session(core: &Core, conn: Key, id: &str) -> Result<Key, Owne
 /// True if it is a session of HTTP+SSE whose stream takes messages. If the stream has ended and the session is not taken out
 /// yet, a 202 now would be a promise that nobody can keep.
 fn has_live_stream(core: &Core, session: Key) -> bool {
-    let entry = core.sessions.get(session).filter(|entry| entry.streamable.is_none());
-    let stream = entry.and_then(|entry| core.streams.get(entry.stream?));
+    let stream = core.sessions.get(session).and_then(|entry| core.streams.get(entry.stream?));
+    let stream = stream.filter(|stream| stream.source == Source::Sse);
     let conn = stream.and_then(|stream| core.connections.get(stream.conn?));
     conn.is_some_and(|conn| !conn.is_closing() && conn.http.is_stream())
 }

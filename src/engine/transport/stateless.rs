@@ -1,8 +1,8 @@
-//! Requests that stand alone: POST on the path of Streamable HTTP without sessions (MCP 2026-07-28, basic/transports), and what
-//! stands in for sessions of the revisions before, where the server keeps none ([`Settings::sessionless`](crate::Settings)).
+//! Requests that stand alone: POST on the path of Streamable HTTP without sessions (MCP 2026-07-28, basic/transports).
 //!
 //! *Scope:* which POST is one, what is checked before the service sees it, and what stands in for its session. *Not in
-//! scope:* methods (the service's), how the answer is sent (`streams`), the tasks extension, which is not implemented.
+//! scope:* methods (the service's), how the answer is sent (`core::answers`), the tasks extension, which is not implemented,
+//! older revisions where the server keeps no sessions (`sessionless`).
 //!
 //! ```text
 //!  POST ─┬ notification ──▶ 202, and nothing happens: this revision has none from clients
@@ -16,15 +16,16 @@
 //! ```
 
 use crate::engine::core::Core;
-use crate::engine::negotiate::{AcceptField, revision_of, unsupported};
+use crate::engine::negotiate::{AcceptField, Version, unsupported};
 use crate::engine::refusals::{Refused, as_error_of};
-use crate::engine::state::streams::{Source, Stream, Waiting};
+use crate::engine::state::streams::Stream;
+use crate::engine::state::streams::answer::Waiting;
 use crate::http::head::{Head, Single};
 use crate::http::response::Response;
 use crate::json::value::JsonRef;
 use crate::jsonrpc::{Error, Message, Request};
 use crate::protocol::envelope::Envelope;
-use crate::protocol::meta::named_by;
+use crate::protocol::meta_names::{named_by, names_revision};
 use crate::protocol::revision::Revision;
 use crate::runtime::headers::{
     HEADER_MISMATCH, check as check_header, check_coded as check_coded_header, check_uri as check_uri_header,
@@ -76,43 +77,46 @@ fn accept_request(
     core.handed_over(conn, stream);
 }
 
-/// What stands in for the session of a POST, where the server keeps none. A client that names no revision has to be taken
-/// for one of 2025-03-26 (MCP 2025-11-25, transports, "Protocol Version Header").
-pub(crate) fn stand_in(core: &mut Core, conn: Key, head: &Head<'_>) -> Key {
-    let principal = core.connections.get(conn).and_then(|conn| conn.peer.principal.clone());
-    core.report_sessionless(conn);
-    core.begin_request(Session::of_post(principal, revision_of(head)))
+/// Which kind of POST a single message is.
+pub(crate) enum Era {
+    /// It belongs to a session, or opens one.
+    Session,
+    /// It belongs to no session.
+    Stateless,
 }
 
-/// The client sends nothing more, which cancels a request of a revision without sessions. What was said before that request
-/// is still sent. Before 2026-07-28 a client may still wait for the answer, or be gone: to a write, only the kernel of one
-/// that is gone answers with a reset (RFC 9293, section 3.10.7.1). So the answer becomes a stream at once, where it can be one.
-pub(crate) fn end_of_input(core: &mut Core, conn: Key) {
-    let Some(entry) = core.connections.get(conn) else { return };
-    let Some((key, stream)) = entry.stream.and_then(|key| Some((key, core.streams.get(key)?))) else {
-        return;
-    };
-    let session = stream.session;
-    let Some(session_entry) = core.sessions.get(session) else { return };
-    if stream.source != Source::Post || session_entry.session.is_kept() {
-        return;
-    }
-    if session_entry.session.revision().has_sessions() {
-        let waits = stream.waiting().is_some_and(|waiting| waiting.events && waiting.status == 200);
-        if waits && entry.http.is_waiting() {
-            core.comment(conn);
+/// The era of a message that is no batch. The body decides; where it is silent, the header fields do. One that names a session
+/// belongs to that, and hears there what is wrong with the revision that it names besides.
+///
+/// # Errors
+/// A refusal where the two contradict each other.
+pub(crate) fn era(message: &Message<'_>, head: &Head<'_>) -> Result<Era, Refused> {
+    let version = &Version::of(head);
+    let names_session = || head.header("mcp-session-id").is_some();
+    let (method, params) = match message {
+        Message::Response(_) => {
+            return match version {
+                Version::Modern(name) if !names_session() => {
+                    let text = format_args!("clients of {name} post no responses");
+                    Err(Refused::new(400, Error::invalid_request(text)))
+                }
+                _ => Ok(Era::Session),
+            };
         }
-        return;
+        Message::Request(request) => (&request.method, request.params),
+        Message::Notification(notification) => (&notification.method, notification.params),
+    };
+    match version {
+        // Whether the body says so, too, is for the checks to find out.
+        Version::Modern(_) if method != "initialize" && !names_session() => Ok(Era::Stateless),
+        _ if params.is_some_and(names_revision) => Ok(Era::Stateless),
+        Version::Modern(_) if method != "initialize" => Ok(Era::Session),
+        Version::Modern(name) => {
+            let text = format!("MCP-Protocol-Version is `{name}`, a revision without `initialize`");
+            Err(Refused::new(400, Error::new(HEADER_MISMATCH, text)))
+        }
+        _ => Ok(Era::Session),
     }
-    core.streams.remove(key);
-    let Core { connections, common, .. } = core;
-    connections.with(conn, |conn| {
-        conn.stream = None;
-        conn.http.give_up(common);
-        #[cfg(feature = "auth")]
-        conn.forget_request();
-    });
-    core.end_request(session);
 }
 
 /// What is to be right before a method is looked at (MCP 2026-07-28, transports and versioning).

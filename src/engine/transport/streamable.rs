@@ -16,43 +16,41 @@
 //! ```
 
 use crate::engine::core::Core;
-use crate::engine::core::places::is_work;
-use crate::engine::negotiate::{self, AcceptField, Era, Version};
-use crate::engine::refusals::{self, REFUSED, Refused, id_of, no_question, refusal, rejection};
-use crate::engine::state::event_log::EventLog;
+use crate::engine::core::streamable::is_work;
+use crate::engine::negotiate::{AcceptField, Version};
+use crate::engine::refusals::{self, REFUSED, Refused, id_of};
 use crate::engine::state::ids::{ID_BUFFER, id_text};
-use crate::engine::state::streams::{STREAM_FIELDS, Source, Stream, Waiting};
+use crate::engine::state::streams::answer::Waiting;
+use crate::engine::state::streams::{STREAM_FIELDS, Source, Stream};
 use crate::engine::transport::batch::{PostedMessages, read_batch};
-use crate::engine::transport::resume::{ResumePoint, resume, resume_point};
-use crate::engine::transport::session::{session_for, session_of};
-use crate::engine::transport::stateless;
+#[cfg(feature = "resume")]
+use crate::engine::transport::resume::{resume, resume_point};
+use crate::engine::transport::session::{no_question, refusal, session_for, session_of};
+use crate::engine::transport::sessionless::stand_in;
 use crate::http::head::Head;
 use crate::http::response::{OwnedResponse, Response};
 use crate::json::tape::Tape;
-use crate::jsonrpc::{self, Error, Message};
+use crate::jsonrpc::{Error, Message};
 use crate::service::keys::CallKey;
 use crate::service::session::read_initialize;
 use crate::slab::Key;
 
-/// Serves a POST.
-pub(crate) fn post(core: &mut Core, conn: Key, head: &Head<'_>, body: &[u8]) {
-    let mut tape = std::mem::take(&mut core.tape);
-    read_post(core, conn, head, body, &mut tape);
-    core.tape = tape;
+/// Serves a POST of one message.
+pub(crate) fn post(core: &mut Core, conn: Key, head: &Head<'_>, message: Message<'_>) {
+    let read = read_one(core, conn, head, message);
+    accept(core, conn, head, read);
 }
 
-fn read_post<'a>(core: &mut Core, conn: Key, head: &Head<'_>, body: &'a [u8], tape: &'a mut Tape) {
-    let read = match jsonrpc::is_batch(body) {
-        true => read_batch(core, conn, head, body, tape),
-        false => match read_single(core, head, body, tape) {
-            Ok((message, Era::Stateless)) => return stateless::post(core, conn, head, &message),
-            Ok((message, Era::Session)) => read_one(core, conn, head, message),
-            Err(answer) => Err(answer),
-        },
-    };
+/// Serves a POST of an array of messages.
+pub(crate) fn post_batch(core: &mut Core, conn: Key, head: &Head<'_>, body: &[u8], tape: &mut Tape) {
+    let read = read_batch(core, conn, head, body, tape);
+    accept(core, conn, head, read);
+}
+
+fn accept(core: &mut Core, conn: Key, head: &Head<'_>, read: Result<PostedMessages<'_>, OwnedResponse>) {
     let opened = read.and_then(|posted| match posted.session {
         Some(session) => Ok((session, posted)),
-        None if core.settings.sessionless => Ok((stateless::stand_in(core, conn, head), posted)),
+        None if core.settings.sessionless => Ok((stand_in(core, conn, head), posted)),
         None => match begin_session(core, conn, &posted) {
             Ok(session) => Ok((session, posted)),
             Err(refused) => Err(refused.answer(posted.messages.iter().find_map(id_of))),
@@ -61,19 +59,6 @@ fn read_post<'a>(core: &mut Core, conn: Key, head: &Head<'_>, body: &'a [u8], ta
     match opened {
         Ok((session, posted)) => accept_messages(core, conn, session, head, &posted),
         Err(answer) => core.answer(conn, &answer),
-    }
-}
-
-fn read_single<'a>(
-    core: &Core,
-    head: &Head<'_>,
-    body: &'a [u8],
-    tape: &'a mut Tape,
-) -> Result<(Message<'a>, Era), OwnedResponse> {
-    let message = jsonrpc::parse(body, core.limits(), tape).map_err(rejection)?;
-    match negotiate::era(&message, head) {
-        Ok(era) => Ok((message, era)),
-        Err(refused) => Err(refused.answer(id_of(&message))),
     }
 }
 
@@ -115,7 +100,7 @@ fn begin_session(core: &mut Core, conn: Key, posted: &PostedMessages<'_>) -> Res
     if posted.messages.iter().all(stays) {
         core.make_place(conn).map_err(|answer| refusals::as_error_of(REFUSED, answer))?;
     }
-    let session = core.begin_session(conn, true);
+    let session = core.begin_streamable(conn);
     core.announce_session(session, conn);
     Ok(session)
 }
@@ -158,11 +143,23 @@ fn begin_call(core: &mut Core, session: Key, stream: Key, message: &Message<'_>)
 
 /// Serves a GET.
 pub(crate) fn get(core: &mut Core, conn: Key, head: &Head<'_>) {
-    match check_get(core, conn, head) {
-        Ok((session, Some(point))) => resume(core, conn, session, point),
-        Ok((session, None)) => open_stream(core, conn, session),
-        Err(answer) => core.answer(conn, &answer),
+    if let Err(answer) = try_get(core, conn, head) {
+        core.answer(conn, &answer);
     }
+}
+
+fn try_get(core: &mut Core, conn: Key, head: &Head<'_>) -> Result<(), OwnedResponse> {
+    let session = check_get(core, conn, head)?;
+    #[cfg(feature = "resume")]
+    let point = resume_point(core, session, head)?;
+    check_room(core)?;
+    #[cfg(feature = "resume")]
+    if let Some(point) = point {
+        resume(core, conn, session, point);
+        return Ok(());
+    }
+    open_stream(core, conn, session);
+    Ok(())
 }
 
 /// Opens a session's stream. One that is open is closed: its client has asked for the stream again, so that one is lost or
@@ -176,15 +173,11 @@ fn open_stream(core: &mut Core, conn: Key, session: Key) {
     }
     let mut stream = Stream::of_events(session, conn, Source::Get);
     stream.owed = old.and_then(|old| old.owed);
-    if !core.limits().replay_timeout.is_zero()
-        && let Some(kind) = core.sessions.streamable_mut(session)
-    {
-        let number = kind.next_number();
-        let charge = core.streams.logged.charge(0);
-        stream.log = Some(Box::new(EventLog::of_session(number, core.now_nanos(), charge)));
-    }
     let key = core.streams.open(stream);
-    let first = core.priming_event(key, None);
+    #[cfg(feature = "resume")]
+    let first = core.begin_session_log(key);
+    #[cfg(not(feature = "resume"))]
+    let first = [];
     let Some(id) = core.sessions.get(session).map(|entry| entry.session.id) else { return };
     let mut buffer = ID_BUFFER;
     let [cache, buffering] = STREAM_FIELDS;
@@ -195,12 +188,8 @@ fn open_stream(core: &mut Core, conn: Key, session: Key) {
     core.touch(session);
 }
 
-/// The session whose stream is wanted, and where a client that has lost one wants to go on.
-fn check_get(
-    core: &mut Core,
-    conn: Key,
-    head: &Head<'_>,
-) -> Result<(Key, Option<ResumePoint>), OwnedResponse> {
+/// The session whose stream is wanted.
+fn check_get(core: &mut Core, conn: Key, head: &Head<'_>) -> Result<Key, OwnedResponse> {
     let version = Version::of(head);
     if matches!(version, Version::Modern(_)) || head.header("mcp-session-id").is_none() {
         // Clients take exactly this for "there is no such stream", and go on without.
@@ -208,7 +197,7 @@ fn check_get(
             Version::Modern(name) => (format!("MCP-Protocol-Version is `{name}`, which has no GET"), "POST"),
             _ => {
                 let missing = || "a stream belongs to a session; send its Mcp-Session-Id".to_owned();
-                (version.fault(false).unwrap_or_else(missing), "POST, DELETE")
+                (version.fault(head, false).unwrap_or_else(missing), "POST, DELETE")
             }
         };
         return Err(refusal(405, REFUSED, format!("Method not allowed: {text}")).header("Allow", allow));
@@ -217,14 +206,17 @@ fn check_get(
     if !AcceptField::of(head).events {
         return Err(refusal(406, REFUSED, "Not acceptable: a stream is text/event-stream; accept that"));
     }
-    let point = resume_point(core, session, head)?;
+    Ok(session)
+}
+
+fn check_room(core: &mut Core) -> Result<(), OwnedResponse> {
     let spent = core.firm_bytes();
     let reason = if core.stopping.is_some() {
         "the server is shutting down".to_owned()
     } else if spent >= core.limits().buffered_bytes_max {
         format!("{spent} bytes are buffered (limit buffered_bytes_max)")
     } else {
-        return Ok((session, point));
+        return Ok(());
     };
     Err(refusals::as_error(core.busy(&reason)))
 }

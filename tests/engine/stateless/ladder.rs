@@ -3,7 +3,6 @@
 use serde_json::{Value, json};
 
 use super::clients::{Request, call, request};
-use crate::common::http::mcp_post;
 use crate::common::{Cut, World, demo};
 
 /// Posts it with every kind of cut; gives status, code, id and message.
@@ -203,11 +202,15 @@ fn there_is_nothing_but_post() {
     }
 }
 
+#[cfg(feature = "streamable")]
 #[test]
 fn a_body_without_the_marks_of_this_revision_needs_a_session() {
     let mut world = World::new(demo::server());
     let sock = world.connect();
-    world.send(sock, mcp_post(None, r#"{"jsonrpc":"2.0","id":1,"method":"server/discover"}"#));
+    world.send(
+        sock,
+        crate::common::http::mcp_post(None, r#"{"jsonrpc":"2.0","id":1,"method":"server/discover"}"#),
+    );
     let response = world.response(sock);
     assert_eq!((response.status, response.messages()[0]["error"]["code"].as_i64()), (400, Some(-32000)));
 }
