@@ -661,6 +661,7 @@ fn needs(steps: &[Step]) -> BTreeSet<&'static str> {
                         add(true, if modern { "stateless" } else { "streamable" });
                     }
                     add(line.contains("io.modelcontextprotocol/"), "stateless");
+                    add(line.starts_with("DELETE "), "streamable");
                     add(line.starts_with("Last-Event-ID:"), "resume");
                     add(line.starts_with("Sec-Fetch-Site:"), "browser");
                     // A batch on a connection of lines.
@@ -673,6 +674,7 @@ fn needs(steps: &[Step]) -> BTreeSet<&'static str> {
                 // What names all paths or methods.
                 let names_all = |line: &String| line.contains("nothing is served") || line.contains("DELETE");
                 add(lines.iter().any(names_all), "streamable");
+                add(lines.iter().any(|line| line.contains("supported are 2026-07-28")), "stateless");
             }
             _ => {}
         }
