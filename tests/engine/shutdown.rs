@@ -47,6 +47,21 @@ pub fn a_finished_shutdown_has_no_deadline() {
 }
 
 #[test]
+fn a_stream_that_has_ended_gets_no_comment_and_no_deadline_for_one() {
+    let mut world = World::with(Limits { linger_timeout: TEN, ..Limits::DEFAULT });
+    let stream = world.open_sse();
+    let keep_alive = world.engine.limits().keep_alive;
+    world.advance(keep_alive - 500 * MS);
+    world.shutdown(TEN * 2);
+    assert!(world.ended(stream.sock) && !world.closed(stream.sock), "its peer may still read");
+    world.advance(1000 * MS);
+    let deadline = world.deadline().unwrap();
+    assert!(deadline >= world.now.mono + 1000 * MS, "{deadline:?} comes at once, again and again");
+    world.advance(TEN);
+    assert!(world.closed(stream.sock) && world.engine.is_finished());
+}
+
+#[test]
 fn a_shutdown_from_a_handle_is_taken_up_in_the_next_turn() {
     let mut world = World::with(Limits::DEFAULT);
     let pool = Pool::new(&mut world);

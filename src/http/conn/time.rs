@@ -58,9 +58,21 @@ impl Conn {
         has_output || has_input
     }
 
-    /// Since when nothing was sent although the peer takes what it is sent; `None` while output waits.
+    /// Since when nothing was sent although the peer takes what it is sent; `None` while output waits, and where no answer
+    /// or stream is open.
     pub fn silent_since(&self) -> Option<Duration> {
-        let since = if let State::Waiting(_) = self.state { self.since.max(self.wrote) } else { self.wrote };
+        let since = match self.state {
+            State::Waiting(_) => self.since.max(self.wrote),
+            State::Chunks(_) | State::Stream => self.wrote,
+            State::Head { .. }
+            | State::Body(_)
+            | State::Lines(_)
+            | State::Closing
+            | State::Linger
+            | State::Closed => {
+                return None;
+            }
+        };
         self.output.is_empty().then(|| since.duration())
     }
 
