@@ -31,7 +31,9 @@ use crate::slab::Key;
 impl Engine {
     /// One turn of a connection: finds the requests in what a read brought, or without bytes in what waits, and serves them.
     pub(crate) fn turn(&mut self, key: Key, bytes: &[u8]) {
-        if self.core.connections.get(key).is_some_and(|conn| conn.http.is_lines()) {
+        // What is asked on a connection that is about to be taken out would be done, and never answered.
+        let Some(conn) = self.core.connections.get(key).filter(|conn| !conn.is_closing()) else { return };
+        if conn.http.is_lines() {
             return lines::turn(&mut self.core, key, bytes);
         }
         let mut kept = Kept::default();

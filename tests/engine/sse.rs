@@ -282,6 +282,21 @@ fn a_half_closed_post_still_gets_its_answer() {
 }
 
 #[test]
+fn what_is_asked_on_a_connection_that_is_closed_already_is_not_done() {
+    let mut world = world();
+    let (stream, sock) = (world.open_sse(), world.connect());
+    let bytes = post(&stream.endpoint, &call(1, "nothing", "{}"));
+    // Both happen before the driver has asked what to do: it learns of the close after the read.
+    let (now, key) = (world.now, world.key(sock));
+    world.engine.hang_up(now, key);
+    world.engine.receive(now, key, bytes.as_bytes());
+    world.run();
+    assert!(world.closed(sock));
+    assert_eq!((world.stats().messages_received, world.frames(&stream).len()), (0, 0));
+    world.quiesce();
+}
+
+#[test]
 fn pipelined_posts_are_answered_in_order() {
     let mut world = world();
     let (a, b, sock) = (world.open_sse(), world.open_sse(), world.connect());
