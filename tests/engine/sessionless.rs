@@ -4,7 +4,7 @@ use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
 
 use super::stateless::clients;
-use crate::common::http::{INITIALIZE, INITIALIZED, call, mcp_post, request};
+use crate::common::http::{INITIALIZE, INITIALIZED, call, get, mcp_post, request};
 use crate::common::{World, demo, principal};
 use mcp_rill::engine::Event;
 use mcp_rill::{Limits, Reply, Server};
@@ -84,6 +84,23 @@ fn no_request_takes_the_place_of_a_session() {
     let sock = world.connect();
     assert_eq!(world.call(&stream, sock, &request(1, "initialize", INITIALIZE))["id"], 1);
     world.quiesce();
+}
+
+/// The end of what a client sends ends a stream, also one that is opened later for a request sent before.
+#[test]
+fn a_stream_that_waited_behind_a_call_ends_with_its_half_closed_client() {
+    let (server, replies) = server();
+    let mut world = World::new(server);
+    let sock = world.connect_as(principal("ada"));
+    world.send(sock, mcp_post(None, &call(1, "work", "{}")) + &get("/sse"));
+    world.half_close(sock);
+    replies.try_recv().unwrap().finish("done");
+    world.jump(world.now.mono);
+    world.run();
+    let text = world.take_text(sock);
+    assert!(text.contains("done") && text.contains("event: endpoint\n"), "{text}");
+    assert!(world.closed(sock), "nobody would ever end it");
+    world.assert_empty();
 }
 
 /// Before 2026-07-28 the end of what a client sends is no cancellation; the end of its connection leaves nobody to answer.

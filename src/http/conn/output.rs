@@ -80,7 +80,8 @@ impl Conn {
 
     /// Answers with a body that lasts until either side closes the connection, and writes its first bytes.
     ///
-    /// To HEAD, the head alone is sent. Returns true if the stream is open: [`push`](Conn::push) then writes on.
+    /// To HEAD, the head alone is sent, and to a peer that has half-closed, the head and the first bytes. Returns true if the
+    /// stream is open: [`push`](Conn::push) then writes on.
     pub fn open_stream(
         &mut self,
         content_type: &str,
@@ -98,6 +99,8 @@ impl Conn {
                 first(out);
             }
         });
+        // A peer that has sent its last byte by now may have done so before this request came up.
+        let opens = opens && !self.eof;
         self.enter(if opens { State::Stream } else { State::Closing }, common);
         opens
     }
