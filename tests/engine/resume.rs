@@ -1067,3 +1067,14 @@ fn a_shutdown_waits_for_nobody_who_may_come_back() {
     assert!(bench.world.engine.is_finished());
     bench.world.assert_empty();
 }
+
+#[test]
+fn a_request_that_its_batch_cancels_first_is_not_run() {
+    let mut bench = Bench::new(|_| ());
+    let client = bench.client("2025-03-26");
+    let cancelled = r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}"#;
+    let response = client.post(&mut bench, &format!("[{cancelled},{}]", work(1)));
+    assert!(response.is_event_stream() && response.messages().is_empty());
+    assert!(bench.replies.try_recv().is_err() && bench.world.stats().calls == 0);
+    bench.world.quiesce();
+}

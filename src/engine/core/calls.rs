@@ -30,6 +30,10 @@ impl Core {
     ) {
         let now = self.now();
         let Core { sessions, connections, service, outbox, .. } = self;
+        if call.is_some_and(|call| sessions.call(call).is_none()) {
+            // A message before it in its batch has cancelled it.
+            return;
+        }
         let (Some(entry), Some(conn_entry)) = (sessions.get_mut(key), connections.get(conn)) else { return };
         let session = SessionKey(key);
         match (message, call) {
