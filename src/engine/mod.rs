@@ -365,6 +365,8 @@ impl Engine {
                 return action;
             }
         }
+        #[cfg(feature = "resume")]
+        debug_assert_eq!(self.core.broken_link(), None);
         // With nothing left to reset or to wait for, the end of the grace is no reason to wake up.
         let stopping = self.core.stopping.filter(|_| !self.is_finished());
         // What a service has left for the next turn needs no one to wake for it.

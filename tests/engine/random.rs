@@ -18,8 +18,43 @@ fn peer(number: usize) -> Peer {
     Peer { address: Some(([192, 0, 2, number as u8], 1).into()), ..Peer::default() }
 }
 
-fn server(replies: std::sync::mpsc::Sender<Reply>) -> Server {
+/// What a seed's server is like besides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Flavour {
+    Plain,
+    /// No stream can be resumed.
+    Forgets,
+    /// Of the answers that are over so many are kept.
+    Keeps(usize),
+    Sessionless,
+}
+
+impl Flavour {
+    const ALL: [Flavour; 8] = [
+        Flavour::Plain,
+        Flavour::Plain,
+        Flavour::Plain,
+        Flavour::Plain,
+        Flavour::Forgets,
+        Flavour::Keeps(0),
+        Flavour::Keeps(1),
+        Flavour::Sessionless,
+    ];
+
+    fn of(seed: u64) -> Flavour {
+        Flavour::ALL[(seed / 3) as usize % Flavour::ALL.len()]
+    }
+}
+
+fn server(replies: std::sync::mpsc::Sender<Reply>, flavour: Flavour) -> Server {
+    let budgets = small_budgets();
     let limits = Limits {
+        replay_timeout: if flavour == Flavour::Forgets { Duration::ZERO } else { budgets.replay_timeout },
+        replay_streams_max: if let Flavour::Keeps(streams) = flavour {
+            streams
+        } else {
+            budgets.replay_streams_max
+        },
         buffered_bytes_max: 96 << 10,
         calls_max: 4,
         sessions_max: 12,
@@ -27,9 +62,11 @@ fn server(replies: std::sync::mpsc::Sender<Reply>) -> Server {
         connections_per_peer_max: 8,
         replay_bytes_max: 4 << 10,
         listens_max: 3,
-        ..small_budgets()
+        ..budgets
     };
-    Server::new("chaos", "1")
+    let server = Server::new("chaos", "1");
+    let server = if flavour == Flavour::Sessionless { server.sessionless() } else { server };
+    server
         .limits(limits)
         .tool("now", "Answer at once", |(), _| "now")
         .tool("large", "Answer much", |(), _| "x".repeat(7000))
@@ -98,6 +135,8 @@ struct Seen {
 /// How often something came to pass that a run is there for.
 #[derive(Clone, Copy, Debug, Default)]
 struct Counts {
+    /// Runs in which a session was opened whose client learned of it: nearly all.
+    opened: usize,
     resumed: usize,
     asked: usize,
     answered: usize,
@@ -186,6 +225,7 @@ fn request(random: &mut Random, seen: &Seen, who: &str) -> String {
     let version = ["HTTP/1.1", "HTTP/1.1", "HTTP/1.0"][random.below(3)];
     let length = body.len();
     match random.below(15) {
+        10 if random.below(4) == 0 => format!("HEAD /sse {version}\r\n{fields}\r\n"),
         11.. => format!("POST /mcp {version}\r\n{}", alone(random, seen, &format!("{fields}{accept}"))),
         0 => format!("GET /sse {version}\r\n{fields}\r\n"),
         1 => format!("GET /mcp {version}\r\n{fields}{known}\r\n"),
@@ -215,10 +255,11 @@ impl Run {
     fn new(seed: u64) -> Run {
         let (send, replies) = std::sync::mpsc::channel();
         let bob_may = (cfg!(feature = "auth") && seed % 3 == 2).then(|| Arc::new(AtomicBool::new(true)));
+        let server = server(send, Flavour::of(seed));
         let server = match &bob_may {
             #[cfg(feature = "auth")]
-            Some(bob_may) => guarded(server(send), bob_may.clone()),
-            _ => server(send),
+            Some(bob_may) => guarded(server, bob_may.clone()),
+            _ => server,
         };
         let mut last = 0;
         let engine = Engine::new(server, move || {
@@ -265,8 +306,11 @@ impl Run {
             }
             (_, Some(_)) => self.send(at.unwrap()),
         }
-        self.engine.tick(self.now);
-        self.drain();
+        // A driver may do several things before it asks what to do next.
+        if self.random.below(4) > 0 {
+            self.engine.tick(self.now);
+            self.drain();
+        }
     }
 
     fn send(&mut self, at: usize) {
@@ -278,10 +322,14 @@ impl Run {
             names.push(name);
             who = format!("Authorization: Bearer {name}\r\n");
         }
-        let text = match random.below(4) {
-            0 if !seen.events.is_empty() => resume(random, seen, &who),
-            _ => request(random, seen, &who),
-        };
+        let mut text = String::new();
+        // Some requests do not wait for the answer to the one before.
+        for _ in 0..[1, 1, 1, 2, 3][random.below(5)] {
+            text += &match random.below(4) {
+                0 if !seen.events.is_empty() => resume(random, seen, &who),
+                _ => request(random, seen, &who),
+            };
+        }
         let cut = random.below(text.len());
         for part in [&text[..cut], &text[cut..]] {
             if engine.wants_read(*conn) && !part.is_empty() {
@@ -317,6 +365,23 @@ impl Run {
         }
     }
 
+    /// The server ends, whatever is open; only who does not read waits for the end of the grace.
+    fn shut_down(&mut self) {
+        let grace = Duration::from_secs(30);
+        self.engine.shutdown(self.now, grace);
+        self.drain();
+        for _ in 0..40 {
+            self.step();
+        }
+        self.now.mono += grace;
+        self.engine.tick(self.now);
+        self.drain();
+        assert!(self.engine.is_finished());
+        let stats = self.engine.stats();
+        assert_eq!((stats.connections, stats.sessions, stats.calls, stats.buffered_bytes), (0, 0, 0, 0));
+        assert_eq!(self.engine.poll(), Action::Wait(None), "nothing is left to wake up for");
+    }
+
     /// Everybody goes, and what is kept for those who might come back is given up in time.
     fn end(&mut self) {
         self.conns.iter().for_each(|(conn, _)| self.engine.hang_up(self.now, *conn));
@@ -328,7 +393,7 @@ impl Run {
         let stats = self.engine.stats();
         let left = (stats.connections, stats.sessions, stats.calls, stats.buffered_bytes);
         assert_eq!(left, (0, 0, 0, 0));
-        assert!(stats.sessions_opened > 0 && self.seen.ids.len() > 1, "opened nothing");
+        self.seen.counts.opened += usize::from(stats.sessions_opened > 0 && self.seen.ids.len() > 1);
         // Whoever has nothing may have all again.
         let stream = b"GET /sse HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer ada\r\n\r\n";
         for number in 0..3 {
@@ -369,14 +434,19 @@ fn whatever_comes_when_nothing_is_left_at_the_end() {
             run.step();
             assert!(run.engine.stats().buffered_bytes < 1 << 20, "{:?}", run.engine.stats());
         }
-        run.end();
+        match seed % 4 {
+            0 => run.shut_down(),
+            _ => run.end(),
+        }
         let counts = run.seen.counts;
+        sum.opened += counts.opened;
         sum.resumed += counts.resumed;
         sum.asked += counts.asked;
         sum.answered += counts.answered;
         sum.listens += counts.listens;
         sum.told += counts.told;
     }
+    assert!(sum.opened as u64 > seeds / 2, "most runs open a session: {sum:?}");
     let least = sum.resumed.min(sum.asked).min(sum.answered).min(sum.listens).min(sum.told);
     assert!(least > 10, "the runs do not do what they are there for: {sum:?}");
 }

@@ -31,7 +31,7 @@ macro_rules! targets {
     };
 }
 
-// How many inputs are made: what each can do in about half a second without optimization.
+// How many inputs are made: what each can do in about half a second without optimization. `FUZZ_TIMES` multiplies them.
 targets! {
     head: 4000,
     chunked: 8000,
@@ -65,7 +65,8 @@ fn run(target: &str, count: u64, check: fn(&[u8])) {
         checked(name, input);
     }
     let words = words();
-    for seed in 0..count {
+    let times: u64 = std::env::var("FUZZ_TIMES").map_or(1, |times| times.parse().unwrap());
+    for seed in 0..count * times {
         checked(&format!("seed {seed}"), &made(&mut Dice::new(seed), &corpus, &words));
     }
 }

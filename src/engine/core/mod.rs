@@ -9,6 +9,8 @@ pub(crate) mod answers;
 pub(crate) mod calls;
 pub(crate) mod connections;
 #[cfg(feature = "resume")]
+pub(crate) mod links;
+#[cfg(feature = "resume")]
 pub(crate) mod logs;
 pub(crate) mod places;
 pub(crate) mod report;
