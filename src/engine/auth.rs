@@ -1,7 +1,7 @@
 //! Who a request is from, and again when that may have changed.
 //!
 //! *Scope:* when the hook of [`Server::authorize`](crate::Server::authorize) is asked, and the metadata documents, which are open
-//! to all. *Not in scope:* the hook and its denials (`access::auth`), whose a session is (`receive` compares).
+//! to all. *Not in scope:* the hook and its denials (`access::auth`), whose a session is (`core::sessions` compares).
 //!
 //! ```text
 //!  head ─▶ metadata document? ─▶ hook ─┬─ Ok ──▶ principal of this request

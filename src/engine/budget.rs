@@ -1,7 +1,15 @@
 //! What happens when there is too much: of connections, of bytes of all peers together, of one peer's output.
 //!
 //! *Scope:* room for connections, the budget of [`Limits::buffered_bytes_max`](crate::Limits::buffered_bytes_max), clients
-//! that do not read. *Not in scope:* refusing single requests; whoever takes them does.
+//! that do not read. *Not in scope:* refusing single requests (`receive` and the transports do).
+//!
+//! What counts against that budget:
+//!
+//! - the buffers of all connections: heads and bodies that are not whole, requests that wait, output (`Pool`);
+//! - open calls with their ids, responses that wait for others of their POST, notifications that wait for a slow stream, and heads
+//!   that are kept to be authorized again (`Core::held`);
+//! - what the service holds: arguments, questions, subscriptions (`Service::held_bytes`);
+//! - what is kept of streams for clients that come back (`Streams::logged`): this gives way first.
 //!
 //! ```text
 //!  connections at the cap ──▶ the one idle longest is closed
@@ -120,7 +128,7 @@ impl Core {
     /// Makes room for that many bytes more, if there is none. What is kept for calls and subscriptions may stay for
     /// minutes, or for ever, and gives way while it is more than half of the budget. Bodies and output go by themselves, so
     /// they are waited for, unless it is a peer's fault that they stay: a few that drip could hold all of it.
-    /// Says whether somebody had to.
+    /// Returns true if something had to.
     pub(crate) fn make_room(&mut self, bytes: usize) -> bool {
         let max = self.common.limits.buffered_bytes_max;
         let mut made = false;
@@ -134,7 +142,7 @@ impl Core {
         made
     }
 
-    /// Has the connection give up what it holds that holds most of those that are overdue. Says whether there was one.
+    /// Has the connection give up what it holds that holds most of those that are overdue. Returns true if there was one.
     fn shed_overdue(&mut self) -> bool {
         let (now, limits) = (self.now(), self.limits());
         let open = self

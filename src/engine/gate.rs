@@ -1,7 +1,7 @@
 //! Which requests are admitted, before anything else in them is looked at.
 //!
 //! *Scope:* the order of the checks of Host and Origin, CORS preflights, and authorization. *Not in scope:* the checks
-//! themselves (`access`), and whose a session is (`receive` compares).
+//! themselves (`access`), and whose a session is (`core::sessions` compares).
 //!
 //! ```text
 //!  head ─▶ Host, Origin ─▶ preflight? ─▶ authorized? ──▶ routes

@@ -112,6 +112,22 @@
 //! # Ok::<(), String>(())
 //! ```
 
+// Where to find what:
+//
+//   what a driver calls, and what it has to do next   here
+//   from bytes to requests; a body too long: 413      receive, with http::conn::input and http::body
+//   who may send a request: 403, 401                  gate, auth
+//   which path and method is what: 404, 405           transport::routes
+//   what each transport does with a message           transport::{sse, streamable, batch, stateless, lines}
+//   which stream a message goes to, and how           deliver, core::streams, core::answers
+//   a stream loses its connection                     core::connections (`remove`), then core::streamable (`detach`)
+//   what is kept of a lost stream, and for how long   state::event_log, core::logs
+//   a client comes back for a lost stream             transport::resume
+//   sessions begin, end, expire, make place           core::sessions, core::streamable, core::places
+//   what counts against the memory budget             budget
+//   an error's text, its status and its form          refusals
+//   a result's shape in each revision                 not here: protocol::content
+
 #[cfg(feature = "auth")]
 pub(crate) mod auth;
 pub(crate) mod budget;

@@ -1,7 +1,8 @@
 //! From the bytes of a connection to the transport that serves the request.
 //!
-//! *Scope:* the turn of a connection, what is admitted before a body is read, and the sessions that requests name. *Not in
-//! scope:* what each transport does with a message (`transport`), and who may send it (`gate`).
+//! *Scope:* the turn of a connection, and what is refused before a body is read: one that is too long (413), or for which there
+//! is no memory (503). *Not in scope:* what each transport does with a message (`transport`), who may send it (`gate`), and bodies
+//! in chunks, which turn out to be too long only while they are read (`http::body`).
 //!
 //! ```text
 //!  bytes of a connection of lines ──▶ transport::lines

@@ -1,8 +1,8 @@
 //! Connections from the first byte to the last: scheduled, expired, closed.
 //!
 //! *Scope:* deadlines and end of a connection, how many one address may have, answers to the request that waits. *Not in
-//! scope:* what its requests do, and the order in which connections are looked at
-//! ([`Engine::poll`](crate::engine::Engine::poll)).
+//! scope:* what its requests do, what becomes of a stream that it carried (`streamable`), and the order in which connections
+//! are looked at ([`Engine::poll`](crate::engine::Engine::poll)).
 //!
 //! ```text
 //!  open ──▶ turn (bytes came, output went) ⇄ schedule ──▶ expire ──▶ close ──▶ remove
@@ -22,8 +22,8 @@ use crate::slab::Key;
 use crate::sse;
 
 impl Core {
-    /// Opens a connection of HTTP or of lines. Where the peer has as many as one may, an idle one makes room. As many as one peer may have are
-    /// told that they are too many, and more are closed.
+    /// Opens a connection of HTTP or of lines. Where the peer has as many as one may, an idle one makes room. As many as one
+    /// peer may have are told that they are too many, and more are closed.
     pub(crate) fn open_connection(&mut self, http: Conn, peer: Peer) -> Key {
         self.stats.connections_opened += 1;
         let Core { connections, common, .. } = self;

@@ -1,7 +1,7 @@
 //! Sessions that do not end with a stream, which those of Streamable HTTP are.
 //!
-//! *Scope:* their deadlines and their end, and streams that lose their connection. *Not in scope:* which of them gives up its
-//! place for another one (`state::sessions::streamable` has the order).
+//! *Scope:* their deadlines and their end, and what happens when a stream of theirs loses its connection (`detach`).
+//! *Not in scope:* which of them gives up its place for another one (`state::sessions::streamable` has the order).
 //!
 //! ```text
 //!  no place for another session ──▶ over, see `places`

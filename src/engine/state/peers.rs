@@ -1,10 +1,10 @@
 //! How much of the server one peer address has.
 //!
-//! *Scope:* counting connections and sessions by address, and turning away who has enough. *Not in scope:* peers without an
+//! *Scope:* counts of connections and sessions by address, and whether an address has as many as one may. *Not in scope:* peers without an
 //! address, such as those of Unix sockets: they are not counted.
 //!
 //! An IPv6 host has a whole network to take addresses from, so the first 64 bits are what is counted (RFC 4291, section
-//! 2.5.4). There is an entry only for who has something, so connections and sessions bound their number.
+//! 2.5.4). There is an entry only for an address that has something, so connections and sessions bound their number.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
