@@ -703,6 +703,7 @@ fn storms_of_connections_leave_nothing_behind() {
 }
 
 /// A plain close looks like the end of what the client sends, until something is written to it.
+#[cfg(feature = "streamable")]
 #[test]
 fn calls_of_clients_that_are_gone_end_where_no_sessions_are_kept() {
     let limits = Limits { keep_alive: Duration::from_secs(3600), ..Limits::DEFAULT };
