@@ -955,6 +955,7 @@ fn a_stream_can_be_sent_away_from_more_than_once() {
 }
 
 #[test]
+#[cfg(feature = "stateless")]
 fn who_cannot_come_back_is_not_sent_away() {
     let mut bench = Bench::new(|_| {});
     for (revision, accept) in
