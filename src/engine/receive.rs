@@ -110,12 +110,26 @@ impl Engine {
         if let Some(target) = target
             && let Ok((head, body)) = request.read(&mut fields, self.core.limits())
         {
-            self.take_whole(key, *target, &head, body);
+            self.hand_over(key, *target, &head, body);
+            #[cfg(feature = "auth")]
+            self.keep_request(key, &head);
         }
+        // Before it is answered: a budget that holds the body need not hold the answer as well.
         request.release(&mut self.core.common);
+        #[cfg(any(feature = "streamable", feature = "stateless"))]
+        self.core.answer_handed_over(key);
     }
 
+    /// A request that is whole within one read.
     fn take_whole(&mut self, key: Key, target: Target, head: &Head<'_>, body: &[u8]) {
+        self.hand_over(key, target, head, body);
+        #[cfg(any(feature = "streamable", feature = "stateless"))]
+        self.core.answer_handed_over(key);
+        #[cfg(feature = "auth")]
+        self.keep_request(key, head);
+    }
+
+    fn hand_over(&mut self, key: Key, target: Target, head: &Head<'_>, body: &[u8]) {
         let admitted = Ok(());
         #[cfg(feature = "auth")]
         let admitted = admitted.and_then(|()| self.ask_again(key, head));
@@ -127,8 +141,6 @@ impl Engine {
         if let Some(conn) = core.connections.get_mut(key).filter(|conn| conn.stream.is_none()) {
             conn.http.fail_unanswered(head, &mut core.common);
         }
-        #[cfg(feature = "auth")]
-        self.keep_request(key, head);
     }
 }
 

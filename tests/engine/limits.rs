@@ -26,6 +26,8 @@ const TESTED: &[(&str, Tests)] = &[
             output_that_is_taken_drop_by_drop_makes_room,
             #[cfg(feature = "stateless")]
             what_is_sent_behind_a_request_that_waits_makes_room,
+            #[cfg(feature = "stateless")]
+            a_budget_for_a_body_is_enough_for_the_answer_to_it,
         ],
     ),
     (
@@ -1286,5 +1288,30 @@ fn a_comment_is_not_piled_on_a_backlog() {
     world.reads_all(stream.sock);
     let text = world.take_text(stream.sock);
     assert!(text.starts_with("event: message\n") && !text.contains(": ping\n\n"), "{text}");
+    world.quiesce();
+}
+
+/// A body that came in pieces is let go before its request is answered.
+#[test]
+#[cfg(feature = "stateless")]
+fn a_budget_for_a_body_is_enough_for_the_answer_to_it() {
+    let limits = |limits: &mut Limits| {
+        (limits.message_bytes_max, limits.output_bytes_max) = (600_000, 700_000);
+        (limits.body_bytes_max, limits.buffered_bytes_max) = (600_000, 1_000_000);
+    };
+    let mut all = Limits::DEFAULT;
+    limits(&mut all);
+    let mut world = World::new(demo::server().limits(all));
+    let sock = world.connect();
+    let meta = r#"{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}"#;
+    let text = "x".repeat(580_000);
+    let body = format!(
+        r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"echo","arguments":{{"text":"{text}"}},"_meta":{meta}}}}}"#
+    );
+    let fields = "Accept: application/json\r\nMCP-Protocol-Version: 2026-07-28\r\nMcp-Method: tools/call\r\nMcp-Name: echo\r\nHost:";
+    let post = http::mcp_post(None, &body).replacen("Host:", fields, 1);
+    post.as_bytes().chunks(50_000).for_each(|piece| world.send(sock, piece));
+    let response = world.response(sock);
+    assert_eq!((response.status, world.stats().slow_readers), (200, 0));
     world.quiesce();
 }

@@ -27,7 +27,7 @@ use crate::text::keep_on_one_line;
 
 /// The form of an answer.
 impl Core {
-    /// Makes an answer that waits one of events. Returns true if it was none.
+    /// Turns an answer that waits into a stream of events. Returns true if it did.
     pub(crate) fn become_events(&mut self, key: Key) -> bool {
         let Some(replies) = self.begin_events(key) else { return false };
         #[cfg(feature = "resume")]
@@ -36,8 +36,8 @@ impl Core {
         true
     }
 
-    /// Sends the head of a stream of events. Returns the responses that have waited so far; `None` if it is one of events
-    /// already.
+    /// Sends the head of a stream of events. Returns the responses that have waited so far; `None` if the answer does not
+    /// wait.
     pub(crate) fn begin_events(&mut self, key: Key) -> Option<Vec<Vec<u8>>> {
         let Core { streams, connections, common, sessions, settings, .. } = self;
         let stream = streams.get_mut(key)?;
@@ -156,13 +156,18 @@ impl Core {
         }
     }
 
-    /// All requests of a POST are handed over. What their handlers announce on other streams leaves before the answer.
-    pub(crate) fn handed_over(&mut self, conn: Key, stream: Key) {
+    /// Sends what the service has said to the requests of the POST on this connection, which are all handed over. What their
+    /// handlers announce on other streams leaves before the answer.
+    pub(crate) fn answer_handed_over(&mut self, conn: Key) {
+        let Some(key) = self.connections.get(conn).and_then(|conn| conn.stream) else { return };
+        if self.streams.get(key).is_none_or(|stream| stream.source != Source::Post) {
+            return;
+        }
         self.connections.dequeue(conn);
         self.flush();
         // Where all were refused, nothing has completed it.
-        if self.streams.get(stream).is_some_and(|stream| stream.conn.is_some()) {
-            self.complete(stream);
+        if self.streams.get(key).is_some_and(|stream| stream.conn.is_some()) {
+            self.complete(key);
         }
         self.connections.enqueue(conn);
     }

@@ -74,7 +74,6 @@ fn accept_request(
     };
     core.connections.with(conn, |conn| conn.stream = Some(stream));
     core.hand_over(conn, session, head, message, Some(call));
-    core.handed_over(conn, stream);
 }
 
 /// Which kind of POST a single message is.

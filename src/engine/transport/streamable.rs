@@ -130,7 +130,6 @@ fn accept_messages(core: &mut Core, conn: Key, session: Key, head: &Head<'_>, po
     for (message, call) in posted.messages.iter().zip(calls) {
         core.hand_over(conn, session, head, message, call);
     }
-    core.handed_over(conn, stream);
 }
 
 fn begin_call(core: &mut Core, session: Key, stream: Key, message: &Message<'_>) -> Option<CallKey> {
