@@ -86,8 +86,8 @@ impl Core {
     }
 
     /// Keeps what all connections hold within the budget: while it is over, the one that holds most gives it up.
-    /// Everything counts, bodies and responses and what is kept for a session's calls too: whoever fills the budget with
-    /// them must not cost others their streams.
+    /// Everything counts, bodies and responses and what is kept for a session's calls too: a client that fills the
+    /// budget with them must not cost others their streams.
     #[inline]
     pub(crate) fn enforce_budget(&mut self) {
         if self.spent_bytes() > self.common.limits.buffered_bytes_max {

@@ -87,7 +87,7 @@ fn in_words(body: &str) -> Cow<'_, str> {
     message.unwrap_or(Cow::Borrowed(body))
 }
 
-/// A session's id lets whoever reads it post into the session, so no log gets a whole one.
+/// The reason without whole session ids: with one, a reader of the log could post into the session.
 fn without_session(reason: &str) -> String {
     const NAME: &str = "sessionId=";
     const SHOWN_BYTES: usize = 8;

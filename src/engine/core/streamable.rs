@@ -40,7 +40,7 @@ impl Core {
         session
     }
 
-    /// The session was heard of.
+    /// Notes that the client has used the session.
     pub(crate) fn touch(&mut self, session: Key) {
         let now = self.now_nanos();
         self.sessions.touch(session, now, &self.common.limits);
@@ -146,7 +146,7 @@ impl Core {
     }
 }
 
-/// Whether a client that sends this request does more than look around.
+/// True if a client that sends this request does more than look around.
 pub(crate) fn is_work(method: &str) -> bool {
     !(matches!(method, "initialize" | "ping") || method.ends_with("/list"))
 }

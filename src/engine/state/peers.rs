@@ -42,7 +42,7 @@ impl Peers {
         }
     }
 
-    /// Whether the peer has as many as one may.
+    /// True if the peer has as many as one may.
     pub(crate) fn has_all(&self, peer: &Peer, counted: Counted, limits: &Limits) -> bool {
         let has = network(peer).and_then(|network| self.0.get(&(network, counted)));
         has.is_some_and(|has| *has >= max(counted, limits))

@@ -107,7 +107,7 @@ impl WholeRequest {
         Ok((parse(head, fields, limits)?, body))
     }
 
-    /// Gives the memory back.
+    /// Returns the memory to the pool.
     pub fn release(mut self, common: &mut Common) {
         self.bytes.clear(&mut common.pool);
     }
@@ -257,7 +257,7 @@ impl Conn {
 
 /// What the caller decides at a head.
 impl Conn {
-    /// Fields that every response to the present request gets, whoever writes it.
+    /// Sets the fields that every response to the present request gets.
     pub fn set_common_fields(&mut self, fields: Option<Box<CommonFields>>) {
         self.common_fields = fields;
     }

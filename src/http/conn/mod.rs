@@ -141,8 +141,8 @@ impl Conn {
         }
     }
 
-    /// The peer's socket took the first `count` bytes of [`outgoing`](Conn::outgoing). If this returns true, it is time
-    /// for a turn, and read the socket again: reading may have stopped.
+    /// The peer's socket took the first `count` bytes of [`outgoing`](Conn::outgoing). Returns true if there is room again: it
+    /// is time for a turn, and to read the socket, which may have stopped.
     #[must_use = "requests wait for a turn"]
     pub fn sent(&mut self, count: usize, common: &mut Common) -> bool {
         if count == 0 {
@@ -176,7 +176,7 @@ impl Conn {
         }
     }
 
-    /// Gives the request that waits no answer, or no more of it: what is queued is sent, then the connection is closed.
+    /// Leaves the request that waits without an answer, or without the rest of it: what is queued is sent, then the connection is closed.
     pub fn give_up(&mut self, common: &mut Common) {
         if self.is_waiting() || self.is_stream() || self.is_lines() {
             self.enter(State::Closing, common);
@@ -193,7 +193,7 @@ impl Conn {
         self.input.len() + self.output.len()
     }
 
-    /// Gives back memory that is held for nothing.
+    /// Returns spare memory to the pool.
     pub fn shrink(&mut self, common: &mut Common) {
         self.input.shrink(&mut common.pool);
         self.output.shrink(&mut common.pool);
@@ -219,12 +219,12 @@ impl Conn {
         self.refuse(Refusal::new(503, reason), false, common)
     }
 
-    /// Whether the socket is to be read. While it is not, the bytes stay in the kernel and slow the peer down.
+    /// True if the socket is to be read. While it is not, the bytes stay in the kernel and slow the peer down.
     pub fn wants_read(&self) -> bool {
         !self.stalled && !self.eof && !matches!(self.state, State::Closed)
     }
 
-    /// Whether the peer has said that it will send nothing more.
+    /// True if the peer has said that it will send nothing more.
     pub fn has_ended_input(&self) -> bool {
         self.eof
     }
@@ -294,7 +294,7 @@ impl Conn {
         self.state = state;
     }
 
-    /// Gives all memory back. To be called before a connection is dropped.
+    /// Returns all memory to the pool. To be called before a connection is dropped.
     pub fn release(&mut self, common: &mut Common) {
         self.input.clear(&mut common.pool);
         self.output.clear(&mut common.pool);

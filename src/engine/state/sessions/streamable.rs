@@ -85,7 +85,7 @@ impl Linked for SessionEntry {
 pub(crate) struct Streamable {
     /// Who opened it.
     pub(crate) peer: Peer,
-    /// When it was last heard of.
+    /// When the client last used it.
     pub(crate) used: Nanos,
     /// Its client has sent something else than `initialize` and lists.
     pub(crate) worked: bool,
@@ -145,7 +145,7 @@ impl Sessions {
         }
     }
 
-    /// The session was heard of. One of HTTP+SSE ends with its stream, so it has no such time.
+    /// Notes that the client has used the session. One of HTTP+SSE ends with its stream, so it has no such time.
     pub(crate) fn touch(&mut self, key: Key, now: Nanos, limits: &Limits) {
         let Some(entry) = self.slab.get_mut(key) else { return };
         let timeout = Sessions::timeout(entry, limits);

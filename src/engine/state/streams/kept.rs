@@ -13,7 +13,7 @@ impl Stream {
         self.source == Source::Post && self.open == 0 && self.conn.is_none()
     }
 
-    /// True if it is a session's stream that nobody has come for in too long a time, so that nothing is kept for it.
+    /// True if it is a session's stream whose client was away for too long, so that nothing is kept for it.
     pub(crate) fn is_forgotten(&self) -> bool {
         let forgets = self.log.as_ref().is_none_or(|log| !log.keeps());
         self.source == Source::Get && self.conn.is_none() && forgets
