@@ -9,10 +9,17 @@ schema! { struct Add {
     b: f64,
 } }
 
+fn server() -> Server {
+    Server::new("calc", "1.0.0").tool("add", "Add two numbers", |Add { a, b }: Add, _| a + b)
+}
+
 fn main() -> std::io::Result<()> {
     let address = std::env::args().nth(1).unwrap_or("127.0.0.1:3001".to_owned());
-    Server::new("calc", "1.0.0")
-        .tool("add", "Add two numbers", |Add { a, b }: Add, _| a + b)
-        .listen(address)?
-        .run()
+    server().listen(address)?.run()
+}
+
+#[test]
+fn it_adds() {
+    let mut client = mcp_rill::testing::Harness::new(server());
+    assert_eq!(client.call("add", serde_json::json!({"a": 1, "b": 2.5})).text(), "3.5");
 }

@@ -5,8 +5,8 @@
 //! cargo run --example own_loop -- --bare           # without sockets: prints one exchange and exits
 //! ```
 //!
-//! The first is for programs that have a loop already: a GUI, a game, a daemon. The second is for transports of your
-//! own, such as TLS, a serial line or a test: bytes go in, bytes come out, and time is a value that you pass.
+//! The first is for programs that have a loop already: a GUI, a game, a daemon. The second is for carriers of your own, such as
+//! a serial line or a test: bytes go in, bytes come out, and time is a value that you pass. (`tls.rs` shows TLS.)
 #![allow(clippy::disallowed_methods)] // The loop is this program's, and so is its clock.
 
 use std::io;
@@ -34,7 +34,7 @@ fn server() -> Server {
 
 #[cfg(unix)]
 fn nested(address: &str) -> io::Result<()> {
-    use std::os::fd::AsRawFd;
+    use std::os::fd::{AsFd, AsRawFd};
     use std::time::Instant;
 
     use mio::unix::SourceFd;
@@ -50,7 +50,7 @@ fn nested(address: &str) -> io::Result<()> {
 
     // All sockets of the server hide behind one descriptor, which is readable when any of them has something.
     let mut poll = Poll::new()?;
-    let descriptor = listening.as_raw_fd();
+    let descriptor = listening.as_fd().as_raw_fd();
     poll.registry().register(&mut SourceFd(&descriptor), SERVER, Interest::READABLE)?;
 
     let mut events = Events::with_capacity(16);

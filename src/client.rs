@@ -1,4 +1,5 @@
-//! A blocking client for MCP servers, on `std::net` alone: HTTP+SSE, Streamable HTTP, and the stateless 2026-07-28.
+//! A blocking client for MCP servers: HTTP+SSE, Streamable HTTP, and the stateless 2026-07-28, over TCP and Unix sockets; and
+//! stdio, with the server as a child or at the other end of a socket.
 //!
 //! *Scope:* finding out what a server speaks; requests and their answers, several at once; the server's own requests and
 //! notifications. *Not in scope:* TLS, redirects, threads: each method waits in the thread that calls it, and messages from
@@ -43,46 +44,52 @@
 )]
 
 mod carrier;
-mod connection;
-mod error;
-mod exchange;
+pub(crate) mod connection;
+pub(crate) mod deadline;
+pub(crate) mod error;
+pub(crate) mod exchange;
 mod exchanges;
+mod http;
 mod incoming;
+pub(crate) mod kept;
+#[cfg(unix)]
+mod line_server;
 mod methods;
 mod negotiation;
-mod options;
-mod routing;
-mod sse;
+pub(crate) mod options;
+pub(crate) mod socket;
 mod stateless;
-mod streamable;
-mod target;
-mod url;
+pub(crate) mod target;
+pub(crate) mod transport;
+pub(crate) mod url;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
-use std::sync::Arc;
-use std::time::Duration;
+use std::process::Command;
+use std::time::{Duration, Instant};
 
 use serde_json::value::RawValue;
 
-pub use carrier::Transport;
-use carrier::{Carrier, Outgoing, RequestDefaults};
-use connection::after;
+use carrier::Carrier;
+use deadline::after;
 pub use error::Error;
 pub use options::Builder;
 use stateless::Stateless;
+use transport::Outgoing;
+pub use transport::Transport;
 
 use crate::json::tape::Tape;
 use crate::json::value::JsonBuf;
 use crate::json::write::Object;
 use crate::json::write_raw;
-use crate::jsonrpc::id::{Id, IdRef};
+use crate::jsonrpc::id::Id;
 use crate::jsonrpc::{write_notification, write_request};
+use crate::limits::Limits;
 use crate::protocol::meta_names::named_by;
 use crate::protocol::revision::Revision;
 use crate::text::shown;
 
-/// How long it may take to tell the server that a request was given up.
+/// How long it may take to send the cancellation of a request that was given up.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(1);
 /// The time to read what is here already.
 const LOOK: Duration = Duration::from_millis(1);
@@ -114,9 +121,18 @@ pub enum Received {
         /// The text of an object.
         params: Option<Box<RawValue>>,
     },
-    /// The server ended what [`Client::subscribe`] began. Subscribe again to hear of later changes, and read again what
-    /// may have changed meanwhile.
+    /// The server ended what [`Client::subscribe`] began. Subscribe again for later changes, and read again what may have
+    /// changed meanwhile.
     Unsubscribed,
+}
+
+/// Which way a message goes, for [`Builder::on_message`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// To the server.
+    Sent,
+    /// From the server.
+    Received,
 }
 
 impl Received {
@@ -126,19 +142,19 @@ impl Received {
 }
 
 /// A session with a server, or since 2026-07-28 what is kept between requests. Dropping it closes it, which ends the
-/// session on the server too and waits up to 1 s for that.
+/// session on the server too and waits up to 1 s for that, or ends the child (see [`Builder::spawn`]).
 ///
 /// Params and arguments are the text of a JSON object; results are returned as text too. A message is sent a second time
 /// if the server closes a kept connection within a second without answering, which means that the message was not taken.
 pub struct Client {
-    defaults: Arc<RequestDefaults>,
+    limits: Limits,
     options: Builder,
-    carrier: Box<dyn Carrier>,
+    carrier: Carrier,
     /// On servers without sessions.
     stateless: Option<Stateless>,
     last_id: i64,
     /// Requests without an answer.
-    open: BTreeMap<Id, Pending>,
+    open: BTreeMap<Id, Box<Pending>>,
     /// Answers that were not asked for yet, and questions that were answered together.
     events: VecDeque<Received>,
     /// The `subscriptions/listen` in progress.
@@ -168,6 +184,25 @@ impl Client {
     /// As [`Builder::connect`].
     pub fn connect(url: &str) -> Result<Client, Error> {
         Client::builder().connect(url)
+    }
+
+    /// Starts a server as a child and speaks with it over its standard input and output, with all defaults.
+    ///
+    /// ```
+    /// # #[cfg(unix)] {
+    /// use mcp_rill::client::{Client, Error};
+    /// use std::process::Command;
+    /// let mut command = Command::new("sh");
+    /// command.args(["-c", "exit 3"]);
+    /// let error = Client::spawn(command).unwrap_err();
+    /// assert_eq!(error.to_string(), "the server ended with exit code 3");
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Builder::spawn`].
+    pub fn spawn(command: Command) -> Result<Client, Error> {
+        Client::builder().spawn(command)
     }
 
     /// Returns a builder, which sets how a client connects and who it says it is.
@@ -238,7 +273,7 @@ impl Client {
             sent_as: id.clone(),
         };
         // Before the request leaves: its answer may come before the post is done.
-        self.open.insert(id.clone(), pending);
+        self.open.insert(id.clone(), Box::new(pending));
         self.post_request(&id, method, &sent, &fields).inspect_err(|_| self.forget(&id))?;
         Ok(id)
     }
@@ -249,7 +284,14 @@ impl Client {
     /// As [`request`](Client::request), for the answer; [`Error::Invalid`] for an id that is not open. After
     /// [`Error::Protocol`] the request is still open.
     pub fn wait(&mut self, id: &Id) -> Result<Box<RawValue>, Error> {
-        let deadline = after(self.options.request_timeout);
+        let outcome = self.wait_until(id, after(self.options.request_timeout));
+        if matches!(outcome, Err(Error::Timeout)) {
+            self.give_up(id);
+        }
+        outcome
+    }
+
+    fn wait_until(&mut self, id: &Id, deadline: Instant) -> Result<Box<RawValue>, Error> {
         loop {
             let kept = self.events.iter().position(|event| event.answers(id));
             if let Some(Received::Answer { outcome, .. }) = kept.and_then(|at| self.events.remove(at)) {
@@ -258,15 +300,9 @@ impl Client {
             if !self.open.contains_key(id) {
                 return Err(Error::Invalid(format!("no request with the id {} is open", shown_id(id))));
             }
-            match self.receive(deadline, Some(id)) {
-                Ok(answer @ Received::Answer { .. }) => self.events.push_back(answer),
-                Ok(_) => self.events.retain(|event| matches!(event, Received::Answer { .. })),
-                Err(error) => {
-                    if matches!(error, Error::Timeout) {
-                        self.give_up(id);
-                    }
-                    return Err(error);
-                }
+            match self.receive(deadline, Some(id))? {
+                answer @ Received::Answer { .. } => self.events.push_back(answer),
+                _ => self.events.retain(|event| matches!(event, Received::Answer { .. })),
             }
         }
     }
@@ -303,8 +339,8 @@ impl Client {
         }
     }
 
-    /// Gives up a request, and tells the server (MCP cancellation). A stateless client does so by closing the request's
-    /// connection.
+    /// Gives up a request, and tells the server (MCP cancellation). Over HTTP a stateless client does so by closing the
+    /// request's connection.
     ///
     /// ```no_run
     /// # fn main() -> Result<(), mcp_rill::client::Error> {
@@ -318,14 +354,23 @@ impl Client {
     /// # Errors
     /// As [`notify`](Client::notify).
     pub fn cancel(&mut self, id: &Id, reason: &str) -> Result<(), Error> {
+        self.cancel_within(self.options.request_timeout, id, reason)
+    }
+
+    /// As [`cancel`](Client::cancel), after a wait that is over: the caller has its error, and is not to wait as long again. That
+    /// this failed too does not matter.
+    pub(crate) fn cancel_briefly(&mut self, id: &Id, reason: &str) {
+        let _ = self.cancel_within(self.options.request_timeout.min(CANCEL_TIMEOUT), id, reason);
+    }
+
+    fn cancel_within(&mut self, timeout: Duration, id: &Id, reason: &str) -> Result<(), Error> {
+        let sent_as = self.open.get(id).map_or_else(|| id.clone(), |pending| pending.sent_as.clone());
         self.forget(id);
-        if self.stateless.is_some() {
+        if self.stateless.is_some() && self.carrier.cancels_by_closing() {
             return Ok(());
         }
-        let params = object(|params| {
-            params.field("requestId", |out| IdRef::from(id).write(out)).str("reason", reason)
-        });
-        let timeout = self.options.request_timeout.min(CANCEL_TIMEOUT);
+        let params =
+            object(|params| params.field("requestId", |out| sent_as.write(out)).str("reason", reason));
         self.post_notification("notifications/cancelled", &params, timeout)
     }
 
@@ -369,8 +414,7 @@ impl Client {
         if self.open.get(id).is_some_and(|pending| pending.method == "initialize") {
             return self.forget(id);
         }
-        // The caller hears of the timeout; that this failed too does not matter.
-        let _ = self.cancel(id, "timed out");
+        self.cancel_briefly(id, "timed out");
     }
 
     /// Drops a request and its answer.
@@ -390,6 +434,7 @@ impl Client {
     fn post_request(&mut self, id: &Id, method: &str, params: &str, fields: &str) -> Result<(), Error> {
         let mut message = Vec::new();
         write_request(&mut message, id, method, |out| write_raw(out, params));
+        self.show(Direction::Sent, &message);
         let message = Outgoing { text: &message, request: Some(id), fields };
         self.carrier.send(message, after(self.options.request_timeout))
     }
@@ -403,7 +448,14 @@ impl Client {
     /// Sends a message that gets no answer.
     fn post(&mut self, text: &[u8], timeout: Duration) -> Result<(), Error> {
         let fields = self.version_field();
+        self.show(Direction::Sent, text);
         self.carrier.send(Outgoing { text, request: None, fields: &fields }, after(timeout))
+    }
+
+    fn show(&mut self, direction: Direction, message: &[u8]) {
+        if let (Some(handler), Ok(text)) = (&mut self.options.on_message, str::from_utf8(message)) {
+            handler(direction, text);
+        }
     }
 }
 
@@ -422,7 +474,7 @@ impl fmt::Debug for Client {
 /// Returns an id for an error text.
 fn shown_id(id: &Id) -> String {
     let mut out = Vec::new();
-    IdRef::from(id).write(&mut out);
+    id.write(&mut out);
     shown(&out)
 }
 

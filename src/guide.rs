@@ -145,6 +145,53 @@
 //! });
 //! ```
 //!
+//! # State that handlers share
+//! A closure owns what it captures, so two handlers cannot capture the same map or connection without a lock. Let the server own it:
+//! [`Server::with_state`](crate::Server::with_state) has an example of five handlers that use one. Handlers get it first, so methods
+//! fit as well as closures:
+//!
+//! ```
+//! use mcp_rill::{Call, Server, Tool};
+//! struct Tank { litres: u32 }
+//! impl Tank {
+//!     fn drain(&mut self, (): (), call: &mut Call) -> u32 {
+//!         self.litres = self.litres.saturating_sub(10);
+//!         call.handle().resource_updated("tank:///litres");
+//!         self.litres
+//!     }
+//! }
+//! let server = Server::with_state("tank", "1.0.0", Tank { litres: 100 })
+//!     .offer(Tool::new("drain", "Drain the tank").destructive(true).handler_with_state(Tank::drain))
+//!     .resource("tank:///litres", "litres", |tank, _| tank.litres.to_string());
+//! ```
+//!
+//! | who wants it | how |
+//! |---|---|
+//! | a handler on the loop's thread | `&mut S` is its first argument |
+//! | a blocking handler | `&B` is its first argument, of [`Server::shared_state`](crate::Server::shared_state) |
+//! | another thread | [`Handle::change_state`](crate::Handle::change_state) |
+//!
+//! # Who sees what
+//! `visible` restricts who sees an item ([`Tool::visible`](crate::Tool::visible) has the details). The closure gets a
+//! [`Viewer`](crate::Viewer), and is asked each time:
+//!
+//! ```
+//! use std::collections::BTreeSet;
+//! use std::sync::{Arc, Mutex};
+//! use mcp_rill::{Resource, ResourceTemplate, Server, Viewer};
+//! let staff = Arc::new(Mutex::new(BTreeSet::from(["ada".to_owned()])));
+//! let known = staff.clone();
+//! let is_staff = move |viewer: &Viewer<'_>| match (viewer.principal(), known.lock()) {
+//!     (Some(principal), Ok(staff)) => staff.contains(principal.name()),
+//!     _ => false,
+//! };
+//! let server = Server::new("shop", "1.0.0")
+//!     .resource("shop:///hours", "hours", |_| "9 to 5")
+//!     .offer(Resource::new("shop:///sales", "sales").visible(is_staff.clone()).handler(|_| "…"))
+//!     .offer(ResourceTemplate::new("order:///{id}", "order").visible(is_staff).handler(|_, _| "…"));
+//! staff.lock().unwrap().insert("bob".to_owned()); // from here on Bob sees them, too
+//! ```
+//!
 //! # Changes while it runs
 //! A [`Handle`] adds and removes items, and clients are notified. For other changes, such as new contents of the same resources,
 //! call the method that announces them:
@@ -159,6 +206,28 @@
 //! handle.withdraw(ItemKind::Prompt, "sum-up")?;
 //! [Handle::tools_changed, Handle::resources_changed, Handle::prompts_changed].map(|tell| tell(handle));
 //! # Ok(()) }
+//! ```
+//!
+//! [`Handle::replace`](crate::Handle::replace) changes everything at once: it takes the items of a `Server` that was built anew.
+//!
+//! # Resources that are listed on demand
+//! A template's resources can be listed when a client asks for them, instead of adding them one by one. The same template reads
+//! them ([`ResourceTemplate::list`](crate::ResourceTemplate::list) has the details):
+//!
+//! ```
+//! use std::collections::BTreeMap;
+//! use std::sync::{Arc, Mutex};
+//! use mcp_rill::{CallError, Resource, ResourceTemplate, Server};
+//! let notes = Arc::new(Mutex::new(BTreeMap::from([("1".to_owned(), "milk".to_owned())])));
+//! let listed = notes.clone();
+//! let note = ResourceTemplate::new("note:///{id}", "note").list(move |_, _| {
+//!     let notes = listed.lock().unwrap();
+//!     notes.keys().map(|id| Resource::new(format!("note:///{id}"), id)).collect::<Vec<_>>()
+//! });
+//! let server = Server::new("notes", "1.0.0").offer(note.handler(move |vars, _| {
+//!     let notes = notes.lock().unwrap();
+//!     notes.get(vars.get("id").unwrap_or_default()).cloned().ok_or_else(CallError::not_found)
+//! }));
 //! ```
 //!
 //! [`Arguments`]: crate::Arguments

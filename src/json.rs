@@ -19,7 +19,7 @@
 //! | U+0085, U+2028, U+2029 | `\u0085`, `\u2028`, `\u2029` | clients that split event streams at every line break of Unicode |
 //! | a raw CR or LF between tokens | a space | `data:` lines of event streams |
 //! | a float without a fraction, up to 64 bits | `3`, not `3.0`; `0`, not `-0.0` | clients that read integers only |
-//! | a greater float | `1e19` | no integer of 64 bits holds it, so nobody reads it as one |
+//! | a greater float | `1e19` | no integer of 64 bits holds it, so no client reads it as one |
 //! | a float that is not finite | `null`; a handler's result that has one is an error | JSON has no such number |
 
 use std::io::{self, Write};
@@ -29,8 +29,14 @@ use serde_core::ser::Serialize;
 use serde_json::Serializer;
 use serde_json::ser::{CompactFormatter, Formatter};
 
+use crate::memory::room_behind;
+
+pub(crate) mod canonical;
 pub(crate) mod finite;
+pub(crate) mod ijson;
 mod node;
+pub(crate) mod number;
+pub(crate) mod pointer;
 pub(crate) mod tape;
 pub(crate) mod value;
 pub(crate) mod write;
@@ -61,7 +67,7 @@ pub fn write_str(out: &mut Vec<u8>, text: &str) {
     if !tape::is_plain(text.as_bytes()) {
         return put(out, text);
     }
-    out.reserve(text.len() + 2);
+    out.reserve(text.len() + 2 + room_behind(text.len()));
     out.push(b'"');
     out.extend_from_slice(text.as_bytes());
     out.push(b'"');
@@ -106,7 +112,7 @@ fn raw<W: Write + ?Sized>(out: &mut W, json: &str) -> io::Result<()> {
     escape(out, rest)
 }
 
-/// Says whether any null was written.
+/// Returns true if any null was written.
 fn write<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) -> serde_json::Result<bool> {
     let mut nulls = false;
     value.serialize(&mut Serializer::with_formatter(out, Wire { nulls: &mut nulls }))?;

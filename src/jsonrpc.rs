@@ -44,7 +44,9 @@ use serde_json::value::RawValue;
 use crate::json::tape::Tape;
 use crate::json::value::{Items, JsonRef, Members, NotMembers};
 use crate::json::write::Object;
+use crate::json::write_raw;
 use crate::limits::Limits;
+use crate::text::error_text;
 
 pub(crate) mod id;
 pub(crate) mod unreadable;
@@ -151,7 +153,7 @@ impl Error {
     pub fn read(value: JsonRef<'_>) -> Result<Error, Error> {
         let members = Members::of_member(value, "error").map_err(Error::invalid_request)?;
         let code = members.get("code").and_then(|code| code.text().parse().ok());
-        let message = members.get("message").and_then(JsonRef::as_str);
+        let message = members.text("message");
         match (code, message) {
             (Some(code), Some(message)) => Ok(Error {
                 code,
@@ -163,13 +165,7 @@ impl Error {
     }
 }
 
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({})", self.message, self.code)
-    }
-}
-
-impl std::error::Error for Error {}
+error_text!(Error: |error| "{} ({})", error.message, error.code);
 
 /// −32602: most objects that are read are parameters, or in them.
 impl From<NotMembers> for Error {
@@ -199,6 +195,48 @@ pub enum Message<'a> {
     Notification(Notification<'a>),
     /// Answers a request of ours.
     Response(Response<'a>),
+}
+
+impl Message<'_> {
+    /// Appends the message in one line, without members that are no part of it.
+    ///
+    /// ```
+    /// use mcp_rill::{Limits, json::Tape, jsonrpc};
+    /// let (mut tape, mut out) = (Tape::new(), Vec::new());
+    /// let text = b"{\"id\": 1, \"x\": 2,\n\"error\": {\"code\": 1}, \"jsonrpc\": \"2.0\"}";
+    /// jsonrpc::parse(text, &Limits::DEFAULT, &mut tape)?.write(&mut out);
+    /// assert_eq!(out, br#"{"jsonrpc":"2.0","id":1,"error":{"code": 1}}"#);
+    /// # Ok::<(), jsonrpc::Rejected>(())
+    /// ```
+    pub fn write(&self, out: &mut Vec<u8>) {
+        let mut message = begin(out);
+        let (id, method) = match self {
+            Message::Request(Request { id, method, .. }) => (Some(id), Some(method)),
+            Message::Notification(Notification { method, .. }) => (None, Some(method)),
+            Message::Response(Response { id, .. }) => (id.as_ref(), None),
+        };
+        if let Some(id) = id {
+            message.field("id", |out| id.write(out));
+        }
+        message.opt_str("method", method.map(|method| &**method));
+        let (name, value) = match self {
+            Message::Request(Request { params, .. }) | Message::Notification(Notification { params, .. }) => {
+                ("params", *params)
+            }
+            Message::Response(Response { outcome: Ok(result), .. }) => ("result", Some(*result)),
+            Message::Response(Response { outcome: Err(error), .. }) => ("error", Some(*error)),
+        };
+        message.opt_field(name, |out| write_raw(out, value.map_or("", JsonRef::text)));
+    }
+}
+
+/// As [`write`](Message::write) does.
+impl fmt::Display for Message<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = Vec::new();
+        self.write(&mut text);
+        f.write_str(&String::from_utf8_lossy(&text))
+    }
 }
 
 /// A message with `method` and `id`.
@@ -254,13 +292,7 @@ impl From<Error> for Rejected {
     }
 }
 
-impl fmt::Display for Rejected {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.error.fmt(f)
-    }
-}
-
-impl std::error::Error for Rejected {}
+error_text!(Rejected: |rejected| "{}", rejected.error);
 
 /// What may stand before a JSON text and is no part of it (RFC 8259, section 8.1).
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
@@ -313,7 +345,7 @@ pub fn split_batch<'a>(bytes: &'a [u8], limits: &Limits, tape: &'a mut Tape) -> 
 /// # Errors
 /// −32700 for what is not one JSON text in UTF-8, or is over a limit; the message names it. −32600 as for [`message`].
 ///
-/// The id is told also of a request over `json_depth_max` or `json_values_max`; one over `id_bytes_max` never is.
+/// The id is returned also for a request over `json_depth_max` or `json_values_max`, but never one over `id_bytes_max`.
 ///
 /// ```
 /// use mcp_rill::{Limits, json::Tape, jsonrpc::{Error, parse}};
@@ -332,7 +364,7 @@ pub fn parse<'a>(bytes: &'a [u8], limits: &Limits, tape: &'a mut Tape) -> Result
     }
 }
 
-/// The message that a JSON value is.
+/// Reads a JSON value as a message.
 ///
 /// Members besides `jsonrpc`, `id`, `method`, `params`, `result` and `error` are ignored. Inside `params`, `result`
 /// and `error` only the syntax is checked: [`Members`] and [`JsonRef::as_str`] refuse duplicates and bad escapes there.
@@ -358,20 +390,13 @@ fn message_in<'a>(text: &str, json: JsonRef<'a>, limits: &Limits) -> Result<Mess
         let what = if json.is_array() { "batches are not supported" } else { "a message is an object" };
         return Err(Error::invalid_request(what).into());
     }
-    let envelope = Envelope::read(json).ok_or_else(|| unreadable::not_json(text))?;
-    let message = envelope
-        .message()
-        .map_err(|error| Rejected { error, id: envelope.id_to_answer(limits.id_bytes_max) })?;
-    match &message {
-        Message::Request(Request { id: IdRef::Str(id), .. }) if id.len() > limits.id_bytes_max => {
-            let (bytes, max) = (id.len(), limits.id_bytes_max);
-            Err(Error::invalid_request(format_args!(
-                "`id` has {bytes} bytes, more than id_bytes_max ({max})"
-            ))
-            .into())
-        }
-        _ => Ok(message),
+    let mut envelope = Envelope::default();
+    if !envelope.read(json) {
+        return Err(unreadable::not_json(text).into());
     }
+    envelope
+        .message(limits.id_bytes_max)
+        .map_err(|error| Rejected { error, id: envelope.id_to_answer(limits.id_bytes_max) })
 }
 
 /// Appends a response with a result: what `result` appends, which must be one JSON value in one line.
@@ -489,29 +514,38 @@ struct Envelope<'a> {
 impl<'a> Envelope<'a> {
     const NAMES: [&'static str; 6] = ["jsonrpc", "id", "method", "params", "result", "error"];
 
-    /// `None` if a name has half of a surrogate pair.
-    fn read(object: JsonRef<'a>) -> Option<Envelope<'a>> {
-        let mut envelope = Envelope::default();
+    /// Reads the members. Returns false if a name has half of a surrogate pair.
+    #[inline(always)]
+    fn read(&mut self, object: JsonRef<'a>) -> bool {
         for pair in object.pairs() {
-            let escaped = if pair.plain_name().is_none() { pair.name()? } else { Cow::Borrowed("") };
-            let (slot, name) = match pair.plain_name().unwrap_or(escaped.as_bytes()) {
-                b"jsonrpc" => (&mut envelope.jsonrpc, "jsonrpc"),
-                b"id" => (&mut envelope.id, "id"),
-                b"method" => (&mut envelope.method, "method"),
-                b"params" => (&mut envelope.params, "params"),
-                b"result" => (&mut envelope.result, "result"),
-                b"error" => (&mut envelope.error, "error"),
+            let escaped;
+            let name = match pair.plain_name() {
+                Some(name) => name,
+                None => {
+                    let Some(name) = pair.name() else { return false };
+                    escaped = name;
+                    escaped.as_bytes()
+                }
+            };
+            let (slot, name) = match name {
+                b"jsonrpc" => (&mut self.jsonrpc, "jsonrpc"),
+                b"id" => (&mut self.id, "id"),
+                b"method" => (&mut self.method, "method"),
+                b"params" => (&mut self.params, "params"),
+                b"result" => (&mut self.result, "result"),
+                b"error" => (&mut self.error, "error"),
                 _ => continue,
             };
             // Of several duplicates the id is the one to remember: it must not be answered.
-            if slot.replace(pair.value).is_some() && envelope.twice != Some("id") {
-                envelope.twice = Some(name);
+            if slot.replace(pair.value).is_some() && self.twice != Some("id") {
+                self.twice = Some(name);
             }
         }
-        Some(envelope)
+        true
     }
 
-    fn message(&self) -> Result<Message<'a>, Error> {
+    #[inline(always)]
+    fn message(&self, id_bytes_max: usize) -> Result<Message<'a>, Error> {
         if let Some(name) = self.twice {
             return Err(Error::invalid_request(format_args!("member `{name}` occurs twice")));
         }
@@ -520,15 +554,15 @@ impl<'a> Envelope<'a> {
             return Err(Error::invalid_request("`jsonrpc` must be \"2.0\""));
         }
         match self.parts() {
-            (Some(raw), None, None) => self.call(text("method", Some(raw))?),
+            (Some(raw), None, None) => self.call(text("method", Some(raw))?, id_bytes_max),
             (None, Some(result), None) => match self.id {
                 Some(raw) => {
-                    Ok(Message::Response(Response { id: Some(answered(raw)?), outcome: Ok(result) }))
+                    Ok(Message::Response(Response { id: Some(response_id(raw)?), outcome: Ok(result) }))
                 }
                 None => Err(Error::invalid_request("a result needs an `id`")),
             },
             (None, None, Some(error)) => {
-                let id = present(self.id).map(answered).transpose()?;
+                let id = present(self.id).map(response_id).transpose()?;
                 Ok(Message::Response(Response { id, outcome: Err(error) }))
             }
             (None, None, None) => Err(Error::invalid_request("no `method`, `result` or `error`")),
@@ -543,7 +577,8 @@ impl<'a> Envelope<'a> {
         (method, self.result.filter(|result| alone || !result.is_null()), error)
     }
 
-    fn call(&self, method: Cow<'a, str>) -> Result<Message<'a>, Error> {
+    #[inline(always)]
+    fn call(&self, method: Cow<'a, str>, id_bytes_max: usize) -> Result<Message<'a>, Error> {
         let params = present(self.params);
         if params.is_some_and(|params| !params.is_object()) {
             return Err(Error::invalid_request("`params` must be an object"));
@@ -551,7 +586,18 @@ impl<'a> Envelope<'a> {
         // No request of MCP has such a name.
         let is_notice = |id: &JsonRef<'_>| id.is_null() && method.starts_with("notifications/");
         Ok(match self.id.filter(|id| !is_notice(id)) {
-            Some(raw) => Message::Request(Request { id: id(raw)?, method, params }),
+            Some(raw) => {
+                let id = id(raw)?;
+                if let IdRef::Str(id) = &id
+                    && id.len() > id_bytes_max
+                {
+                    return Err(Error::invalid_request(format_args!(
+                        "`id` has {} bytes, more than id_bytes_max ({id_bytes_max})",
+                        id.len()
+                    )));
+                }
+                Message::Request(Request { id, method, params })
+            }
             None => Message::Notification(Notification { method, params }),
         })
     }
@@ -572,7 +618,7 @@ fn present(member: Option<JsonRef<'_>>) -> Option<JsonRef<'_>> {
 }
 
 /// The id of a response.
-fn answered(value: JsonRef<'_>) -> Result<IdRef<'_>, Error> {
+fn response_id(value: JsonRef<'_>) -> Result<IdRef<'_>, Error> {
     let whole = value.text().split_once('.').filter(|(_, zeros)| zeros.bytes().all(|byte| byte == b'0'));
     match whole.and_then(|(number, _)| number.parse().ok()) {
         Some(number) => Ok(IdRef::Int(number)),

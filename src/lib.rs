@@ -30,7 +30,8 @@
 //! - `client` (default): the blocking client. It implies `net`, and speaks all revisions.
 //! - `auth` (default): a hook that authorizes requests, lists of tokens, metadata of protected resources.
 //! - `browser` (default): CORS, and the check of `Sec-Fetch-Site`. `Host` and `Origin` are checked without it, too.
-//! - `cli` (default): the parts that only the binary needs. It implies all of the above but `client`.
+//! - `cli` (default): the binary's command line, [`cli`]. It implies all of the above.
+//! - `testing`: a client in memory for the tests of a server, [`testing`]. It is for `[dev-dependencies]`.
 //! - `schemars`: arguments and results of types with serde's and schemars' derives, wrapped in `Typed`. Your crate then
 //!   needs `schemars = "1"` and `serde = { version = "1", features = ["derive"] }` too.
 //!
@@ -44,18 +45,19 @@
 //!
 //! # Layers
 //!
-//! Each layer uses only those before it, and only `net` and `client` use sockets, clocks and randomness.
+//! Each layer uses only those before it, and only `net`, `client`, `testing` and `cli` use sockets, threads, clocks and randomness.
 //!
 //! | layer | modules |
 //! |---|---|
-//! | 0 | limits, memory, slab, timers, text, [`json`], base64, [`lines`], [`mod@schema`] |
+//! | 0 | text, limits, memory, slab, timers, [`json`], base64, [`lines`], [`mod@schema`] |
 //! | 1 | [`http`], [`sse`], [`jsonrpc`] |
 //! | 2 | access: the checks of `Host`, `Origin` and tokens; protocol: the types of MCP |
 //! | 3 | [`service`]: the interface between the engine and the handlers |
 //! | 4 | server: the API for authors of servers |
 //! | 5 | runtime: the service that runs their handlers |
 //! | 6 | [`engine`]: the server without sockets |
-//! | 7 | [`net`]: its event loop; [`client`]: the blocking client |
+//! | 7 | [`net`]: its event loop; [`client`]: the blocking client; [`testing`]: a client without sockets |
+//! | 8 | [`cli`]: the command line |
 //!
 //! The names that an author of a server uses are here, at the root. [`guide`] shows most of them in use.
 //!
@@ -66,7 +68,7 @@
 
 #![forbid(unsafe_code)]
 #![cfg_attr(
-    not(all(feature = "net", feature = "client", feature = "auth", feature = "browser")),
+    not(feature = "cli"),
     allow(rustdoc::broken_intra_doc_links, reason = "their targets come with a feature")
 )]
 #![warn(missing_docs)]
@@ -78,6 +80,7 @@ pub mod lines;
 mod memory;
 pub mod schema;
 mod slab;
+mod sort;
 mod text;
 mod timers;
 
@@ -99,12 +102,44 @@ pub mod engine;
 pub mod client;
 #[cfg(feature = "net")]
 pub mod net;
+#[cfg(feature = "testing")]
+pub mod testing;
+
+#[cfg(all(feature = "cli", unix))]
+pub mod cli;
 
 pub mod guide;
+pub mod prelude;
 
-#[cfg(all(doctest, feature = "client", feature = "auth", feature = "browser"))]
-#[doc = include_str!("../README.md")]
-struct Readme;
+/// The programs in the documentation are compiled, and run where they can.
+#[cfg(all(doctest, feature = "cli"))]
+mod pages {
+    #[doc = include_str!("../README.md")]
+    struct Readme;
+    #[doc = include_str!("../docs/asking.md")]
+    struct Asking;
+    #[doc = include_str!("../docs/async.md")]
+    struct Async;
+    #[doc = include_str!("../docs/binary.md")]
+    struct Binary;
+    #[doc = include_str!("../docs/client.md")]
+    struct Client;
+    #[doc = include_str!("../docs/embedding.md")]
+    struct Embedding;
+    #[doc = include_str!("../docs/operations.md")]
+    struct Operations;
+    #[doc = include_str!("../docs/security.md")]
+    struct Security;
+    #[doc = include_str!("../docs/slow-work.md")]
+    struct SlowWork;
+    #[doc = include_str!("../docs/state.md")]
+    struct State;
+    #[doc = include_str!("../docs/tls.md")]
+    struct Tls;
+    #[cfg(feature = "testing")]
+    #[doc = include_str!("../docs/testing.md")]
+    struct Testing;
+}
 
 #[cfg(feature = "auth")]
 pub use crate::access::auth::{
@@ -113,6 +148,7 @@ pub use crate::access::auth::{
     tokens::Tokens,
 };
 pub use crate::access::peer::{Peer, Principal};
+pub use crate::access::route::{RouteRequest, RouteResponse};
 pub use crate::access::settings::Settings;
 pub use crate::limits::{CONNECTIONS_CAP, HEADERS_CAP, Limits};
 pub use crate::protocol::annotations::{Annotations, Role};
@@ -127,19 +163,27 @@ pub use crate::protocol::error::CallError;
 pub use crate::protocol::icon::Icon;
 pub use crate::protocol::kinds::ItemKind;
 pub use crate::protocol::level::Level;
+pub use crate::protocol::listing::{IntoResourceList, PageRequest};
 pub use crate::protocol::prompt::{IntoPrompt, PromptMessage, PromptResult};
 pub use crate::protocol::result::Result;
 pub use crate::protocol::revision::Revision;
 pub use crate::protocol::sampling::{Sample, Sampled, ToolChoice, ToolUse};
 pub use crate::protocol::state_key::StateKey;
+pub use crate::protocol::trace::TraceContext;
 pub use crate::protocol::uri;
+pub use crate::protocol::viewers::Viewer;
+#[cfg(feature = "auth")]
+pub use crate::server::admission::Admission;
 pub use crate::server::arguments::Arguments;
 pub use crate::server::builder::Server;
 pub use crate::server::call::Call;
 pub use crate::server::complete::{Completer, CompletionRequest};
+pub use crate::server::form::{Form, Kept};
 pub use crate::server::handle::{Ended, Handle, MailboxFull};
 pub use crate::server::item::Item;
+pub use crate::server::listed::ListedTemplate;
 pub use crate::server::reply::{Deferred, IntoReply, Outcome, Reply};
+pub use crate::server::state::State;
 #[cfg(feature = "schemars")]
 pub use crate::server::typed::Typed;
 pub use crate::timers::Now;

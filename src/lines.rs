@@ -48,8 +48,8 @@ pub struct Splitter {
 }
 
 impl Splitter {
-    /// The next line of at most `bytes_max` bytes. It is taken from `bytes`, and so is all that is of no use. `None`: no line
-    /// is whole. What is left in `bytes` then, at most `bytes_max + 1` bytes, has to stand before what comes next.
+    /// The next line of at most `bytes_max` bytes. It is taken from `bytes`, and so is everything that is dropped. `None`: no
+    /// line is whole. What is left in `bytes` then, at most `bytes_max + 1` bytes, has to stand before what comes next.
     pub fn next<'b>(&mut self, bytes: &mut &'b [u8], bytes_max: usize) -> Option<Line<'b>> {
         while let Some(line) = self.take_line(bytes) {
             let skipped = std::mem::take(&mut self.skipping);

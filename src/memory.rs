@@ -2,7 +2,7 @@
 //!
 //! *Scope:* [`Buffer`], a queue of bytes that is appended to at the back and consumed at the front, and [`Pool`], which
 //! lends buffers their memory, takes it back when they run empty, and knows how much is out; `Charge`, bytes that count
-//! towards an `Account` until it is dropped.
+//! towards an `Account` until it is dropped; `KeptText`, a text that waits.
 //! *Not in scope:* caps. The code that appends checks the limits first, because only it can answer the peer.
 //!
 //! ```text
@@ -27,6 +27,9 @@ const POOLED_BYTES_MAX: usize = 1 << 20;
 /// each and rounds it up to two.
 pub(crate) const BLOCK_OVERHEAD_BYTES: usize = 16;
 
+/// Longer texts are kept in blocks of this size.
+const TEXT_BLOCK_BYTES: usize = 64 << 10;
+
 /// How many bytes its [`Charge`]s hold together. A clone is the same account.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Account(Arc<AtomicUsize>);
@@ -34,7 +37,7 @@ pub(crate) struct Account(Arc<AtomicUsize>);
 impl Account {
     /// The bytes of all its charges.
     pub(crate) fn bytes(&self) -> usize {
-        // Only the loop's thread charges; the atomic makes what holds a charge `Send`.
+        // Other threads charge for the results of their calls; the loop's thread for all else.
         self.0.load(Ordering::Relaxed)
     }
 
@@ -82,6 +85,75 @@ impl Charge {
 impl Drop for Charge {
     fn drop(&mut self) {
         self.set(0);
+    }
+}
+
+/// Returns the room to reserve behind a text of that length: the few bytes that follow a long one would double its memory.
+pub(crate) fn room_behind(len: usize) -> usize {
+    if len < TEXT_BLOCK_BYTES { 0 } else { 1 << 10 }
+}
+
+/// A text that is kept for a while. A long one is kept in blocks of one size, so that what one text frees has room for the next.
+/// Pieces of very different lengths would leave holes behind that nothing fits in, and the allocator keeps those.
+#[cfg(any(feature = "streamable", feature = "stateless"))]
+#[derive(Debug)]
+pub(crate) enum KeptText {
+    Whole(Vec<u8>),
+    Blocks(Box<[Box<[u8]>]>),
+}
+
+#[cfg(any(feature = "streamable", feature = "stateless"))]
+impl KeptText {
+    /// Keeps that text, in blocks if it is long.
+    pub(crate) fn of(mut text: Vec<u8>) -> KeptText {
+        if text.len() <= TEXT_BLOCK_BYTES {
+            return KeptText::Whole(text);
+        }
+        let mut blocks: Vec<Box<[u8]>> = Vec::with_capacity(text.len().div_ceil(TEXT_BLOCK_BYTES));
+        // From the end, and each is given back at once, so that there are never two copies.
+        while !text.is_empty() {
+            let rest = (text.len() - 1) / TEXT_BLOCK_BYTES * TEXT_BLOCK_BYTES;
+            blocks.push(text.drain(rest..).as_slice().into());
+            text.shrink_to_fit();
+        }
+        blocks.reverse();
+        KeptText::Blocks(blocks.into())
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.pieces().map(<[u8]>::len).sum()
+    }
+
+    /// Its bytes, piece by piece.
+    pub(crate) fn pieces(&self) -> impl Iterator<Item = &[u8]> {
+        let (whole, blocks) = match self {
+            KeptText::Whole(text) => (Some(text.as_slice()), &[][..]),
+            KeptText::Blocks(blocks) => (None, &blocks[..]),
+        };
+        whole.into_iter().chain(blocks.iter().map(|block| &block[..]))
+    }
+
+    pub(crate) fn append_to(&self, out: &mut Vec<u8>) {
+        out.reserve(self.len() + room_behind(self.len()));
+        self.pieces().for_each(|piece| out.extend_from_slice(piece));
+    }
+
+    pub(crate) fn into_vec(self) -> Vec<u8> {
+        match self {
+            KeptText::Whole(text) => text,
+            KeptText::Blocks(blocks) => blocks.concat(),
+        }
+    }
+
+    /// Returns the memory that it takes besides itself.
+    pub(crate) fn held_bytes(&self) -> usize {
+        match self {
+            KeptText::Whole(text) => text.capacity() + BLOCK_OVERHEAD_BYTES,
+            KeptText::Blocks(blocks) => {
+                let each = size_of::<Box<[u8]>>() + BLOCK_OVERHEAD_BYTES;
+                self.len() + blocks.len() * each + BLOCK_OVERHEAD_BYTES
+            }
+        }
     }
 }
 
@@ -202,6 +274,11 @@ impl Buffer {
         self.0.as_ref().and_then(|block| block.bytes.get(block.start..)).unwrap_or_default()
     }
 
+    /// How many bytes of memory it holds.
+    pub(crate) fn capacity(&self) -> usize {
+        self.0.as_ref().map_or(0, |block| block.bytes.capacity())
+    }
+
     /// How many bytes are queued.
     pub fn len(&self) -> usize {
         self.as_slice().len()
@@ -231,6 +308,26 @@ mod tests {
         assert_eq!(account.bytes(), two.bytes());
         drop(two);
         assert_eq!(account.bytes(), 0);
+    }
+
+    #[cfg(any(feature = "streamable", feature = "stateless"))]
+    #[test]
+    fn a_long_text_is_kept_in_blocks() {
+        for len in [0, 1, TEXT_BLOCK_BYTES, TEXT_BLOCK_BYTES + 1, 3 * TEXT_BLOCK_BYTES - 1] {
+            let text: Vec<u8> = (0..len).map(|at| (at % 251) as u8).collect();
+            let kept = KeptText::of(text.clone());
+            assert!(kept.pieces().all(|piece| piece.len() <= TEXT_BLOCK_BYTES));
+            assert_eq!(kept.len(), len);
+            assert!(
+                (len..len + len / 1000 + 200).contains(&kept.held_bytes()),
+                "{len}: {}",
+                kept.held_bytes()
+            );
+            let mut out = b"before".to_vec();
+            kept.append_to(&mut out);
+            assert_eq!(&out[6..], &text[..]);
+            assert_eq!(kept.into_vec(), text);
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! taking new connections, the file of a Unix socket, standard input and output. *Not in scope:* what the bytes mean.
 //!
 //! ```text
-//!   ┌─▶ mio events ─▶ accept ─▶ read what is readable, 64 KiB each ─▶ Engine ─▶ actions: write, close ─┐
+//!   ┌─▶ mio events ─▶ accept ─▶ read what is readable, a share each ─▶ Engine ─▶ actions: write, close ─┐
 //!   └──────────────────────────── sleep until the next event or deadline ◀─────────────────────────────┘
 //! ```
 //!
@@ -23,12 +23,23 @@
 #![allow(clippy::disallowed_methods, reason = "this is where the clock and the random bits come from")]
 
 mod accept;
-mod listen;
-mod stdio;
-mod stream;
+mod adopt;
 #[cfg(unix)]
-mod unix;
+mod descriptors;
+pub(crate) mod listen;
+mod observing;
+#[cfg(all(unix, feature = "cli"))]
+pub(crate) mod readiness;
+pub(crate) mod socket;
+mod stdio;
+mod stops;
+mod stream;
+pub(crate) mod transport;
+mod transports;
+#[cfg(unix)]
+pub(crate) mod unix;
 
+use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -37,20 +48,24 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use mio::{Events, Interest, Poll, Token, Waker};
 
-use crate::access::peer::{Peer, Principal};
 use crate::engine::Action;
 use crate::engine::Engine;
 use crate::engine::keys::ConnKey;
-use crate::engine::observe::{Event, Stats};
+use crate::limits::Limits;
 use crate::server::builder::Server;
-use crate::timers::Now;
+use crate::server::stats::Stats;
+use crate::timers::{Now, earlier};
 use accept::Accepting;
 use listen::Listener;
+use observing::TurnHook;
 use stdio::Stdio;
+use stops::Stops;
 use stream::Stream;
 
 pub use crate::server::handle::Handle;
 pub use listen::Address;
+pub use socket::{ConnectedSocket, ListeningSocket};
+pub use transport::{TcpSocket, Transport};
 
 /// With fewer, system calls are more frequent: with 64 the loop is 9 % slower under load.
 const EVENTS_PER_POLL: usize = 1024;
@@ -58,8 +73,23 @@ const EVENTS_PER_POLL: usize = 1024;
 const WAKER: Token = Token(usize::MAX);
 /// Listeners' tokens lie above all connections' tokens, which have 32 bits, or below the waker's where a word has no more.
 const LISTENER_TOKENS: usize = usize::MAX - 1024;
+/// Descriptors that wake the service.
+#[cfg(unix)]
+const SERVICE: Token = Token(LISTENER_TOKENS - 1);
 
-impl Server {
+/// How old the time of day may be. It is told in whole seconds, and to read it in every turn costs as much as to find a session.
+const DATE_AGE_MAX: Duration = Duration::from_millis(50);
+
+/// The least that a connection reads in a turn: a request, as a rule.
+const READ_BYTES_MIN: usize = 512;
+
+/// Returns how much each of so many connections may read in one turn.
+fn share_of(count: usize, limits: &Limits) -> usize {
+    let share = limits.loop_bytes_max / count.max(1);
+    share.max(READ_BYTES_MIN).min(limits.turn_bytes_max)
+}
+
+impl<X> Server<X> {
     /// Binds `address`, `HOST:PORT` or `unix:PATH` (see [`Address`]), and gets ready to serve; [`Listening::run`] serves.
     ///
     /// # Errors
@@ -80,7 +110,7 @@ impl Server {
     /// # Ok(()) }
     /// ```
     pub fn listen(self, address: impl Into<Address>) -> io::Result<Listening> {
-        let mut listening = Listening::of_server(self)?;
+        let mut listening = Listening::of_server(self.retyped())?;
         listening.also_listen(address)?;
         Ok(listening)
     }
@@ -121,8 +151,10 @@ pub struct Listening {
     listeners: Vec<Listener>,
     /// By [`ConnKey::index`].
     sockets: Vec<Option<Socket>>,
-    /// Sockets that may have bytes to read.
+    /// Sockets that may have something new to read.
     readable: Vec<ConnKey>,
+    /// Sockets that had more than their share.
+    unread: VecDeque<ConnKey>,
     /// The list of the turn before: two lists alternate, so that none is allocated.
     spent: Vec<ConnKey>,
     /// When the engine wants to run next, as it last said.
@@ -131,9 +163,14 @@ pub struct Listening {
     more_events: bool,
     buffer: Vec<u8>,
     accepting: Accepting,
+    turn_hook: Option<TurnHook>,
     /// Threads for blocking handlers. Some may have ended.
     workers: Vec<JoinHandle<()>>,
     started: Instant,
+    /// The time of day, and until when it is not read again.
+    date: Duration,
+    date_until: Duration,
+    stops: Stops,
     /// Standard input and output, if they are served.
     stdio: Option<Stdio>,
 }
@@ -176,6 +213,8 @@ impl Listening {
             // A full wake-up queue means that the loop is about to wake up.
             let _ = waker.wake();
         });
+        let started = Instant::now();
+        engine.set_clock(move || started.elapsed());
         let buffer = vec![0; engine.limits().turn_bytes_max];
         Ok(Listening {
             engine,
@@ -184,13 +223,18 @@ impl Listening {
             listeners: Vec::new(),
             sockets: Vec::new(),
             readable: Vec::new(),
+            unread: VecDeque::new(),
             spent: Vec::new(),
             deadline: None,
             more_events: false,
             buffer,
             accepting,
+            turn_hook: None,
             workers: Vec::new(),
-            started: Instant::now(),
+            started,
+            date: Duration::ZERO,
+            date_until: Duration::ZERO,
+            stops: Stops::default(),
             stdio: None,
         })
     }
@@ -205,23 +249,59 @@ impl Listening {
     /// # Errors
     /// As [`Server::listen`].
     pub fn also_listen(&mut self, address: impl Into<Address>) -> io::Result<()> {
+        self.add_listener(Listener::bind(&address.into(), self.is_public())?)
+    }
+
+    /// True if others may reach the server.
+    fn is_public(&self) -> bool {
         let public = self.engine.settings().insecure_public;
         #[cfg(feature = "auth")]
         let public = public || self.engine.authenticates();
-        let mut listener = Listener::bind(&address.into(), public)?;
+        public
+    }
+
+    /// Binds an address for health checks alone: `GET /healthz`, `/livez` and `/readyz`, whatever
+    /// [`Settings::health`](crate::Settings::health) says. Host, Origin and authorization are not checked there, so any address may
+    /// be bound: what others learn is whether the server lives and is ready. They are answered also while `connections_max` are
+    /// in use, and until a shutdown is complete.
+    ///
+    /// ```no_run
+    /// # fn main() -> std::io::Result<()> {
+    /// let mut listening = mcp_rill::Server::new("demo", "1.0.0").listen("127.0.0.1:3001")?;
+    /// listening.also_listen_health("0.0.0.0:9000")?;
+    /// listening.run()
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Server::listen`], but for `PermissionDenied` where peers are not authenticated.
+    pub fn also_listen_health(&mut self, address: impl Into<Address>) -> io::Result<()> {
+        self.add_listener(Listener::bind_for_health(&address.into())?)
+    }
+
+    fn add_listener(&mut self, mut listener: Listener) -> io::Result<()> {
         listener.register(self.poll.registry(), Token(LISTENER_TOKENS + self.listeners.len()))?;
         self.listeners.push(listener);
         Ok(())
     }
 
-    /// The TCP addresses on which the server listens, with the ports that the system chose for port 0.
+    /// The TCP addresses on which the server listens for clients, with the ports that the system chose for port 0.
     pub fn local_addrs(&self) -> impl Iterator<Item = SocketAddr> {
-        self.listeners.iter().filter_map(Listener::local_addr)
+        self.for_clients().filter_map(Listener::local_addr)
     }
 
-    /// The paths of the Unix sockets on which the server listens, as they were given.
+    /// The paths of the Unix sockets on which the server listens for clients, as they were given.
     pub fn local_paths(&self) -> impl Iterator<Item = &Path> {
-        self.listeners.iter().filter_map(Listener::path)
+        self.for_clients().filter_map(Listener::path)
+    }
+
+    /// The TCP addresses for health checks alone, with the ports that the system chose for port 0.
+    pub fn health_addrs(&self) -> impl Iterator<Item = SocketAddr> {
+        self.listeners.iter().filter(|listener| listener.is_for_health).filter_map(Listener::local_addr)
+    }
+
+    fn for_clients(&self) -> impl Iterator<Item = &Listener> {
+        self.listeners.iter().filter(|listener| !listener.is_for_health)
     }
 
     /// The sockets on which the server listens, in the order in which they were bound, to set options of the system. Only on
@@ -254,34 +334,8 @@ impl Listening {
         self.engine.stats()
     }
 
-    /// Calls `observer` for every [`Event`]. There is no other logging.
-    pub fn on_event(&mut self, observer: impl FnMut(&Event<'_>) + Send + 'static) {
-        self.engine.on_event(observer);
-    }
-
-    /// Calls `hook` with the socket of every new connection. The hook may set options of the socket, return the peer's
-    /// principal, or refuse the peer with an error: the connection is then closed without a response. It runs on the loop's
-    /// thread and must not block. Only on Unix.
-    ///
-    /// ```
-    /// # fn f(listening: &mut mcp_rill::net::Listening) {
-    /// use mcp_rill::Principal;
-    /// listening.on_accept(|_socket, peer| match peer.address {
-    ///     Some(address) if address.ip().is_loopback() => Ok(Some(Principal::new("this machine"))),
-    ///     _ => Err(std::io::ErrorKind::PermissionDenied.into()),
-    /// });
-    /// # }
-    /// ```
-    #[cfg(unix)]
-    pub fn on_accept(
-        &mut self,
-        hook: impl FnMut(std::os::fd::BorrowedFd<'_>, &Peer) -> io::Result<Option<Principal>> + Send + 'static,
-    ) {
-        self.accepting.hook = Some(Box::new(hook));
-    }
-
     /// Serves on this thread until [`Handle::shutdown`] is complete. The worker threads have ended then, except those whose
-    /// handler did not return within the grace: [`Event::WorkersLeft`] counts them, and they run until the process ends.
+    /// handler did not return within the grace: [`Event::WorkersLeft`](crate::engine::Event::WorkersLeft) counts them, and they run until the process ends.
     ///
     /// # Errors
     /// If the system's event queue fails. An error of one connection ends that connection only.
@@ -309,57 +363,103 @@ impl Listening {
     }
 
     /// One turn, for a loop of your own: waits for events, at most for `timeout` (`None`: without limit), and handles them.
-    /// Returns the time until the next turn is due: zero if work is left, `None` if only an event can bring work. The
-    /// descriptor behind [`AsRawFd`](std::os::fd::AsRawFd) is readable when there are events.
+    /// Returns the time until the next turn is due: zero if work is left or a shutdown is complete, `None` if only an event can
+    /// bring work. The descriptor of [`AsFd`](std::os::fd::AsFd) is readable when there are events, so it can be waited for with
+    /// others, level-triggered or edge-triggered:
+    ///
+    /// ```
+    /// # #[cfg(unix)] fn main() -> std::io::Result<()> {
+    /// use mcp_rill::Server;
+    /// use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    /// use std::io::Read;
+    /// use std::os::unix::net::UnixStream;
+    /// use std::time::Duration;
+    ///
+    /// let mut listening = Server::new("demo", "1.0.0").listen("127.0.0.1:0")?;
+    /// let (commands, program) = UnixStream::pair()?; // or whatever else your program waits for
+    /// # drop(program);
+    /// let mut ends = false;
+    /// while !listening.is_finished() {
+    ///     let due = listening.poll(Some(Duration::ZERO))?;
+    ///     let timeout = due.and_then(|due| Timespec::try_from(due).ok());
+    ///     let mut waits = vec![PollFd::new(&listening, PollFlags::IN)];
+    ///     if !ends {
+    ///         waits.push(PollFd::new(&commands, PollFlags::IN));
+    ///     }
+    ///     poll(&mut waits, timeout.as_ref())?;
+    ///     if !ends && waits.iter().skip(1).any(|other| !other.revents().is_empty()) {
+    ///         ends = (&commands).read(&mut [0; 64])? == 0;
+    ///         listening.handle().shutdown(Duration::from_secs(1));
+    ///     }
+    /// }
+    /// # Ok(()) }
+    /// # #[cfg(not(unix))] fn main() {}
+    /// ```
     ///
     /// # Errors
     /// As [`run`](Listening::run).
     pub fn poll(&mut self, timeout: Option<Duration>) -> io::Result<Option<Duration>> {
         self.turn(timeout)?;
-        Ok(self.wants_in())
+        Ok(if self.is_finished() { Some(Duration::ZERO) } else { self.wants_in() })
     }
 
     fn turn(&mut self, timeout: Option<Duration>) -> io::Result<()> {
-        let wait = self.wants_in().into_iter().chain(timeout).min();
+        let wait = earlier(self.wants_in(), timeout);
         match self.poll.poll(&mut self.events, wait) {
             Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error),
             _ => {}
         }
         let now = self.now();
-        self.take_events(now);
+        self.notice_stop(now);
+        let accepts_on = self.accepting.again.is_some_and(|at| at <= now.mono);
+        let found = self.take_events(now) || self.has_work() || accepts_on;
         // Before accepting, which may close an idle connection: it is not idle if it has sent something.
         self.read(now);
         self.accept(now);
-        self.engine.tick(now);
+        if self.has_heard(now, found) {
+            self.engine.tick(now);
+        }
         self.act(now);
         // After acting: what a close gives up may want a thread in its place, and a write may have let a call in.
         self.start_workers();
+        self.expect_turn(now);
+        self.tell_turn(now);
         Ok(())
     }
 
-    fn now(&self) -> Now {
-        Now {
-            mono: self.started.elapsed(),
-            unix: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
+    fn now(&mut self) -> Now {
+        let mono = self.started.elapsed();
+        if self.date_until <= mono {
+            self.date = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            self.date_until = mono + DATE_AGE_MAX;
         }
+        Now { mono, unix: self.date }
     }
 
     /// Returns the time until something is due without an event.
     fn wants_in(&self) -> Option<Duration> {
-        if self.more_events || !self.readable.is_empty() {
-            return Some(Duration::ZERO);
-        }
-        let deadline = self.deadline.into_iter().chain(self.accepting.again).min();
-        deadline.map(|deadline| deadline.saturating_sub(self.started.elapsed()))
+        self.stops.wait(|| self.started.elapsed())
     }
 
-    fn take_events(&mut self, now: Now) {
+    /// True if there is something to read, or to accept, that no event announces again.
+    fn has_work(&self) -> bool {
+        self.more_events || !self.readable.is_empty() || !self.unread.is_empty()
+    }
+
+    /// Notes what the events announce. Returns true if there were some, besides those that wake the loop up.
+    fn take_events(&mut self, now: Now) -> bool {
         let events = std::mem::replace(&mut self.events, Events::with_capacity(0));
-        let mut count = 0;
+        let (mut count, mut found) = (0, false);
         for event in &events {
             count += 1;
             let token = event.token();
             if token == WAKER {
+                continue;
+            }
+            found = true;
+            #[cfg(unix)]
+            if token == SERVICE {
+                self.engine.wake_service();
                 continue;
             }
             if let Some(listener) =
@@ -373,6 +473,7 @@ impl Listening {
             };
             if event.is_writable() {
                 self.engine.writable(now, key);
+                self.flush_transport(now, key);
             }
             if event.is_read_closed()
                 && let Some(socket) = self.socket(key)
@@ -390,6 +491,7 @@ impl Listening {
         }
         self.more_events = count >= events.capacity();
         self.events = events;
+        found
     }
 
     fn list_readable(&mut self, key: ConnKey) {
@@ -420,12 +522,19 @@ impl Listening {
                 }
             }
         }
-        if self.engine.is_stopping() {
-            for listener in &mut self.listeners {
+        if !self.engine.is_stopping() {
+            return;
+        }
+        self.accepting.waiting = None;
+        self.accepting.adopted.clear();
+        if self.for_clients().next().is_some() {
+            for mut listener in std::mem::take(&mut self.listeners) {
                 let _ = listener.deregister(self.poll.registry());
+                if listener.is_for_health {
+                    // With the token of its new place. If that fails, the server ends without answering there.
+                    let _ = self.add_listener(listener);
+                }
             }
-            self.listeners.clear();
-            self.accepting.waiting = None;
         }
     }
 
@@ -433,28 +542,52 @@ impl Listening {
     fn read(&mut self, now: Now) {
         let spent = std::mem::take(&mut self.spent);
         let mut readable = std::mem::replace(&mut self.readable, spent);
+        let share = share_of(readable.len(), self.engine.limits());
         for key in readable.drain(..) {
-            if let Some(socket) = self.socket(key) {
+            let (_, has_more) = self.read_one(now, key, share);
+            if has_more {
+                self.unread.push_back(key);
+            } else if let Some(socket) = self.socket(key) {
                 socket.listed = false;
-            }
-            if self.read_one(now, key) {
-                self.list_readable(key);
             }
         }
         self.spent = readable;
+        self.read_on(now);
     }
 
-    /// Returns true if there may be more to read at once.
-    fn read_one(&mut self, now: Now, key: ConnKey) -> bool {
-        if !self.engine.wants_read(key) {
-            return false;
+    /// Reads on from sockets that had more than their share, one after the other, and no more than a part of what a turn reads: those
+    /// that have something new come before them in the next turn.
+    fn read_on(&mut self, now: Now) {
+        let mut left = self.engine.limits().loop_bytes_max / 4;
+        while left > 0
+            && let Some(key) = self.unread.pop_front()
+        {
+            let share = left.min(share_of(4 * (self.unread.len() + 1).min(8), self.engine.limits()));
+            let (count, has_more) = self.read_one(now, key, share);
+            left = left.saturating_sub(count.max(1));
+            if has_more {
+                self.unread.push_back(key);
+            } else if let Some(socket) = self.socket(key) {
+                socket.listed = false;
+            }
         }
-        let Some(Some(socket)) = self.sockets.get_mut(key.index()) else { return false };
+    }
+
+    /// Reads up to `share` bytes. Returns how many, and true if there may be more to read at once.
+    fn read_one(&mut self, now: Now, key: ConnKey, share: usize) -> (usize, bool) {
+        if !self.engine.wants_read(key) {
+            return (0, false);
+        }
+        let Some(Some(socket)) = self.sockets.get_mut(key.index()) else { return (0, false) };
         if socket.key != key {
-            return false;
+            return (0, false);
+        }
+        if socket.stream.wrapped().is_some() {
+            return self.read_transport(now, key, share);
         }
         let ended = socket.ended;
-        match socket.stream.read(&mut self.buffer) {
+        let room = self.buffer.get_mut(..share).unwrap_or_default();
+        match socket.stream.read(room) {
             Ok(0) => {
                 self.engine.end_of_input(now, key);
                 self.end_with_stdio(now, key);
@@ -463,13 +596,13 @@ impl Listening {
                 self.engine.receive(now, key, self.buffer.get(..count).unwrap_or_default());
                 // A short read has emptied the socket; what comes later is an event of its own, but an end that came
                 // together with these bytes is not.
-                return ended || count == self.buffer.len();
+                return (count, ended || count == share);
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-            Err(error) if error.kind() == ErrorKind::Interrupted => return true,
+            Err(error) if error.kind() == ErrorKind::Interrupted => return (0, true),
             Err(_) => self.engine.hang_up(now, key),
         }
-        false
+        (0, false)
     }
 
     /// Drains the engine's actions.
@@ -478,18 +611,22 @@ impl Listening {
             match self.engine.poll() {
                 Action::Write(key) => self.write(now, key),
                 Action::Read(key) => self.list_readable(key),
-                // Whoever reads standard output sees the end of it when this one ends.
+                // The reader of standard output sees its end when this connection ends.
                 Action::HalfClose(key) if self.is_stdio(key) => self.engine.hang_up(now, key),
                 Action::HalfClose(key) => {
                     if let Some(socket) = self.socket(key) {
                         // Fails if the peer is gone already, which the next read shows.
                         let _ = socket.stream.end_output();
                     }
+                    self.watch_transport(now, key);
                     self.list_readable(key);
                 }
                 Action::Close(key) => {
-                    if let Some(slot) = self.sockets.get_mut(key.index()) {
-                        *slot = None;
+                    if let Some(slot) = self.sockets.get_mut(key.index())
+                        && let Some(mut socket) = slot.take()
+                        && let Some(wrapped) = socket.stream.wrapped()
+                    {
+                        wrapped.close();
                     }
                     self.end_with_stdio(now, key);
                     self.shrink();
@@ -500,14 +637,6 @@ impl Listening {
                     return;
                 }
             }
-        }
-    }
-
-    /// Standard input or output has ended, if that is what the connection is: so does the server.
-    fn end_with_stdio(&mut self, now: Now, key: ConnKey) {
-        if self.is_stdio(key) {
-            let grace = self.engine.limits().shutdown_grace;
-            self.engine.shutdown(now, grace);
         }
     }
 
@@ -522,18 +651,25 @@ impl Listening {
                 // Nothing was tried, so no event will say that it can be tried again.
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break 0,
-                Err(_) => return self.engine.hang_up(now, key),
+                Err(error) => return self.lose(now, key, &error),
             }
         };
-        if count < outgoing.len() && !socket.watches_writes {
-            socket.watches_writes = true;
-            let interest = Interest::READABLE | Interest::WRITABLE;
-            let token = Token(key.token() as usize);
-            if self.poll.registry().reregister(&mut socket.stream, token, interest).is_err() {
-                return self.engine.hang_up(now, key);
-            }
+        if count < outgoing.len() && !self.watch_writes(key) {
+            return self.engine.hang_up(now, key);
         }
         self.engine.sent(now, key, count);
+    }
+
+    /// Waits for the event that the socket takes bytes again. Returns false if that fails.
+    fn watch_writes(&mut self, key: ConnKey) -> bool {
+        let Some(Some(socket)) = self.sockets.get_mut(key.index()) else { return false };
+        if socket.watches_writes {
+            return true;
+        }
+        socket.watches_writes = true;
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        let token = Token(key.token() as usize);
+        self.poll.registry().reregister(&mut socket.stream, token, interest).is_ok()
     }
 
     fn shrink(&mut self) {
@@ -543,13 +679,6 @@ impl Listening {
         if self.sockets.capacity() > 64 && self.sockets.len() < self.sockets.capacity() / 4 {
             self.sockets.shrink_to((self.sockets.len() * 2).max(64));
         }
-    }
-}
-
-#[cfg(unix)]
-impl std::os::fd::AsRawFd for Listening {
-    fn as_raw_fd(&self) -> std::os::fd::RawFd {
-        self.poll.as_raw_fd()
     }
 }
 
@@ -583,6 +712,59 @@ mod tests {
         }
         let stats = listening.stats();
         assert_eq!((stats.connections_opened, stats.sessions_opened, stats.connections), (1, 1, 0));
+    }
+
+    #[test]
+    fn the_time_of_day_is_read_again_when_it_is_old() {
+        let (mut listening, _) = listening();
+        let first = listening.now();
+        assert!(first.unix > Duration::from_secs(1_700_000_000));
+        assert!(listening.date_until <= first.mono + DATE_AGE_MAX);
+        // As if it had been read at another time, and a moment ago.
+        (listening.date, listening.date_until) = (Duration::from_secs(5), Duration::MAX);
+        assert_eq!(listening.now().unix, Duration::from_secs(5));
+        listening.date_until = first.mono;
+        assert!(listening.now().unix >= first.unix);
+    }
+
+    #[test]
+    fn connections_share_what_a_turn_reads() {
+        let limits = Limits { loop_bytes_max: 64 << 10, turn_bytes_max: 32 << 10, ..Limits::DEFAULT };
+        for (count, share) in
+            [(0, 32 << 10), (1, 32 << 10), (2, 32 << 10), (3, 21_845), (128, 512), (129, 512)]
+        {
+            assert_eq!(share_of(count, &limits), share, "{count}");
+        }
+    }
+
+    #[test]
+    fn a_request_does_not_wait_for_one_who_sends_without_end() {
+        let server = Server::new("test", "1").limits(Limits { loop_bytes_max: 4096, ..Limits::DEFAULT });
+        let mut listening = server.listen("127.0.0.1:0").unwrap();
+        let address = listening.local_addrs().next().unwrap();
+        let request = format!("GET /x HTTP/1.1\r\nHost: {address}\r\nX: {}\r\n\r\n", "x".repeat(900));
+        let [mut greedy, mut modest] = [(); 2].map(|()| Client::connect(address).unwrap());
+        modest.set_nonblocking(true).unwrap();
+        while listening.stats().connections < 2 {
+            listening.poll(Some(Duration::ZERO)).unwrap();
+        }
+        greedy.write_all(request.repeat(60).as_bytes()).unwrap();
+        while listening.stats().refused == 0 {
+            listening.poll(Some(Duration::from_millis(10))).unwrap();
+        }
+        modest.write_all(request.as_bytes()).unwrap();
+        let mut turns = 0;
+        while modest.read(&mut [0; 100]).is_err() {
+            listening.poll(Some(Duration::from_millis(10))).unwrap();
+            turns += 1;
+            assert!(turns < 20, "it waits");
+        }
+        // In each turn one or two of the others are served.
+        let before = listening.stats().refused;
+        assert!(before < 50, "{before}");
+        while listening.stats().refused < 61 {
+            listening.poll(Some(Duration::from_millis(10))).unwrap();
+        }
     }
 
     #[test]

@@ -86,7 +86,10 @@ impl<T> Slab<T> {
         }
         let (_, value) = slot.take()?;
         self.len -= 1;
-        self.free.push(Reverse(key.index));
+        // The last one is cut off.
+        if (key.index as usize) + 1 < self.entries.len() {
+            self.free.push(Reverse(key.index));
+        }
         self.shrink();
         Some(value)
     }
@@ -159,11 +162,6 @@ impl<T> Slab<T> {
     pub fn len(&self) -> usize {
         self.len
     }
-
-    /// True if there is no entry.
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
-    }
 }
 
 #[cfg(test)]
@@ -190,7 +188,7 @@ mod tests {
         let mut slab = Slab::default();
         let old: Vec<Key> = (0..5000).map(|n| slab.insert(n)).collect();
         old.iter().for_each(|key| assert!(slab.remove(*key).is_some()));
-        assert!(slab.is_empty() && slab.entries.capacity() <= 64, "{}", slab.entries.capacity());
+        assert!(slab.len() == 0 && slab.entries.capacity() <= 64, "{}", slab.entries.capacity());
         let new: Vec<Key> = (0..5000).map(|n| slab.insert(n)).collect();
         assert!(old.iter().all(|key| slab.get(*key).is_none()));
         assert!(new.iter().enumerate().all(|(n, key)| slab.get(*key) == Some(&n)));

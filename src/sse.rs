@@ -33,12 +33,11 @@
 //! # Ok::<(), sse::TooLong>(())
 //! ```
 
-use std::fmt;
 use std::mem;
 
 use memchr::{memchr2, memchr3};
 
-use crate::text::write_number;
+use crate::text::{error_text, write_number};
 
 /// The media type of an event stream (WHATWG HTML, section 9.2.7).
 pub const MEDIA_TYPE: &str = "text/event-stream";
@@ -196,13 +195,7 @@ pub struct TooLong {
     pub event_bytes_max: usize,
 }
 
-impl fmt::Display for TooLong {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "an event is longer than {} bytes", self.event_bytes_max)
-    }
-}
-
-impl std::error::Error for TooLong {}
+error_text!(TooLong: |error| "an event is longer than {} bytes", error.event_bytes_max);
 
 /// Reads an event stream in pieces of any size (WHATWG HTML 9.2.6, "interpreting an event stream").
 ///
@@ -345,6 +338,12 @@ impl Decoder {
     /// The last `retry` of the stream in milliseconds, if there was one that fits.
     pub fn retry_ms(&self) -> Option<u64> {
         self.retry_ms
+    }
+
+    /// Returns how many bytes of an event that is not whole are kept.
+    #[cfg(feature = "cli")]
+    pub(crate) fn unused_bytes(&self) -> usize {
+        self.line.len() + self.name.len() + self.data.as_ref().map_or(0, Vec::len)
     }
 
     fn skip_mark(&mut self, input: &mut &[u8]) -> Result<(), TooLong> {

@@ -33,7 +33,7 @@ pub(crate) struct Nanos(u64);
 
 impl Nanos {
     pub(crate) fn of(now: Now) -> Nanos {
-        Nanos(u64::try_from(now.mono.as_nanos()).unwrap_or(u64::MAX))
+        Nanos::from(now.mono)
     }
 
     pub(crate) fn duration(self) -> Duration {
@@ -46,12 +46,22 @@ impl Nanos {
     }
 
     pub(crate) fn later(self, wait: Duration) -> Nanos {
-        Nanos(self.0.saturating_add(u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX)))
+        Nanos(self.0.saturating_add(Nanos::from(wait).0))
     }
+}
 
-    /// The end of a wait that began at this moment.
-    pub(crate) fn after(self, wait: Duration) -> Duration {
-        self.duration().saturating_add(wait)
+impl From<Duration> for Nanos {
+    fn from(at: Duration) -> Nanos {
+        Nanos(u64::try_from(at.as_nanos()).unwrap_or(u64::MAX))
+    }
+}
+
+/// The earlier of two moments, each of which may never come.
+#[inline]
+pub(crate) fn earlier<T: Ord>(one: Option<T>, other: Option<T>) -> Option<T> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
     }
 }
 
@@ -109,8 +119,8 @@ impl Default for Timers {
 impl Timers {
     /// Makes sure that [`due`](Timers::due) returns the entry by `deadline`. An earlier deadline that is set already is kept:
     /// its handler looks again and sets the time that is left.
-    pub fn wake_by<T: Linked>(&mut self, slab: &mut Slab<T>, key: Key, deadline: Duration) {
-        let tick = to_tick(deadline).clamp(self.tick + 1, self.tick + HORIZON);
+    pub fn wake_by<T: Linked>(&mut self, slab: &mut Slab<T>, key: Key, deadline: Nanos) {
+        let tick = deadline.0.div_ceil(TICK_MS * 1_000_000).clamp(self.tick + 1, self.tick + HORIZON);
         // The mark of no deadline is left out.
         let tick = if tick as u32 == UNSET { tick + 1 } else { tick };
         let Some(entry) = slab.get_mut(key) else { return };
@@ -160,12 +170,13 @@ impl Timers {
         }
     }
 
-    /// Removes the deadlines that have passed at `now`, and appends their keys to `due`.
-    pub fn due<T: Linked>(&mut self, slab: &mut Slab<T>, now: Duration, due: &mut Vec<Key>) {
+    /// Removes the deadlines that have passed at `now`, and returns their keys.
+    pub fn due<T: Linked>(&mut self, slab: &mut Slab<T>, now: Duration) -> Vec<Key> {
+        let mut due = Vec::new();
         let end = now.as_millis() as u64 / TICK_MS;
         let first = self.tick + 1;
         if end < first {
-            return;
+            return due;
         }
         let passed = u32::try_from(end - self.tick).unwrap_or(u32::MAX);
         let start = self.tick as u32;
@@ -182,6 +193,7 @@ impl Timers {
                 }
             }
         }
+        due
     }
 
     /// Returns when to call [`due`](Timers::due) next: never after the tick of the earliest deadline, sometimes before it.
@@ -201,11 +213,6 @@ impl Timers {
         };
         Some(Duration::from_millis((self.tick + 1 + ahead as u64) * TICK_MS))
     }
-}
-
-fn to_tick(at: Duration) -> u64 {
-    let ms = u64::try_from(at.as_millis()).unwrap_or(u64::MAX);
-    ms.div_ceil(TICK_MS)
 }
 
 #[cfg(test)]
@@ -235,7 +242,7 @@ mod tests {
 
     fn agrees_from(start: u64) {
         let (mut slab, mut timers) = (Slab::default(), Timers::default());
-        timers.due::<Entry>(&mut slab, ms(start), &mut Vec::new());
+        timers.due::<Entry>(&mut slab, ms(start));
         let mut list: Vec<(Key, Option<u64>)> =
             (0..50).map(|_| (slab.insert(Entry::default()), None)).collect();
         let (mut now, mut random) = (start, 99u64);
@@ -245,7 +252,7 @@ mod tests {
             match what {
                 0..=4 => {
                     let at = now + (random >> 20) % [30, 2_000, 40_000][(random >> 60) as usize % 3];
-                    timers.wake_by(&mut slab, list[pick].0, ms(at));
+                    timers.wake_by(&mut slab, list[pick].0, ms(at).into());
                     let set = list[pick].1.map_or(at, |before| before.min(at));
                     list[pick].1 = Some(set);
                 }
@@ -260,8 +267,7 @@ mod tests {
                 }
                 _ => {
                     now += (random >> 20) % 300;
-                    let mut due = Vec::new();
-                    timers.due(&mut slab, ms(now), &mut due);
+                    let due = timers.due(&mut slab, ms(now));
                     due.iter().for_each(|key| {
                         let entry = list.iter_mut().find(|(k, _)| k == key).unwrap();
                         assert!(entry.1.unwrap() <= now, "never early");
@@ -283,9 +289,10 @@ mod tests {
     fn a_long_sleep_finds_everything() {
         let (mut slab, mut timers) = (Slab::default(), Timers::default());
         let keys: Vec<Key> = (0..3000).map(|_| slab.insert(Entry::default())).collect();
-        keys.iter().enumerate().for_each(|(n, key)| timers.wake_by(&mut slab, *key, ms(n as u64 * 17)));
-        let mut due = Vec::new();
-        timers.due(&mut slab, ms(3_600_000), &mut due);
+        keys.iter()
+            .enumerate()
+            .for_each(|(n, key)| timers.wake_by(&mut slab, *key, ms(n as u64 * 17).into()));
+        let mut due = timers.due(&mut slab, ms(3_600_000));
         due.sort();
         assert_eq!(due, keys);
         assert_eq!(timers.next(), None);

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use mcp_rill::{Level, Limits, Server};
 
-use crate::host::{self, Clients, Host, fitting, so_far, stated_kib, status_kib};
+use crate::host::{self, Clients, Host, assert_resident, fitting, so_far, stated_kib, status_kib};
 use crate::parts::Scale;
 use crate::wire::{self, Wire};
 
@@ -57,7 +57,7 @@ pub(crate) fn serve(scale: Scale) {
         "{idle} idle sessions, initialized: {before} KiB resident before, {after} after: {:.2} KiB each, {most} KiB stated",
         grown as f64 / idle as f64
     );
-    assert!(grown <= most, "{grown} KiB, more than {most}");
+    assert_resident("idle sessions", grown, most);
     clients.go();
 
     clients.said("stalled");
@@ -101,7 +101,7 @@ pub(crate) fn serve(scale: Scale) {
     );
     assert_eq!(seen.stats.slow_readers, stalled as u64);
     assert!(seen.buffered_max <= limits.buffered_bytes_max, "{}", seen.buffered_max);
-    assert!(most <= before + stated, "{most} KiB");
+    assert_resident("stalled readers", most, before + stated);
     // The word that there will be no more batches.
     host.handle.log(Level::Notice, "end");
     clients.go();

@@ -5,9 +5,8 @@
 //! cargo bench --bench soak                    all parts, scaled down to about a minute
 //! cargo bench --bench soak -- --full          9,000 sessions, 10,000 resets, 100,000 requests …
 //! cargo bench --bench soak -- doors storms    these parts
+//! soak --sdks ADDRESS --tokens FILE           the server for real clients (`tests/interop/run soak`)
 //! ```
-//!
-//! `SOAK_MALLOC=1` leaves the allocator as it is, to see what that makes of it; the bounds then need not hold.
 //!
 //! Each part is a process of its own with a server in it, so that its memory and descriptors are the server's alone; the
 //! clients are a child of that. Sizes scale down to the limit of open files. Linux only: it reads /proc.
@@ -32,6 +31,8 @@ mod doors;
 #[cfg(target_os = "linux")]
 mod ending;
 #[cfg(target_os = "linux")]
+mod fair;
+#[cfg(target_os = "linux")]
 mod host;
 #[cfg(target_os = "linux")]
 mod leaks;
@@ -39,6 +40,8 @@ mod leaks;
 mod ledger;
 #[cfg(target_os = "linux")]
 mod pipeline;
+#[cfg(target_os = "linux")]
+mod sdks;
 #[cfg(target_os = "linux")]
 mod storms;
 #[cfg(target_os = "linux")]
@@ -65,9 +68,6 @@ mod parts {
     /// A part that takes longer hangs.
     const PART_TIME_MAX: Duration = Duration::from_secs(300);
 
-    const ALLOCATOR: [(&str, &str); 3] =
-        [("MALLOC_ARENA_MAX", "1"), ("MALLOC_MMAP_THRESHOLD_", "32768"), ("MALLOC_TRIM_THRESHOLD_", "65536")];
-
     /// How much of everything.
     #[derive(Clone, Copy)]
     pub(crate) struct Scale {
@@ -87,7 +87,7 @@ mod parts {
         clients: Option<fn(SocketAddr, Scale)>,
     }
 
-    const PARTS: [Part; 8] = [
+    const PARTS: [Part; 13] = [
         Part { name: "crowd", serve: crowd::serve, clients: Some(crowd::clients) },
         Part { name: "doors", serve: doors::serve, clients: Some(doors::clients) },
         Part { name: "ledger", serve: ledger::serve, clients: Some(ledger::clients) },
@@ -96,6 +96,11 @@ mod parts {
         Part { name: "ending", serve: ending::serve, clients: None },
         Part { name: "pipeline", serve: pipeline::serve, clients: Some(pipeline::clients) },
         Part { name: "leaks", serve: leaks::serve, clients: None },
+        Part { name: "bodies", serve: fair::budget::serve, clients: Some(fair::budget::clients) },
+        Part { name: "places", serve: fair::places::serve, clients: Some(fair::places::clients) },
+        Part { name: "queues", serve: fair::queues::serve, clients: Some(fair::queues::clients) },
+        Part { name: "copies", serve: fair::copies::serve, clients: Some(fair::copies::clients) },
+        Part { name: "turns", serve: fair::turns::serve, clients: Some(fair::turns::clients) },
     ];
 
     pub(crate) fn main() {
@@ -106,6 +111,9 @@ mod parts {
         };
         let scale = Scale { full: arguments.iter().any(|argument| argument == "--full") };
         let find = |name: &str| PARTS.iter().find(|part| part.name == name).expect("a part's name");
+        if let Some(at) = arguments.iter().position(|argument| argument == "--sdks") {
+            return sdks::serve(&arguments[at + 1], &arguments[at + 2..]);
+        }
         if let Some(name) = after("--clients") {
             let address = after("--address").unwrap().parse().unwrap();
             return find(&name).clients.unwrap()(address, scale);
@@ -132,11 +140,6 @@ mod parts {
         let start = Instant::now();
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args(["--part", part.name]).args(scale.full.then_some("--full"));
-        // As it is, glibc keeps what was freed for the next time, in each thread's arena, and leaves holes between the
-        // rest: what is resident then says little about what is held.
-        if std::env::var_os("SOAK_MALLOC").is_none() {
-            command.envs(ALLOCATOR);
-        }
         let mut child = host::Guard(command.spawn().unwrap());
         let passed = loop {
             match child.0.try_wait().unwrap() {

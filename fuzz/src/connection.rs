@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use mcp_rill::http::conn::{After, Body, Conn, Kept, Step};
+use mcp_rill::http::conn::{After, Body, CloseReason, Conn, Kept, Step};
 use mcp_rill::http::head::{Fields, Head};
 use mcp_rill::http::response::{Common, OwnedResponse, Response};
 use mcp_rill::{Limits, Now};
@@ -28,6 +28,7 @@ pub fn check(data: &[u8]) {
     let slow = [1, 13, 100, 1500][usize::from(way / 4 % 4)];
     for (pieces, taken) in [
         (bytes.chunks(1).collect(), usize::MAX),
+        (before_posts(bytes), usize::MAX),
         (dice.pieces(bytes, most), usize::MAX),
         (dice.pieces(bytes, most), slow),
         (dice.pieces(bytes, 1 << 20), slow),
@@ -38,6 +39,14 @@ pub fn check(data: &[u8]) {
     if half_close {
         assert!(whole.ended, "open after the end of the input");
     }
+}
+
+/// Pieces that begin where a request may, as a client sends them: a head is read by the one before it, if it is the same.
+fn before_posts(bytes: &[u8]) -> Vec<&[u8]> {
+    let starts = (1..bytes.len()).filter(|at| bytes[*at..].starts_with(b"POST "));
+    let ends: Vec<usize> = starts.chain([bytes.len()]).collect();
+    let starts = [0].into_iter().chain(ends.iter().copied());
+    starts.zip(&ends).map(|(start, end)| &bytes[start..*end]).collect()
 }
 
 /// Everything that can be seen of a connection from outside.
@@ -107,7 +116,7 @@ impl Recorder {
             "/silent" => conn.fail_unanswered(head, common),
             "/accepted" => conn.accept(common),
             "/close" => {
-                conn.close_after_response();
+                conn.close_after_response(CloseReason::Refused);
                 conn.respond(&Response::text(200, "bye"), common);
             }
             "/stream" => {

@@ -22,9 +22,15 @@
 //! | `q` | connection, session, n | it answers the session's latest question |
 //! | `l` | connection, session, n | it asks for the session's stream, from the start or from some event on |
 //! | `d` | connection, session | it ends the session |
+//! | `c` | | a peer connects whose messages are lines |
+//! | `j` | connection of lines, n | it sends `initialize`, of one of three revisions |
+//! | `s` | connection of lines, message, id | it sends a message, also one of [`messages::MODERN`] |
+//! | `k` | connection of lines, count, (message, id)… | it sends a batch of up to five |
+//! | `x` | connection of lines, n | it answers its latest question |
 //!
 //! A form is one of [`streamable::FORMS`]: other header fields, or a body in chunks.
 
+mod lines;
 mod messages;
 mod peers;
 mod streamable;
@@ -64,7 +70,7 @@ impl<'a> Script<'a> {
 }
 
 fn operation(peers: &mut Peers, letter: u8, script: &mut Script<'_>) {
-    const LETTERS: &[u8] = b"ogpbwtrauehzimnvqld";
+    const LETTERS: &[u8] = b"ogpbwtrauehzimnvqldcjskx";
     let letter =
         if LETTERS.contains(&letter) { letter } else { LETTERS[usize::from(letter) % LETTERS.len()] };
     match letter {
@@ -104,6 +110,15 @@ fn operation(peers: &mut Peers, letter: u8, script: &mut Script<'_>) {
         }
         b'q' => peers.mcp_answer(script.number(), script.number(), script.number()),
         b'l' => peers.mcp_stream(script.number(), script.number(), script.number()),
-        _ => peers.mcp_delete(script.number(), script.number()),
+        b'd' => peers.mcp_delete(script.number(), script.number()),
+        b'c' => peers.connect_lines(),
+        b'j' => peers.initialize_lines(script.number(), script.number()),
+        b's' => peers.say(script.number(), script.number(), script.number()),
+        b'k' => {
+            let (conn, count) = (script.number(), script.number() % 6);
+            let messages: Vec<_> = (0..count).map(|_| (script.number(), script.number())).collect();
+            peers.say_batch(conn, &messages);
+        }
+        _ => peers.answer_line(script.number(), script.number()),
     }
 }

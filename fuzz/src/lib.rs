@@ -7,6 +7,7 @@
 //! A naive reader stands beside each parser. It is written from the standard, reads whole texts, knows no limits and
 //! takes no care of speed; where the two differ, one of them has read the standard wrongly.
 
+pub mod argv;
 pub mod chunked;
 pub mod connection;
 pub mod cut;
@@ -14,6 +15,7 @@ pub mod engine;
 pub mod head;
 pub mod jsonrpc;
 pub mod lines;
+pub mod manifest;
 pub mod query;
 pub mod sse;
 pub mod uri_template;

@@ -32,19 +32,19 @@ const PREFLIGHT_SECONDS: &str = "7200";
 
 /// The fields of every response. For an allowed origin they let its pages read the response; for others `Vary` tells caches
 /// that the response depends on the origin (Fetch standard, CORS protocol and HTTP caches).
-pub(crate) fn common_fields(head: &Head<'_>, settings: &Settings, peer: &Peer) -> Option<Box<CommonFields>> {
+pub(crate) fn common_fields(head: &Head<'_>, settings: &Settings, peer: &Peer) -> Option<CommonFields> {
     if !settings.cors {
         return None;
     }
     let vary = ("Vary", "Origin");
     let Some(origin) = site::allowed_origin(head, settings, peer) else {
-        return Some(Box::new(CommonFields::new(&[vary])));
+        return Some(CommonFields::new(&[vary]));
     };
     let fields =
         [("Access-Control-Allow-Origin", origin), vary, ("Access-Control-Expose-Headers", RESPONSE_FIELDS)];
     // The last one is of no use to a preflight.
     let count = if head.method == "OPTIONS" { 2 } else { 3 };
-    Some(Box::new(CommonFields::new(fields.get(..count)?)))
+    Some(CommonFields::new(fields.get(..count)?))
 }
 
 /// The response to a preflight (Fetch standard, CORS-preflight request): the methods and fields that may be sent to this path.

@@ -1,6 +1,6 @@
-//! Which requests are admitted over HTTP, before MCP is looked at.
+//! Which requests are admitted over HTTP, whatever they mean to MCP.
 //!
-//! *Scope:* paths and names of this server, Host, Origin and `Sec-Fetch-Site`, CORS, the hook that names the principal,
+//! *Scope:* paths and names of this server, routes of its author, Host, Origin and `Sec-Fetch-Site`, CORS, the hook that names the principal,
 //! tokens, the protected resource's metadata. *Not in scope:* what requests mean, and when these checks run (the engine's
 //! `gate`).
 //!
@@ -10,7 +10,9 @@
 pub(crate) mod auth;
 #[cfg(feature = "browser")]
 pub(crate) mod cors;
+pub(crate) mod fairness;
 pub(crate) mod peer;
 pub(crate) mod query;
+pub(crate) mod route;
 pub(crate) mod settings;
 pub(crate) mod site;

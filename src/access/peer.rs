@@ -44,7 +44,7 @@ pub struct Peer {
     pub loopback: bool,
     /// True if the connection came over a Unix socket. Web pages cannot reach one, so requests may name any host.
     pub unix: bool,
-    /// The principal, if the transport knows it. With a hook of [`Server::authorize`](crate::Server::authorize), the
-    /// principal that the hook returned for the present request.
+    /// The principal, if the transport knows it. With a hook of [`Server::authorize`](crate::Server::authorize), the principal
+    /// that the hook returned for the current request.
     pub principal: Option<Principal>,
 }

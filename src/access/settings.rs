@@ -10,6 +10,12 @@ use crate::text::is_scheme;
 /// With the UUID and a `-` that makes 77 characters: ids stay below the 80 that are usual for stick tables of proxies.
 pub(crate) const NODE_ID_CHARS_MAX: usize = 40;
 
+/// The paths of health checks.
+pub(crate) const HEALTH_PATHS: [&str; 3] = ["/healthz", "/livez", "/readyz"];
+
+/// A session has a byte for the number of its mount.
+const MOUNTS_MAX: usize = 255;
+
 /// What HTTP requests the server takes, and under which paths ([example](crate::guide#what-a-server-can-say-of-itself)).
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -34,8 +40,8 @@ pub struct Settings {
     /// standard, CORS protocol). Which origins are allowed does not depend on this.
     #[cfg(feature = "browser")]
     pub cors: bool,
-    /// Tells clients where to get a token, under `/.well-known/oauth-protected-resource` and in challenges. `None`: they are
-    /// not told.
+    /// Tells clients where to get a token, under `/.well-known/oauth-protected-resource` and in challenges. `None`: there is no
+    /// such document.
     #[cfg(feature = "auth")]
     pub resource: Option<crate::access::auth::resource::ProtectedResource>,
     /// The name of this process among several behind one proxy. Session ids are then `<node_id>-<uuid>`, so that the proxy finds
@@ -50,6 +56,17 @@ pub struct Settings {
     /// [`ClientAnswer::Unavailable`](crate::ClientAnswer::Unavailable). A call is cancelled when its connection ends. For clients
     /// of 2026-07-28, of HTTP+SSE and of lines nothing changes.
     pub sessionless: bool,
+    /// Names of several services behind one engine: all paths exist once more below `/NAME` for each of them. A session belongs to
+    /// the name under which it began, and [`Session::mount`](crate::service::Session::mount) tells it to the
+    /// [`Service`](crate::service::Service), which has to give each its own. Each is a segment of a path, of A-Z a-z 0-9 `_` `-` `.`; there are 255
+    /// at most.
+    pub mounts: Vec<String>,
+    /// True if the paths are served without any such name too.
+    pub serves_root: bool,
+    /// Answers health checks: `GET /healthz` and `/livez` with 200 as long as the loop turns, `GET /readyz` with 503 while the
+    /// server is starting ([`Handle::set_ready`](crate::Handle::set_ready)), shutting down or full. They are requests like any
+    /// other: Host, Origin and authorization are checked. `Listening::also_listen_health` has an address for them alone.
+    pub health: bool,
 }
 
 impl Default for Settings {
@@ -68,6 +85,9 @@ impl Default for Settings {
             resource: None,
             node_id: String::new(),
             sessionless: false,
+            mounts: Vec::new(),
+            serves_root: true,
+            health: false,
         }
     }
 }
@@ -116,7 +136,15 @@ impl Settings {
                 return Err(format!("the {one} and the {other} are both `{a}`"));
             }
         }
+        for (name, path) in
+            [("SSE path", &self.sse_path), ("message path", &self.message_path), ("MCP path", &self.mcp_path)]
+        {
+            if self.health && HEALTH_PATHS.contains(&path.as_str()) {
+                return Err(format!("the {name} `{path}` is that of a health check; choose another one"));
+            }
+        }
         self.check_names()?;
+        self.check_mounts()?;
         #[cfg(feature = "auth")]
         self.resource.as_ref().map_or(Ok(()), |resource| resource.check())?;
         match is_node_id(&self.node_id) || self.node_id.is_empty() {
@@ -126,6 +154,29 @@ impl Settings {
                 self.node_id
             )),
         }
+    }
+
+    fn check_mounts(&self) -> Result<(), String> {
+        if self.mounts.len() > MOUNTS_MAX {
+            return Err(format!("there are {} mounts; {MOUNTS_MAX} are the most", self.mounts.len()));
+        }
+        let ours = [&self.mcp_path, &self.sse_path, &self.message_path];
+        for (at, name) in self.mounts.iter().enumerate() {
+            let lawful = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
+            if name.is_empty() || !name.bytes().all(lawful) || name.bytes().all(|byte| byte == b'.') {
+                return Err(format!("the mount `{name}` must be a segment of a path, of A-Z a-z 0-9 _ - ."));
+            }
+            if self.mounts.iter().take(at).any(|other| other == name) {
+                return Err(format!("the mount `{name}` is there twice"));
+            }
+            // A path of several segments may begin with the name.
+            if ours.iter().any(|path| split(path, self).0 == Some(at)) {
+                return Err(format!(
+                    "the mount `{name}` begins one of the server's own paths; give one another name"
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// A name that no request can match is a mistake, which would otherwise show as a 403 much later.
@@ -186,12 +237,25 @@ pub(crate) fn is_node_id(name: &str) -> bool {
 
 /// The path without the base path and without a slash at its end: a proxy may have stripped the one, and clients add
 /// the other. Nothing is ever redirected.
+///
+/// It has no [mount](Settings::mounts) either.
 pub(crate) fn relative<'a>(path: &'a str, settings: &Settings) -> &'a str {
+    split(path, settings).1
+}
+
+/// The mount that a path is below, by its number, and the path without it.
+pub(crate) fn split<'a>(path: &'a str, settings: &Settings) -> (Option<usize>, &'a str) {
     let path = match path.strip_prefix(settings.base_path.as_str()) {
-        Some(rest) if rest.starts_with('/') => rest,
+        Some(rest) if rest.starts_with("/") => rest,
         _ => path,
     };
-    path.strip_suffix('/').unwrap_or(path)
+    let below = |(at, name): (usize, &String)| {
+        let rest = path.strip_prefix('/')?.strip_prefix(name.as_str())?;
+        // What is no more than the name is no path below it.
+        (rest.starts_with('/') && rest.len() > 1).then_some((Some(at), rest))
+    };
+    let (mount, path) = settings.mounts.iter().enumerate().find_map(below).unwrap_or((None, path));
+    (mount, path.strip_suffix("/").unwrap_or(path))
 }
 
 #[cfg(test)]
@@ -205,6 +269,42 @@ mod tests {
             assert_eq!(relative(path, &settings), "/sse", "{path}");
         }
         assert_eq!(relative("/basement/sse", &settings), "/basement/sse");
+    }
+
+    #[test]
+    fn paths_below_a_mount_are_those_of_the_root() {
+        let mounts = ["git".to_owned(), "git.b".to_owned(), "mcp".to_owned()].to_vec();
+        let settings = Settings { base_path: "/base".to_owned(), mounts, ..Settings::default() };
+        for (path, mount, rest) in [
+            ("/git/mcp", Some(0), "/mcp"),
+            ("/base/git/mcp/", Some(0), "/mcp"),
+            ("/git.b/sse", Some(1), "/sse"),
+            ("/gitx/sse", None, "/gitx/sse"),
+            ("/git", None, "/git"),
+            ("/git/", None, "/git"),
+            ("/mcp", None, "/mcp"),
+            ("/mcp/", None, "/mcp"),
+            ("/mcp/mcp", Some(2), "/mcp"),
+            ("//git/mcp", None, "//git/mcp"),
+        ] {
+            assert_eq!(split(path, &settings), (mount, rest), "{path}");
+        }
+        assert!(settings.checked().is_ok());
+        let refused = |names: &[&str], mcp_path: &str| {
+            let mounts = names.iter().map(|name| (*name).to_owned()).collect();
+            Settings { mounts, mcp_path: mcp_path.to_owned(), ..Settings::default() }.checked().unwrap_err()
+        };
+        assert!(refused(&["a/b"], "/mcp").contains("a segment of a path"));
+        assert!(refused(&[".."], "/mcp").contains("a segment of a path"));
+        assert!(refused(&["a", "a"], "/mcp").contains("twice"));
+        let many = |count: usize| {
+            let mounts = (0..count).map(|at| format!("m{at}")).collect();
+            Settings { mounts, ..Settings::default() }.checked()
+        };
+        assert!(
+            many(255).is_ok() && many(256).unwrap_err().contains("there are 256 mounts; 255 are the most")
+        );
+        assert!(refused(&["a"], "/a/mcp").contains("begins one of the server's own paths"));
     }
 
     /// The length at the limit and one past it.

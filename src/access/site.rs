@@ -1,7 +1,7 @@
 //! Which web pages may send requests: Host, Origin and `Sec-Fetch-Site`.
 //!
-//! *Scope:* the checks that keep web pages of other sites out, also after DNS rebinding. *Not in scope:* what lets the pages
-//! of allowed origins read the responses (`cors`), and the form of the refusal for Streamable HTTP (the engine's `gate`).
+//! *Scope:* the checks that keep web pages of other sites out, also after DNS rebinding. *Not in scope:* what lets pages of
+//! allowed origins read responses (`cors`), and the form of the refusal for Streamable HTTP (the engine's `gate`).
 
 use std::net::IpAddr;
 
@@ -126,6 +126,9 @@ mod tests {
             "http://localhost.evil.example",
             "http://localhost:",
             "http://localhost:80x",
+            "http://localhost:65536",
+            "http://localhost:000080",
+            &format!("http://localhost:{}", "0".repeat(15_000)),
             "http://evil.example",
             "ftp://localhost",
             "http://127.0.0.1.evil.example",

@@ -2,7 +2,8 @@
 //!
 //! *Scope:* texts as [`encode`](crate::base64::encode) writes them, and no others.
 
-/// The bytes of a text; `None` unless it is exactly what [`encode`](crate::base64::encode) makes of them, so that no two texts mean the same.
+/// Returns the bytes of a text; `None` unless it is exactly what [`encode`](crate::base64::encode) writes for them, so that no
+/// two texts mean the same.
 pub(crate) fn decode(text: &[u8]) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(text.len() / 4 * 3);
     let mut groups = text.chunks_exact(4).peekable();
@@ -19,7 +20,7 @@ pub(crate) fn decode(text: &[u8]) -> Option<Vec<u8>> {
         let kept = 3 - padding;
         let group = bits.to_be_bytes();
         bytes.extend(group.iter().skip(1).take(kept));
-        // Bits beyond the last byte could be anything, and must be nothing.
+        // Bits beyond the last byte must be zero.
         if group.iter().skip(1 + kept).any(|byte| *byte != 0) {
             return None;
         }

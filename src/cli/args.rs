@@ -1,146 +1,115 @@
-//! From arguments to a command.
+//! From the arguments of a program that serves to what it does.
+//!
+//! *Scope:* the options that all such programs have, and those that an author adds. *Not in scope:* their help (`help`), and
+//! the names and values of limits: `--limit NAME=VALUE` goes to [`Limits::set`], which knows every field of [`Limits`].
 
 use std::ffi::OsString;
 use std::path::PathBuf;
-
-use lexopt::Arg;
-use mcp_rill::net::Address;
-use mcp_rill::{Limits, ProtectedResource, Settings};
+use std::time::Duration;
 
 use super::Failure;
+use super::activation::is_announced;
+use super::help::OPTIONS;
+use super::identity::IdentityHeader;
+use super::log::options::{Format, LogOptions, Severity};
 use super::peers::Admission;
+use crate::access::auth::resource::ProtectedResource;
+use crate::access::settings::Settings;
+use crate::limits::Limits;
+use crate::net::listen::Address;
+use crate::text::nearest;
+use lexopt::Arg;
 
-/// What is to be done.
+/// What the arguments ask for.
 #[derive(Debug)]
-pub(super) enum Command {
+pub(super) enum Task {
     Help,
     HelpLimits,
     Version,
     Serve(Box<Serve>),
 }
 
-/// The options of `serve`.
+/// What a program accepts besides the options of all programs.
+pub(super) struct Syntax<'a> {
+    /// The program's name, for errors.
+    pub(super) program: &'a str,
+    /// True if the first argument that is no option names a manifest.
+    pub(super) takes_manifest: bool,
+    pub(super) own: &'a [OwnOption],
+}
+
+/// An option that an author adds.
+#[derive(Debug)]
+pub(super) struct OwnOption {
+    /// Without the dashes.
+    pub(super) name: String,
+    /// What the help calls its value; `None` for an option without one.
+    pub(super) value: Option<String>,
+    pub(super) about: String,
+}
+
+/// How a server is to be served.
 #[derive(Debug, Default)]
 pub(super) struct Serve {
+    pub(super) manifest: Option<PathBuf>,
+    /// The author's options that were given, with their values.
+    pub(super) own: Vec<(String, String)>,
     pub(super) listen: Vec<Address>,
-    /// In the place of addresses.
+    /// For health checks alone.
+    pub(super) health_listen: Option<Address>,
+    /// True to serve standard input and output instead of addresses.
     pub(super) stdio: bool,
     pub(super) admission: Admission,
     pub(super) token_file: Option<PathBuf>,
+    pub(super) identity_header: Option<IdentityHeader>,
+    /// How long it serves on after a signal.
+    pub(super) drain_delay: Duration,
+    pub(super) idle_exit: Option<Duration>,
     pub(super) state_key_file: Option<PathBuf>,
-    pub(super) log: bool,
+    pub(super) log: LogOptions,
+    pub(super) metrics: bool,
+    /// True to serve the console at `/`.
+    pub(super) console: bool,
     pub(super) settings: Settings,
     pub(super) limits: Limits,
 }
 
 pub(super) const DEFAULT_ADDRESS: &str = "127.0.0.1:3001";
 
-const USAGE: &str = "\
-mcp-rill serves the Model Context Protocol over HTTP, or on standard input and output.
-
-Usage: mcp-rill [serve] [OPTIONS]
-
-With no options it serves a demo on http://127.0.0.1:3001/mcp, and to older clients on /sse.
-
-Options:
-  --listen ADDR         Listen on HOST:PORT or unix:PATH; may be given several times [127.0.0.1:3001]
-  --stdio               Serve the program that started this one on standard input and output, one message a
-                        line, until the input ends; goes with --log, --limit and --state-key-file alone
-  --socket-mode MODE    The mode of Unix sockets, in octal digits [0600]
-  --peer-uid            Bind sessions on Unix sockets to the user who opens them (Linux)
-  --allow-uid UID       Serve only this user on Unix sockets; includes --peer-uid; may be given several
-                        times (Linux)
-  --mcp-path PATH       Where clients of Streamable HTTP connect to [/mcp]
-  --sse-path PATH       Where clients of HTTP+SSE open their stream [/sse]
-  --message-path PATH   Where clients of HTTP+SSE post their messages [/messages]
-  --base-path PATH      What a reverse proxy puts in front of all paths
-  --allow-host NAME     Allow requests to this host name; may be given several times
-  --allow-origin ORIGIN Allow web pages of this origin (https://app.example); may be given several times
-  --cors                Let web pages of allowed origins read answers
-  --token-file FILE     Serve only requests with a bearer token of this file, one name:token a line
-  --insecure-public     Listen on addresses that others can reach, without authentication
-  --resource URL        This server's public URL, for OAuth clients (RFC 9728); needs --authorization-server
-  --authorization-server URL   Where those clients get a token; may be given several times
-  --scope NAME          A scope that they may ask for; may be given several times
-  --node-id NAME        Begin session ids with this name, by which a proxy finds this process
-  --sessionless         Keep no sessions for clients before 2026-07-28, so that any of several processes can
-                        serve any request
-  --state-key-file FILE Seal what clients of 2026-07-28 keep for the server with the key in this file, 32
-                        hexadecimal digits; the same on every node. A second line: the key before it
-  --log                 Write a line to standard error for each session, client without one, refusal, slow
-                        reader and stray answer
-  --limit NAME=VALUE    Change a limit (see below); once for each limit
-  -h, --help [limits]   Show this, or what each limit means and what a client sees when it is reached
-  -V, --version         Show the version
-
-An option may be given once, except where it says several times. SIGHUP reads the files of tokens and keys
-again; SIGINT and SIGTERM end the server when open calls are answered.
-
-Exit codes: 0 after a shutdown, also when the grace ran out; a second signal ends it as that signal does (143
-for SIGTERM); 2 for a mistake on the command line; 1 for any other failure.
-
-Limits and their defaults:
-";
-
-/// The help text, with every limit.
-pub(super) fn help() -> String {
-    let mut text = USAGE.to_owned();
-    for name in Limits::NAMES {
-        let value = Limits::DEFAULT.get(name).unwrap_or_default();
-        text.push_str(&format!("  {name:<27} {value}\n"));
-    }
-    text
-}
-
-/// What each limit means, with its default.
-pub(super) fn help_limits() -> String {
-    let mut text = String::from(
-        "Limits of mcp-rill, set with --limit NAME=VALUE. A size is written like 4096, 64KiB or 4MiB, a time like\n\
-         500ms, 10s, 30min or 1h, a count as a whole number.\n",
-    );
-    for name in Limits::NAMES {
-        let value = Limits::DEFAULT.get(name).unwrap_or_default();
-        text.push_str(&format!("\n{name} [{value}]\n"));
-        let about = without_links(Limits::describe(name).unwrap_or_default());
-        text.push_str(&wrapped(&about.replace('`', ""), 104));
-    }
-    text
-}
-
-/// The Markdown with the text of each link in the place of the link, which is of no use on a terminal.
-fn without_links(markdown: &str) -> String {
-    let (mut out, mut rest) = (String::new(), markdown);
-    while let Some((before, target)) = rest.split_once("](") {
-        out.push_str(before);
-        rest = target.split_once(')').map_or("", |(_, after)| after);
-    }
-    out.push_str(rest);
-    out.replace("[`", "").replace("`]", "").replace('[', "")
-}
-
-/// The text in lines of at most this many characters, each indented.
-fn wrapped(text: &str, width: usize) -> String {
-    let (mut out, mut column) = (String::new(), 0);
-    for word in text.split_whitespace() {
-        let length = word.chars().count();
-        if column > 0 && column + 1 + length <= width {
-            out.push(' ');
-            column += 1 + length;
-        } else {
-            out.push_str(if column > 0 { "\n    " } else { "    " });
-            column = 4 + length;
-        }
-        out.push_str(word);
-    }
-    out + "\n"
-}
-
 /// Options that may be given more than once; `--limit` once for each limit.
 const REPEATED: &[&str] =
     &["listen", "allow-uid", "allow-host", "allow-origin", "authorization-server", "scope", "limit"];
 
 /// Options that have a meaning without HTTP.
-const WITHOUT_HTTP: &[&str] = &["stdio", "state-key-file", "log", "limit", "help", "version"];
+const WITHOUT_HTTP: &[&str] =
+    &["stdio", "state-key-file", "log", "log-level", "log-arguments", "limit", "help", "version"];
+
+/// The options that all programs have.
+pub(super) fn names<'a>() -> impl Iterator<Item = &'a str> {
+    let words = OPTIONS.split([' ', '\n']);
+    words.filter_map(|word| word.strip_prefix("--")).filter(|name| !name.is_empty())
+}
+
+impl Syntax<'_> {
+    fn misused(&self, problem: &str) -> Failure {
+        Failure::usage(format!("{problem}; see `{} --help`", self.program))
+    }
+
+    fn unknown(&self, argument: &Arg<'_>) -> Failure {
+        let name = match argument {
+            Arg::Short(letter) => return self.misused(&format!("there is no option `-{letter}`")),
+            Arg::Value(word) => {
+                return self.misused(&format!("unexpected argument `{}`", word.to_string_lossy()));
+            }
+            Arg::Long(name) => name,
+        };
+        let known: Vec<&str> = names().chain(self.own.iter().map(|own| own.name.as_str())).collect();
+        match nearest(name, &known) {
+            Some(near) => Failure::usage(format!("there is no option `--{name}`; did you mean `--{near}`?")),
+            None => self.misused(&format!("there is no option `--{name}`")),
+        }
+    }
+}
 
 /// The options that were given so far.
 #[derive(Default)]
@@ -155,36 +124,71 @@ impl Given {
         self.0.push(what);
         Ok(())
     }
+
+    fn has(&self, what: &str) -> bool {
+        self.0.iter().any(|given| given == what)
+    }
+
+    /// The first of several takes the place of what the manifest says.
+    fn first_of(&mut self, name: &str, serve: &mut Serve) {
+        if self.0.iter().any(|given| given == name) {
+            return;
+        }
+        self.0.push(name.to_owned());
+        match name {
+            "listen" => serve.listen.clear(),
+            "allow-host" => serve.settings.hosts.clear(),
+            "allow-origin" => serve.settings.origins.clear(),
+            _ => {}
+        }
+    }
 }
 
-/// Reads the arguments after the program's name.
-pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, Failure> {
+/// Reads the arguments after the program's name. Options take the place of what is in `serve`.
+pub(super) fn parse(
+    syntax: &Syntax<'_>,
+    arguments: impl IntoIterator<Item = OsString>,
+    mut serve: Serve,
+) -> Result<Task, Failure> {
     let mut parser = lexopt::Parser::from_args(arguments);
-    let mut serve = Serve::default();
+    serve.manifest = None;
     let mut socket_mode = None;
     let mut resource =
         ProtectedResource { resource: String::new(), authorization_servers: Vec::new(), scopes: Vec::new() };
     let mut given = Given::default();
     let mut of_http = None;
-    let mut first = true;
-    while let Some(argument) = parser.next()? {
-        if let Arg::Long(name) = argument
-            && !REPEATED.contains(&name)
-        {
-            given.once(format!("--{name}"))?;
+    while let Some(argument) = parser.next().map_err(|problem| syntax.misused(&problem.to_string()))? {
+        let own = match argument {
+            Arg::Long(name) => syntax.own.iter().find(|own| own.name == name),
+            _ => None,
+        };
+        if let Arg::Long(name) = argument {
+            match REPEATED.contains(&name) {
+                true => given.first_of(name, &mut serve),
+                false => given.once(format!("--{name}"))?,
+            }
+            if own.is_none() && !WITHOUT_HTTP.contains(&name) {
+                of_http.get_or_insert_with(|| name.to_owned());
+            }
         }
-        if let Arg::Long(name) = argument
-            && !WITHOUT_HTTP.contains(&name)
-        {
-            of_http.get_or_insert_with(|| name.to_owned());
+        if let Some(own) = own {
+            let value = if own.value.is_some() { text(&mut parser)? } else { String::new() };
+            serve.own.push((own.name.clone(), value));
+            continue;
         }
         match argument {
             Arg::Short('h') | Arg::Long("help") => return help_topic(&mut parser),
-            Arg::Short('V') | Arg::Long("version") => return Ok(Command::Version),
-            Arg::Value(command) if first && command == "serve" => {}
-            Arg::Value(command) if first => return Err(no_command(&command.to_string_lossy())),
-            Arg::Long("listen") => serve.listen.push(listen_address(text(&mut parser)?)?),
+            Arg::Short('V') | Arg::Long("version") => return Ok(Task::Version),
+            Arg::Value(path) if syntax.takes_manifest && serve.manifest.is_none() => {
+                serve.manifest = Some(path.into());
+            }
+            Arg::Long("listen") => serve.listen.push(address_of("--listen", text(&mut parser)?)?),
             Arg::Long("stdio") => serve.stdio = true,
+            Arg::Long("health") => serve.settings.health = true,
+            Arg::Long("health-listen") => {
+                serve.health_listen = Some(address_of("--health-listen", text(&mut parser)?)?);
+            }
+            Arg::Long("metrics") => serve.metrics = true,
             Arg::Long("socket-mode") => socket_mode = Some(mode(&text(&mut parser)?)?),
             Arg::Long("peer-uid") => serve.admission.by_uid = true,
             Arg::Long("allow-uid") => serve.admission.uids.push(uid(&text(&mut parser)?)?),
@@ -197,8 +201,19 @@ pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Com
             Arg::Long("cors") => serve.settings.cors = true,
             Arg::Long("sessionless") => serve.settings.sessionless = true,
             Arg::Long("token-file") => serve.token_file = Some(parser.value()?.into()),
+            Arg::Long("identity-header") => {
+                serve.identity_header = Some(IdentityHeader::new(text(&mut parser)?)?);
+            }
+            Arg::Long("drain-delay") => serve.drain_delay = time("--drain-delay", &text(&mut parser)?)?,
+            Arg::Long("idle-exit") => {
+                let after = time("--idle-exit", &text(&mut parser)?)?;
+                serve.idle_exit = Some(after).filter(|after| !after.is_zero());
+            }
             Arg::Long("state-key-file") => serve.state_key_file = Some(parser.value()?.into()),
-            Arg::Long("log") => serve.log = true,
+            Arg::Long("log") => serve.log.format = log_format(&mut parser)?,
+            Arg::Long("log-level") => serve.log.level = log_level(&text(&mut parser)?)?,
+            Arg::Long("log-arguments") => serve.log.arguments = true,
+            Arg::Long("console") => serve.console = true,
             Arg::Long("resource") => resource.resource = text(&mut parser)?,
             Arg::Long("authorization-server") => resource.authorization_servers.push(text(&mut parser)?),
             Arg::Long("scope") => resource.scopes.push(text(&mut parser)?),
@@ -209,9 +224,8 @@ pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Com
                 let name = set_limit(&mut serve.limits, &assignment)?;
                 given.once(format!("--limit {name}"))?;
             }
-            other => return Err(unknown(&other)),
+            other => return Err(syntax.unknown(&other)),
         }
-        first = false;
     }
     match of_http {
         Some(option) if serve.stdio => {
@@ -219,8 +233,18 @@ pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Com
                 "--stdio and --{option} contradict each other: standard input and output have no HTTP; leave out one"
             )));
         }
-        _ if serve.listen.is_empty() && !serve.stdio => serve.listen.push(DEFAULT_ADDRESS.into()),
         _ => {}
+    }
+    if let (Some(_), Some(file)) = (&serve.identity_header, &serve.token_file) {
+        let file = file.display();
+        return Err(Failure::usage(format!(
+            "--identity-header and the token file {file} both say who asks; leave out one"
+        )));
+    }
+    if serve.log.format.is_none()
+        && let Some(option) = ["--log-level", "--log-arguments"].iter().find(|name| given.has(name))
+    {
+        return Err(Failure::usage(format!("{option} is about the log; add --log")));
     }
     apply_to_sockets(&mut serve, socket_mode)?;
     if resource.resource.is_empty()
@@ -228,11 +252,13 @@ pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Com
     {
         return Err(Failure::usage("--authorization-server and --scope need --resource URL"));
     }
-    serve.settings.resource = Some(resource).filter(|resource| !resource.resource.is_empty());
-    Ok(Command::Serve(Box::new(serve)))
+    if !resource.resource.is_empty() {
+        serve.settings.resource = Some(resource);
+    }
+    Ok(Task::Serve(Box::new(serve)))
 }
 
-fn help_topic(parser: &mut lexopt::Parser) -> Result<Command, Failure> {
+fn help_topic(parser: &mut lexopt::Parser) -> Result<Task, Failure> {
     let topic = match parser.optional_value() {
         Some(topic) => Some(topic),
         None => match parser.next()? {
@@ -241,8 +267,9 @@ fn help_topic(parser: &mut lexopt::Parser) -> Result<Command, Failure> {
         },
     };
     match topic {
-        None => Ok(Command::Help),
-        Some(topic) if topic == "limits" => Ok(Command::HelpLimits),
+        None => Ok(Task::Help),
+        Some(topic) if topic == "options" => Ok(Task::Help),
+        Some(topic) if topic == "limits" => Ok(Task::HelpLimits),
         Some(topic) => Err(Failure::usage(format!(
             "there is no help on `{}`; write --help, or --help limits",
             topic.to_string_lossy()
@@ -255,24 +282,40 @@ fn text(parser: &mut lexopt::Parser) -> Result<String, Failure> {
     value.into_string().map_err(|value| Failure::usage(format!("`{}` is not UTF-8", value.to_string_lossy())))
 }
 
-fn unknown(argument: &Arg<'_>) -> Failure {
-    let what = match argument {
-        Arg::Short(letter) => format!("there is no option `-{letter}`"),
-        Arg::Long(name) => format!("there is no option `--{name}`"),
-        Arg::Value(word) => format!("unexpected argument `{}`", word.to_string_lossy()),
-    };
-    Failure::usage(format!("{what}; see `mcp-rill --help`"))
+/// The value of `--log`, which may be left out. The next argument is one only if it is the name of a form: a manifest may follow.
+fn log_format(parser: &mut lexopt::Parser) -> Result<Option<Format>, Failure> {
+    if let Some(value) = parser.optional_value() {
+        let known = value.to_str().and_then(Format::named);
+        return known.ok_or_else(|| {
+            let names = Format::NAMES.join(", ");
+            Failure::usage(format!("--log={}: write one of {names}; see --help", value.to_string_lossy()))
+        });
+    }
+    let mut rest = parser.raw_args()?;
+    let known = rest.peek().and_then(|next| next.to_str()).and_then(Format::named);
+    if known.is_some() {
+        rest.next();
+    }
+    Ok(known.unwrap_or(Some(Format::Text)))
 }
 
-fn no_command(name: &str) -> Failure {
-    Failure::usage(format!("there is no command `{name}`; the only one is `serve`. See `mcp-rill --help`"))
+fn time(option: &str, text: &str) -> Result<Duration, Failure> {
+    let mut limits = Limits::DEFAULT;
+    // Times are written as those of limits, and this one takes every time.
+    let read = limits.set("shutdown_grace", text).map(|()| limits.shutdown_grace);
+    read.map_err(|_| Failure::usage(format!("{option} {text}: write a time such as 500ms, 5s or 10min")))
 }
 
-fn listen_address(text: String) -> Result<Address, Failure> {
+fn log_level(name: &str) -> Result<Severity, Failure> {
+    Severity::named(name)
+        .ok_or_else(|| Failure::usage(format!("--log-level {name}: write one of error, warning, info")))
+}
+
+fn address_of(option: &str, text: String) -> Result<Address, Failure> {
     match text.as_str() {
-        "unix:" => Err(Failure::usage(
-            "--listen unix: the path is missing; write unix:PATH, such as unix:/run/mcp/s",
-        )),
+        "unix:" => Err(Failure::usage(format!(
+            "{option} unix: the path is missing; write unix:PATH, such as unix:/run/mcp/s"
+        ))),
         _ => Ok(text.into()),
     }
 }
@@ -289,7 +332,7 @@ fn uid(digits: &str) -> Result<u32, Failure> {
     digits.parse().map_err(|_| Failure::usage(format!("--allow-uid {digits}: write a number, such as 1000")))
 }
 
-/// An empty one would be none, and is what a script makes of a variable that is not set.
+/// An empty name would mean none, and is what a script passes if a variable is not set.
 fn node_id(name: String) -> Result<String, Failure> {
     match name.is_empty() {
         true => Err(Failure::usage("--node-id is empty: name this process, or leave the option out")),
@@ -297,7 +340,7 @@ fn node_id(name: String) -> Result<String, Failure> {
     }
 }
 
-/// What was said of Unix sockets is said of each; of none it would have no effect.
+/// Options about Unix sockets apply to each of them. Without one they would have no effect, which is an error.
 fn apply_to_sockets(serve: &mut Serve, socket_mode: Option<u32>) -> Result<(), Failure> {
     let mut count = 0;
     for address in &mut serve.listen {
@@ -314,10 +357,11 @@ fn apply_to_sockets(serve: &mut Serve, socket_mode: Option<u32>) -> Result<(), F
         ("--allow-uid", !uids.is_empty()),
     ];
     match options.iter().find(|(_, given)| *given && count == 0) {
-        Some((option, _)) => {
+        // One that is handed over may be a Unix socket.
+        Some((option, _)) if *option == "--socket-mode" || !is_announced() => {
             Err(Failure::usage(format!("{option} is about Unix sockets, and there is no --listen unix:PATH")))
         }
-        None => Ok(()),
+        _ => Ok(()),
     }
 }
 
@@ -325,7 +369,7 @@ fn apply_to_sockets(serve: &mut Serve, socket_mode: Option<u32>) -> Result<(), F
 fn set_limit<'a>(limits: &mut Limits, assignment: &'a str) -> Result<&'a str, Failure> {
     let Some((name, value)) = assignment.split_once('=') else {
         return Err(Failure::usage(format!(
-            "--limit {assignment}: write NAME=VALUE, such as sessions_max=64; see `mcp-rill --help limits`"
+            "--limit {assignment}: write NAME=VALUE, such as sessions_max=64; see --help limits"
         )));
     };
     limits.set(name, value).map_err(|problem| Failure::usage(format!("--limit: {problem}")))?;

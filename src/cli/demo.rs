@@ -1,11 +1,14 @@
-//! What the binary serves when it is given nothing else: something of everything, to try a client on.
+//! What the binary serves by default: items of every kind, to try a client with.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use mcp_rill::{
-    Annotations, Content, Elicited, Json, Resource, ResourceContents, ResourceTemplate, Role, Server, Tool,
-    schema,
-};
+use crate::protocol::annotations::{Annotations, Role};
+use crate::protocol::content::{Content, Json, ResourceContents};
+use crate::protocol::description::{Resource, ResourceTemplate, Tool};
+use crate::protocol::elicitation::Elicited;
+use crate::protocol::result::Result;
+use crate::schema;
+use crate::server::builder::Server;
 
 schema! { struct Echo {
     /// What to send back.
@@ -96,7 +99,7 @@ pub(super) fn server() -> Server {
                 .read_only(true)
                 .handler(|(), _| samples()),
         )
-        .tool("ask", "Ask the user for a name, and greet them", |(), call| -> mcp_rill::Result<_> {
+        .tool("ask", "Ask the user for a name, and greet them", |(), call| -> Result<_> {
             Ok(match call.elicit::<Name>("name", "What is your name?")? {
                 Elicited::Accepted(Name { name }) => format!("Hello, {name}!"),
                 Elicited::Declined | Elicited::Cancelled => "Hello, whoever you are!".to_owned(),
@@ -106,7 +109,7 @@ pub(super) fn server() -> Server {
         .blocking_tool(
             "countdown",
             "Count down, one step a second",
-            |Countdown { seconds }: Countdown, call| -> mcp_rill::Result<_> {
+            |Countdown { seconds }: Countdown, call| -> Result<_> {
                 for second in 0..seconds {
                     if call.is_cancelled() {
                         return Err("stopped early".into());

@@ -1,15 +1,14 @@
-//! What the system is told, and asked, about connections.
+//! Settings and queries of the operating system about connections.
 //!
 //! *Scope:* how many may wait to be accepted, dead TCP peers, and who is behind a Unix socket. *Not in scope:* what peers may
-//! do once they are in.
+//! do once they are connected.
 
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
-use mcp_rill::{Peer, Principal};
-
 use super::Failure;
+use crate::access::peer::{Peer, Principal};
 
 /// Connections that may wait to be accepted; the system has a bound of its own (`net.core.somaxconn`).
 #[cfg(target_os = "linux")]
@@ -26,10 +25,10 @@ pub(super) fn expect_crowds(listener: BorrowedFd<'_>) {
 #[cfg(not(target_os = "linux"))]
 pub(super) fn expect_crowds(_: BorrowedFd<'_>) {}
 
-/// How new connections are looked at.
+/// How new connections are checked.
 #[derive(Debug, Default)]
 pub(super) struct Admission {
-    /// Users who may connect over Unix sockets; none: whoever the file's mode lets in.
+    /// Users who may connect over Unix sockets. If empty, the file's mode decides.
     pub(super) uids: Vec<u32>,
     /// Their sessions are bound to their uid.
     pub(super) by_uid: bool,
@@ -37,20 +36,16 @@ pub(super) struct Admission {
 
 impl Admission {
     /// Refuses what this system cannot do.
-    #[cfg(target_os = "linux")]
     pub(super) fn check(&self) -> Result<(), Failure> {
-        Ok(())
-    }
-
-    #[cfg(not(target_os = "linux"))]
-    pub(super) fn check(&self) -> Result<(), Failure> {
-        match self.by_uid || !self.uids.is_empty() {
-            true => Err(Failure::usage("only Linux tells the uid of a peer, for --peer-uid and --allow-uid")),
+        match cfg!(not(target_os = "linux")) && (self.by_uid || !self.uids.is_empty()) {
+            true => Err(Failure::usage(
+                "--peer-uid and --allow-uid need the uid of the peer, which is known on Linux only",
+            )),
             false => Ok(()),
         }
     }
 
-    /// Says who the peer is; an error closes the connection.
+    /// Returns the peer's principal. An error closes the connection.
     #[cfg(target_os = "linux")]
     pub(super) fn look(
         &self,
@@ -99,7 +94,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         expect_crowds(listener.as_fd());
         let address = listener.local_addr().unwrap();
-        // Nobody accepts: whoever finds no place waits for as long as this, or for ever.
+        // Nothing is accepted: a client that finds no place waits for this long, or forever.
         let patience = Duration::from_secs(20);
         let all: Vec<TcpStream> =
             (0..crowd).map(|_| TcpStream::connect_timeout(&address, patience).unwrap()).collect();

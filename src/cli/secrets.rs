@@ -8,12 +8,12 @@ use std::io::{ErrorKind, Read};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use mcp_rill::{Handle, Server, StateKey};
-
 use super::Failure;
-
-/// A file of secrets is not longer than this: 10,000 tokens fit. It bounds what a pipe may send.
-const FILE_BYTES_MAX: u64 = 1 << 20;
+use super::bounds::SECRET_BYTES_MAX;
+use super::open::open_at_once;
+use crate::protocol::state_key::StateKey;
+use crate::server::builder::Server;
+use crate::server::handle::Handle;
 
 /// A file that an option names.
 #[derive(Clone, Debug)]
@@ -24,7 +24,7 @@ pub(super) struct SecretFile {
     what: &'static str,
     /// How it is written, for messages.
     form: &'static str,
-    /// A pipe was read when the program started, and has nothing more to say.
+    /// True for a pipe, which was read when the program started and cannot be read again.
     is_pipe: bool,
 }
 
@@ -43,16 +43,18 @@ impl SecretFile {
         Ok((file, text))
     }
 
-    /// Reads the file once more; `None` if it is a pipe.
-    pub(super) fn read_again(&self) -> Result<Option<String>, Failure> {
-        match self.is_pipe {
-            true => Ok(None),
-            false => self.read_text().map(Some),
+    /// Reads the file once more. `apply` puts what it reads into force, and returns how many secrets there are. Returns what
+    /// to tell the operator.
+    pub(super) fn reload(
+        &self,
+        apply: impl FnOnce(&str) -> Result<usize, Failure>,
+    ) -> Result<String, Failure> {
+        let (shown, what) = (self.path.display(), self.what);
+        if self.is_pipe {
+            return Ok(format!("{shown} is a pipe and was read at the start; the {what} stay in force"));
         }
-    }
-
-    pub(super) fn path(&self) -> &Path {
-        &self.path
+        let count = apply(&self.read_text()?)?;
+        Ok(format!("{shown}: read again, {what}: {count}"))
     }
 
     /// A failure about the file, which is named.
@@ -65,22 +67,30 @@ impl SecretFile {
     }
 
     fn read_text(&self) -> Result<String, Failure> {
-        // Before it is opened as well: opening a pipe waits for its other end, and so would the thread that hears signals.
+        // Before it is opened as well, which may have an effect on a device.
         self.check(&fs::metadata(&self.path).map_err(|error| self.unreadable(&error))?)?;
-        let file = File::open(&self.path).map_err(|error| self.unreadable(&error))?;
+        // The other end of a pipe is waited for at the start only, and not if one has taken the place of the file just now.
+        let file = if self.is_pipe { File::open(&self.path) } else { open_at_once(&self.path) };
+        let file = file.map_err(|error| self.unreadable(&error))?;
         self.check(&file.metadata().map_err(|error| self.unreadable(&error))?)?;
         let mut text = String::new();
-        file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text).map_err(|error| match error.kind() {
-            ErrorKind::InvalidData => self.failure(format!("it is not text (UTF-8); write {}", self.form)),
-            _ => self.unreadable(&error),
+        file.take(SECRET_BYTES_MAX as u64 + 1).read_to_string(&mut text).map_err(|error| {
+            match error.kind() {
+                ErrorKind::InvalidData => {
+                    self.failure(format!("it is not text (UTF-8); write {}", self.form))
+                }
+                _ => self.unreadable(&error),
+            }
         })?;
-        match text.len() as u64 > FILE_BYTES_MAX {
-            true => Err(self.failure(format!("it is longer than {FILE_BYTES_MAX} bytes"))),
+        match text.len() as u64 > SECRET_BYTES_MAX as u64 {
+            true => {
+                Err(self.failure(format!("it is longer than {SECRET_BYTES_MAX} bytes (secret_bytes_max)")))
+            }
             false => Ok(text),
         }
     }
 
-    /// Anybody who can read the secrets can use them, and anybody who can write them can add his own.
+    /// A user who can read the file can use the secrets, and a user who can write it can add others.
     fn check(&self, found: &Metadata) -> Result<(), Failure> {
         let mode = found.permissions().mode() & 0o777;
         // systemd hands over credentials with mode 0440, in a folder that only the service can enter.
@@ -119,13 +129,13 @@ fn is_credential(path: &Path) -> bool {
 
 /// True if the file's owner may know the secrets.
 #[cfg(target_os = "linux")]
-fn is_trusted(owner: u32) -> bool {
+pub(super) fn is_trusted(owner: u32) -> bool {
     owner == 0 || owner == rustix::process::geteuid().as_raw()
 }
 
-/// The standard library does not tell who runs the program.
+/// The standard library does not have the id of the user who runs the program.
 #[cfg(not(target_os = "linux"))]
-fn is_trusted(_: u32) -> bool {
+pub(super) fn is_trusted(_: u32) -> bool {
     true
 }
 
@@ -145,7 +155,7 @@ impl StateKeyFile {
         Ok(StateKeyFile { file, current, previous })
     }
 
-    /// Gives the server the keys.
+    /// Sets the keys of the server.
     pub(super) fn apply(&self, server: Server) -> Server {
         let server = server.state_key(self.current);
         match self.previous {
@@ -156,13 +166,11 @@ impl StateKeyFile {
 
     /// Reads the file again and hands the keys to the running server. Returns what to tell the operator.
     pub(super) fn reload(&self, handle: &Handle) -> Result<String, Failure> {
-        let shown = self.file.path().display();
-        let Some(text) = self.file.read_again()? else {
-            return Ok(format!("{shown} is a pipe and was read at the start; the keys stay in force"));
-        };
-        let (current, previous) = read_keys(&self.file, &text)?;
-        handle.set_state_keys(current, previous);
-        Ok(format!("{shown}: read again, keys: {}", 1 + usize::from(previous.is_some())))
+        self.file.reload(|text| {
+            let (current, previous) = read_keys(&self.file, text)?;
+            handle.set_state_keys(current, previous);
+            Ok(1 + usize::from(previous.is_some()))
+        })
     }
 }
 
@@ -176,7 +184,7 @@ fn read_keys(file: &SecretFile, text: &str) -> Result<(StateKey, Option<StateKey
         [current] => Ok((*current, None)),
         [current, previous] => Ok((*current, Some(*previous))),
         keys => Err(file.failure(format!(
-            "there are {} keys; write the present one on the first line, the one before it on the second",
+            "there are {} keys; write the current one on the first line and the previous one on the second",
             keys.len()
         ))),
     }

@@ -1,92 +1,268 @@
-//! `mcp-rill serve`: listens, says where, and ends on a signal; or serves standard input and output, and ends with them.
+//! Serving with the options of the command line: listens, says where, and ends on a signal; or serves standard input and
+//! output, and ends with them.
+//!
+//! *Scope:* any [`Server`], of the demo or of an author. *Not in scope:* the arguments (`args`), and what is served.
 
 use std::io::{self, ErrorKind, IsTerminal};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::RawFd;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 use std::time::Duration;
 
-use mcp_rill::engine::{Engine, Event};
-use mcp_rill::net::{Address, Listening, random_id};
-use mcp_rill::{Handle, Server};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
-
-use super::args::Serve;
-use super::log::Log;
+use super::activation::{Inherited, exit_when_idle};
+use super::args::{DEFAULT_ADDRESS, Serve};
+use super::bridge::reported::reported;
+use super::console;
+use super::identity::Guard;
+use super::log::{Lines, PATIENCE};
+use super::metrics::{self, Metrics};
 use super::secrets::StateKeyFile;
+use super::service_manager::Manager;
+use super::signals::{Ending, Hangups, Reload, heed_signals};
 use super::tokens::TokenFile;
-use super::{Failure, demo, descriptors, peers, print, say};
+use super::{Failure, descriptors, peers, print, say};
+use crate::access::settings::Settings;
+use crate::engine::Engine;
+use crate::engine::observe::Event;
+use crate::limits::Limits;
+use crate::net::listen::Address;
+use crate::net::{Listening, random_id};
+use crate::protocol::state_key::StateKey;
+use crate::runtime::config::EngineConfig;
+use crate::server::builder::Server;
+use crate::server::handle::Handle;
+use crate::service::Service;
+use crate::service::ended::CallDetails;
+
+/// What is served, and by which program.
+pub(super) struct Served {
+    pub(super) hangups: Hangups,
+    pub(super) program: String,
+    pub(super) content: MakeAnswering,
+    /// What it is, for people, such as `a demo`; may be empty.
+    pub(super) what: String,
+    pub(super) reload: Option<Reload>,
+    /// Called before it serves.
+    pub(super) begin: Option<Begin>,
+    /// Called when a shutdown begins, with its grace, on the loop's thread.
+    pub(super) stopping: Option<Box<dyn FnMut(Duration) + Send>>,
+    /// Called when it has ended. Returns what to tell the operator.
+    pub(super) end: Option<Box<dyn FnOnce() -> Option<String>>>,
+}
+
+/// Makes what answers, once settings and limits are known.
+pub(super) type MakeAnswering = Box<dyn FnOnce(Setup) -> Result<Answering, Failure>>;
+
+/// What a service is made with.
+pub(super) struct Setup {
+    pub(super) settings: Settings,
+    pub(super) limits: Limits,
+    guard: Option<Guard>,
+    keys: Option<StateKeyFile>,
+    pub(super) lines: Lines,
+    /// What is reported of each call; `None` if none is reported.
+    pub(super) details: Option<CallDetails>,
+}
+
+/// What answers.
+pub(super) struct Answering {
+    pub(super) service: Box<dyn Service>,
+    pub(super) config: EngineConfig,
+    /// The service wants a turn when one of them is readable.
+    pub(super) descriptors: Vec<RawFd>,
+    /// Processes that it may run at once.
+    pub(super) processes: usize,
+}
+
+impl Setup {
+    /// A service that reports its calls, if somebody is interested.
+    pub(super) fn reported(&self, service: Box<dyn Service>) -> Box<dyn Service> {
+        reported(service, self.details)
+    }
+
+    /// The configuration of an engine whose service is not made from a [`Server`].
+    pub(super) fn config(self) -> Result<EngineConfig, Failure> {
+        let config = EngineConfig::new(self.settings, self.limits).map_err(Failure::usage)?;
+        Ok(match self.guard {
+            Some(guard) => config.authorize(move |request| guard.authorize(request)),
+            None => config,
+        })
+    }
+
+    /// A server with its settings.
+    pub(super) fn server(self, server: Server) -> Result<Answering, Failure> {
+        let mut server = authorized(server.settings(self.settings).limits(self.limits), self.guard);
+        if let Some(keys) = &self.keys {
+            server = keys.apply(server);
+        }
+        let key = StateKey::new(random_id().to_be_bytes());
+        let (service, config) = server.into_service(key).map_err(Failure::usage)?;
+        Ok(Answering { service, config, descriptors: Vec::new(), processes: 0 })
+    }
+}
+
+/// A service that has descriptors of its own.
+pub(super) struct OwnService {
+    pub(super) service: Box<dyn Service>,
+    /// The service wants a turn when it is readable.
+    pub(super) descriptor: RawFd,
+    /// Processes that it may run at once.
+    pub(super) processes: usize,
+}
+
+type Begin = Box<dyn FnOnce(Handle) -> Result<(), Failure>>;
 
 /// Serves until SIGINT or SIGTERM, or until standard input ends if that is served.
-pub(super) fn serve(options: Serve) -> Result<(), Failure> {
-    let Serve { listen, stdio, admission, token_file, state_key_file, log, settings, limits } = options;
+pub(super) fn serve(options: Serve, served: Served) -> Result<(), Failure> {
+    let Served { hangups, program, content, what, reload, begin, mut stopping, end } = served;
+    let Serve {
+        listen,
+        health_listen,
+        stdio,
+        admission,
+        token_file,
+        identity_header,
+        state_key_file,
+        drain_delay,
+        idle_exit,
+        log,
+        console,
+        metrics,
+        settings,
+        limits,
+        ..
+    } = options;
     limits.check().map_err(Failure::usage)?;
-    // Before files are read, or a hangup during the start would end the program.
-    let signals = Signals::new([SIGHUP])?;
+    let (inherited, manager) = (Inherited::take(), Manager::from_environment()?);
     let tokens = token_file.map(TokenFile::open).transpose()?;
     let keys = state_key_file.map(StateKeyFile::open).transpose()?;
-    let paths = [&settings.mcp_path, &settings.sse_path]
-        .map(|path| format!("{}{path}", settings.base_path.trim_end_matches('/')));
     let (grace, user_timeout) = (limits.shutdown_grace, limits.tcp_user_timeout);
-    if let Some(warning) = descriptors::raise(&limits) {
-        say(&format!("warning: {warning}"));
+    let lines = Lines::begin(io::stderr(), &program, log)?;
+    let guard = tokens.clone().map(Guard::Tokens).or_else(|| identity_header.clone().map(Guard::Identity));
+    let keys_read = keys.clone();
+    let metrics = metrics.then(|| Metrics::new(&limits));
+    let of_log = lines.call_details();
+    let details = of_log.or_else(|| metrics.as_ref().map(|_| CallDetails::default()));
+    let bounds = limits.clone();
+    let setup = Setup { settings, limits, guard, keys: keys_read, lines: lines.clone(), details };
+    let Answering { service, mut config, descriptors, processes } = content(setup)?;
+    if let Some(warning) = descriptors::raise(&bounds, processes) {
+        say(&program, &format!("warning: {warning}"));
     }
-    let mut server = authorized(demo::server().settings(settings).limits(limits), tokens.clone());
-    if let Some(keys) = &keys {
-        server = keys.apply(server);
+    if console {
+        let path = console::mcp_path(&config.settings);
+        config = config.public_route("GET", "/", move |_| console::page(&path)).map_err(Failure::usage)?;
     }
-    let mut listening = if stdio { on_stdio(server)? } else { bind(server, &listen)? };
+    let paths = Paths::of(&config.settings, console);
+    let mut listening = Listening::new(Engine::with_service(service, config, random_id))?;
+    descriptors.iter().try_for_each(|descriptor| listening.wake_on(descriptor))?;
+    match stdio {
+        true => listening.serve_stdio()?,
+        false => {
+            let by_default = inherited.is_empty() && listen.is_empty();
+            let default = by_default.then(|| DEFAULT_ADDRESS.into());
+            inherited.serve(&mut listening)?;
+            bind(&mut listening, listen.iter().chain(&default))?;
+        }
+    }
+    if let Some(header) = &identity_header {
+        header.check(&listening)?;
+    }
+    if let Some(address) = &health_listen {
+        listening.also_listen_health(address.clone()).map_err(|error| explain(address, &error))?;
+    }
+    if let Some(metrics) = &metrics {
+        // Where there is an address for operators, clients see none.
+        let page = metrics.page().for_clients(health_listen.is_none());
+        listening.add_page(page).map_err(|error| Failure::usage(format!("--metrics: {error}")))?;
+    }
+    let turned = manager.watch(listening.handle())?;
+    if metrics.is_some() || turned.is_some() {
+        let metrics = metrics.clone();
+        listening.on_turn(move |time| {
+            metrics.iter().for_each(|metrics| metrics.turned(time));
+            turned.iter().for_each(|turned| turned.store(true, Ordering::Release));
+        });
+    }
     listening.listeners().for_each(peers::expect_crowds);
     listening.on_accept(move |socket, peer| admission.look(socket, peer, user_timeout));
     let guarded = tokens.is_some();
-    heed_signals(signals, listening.handle(), grace, tokens, keys)?;
-    let (log, mut observer) = log.then(|| Log::begin(io::stderr())).transpose()?.unzip();
-    listening.on_event(move |event| {
-        if let Event::Stopping { grace, calls, unread } = event
-            && let Some(text) = awaited(*grace, *calls, *unread)
-        {
-            say(&text);
+    let mut reloads: Vec<Reload> = Vec::new();
+    reloads.extend(tokens.map(|tokens| -> Reload { Box::new(move |handle| tokens.reload(handle)) }));
+    reloads.extend(keys.map(|keys| -> Reload { Box::new(move |handle| keys.reload(handle)) }));
+    reloads.extend(reload);
+    // From here on nothing is written to standard error but by the thread of the lines: its reader may be stuck.
+    let ending = Ending { drain_delay, grace };
+    heed_signals(hangups, &listening.handle(), ending, reloads, (&lines, &manager))?;
+    if let Some(begin) = begin {
+        begin(listening.handle())?;
+    }
+    listening.set_call_details(of_log.unwrap_or_default());
+    let (logged, counted, told) = (lines.clone(), metrics.clone(), manager.clone());
+    let observe = move |event: &Event<'_>| {
+        counted.iter().for_each(|metrics| metrics.observe(event));
+        if let Event::Stopping { grace, calls, unread } = event {
+            told.tell("STOPPING=1");
+            stopping.iter_mut().for_each(|stopping| stopping(*grace));
+            awaited(*grace, *calls, *unread).iter().for_each(|text| logged.say(text));
         }
-        if let Some(observer) = &mut observer {
-            observer(event);
-        }
-    });
+        logged.log(event);
+    };
+    match details {
+        Some(_) => listening.on_event(observe),
+        None => listening.on_event_but_calls(observe),
+    }
+    let mut announced = None;
     if !stdio {
-        announce(&listening, &paths, guarded);
+        let mut text = announcement(&listening, &[&program, &what], &paths, guarded, metrics.is_some());
+        text.push_str("Ctrl-C ends it.\n");
+        announced = Some(print_apart(text)?);
     } else if io::stdin().is_terminal() {
-        say("reading JSON-RPC messages from standard input, one a line; Ctrl-D ends it");
+        lines.say("reading JSON-RPC messages from standard input, one a line; Ctrl-D ends it");
     }
+    if let Some(after) = idle_exit {
+        exit_when_idle(listening.handle(), after, grace, lines.clone())?;
+    }
+    manager.tell("READY=1");
     let served = listening.run();
-    if let Some(log) = log {
-        log.end();
+    if let Some(text) = end.and_then(|end| end()) {
+        lines.say(&text);
     }
-    Ok(served?)
-}
-
-fn on_stdio(server: Server) -> Result<Listening, Failure> {
-    let engine = Engine::new(server, random_id).map_err(Failure::usage)?;
-    let mut listening = Listening::new(engine)?;
-    listening.serve_stdio()?;
-    Ok(listening)
-}
-
-fn bind(server: Server, addresses: &[Address]) -> Result<Listening, Failure> {
-    let mut server = Some(server);
-    let mut listening: Option<Listening> = None;
-    for address in addresses {
-        let bound = match (&mut listening, server.take()) {
-            (Some(listening), _) => listening.also_listen(address.clone()),
-            (None, Some(server)) => server.listen(address.clone()).map(|first| listening = Some(first)),
-            (None, None) => Ok(()),
-        };
-        bound.map_err(|error| explain(address, &error))?;
+    if let Err(error) = &served {
+        lines.say(&error.to_string());
     }
-    listening.ok_or_else(|| Failure::usage("there is no address to listen on"))
+    lines.end();
+    if let Some(announced) = announced {
+        let _ = announced.recv_timeout(PATIENCE);
+    }
+    served.map_err(|_| Failure::told())
 }
 
-fn authorized(server: Server, tokens: Option<TokenFile>) -> Server {
-    match tokens {
-        Some(tokens) => server.authorize(move |request| tokens.authorize(request)),
+/// Writes to standard output on a thread of its own: its reader may be stuck too. Something comes out of the channel when all is written.
+fn print_apart(text: String) -> io::Result<Receiver<()>> {
+    let (tell, printed) = sync_channel(1);
+    thread::Builder::new().name("announcement".to_owned()).spawn(move || {
+        // It serves even if this cannot be written.
+        let _ = print(&text);
+        let _ = tell.send(());
+    })?;
+    Ok(printed)
+}
+
+fn bind<'a>(
+    listening: &mut Listening,
+    mut addresses: impl Iterator<Item = &'a Address>,
+) -> Result<(), Failure> {
+    addresses.try_for_each(|address| {
+        listening.also_listen(address.clone()).map_err(|error| explain(address, &error))
+    })
+}
+
+fn authorized(server: Server, guard: Option<Guard>) -> Server {
+    match guard {
+        Some(guard) => server.authorize(move |request| guard.authorize(request)),
         None => server,
     }
 }
@@ -101,44 +277,6 @@ fn explain(address: &Address, error: &io::Error) -> Failure {
         false => text,
     };
     if usage { Failure::usage(text) } else { Failure::system(text) }
-}
-
-/// The first signal that asks for an end ends the server in good order, the second one at once. SIGHUP reads the files
-/// again and never ends it.
-fn heed_signals(
-    mut signals: Signals,
-    handle: Handle,
-    grace: Duration,
-    tokens: Option<TokenFile>,
-    keys: Option<StateKeyFile>,
-) -> io::Result<()> {
-    // Not before the files are read: a pipe may keep the program waiting, and then they have to end it.
-    signals.add_signal(SIGINT)?;
-    signals.add_signal(SIGTERM)?;
-    thread::Builder::new().name("signals".to_owned()).spawn(move || {
-        let mut ending = false;
-        for signal in signals.forever() {
-            match signal {
-                SIGHUP => reload(tokens.as_ref(), keys.as_ref(), &handle),
-                _ if std::mem::replace(&mut ending, true) => std::process::exit(128 + signal),
-                _ => handle.shutdown(grace),
-            }
-        }
-    })?;
-    Ok(())
-}
-
-fn reload(tokens: Option<&TokenFile>, keys: Option<&StateKeyFile>, handle: &Handle) {
-    if tokens.is_none() && keys.is_none() {
-        return say("SIGHUP: there is no --token-file and no --state-key-file to read again");
-    }
-    let told = [tokens.map(|tokens| tokens.reload(handle)), keys.map(|keys| keys.reload(handle))];
-    for told in told.into_iter().flatten() {
-        match told {
-            Ok(text) => say(&text),
-            Err(problem) => say(&format!("{}; what was read before stays in force", problem.text)),
-        }
-    }
 }
 
 /// What a shutdown waits for, in words; `None` if nothing holds it up.
@@ -161,24 +299,60 @@ fn awaited(grace: Duration, calls: usize, unread: usize) -> Option<String> {
     })
 }
 
-/// Says on standard output where it listens and what to try. A script can wait for the last line.
-fn announce(listening: &Listening, [mcp_path, sse_path]: &[String; 2], guarded: bool) {
+/// Returns what is written to standard output: where it listens and what to try. A script can wait for the last line.
+/// Where clients connect to, the root first.
+struct Paths {
+    mcp: Vec<String>,
+    sse: Vec<String>,
+    console: Option<String>,
+}
+
+impl Paths {
+    fn of(settings: &Settings, console: bool) -> Paths {
+        let base = settings.base_path.trim_end_matches('/');
+        let root = settings.serves_root.then(|| base.to_owned());
+        let mounts = settings.mounts.iter().map(|name| format!("{base}/{name}"));
+        let places: Vec<String> = root.into_iter().chain(mounts).collect();
+        let below = |path: &str| places.iter().map(|place| format!("{place}{path}")).collect();
+        let console = console.then(|| format!("{base}/"));
+        Paths { mcp: below(&settings.mcp_path), sse: below(&settings.sse_path), console }
+    }
+}
+
+fn announcement(
+    listening: &Listening,
+    [program, what]: &[&str; 2],
+    Paths { mcp, sse, console }: &Paths,
+    guarded: bool,
+    has_metrics: bool,
+) -> String {
     let bases: Vec<String> =
         listening.local_addrs().map(|address| format!("http://{}", reachable(address))).collect();
     let sockets: Vec<String> = listening.local_paths().map(|path| path.display().to_string()).collect();
-    let mut text = String::from("mcp-rill serves a demo on\n");
+    let what = if what.is_empty() { String::new() } else { format!(" {what}") };
+    let mut text = format!("{program} serves{what} on\n");
     for base in &bases {
-        text.push_str(&format!("  {base}{mcp_path}\n"));
+        mcp.iter().for_each(|path| text.push_str(&format!("  {base}{path}\n")));
     }
     for socket in &sockets {
-        text.push_str(&format!("  unix:{socket} at http://localhost{mcp_path}\n"));
+        mcp.iter().for_each(|path| text.push_str(&format!("  unix:{socket} at http://localhost{path}\n")));
     }
     for address in listening.local_addrs().filter(|address| address.ip().is_unspecified()) {
         text.push_str(&format!(
             "It listens on {address}: others connect to an address of this machine in their network.\n"
         ));
     }
-    text.push_str(&format!("Older clients, of HTTP+SSE, connect to {sse_path} there.\n"));
+    text.push_str(&format!("Older clients, of HTTP+SSE, connect to {} there.\n", sse.join(", ")));
+    if let (Some(path), Some(base)) = (console, bases.first()) {
+        text.push_str(&format!("Console, for a browser: {base}{path}\n"));
+    }
+    for address in listening.health_addrs() {
+        text.push_str(&format!("Health checks: http://{}/readyz\n", reachable(address)));
+        if has_metrics {
+            text.push_str(&format!("Metrics: http://{}{}\n", reachable(address), metrics::PATH));
+        }
+    }
+    let (mcp_path, sse_path) = (mcp.first().map_or("", |path| path), sse.first().map_or("", |path| path));
     text.push_str("Try it:\n");
     let token =
         |form: &str| if guarded { format!(" {form} 'Authorization: Bearer TOKEN'") } else { String::new() };
@@ -196,9 +370,7 @@ fn announce(listening: &Listening, [mcp_path, sse_path]: &[String; 2], guarded: 
     if guarded {
         text.push_str("Each request needs a token of --token-file in the place of TOKEN.\n");
     }
-    text.push_str("Ctrl-C ends it.\n");
-    // It serves all the same where nobody can be told.
-    let _ = print(&text);
+    text
 }
 
 /// An address by which this machine reaches what listens on `address`: nothing can connect to 0.0.0.0 everywhere.

@@ -5,10 +5,12 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use mcp_rill::{Denied, Handle, HttpRequest, Principal, Tokens};
-
 use super::Failure;
 use super::secrets::SecretFile;
+use crate::access::auth::hook::{Denied, HttpRequest};
+use crate::access::auth::tokens::Tokens;
+use crate::access::peer::Principal;
+use crate::server::handle::Handle;
 
 /// A file of tokens and what was last read from it. Clones share both.
 #[derive(Clone, Debug)]
@@ -27,15 +29,13 @@ impl TokenFile {
 
     /// Reads it again and has open streams authorized anew. Returns what to tell the operator.
     pub(super) fn reload(&self, handle: &Handle) -> Result<String, Failure> {
-        let shown = self.file.path().display();
-        let Some(text) = self.file.read_again()? else {
-            return Ok(format!("{shown} is a pipe and was read at the start; the tokens stay in force"));
-        };
-        let tokens = read(&self.file, &text)?;
-        let count = tokens.len();
-        *self.tokens.lock().unwrap_or_else(PoisonError::into_inner) = tokens;
-        handle.reauthorize();
-        Ok(format!("{shown}: read again, tokens: {count}"))
+        self.file.reload(|text| {
+            let tokens = read(&self.file, text)?;
+            let count = tokens.len();
+            *self.tokens.lock().unwrap_or_else(PoisonError::into_inner) = tokens;
+            handle.reauthorize();
+            Ok(count)
+        })
     }
 
     /// The answer of an `authorize` hook.

@@ -1,94 +1,148 @@
-//! What carries a client's messages to a server and back: one interface for all transports.
+//! What carries a client's messages to a server and back.
 //!
-//! *Scope:* [`Carrier`], which each transport implements in a file of its own, and what all of them are told.
-//! *Not in scope:* what messages say, and which answers which.
+//! *Scope:* the same calls for a server of HTTP and for one of lines. *Not in scope:* what either does about them.
 
-use std::fmt;
+use std::sync::Arc;
 use std::time::Instant;
 
 use crate::client::error::Error;
-use crate::client::url::Url;
+use crate::client::http::Http;
+#[cfg(unix)]
+use crate::client::line_server::LineServer;
+use crate::client::transport::{Arrival, Outgoing, RequestDefaults, Transport};
 use crate::jsonrpc::id::Id;
-use crate::limits::Limits;
 
-/// How messages travel between a client and its server.
-///
-/// ```
-/// use mcp_rill::client::{Client, Transport};
-/// let builder = Client::builder().transport(Transport::Stateless); // nothing else will do
-/// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Transport {
-    /// The first that the server speaks: stateless, then a session over Streamable HTTP, then HTTP+SSE (MCP 2026-07-28,
-    /// basic, "Versioning"). A server that does not know a transport answers the attempt with 4xx, which is normal.
-    #[default]
-    Auto,
-    /// HTTP+SSE (MCP 2024-11-05, transports).
-    Sse,
-    /// Streamable HTTP with a session (MCP 2025-03-26 to 2025-11-25, transports).
-    Streamable,
-    /// Streamable HTTP without sessions (MCP 2026-07-28, transports).
-    Stateless,
-}
-
-/// What goes into every request over HTTP, and bounds every response.
+/// One server, to which messages go and from which they come.
 #[derive(Debug)]
-pub(super) struct RequestDefaults {
-    pub(super) url: Url,
-    /// Header field lines, each with its line end.
-    pub(super) fields: String,
-    pub(super) event_bytes_max: usize,
-    pub(super) reconnects_max: u32,
-    pub(super) limits: Limits,
+pub(super) enum Carrier {
+    Http(Http),
+    #[cfg(unix)]
+    Lines(LineServer),
 }
 
-/// A message to be sent.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Outgoing<'m> {
-    pub(super) text: &'m [u8],
-    /// The id of a request, whose answer [`Carrier::receive`] will return.
-    pub(super) request: Option<&'m Id>,
-    /// Header field lines for this message, which carriers without header fields ignore.
-    pub(super) fields: &'m str,
+/// Does the same with either carrier.
+macro_rules! either {
+    ($carrier:expr, $inner:ident => $what:expr) => {
+        match $carrier {
+            Carrier::Http($inner) => $what,
+            #[cfg(unix)]
+            Carrier::Lines($inner) => $what,
+        }
+    };
 }
 
-/// What a carrier has received.
-#[derive(Debug)]
-pub(super) enum Arrival {
-    /// The text of a message; with an id if it is the whole response to the request with that id.
-    Message(String, Option<Id>),
-    /// The request with this id will not be answered, or was refused.
-    Failed(Id, Error),
-}
+impl Carrier {
+    /// Streamable HTTP; nothing is sent yet.
+    pub(super) fn new(defaults: &Arc<RequestDefaults>) -> Carrier {
+        Carrier::Http(Http::new(defaults, Transport::Streamable))
+    }
 
-/// A connection to one server, over which messages go out and come in.
-pub(super) trait Carrier: fmt::Debug + Send {
-    /// Returns which transport this is; never [`Transport::Auto`].
-    fn transport(&self) -> Transport;
+    /// Begins anew with another transport over HTTP. Lines carry sessions and requests without one.
+    pub(super) fn change_transport(&mut self, transport: Transport) {
+        match self {
+            Carrier::Http(http) => *http = Http::new(http.defaults(), transport),
+            #[cfg(unix)]
+            Carrier::Lines(_) => {}
+        }
+    }
 
-    /// Sends one message.
-    fn send(&mut self, message: Outgoing<'_>, deadline: Instant) -> Result<(), Error>;
-
-    /// Waits for whatever comes next. `awaited` is the request that the caller waits for, if it is one in particular.
-    fn receive(&mut self, deadline: Instant, awaited: Option<&Id>) -> Result<Arrival, Error>;
-
-    /// Drops what belongs to a request that is answered, or that the caller has given up.
-    fn forget(&mut self, _id: &Id) {}
-
-    /// Is called once the session is initialized, with the field line that names the revision.
-    fn initialized(&mut self, _version: String, _deadline: Instant) -> Result<(), Error> {
+    /// Begins anew with HTTP+SSE.
+    pub(super) fn open_sse(&mut self, deadline: Instant) -> Result<(), Error> {
+        match self {
+            Carrier::Http(http) => *http = Http::open_sse(http.defaults(), deadline)?,
+            #[cfg(unix)]
+            Carrier::Lines(_) => {}
+        }
         Ok(())
     }
 
-    /// Returns the address for messages: path and query.
-    fn endpoint(&self) -> &str;
-
-    /// Returns the id of the session, if it is known here.
-    fn session_id(&self) -> Option<&str> {
-        None
+    /// Makes it possible to send `initialize` after `server/discover` failed in this way.
+    ///
+    /// # Errors
+    /// The same one, if it says nothing about what the server speaks.
+    pub(super) fn recover(&mut self, error: Error) -> Result<(), Error> {
+        match self {
+            Carrier::Http(_) => Err(error),
+            #[cfg(unix)]
+            Carrier::Lines(server) => server.recover(error),
+        }
     }
 
-    /// Ends the session and closes all connections. Everything later is [`Error::Closed`].
-    fn close(&mut self);
+    /// True if the server takes the end of the connection for the cancellation of a request without a session.
+    pub(super) fn cancels_by_closing(&self) -> bool {
+        matches!(self, Carrier::Http(_))
+    }
+
+    /// Returns the server's URL or program, for error texts.
+    pub(super) fn place(&self) -> String {
+        match self {
+            Carrier::Http(http) => http.defaults().url.to_string(),
+            #[cfg(unix)]
+            Carrier::Lines(server) => server.place(),
+        }
+    }
+
+    /// Returns which transport this is; never [`Transport::Auto`].
+    pub(super) fn transport(&self) -> Transport {
+        match self {
+            Carrier::Http(http) => http.transport(),
+            #[cfg(unix)]
+            Carrier::Lines(_) => Transport::Stdio,
+        }
+    }
+
+    /// Returns the address for messages: path and query; empty for lines.
+    pub(super) fn endpoint(&self) -> &str {
+        match self {
+            Carrier::Http(http) => http.endpoint(),
+            #[cfg(unix)]
+            Carrier::Lines(_) => "",
+        }
+    }
+
+    /// Returns the id of the session, if it has one that is known here.
+    pub(super) fn session_id(&self) -> Option<&str> {
+        match self {
+            Carrier::Http(http) => http.session_id(),
+            #[cfg(unix)]
+            Carrier::Lines(_) => None,
+        }
+    }
+
+    /// Sends one message.
+    pub(super) fn send(&mut self, message: Outgoing<'_>, deadline: Instant) -> Result<(), Error> {
+        either!(self, carrier => carrier.send(message, deadline))
+    }
+
+    /// Waits for whatever comes next. `awaited` is the request that the caller waits for, if it is one in particular.
+    pub(super) fn receive(&mut self, deadline: Instant, awaited: Option<&Id>) -> Result<Arrival, Error> {
+        match self {
+            Carrier::Http(http) => http.receive(deadline, awaited),
+            #[cfg(unix)]
+            Carrier::Lines(server) => server.receive(deadline),
+        }
+    }
+
+    /// Drops what belongs to a request that is answered, or that the caller has given up.
+    pub(super) fn forget(&mut self, id: &Id) {
+        match self {
+            Carrier::Http(http) => http.forget(id),
+            #[cfg(unix)]
+            Carrier::Lines(_) => {}
+        }
+    }
+
+    /// Is called once the session is initialized, with the field line that names the revision.
+    pub(super) fn initialized(&mut self, version: String, deadline: Instant) -> Result<(), Error> {
+        match self {
+            Carrier::Http(http) => http.initialized(version, deadline),
+            #[cfg(unix)]
+            Carrier::Lines(_) => Ok(()),
+        }
+    }
+
+    /// Ends the session, and closes all connections or ends the child. Everything later is [`Error::Closed`].
+    pub(super) fn close(&mut self) {
+        either!(self, carrier => carrier.close());
+    }
 }

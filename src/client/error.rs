@@ -43,7 +43,7 @@ pub enum Error {
 }
 
 impl Error {
-    pub(super) fn protocol(text: &str) -> Error {
+    pub(crate) fn protocol(text: &str) -> Error {
         Error::Protocol(text.to_owned())
     }
 }
@@ -96,11 +96,11 @@ impl From<io::Error> for Error {
 }
 
 /// True if a status may mean that the server speaks another transport: it does not say who may ask, or when.
-pub(super) fn may_be_another_transport(status: u16) -> bool {
+pub(crate) fn may_be_another_transport(status: u16) -> bool {
     matches!(status, 400..500) && !matches!(status, 401 | 403 | 407 | 408 | 429)
 }
 
 /// True if a status says that the server is elsewhere (RFC 9110 §15.4).
-pub(super) fn is_redirect(status: u16) -> bool {
+pub(crate) fn is_redirect(status: u16) -> bool {
     matches!(status, 300..=303 | 307 | 308)
 }

@@ -1,7 +1,7 @@
 //! One request and its response, which comes in pieces.
 //!
-//! *Scope:* reading one response, whole or as a stream of events, in steps that never wait longer than told, so that several
-//! can be read in turns; sending the request again, and resuming a stream. *Not in scope:* what a response means.
+//! *Scope:* reading one response, whole or as a stream of events, in steps that never wait longer than a given time, so that
+//! several can be read in turns; sending the request again, and resuming a stream. *Not in scope:* what a response means.
 //!
 //! ```text
 //!           head: 200, event stream
@@ -13,10 +13,10 @@
 use std::mem;
 use std::time::{Duration, Instant};
 
-use crate::client::carrier::Transport;
 use crate::client::connection::{Connection, ResponseInfo};
 use crate::client::error::Error;
 use crate::client::target::{JSON, Target};
+use crate::client::transport::Transport;
 use crate::http::body::Decoder;
 use crate::http::head::Framing;
 use crate::jsonrpc::id::Id;
@@ -28,7 +28,8 @@ use crate::text::{is_value_byte, shown};
 const REFUSAL_BYTES_MAX: usize = 64 << 10;
 /// How long to wait before a lost stream is resumed, if the server does not say.
 const RETRY: Duration = Duration::from_secs(1);
-/// What a server may ask for: less would keep it busy, more would never come back.
+/// The bounds of the wait that a server may ask for: with less the client would keep it busy, with more it would never
+/// reconnect.
 const RETRY_MIN: Duration = Duration::from_millis(10);
 const RETRY_MAX: Duration = Duration::from_secs(30);
 /// The longest id that is sent back as `Last-Event-ID`.
@@ -38,7 +39,7 @@ const RACE: Duration = Duration::from_secs(1);
 
 /// What the response is to bring.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Purpose {
+pub(crate) enum Purpose {
     /// The answer to the request with this id.
     Answer(Id),
     /// The event stream of the session itself.
@@ -49,8 +50,8 @@ pub(super) enum Purpose {
 
 /// A request that was sent.
 #[derive(Debug)]
-pub(super) struct Exchange {
-    pub(super) purpose: Purpose,
+pub(crate) struct Exchange {
+    pub(crate) purpose: Purpose,
     state: State,
     /// The request, while it might have to be sent again, and when it was sent.
     sent: Option<(Vec<u8>, Instant)>,
@@ -60,7 +61,7 @@ pub(super) struct Exchange {
     /// How often in a row it was resumed for nothing.
     attempts: u32,
     /// The session that the response named.
-    pub(super) session_id: Option<String>,
+    pub(crate) session_id: Option<String>,
 }
 
 #[derive(Debug)]
@@ -74,7 +75,7 @@ enum State {
 
 /// What one step brought.
 #[derive(Debug)]
-pub(super) enum Step {
+pub(crate) enum Step {
     /// Nothing whole; true if something came.
     Partial(bool),
     /// An event of the stream.
@@ -85,7 +86,7 @@ pub(super) enum Step {
 
 impl Exchange {
     /// A request that was sent on this connection.
-    pub(super) fn new(purpose: Purpose, connection: Connection, request: Vec<u8>) -> Exchange {
+    pub(crate) fn new(purpose: Purpose, connection: Connection, request: Vec<u8>) -> Exchange {
         Exchange {
             purpose,
             sent: connection.was_used().then(|| (request, Instant::now())),
@@ -97,12 +98,41 @@ impl Exchange {
         }
     }
 
-    pub(super) fn is_done(&self) -> bool {
+    /// As [`new`](Exchange::new), for the rest of a stream after the event with this id.
+    #[cfg(feature = "cli")]
+    pub(crate) fn resumed(purpose: Purpose, connection: Connection, cursor: String) -> Exchange {
+        Exchange { cursor, ..Exchange::new(purpose, connection, Vec::new()) }
+    }
+
+    /// Returns the id of the last event, after which the stream can be resumed; empty if there is none.
+    #[cfg(feature = "cli")]
+    pub(crate) fn cursor(&self) -> &str {
+        &self.cursor
+    }
+
+    /// True if the response has turned out to be an event stream that can be read on.
+    #[cfg(feature = "cli")]
+    pub(crate) fn is_streaming(&self) -> bool {
+        matches!(self.state, State::Events(..))
+    }
+
+    /// Returns how many bytes of the response were read and not returned yet.
+    #[cfg(feature = "cli")]
+    pub(crate) fn unused_bytes(&self) -> usize {
+        match &self.state {
+            State::Asked(connection) => connection.input.len(),
+            State::Body(body) => body.bytes(),
+            State::Events(body, decoder) => body.bytes() + decoder.unused_bytes(),
+            State::Paused(_) | State::Done => 0,
+        }
+    }
+
+    pub(crate) fn is_done(&self) -> bool {
         matches!(self.state, State::Done)
     }
 
     /// Ends the exchange. Returns the connection if the response happens to be whole.
-    pub(super) fn finish(&mut self, limits: &Limits) -> Option<Connection> {
+    pub(crate) fn finish(&mut self, limits: &Limits) -> Option<Connection> {
         let State::Events(mut body, _) = mem::replace(&mut self.state, State::Done) else { return None };
         if !body.whole {
             body.read(Duration::ZERO, limits).ok()?;
@@ -111,7 +141,7 @@ impl Exchange {
     }
 
     /// Returns the status of a response whose body has not come in time, and what there is of it.
-    pub(super) fn cut_short(self) -> Option<(u16, String)> {
+    pub(crate) fn cut_short(self) -> Option<(u16, String)> {
         match self.state {
             State::Body(body) => Some((body.info.status, body.text_of_refusal())),
             _ => None,
@@ -122,7 +152,7 @@ impl Exchange {
     ///
     /// # Errors
     /// Whatever makes the response useless; the exchange is done then.
-    pub(super) fn step(&mut self, wait: Duration, target: &Target, deadline: Instant) -> Result<Step, Error> {
+    pub(crate) fn step(&mut self, wait: Duration, target: &Target, deadline: Instant) -> Result<Step, Error> {
         match mem::replace(&mut self.state, State::Done) {
             State::Asked(connection) => self.head(connection, wait, target, deadline),
             State::Body(body) => self.body(body, wait, target),
@@ -160,8 +190,10 @@ impl Exchange {
         if self.attempts >= attempts_max || gone {
             return Err(error);
         }
+        // A server that is away is asked less and less often.
+        let retry = self.retry.clamp(RETRY_MIN, RETRY_MAX).saturating_mul(1 << self.attempts.min(16));
         self.attempts += 1;
-        self.state = State::Paused(Instant::now() + self.retry.clamp(RETRY_MIN, RETRY_MAX));
+        self.state = State::Paused(Instant::now() + retry.min(RETRY_MAX));
         Ok(Step::Partial(true))
     }
 
@@ -351,6 +383,11 @@ impl Body {
     fn text_of_refusal(&self) -> String {
         let content = self.content.get(..REFUSAL_BYTES_MAX).unwrap_or(&self.content);
         self.info.moved.clone().unwrap_or_else(|| String::from_utf8_lossy(content).into_owned())
+    }
+
+    #[cfg(feature = "cli")]
+    fn bytes(&self) -> usize {
+        self.connection.input.len() + self.content.len()
     }
 
     fn kept(self) -> Option<Connection> {

@@ -7,17 +7,18 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::client::carrier::{Arrival, RequestDefaults, Transport};
-use crate::client::connection::{Connection, SLICE, left};
+use crate::client::connection::Connection;
+use crate::client::deadline::left;
 use crate::client::error::Error;
 use crate::client::exchange::{Exchange, Purpose, Step};
+use crate::client::kept::Kept;
+use crate::client::socket::SLICE;
 use crate::client::target::Target;
+use crate::client::transport::{Arrival, RequestDefaults, Transport};
 use crate::jsonrpc::id::Id;
 
 /// How long one connection is read alone while others are open too.
 const TURN: Duration = Duration::from_millis(10);
-/// Connections without a request that are kept for the next one.
-const IDLE_MAX: usize = 4;
 
 /// A server, and everything in progress with it.
 #[derive(Debug)]
@@ -30,7 +31,7 @@ pub(super) struct Exchanges {
     pub(super) open: Vec<Exchange>,
     /// Which exchange is waited for next.
     turn: usize,
-    idle: Vec<Connection>,
+    kept: Kept,
     inbox: VecDeque<Arrival>,
     inbox_bytes: usize,
 }
@@ -44,7 +45,7 @@ impl Exchanges {
             trouble: None,
             open: Vec::new(),
             turn: 0,
-            idle: Vec::new(),
+            kept: Kept::default(),
             inbox: VecDeque::new(),
             inbox_bytes: 0,
         }
@@ -83,7 +84,7 @@ impl Exchanges {
             match exchange.step(left.min(SLICE), &self.target, deadline)? {
                 Step::Partial(false) => self.drain(deadline)?,
                 Step::Whole(status, text, kept) => {
-                    self.keep_connection(kept);
+                    self.kept.put(kept);
                     return Ok((status, text));
                 }
                 _ => {}
@@ -131,14 +132,14 @@ impl Exchanges {
     pub(super) fn forget(&mut self, id: &Id) {
         if let Some(at) = self.position(id) {
             let kept = self.open.swap_remove(at).finish(&self.target.defaults.limits);
-            self.keep_connection(kept);
+            self.kept.put(kept);
         }
     }
 
     /// Closes all connections.
     pub(super) fn close(&mut self) {
         self.open.clear();
-        self.idle.clear();
+        self.kept.clear();
         (self.inbox, self.inbox_bytes, self.trouble) = (VecDeque::new(), 0, None);
     }
 
@@ -158,18 +159,12 @@ impl Exchanges {
 
     /// Sends a request on a connection that was kept, or a new one, and reads the other connections meanwhile.
     fn send(&mut self, purpose: Purpose, request: Vec<u8>, deadline: Instant) -> Result<Exchange, Error> {
-        let mut idle = std::iter::from_fn(|| self.idle.pop());
-        let kept = idle.find_map(|mut kept| kept.is_usable().then_some(kept));
-        let mut connection = match kept {
+        let mut connection = match self.kept.take() {
             Some(kept) => kept,
             None => Connection::open(&self.target.defaults.url, deadline)?,
         };
         connection.send(&request, deadline, || self.drain(deadline))?;
         Ok(Exchange::new(purpose, connection, request))
-    }
-
-    fn keep_connection(&mut self, connection: Option<Connection>) {
-        self.idle.extend(connection.filter(|_| self.idle.len() < IDLE_MAX));
     }
 
     /// Takes what has come without waiting, so that a server can go on that is stuck until its streams are read.
@@ -204,13 +199,15 @@ impl Exchanges {
                 match &*event.name {
                     // Some events have no data: they keep a stream alive, or give it an id to be resumed by.
                     "message" if !event.data.is_empty() => self.keep(Arrival::Message(event.data, None)),
-                    "endpoint" => self.endpoint = Some(event.data),
+                    "endpoint" if self.target.transport == Transport::Sse => {
+                        self.endpoint = Some(event.data);
+                    }
                     _ => {}
                 }
                 return true;
             }
             Ok(Step::Whole(status, text, kept)) => {
-                self.keep_connection(kept);
+                self.kept.put(kept);
                 if status == 200 { Ok(text) } else { Err(Error::Http { status, body: text }) }
             }
             Err(error) => Err(error),

@@ -5,11 +5,11 @@
 
 use std::time::Instant;
 
-use crate::client::carrier::Arrival;
 use crate::client::error::{Error, may_be_another_transport};
 use crate::client::options::OnRequest;
 use crate::client::stateless::Questions;
-use crate::client::{Client, Outcome, Pending, Received, shown_id};
+use crate::client::transport::Arrival;
+use crate::client::{Client, Direction, Outcome, Pending, Received, shown_id};
 use crate::json::tape::Tape;
 use crate::json::value::JsonRef;
 use crate::json::write_raw;
@@ -20,21 +20,24 @@ use crate::protocol::revision::Revision;
 use crate::text::shown;
 
 impl Client {
-    /// Waits for a message that the caller hears of, and does what each message asks for.
+    /// Waits for a message that the caller gets, and handles every message until then.
     pub(super) fn receive(&mut self, deadline: Instant, awaited: Option<&Id>) -> Result<Received, Error> {
         loop {
             let awaited = awaited.and_then(|id| self.open.get(id)).map(|pending| pending.sent_as.clone());
             let arrival = self.carrier.receive(deadline, awaited.as_ref())?;
             self.refusal_status = None;
+            if let Arrival::Message(text, _) = &arrival {
+                self.show(Direction::Received, text.as_bytes());
+            }
             let received = match arrival {
                 Arrival::Message(text, None) => self.message(&text)?,
                 Arrival::Message(text, Some(id)) => {
-                    let outcome = sole_answer(&text, &id, &self.defaults.limits);
-                    self.answered(id, outcome)
+                    let outcome = sole_answer(&text, &id, &self.limits);
+                    self.take_response(id, outcome)
                 }
                 Arrival::Failed(id, error) => {
                     let error = self.refusal(&id, error);
-                    self.answered(id, Err(error))
+                    self.take_response(id, Err(error))
                 }
             };
             if let Some(received) = received {
@@ -45,10 +48,10 @@ impl Client {
 
     fn message(&mut self, text: &str) -> Result<Option<Received>, Error> {
         let mut tape = Tape::new();
-        match parsed(text, &self.defaults.limits, &mut tape)? {
+        match parsed(text, &self.limits, &mut tape)? {
             Message::Response(response) => match (outcome(&response), response.id) {
                 (Err(error @ Error::Protocol(_)), _) => Err(error),
-                (outcome, Some(id)) => Ok(self.answered(own_id(id), outcome)),
+                (outcome, Some(id)) => Ok(self.take_response(own_id(id), outcome)),
                 (Err(Error::Rpc(error)), None) => Err(Error::Protocol(format!(
                     "the server reports an error that belongs to no request: {error}"
                 ))),
@@ -81,8 +84,8 @@ impl Client {
         }
     }
 
-    /// The response to a request has come. Returns `None` if the caller does not have to hear of it.
-    fn answered(&mut self, sent_as: Id, outcome: Outcome) -> Option<Received> {
+    /// The response to a request has come. Returns `None` if it is not for the caller.
+    fn take_response(&mut self, sent_as: Id, outcome: Outcome) -> Option<Received> {
         self.carrier.forget(&sent_as);
         // If there is none, it was given up, and this comes late.
         let mut pending = self.open.iter().filter(|(_, pending)| pending.sent_as == sent_as);
@@ -111,8 +114,9 @@ impl Client {
     /// Returns the error of a refused request: in terms of JSON-RPC, if the body says what is wrong with this request.
     fn refusal(&mut self, id: &Id, error: Error) -> Error {
         let Error::Http { status, body } = &error else { return error };
-        let refused = match parsed(body, &self.defaults.limits, &mut Tape::new()) {
-            // What a person must change, what has to wait, and what is broken is for the caller whatever the body says.
+        let refused = match parsed(body, &self.limits, &mut Tape::new()) {
+            // Statuses that a person must act on, that ask to wait, or that report a failure are errors for the caller, with
+            // any body.
             _ if !may_be_another_transport(*status) => None,
             Ok(Message::Response(response)) if response.id.clone().map(own_id).as_ref() == Some(id) => {
                 outcome(&response).err()
@@ -125,8 +129,9 @@ impl Client {
 
     /// Answers the questions of a result by sending the call again with the answers. Returns the first question.
     fn ask_back(&mut self, id: &Id, questions: Questions<'_>) -> Result<Option<Received>, Error> {
+        let pending = self.open.get_mut(id).map(|pending| &mut **pending);
         let (Some(stateless), Some(Pending { method, params: Some(params), rounds, sent_as })) =
-            (&self.stateless, self.open.get_mut(id))
+            (&self.stateless, pending)
         else {
             return Err(Error::protocol(
                 "the server asks for input in a result of a method other than tools/call, prompts/get and resources/read",

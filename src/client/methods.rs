@@ -5,14 +5,15 @@
 
 use serde_json::value::RawValue;
 
-use crate::client::carrier::Transport;
-use crate::client::connection::after;
+use crate::client::deadline::after;
 use crate::client::error::Error;
 use crate::client::incoming::own_id;
+use crate::client::transport::Transport;
 use crate::client::{Client, Received, check_object, object};
 use crate::json::tape::Tape;
 use crate::json::value::{JsonBuf, JsonRef, Members};
-use crate::json::write::{Object, write_strs};
+use crate::json::write::{Object, write_list};
+use crate::json::write_str;
 use crate::jsonrpc::id::{Id, IdRef};
 use crate::protocol::level::Level;
 use crate::protocol::meta_names::{SERVER_INFO, SUBSCRIPTION_ID};
@@ -215,13 +216,15 @@ impl Client {
                 let mut filter = Object::new(out);
                 filter.bool("toolsListChanged", true).bool("promptsListChanged", true);
                 filter.bool("resourcesListChanged", true);
-                filter.field("resourceSubscriptions", |out| write_strs(out, uris));
+                filter.field("resourceSubscriptions", |out| {
+                    write_list(out, uris, |uri, out| write_str(out, uri))
+                });
             })
         });
         let id = self.send("subscriptions/listen", Some(&params))?;
-        self.acknowledged(&id).inspect_err(|_| self.forget(&id))?;
+        self.acknowledged(&id).inspect_err(|_| self.give_up(&id))?;
         if let Some(before) = self.subscription.take() {
-            self.forget(&before);
+            self.cancel(&before, "replaced by another subscription")?;
         }
         self.subscription = self.open.contains_key(&id).then_some(id);
         Ok(())
@@ -256,7 +259,7 @@ impl Client {
         self.carrier.session_id()
     }
 
-    /// Returns path and query of the address for messages.
+    /// Returns path and query of the address for messages; nothing for a child.
     pub fn endpoint(&self) -> &str {
         self.carrier.endpoint()
     }

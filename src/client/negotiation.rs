@@ -13,36 +13,29 @@
 //!   GET ───────────`endpoint` event────▶ HTTP+SSE ──▶ initialize
 //! ```
 //!
-//! 401, 403, 407, 408, 429, 5xx and a timeout end it at any step: they say nothing about what the server speaks.
+//! 401, 403, 407, 408, 429, 5xx and a timeout end it at any step: they say nothing about what the server speaks. A child is
+//! sent `initialize` next if it answers `server/discover` with an error, does not answer, or ends, which some servers do at
+//! anything but `initialize`; it is started again then.
 
 use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
 use crate::client::Client;
-use crate::client::carrier::Transport;
-use crate::client::connection::after;
+use crate::client::deadline::after;
 use crate::client::error::{Error, may_be_another_transport};
 use crate::client::object;
-use crate::client::sse::Sse;
 use crate::client::stateless::Stateless;
-use crate::client::streamable::Streamable;
+use crate::client::transport::Transport;
 use crate::json::tape::Tape;
 use crate::json::value::{JsonBuf, JsonRef};
+use crate::jsonrpc;
 use crate::protocol::revision::Revision;
 use crate::text::shown;
 
-/// The revisions that the client speaks, whatever servers are built in.
-const REVISIONS: [Revision; 5] = [
-    Revision::V2024_11_05,
-    Revision::V2025_03_26,
-    Revision::V2025_06_18,
-    Revision::V2025_11_25,
-    Revision::V2026_07_28,
-];
-
+/// The revision of this name that the client speaks.
 fn revision_named(name: &str) -> Option<Revision> {
-    REVISIONS.into_iter().find(|revision| revision.name() == name)
+    Revision::KNOWN.iter().copied().find(|revision| revision.name() == name)
 }
 
 /// UnsupportedProtocolVersionError (MCP 2026-07-28, schema).
@@ -68,7 +61,7 @@ impl Client {
         if self.stateless.is_none() {
             return self.handshake(None);
         }
-        let welcome = self.request("server/discover", None)?;
+        let welcome = self.ask_for_revisions()?;
         let served = revisions(&welcome, "supportedVersions");
         let Probed::Stateless(revision) = Probed::of(&served) else { return Err(strange(&served)) };
         self.welcomed(revision, &welcome);
@@ -97,7 +90,7 @@ impl Client {
     /// The steps for servers with sessions.
     fn open_session(&mut self, legacy: Option<Revision>) -> Result<(), Error> {
         self.stateless = None;
-        self.carrier = Box::new(Streamable::new(&self.defaults, Transport::Streamable));
+        self.carrier.change_transport(Transport::Streamable);
         let Err(refused) = self.handshake(legacy) else { return Ok(()) };
         // The status counts, also if the body says in terms of JSON-RPC what is wrong.
         let status = match &refused {
@@ -108,10 +101,9 @@ impl Client {
         let Some(post) = status.filter(|status| may_be_another_transport(*status)) else {
             return Err(refused);
         };
-        self.carrier = match Sse::open(&self.defaults, after(self.options.connect_timeout)) {
-            Ok(sse) => Box::new(sse),
-            Err(error) => return Err(self.no_endpoint(post, refused, error)),
-        };
+        if let Err(error) = self.carrier.open_sse(after(self.options.connect_timeout)) {
+            return Err(self.no_endpoint(post, refused, error));
+        }
         self.handshake(legacy)
     }
 
@@ -126,22 +118,22 @@ impl Client {
             (Error::Rpc(error), Error::Timeout | Error::Closed) => Error::Rpc(error),
             (Error::Rpc(error), _) if status.is_some() => Error::Rpc(error),
             (_, get) => status.map_or(get, |status| {
-                let (host, path) = (self.defaults.url.authority(), &self.defaults.url.target);
+                let place = self.carrier.place();
                 Error::Protocol(format!(
-                    "the server at http://{host}{path} answered {post} to POST and {status} to GET: this is not an MCP \
-                     endpoint; check the path"
+                    "the server at {place} answered {post} to POST and {status} to GET: this is not an MCP endpoint; check \
+                     the path"
                 ))
             }),
         }
     }
 
     pub(super) fn become_stateless(&mut self) {
-        self.carrier = Box::new(Streamable::new(&self.defaults, Transport::Stateless));
+        self.carrier.change_transport(Transport::Stateless);
         self.stateless = Some(Stateless::new(&self.options.client_info, &self.options.capabilities));
     }
 
     fn probe(&mut self) -> Result<Probed, Error> {
-        match self.request("server/discover", None) {
+        match self.ask_for_revisions() {
             Ok(welcome) => {
                 let probed = Probed::of(&revisions(&welcome, "supportedVersions"));
                 if let Probed::Stateless(revision) = probed {
@@ -150,9 +142,9 @@ impl Client {
                 Ok(probed)
             }
             Err(Error::Rpc(error)) if error.code == UNSUPPORTED_PROTOCOL_VERSION => {
-                let served = error.data.as_deref().map_or_else(Vec::new, |data| revisions(data, "supported"));
+                let served = served_by(&error);
                 match Probed::of(&served) {
-                    // It refuses what it says it serves.
+                    // It refuses again what it says it serves.
                     Probed::Stateless(_) => Err(Error::Rpc(error)),
                     Probed::Strange(_) if served.is_empty() => Ok(Probed::Sessions(None)),
                     probed => Ok(probed),
@@ -160,8 +152,34 @@ impl Client {
             }
             Err(Error::Rpc(_)) => Ok(Probed::Sessions(None)),
             Err(Error::Http { status, .. }) if may_be_another_transport(status) => Ok(Probed::Sessions(None)),
-            Err(error) => Err(error),
+            Err(error) => self.carrier.recover(error).map(|()| Probed::Sessions(None)),
         }
+    }
+
+    /// Sends `server/discover`, and sends it once more if the server refuses the revision and names the same one (MCP
+    /// 2026-07-28, basic, "Versioning": a client retries with a revision of the list).
+    fn ask_for_revisions(&mut self) -> Result<Box<RawValue>, Error> {
+        match self.send_discover() {
+            Err(Error::Rpc(error))
+                if error.code == UNSUPPORTED_PROTOCOL_VERSION
+                    && matches!(Probed::of(&served_by(&error)), Probed::Stateless(_)) =>
+            {
+                self.send_discover()
+            }
+            outcome => outcome,
+        }
+    }
+
+    fn send_discover(&mut self) -> Result<Box<RawValue>, Error> {
+        let id = self.send("server/discover", None)?;
+        // A child with sessions may never answer it, and would be waited for in vain.
+        let timeout = match self.carrier.transport() {
+            Transport::Stdio => self.options.connect_timeout.min(self.options.request_timeout),
+            _ => self.options.request_timeout,
+        };
+        let outcome = self.wait_until(&id, after(timeout));
+        self.forget(&id);
+        outcome
     }
 
     /// Sends `initialize` and what follows it; `instead` is a revision that the server is known to serve.
@@ -214,6 +232,11 @@ impl Probed {
     }
 }
 
+/// The revisions that an UnsupportedProtocolVersionError names.
+fn served_by(error: &jsonrpc::Error) -> Vec<String> {
+    error.data.as_deref().map_or_else(Vec::new, |data| revisions(data, "supported"))
+}
+
 fn revisions(object: &RawValue, name: &str) -> Vec<String> {
     let mut tape = Tape::new();
     let list = tape.read(object.get()).ok().and_then(|object| object.member(name).ok()?);
@@ -222,7 +245,7 @@ fn revisions(object: &RawValue, name: &str) -> Vec<String> {
 }
 
 fn strange(served: &[String]) -> Error {
-    let known = REVISIONS.iter().map(|revision| revision.name()).collect::<Vec<_>>().join(", ");
+    let known = Revision::KNOWN.iter().map(|revision| revision.name()).collect::<Vec<_>>().join(", ");
     let served = shown(served.join(", ").as_bytes());
     Error::Protocol(format!("the server serves the revisions `{served}`; this client knows {known}"))
 }

@@ -1,29 +1,25 @@
-//! What a client is told before it connects.
+//! The settings of a client, made before it connects.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::fmt::Write;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::client::carrier::{RequestDefaults, Transport};
-use crate::client::connection::after;
+use crate::client::carrier::Carrier;
+use crate::client::deadline::after;
 use crate::client::error::Error;
-use crate::client::sse::Sse;
-use crate::client::streamable::Streamable;
+#[cfg(unix)]
+use crate::client::line_server::LineServer;
+use crate::client::transport::{RequestDefaults, Transport, limits};
 use crate::client::url::Url;
-use crate::client::{Client, check_object, object};
+use crate::client::{Client, Direction, check_object, object};
 use crate::json::value::JsonRef;
 use crate::jsonrpc;
-use crate::limits::Limits;
-use crate::text::{is_token_byte, is_value_byte, shown};
-
-/// Names of fields that the client writes itself: sent twice they would be ambiguous.
-const RESERVED: &str = "host accept cache-control connection content-length content-type last-event-id mcp-method mcp-name \
-                        mcp-protocol-version mcp-session-id transfer-encoding";
 
 pub(super) type OnRequest =
     Box<dyn FnMut(&str, Option<JsonRef<'_>>) -> Result<String, jsonrpc::Error> + Send>;
 type OnNotification = Box<dyn FnMut(&str, Option<JsonRef<'_>>) + Send>;
+type OnMessage = Box<dyn FnMut(Direction, &str) + Send>;
 
 /// How a [`Client`] connects, and who it says it is.
 ///
@@ -55,6 +51,7 @@ pub struct Builder {
     pub(super) rounds_max: u32,
     pub(super) on_request: Option<OnRequest>,
     pub(super) on_notification: Option<OnNotification>,
+    pub(super) on_message: Option<OnMessage>,
 }
 
 impl Default for Builder {
@@ -72,6 +69,7 @@ impl Default for Builder {
             rounds_max: 8,
             on_request: None,
             on_notification: None,
+            on_message: None,
         }
     }
 }
@@ -90,8 +88,8 @@ impl Builder {
     setters! {
         /// Sets how messages travel. The default is [`Transport::Auto`].
         transport: Transport,
-        /// Sets how long it may take to connect over HTTP+SSE and to get the address for messages. The default is 10 s.
-        /// Looking up a name is up to the system and not counted.
+        /// Sets how long it may take to connect over HTTP+SSE and to get the address for messages, and how long a child may
+        /// take to say that it speaks 2026-07-28. The default is 10 s. Looking up a name is up to the system and not counted.
         connect_timeout: Duration,
         /// Sets how long a message may take to be sent, and then its answer to come. The default is 60 s.
         request_timeout: Duration,
@@ -100,7 +98,8 @@ impl Builder {
         /// [`Client::wait`] was not called for.
         event_bytes_max: usize,
         /// Sets how many attempts in a row to resume a lost stream of a Streamable HTTP session may bring nothing. The
-        /// default is 3. The server says how long to wait before each, between 10 ms and 30 s; 1 s if it does not.
+        /// default is 3. The server says how long to wait before the first, between 10 ms and 30 s; 1 s if it does not. Each
+        /// further one waits twice as long, up to 30 s.
         reconnects_max: u32,
         /// Sets how often a stateless server may ask for input in one call. The default is 8. A call with more rounds is an
         /// [`Error::Protocol`].
@@ -157,7 +156,24 @@ impl Builder {
         Builder { on_notification: Some(Box::new(handler)), ..self }
     }
 
+    /// Sets what is called with each message as it is on the wire, without the framing, in both directions. Messages may hold
+    /// secrets.
+    ///
+    /// ```
+    /// use mcp_rill::client::{Client, Direction};
+    /// let builder = Client::builder().on_message(|direction, text| match direction {
+    ///     Direction::Sent => eprintln!("> {text}"),
+    ///     Direction::Received => eprintln!("< {text}"),
+    /// });
+    /// ```
+    pub fn on_message(self, handler: impl FnMut(Direction, &str) + Send + 'static) -> Builder {
+        Builder { on_message: Some(Box::new(handler)), ..self }
+    }
+
     /// Finds out what the server speaks, unless a [`transport`](Builder::transport) was set, and initializes.
+    ///
+    /// The URL is `http://host[:port]/path`, or `unix:///socket#/path` for a Unix socket: its absolute path, and the path of
+    /// the endpoint on the server. Over a Unix socket the host of each request is `localhost`.
     ///
     /// # Errors
     /// As [`open`](Builder::open) and [`Client::initialize`]. With [`Transport::Auto`] also [`Error::Protocol`] if there is
@@ -178,8 +194,8 @@ impl Builder {
     /// is HTTP+SSE here, the only transport with something to open before the first message.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for a URL that is not `http://`, header fields that cannot be sent and capabilities that are
-    /// not an object; and over HTTP+SSE [`Error::Http`] if the server refuses; [`Error::Protocol`] if it answers with
+    /// [`Error::Invalid`] for a URL that this client does not read, header fields that cannot be sent and capabilities that
+    /// are not an object; and over HTTP+SSE [`Error::Http`] if the server refuses; [`Error::Protocol`] if it answers with
     /// something other than a stream, or names an address for messages elsewhere; [`Error::Timeout`], [`Error::Io`] and
     /// [`Error::Closed`].
     pub fn open(self, url: &str) -> Result<Client, Error> {
@@ -187,33 +203,130 @@ impl Builder {
         match client.options.transport {
             Transport::Auto | Transport::Sse => {
                 let deadline = after(client.options.connect_timeout);
-                client.carrier = Box::new(Sse::open(&client.defaults, deadline)?);
+                client.carrier.open_sse(deadline)?;
             }
             Transport::Streamable => {}
             Transport::Stateless => client.become_stateless(),
+            Transport::Stdio => {
+                return Err(Error::Invalid(
+                    "Transport::Stdio has no URL; start the server with `spawn`".to_owned(),
+                ));
+            }
         }
         Ok(client)
+    }
+
+    /// Starts a server as a child, finds out what it speaks, and initializes. Only on Unix.
+    ///
+    /// The command's standard input and output are set here; its standard error goes where the command says, or to that of this
+    /// process. With [`Transport::Stateless`] or [`revision`](Builder::revision) only that is tried; header fields have no
+    /// effect. A server that ends at the first request, as some do that expect `initialize`, is started a second time.
+    ///
+    /// Closing the client ends the child: its input ends, 2 s later it gets SIGTERM by way of `sh`, and 2 s later SIGKILL.
+    /// Lines on its standard output that are no JSON objects are skipped, up to 100 in a row.
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), mcp_rill::client::Error> {
+    /// use mcp_rill::client::Client;
+    /// use std::process::Command;
+    /// let mut command = Command::new("mcp-server-git");
+    /// command.args(["--repository", "/srv/git"]);
+    /// let mut client = Client::builder().client_info("probe", "1.0.0").spawn(command)?;
+    /// println!("{}", client.list("tools/list")?.len());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Io`] if it cannot be started, or if it ends; [`Error::Invalid`] for transports of HTTP and capabilities that
+    /// are not an object; and as [`Client::initialize`].
+    #[cfg(unix)]
+    pub fn spawn(self, command: Command) -> Result<Client, Error> {
+        self.check_lines()?;
+        let server = LineServer::start(command, self.event_bytes_max)?;
+        self.begin_lines(server)
+    }
+
+    /// Finds out what the server at the other end of a connected socket speaks, one message a line as over standard input and
+    /// output, and initializes. [`Listening::serve_socket`](crate::net::Listening::serve_socket) is such a server, in the same
+    /// process for example. Only on Unix.
+    ///
+    /// With [`Transport::Stateless`] or [`revision`](Builder::revision) only that is tried; header fields have no effect.
+    ///
+    /// ```
+    /// use mcp_rill::{Server, client::Client, engine::Engine, net::{Listening, random_id}};
+    /// use std::{os::unix::net::UnixStream, time::Duration};
+    ///
+    /// let server = Server::new("demo", "1.0.0").tool("hello", "Say hello", |(), _| "hello");
+    /// let mut listening = Listening::new(Engine::new(server, random_id)?)?;
+    /// let (ours, theirs) = UnixStream::pair()?;
+    /// listening.serve_socket(theirs)?;
+    /// let handle = listening.handle();
+    /// let running = std::thread::spawn(move || listening.run());
+    ///
+    /// let mut client = Client::builder().connect_socket(ours)?;
+    /// assert!(client.call_tool("hello", "{}")?.get().contains(r#""text":"hello""#));
+    ///
+    /// drop(client);
+    /// handle.shutdown(Duration::from_secs(1));
+    /// running.join().unwrap()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`spawn`](Builder::spawn).
+    #[cfg(unix)]
+    pub fn connect_socket(self, socket: std::os::unix::net::UnixStream) -> Result<Client, Error> {
+        self.check_lines()?;
+        let server = LineServer::connected(socket, self.event_bytes_max)?;
+        self.begin_lines(server)
+    }
+
+    #[cfg(unix)]
+    fn check_lines(&self) -> Result<(), Error> {
+        if matches!(self.transport, Transport::Sse | Transport::Streamable) {
+            let text =
+                "lines are not HTTP; leave the transport to Transport::Auto, or set Transport::Stateless";
+            return Err(Error::Invalid(text.to_owned()));
+        }
+        check_object("the capabilities", &self.capabilities)
+    }
+
+    #[cfg(unix)]
+    fn begin_lines(self, server: LineServer) -> Result<Client, Error> {
+        let is_stateless = self.transport == Transport::Stateless;
+        let mut client = self.with_carrier(Carrier::Lines(server));
+        if is_stateless {
+            client.become_stateless();
+            client.initialize()?;
+        } else {
+            client.discover()?;
+        }
+        Ok(client)
+    }
+
+    /// As on Unix.
+    ///
+    /// # Errors
+    /// [`Error::Io`] in any case.
+    #[cfg(not(unix))]
+    pub fn spawn(self, _: Command) -> Result<Client, Error> {
+        let text = "a client of a child needs Unix sockets, which this system does not have";
+        Err(std::io::Error::new(std::io::ErrorKind::Unsupported, text).into())
     }
 
     /// Returns a client that has not sent anything.
     fn start(self, url: &str) -> Result<Client, Error> {
         let url = Url::read(url)?;
         check_object("the capabilities", &self.capabilities)?;
-        let mut fields = format!("User-Agent: {}/{}\r\n", env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));
-        for (name, value) in &self.headers {
-            check_field(name, value)?;
-            // Writing to a string cannot fail.
-            let _ = write!(fields, "{name}: {value}\r\n");
-        }
-        // What bounds a message here is `event_bytes_max`.
-        let max = usize::MAX;
-        let limits =
-            Limits { body_bytes_max: max, json_depth_max: 128, json_values_max: max, ..Limits::DEFAULT };
-        let (event_bytes_max, reconnects_max) = (self.event_bytes_max, self.reconnects_max);
-        let defaults = Arc::new(RequestDefaults { url, fields, event_bytes_max, reconnects_max, limits });
-        Ok(Client {
-            carrier: Box::new(Streamable::new(&defaults, Transport::Streamable)),
-            defaults,
+        let defaults = RequestDefaults::new(url, &self.headers, self.event_bytes_max, self.reconnects_max)?;
+        Ok(self.with_carrier(Carrier::new(&Arc::new(defaults))))
+    }
+
+    fn with_carrier(self, carrier: Carrier) -> Client {
+        Client {
+            carrier,
+            limits: limits(),
             options: self,
             stateless: None,
             last_id: 0,
@@ -223,7 +336,7 @@ impl Builder {
             refusal_status: None,
             welcome: None,
             revision: None,
-        })
+        }
     }
 }
 
@@ -239,18 +352,4 @@ impl std::fmt::Debug for Builder {
 
 fn client_info(name: &str, version: &str) -> String {
     object(|object| object.str("name", name).str("version", version))
-}
-
-fn check_field(name: &str, value: &str) -> Result<(), Error> {
-    let shown = shown(name.as_bytes());
-    let wrong = if name.is_empty() || !name.bytes().all(is_token_byte) {
-        format!("`{shown}` is not the name of a header field")
-    } else if !value.bytes().all(is_value_byte) {
-        format!("the header field `{shown}` has a control character in its value")
-    } else if RESERVED.split(' ').any(|reserved| name.eq_ignore_ascii_case(reserved)) {
-        format!("the header field `{shown}` is set by the client itself")
-    } else {
-        return Ok(());
-    };
-    Err(Error::Invalid(wrong))
 }

@@ -10,14 +10,14 @@
 
 use crate::client::error::Error;
 use crate::client::object;
-use crate::client::routing::{Params, line};
 use crate::json::tape::Tape;
 use crate::json::value::{JsonRef, Members};
 use crate::json::write::Object;
 use crate::jsonrpc;
 use crate::protocol::level::Level;
-use crate::protocol::meta_names::{CLIENT_CAPABILITIES, CLIENT_INFO, LOG_LEVEL, PROTOCOL_VERSION, named_by};
+use crate::protocol::meta_names::{CLIENT_CAPABILITIES, CLIENT_INFO, LOG_LEVEL, PROTOCOL_VERSION};
 use crate::protocol::revision::Revision;
+use crate::protocol::routing::{Params, fields};
 use crate::text::shown;
 
 /// What is kept between requests, because the server does not keep it.
@@ -53,7 +53,9 @@ impl Stateless {
         more: &[(&str, &str)],
     ) -> Result<(String, String), Error> {
         let mut tape = Tape::new();
-        let members = members(params, &mut tape)?;
+        let members = Members::of(tape.read(params).unwrap_or(JsonRef::NULL)).map_err(|problem| {
+            Error::Invalid(format!("the params cannot be sent: {}", jsonrpc::Error::from(problem)))
+        })?;
         let meta = match members.get("_meta") {
             Some(meta) => Members::of(meta)
                 .map_err(|problem| Error::Invalid(format!("`_meta`: {}", jsonrpc::Error::from(problem))))?,
@@ -79,24 +81,7 @@ impl Stateless {
                 object.opt_str(LOG_LEVEL, level.map(Level::name));
             })
         });
-        Ok((params, self.fields(method, &members)))
-    }
-
-    /// Returns the header field lines that repeat what a request says.
-    fn fields(&self, method: &str, params: &Members<'_>) -> String {
-        let mut fields = format!("MCP-Protocol-Version: {}\r\n", Revision::V2026_07_28);
-        fields.push_str(&line("Mcp-Method", method));
-        let name = match method {
-            "tasks/get" | "tasks/update" | "tasks/cancel" => Some("taskId"),
-            _ => named_by(method),
-        };
-        if let Some(name) = name.and_then(|name| params.get(name)).and_then(JsonRef::as_str) {
-            fields.push_str(&line("Mcp-Name", &name));
-            if method == "tools/call" {
-                fields.push_str(&self.annotated.lines(&name, params.get("arguments")));
-            }
-        }
-        fields
+        Ok((params, fields(Revision::V2026_07_28.name(), method, &members, &self.annotated)))
     }
 
     /// Returns the params and the header field lines of a call that is sent again with answers.
@@ -143,8 +128,7 @@ impl<'a> Questions<'a> {
             let requests = read(requests, "inputRequests")?;
             for (key, request) in requests.iter().filter(|(_, request)| !request.is_null()) {
                 let request = read(request, &format!("inputRequests.{}", shown(key.as_bytes())))?;
-                let method = request.get("method").and_then(JsonRef::as_str);
-                let method = method.ok_or_else(|| bad("has a request without a `method`"))?;
+                let method = request.text("method").ok_or_else(|| bad("has a request without a `method`"))?;
                 questions.list.push((key.into_owned(), method.into_owned(), request.get("params")));
             }
         }
@@ -153,14 +137,6 @@ impl<'a> Questions<'a> {
         }
         Ok(Some(questions))
     }
-}
-
-fn members<'p>(params: &'p str, tape: &'p mut Tape) -> Result<Members<'p>, Error> {
-    let params =
-        tape.read(params).map_err(|error| Error::Invalid(format!("the params are not JSON: {error}")))?;
-    Members::of(params).map_err(|problem| {
-        Error::Invalid(format!("the params cannot be sent: {}", jsonrpc::Error::from(problem)))
-    })
 }
 
 #[cfg(test)]

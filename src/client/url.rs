@@ -1,7 +1,15 @@
-//! `http://` URLs, and the address that a server gives for its messages.
+//! `http://` URLs, `unix:` URLs, and the address that a server names for its messages.
 //!
 //! *Scope:* as much of RFC 3986 as a client needs that never leaves its server.
 //! *Not in scope:* https, user names, relative references other than absolute paths.
+//!
+//! ```text
+//!   http://localhost:3001/mcp      unix:///run/mcp/s#/mcp
+//!          └─ host, port ─┘└target┘       └─ socket ─┘└target┘   host: localhost
+//! ```
+
+use std::fmt;
+use std::path::PathBuf;
 
 use crate::client::error::Error;
 use crate::http::head::Host;
@@ -9,26 +17,36 @@ use crate::text::shown;
 
 /// A server and a place on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Url {
+pub(crate) struct Url {
     /// Name or address, without brackets.
-    pub(super) host: String,
-    pub(super) port: u16,
+    pub(crate) host: String,
+    pub(crate) port: u16,
     /// Path and query, as they go on the wire: visible ASCII only.
-    pub(super) target: String,
+    pub(crate) target: String,
+    /// The Unix socket to connect to, in place of host and port.
+    pub(crate) socket: Option<PathBuf>,
 }
 
 impl Url {
     /// Reads `http://host[:port][/path][?query]`; a fragment is dropped (RFC 9110 §4.2.1, §7.1).
-    pub(super) fn read(text: &str) -> Result<Url, Error> {
+    ///
+    /// Or reads `unix:///socket[#/path[?query]]`: the path of a socket, as it is, and then what is requested there. There is no
+    /// standard for these.
+    pub(crate) fn read(text: &str) -> Result<Url, Error> {
+        if let Some((scheme, rest)) = text.split_once(':')
+            && scheme.eq_ignore_ascii_case("unix")
+        {
+            return Url::of_socket(rest).map_err(|why| refused(text, why));
+        }
         let (scheme, rest) = text.split_once("://").unwrap_or_default();
         let rest = rest.split('#').next().unwrap_or_default();
         let (authority, target) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
         let why = match Host::read(authority) {
-            _ if scheme.is_empty() => "it does not begin with http://",
+            _ if scheme.is_empty() => "it begins with neither http:// nor unix:",
             _ if scheme.eq_ignore_ascii_case("https") => {
                 "https is not supported; put a proxy in between that ends TLS, and use http://"
             }
-            _ if !scheme.eq_ignore_ascii_case("http") => "only http:// is supported",
+            _ if !scheme.eq_ignore_ascii_case("http") => "only http:// and unix: are supported",
             _ if authority.contains('@') => "it has a user name in it; send credentials in a header field",
             None => "its host is not `name` or `name:port`",
             Some(Host { port: Some(0), .. }) => "there is no port 0",
@@ -36,15 +54,32 @@ impl Url {
             Some(host) => {
                 let slash = if target.starts_with('/') { "" } else { "/" };
                 let (host, port) = (host.name.to_owned(), host.port.unwrap_or(80));
-                return Ok(Url { host, port, target: format!("{slash}{target}") });
+                return Ok(Url { host, port, target: format!("{slash}{target}"), socket: None });
             }
         };
-        Err(Error::Invalid(format!("`{}` is not a URL for this client: {why}", shown(text.as_bytes()))))
+        Err(refused(text, why))
+    }
+
+    /// Reads what follows `unix:`.
+    fn of_socket(text: &str) -> Result<Url, &'static str> {
+        let (path, target) = text.split_once('#').unwrap_or((text, "/"));
+        let path = match path.strip_prefix("//") {
+            Some(path) if path.starts_with('/') => path,
+            None if !path.is_empty() => path,
+            _ => return Err("it names no socket; write its absolute path, as in unix:///run/mcp/s#/mcp"),
+        };
+        if !(target.starts_with('/') && is_target(target)) {
+            return Err(
+                "what follows `#` is not the path of an MCP endpoint, such as unix:///run/mcp/s#/mcp",
+            );
+        }
+        let (host, socket) = ("localhost".to_owned(), Some(PathBuf::from(path)));
+        Ok(Url { host, port: 80, target: target.to_owned(), socket })
     }
 
     /// Resolves the data of an `endpoint` event: an absolute path on this server, or a URL with the same origin (RFC 6454
     /// §5). Anything else could send the messages, and the credentials in them, to a stranger.
-    pub(super) fn resolve(&self, endpoint: &str) -> Result<Url, Error> {
+    pub(crate) fn resolve(&self, endpoint: &str) -> Result<Url, Error> {
         let path = endpoint.split('#').next().unwrap_or_default();
         if path.starts_with('/') && !path.starts_with("//") && is_target(path) {
             return Ok(Url { target: path.to_owned(), ..self.clone() });
@@ -53,26 +88,45 @@ impl Url {
         let found = Url::read(endpoint).ok().filter(same);
         found.map(|url| Url { target: url.target, ..self.clone() }).ok_or_else(|| {
             Error::Protocol(format!(
-                "the server wants messages at `{}`, which is not a path on `http://{}`, where the stream is",
+                "the server wants messages at `{}`, which is not a path on `{}`, where the stream is",
                 shown(endpoint.as_bytes()),
-                self.authority()
+                self.origin()
             ))
         })
     }
 
+    /// Returns the server as a URL begins, for error texts.
+    pub(crate) fn origin(&self) -> String {
+        match &self.socket {
+            Some(socket) => format!("unix:{}", socket.display()),
+            None => format!("http://{}", self.authority()),
+        }
+    }
+
     /// Returns the value of a `Host` field (RFC 9110 §7.2).
-    pub(super) fn authority(&self) -> String {
+    pub(crate) fn authority(&self) -> String {
         let host = &self.host;
         let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
         if self.port == 80 { host } else { format!("{host}:{}", self.port) }
     }
 
     /// Returns the session's id, under any of the names that servers give the parameter.
-    pub(super) fn session_id(&self) -> Option<&str> {
+    pub(crate) fn session_id(&self) -> Option<&str> {
         let (_, query) = self.target.split_once('?')?;
         let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
         pairs.find(|(name, _)| ["sessionId", "session_id", "sessionid"].contains(name)).map(|(_, id)| id)
     }
+}
+
+impl fmt::Display for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let separator = if self.socket.is_some() { "#" } else { "" };
+        write!(f, "{}{separator}{}", self.origin(), self.target)
+    }
+}
+
+fn refused(text: &str, why: &str) -> Error {
+    Error::Invalid(format!("`{}` is not a URL for this client: {why}", shown(text.as_bytes())))
 }
 
 /// True if no byte of a target ends the request line early: what follows would be a request of the server's making.
@@ -85,7 +139,7 @@ mod tests {
     use super::*;
 
     fn url(host: &str, port: u16, target: &str) -> Url {
-        Url { host: host.to_owned(), port, target: target.to_owned() }
+        Url { host: host.to_owned(), port, target: target.to_owned(), socket: None }
     }
 
     #[test]
@@ -105,12 +159,35 @@ mod tests {
     }
 
     #[test]
+    fn sockets_are_named_by_their_paths() {
+        for (text, path, target) in [
+            ("unix:///run/mcp/s#/mcp", "/run/mcp/s", "/mcp"),
+            ("UNIX:/run/mcp/s#/sse?a=b", "/run/mcp/s", "/sse?a=b"),
+            ("unix:s.sock", "s.sock", "/"),
+            ("unix:///a b/é", "/a b/é", "/"),
+        ] {
+            let read = Url::read(text).unwrap();
+            assert_eq!(read, Url { socket: Some(path.into()), ..url("localhost", 80, target) }, "{text}");
+            assert_eq!(
+                (read.authority(), read.to_string()),
+                ("localhost".to_owned(), format!("unix:{path}#{target}"))
+            );
+        }
+    }
+
+    #[test]
     fn urls_that_are_refused_say_why() {
         for (text, why) in [
             ("https://localhost:3001/sse", "https is not supported"),
-            ("ws://localhost", "only http://"),
-            ("localhost:3001/sse", "does not begin with http://"),
-            ("", "does not begin with http://"),
+            ("ws://localhost", "only http:// and unix:"),
+            ("localhost:3001/sse", "neither http:// nor unix:"),
+            ("", "neither http:// nor unix:"),
+            ("unix:", "names no socket"),
+            ("unix://", "names no socket"),
+            ("unix://run/mcp/s", "names no socket"),
+            ("unix:#/mcp", "names no socket"),
+            ("unix:/s#mcp", "what follows `#`"),
+            ("unix:/s#/m\r\nX: y", "what follows `#`"),
             ("http://", "its host"),
             ("http://:80/", "its host"),
             ("http://a b/", "its host"),

@@ -1,4 +1,4 @@
-//! Who a request is from, and again when that may have changed.
+//! The principal of a request: found at its head, and checked again when tokens may have been withdrawn.
 //!
 //! *Scope:* when the hook of [`Server::authorize`](crate::Server::authorize) is asked, and the metadata documents, which are open
 //! to all. *Not in scope:* the hook and its denials (`access::auth`), whose a session is (`core::sessions` compares).
@@ -7,26 +7,52 @@
 //!  head ─▶ metadata document? ─▶ hook ─┬─ Ok ──▶ principal of this request
 //!            200, 404                  ├─ Err ─▶ 401, 403, 400; the body stays unread
 //!                                      └─ panic ▶ 500
+//!
+//!  a hook that answers later:
+//!  head ─▶ hook ─▶ the head is put back, and the connection waits ─┬─ Admission ─────────▶ the head is read again, as above
+//!                                                                  ├─ authorize_timeout ─▶ the same, with 503
+//!                                                                  ├─ authorizing_max ───▶ the newest of the holder with most: 503
+//!                                                                  └─ the peer is gone ──▶ the answer finds nothing
+//!
 //!  Handle::reauthorize ─┬▶ hook, with the request of each open stream ── Err, or another principal ──▶ closed
 //!                       └▶ hook, for a body that was being received, once it is whole ── the same ──▶ 401, 403, 400
 //! ```
 //!
-//! A connection may carry requests of several principals, one after the other: `Connection::peer` has that of the present one.
+//! A connection may carry requests of several principals, one after the other: `Connection::peer` has that of the current one.
+
+use std::collections::BTreeMap;
 
 use crate::access::auth::denial::denial;
 use crate::access::auth::hook::{Denied, ask};
 use crate::access::auth::resource::{ProtectedResource, WELL_KNOWN};
+use crate::access::fairness::{self, Claim, Holder};
 use crate::access::peer::Peer;
 use crate::access::settings::{self, Settings};
 use crate::engine::Engine;
 use crate::engine::core::Core;
 use crate::engine::refusals;
-use crate::engine::state::auth::{Admitted, Auth};
-#[cfg(any(feature = "streamable", feature = "stateless"))]
-use crate::engine::state::connections::Connection;
+use crate::engine::state::auth::{Admitted, Asked, Auth, Purpose};
+use crate::engine::state::connections::{Connection, Connections};
+use crate::http::conn::close::CloseReason;
 use crate::http::head::{Fields, Head, Version, parse};
 use crate::http::response::{JSON, OwnedResponse};
+use crate::server::admission::{AuthorizeHook, Verdict, ask_later};
 use crate::slab::Key;
+
+/// Returns the request that gives way to the one that asks, by number: of the holder with most that wait the newest. `None` if that is
+/// the one that asks.
+fn first_to_give_way(waiting: &BTreeMap<u64, Asked>, connections: &Connections, asking: Key) -> Option<u64> {
+    let claim = |key: Option<u64>, conn| {
+        let conn: &Connection = connections.get(conn)?;
+        let order = u64::MAX - key.unwrap_or(u64::MAX);
+        let (holder, proven) = (Holder::of(&conn.peer), conn.is_proven());
+        Some(Claim { key, holder, proven, amount: 1, harm: 0, session: None, order })
+    };
+    let requests = waiting.iter().filter(|(_, asked)| asked.purpose == Purpose::Request);
+    let claims = requests.filter_map(|(number, asked)| claim(Some(*number), asked.conn));
+    let claims: Vec<_> = claims.chain(claim(None, asking)).collect();
+    fairness::first_to_give_way(&claims).flatten()
+}
 
 impl Engine {
     /// True if a hook authorizes requests.
@@ -34,50 +60,153 @@ impl Engine {
         self.auth.hook.is_some()
     }
 
-    /// Sets the principal of the request.
+    /// Sets the principal of the request. Returns false if the request has to wait for an answer of the hook. `mount` and `path` are
+    /// what `split` makes of the path.
     ///
     /// # Errors
     /// The response to a request that is denied, or for a metadata document.
-    pub(crate) fn authorize(&mut self, key: Key, head: &Head<'_>) -> Result<(), OwnedResponse> {
-        match metadata(head, &self.core.settings) {
+    pub(crate) fn authorize(
+        &mut self,
+        key: Key,
+        head: &Head<'_>,
+        (mount, path): (Option<usize>, &str),
+    ) -> Result<bool, OwnedResponse> {
+        match metadata(head, path, &self.core.settings) {
             Some(document) => Err(document),
+            // A principal of the request before on this connection is not that of this one.
+            None if mount.is_none() && self.core.routes.is_public(head.method, path) => {
+                let conn = self.core.connections.get_mut(key);
+                if let Some(conn) = conn
+                    && let Some(admitted) = &conn.admitted
+                {
+                    conn.peer.principal = admitted.transport.clone();
+                }
+                Ok(true)
+            }
             None => self.identify(key, head),
         }
     }
 
-    fn identify(&mut self, key: Key, head: &Head<'_>) -> Result<(), OwnedResponse> {
-        let Engine { auth: Auth { hook, rounds }, core, .. } = self;
+    fn identify(&mut self, key: Key, head: &Head<'_>) -> Result<bool, OwnedResponse> {
+        if self.auth.hook.is_none() {
+            return Ok(true);
+        }
+        let max = self.core.limits().authorizing_max;
+        if self.auth.requests() >= max {
+            // Those whose peers are gone take no places.
+            let connections = &self.core.connections;
+            self.auth.keep(|asked| connections.get(asked.conn).is_some_and(|conn| !conn.is_closing()));
+        }
+        let is_full = self.auth.requests() >= max;
+        let number = self.auth.next_number();
+        let Engine { auth: Auth { hook, rounds, waiting, .. }, core, mailbox, .. } = self;
+        let until = core.now().mono.saturating_add(core.limits().authorize_timeout);
         let Core { connections, settings, held, .. } = core;
-        let (Some(hook), Some(conn)) = (hook, connections.get_mut(key)) else { return Ok(()) };
-        let peer = &mut conn.peer;
+        let (Some(hook), Some(conn)) = (hook, connections.get_mut(key)) else { return Ok(true) };
         let admitted = conn
             .admitted
-            .get_or_insert_with(|| Box::new(Admitted::new(peer.principal.clone(), held.charge(0))));
+            .get_or_insert_with(|| Box::new(Admitted::new(conn.peer.principal.clone(), held.charge(0))));
+        // An answer from before the last call of `reauthorize` does not count.
+        let known = admitted.verdict.take().filter(|_| admitted.asked_at == *rounds);
         admitted.asked_at = *rounds;
-        // Not who the request before was from.
-        peer.principal = admitted.transport.clone();
-        peer.principal = Some(ask(hook, head, peer).map_err(|denied| denial(&denied, head, settings))?);
-        Ok(())
+        // The principal of the previous request does not count.
+        conn.peer.principal = admitted.transport.clone();
+        let gives_way = if is_full { first_to_give_way(waiting, connections, key) } else { None };
+        let Some(conn) = connections.get_mut(key) else { return Ok(true) };
+        let peer = &mut conn.peer;
+        let verdict = match (hook, known) {
+            (_, Some(verdict)) => verdict,
+            (AuthorizeHook::Now(hook), None) => ask(hook, head, peer),
+            (AuthorizeHook::Later(hook), None) => match ask_later(hook, head, peer, number, mailbox) {
+                Ok(verdict) => verdict,
+                Err(unanswered) if is_full && gives_way.is_none() => {
+                    unanswered.give_up();
+                    let reason =
+                        format!("{max} requests wait for their authorization (limit authorizing_max)");
+                    return Err(core.busy(&reason));
+                }
+                Err(unanswered) => {
+                    conn.admitted.iter_mut().for_each(|admitted| admitted.waits_for = Some(number));
+                    let purpose = Purpose::Request;
+                    waiting.insert(number, Asked { unanswered, conn: key, until, purpose });
+                    if let Some((number, asked)) =
+                        gives_way.and_then(|first| Some((first, waiting.get_mut(&first)?)))
+                    {
+                        asked.unanswered.give_up();
+                        asked.purpose = Purpose::Refused;
+                        core.stats.busy += 1;
+                        // In the next turn: this one serves another connection.
+                        mailbox.ask_engine(|mail| mail.admissions.push((number, Err(Denied::crowded()))));
+                    }
+                    return Ok(false);
+                }
+            },
+        };
+        peer.principal = Some(verdict.map_err(|denied| denial(&denied, head, settings))?);
+        Ok(true)
     }
 
-    /// The body is whole: if it was on its way while tokens may have been withdrawn, the hook is asked again.
+    /// The hook has answered. What it was asked about may be gone.
+    pub(crate) fn take_verdict(&mut self, number: u64, verdict: Verdict) {
+        let Some(asked) = self.auth.waiting.remove(&number) else { return };
+        let Core { connections, common, .. } = &mut self.core;
+        let Some(conn) = connections.get_mut(asked.conn) else { return };
+        if asked.purpose == Purpose::Stream {
+            let is_same = verdict.is_ok_and(|principal| conn.peer.principal == Some(principal));
+            // Another request may have come on this connection since, which was authorized by itself.
+            let is_open = conn.admitted.as_ref().is_some_and(|admitted| !admitted.request().is_empty());
+            if is_open && !is_same {
+                connections.close(asked.conn, CloseReason::Revoked);
+            }
+            return;
+        }
+        let Some(admitted) = conn.admitted.as_mut().filter(|admitted| admitted.waits_for == Some(number))
+        else {
+            return;
+        };
+        admitted.waits_for = None;
+        // Kept only for the request that waits for it.
+        if conn.http.resume_head(common) {
+            admitted.verdict = Some(verdict);
+            self.turn(asked.conn, b"");
+        }
+    }
+
+    /// What has waited too long is denied.
+    pub(crate) fn expire_admissions(&mut self) {
+        let now = self.core.now().mono;
+        while let Some((number, asked)) = self.auth.waiting.first_key_value()
+            && asked.until <= now
+        {
+            let number = *number;
+            asked.unanswered.give_up();
+            self.take_verdict(number, Err(Denied::late()));
+        }
+    }
+
+    /// Calls the hook again for a request whose body is now complete, if `reauthorize` was called while the body was being
+    /// received.
     pub(crate) fn ask_again(&mut self, key: Key, head: &Head<'_>) -> Result<(), OwnedResponse> {
         let Some(conn) = self.core.connections.get(key) else { return Ok(()) };
         if conn.admitted.as_ref().is_none_or(|admitted| admitted.asked_at == self.auth.rounds) {
             return Ok(());
+        }
+        if let Some(AuthorizeHook::Later(_)) = self.auth.hook {
+            let reason = "what is authorized has changed while the body was received";
+            return Err(self.core.busy(reason));
         }
         let before = conn.peer.principal.clone();
         self.identify(key, head)?;
         match self.core.connections.get(key).is_some_and(|conn| conn.peer.principal == before) {
             true => Ok(()),
             false => {
-                let denied = Denied::invalid_token("the token has become somebody else's meanwhile");
+                let denied = Denied::invalid_token("the token now belongs to another principal");
                 Err(denial(&denied, head, &self.core.settings))
             }
         }
     }
 
-    /// The request leaves something open: it is kept, to be asked about again.
+    /// Keeps the head of a request that leaves a stream or a response open, so that the hook can be called for it again.
     pub(crate) fn keep_request(&mut self, key: Key, head: &Head<'_>) {
         let Some(conn) = self.core.connections.get_mut(key) else { return };
         if let Some(admitted) = conn.admitted.as_mut().filter(|_| conn.stream.is_some()) {
@@ -85,11 +214,15 @@ impl Engine {
         }
     }
 
-    /// Closes every stream, and every connection that waits for an answer, whose request would not be let in any more, or
-    /// would be somebody else's. Requests whose body is on its way are asked about when it is whole.
+    /// Closes every stream, and every connection that waits for an answer, if the hook now denies its request or returns
+    /// another principal. A request whose body is still being received is checked when the body is complete.
     pub(crate) fn reauthorize(&mut self) {
         self.auth.rounds += 1;
-        let Engine { auth: Auth { hook: Some(hook), .. }, core, .. } = self else { return };
+        let until = self.core.now().mono.saturating_add(self.core.limits().authorize_timeout);
+        let Engine { auth, core, mailbox, .. } = self;
+        // Of two questions about one stream the newer one counts.
+        auth.keep(|asked| asked.purpose != Purpose::Stream);
+        let Auth { hook: Some(hook), waiting, last, .. } = auth else { return };
         let mut denied = Vec::new();
         for (key, conn) in core.connections.iter() {
             let Some(admitted) = conn.admitted.as_ref().filter(|admitted| !admitted.request().is_empty())
@@ -99,30 +232,33 @@ impl Engine {
             let mut fields = Fields::new();
             let head = parse(admitted.request(), &mut fields, core.limits());
             let peer = Peer { principal: admitted.transport.clone(), ..conn.peer.clone() };
-            let principal = head.ok().and_then(|head| ask(hook, &head, &peer).ok());
+            let verdict = match (head, &mut *hook) {
+                (Err(_), _) => None,
+                (Ok(head), AuthorizeHook::Now(hook)) => Some(ask(hook, &head, &peer)),
+                (Ok(head), AuthorizeHook::Later(hook)) => {
+                    *last += 1;
+                    match ask_later(hook, &head, &peer, *last, mailbox) {
+                        Ok(verdict) => Some(verdict),
+                        Err(unanswered) => {
+                            let purpose = Purpose::Stream;
+                            waiting.insert(*last, Asked { unanswered, conn: key, until, purpose });
+                            continue;
+                        }
+                    }
+                }
+            };
+            let principal = verdict.and_then(Verdict::ok);
             if principal.is_none() || principal != conn.peer.principal {
                 denied.push(key);
             }
         }
-        denied.into_iter().for_each(|key| core.connections.close(key));
+        denied.into_iter().for_each(|key| core.connections.close(key, CloseReason::Revoked));
     }
 }
 
-#[cfg(any(feature = "streamable", feature = "stateless"))]
-impl Connection {
-    /// The stream or the answer that the request had left open has ended.
-    pub(crate) fn forget_request(&mut self) {
-        if let Some(admitted) = &mut self.admitted {
-            admitted.keep(Box::default());
-        }
-    }
-}
-
-/// The metadata documents (RFC 9728 §3): that of the resource as it was configured, and those of the paths that clients
-/// connect to, where clients look for them. A client that has no token yet must be able to read them, and to learn that they
-/// are not there.
-pub(crate) fn metadata(head: &Head<'_>, settings: &Settings) -> Option<OwnedResponse> {
-    let path = settings::relative(head.path, settings);
+/// The metadata documents (RFC 9728 §3): that of the resource as it was configured, and those of the paths that clients connect
+/// to, where clients look for them. A client without a token must be able to read them, and gets 404 where there is none.
+pub(crate) fn metadata(head: &Head<'_>, path: &str, settings: &Settings) -> Option<OwnedResponse> {
     let suffix = path.strip_prefix(WELL_KNOWN).filter(|rest| rest.is_empty() || rest.starts_with('/'))?;
     let resource = settings.resource.as_ref().and_then(|own| asked_for(suffix, own, settings));
     Some(match (resource, head.method) {
@@ -141,8 +277,8 @@ pub(crate) fn metadata(head: &Head<'_>, settings: &Settings) -> Option<OwnedResp
     })
 }
 
-/// The resource whose document is at that place: the well-known path, and after it the path of the resource as clients know it,
-/// or as this server does where a proxy has taken away what comes before.
+/// Returns the resource whose document has this path: `suffix` is what follows the well-known path. It is the path of the
+/// resource as clients know it, or as this server does behind a proxy that removes a prefix.
 fn asked_for(suffix: &str, own: &ProtectedResource, settings: &Settings) -> Option<ProtectedResource> {
     if suffix.is_empty() || suffix == own.path() {
         return Some(own.clone());
@@ -153,7 +289,7 @@ fn asked_for(suffix: &str, own: &ProtectedResource, settings: &Settings) -> Opti
     })
 }
 
-/// The head as text that reads as the same head.
+/// Returns the head as text from which the same head can be parsed.
 fn text_of(head: &Head<'_>) -> Vec<u8> {
     let version = match head.version {
         Version::Http10 => " HTTP/1.0\r\n",

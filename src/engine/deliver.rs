@@ -1,85 +1,102 @@
 //! From the service's outbox to the streams.
 //!
-//! *Scope:* which stream carries a message. *Not in scope:* how it is sent there (`core::streams`).
+//! *Scope:* which stream carries a message. *Not in scope:* how it is sent there (`core::streams`, which also keeps the order of
+//! the messages on one stream).
+//!
+//! Messages are sent in the order in which the service put them into the outbox.
 //!
 //! ```text
 //!  outbox ─┬─ result, error ──▶ the call's POST or batch; over HTTP+SSE and in lines its session's stream
 //!          ├─ for a call ─────▶ the same, or the session's stream if that POST is gone or takes no events
-//!          │                    └─ there is none, and it has to arrive: the service hears of it
+//!          │                    └─ there is none, and it has to arrive: `Service::unreached`
 //!          └─ for sessions ───▶ their streams; where there is none, nothing is sent
 //!  a stream without a connection, over Streamable HTTP ──▶ kept for a client that comes back (`resume`)
 //! ```
 
-use std::collections::BTreeSet;
+use std::collections::VecDeque;
 
 use crate::engine::core::Core;
 use crate::engine::observe::Event;
-#[cfg(any(feature = "streamable", feature = "stateless"))]
 use crate::engine::refusals::status_of;
 use crate::engine::state::calls::PendingRequest;
 use crate::engine::state::message::MessageKind;
+use crate::engine::state::streams::Stream;
 use crate::jsonrpc;
+use crate::jsonrpc::id::Id;
 use crate::protocol::level::Level;
-use crate::service::keys::CallKey;
+use crate::protocol::viewers::Viewers;
+use crate::service::keys::{CallKey, SessionKey};
 use crate::service::outbox::{Audience, Outgoing};
 use crate::slab::Key;
 
-/// From this size on clients are known to drop an event silently.
+/// Some clients silently drop an event of this size or more.
 const LARGE_MESSAGE_BYTES: usize = 1 << 20;
 
+/// What a response has around its result, so that most vectors grow once.
+const ENVELOPE_BYTES_USUAL: usize = 64;
+
+/// A message that found no way to its client.
+struct Unreached {
+    session: SessionKey,
+    call: Option<CallKey>,
+    message: Vec<u8>,
+}
+
 impl Core {
-    /// Sends what a service has put into the outbox, and what it puts there when it hears that something cannot arrive.
+    /// Sends the messages in the outbox, and those that the service adds when a message cannot reach its client.
     pub(crate) fn flush(&mut self) {
-        loop {
-            let unreached = self.flush_once();
-            if unreached.is_empty() {
-                return;
-            }
+        let mut unreached = VecDeque::from(self.flush_once());
+        // One at a time: its handler may run again, with a long result.
+        while let Some(Unreached { session, call, message }) = unreached.pop_front() {
             let now = self.now();
-            unreached.into_iter().for_each(|call| self.service.unreached(call, now, &mut self.outbox));
+            self.service.unreached(session, call, &message, now, &mut self.outbox);
+            unreached.extend(self.flush_once());
         }
     }
 
-    /// Returns the calls that a message was for that had to arrive and has no way.
-    fn flush_once(&mut self) -> BTreeSet<CallKey> {
-        let mut unreached = BTreeSet::new();
-        // Also where nothing is to be sent: a call that was kept or cancelled without a word has changed it.
+    /// Sends the messages in the outbox. Returns those that have to arrive and could not be sent.
+    fn flush_once(&mut self) -> Vec<Unreached> {
+        let mut unreached = Vec::new();
+        // Updated even if there is nothing to send: a call that was kept or cancelled without a message has changed them.
         self.service_due = self.service.due();
         self.service_bytes = self.service.held_bytes();
         self.stats.late += self.outbox.take_late();
         let faults = self.outbox.take_faults();
         faults.iter().for_each(|problem| self.observe(&Event::HandlerFault { problem }));
+        let ended = self.outbox.take_ended();
+        ended.iter().for_each(|end| self.report_call(end));
+        self.outbox.reuse_ended(ended);
         if self.outbox.is_empty() {
             return unreached;
         }
         let mut outbox = std::mem::take(&mut self.outbox);
         let max = self.limits().message_bytes_max;
-        for (kind, text) in outbox.iter() {
+        // Added, since ending a session to make room sends messages of its own meanwhile.
+        self.outbox_bytes += outbox.bytes();
+        for (kind, text, viewers) in outbox.iter_viewers() {
+            // The message that is being sent is in work, and the copy of it is counted where it is put.
+            self.outbox_bytes -= text.len();
             match kind {
-                // A notification that clients would choke on; results and questions are seen to where they are made.
+                // A notification that is too large for clients. Results and questions are checked where they are made.
                 Outgoing::Latest(..) | Outgoing::Log(..) if text.len() > max => self.stats.oversized += 1,
                 Outgoing::Message(audience) => {
                     let streams = self.streams_of(*audience);
-                    let forgotten = |stream: &Key| match self.streams.get(*stream) {
-                        #[cfg(feature = "resume")]
-                        Some(stream) => stream.is_forgotten(),
-                        stream => stream.is_none(),
+                    let forgotten = |stream: &Key| self.streams.get(*stream).is_none_or(Stream::is_forgotten);
+                    let (session, call) = match audience {
+                        Audience::Call(call, session) => (Some(*session), Some(*call)),
+                        Audience::One(session) => (Some(*session), None),
+                        Audience::All => (None, None),
                     };
-                    match audience {
-                        Audience::Call(call, _) if streams.iter().all(forgotten) => {
-                            unreached.insert(*call);
-                        }
-                        _ => streams.into_iter().for_each(|stream| {
+                    match session.filter(|_| streams.iter().all(forgotten)) {
+                        Some(session) => unreached.push(Unreached { session, call, message: text.to_vec() }),
+                        None => streams.into_iter().for_each(|stream| {
                             self.send(stream, MessageKind::Question, |out| out.extend_from_slice(text));
                         }),
                     }
                 }
-                #[cfg(feature = "resume")]
                 Outgoing::Disconnect(call, retry) => self.disconnect(*call, *retry),
-                #[cfg(not(feature = "resume"))]
-                Outgoing::Disconnect(..) => {}
                 Outgoing::Result(call) | Outgoing::Error(call, _) | Outgoing::Busy(call) => {
-                    // A cancelled one is ended by whatever cancels it.
+                    // A cancelled call is ended by the code that cancels it.
                     let cancelled = self.sessions.call(*call).is_some_and(|call| call.cancelled);
                     match (!cancelled).then(|| self.end_call(*call)).flatten() {
                         Some(ended) => {
@@ -90,7 +107,10 @@ impl Core {
                     }
                 }
                 Outgoing::Latest(audience, slot) => {
-                    let streams = self.streams_of(*audience);
+                    let mut streams = self.streams_of(*audience);
+                    if let Some(viewers) = viewers {
+                        streams.retain(|stream| self.is_viewer(*stream, *audience, viewers));
+                    }
                     streams.into_iter().for_each(|stream| self.send_latest(stream, *audience, slot, text));
                 }
                 Outgoing::Log(audience, level) => {
@@ -104,11 +124,14 @@ impl Core {
         unreached
     }
 
-    /// The streams on which a message reaches those that it is for, now or when they come back.
+    /// Returns the streams that bring a message to its audience, now or when a client resumes one.
     fn streams_of(&self, audience: Audience) -> Vec<Key> {
         match audience {
             Audience::All => {
-                let operating = self.sessions.iter().filter(|(_, entry)| entry.session.is_operating());
+                let operating = self
+                    .sessions
+                    .iter()
+                    .filter(|(_, entry)| entry.session.is_operating() && entry.session.mount == 0);
                 operating.filter_map(|(_, entry)| entry.any_stream()).collect()
             }
             Audience::One(session) => self.stream_of_session(session.0).into_iter().collect(),
@@ -122,16 +145,15 @@ impl Core {
         }
     }
 
-    /// The stream of the messages that belong to no call.
+    /// Returns the stream for a session's messages that belong to no call.
     fn stream_of_session(&self, session: Key) -> Option<Key> {
         self.sessions.get(session)?.any_stream()
     }
 
-    /// The stream of a call's messages: the answer to its POST if that can be events, else its session's stream.
+    /// Returns the stream for a call's messages: the answer to its POST if that can be events, else its session's stream.
     pub(crate) fn stream_of_call(&self, call: &PendingRequest) -> Option<Key> {
         let own = self.streams.get(call.stream).filter(|stream| {
-            #[cfg(feature = "resume")]
-            if stream.log.is_some() {
+            if stream.is_logged() {
                 return true;
             }
             let conn = stream.conn.and_then(|conn| self.connections.get(conn));
@@ -141,16 +163,23 @@ impl Core {
         own.map(|_| call.stream).or_else(|| self.stream_of_session(call.session))
     }
 
-    /// The session of one audience on that stream.
-    pub(crate) fn session_on(&self, stream: Key, audience: Audience) -> Option<Key> {
+    /// Returns the session whose log level and pending notifications count for this audience on that stream.
+    pub(crate) fn session_of_audience(&self, stream: Key, audience: Audience) -> Option<Key> {
         match audience {
             Audience::One(session) | Audience::Call(_, session) => Some(session.0),
             Audience::All => self.streams.get(stream).map(|stream| stream.session),
         }
     }
 
+    fn is_viewer(&self, stream: Key, audience: Audience, viewers: &Viewers) -> bool {
+        let session = self.session_of_audience(stream, audience);
+        session
+            .and_then(|session| self.sessions.get(session))
+            .is_some_and(|entry| viewers.include(&entry.session.viewer()))
+    }
+
     fn send_log(&mut self, key: Key, audience: Audience, level: Level, text: &[u8]) {
-        let session = self.session_on(key, audience).and_then(|session| self.sessions.get(session));
+        let session = self.session_of_audience(key, audience).and_then(|session| self.sessions.get(session));
         let wanted = session.and_then(|entry| entry.session.log_level).is_some_and(|least| level >= least);
         if wanted && self.is_slow(key) {
             self.stats.logs_dropped += 1;
@@ -161,7 +190,6 @@ impl Core {
 
     fn reply(&mut self, call: &PendingRequest, kind: &Outgoing, text: &[u8]) {
         let max = self.limits().message_bytes_max;
-        #[cfg(any(feature = "streamable", feature = "stateless"))]
         self.note_failure(
             call,
             match kind {
@@ -187,9 +215,16 @@ impl Core {
         if text.len() >= LARGE_MESSAGE_BYTES {
             self.observe(&Event::LargeMessage { bytes: text.len() });
         }
-        self.answer_call(call, |out| match kind {
-            Outgoing::Error(..) => jsonrpc::write_error_text(out, &call.id, text),
-            _ => jsonrpc::write_result(out, &call.id, |out| out.extend_from_slice(text)),
+        let id_bytes = if let Id::Str(id) = &call.id { id.len() } else { 0 };
+        self.answer_call(call, |out| {
+            // A response that may wait for others is written into a vector of its own.
+            if out.capacity() == 0 {
+                out.reserve_exact(text.len() + id_bytes + ENVELOPE_BYTES_USUAL);
+            }
+            match kind {
+                Outgoing::Error(..) => jsonrpc::write_error_text(out, &call.id, text),
+                _ => jsonrpc::write_result(out, &call.id, |out| out.extend_from_slice(text)),
+            }
         });
     }
 }

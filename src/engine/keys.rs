@@ -1,10 +1,10 @@
-//! Names of connections, for the engine's driver.
+//! Keys of connections, for the engine's driver.
 //!
-//! *Scope:* [`ConnKey`]. *Not in scope:* names of sessions and calls; those are of the service.
+//! *Scope:* [`ConnKey`]. *Not in scope:* keys of sessions and calls (`service::keys`).
 
 use crate::slab::Key;
 
-/// Names one connection for ever.
+/// The key of one connection. It is never used again for another one.
 ///
 /// ```
 /// # let mut engine = mcp_rill::engine::Engine::new(mcp_rill::Server::new("demo", "1.0.0"), || 1).unwrap();

@@ -1,42 +1,54 @@
 //! The server without sockets, clock or randomness: bytes in, bytes and actions out.
 //!
 //! *Scope:* [`Engine`]: connections, sessions, calls, deadlines, budgets, and the contract with its driver.
-//! *Not in scope:* reading and writing sockets (`net` does, or a driver of your own: an in-memory test, a TLS stack).
+//! *Not in scope:* reading and writing sockets (`net` does, or a driver of your own: an in-memory test, a TLS stack). A table of
+//! where to find what is below the examples.
 //!
 //! # Driving contract
 //!
 //! Once, before the first turn:
 //!
-//! - Give [`set_waker`](Engine::set_waker) what ends the sleep of step 5 from another thread. Without it what a
-//!   [`Handle`], a [`Reply`](crate::Reply) or a worker thread leaves waits for the next socket or deadline.
-//! - Give [`on_event`](Engine::on_event) what is to hear of refusals and failures, if that is wanted: there is no other log.
+//! - Pass [`set_waker`](Engine::set_waker) a function that ends the sleep of step 5 from another thread. Without it, messages
+//!   of a [`Handle`], a [`Reply`](crate::Reply) or a worker thread wait for the next socket event or deadline.
+//! - Pass [`on_event`](Engine::on_event) an observer, if refusals and failures are to be logged: there is no other log.
+//!   With [`set_clock`](Engine::set_clock) it is told how long handlers on this thread take, and with
+//!   [`set_call_details`](Engine::set_call_details) more of each call; one that wants no calls is passed to
+//!   [`on_event_but_calls`](Engine::on_event_but_calls).
+//! - [`add_page`](Engine::add_page) adds pages for the operator, such as metrics.
 //!
 //! Then, turn by turn:
 //!
 //! 1. Do one mutation: [`open`](Engine::open) or [`open_lines`](Engine::open_lines), [`receive`](Engine::receive), [`end_of_input`](Engine::end_of_input),
 //!    [`hang_up`](Engine::hang_up), [`writable`](Engine::writable), [`sent`](Engine::sent), [`tick`](Engine::tick),
-//!    [`shutdown`](Engine::shutdown).
+//!    [`drain`](Engine::drain), [`shutdown`](Engine::shutdown).
 //! 2. Any number of mutations may follow: the frames of one turn for one socket leave in one write.
-//! 3. Drain [`poll`](Engine::poll) until it says [`Action::Wait`], doing what it says.
-//! 4. Make as many threads as [`Jobs::wants_thread`] asks for, which is a question for the queue that
-//!    [`jobs`](Engine::jobs) gives, and let each call [`Jobs::work`]; report one that cannot be made to
-//!    [`Jobs::thread_failed`]. Without threads the handlers of `blocking_` tools never run: their calls time out.
-//! 5. Sleep until a socket is ready, the waker is called, or the deadline of `Wait` has come; then `tick`, and begin again.
-//!    After a [`shutdown`](Engine::shutdown) end when [`is_finished`](Engine::is_finished) says so. To drop the engine ends
-//!    its threads, each after the job at hand.
+//! 3. Call [`poll`](Engine::poll) and do what it returns, until that is [`Action::Wait`].
+//! 4. While [`Jobs::wants_thread`] of the queue [`jobs`](Engine::jobs) returns true, start a thread that calls [`Jobs::work`].
+//!    Report a thread that cannot be started to [`Jobs::thread_failed`]. Without threads the handlers of `blocking_` tools
+//!    never run: their calls time out.
+//! 5. Sleep until a socket is ready, the waker is called, or the deadline of `Wait` has come. Then begin again: first accept and
+//!    read what has arrived, and `tick` after that, or a peer is judged for something that it has sent in time. After a
+//!    [`shutdown`](Engine::shutdown) end when [`is_finished`](Engine::is_finished) returns true. Dropping the engine
+//!    ends its threads, each after its current job.
 //!
-//! - Before [`open`](Engine::open) ask [`has_room`](Engine::has_room). Where it says no, leave the connection in the
-//!   backlog and do step 3: an idle connection may have been closed to make room. A driver that runs out of descriptors calls
-//!   [`evict_idle`](Engine::evict_idle).
-//! - On [`Action::Write`] write [`outgoing`](Engine::outgoing) once and report the count to [`sent`](Engine::sent), even
-//!   if it is 0. After a short count the engine does not ask again until [`writable`](Engine::writable): a driver with
-//!   edge-triggered events hears of it, since the kernel's buffer was full.
-//! - Before reading ask [`wants_read`](Engine::wants_read). Where it says no, leave the bytes in the kernel, which is
-//!   the peer's backpressure, until [`Action::Read`].
+//! - A driver that wakes up much later than `Wait` asked for, because its process was stopped (SIGSTOP, a frozen container, a
+//!   debugger), passes to [`put_off_deadlines`](Engine::put_off_deadlines) how late it is. It then takes as many turns without `tick`
+//!   as it needs to accept and to read all that has arrived: no peer is late with what the driver could not read. How long that may
+//!   take is up to the driver; `net` takes a second.
+//! - Call [`has_room`](Engine::has_room) before [`open`](Engine::open). If it returns false, leave the connection in the
+//!   backlog and do step 3: a connection may have been closed to make room. A driver that runs out of descriptors calls
+//!   [`evict`](Engine::evict). Connections for health checks alone need no room: [`open_health`](Engine::open_health).
+//! - A transport that begins with a handshake: [`has_room_for_handshake`](Engine::has_room_for_handshake) besides, then
+//!   [`open_handshake`](Engine::open_handshake), and [`handshake_done`](Engine::handshake_done) before the first `receive`.
+//! - On [`Action::Write`] write [`outgoing`](Engine::outgoing) once and report the count to [`sent`](Engine::sent), even if it
+//!   is 0. After a short count the engine does not ask again until [`writable`](Engine::writable): edge-triggered events report
+//!   that, since the kernel's buffer was full.
+//! - Call [`wants_read`](Engine::wants_read) before reading. If it returns false, leave the bytes in the kernel, which slows
+//!   the peer down, until [`Action::Read`].
 //! - Report the peer's end of input to [`end_of_input`](Engine::end_of_input), and a broken connection, in reading or in
 //!   writing, to [`hang_up`](Engine::hang_up).
 //! - On [`Action::HalfClose`] end the socket's write half, and go on reading.
-//! - On [`Action::Close`] drop the socket: its key is dead, and what still comes under it is ignored.
+//! - On [`Action::Close`] drop the socket: its key is dead, and calls with it are ignored.
 //! - Give all of them the same [`Now`], which never goes back.
 //!
 //! ```text
@@ -72,7 +84,7 @@
 //! assert!(engine.is_stopping() && engine.is_finished());
 //! ```
 //!
-//! What is done on other threads, without sockets (steps 4 and 5):
+//! A handler on another thread, and an engine without sockets (steps 4 and 5):
 //!
 //! ```
 //! # use mcp_rill::engine::{Action, Engine};
@@ -117,10 +129,16 @@
 //   what a driver calls, and what it has to do next   here
 //   from bytes to requests; a body too long: 413      receive, with http::conn::input and http::body
 //   who may send a request: 403, 401                  gate, auth
-//   which path and method is what: 404, 405           transport::routes
+//   which path and method is what: 404, 405           transport::routes; routes of an author: access::route
+//   which connection gives way to another one         core::crowding
+//   health checks, and pages beside them              health, pages
+//   transports that begin with a handshake            handshakes, with http::conn
 //   what each transport does with a message           transport::{sse, streamable, batch, stateless, lines}
 //   which stream a message goes to, and how           deliver, core::streams, core::answers
-//   a stream loses its connection                     core::connections (`remove`), then core::streamable (`detach`)
+//   a stream loses its connection                     core::streams (`lose_stream`)
+//   the order of messages on a stream                 deliver, core::streams
+//   whose session it is                               transport::session, transport::sse, then core::sessions (`find_session`)
+//   the states of a connection                        http::conn
 //   what is kept of a lost stream, and for how long   state::event_log, core::logs
 //   a client comes back for a lost stream             transport::resume
 //   sessions begin, end, expire, make place           core::sessions, core::streamable, core::places
@@ -134,10 +152,13 @@ pub(crate) mod budget;
 pub(crate) mod core;
 pub(crate) mod deliver;
 pub(crate) mod gate;
+pub(crate) mod handshakes;
+pub(crate) mod health;
 pub(crate) mod keys;
 #[cfg(any(feature = "streamable", feature = "stateless"))]
 pub(crate) mod negotiate;
 pub(crate) mod observe;
+pub(crate) mod pages;
 pub(crate) mod receive;
 pub(crate) mod refusals;
 pub(crate) mod shutdown;
@@ -150,7 +171,9 @@ use std::time::Duration;
 use crate::access::peer::Peer;
 use crate::access::settings::Settings;
 use crate::engine::core::Core;
+use crate::engine::state::connections::Connection;
 use crate::engine::transport::lines;
+use crate::http::conn::close::CloseReason;
 use crate::http::conn::{After, Conn};
 use crate::limits::Limits;
 use crate::protocol::state_key::StateKey;
@@ -159,12 +182,19 @@ use crate::server::handle::Handle;
 use crate::server::mailbox::Mailbox;
 use crate::service::Service;
 use crate::slab::Key;
-use crate::timers::Now;
+use crate::timers::{Now, earlier};
+
+/// What taking up kept requests counts as at least.
+const GO_ON_BYTES_MIN: usize = 512;
 
 pub use crate::engine::keys::ConnKey;
-pub use crate::engine::observe::{Event, Stats};
+pub use crate::engine::observe::{Event, Transport};
+pub use crate::engine::pages::StatusPage;
 pub use crate::runtime::config::EngineConfig;
 pub use crate::runtime::jobs::Jobs;
+pub use crate::server::stats::Stats;
+pub use crate::service::ended::{CallDetails, CallKind, CallOutcome};
+pub use crate::service::session::SessionId;
 
 /// What the driver is to do next; see the [contract](self#driving-contract).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -186,10 +216,21 @@ pub struct Engine {
     pub(crate) core: Core,
     #[cfg(feature = "auth")]
     pub(crate) auth: state::auth::Auth,
-    mailbox: Arc<Mailbox>,
+    pub(crate) mailbox: Arc<Mailbox>,
     pub(crate) jobs: Arc<Jobs>,
-    /// The grace of the shutdown is over, and was seen to.
+    /// Connections whose handshake was not over when this was last checked.
+    handshakes: Vec<Key>,
+    pages: Vec<StatusPage>,
+    /// When the shutdown begins that was announced, and its grace.
+    pub(crate) draining: Option<(Duration, Duration)>,
+    /// True once the end of the grace was handled.
     pub(crate) over: bool,
+    /// The time as the driver handed it over last.
+    given: Now,
+    /// How much of [`Now::mono`] does not count: the deadlines of all parts are in a time without it.
+    put_off: Duration,
+    /// How many bytes of kept requests this turn of the loop still takes up.
+    kept_left_bytes: usize,
 }
 
 impl Drop for Engine {
@@ -206,20 +247,22 @@ impl std::fmt::Debug for Engine {
 }
 
 impl Engine {
-    /// An engine for `server`. `new_id` gives the random bits of session ids, and first those of a
-    /// [`StateKey`]: they must be unpredictable, from the operating system, except in tests. (Version and variant bits of
-    /// RFC 9562 are set here.)
+    /// Returns an engine for `server`. `new_id` returns the random bits of session ids, and first those of a [`StateKey`]: they
+    /// must be unpredictable, from the operating system, except in tests. (Version and variant bits of RFC 9562 are set here.)
     ///
     /// # Errors
     /// What is wrong with the server: a name used twice, a schema that is not JSON, paths that cannot be, limits that
     /// contradict each other.
-    pub fn new(server: Server, mut new_id: impl FnMut() -> u128 + Send + 'static) -> Result<Engine, String> {
+    pub fn new<X>(
+        server: Server<X>,
+        mut new_id: impl FnMut() -> u128 + Send + 'static,
+    ) -> Result<Engine, String> {
         let key = StateKey::new(new_id().to_be_bytes());
         let (service, config) = server.into_service(key)?;
         Ok(Engine::with_service(service, config, new_id))
     }
 
-    /// An engine for a service of your own, or for that of [`Server::into_service`]; see
+    /// Returns an engine for a service of your own, or for that of [`Server::into_service`]; see
     /// [`service`](crate::service#a-whole-service) for one at work. `new_id` returns the random bits of session ids, as in
     /// [`new`](Engine::new).
     pub fn with_service(
@@ -227,25 +270,33 @@ impl Engine {
         config: EngineConfig,
         new_id: impl FnMut() -> u128 + Send + 'static,
     ) -> Engine {
-        let EngineConfig { settings, limits, mailbox, jobs, .. } = config;
-        let core = Core::new(service, settings, limits, Box::new(new_id));
+        let EngineConfig { settings, limits, routes, mailbox, jobs, .. } = config;
+        let kept_left_bytes = limits.loop_bytes_max;
+        let core = Core::new(service, settings, limits, routes, Box::new(new_id));
         Engine {
             core,
             #[cfg(feature = "auth")]
-            auth: state::auth::Auth { hook: config.authorize, rounds: 0 },
+            auth: state::auth::Auth::new(config.authorize),
             mailbox,
             jobs,
+            handshakes: Vec::new(),
+            pages: Vec::new(),
+            draining: None,
             over: false,
+            given: Now::default(),
+            put_off: Duration::ZERO,
+            kept_left_bytes,
         }
     }
 
-    /// A hold on the server for other threads. What they leave is taken up by the next [`tick`](Engine::tick).
+    /// Returns a handle to the server for other threads. The next [`tick`](Engine::tick) does what they ask for.
     pub fn handle(&self) -> Handle {
         Handle(self.mailbox.clone())
     }
 
-    /// Calls `waker` from whatever thread has left something for the engine, so that the driver wakes up and calls
-    /// [`tick`](Engine::tick). It must not block. Only the first one counts.
+    /// Sets the function that any thread calls which leaves something for the engine, so that the driver wakes up and calls
+    /// [`tick`](Engine::tick). It must not block. A panic of it is caught, and then the driver is not woken. Only the first call of
+    /// this method counts.
     ///
     /// ```
     /// # let mut engine = mcp_rill::engine::Engine::new(mcp_rill::Server::new("demo", "1.0.0"), || 1).unwrap();
@@ -262,25 +313,88 @@ impl Engine {
         self.jobs.clone()
     }
 
-    /// Calls `observer` for every [`Event`]: the only logging there is.
+    /// Calls `observer` for every [`Event`]: the only logging there is. If it panics, that is counted as
+    /// [`Stats::observer_panics`], and it is called again with the next event.
     pub fn on_event(&mut self, observer: impl FnMut(&Event<'_>) + Send + 'static) {
+        self.on_event_but_calls(observer);
+        self.mailbox.set_observed();
+    }
+
+    /// As [`on_event`](Engine::on_event), without [`Event::CallEnded`]: calls are then not timed, which takes two looks at the clock
+    /// and an allocation each.
+    ///
+    /// ```
+    /// # use mcp_rill::engine::{Engine, Event};
+    /// let mut engine = Engine::new(mcp_rill::Server::new("demo", "1.0.0"), || 1)?;
+    /// engine.on_event_but_calls(|event| {
+    ///     if let Event::Refused { peer, reason, .. } = event {
+    ///         eprintln!("{peer:?}: {reason}");
+    ///     }
+    /// });
+    /// # Ok::<(), String>(())
+    /// ```
+    pub fn on_event_but_calls(&mut self, observer: impl FnMut(&Event<'_>) + Send + 'static) {
         self.core.observer = Some(Box::new(observer));
     }
 
-    /// A peer connected. At `connections_per_peer_max` its connection idle longest is closed, or this one is refused.
-    pub fn open(&mut self, now: Now, peer: Peer) -> ConnKey {
-        self.set_now(now);
-        ConnKey(self.core.open_connection(Conn::new(now), peer))
+    /// Sets which parts of a request [`Event::CallEnded`] repeats. Without this call it repeats none.
+    ///
+    /// ```
+    /// # use mcp_rill::{Now, Peer, Server, engine::{CallDetails, Engine, Event}};
+    /// let mut engine = Engine::new(Server::new("demo", "1.0.0").tool("hello", "Say hello", |(), _| "hello"), || 1)?;
+    /// engine.set_call_details(CallDetails { arguments_bytes_max: 1000, ..CallDetails::default() });
+    /// let (log, lines) = std::sync::mpsc::sync_channel(100);
+    /// engine.on_event(move |event| {
+    ///     if let Event::CallEnded { name, arguments, .. } = event {
+    ///         let _ = log.try_send(format!("{name} {}", arguments.unwrap_or("without arguments")));
+    ///     }
+    /// });
+    /// let conn = engine.open_lines(Now::default(), Peer::default());
+    /// let call = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"hello","arguments":{}}}"#;
+    /// engine.receive(Now::default(), conn, format!("{call}\n").as_bytes());
+    /// assert_eq!(lines.recv().unwrap(), "hello {}");
+    /// # Ok::<(), String>(())
+    /// ```
+    pub fn set_call_details(&mut self, details: CallDetails) {
+        self.mailbox.set_call_details(details);
     }
 
-    /// A peer connected whose messages are lines, both ways: MCP over standard input and output, or over what else carries bytes.
-    /// It is driven as any other connection.
+    /// Sets the clock by which handlers are timed for [`Event::CallEnded`]: it returns the same time as [`Now::mono`]. Without one the
+    /// times of that event are those of turns: a handler on the loop's thread takes none. The same holds while it panics. Only the first
+    /// call of this method counts.
+    pub fn set_clock(&mut self, clock: impl Fn() -> Duration + Send + Sync + 'static) {
+        self.mailbox.set_clock(Box::new(clock));
+    }
+
+    /// Returns true if [`open`](Engine::open) may be called. At `connections_max` this closes connections to make room, as that
+    /// limit says, and returns false until they are closed. If none may be closed, it returns true: `open` then refuses the
+    /// connection. It returns false if `refused_connections_max` are being refused already, and during a shutdown.
+    pub fn has_room(&mut self) -> bool {
+        self.core.stopping.is_none() && self.core.has_place()
+    }
+
+    /// Closes the connection that gives way first at `connections_max`, and returns true if there was one. For drivers that run
+    /// out of descriptors.
+    pub fn evict(&mut self) -> bool {
+        self.core.evict_connections(None)
+    }
+
+    /// Opens a connection for a peer that has connected. At `connections_per_peer_max` another one of that peer is closed, or this
+    /// one is refused. At `connections_max` it is refused.
+    pub fn open(&mut self, now: Now, peer: Peer) -> ConnKey {
+        self.set_now(now);
+        ConnKey(self.core.open_connection(Conn::new(self.core.now()), peer))
+    }
+
+    /// Opens a connection whose messages are lines, both ways: MCP over standard input and output, or over anything else that
+    /// carries bytes. It is driven like any other connection.
     ///
     /// One session begins, whose revision `initialize` negotiates, and ends with the connection. Requests of 2026-07-28 may come
     /// on the same connection. When the [input has ended](Engine::end_of_input), what is open is still answered, for as long as
     /// `shutdown_grace`.
     ///
-    /// Nobody asks the hook of [`Server::authorize`]: there are no header fields. Who the peer is says [`Peer::principal`].
+    /// The hook of [`Server::authorize`] is not called, because there are no header fields. [`Peer::principal`] is the
+    /// principal.
     ///
     /// ```
     /// use mcp_rill::{Now, Peer, Server, engine::{Action, Engine}};
@@ -303,15 +417,33 @@ impl Engine {
         ConnKey(lines::open(&mut self.core, peer))
     }
 
-    /// Bytes came from the peer. All of them are taken, so ask [`wants_read`](Engine::wants_read) before reading.
+    /// Opens a connection that carries health checks (`GET /healthz`, `/livez` and `/readyz`) and nothing else, whatever
+    /// [`Settings::health`](crate::Settings::health) says. Host, Origin and authorization are not checked on it. It takes no
+    /// place of `connections_max`; past `health_connections_max` the one that has waited longest is closed. A shutdown does not
+    /// wait for it, and more may be opened until that is complete.
+    ///
+    /// ```
+    /// use mcp_rill::{Now, Peer, Server, engine::Engine};
+    /// let (mut engine, now) = (Engine::new(Server::new("demo", "1.0.0"), || 1)?, Now::default());
+    /// let conn = engine.open_health(now, Peer::default());
+    /// engine.receive(now, conn, b"GET /readyz HTTP/1.1\r\nHost: anything\r\n\r\n");
+    /// assert!(engine.outgoing(conn).starts_with(b"HTTP/1.1 200 OK\r\n"));
+    /// # Ok::<(), String>(())
+    /// ```
+    pub fn open_health(&mut self, now: Now, peer: Peer) -> ConnKey {
+        self.set_now(now);
+        ConnKey(self.core.open_health(peer))
+    }
+
+    /// Takes bytes from the peer. All of them are taken, so call [`wants_read`](Engine::wants_read) before reading.
     pub fn receive(&mut self, now: Now, conn: ConnKey, bytes: &[u8]) {
         self.set_now(now);
         self.turn(conn.0, bytes);
     }
 
-    /// The peer will send no more. What it sent is still answered, but a request without a session is cancelled by this
-    /// (MCP 2026-07-28, cancellation). Where the server keeps no sessions, an older client may still wait: its answer becomes
-    /// a stream, and the write shows whether it is gone. The driver then calls [`hang_up`](Engine::hang_up).
+    /// Notes that the peer will send no more. What it sent is still answered, but a request without a session is cancelled by
+    /// this (MCP 2026-07-28, cancellation). Where the server keeps no sessions, an older client may still wait: its answer
+    /// becomes a stream, and the write shows whether it is gone. The driver then calls [`hang_up`](Engine::hang_up).
     pub fn end_of_input(&mut self, now: Now, conn: ConnKey) {
         self.set_now(now);
         let Core { connections, common, .. } = &mut self.core;
@@ -320,18 +452,18 @@ impl Engine {
         }
     }
 
-    /// The connection is broken, or the driver gave up on it.
+    /// Notes that the connection is broken, or that the driver gave up on it.
     pub fn hang_up(&mut self, now: Now, conn: ConnKey) {
         self.set_now(now);
-        self.core.connections.close(conn.0);
+        self.core.connections.close(conn.0, CloseReason::Broken);
     }
 
-    /// The socket takes bytes again after a short write.
+    /// Notes that the socket takes bytes again after a short write.
     pub fn writable(&mut self, _: Now, conn: ConnKey) {
         self.core.connections.with(conn.0, |conn| conn.blocked = false);
     }
 
-    /// The socket took `count` bytes of [`outgoing`](Engine::outgoing).
+    /// Notes that the socket took `count` bytes of [`outgoing`](Engine::outgoing).
     pub fn sent(&mut self, now: Now, conn: ConnKey, count: usize) {
         self.set_now(now);
         let Core { connections, common, .. } = &mut self.core;
@@ -341,43 +473,87 @@ impl Engine {
         });
         let Some((goes_on, has_stream)) = sent else { return };
         if goes_on {
-            self.turn(conn.0, b"");
+            self.go_on(conn.0);
         }
         if has_stream {
             self.core.send_owed(conn.0);
         }
     }
 
-    /// Time has passed: deadlines are met, silent streams get a comment.
+    /// Handles deadlines that have passed, comments on silent streams, and what other threads have left. What has arrived by
+    /// `now` must have been [received](Engine::receive) before.
     pub fn tick(&mut self, now: Now) {
         self.set_now(now);
         let core = &mut self.core;
-        core.connections.take_due(now.mono).into_iter().for_each(|key| core.expire(key));
+        let time = core.now();
+        core.connections.take_due(time.mono).into_iter().for_each(|key| core.expire(key));
         #[cfg(feature = "streamable")]
         core.expire_sessions();
-        if self.mailbox.take_wake() || core.service_due.is_some_and(|due| due <= now.mono) {
-            core.service.tick(now, &mut core.outbox);
+        if self.mailbox.take_wake() || core.service_due.is_some_and(|due| due <= time.mono) {
+            core.service.tick(time, &mut core.outbox);
             core.flush();
-            for name in self.mailbox.take_odd_names() {
-                core.observe(&Event::ToolName { name: &name });
-            }
+            let mail = self.mailbox.take_for_engine();
+            mail.odd_names.iter().for_each(|name| core.observe(&Event::ToolName { name }));
             #[cfg(feature = "auth")]
-            if self.mailbox.take_reauthorize() {
-                self.reauthorize();
+            {
+                mail.admissions.into_iter().for_each(|(number, verdict)| self.take_verdict(number, verdict));
+                if mail.reauthorize {
+                    self.reauthorize();
+                }
             }
-            if let Some(grace) = self.mailbox.take_shutdown() {
+            if let Some((delay, grace)) = mail.drain {
+                self.drain(now, delay, grace);
+            }
+            if let Some(grace) = mail.shutdown {
                 self.shutdown(now, grace);
             }
         }
+        #[cfg(feature = "auth")]
+        self.expire_admissions();
+        self.end_drain_if_over(now);
         self.end_if_over();
-        // Comments, refusals and what slow streams are owed grow without a request that would look at this.
+        // Comments, refusals and notifications for slow streams take memory without a request that would check the budget.
         self.core.enforce_budget();
     }
 
-    /// What to do next.
+    /// Puts off every deadline by `time`: for a driver that was stopped for so long, and read nothing meanwhile. See the
+    /// [contract](self#driving-contract).
+    ///
+    /// ```
+    /// # use mcp_rill::engine::{Action, Engine};
+    /// # use mcp_rill::{Now, Peer, Server};
+    /// # use std::time::Duration;
+    /// let mut engine = Engine::new(Server::new("demo", "1.0.0"), || 1)?;
+    /// let at = |seconds| Now { mono: Duration::from_secs(seconds), ..Now::default() };
+    /// let conn = engine.open(at(0), Peer { loopback: true, ..Peer::default() });
+    /// engine.receive(at(0), conn, b"GET /sse HTTP/1.1\r\n"); // half a head, which has 10 s
+    /// assert_eq!(engine.poll(), Action::Wait(Some(Duration::from_secs(10))));
+    /// // Woken at 70 s, and not at 10 s as it asked for: the process was stopped.
+    /// engine.put_off_deadlines(Duration::from_secs(60));
+    /// engine.receive(at(70), conn, b"Host: localhost\r\n\r\n");
+    /// engine.tick(at(70));
+    /// assert!(engine.outgoing(conn).starts_with(b"HTTP/1.1 200 OK\r\n"));
+    /// # Ok::<(), String>(())
+    /// ```
+    pub fn put_off_deadlines(&mut self, time: Duration) {
+        self.put_off = self.put_off.saturating_add(time);
+    }
+
+    /// Has the next [`tick`](Engine::tick) call that of the service.
+    #[cfg(all(unix, feature = "net"))]
+    pub(crate) fn wake_service(&self) {
+        self.mailbox.note_wake();
+    }
+
+    /// Returns what the driver has to do next.
     pub fn poll(&mut self) -> Action {
+        while self.kept_left_bytes > 0
+            && let Some(key) = self.core.connections.next_put_off()
+        {
+            self.go_on(key);
+        }
         while let Some(key) = self.core.connections.next_ready() {
-            if let Some(action) = self.look_at(key) {
+            if let Some(action) = self.next_action(key) {
                 return action;
             }
         }
@@ -385,32 +561,44 @@ impl Engine {
         debug_assert_eq!(self.core.broken_link(), None);
         // With nothing left to reset or to wait for, the end of the grace is no reason to wake up.
         let stopping = self.core.stopping.filter(|_| !self.is_finished());
-        // What a service has left for the next turn needs no one to wake for it.
+        // The service itself may have left something for the next turn.
         let mail = self.mailbox.has_mail().then_some(self.core.now().mono);
+        self.kept_left_bytes = self.limits().loop_bytes_max;
+        let rest = self.core.connections.are_put_off().then_some(self.core.now().mono);
         let Core { connections, service_due, .. } = &self.core;
-        let deadlines = [connections.next_due(), *service_due, stopping, mail].into_iter().flatten();
+        let draining = self.draining.map(|(at, _)| at);
+        let deadline =
+            earlier(earlier(connections.next_due(), *service_due), earlier(stopping, earlier(mail, rest)));
+        let deadline = earlier(deadline, draining);
         #[cfg(feature = "streamable")]
-        let deadlines = deadlines.chain(self.core.sessions.next_due());
-        Action::Wait(deadlines.min())
+        let deadline = earlier(deadline, self.core.sessions.next_due());
+        #[cfg(feature = "auth")]
+        let deadline = earlier(deadline, self.auth.due());
+        let deadline = deadline.map(|deadline| deadline.saturating_add(self.put_off));
+        self.mailbox.publish(|stats| self.write_stats(stats));
+        Action::Wait(deadline)
     }
 
-    /// What the driver is to do with a connection that may have something to do.
-    fn look_at(&mut self, key: Key) -> Option<Action> {
+    /// Returns what the driver has to do with a connection, if anything.
+    fn next_action(&mut self, key: Key) -> Option<Action> {
         let Core { connections, common, .. } = &mut self.core;
         let conn = connections.get_mut(key)?;
         if conn.is_closing() {
             return Some(self.remove(key));
         }
-        if conn.http.wants_turn(&common.limits) {
-            // Before writing: what is answered now leaves in the same write.
-            self.turn(key, b"");
+        // Before writing: what is answered now leaves in the same write.
+        if conn.http.wants_turn(&common.limits) && self.go_on(key) {
             return None;
         }
+        let Core { connections, common, .. } = &mut self.core;
+        let conn = connections.get_mut(key)?;
         if !conn.http.outgoing().is_empty() {
             if !conn.blocked {
                 return Some(Action::Write(ConnKey(key)));
             }
             self.core.schedule(key);
+            // Answers gave no way before their peer showed that it takes them slowly.
+            self.core.enforce_budget();
             return None;
         }
         match conn.http.next() {
@@ -421,10 +609,25 @@ impl Engine {
             }
             After::Close => return Some(self.remove(key)),
         }
-        let reads_again = conn.paused && conn.http.wants_read();
+        let reads_again = conn.paused && conn.wants_read();
         conn.paused &= !reads_again;
         self.core.schedule(key);
         reads_again.then_some(Action::Read(ConnKey(key)))
+    }
+
+    /// Takes up the requests that a connection has kept, such as those behind one that was answered late. Past `loop_bytes_max` of all
+    /// connections together they are put off to the next turn of the loop. Returns false if they are.
+    fn go_on(&mut self, key: Key) -> bool {
+        if self.kept_left_bytes == 0 {
+            self.core.connections.put_off(key);
+            return false;
+        }
+        let kept_bytes = |core: &Core| core.connections.get(key).map_or(0, Connection::kept_bytes);
+        let before = kept_bytes(&self.core);
+        self.turn(key, b"");
+        let used = before.saturating_sub(kept_bytes(&self.core));
+        self.kept_left_bytes = self.kept_left_bytes.saturating_sub(used.max(GO_ON_BYTES_MIN));
+        true
     }
 
     fn remove(&mut self, key: Key) -> Action {
@@ -433,24 +636,31 @@ impl Engine {
         Action::Close(ConnKey(key))
     }
 
-    fn set_now(&mut self, now: Now) {
-        self.core.common.set_now(now);
+    /// Sets the time, less what was put off. It never goes back.
+    pub(crate) fn set_now(&mut self, now: Now) {
+        // A turn has many steps at one time.
+        if now == self.given {
+            return;
+        }
+        self.given = now;
+        let mono = now.mono.saturating_sub(self.put_off).max(self.core.now().mono);
+        self.core.common.set_now(Now { mono, ..now });
     }
 
-    /// What the connection has to write.
+    /// Returns the bytes that are to be written to the connection.
     pub fn outgoing(&self, conn: ConnKey) -> &[u8] {
         self.core.connections.get(conn.0).map_or(&[], |conn| conn.http.outgoing())
     }
 
-    /// Whether the connection takes bytes. If it does not, [`Action::Read`] says when it does again.
+    /// Returns true if the connection takes bytes. If not, [`Action::Read`] reports when it does again.
     pub fn wants_read(&mut self, conn: ConnKey) -> bool {
         self.core.connections.get_mut(conn.0).is_some_and(|conn| {
-            conn.paused = !conn.http.wants_read();
+            conn.paused = !conn.wants_read();
             !conn.paused
         })
     }
 
-    /// The connection behind a [`ConnKey::token`]; `None` if it is closed.
+    /// Returns the connection of a [`ConnKey::token`]; `None` if it is closed.
     pub fn find(&self, token: u32) -> Option<ConnKey> {
         self.core.connections.find(token).map(ConnKey)
     }
@@ -467,16 +677,20 @@ impl Engine {
 
     /// Counters and gauges.
     pub fn stats(&self) -> Stats {
+        let mut stats = Stats::default();
+        self.write_stats(&mut stats);
+        stats
+    }
+
+    fn write_stats(&self, stats: &mut Stats) {
         let core = &self.core;
-        Stats {
-            connections: core.connections.len(),
-            sessions: core.sessions.count(),
-            calls: core.sessions.calls_count(),
-            workers_busy: self.jobs.running(),
-            workers_stuck: self.jobs.stuck(),
-            buffered_bytes: core.spent_bytes(),
-            logs_dropped: core.stats.logs_dropped + self.mailbox.logs_dropped(),
-            ..core.stats
-        }
+        *stats = core.stats;
+        stats.connections = core.connections.len();
+        stats.sessions = core.sessions.count();
+        stats.calls = core.sessions.calls_count();
+        (stats.workers_busy, stats.workers_stuck, stats.workers_queued) = self.jobs.gauges();
+        stats.buffered_bytes = core.spent_bytes();
+        stats.remembered_bytes = core.common.heads.bytes();
+        stats.logs_dropped += self.mailbox.logs_dropped();
     }
 }

@@ -3,6 +3,7 @@
 //! *Scope:* `Accept` (RFC 9110 §12.5.1) as far as two media types go, `MCP-Protocol-Version`.
 //! *Not in scope:* what follows from them.
 
+use crate::http::fields::Derivation;
 use crate::http::head::{Head, Single};
 #[cfg(feature = "stateless")]
 use crate::json::write::{Array, Object};
@@ -33,7 +34,16 @@ pub(crate) struct AcceptField {
 impl AcceptField {
     /// Without the field, or with an empty one, everything is acceptable.
     pub(crate) fn of(head: &Head<'_>) -> AcceptField {
-        // What all SDKs send needs no reading.
+        let derive = || {
+            let AcceptField { json, events } = AcceptField::read(head);
+            u128::from(json) | u128::from(events) << 1
+        };
+        let forms = head.derive(Derivation::Accept, derive);
+        AcceptField { json: forms & 1 != 0, events: forms & 2 != 0 }
+    }
+
+    fn read(head: &Head<'_>) -> AcceptField {
+        // All SDKs send this: it needs no parsing.
         if head.header("accept") == Some(b"application/json, text/event-stream") {
             return AcceptField { json: true, events: true };
         }
@@ -79,25 +89,42 @@ fn split(range: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 /// What `MCP-Protocol-Version` says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Version {
-    /// Nothing, which 2025-03-26 and `initialize` do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Version<'a> {
+    /// The field is missing, as in 2025-03-26 and in `initialize`.
     Absent,
     /// A revision with sessions.
     Served,
     /// 2026-07-28 or a later one: without sessions.
-    Modern(String),
+    Modern(&'a str),
     /// Anything else.
     Unknown,
-    /// More than one field, be they equal.
+    /// More than one field, even if they are equal.
     Several,
 }
 
 /// The first revision without sessions.
 const MODERN: &str = "2026-07-28";
 
-impl Version {
-    pub(crate) fn of(head: &Head<'_>) -> Version {
+impl<'a> Version<'a> {
+    pub(crate) fn of(head: &Head<'a>) -> Version<'a> {
+        let derive = || match Version::read(head) {
+            Version::Absent => 0,
+            Version::Served => 1,
+            Version::Several => 2,
+            Version::Unknown => 3,
+            Version::Modern(_) => 4,
+        };
+        match head.derive(Derivation::Version, derive) {
+            0 => Version::Absent,
+            1 => Version::Served,
+            2 => Version::Several,
+            3 => Version::Unknown,
+            _ => Version::Modern(head.usual_str("MCP-Protocol-Version").unwrap_or_default()),
+        }
+    }
+
+    fn read(head: &Head<'a>) -> Version<'a> {
         let value = match head.single("mcp-protocol-version") {
             Single::Absent => return Version::Absent,
             Single::Several => return Version::Several,
@@ -106,7 +133,7 @@ impl Version {
         match std::str::from_utf8(value) {
             Ok(name) if Revision::named(name).is_some_and(Revision::has_sessions) => Version::Served,
             // Names are dates, so they compare as text.
-            Ok(name) if is_date(name) && name >= MODERN => Version::Modern(name.to_owned()),
+            Ok(name) if is_date(name) && name >= MODERN => Version::Modern(name),
             _ => Version::Unknown,
         }
     }
@@ -118,11 +145,11 @@ fn is_date(name: &str) -> bool {
     name.len() == MODERN.len() && name.bytes().enumerate().all(shape)
 }
 
-/// The revision is not served (MCP 2026-07-28).
+/// The code of the error for a revision that is not served (MCP 2026-07-28).
 #[cfg(feature = "stateless")]
 const UNSUPPORTED_VERSION: i64 = -32022;
 
-/// The revision is not served: the data say which one is.
+/// Returns the error for a revision that is not served. Its data list those that are.
 #[cfg(feature = "stateless")]
 pub(crate) fn unsupported(version: &str) -> Error {
     let mut data = Vec::new();
@@ -170,17 +197,20 @@ mod tests {
 
     #[test]
     fn versions() {
-        let version = |value: &str| with(&format!("MCP-Protocol-Version: {value}\r\n"), Version::of);
-        assert_eq!(with("", Version::of), Version::Absent);
+        let reads = |fields: &str, version: Version<'_>| {
+            with(fields, |head| assert_eq!(Version::of(head), version, "{fields}"));
+        };
+        let named = |name: &str, version| reads(&format!("MCP-Protocol-Version: {name}\r\n"), version);
+        reads("", Version::Absent);
         for revision in Revision::ALL.iter().copied().filter(|revision| revision.has_sessions()) {
-            assert_eq!(version(revision.name()), Version::Served);
+            named(revision.name(), Version::Served);
         }
         for name in ["2026-07-28", "2027-01-01"] {
-            assert_eq!(version(name), Version::Modern(name.to_owned()));
+            named(name, Version::Modern(name));
         }
         for name in ["2026-07-27", "2024-10-07", "DRAFT-2026-v1", "2026-07-28x", "9", "2026-07-2\u{e9}"] {
-            assert!(matches!(version(name), Version::Unknown), "{name}");
+            named(name, Version::Unknown);
         }
-        assert_eq!(version("2025-11-25\r\nMCP-Protocol-Version: 2025-11-25"), Version::Several);
+        named("2025-11-25\r\nMCP-Protocol-Version: 2025-11-25", Version::Several);
     }
 }

@@ -1,69 +1,17 @@
-//! What can be seen of a running engine from outside: counters, gauges and events.
+//! What can be seen of a running engine from outside: its events.
 //!
-//! *Scope:* [`Stats`] and [`Event`]. *Not in scope:* logs and metrics formats; an observer of yours writes those.
+//! *Scope:* [`Event`]. *Not in scope:* counters and gauges ([`Stats`](crate::engine::Stats)), logs and formats of metrics; an observer
+//! of yours writes those.
 
 use std::time::Duration;
 
 use crate::access::peer::Peer;
-
-/// Counters since the start, and gauges. A copy is cheap.
-///
-/// ```
-/// # use mcp_rill::{Now, Peer, Server, engine::Engine};
-/// let mut engine = Engine::new(Server::new("demo", "1.0.0"), || 1)?;
-/// let stream = engine.open(Now::default(), Peer { loopback: true, ..Peer::default() });
-/// engine.receive(Now::default(), stream, b"GET /sse HTTP/1.1\r\nHost: localhost\r\n\r\n");
-/// let stats = engine.stats();
-/// assert_eq!((stats.connections, stats.sessions, stats.refused), (1, 1, 0));
-/// # Ok::<(), String>(())
-/// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Stats {
-    /// Connections that are open now.
-    pub connections: usize,
-    /// Sessions that are open now.
-    pub sessions: usize,
-    /// Calls that are open now.
-    pub calls: usize,
-    /// Handlers that run on worker threads now, stuck ones included.
-    pub workers_busy: usize,
-    /// Worker threads that are stuck past their call's timeout now.
-    pub workers_stuck: usize,
-    /// Bytes of peers' data that are held now: what `buffered_bytes_max` bounds.
-    pub buffered_bytes: usize,
-    /// Connections opened.
-    pub connections_opened: u64,
-    /// Sessions opened.
-    pub sessions_opened: u64,
-    /// JSON-RPC messages taken from clients.
-    pub messages_received: u64,
-    /// JSON-RPC messages queued to clients.
-    pub messages_queued: u64,
-    /// HTTP requests that were refused.
-    pub refused: u64,
-    /// Requests refused because `calls_max`, `listens_max`, `output_bytes_max` or `buffered_bytes_max` was reached, or because no worker
-    /// thread and no place in their queue was free, or no thread within `worker_wait_timeout`.
-    pub busy: u64,
-    /// Streams closed because the client did not read.
-    pub slow_readers: u64,
-    /// Sessions ended because more was kept for their calls and subscriptions than for anybody else when
-    /// `buffered_bytes_max` was passed, or when a new body or session found no room and such took more than half of it.
-    pub sessions_shed: u64,
-    /// Sessions ended to make room for a new one at `sessions_max` or `sessions_per_peer_max`.
-    pub sessions_evicted: u64,
-    /// Sessions of which what was kept for lost streams was dropped early, because `buffered_bytes_max` was passed.
-    pub replays_shed: u64,
-    /// Results replaced by an error, and notifications dropped, because of `message_bytes_max`.
-    pub oversized: u64,
-    /// Results that came for a call which was cancelled or answered before.
-    pub late: u64,
-    /// Answers to requests that were never sent, or not to that client, or that were answered before.
-    pub stray_answers: u64,
-    /// Cancellations that cancelled nothing, because several open requests of the session have the id they name.
-    pub ambiguous_cancels: u64,
-    /// Log messages that slow clients did not get, or that the loop could not keep up with.
-    pub logs_dropped: u64,
-}
+use crate::access::peer::Principal;
+use crate::http::conn::close::CloseReason;
+use crate::protocol::revision::Revision;
+use crate::protocol::trace::TraceContext;
+use crate::service::ended::{CallKind, CallOutcome};
+use crate::service::session::SessionId;
 
 /// Something worth a line in a log.
 ///
@@ -89,11 +37,77 @@ pub enum Event<'a> {
     SessionOpened {
         /// Who opened it.
         peer: &'a Peer,
+        /// Its id.
+        id: SessionId,
+        /// How its requests come.
+        transport: Transport,
     },
-    /// A session ended.
+    /// A session ended. What handlers have kept for it ([`Call::session_data`](crate::Call::session_data)) is dropped.
     SessionClosed {
         /// Who had opened it.
         peer: &'a Peer,
+        /// Its id.
+        id: SessionId,
+        /// How its requests came.
+        transport: Transport,
+        /// The revision of MCP that was negotiated, or the oldest one if the client has not initialized it.
+        revision: Revision,
+        /// How long it was open.
+        lasted: Duration,
+    },
+    /// A call of a handler ended: of a tool, a resource, a prompt, a template's list, or a completion. It is reported for calls that
+    /// fail before a handler runs, too, but not for reads that only decide about a subscription.
+    ///
+    /// ```
+    /// # use mcp_rill::{Now, Peer, Server, engine::{CallOutcome, Engine, Event}};
+    /// let mut engine = Engine::new(Server::new("demo", "1.0.0").tool("hello", "Say hello", |(), _| "hello"), || 1)?;
+    /// let (log, lines) = std::sync::mpsc::sync_channel(100);
+    /// engine.on_event(move |event| {
+    ///     if let Event::CallEnded { kind, name, principal, outcome, ran, bytes, .. } = event {
+    ///         let who = principal.map_or("somebody", |principal| principal.name());
+    ///         let _ = log.try_send(format!("{who} {kind:?} {name} {outcome:?} {} ms {bytes} bytes", ran.as_millis()));
+    ///     }
+    /// });
+    /// let conn = engine.open_lines(Now::default(), Peer::default());
+    /// engine.receive(Now::default(), conn, br#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"hello"}}"#);
+    /// engine.receive(Now::default(), conn, b"\n");
+    /// assert_eq!(lines.recv().unwrap(), "somebody Tool hello Result 0 ms 44 bytes");
+    /// # Ok::<(), String>(())
+    /// ```
+    CallEnded {
+        /// The kind of what was called.
+        kind: CallKind,
+        /// Its name or URI, as the client sent it. A long one is cut.
+        name: &'a str,
+        /// True if the server has an item of that name which this client may call. Any other name is made up by a client: counters of
+        /// names would have no bound.
+        is_known: bool,
+        /// The other end of the connection that brought the request.
+        peer: &'a Peer,
+        /// Who called, where peers are authenticated.
+        principal: Option<&'a Principal>,
+        /// The session; `None` for a request without one.
+        session: Option<SessionId>,
+        /// How the request came.
+        transport: Transport,
+        /// The revision of MCP that was spoken.
+        revision: Revision,
+        /// How long it has waited for a worker thread.
+        queued: Duration,
+        /// How long its handler has run, or its [`Reply`](crate::Reply) was open. The time in which the client is asked does not count.
+        ran: Duration,
+        /// How it ended.
+        outcome: CallOutcome,
+        /// How often the handler was started: once, and again after each round of questions.
+        runs: u32,
+        /// The length of the result or error as JSON.
+        bytes: usize,
+        /// The length of the request's parameters as JSON.
+        request_bytes: usize,
+        /// The trace that the request belongs to, if [`CallDetails`](crate::engine::CallDetails) asks for it.
+        trace: Option<&'a TraceContext<'a>>,
+        /// The arguments as JSON text, if there are some and [`CallDetails`](crate::engine::CallDetails) asks for them.
+        arguments: Option<&'a str>,
     },
     /// A client sends requests that belong to no session: reported for the first one of each connection.
     SessionlessClient {
@@ -116,14 +130,16 @@ pub enum Event<'a> {
         /// The text it got; of a JSON body, the message in it.
         reason: &'a str,
     },
-    /// A stream was closed because its client did not read.
-    SlowReader {
-        /// Whose stream it was.
+    /// A connection is closed: reported once for each one that was opened, before the end of a session that ends with it.
+    ConnectionClosed {
+        /// Who was at the other end.
         peer: &'a Peer,
-        /// How many bytes of output it had left untaken.
-        backlog_bytes: usize,
+        /// Why it is closed.
+        reason: CloseReason,
+        /// How many bytes of output are lost, because the client had not taken them.
+        unsent_bytes: usize,
     },
-    /// A client answered what it was not asked, or not any more. Counted as [`Stats::stray_answers`].
+    /// A client sent an answer that no request waits for. Counted as [`Stats::stray_answers`](crate::engine::Stats::stray_answers).
     StrayAnswer {
         /// Who sent it.
         peer: &'a Peer,
@@ -133,7 +149,7 @@ pub enum Event<'a> {
         error: Option<&'a str>,
     },
     /// A client cancelled a request by an id that several of its open requests have: nothing was cancelled. Counted as
-    /// [`Stats::ambiguous_cancels`].
+    /// [`Stats::ambiguous_cancels`](crate::engine::Stats::ambiguous_cancels).
     AmbiguousCancel {
         /// Who sent it.
         peer: &'a Peer,
@@ -154,13 +170,26 @@ pub enum Event<'a> {
         name: &'a str,
     },
     /// The process, or the system, has no descriptor left for a new connection. Clients wait in the listener's backlog and
-    /// idle connections are closed to make room. Reported once a minute at most.
+    /// connections are closed to make room, as at `connections_max`. Reported once a minute at most.
     OutOfDescriptors,
     /// A handler broke a rule: it went on after a question without an answer, asked two things under one key, or failed with a
     /// question open ([`Call`](crate::Call#what-an-err-of-a-question-means)). The call ended in an error.
     HandlerFault {
         /// Names the handler and the question, and says what to change.
         problem: &'a str,
+    },
+    /// The handshake of a transport failed: the client does not trust a certificate, say, or sends something else. The connection
+    /// is closed. A client that is just gone is not reported.
+    HandshakeFailed {
+        /// Who was at the other end.
+        peer: &'a Peer,
+        /// What the transport says of it. A long text is cut.
+        error: &'a str,
+    },
+    /// A hook panicked that has no client to answer: it decides as if it had refused.
+    HookPanicked {
+        /// Its name: `on_accept`, or `on_stream`, also for the transport that it returned. The connection is then closed.
+        hook: &'static str,
     },
     /// A shutdown began.
     Stopping {
@@ -177,4 +206,16 @@ pub enum Event<'a> {
         /// How many.
         count: usize,
     },
+}
+
+/// How a request came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Transport {
+    /// HTTP+SSE (MCP 2024-11-05): `GET /sse` and `POST /messages`.
+    Sse,
+    /// Streamable HTTP: POST on `/mcp`, with or without a session.
+    Streamable,
+    /// Lines, as on standard input and output.
+    Lines,
 }

@@ -6,40 +6,49 @@
 //!
 //! ```text
 //!  bytes of a connection of lines ──▶ transport::lines
-//!  bytes ──▶ step ─┬─ head ──▶ let_in ──▶ route, admit ──▶ read_body ─┬─ whole ──▶ serve
-//!             ▲    │             └─ 401, 403   └─ 4xx, 503            └─ awaited: the target is kept ──┐
+//!  bytes ──▶ step ─┬─ head ──▶ admit ──▶ choose_target ──▶ read_body ─┬─ whole ──▶ serve
+//!             ▲    │             │ 401, 403    └─ 4xx, 503            └─ awaited: the target is kept ──┐
+//!             │    │             └─ not decided yet: the head is put back                              │
 //!             │    ├─ request whose body came in pieces ◀────────────────────────────────────────────┘
 //!             │    └─ refused, more
 //!             └─ answered
 //! ```
 
+use crate::access::route::RouteRequest;
+use crate::access::settings::split;
 use crate::engine::Engine;
 use crate::engine::core::Core;
 use crate::engine::gate::RefusedHead;
-#[cfg(any(feature = "streamable", feature = "stateless"))]
-use crate::engine::negotiate::McpMethod;
+use crate::engine::observe::Event;
 use crate::engine::refusals;
 use crate::engine::state::connections::Target;
 #[cfg(any(feature = "streamable", feature = "stateless"))]
 use crate::engine::transport::mcp;
-use crate::engine::transport::routes::{self, Route};
+use crate::engine::transport::routes;
 use crate::engine::transport::{lines, sse};
 use crate::http::conn::input::{Body, Input, Kept, Step, WholeRequest};
 use crate::http::head::{Fields, Framing, Head};
+#[cfg(feature = "browser")]
+use crate::http::response::CommonFields;
 use crate::http::response::OwnedResponse;
+use crate::protocol::guard::contained;
 use crate::slab::Key;
 
 impl Engine {
     /// One turn of a connection: finds the requests in what a read brought, or without bytes in what waits, and serves them.
     pub(crate) fn turn(&mut self, key: Key, bytes: &[u8]) {
-        // What is asked on a connection that is about to be taken out would be done, and never answered.
+        // A request on a connection that is about to be removed would be executed and never answered.
         let Some(conn) = self.core.connections.get(key).filter(|conn| !conn.is_closing()) else { return };
         if conn.http.is_lines() {
             return lines::turn(&mut self.core, key, bytes);
         }
+        let growth_bytes = conn.http.growth_bytes(bytes.len());
+        if growth_bytes > 0 {
+            self.core.make_room(key, growth_bytes);
+        }
         let mut kept = Kept::default();
         let Core { connections, common, .. } = &mut self.core;
-        // It is enqueued before its replies are: a 202 then leaves before the frame on the stream.
+        // The connection is enqueued before the stream of its replies, so that a 202 leaves before the frame.
         let Some(mut input) = connections.with(key, |conn| conn.http.begin(bytes, &mut kept, common)) else {
             return;
         };
@@ -58,30 +67,65 @@ impl Engine {
         let core = &mut self.core;
         let Some(conn) = core.connections.get_mut(key) else { return };
         let refused = conn.http.end(used, bytes, kept, &mut core.common);
-        #[cfg(any(feature = "streamable", feature = "stateless"))]
         let is_ended = conn.http.has_ended_input();
         if let Some(refusal) = refused {
             core.report_refusal(key, refusal.status, &refusal.reason);
         }
-        #[cfg(any(feature = "streamable", feature = "stateless"))]
         if is_ended {
-            mcp::end_of_input(core, key);
+            core.end_of_input(key);
         }
+        core.keep_reserve(key);
         core.enforce_budget();
     }
 
     fn take_head(&mut self, key: Key, head: &Head<'_>, input: &mut Input<'_>) {
         #[cfg(feature = "browser")]
         if let Some(conn) = self.core.connections.get_mut(key) {
-            let settings = &self.core.settings;
-            conn.http.set_common_fields(crate::access::cors::common_fields(head, settings, &conn.peer));
+            let fields = crate::access::cors::common_fields(head, &self.core.settings, &conn.peer);
+            let counted = |fields: CommonFields| Box::new(fields.counted(&self.core.held));
+            conn.http.set_common_fields(fields.map(counted));
         }
-        let target = match self.let_in(key, head).and_then(|()| admit(&mut self.core, key, head)) {
-            Ok(target) => target,
-            Err(refused) => return self.refuse_head(key, head, input, &refused),
-        };
+        let place = split(head.path, &self.core.settings);
+        if let Some(conn) = self.core.connections.get_mut(key) {
+            conn.mount = place.0.and_then(|mount| u8::try_from(mount + 1).ok()).unwrap_or(0);
+        }
+        let admitted = self.admit(key, head, place);
+        if let Ok(false) = admitted
+            && let Some(conn) = self.core.connections.get_mut(key)
+        {
+            return conn.http.hold_head(input);
+        }
+        let is_admitted = admitted.is_ok();
+        #[cfg(feature = "auth")]
+        let wants_principal = self.authenticates();
+        #[cfg(not(feature = "auth"))]
+        let wants_principal = false;
+        let target =
+            admitted.and_then(|_| match self.page(key, head).or_else(|| self.health(key, head, place.1)) {
+                Some(answer) => Err(answer.into()),
+                None => choose_target(&mut self.core, key, head, place),
+            });
         let core = &mut self.core;
         let Some(conn) = core.connections.get_mut(key) else { return };
+        // What everybody may ask proves nothing.
+        if is_admitted && (!wants_principal || conn.peer.principal.is_some()) {
+            conn.note_admitted();
+        }
+        let target = match target {
+            Ok(target) => target,
+            Err(refused) => {
+                let body = input.rest();
+                self.refuse_head(key, head, input, &refused);
+                let core = &mut self.core;
+                if refused.answer.status == 503
+                    && let Ok(Target::Message(session)) =
+                        routes::route(head, place, &core.settings, &core.routes)
+                {
+                    sse::tell_busy(core, key, session, head, body, &refused.answer);
+                }
+                return;
+            }
+        };
         match conn.http.read_body(head, input, &mut core.common) {
             Body::Whole(body) => self.take_whole(key, target, head, body),
             Body::Awaited => conn.awaited = Some(Box::new(target)),
@@ -110,29 +154,30 @@ impl Engine {
         if let Some(target) = target
             && let Ok((head, body)) = request.read(&mut fields, self.core.limits())
         {
-            self.hand_over(key, *target, &head, body);
+            self.serve_request(key, *target, &head, body);
             #[cfg(feature = "auth")]
             self.keep_request(key, &head);
         }
-        // Before it is answered: a budget that holds the body need not hold the answer as well.
+        // Released before the answer is written, so that the budget need not hold both.
         request.release(&mut self.core.common);
-        #[cfg(any(feature = "streamable", feature = "stateless"))]
         self.core.answer_handed_over(key);
     }
 
     /// A request that is whole within one read.
-    fn take_whole(&mut self, key: Key, target: Target, head: &Head<'_>, body: &[u8]) {
-        self.hand_over(key, target, head, body);
-        #[cfg(any(feature = "streamable", feature = "stateless"))]
+    fn take_whole(&mut self, key: Key, target: Target<Key>, head: &Head<'_>, body: &[u8]) {
+        self.serve_request(key, target, head, body);
         self.core.answer_handed_over(key);
         #[cfg(feature = "auth")]
         self.keep_request(key, head);
     }
 
-    fn hand_over(&mut self, key: Key, target: Target, head: &Head<'_>, body: &[u8]) {
+    fn serve_request(&mut self, key: Key, target: Target<Key>, head: &Head<'_>, body: &[u8]) {
         let admitted = Ok(());
         #[cfg(feature = "auth")]
-        let admitted = admitted.and_then(|()| self.ask_again(key, head));
+        let admitted = match target {
+            Target::Route(at) if self.core.routes.is_public_at(at) => admitted,
+            _ => admitted.and_then(|()| self.ask_again(key, head)),
+        };
         match admitted {
             Ok(()) => serve(&mut self.core, key, target, head, body),
             Err(answer) => self.core.answer(key, &answer),
@@ -144,62 +189,87 @@ impl Engine {
     }
 }
 
-/// Decides at the head what the request is for, and whether there is room for what it would need.
-fn admit(core: &mut Core, conn: Key, head: &Head<'_>) -> Result<Target, RefusedHead> {
-    let route = routes::route(head, &core.settings)?;
-    // One that will never be read makes nobody give way: it gets 413 next.
+/// Decides from the head what the request is for, and whether there is memory for its body.
+fn choose_target(
+    core: &mut Core,
+    conn: Key,
+    head: &Head<'_>,
+    place: (Option<usize>, &str),
+) -> Result<Target<Key>, RefusedHead> {
+    let route = routes::route(head, place, &core.settings, &core.routes)?;
+    // No room is made for a body over the limit: it is never read, and gets 413.
     let body = Some(body_bytes(head)).filter(|bytes| *bytes <= core.limits().body_bytes_max).unwrap_or(0);
-    let (bytes, has_body) = match route {
-        Route::StreamHead => (0, false),
-        Route::Stream => (1, false),
-        Route::Message { .. } => (body, true),
-        #[cfg(any(feature = "streamable", feature = "stateless"))]
-        Route::Mcp(method) => {
-            if method == McpMethod::Post {
-                (body, true)
-            } else {
-                (0, false)
-            }
-        }
+    let bytes = match route {
+        Target::Stream => 1,
+        route if route.has_body() => body,
+        _ => 0,
     };
-    // How long a body in chunks gets shows later.
+    // The length of a chunked body is not known yet.
     let chunks = if head.framing == Framing::Chunked { core.limits().turn_bytes_max } else { 0 };
-    let mut target = target_of(core, conn, route)?;
-    if core.make_room(bytes.max(chunks)) {
-        // Its session may be the one that gave way.
-        target = target_of(core, conn, route)?;
+    let mut target = target_of(core, conn, head, route)?;
+    if !core.has_room_for(bytes.max(chunks)) {
+        core.make_room(conn, bytes.max(chunks));
+        // The session that was ended to make room may be that of this request.
+        target = target_of(core, conn, head, route)?;
     }
-    // Whether there is a place for a session is asked when it is opened.
-    let Some(reason) = has_body.then(|| core.no_room_for(bytes)).flatten() else { return Ok(target) };
+    // Whether there is room for one more session is checked when it is opened.
+    let Some(reason) = target.has_body().then(|| core.no_room_for(bytes)).flatten() else {
+        return Ok(target);
+    };
     let answer = core.busy(&reason);
     #[cfg(any(feature = "streamable", feature = "stateless"))]
-    if let Route::Mcp(_) = route {
+    if let Target::Mcp(_) = route {
         return Err(mcp::busy(head, answer).into());
     }
     Err(answer.into())
 }
 
-fn target_of(core: &Core, conn: Key, route: Route<'_>) -> Result<Target, OwnedResponse> {
+fn target_of(
+    core: &Core,
+    conn: Key,
+    head: &Head<'_>,
+    route: Target<&str>,
+) -> Result<Target<Key>, OwnedResponse> {
     Ok(match route {
-        Route::Stream => Target::Stream,
-        Route::StreamHead => Target::StreamHead,
-        Route::Message { session } => Target::Message(sse::find_session(core, conn, session)?),
+        Target::Stream => Target::Stream,
+        Target::StreamHead => Target::StreamHead,
+        Target::Message(session) => Target::Message(sse::live_session(core, conn, head, session)?),
         #[cfg(any(feature = "streamable", feature = "stateless"))]
-        Route::Mcp(method) => Target::Mcp(method),
+        Target::Mcp(method) => Target::Mcp(method),
+        Target::Route(at) => Target::Route(at),
     })
 }
 
-fn serve(core: &mut Core, conn: Key, target: Target, head: &Head<'_>, body: &[u8]) {
+fn serve(core: &mut Core, conn: Key, target: Target<Key>, head: &Head<'_>, body: &[u8]) {
     match target {
         Target::Stream => sse::open(core, conn, head),
         Target::StreamHead => sse::head_only(core, conn),
         Target::Message(session) => sse::post(core, conn, session, head, body),
         #[cfg(any(feature = "streamable", feature = "stateless"))]
         Target::Mcp(method) => mcp::serve(core, conn, method, head, body),
+        Target::Route(at) => serve_route(core, conn, at, head, body),
     }
 }
 
-/// What the body will take, as far as the head says it.
+/// Calls the handler of a route. Of what cannot be sent the author hears by an event, and the client gets 500.
+fn serve_route(core: &mut Core, conn: Key, at: usize, head: &Head<'_>, body: &[u8]) {
+    let message_bytes_max = core.limits().message_bytes_max;
+    let Core { routes, connections, .. } = core;
+    let (Some(route), Some(connection)) = (routes.get_mut(at), connections.get(conn)) else { return };
+    let request = RouteRequest::new(head, &connection.peer, body);
+    let answer = match contained(|| (route.handler)(&request)) {
+        Some(response) => response.checked(message_bytes_max),
+        None => Err("its handler panicked".to_owned()),
+    };
+    let answer = answer.map_err(|problem| format!("the route {route}: {problem}"));
+    let answer = answer.unwrap_or_else(|problem| {
+        core.observe(&Event::HandlerFault { problem: &problem });
+        OwnedResponse::text(500, "the route failed")
+    });
+    core.answer(conn, &answer);
+}
+
+/// Returns the length of the body, as far as the head says it.
 fn body_bytes(head: &Head<'_>) -> usize {
     match head.framing {
         Framing::Length(length) => usize::try_from(length).unwrap_or(usize::MAX),

@@ -10,7 +10,7 @@ use crate::jsonrpc::id::IdRef;
 use crate::jsonrpc::{Error, Message, Rejected, write_error_body};
 use crate::text::shown;
 
-/// A refusal in the form of what it is asked of: Streamable HTTP has them as JSON-RPC errors.
+/// Returns a refusal in the form of its path: a JSON-RPC error for Streamable HTTP, and text for the others.
 pub(crate) fn in_body_format(answer: OwnedResponse, head: &Head<'_>, settings: &Settings) -> OwnedResponse {
     match settings.is_mcp_path(relative(head.path, settings)) {
         true => as_error(answer),
@@ -21,6 +21,14 @@ pub(crate) fn in_body_format(answer: OwnedResponse, head: &Head<'_>, settings: &
 pub(crate) fn nothing_here(head: &Head<'_>, settings: &Settings) -> OwnedResponse {
     let base = settings.base_path.trim_end_matches('/');
     let (mcp, sse) = (&settings.mcp_path, &settings.sse_path);
+    if let (Some(first), false) = (settings.mounts.first(), settings.serves_root) {
+        let names = settings.mounts.join(", ");
+        let text = format!(
+            "nothing is served at `{}`; MCP clients connect to `{base}/NAME{mcp}`, such as `{base}/{first}{mcp}`; the names are {names}",
+            shown(head.path.as_bytes())
+        );
+        return OwnedResponse::text(404, text);
+    }
     let places = match settings.is_mcp_path(mcp) {
         true => format!("MCP clients connect to `{base}{mcp}` or, for HTTP+SSE, to `{base}{sse}`"),
         false => format!("MCP clients connect to `{base}{sse}`, for HTTP+SSE"),
@@ -32,7 +40,7 @@ pub(crate) fn not_allowed(method: &str, path: &str, allow: &'static str) -> Owne
     OwnedResponse::text(405, format!("`{path}` takes {allow}, not {method}")).header("Allow", allow)
 }
 
-/// A refusal in terms of JSON-RPC, of which it is not said yet what it refuses.
+/// A refusal as a status and a JSON-RPC error, before it has the id of the request that it refuses.
 #[derive(Debug)]
 pub(crate) struct Refused {
     status: u16,
@@ -45,7 +53,19 @@ impl Refused {
         Refused { status, headers: Vec::new(), error }
     }
 
-    /// The answer to a request whose message was read: its body is a response with the id, if there is one to answer with
+    /// With another header field.
+    #[cfg(any(feature = "streamable", feature = "stateless"))]
+    pub(crate) fn header(mut self, name: &'static str, value: String) -> Refused {
+        self.headers.push((name, value));
+        self
+    }
+
+    /// Returns the error alone.
+    pub(crate) fn into_error(self) -> Error {
+        self.error
+    }
+
+    /// Returns the response to a message that was read. Its body is a JSON-RPC response with the id, if the message has one
     /// (JSON-RPC 2.0, section 5).
     pub(crate) fn answer(self, id: Option<IdRef<'_>>) -> OwnedResponse {
         let mut body = Vec::new();
@@ -54,15 +74,15 @@ impl Refused {
     }
 }
 
-/// What is refused before its message is read has no id (MCP 2025-11-25, transports: "the HTTP response body MAY comprise
-/// a JSON-RPC error response that has no id").
+/// A refusal before the message is read has no id (MCP 2025-11-25, transports: "the HTTP response body MAY comprise a JSON-RPC
+/// error response that has no id").
 impl From<Refused> for OwnedResponse {
     fn from(refused: Refused) -> OwnedResponse {
         refused.answer(None)
     }
 }
 
-/// The id that a refusal of the message answers with: only requests want an answer.
+/// Returns the id for the refusal of a message; `None` unless it is a request.
 pub(crate) fn id_of<'a>(message: &'a Message<'_>) -> Option<IdRef<'a>> {
     match message {
         Message::Request(request) => Some((&request.id).into()),
@@ -80,19 +100,18 @@ pub(crate) fn as_error_of(code: i64, answer: OwnedResponse) -> Refused {
     Refused { headers: answer.headers, ..Refused::new(answer.status, Error::new(code, text)) }
 }
 
-/// What transports say where JSON-RPC has no code of its own: `-32000` as all SDKs have it.
+/// The code of refusals for which JSON-RPC has none: `-32000`, as in all SDKs.
 pub(crate) const REFUSED: i64 = -32000;
-/// The session is unknown or over.
+/// The code for a session that is unknown or has ended.
 #[cfg(any(feature = "streamable", feature = "stateless"))]
 pub(crate) const NO_SESSION: i64 = -32001;
 
-/// The refusal of what is no message.
+/// Returns the refusal of a body that is not a message.
 pub(crate) fn rejection(rejected: Rejected) -> OwnedResponse {
     Refused::new(400, rejected.error).answer(rejected.id.as_ref().map(Into::into))
 }
 
-/// The HTTP status of an error that a service gives (MCP 2026-07-28, transports: only these have one of their own).
-#[cfg(any(feature = "streamable", feature = "stateless"))]
+/// Returns the HTTP status of a service's error (MCP 2026-07-28, transports: only these have one of their own).
 pub(crate) fn status_of(code: i64) -> u16 {
     match code {
         Error::METHOD_NOT_FOUND => 404,

@@ -1,8 +1,9 @@
 //! Message bodies: taking the content out of `Content-Length` and `chunked` framing, however the bytes are cut.
 //!
 //! *Scope:* [`Decoder`], an incremental reader of one body, used for requests by the server and for responses by the
-//! client. *Not in scope:* choosing the framing ([`head`](crate::http::head)), and keeping the content: it is handed out as
-//! slices of the input.
+//! client, with 413 as soon as chunks have more than `body_bytes_max`. *Not in scope:* choosing the framing
+//! ([`head`](crate::http::head)); a `Content-Length` over the limit, which is refused before the body is read (`conn::input` finds it, the
+//! engine's `receive` answers); keeping the content, which is handed out as slices of the input.
 //!
 //! ```text
 //!  chunked:   ┌────────────────────────────────────────────────┐

@@ -31,7 +31,7 @@ pub fn imf_fixdate(unix: u64) -> [u8; 29] {
 
 /// Year, month (from 0) and day (from 1) of a day counted from 1970-01-01, by walking: at most 400 years and 12
 /// months, once per second of a running server.
-fn civil(mut days: u64) -> (u64, usize, u64) {
+pub(crate) fn civil(mut days: u64) -> (u64, usize, u64) {
     const DAYS_PER_400_YEARS: u64 = 146_097;
     let leap = |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
     let mut year = 1970 + 400 * (days / DAYS_PER_400_YEARS);

@@ -1,4 +1,4 @@
-//! The head of a request: every rule that decides what it means and how its body is delimited.
+//! The head of a request: every rule that decides its meaning and how its body is delimited.
 //!
 //! *Scope:* [`parse`] reads a whole head, which [`Search`] found, into a [`Head`], or refuses it. *Not in scope:* what
 //! the target, the host or a field means to the application.
@@ -27,6 +27,7 @@ use std::fmt;
 use std::mem::MaybeUninit;
 use std::net::Ipv6Addr;
 
+use crate::http::fields::{Derivation, Derived, FieldList};
 use crate::http::refusal::Refusal;
 use crate::http::search::target_too_long;
 use crate::limits::{HEADERS_CAP, Limits};
@@ -87,7 +88,7 @@ pub struct Host<'a> {
 }
 
 impl<'a> Host<'a> {
-    /// Reads `host[:port]`; `None` if it is anything else.
+    /// Reads `host[:port]`, the port of 1 to 5 digits; `None` if it is anything else.
     ///
     /// Narrower than the `reg-name` of RFC 3986 §3.2.2. Names in use consist of letters, digits, `-`, `.` and `_`; parsers
     /// disagree about the other characters (`,`, `@`, `%`, …).
@@ -106,7 +107,10 @@ impl<'a> Host<'a> {
         };
         let port = match after.strip_prefix(':') {
             Some("") => None,
-            Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => Some(digits.parse().ok()?),
+            // Leading zeros change nothing, so a port could otherwise be as long as a head.
+            Some(digits) if digits.len() <= 5 && digits.bytes().all(|byte| byte.is_ascii_digit()) => {
+                Some(digits.parse().ok()?)
+            }
             Some(_) => return None,
             None if after.is_empty() => None,
             None => return None,
@@ -161,13 +165,15 @@ pub struct Head<'a> {
     pub expect_continue: bool,
     /// The host that the request is for. Only HTTP/1.0 may leave it out (RFC 9110 §7.2).
     pub host: Option<Host<'a>>,
-    fields: &'a [httparse::Header<'a>],
-    marks: u64,
+    pub(super) fields: FieldList<'a>,
+    pub(super) marks: u64,
+    /// Only of a head that repeats.
+    pub(super) derived: Option<&'a Derived>,
 }
 
 /// One bit of 64 for a field name, by its first letter and its length. Where the bit is missing in the bits of all fields,
 /// none has the name: most names that are looked up are in no field.
-fn mark(name: &str) -> u64 {
+pub(super) fn mark(name: &str) -> u64 {
     let first = name.as_bytes().first().map_or(0, |byte| usize::from(byte.to_ascii_lowercase()));
     1 << ((5 * first + name.len()) % 64)
 }
@@ -184,8 +190,9 @@ impl<'a> Head<'a> {
         keep_alive: true,
         expect_continue: false,
         host: None,
-        fields: &[],
+        fields: FieldList::EMPTY,
         marks: 0,
+        derived: None,
     };
 
     /// True if the message came without HTTP.
@@ -195,13 +202,14 @@ impl<'a> Head<'a> {
 
     /// All fields in order, names as sent, values without surrounding whitespace (RFC 9110 §5).
     pub fn headers(&self) -> impl Iterator<Item = (&'a str, &'a [u8])> + use<'a> {
-        self.fields.iter().map(|field| (field.name, field.value))
+        self.fields.iter()
     }
 
     /// The values of all fields with this name, in order; names are compared without case (RFC 9110 §5.1).
     pub fn headers_named<'n>(&self, name: &'n str) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
-        let fields = if self.marks & mark(name) == 0 { &[] } else { self.fields };
-        fields.iter().filter(move |field| field.name.eq_ignore_ascii_case(name)).map(|field| field.value)
+        let fields = if self.marks & mark(name) == 0 { FieldList::EMPTY } else { self.fields };
+        let mut at = 0;
+        std::iter::from_fn(move || fields.next_named(name, &mut at))
     }
 
     /// The value of the first field with this name (RFC 9110 §5.1).
@@ -214,12 +222,34 @@ impl<'a> Head<'a> {
         self.header(name).and_then(|value| std::str::from_utf8(value).ok())
     }
 
+    /// The value of the field with this name, if there is only one, and if it is UTF-8.
+    pub fn single_str(&self, name: &str) -> Option<&'a str> {
+        match self.single(name) {
+            Single::One(value) => std::str::from_utf8(value).ok(),
+            Single::Absent | Single::Several => None,
+        }
+    }
+
     /// The value of a field that may be sent once only, such as `Origin`: taking the first of several would be a
     /// guess (RFC 9110 §5.3).
     pub fn single(&self, name: &str) -> Single<'a> {
         let mut single = Single::Absent;
         self.headers_named(name).for_each(|value| single.add(value));
         single
+    }
+
+    /// True if the head is the same as one before it on its connection.
+    pub(crate) fn repeats(&self) -> bool {
+        self.derived.is_some()
+    }
+
+    /// A number that follows from the head, and from nothing that changes while its connection is open. It is computed once for
+    /// all requests of the connection with the same head.
+    pub(crate) fn derive(&self, what: Derivation, derive: impl FnOnce() -> u128) -> u128 {
+        match self.derived {
+            Some(derived) => derived.get(what, derive),
+            None => derive(),
+        }
     }
 }
 
@@ -271,8 +301,9 @@ pub fn parse<'a>(bytes: &'a [u8], room: &'a mut Fields<'a>, limits: &Limits) -> 
         keep_alive,
         expect_continue: expects && !matches!(framing, Framing::None | Framing::Length(0)),
         host,
-        fields,
+        fields: FieldList::Parsed(fields),
         marks: known.marks,
+        derived: None,
     })
 }
 

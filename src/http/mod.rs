@@ -17,10 +17,10 @@
 //!          └──────────refused─────────────┴──▶ Closing ──flushed, half-closed──▶ Linger ──▶ Closed
 //! ```
 //!
-//! One connection that walks it, with a server that echoes bodies:
+//! An example of one connection, with a server that echoes bodies:
 //!
 //! ```
-//! use mcp_rill::http::conn::{After, Body, Conn, Kept, Step};
+//! use mcp_rill::http::conn::{After, Body, CloseReason, Conn, Kept, Step};
 //! use mcp_rill::http::{head::Fields, response::{Common, Response}};
 //! use mcp_rill::{Limits, Now};
 //!
@@ -33,7 +33,7 @@
 //!             Step::Head(head) => match conn.read_body(&head, &mut input, common) {
 //!                 Body::Whole(body) => conn.respond(&Response { body, ..Response::new(200) }, common),
 //!                 Body::Awaited | Body::Refused(_) => {}
-//!                 Body::TooLong(_) => conn.give_up(common),
+//!                 Body::TooLong(_) => conn.give_up(CloseReason::Refused, common),
 //!             },
 //!             Step::Request(request) => {
 //!                 let mut fields = Fields::new();
@@ -65,6 +65,7 @@
 //! conn.half_closed(&mut common); // Linger: the peer may read our answer while it still sends
 //! echo(&mut conn, b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", &mut common); // never looked at
 //! conn.end_input(&mut common); // Closed
+//! assert_eq!(conn.closed(), Some((CloseReason::Refused, 0)));
 //! assert_eq!((conn.next(), conn.outgoing()), (After::Close, &b""[..]));
 //! ```
 
@@ -73,9 +74,15 @@ pub mod client;
 #[doc(hidden)]
 pub mod conn;
 pub mod date;
+pub(crate) mod fields;
 pub mod head;
+#[cfg(any(feature = "streamable", feature = "stateless"))]
+pub(crate) mod places;
 pub(crate) mod refusal;
+pub(crate) mod remembered;
 pub mod response;
 pub(crate) mod search;
+#[cfg(any(feature = "streamable", feature = "stateless"))]
+pub(crate) mod usual;
 
 pub use crate::http::refusal::Refusal;

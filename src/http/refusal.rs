@@ -4,7 +4,8 @@
 //! (`response`).
 
 use std::borrow::Cow;
-use std::fmt;
+
+use crate::text::error_text;
 
 /// Why a message was not accepted, and the status for it (RFC 9110 §15).
 ///
@@ -26,13 +27,7 @@ impl Refusal {
     }
 }
 
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({})", self.reason, self.status)
-    }
-}
-
-impl std::error::Error for Refusal {}
+error_text!(Refusal: |refusal| "{} ({})", refusal.reason, refusal.status);
 
 pub(crate) fn budget_spent() -> Refusal {
     Refusal::new(503, "the server holds as much data as it may; try again in a moment")

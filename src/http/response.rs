@@ -34,7 +34,9 @@ use std::borrow::Cow;
 use crate::http::date::imf_fixdate;
 use crate::http::head::{Head, Version};
 use crate::limits::Limits;
-use crate::memory::{Buffer, Pool};
+#[cfg(feature = "browser")]
+use crate::memory::BLOCK_OVERHEAD_BYTES;
+use crate::memory::{Account, Buffer, Charge, Pool};
 use crate::text::write_number;
 use crate::timers::Now;
 
@@ -44,7 +46,7 @@ pub(crate) const JSON: &str = "application/json";
 /// Room for the head of a response, so that its buffer grows once at most.
 const HEAD_BYTES_USUAL: usize = 256;
 
-/// The place of a chunk's size before the chunk is written. Leading zeros are lawful (RFC 9112 §7.1).
+/// The place of a chunk's size before the chunk is written. Leading zeros are allowed (RFC 9112 §7.1).
 const SIZE_PLACE: &[u8] = b"00000000\r\n";
 
 /// The media type of every body that is a sentence for a person.
@@ -58,6 +60,8 @@ pub struct Common {
     /// The bounds of the server.
     pub limits: Limits,
     pub(crate) now: Now,
+    /// Counts the heads that connections remember.
+    pub(crate) heads: Account,
     second: u64,
     lines: Lines,
     accepted: Vec<u8>,
@@ -88,7 +92,15 @@ impl Common {
     pub fn new(limits: Limits) -> Common {
         let lines = Lines::of(0, &limits);
         let accepted = accepted(&lines);
-        Common { pool: Pool::default(), limits, now: Now::default(), second: 0, lines, accepted }
+        Common {
+            pool: Pool::default(),
+            limits,
+            now: Now::default(),
+            heads: Account::default(),
+            second: 0,
+            lines,
+            accepted,
+        }
     }
 
     /// Sets the date. Cheap while the second is the same.
@@ -194,7 +206,7 @@ fn accepted(lines: &Lines) -> Vec<u8> {
 const ACCEPTED: Response<'static> =
     Response { status: 202, headers: &[], content_type: Some(TEXT), body: b"Accepted" };
 
-/// What a response has to know of the request it answers.
+/// What a response depends on in the request that it answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequestTraits {
     /// The method was HEAD: the same head, but no body (RFC 9110 §9.3.2).
@@ -215,28 +227,40 @@ impl RequestTraits {
     }
 }
 
-/// Header fields for every response to one request, also those that are written before or after its handler has a say:
-/// a body that is too long, a stream that begins later.
+/// Header fields for every response to one request, also for those that are not written by its handler: the refusal of a long
+/// body, a stream that begins later.
 ///
 /// ```
 /// use mcp_rill::http::response::CommonFields;
 /// let common_fields = CommonFields::new(&[("Vary", "Origin"), ("X-Forged", "a\r\nSet-Cookie: b")]);
 /// assert_eq!(common_fields.as_bytes(), b"Vary: Origin\r\nX-Forged: a  Set-Cookie: b\r\n");
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CommonFields(Box<[u8]>);
+#[derive(Debug)]
+pub struct CommonFields {
+    lines: Box<[u8]>,
+    /// Counts them while they are kept.
+    _charge: Option<Charge>,
+}
 
 impl CommonFields {
     /// These fields in this order. Control bytes in values are replaced by spaces.
     pub fn new(fields: &[(&str, &str)]) -> CommonFields {
         let mut lines = Vec::new();
         fields.iter().for_each(|(name, value)| field(&mut lines, name, value));
-        CommonFields(lines.into())
+        CommonFields { lines: lines.into(), _charge: None }
+    }
+
+    /// The same, counted as bytes that are kept for a peer.
+    #[cfg(feature = "browser")]
+    pub(crate) fn counted(mut self, account: &Account) -> CommonFields {
+        let bytes = size_of::<CommonFields>() + self.lines.len() + 2 * BLOCK_OVERHEAD_BYTES;
+        self._charge = Some(account.charge(bytes));
+        self
     }
 
     /// The field lines as they are sent.
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+        &self.lines
     }
 }
 
@@ -333,7 +357,7 @@ fn write_response(
 
 fn write_fields(out: &mut Vec<u8>, fields: &[(&str, &str)], common_fields: Option<&CommonFields>) {
     fields.iter().for_each(|(name, value)| field(out, name, value));
-    if let Some(CommonFields(lines)) = common_fields {
+    if let Some(CommonFields { lines, .. }) = common_fields {
         out.extend_from_slice(lines);
     }
 }

@@ -46,6 +46,8 @@ pub struct Search {
     skipped: bool,
     in_fields: bool,
     response: bool,
+    /// A byte of the head has come. Set by the caller, which decides when the wait for the head begins.
+    pub(crate) began: bool,
 }
 
 impl Search {
@@ -121,7 +123,7 @@ impl Search {
         skipped as usize
     }
 
-    /// A peer that speaks TLS or something else to this port sends no line end for long: tell it at once.
+    /// A peer that speaks TLS or something else to this port sends no line end for long: refuse it at once.
     fn check_first_byte(&self, byte: Option<&u8>) -> Result<(), Refusal> {
         match byte {
             Some(0x16) if !self.response => Err(Refusal::new(

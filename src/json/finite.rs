@@ -2,12 +2,14 @@
 //!
 //! *Scope:* a walk over any serializable value that remembers the way. *Not in scope:* text.
 
-use std::fmt::{self, Display};
+use std::fmt::Display;
 
 use serde_core::ser::{
     self, Serialize, SerializeMap, SerializeSeq, SerializeStruct, SerializeStructVariant, SerializeTuple,
     SerializeTupleStruct, SerializeTupleVariant, Serializer,
 };
+
+use crate::text::error_text;
 
 /// # Errors
 /// A sentence that names the first float that is not finite, with its path.
@@ -24,13 +26,7 @@ pub(crate) fn sentence(path: &str, number: impl Display) -> String {
 #[derive(Debug)]
 struct Problem(String);
 
-impl Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Problem {}
+error_text!(Problem: |problem| "{}", problem.0);
 
 impl ser::Error for Problem {
     fn custom<T: Display>(text: T) -> Problem {

@@ -1,6 +1,6 @@
 //! The parts of an index of a JSON text.
 //!
-//! *Scope:* what is noted of one value. *Not in scope:* how it comes there (`tape`) and what it is good for (`value`).
+//! *Scope:* what is noted of one value. *Not in scope:* how it is made (`tape`) and used (`value`).
 
 /// One value, or the name of a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

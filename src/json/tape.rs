@@ -13,7 +13,7 @@
 //! no stack is needed. The texts that are accepted are those that `serde_json` reads as a `RawValue`.
 
 use crate::json::node::{Kind, Node};
-use crate::json::value::JsonRef;
+use crate::json::value::{JsonBuf, JsonRef};
 use crate::limits::Limits;
 
 /// Why a text has no index.
@@ -82,6 +82,15 @@ impl Tape {
             Ok(_) => index(&mut self.nodes, text.as_bytes(), depth_max, values_max),
             Err(_) => Err(Fault::Long),
         }
+    }
+}
+
+impl TryFrom<&str> for JsonBuf {
+    type Error = serde_json::Error;
+
+    /// As [`Tape::read`].
+    fn try_from(text: &str) -> Result<JsonBuf, serde_json::Error> {
+        Tape::new().read(text).map(JsonBuf::from)
     }
 }
 

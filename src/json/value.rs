@@ -10,6 +10,7 @@ use std::fmt;
 use serde_json::value::RawValue;
 
 use crate::json::node::{Kind, Node};
+use crate::text::error_text;
 
 /// One JSON value, borrowed from a text that a [`Tape`](crate::json::Tape) has read: its text is known to be JSON, and what
 /// is inside is found without reading it again.
@@ -46,6 +47,11 @@ impl<'a> JsonRef<'a> {
         self.nodes.first().map_or("null", |node| text_of(self.whole, node))
     }
 
+    /// Where the value begins in the text that was read, in bytes.
+    pub(crate) fn start(self) -> usize {
+        self.nodes.first().map_or(0, |node| node.start as usize)
+    }
+
     fn kind(self) -> Kind {
         self.nodes.first().map_or(Kind::Null, |node| node.kind)
     }
@@ -53,6 +59,11 @@ impl<'a> JsonRef<'a> {
     /// True if it is null.
     pub fn is_null(self) -> bool {
         self.kind() == Kind::Null
+    }
+
+    /// True if it is `true` or `false`.
+    pub fn is_bool(self) -> bool {
+        self.kind() == Kind::Bool
     }
 
     /// True if it is a string.
@@ -99,7 +110,42 @@ impl<'a> JsonRef<'a> {
     /// A member of an object; `None` if there is none, if it is null, and for any other value. Of several the first:
     /// [`Members::of`] and [`member`](JsonRef::member) refuse them.
     pub fn get(self, name: &str) -> Option<JsonRef<'a>> {
-        self.pairs().find(|pair| pair.is(name)).map(|pair| pair.value).filter(|value| !value.is_null())
+        self.find(name).filter(|value| !value.is_null())
+    }
+
+    /// As [`get`](JsonRef::get), but a member that is null is there.
+    pub(crate) fn find(self, name: &str) -> Option<JsonRef<'a>> {
+        self.pairs().find(|pair| pair.is(name)).map(|pair| pair.value)
+    }
+
+    /// The value at the end of a path of names; `None` as for [`get`](JsonRef::get).
+    ///
+    /// ```
+    /// # let mut tape = mcp_rill::json::Tape::new();
+    /// let message = tape.read(r#"{"params": {"requestId": 7}}"#)?;
+    /// assert_eq!(message.at(&["params", "requestId"]).map(|id| id.text()), Some("7"));
+    /// # Ok::<(), serde_json::Error>(())
+    /// ```
+    pub fn at(self, path: &[&str]) -> Option<JsonRef<'a>> {
+        path.iter().try_fold(self, |value, name| value.get(name))
+    }
+
+    /// The text with other JSON in the place of the value at the end of a path of names. The rest stays byte for byte as it is,
+    /// and so does all of it if there is no such value. Nothing checks that `json` is JSON.
+    ///
+    /// ```
+    /// # let mut tape = mcp_rill::json::Tape::new();
+    /// let params = tape.read(r#"{"a": 1.50, "_meta": {"progressToken": 7}}"#)?;
+    /// let params = params.replaced(&["_meta", "progressToken"], "\"x\"");
+    /// assert_eq!(params, r#"{"a": 1.50, "_meta": {"progressToken": "x"}}"#);
+    /// # Ok::<(), serde_json::Error>(())
+    /// ```
+    pub fn replaced(self, path: &[&str], json: &str) -> Cow<'a, str> {
+        let text = self.text();
+        let Some(old) = self.at(path) else { return text.into() };
+        let start = old.start() - self.start();
+        let (before, rest) = text.split_at_checked(start).unwrap_or_default();
+        [before, json, rest.get(old.text().len()..).unwrap_or_default()].concat().into()
     }
 
     /// A member of an object by name: for a single look where [`Members`] would be too much. `None` if there is none or it is
@@ -195,6 +241,12 @@ pub(crate) struct Pair<'a> {
 }
 
 impl<'a> Pair<'a> {
+    /// Where the name begins in the text that was read, in bytes.
+    #[cfg(feature = "cli")]
+    pub(crate) fn start(&self) -> usize {
+        self.name.start as usize
+    }
+
     /// `None` for a name with half of a surrogate pair.
     pub(crate) fn name(&self) -> Option<Cow<'a, str>> {
         string_of(self.value.whole, self.name)
@@ -229,9 +281,13 @@ impl<'a> Pair<'a> {
         }
     }
 
+    fn has_escapes(&self) -> bool {
+        self.name.kind == Kind::Escaped
+    }
+
     /// True if its name has half of a surrogate pair.
     fn is_half(&self) -> bool {
-        self.name.kind == Kind::Escaped && self.name().is_none()
+        self.has_escapes() && self.name().is_none()
     }
 }
 
@@ -289,12 +345,17 @@ impl<'a> Members<'a> {
             return Err(NotMembers::other());
         }
         let (all, mut count) = (object.pairs(), 0);
+        // A bit for each length of a name so far. Names of other lengths differ, unless one of them has escapes.
+        let mut lengths = 0_u64;
         for pair in all.clone() {
-            let again =
-                count < COMPARED_MAX && all.clone().take(count).any(|before| before.has_name_of(&pair));
+            let length = if pair.has_escapes() { u64::MAX } else { 1 << (pair.name.len() % 64) };
+            let again = lengths & length != 0
+                && count < COMPARED_MAX
+                && all.clone().take(count).any(|before| before.has_name_of(&pair));
             if again || pair.is_half() {
                 return Err(NotMembers::names(all));
             }
+            lengths |= length;
             count += 1;
         }
         match count > COMPARED_MAX && twice(all.clone()).is_some() {
@@ -314,6 +375,23 @@ impl<'a> Members<'a> {
     /// The value of one member; `None` if there is none or it is null, which in MCP means the same.
     pub fn get(&self, name: &str) -> Option<JsonRef<'a>> {
         self.object.get(name)
+    }
+
+    /// Several members, each as [`get`](Members::get) returns it, found in one pass.
+    #[inline]
+    pub(crate) fn pick<const N: usize>(&self, names: [&str; N]) -> [Option<JsonRef<'a>>; N] {
+        let mut found = [None; N];
+        for pair in self.object.pairs() {
+            if let Some((place, _)) = found.iter_mut().zip(names).find(|(_, name)| pair.is(name)) {
+                *place = Some(pair.value).filter(|value| !value.is_null());
+            }
+        }
+        found
+    }
+
+    /// The text of a member that is a string, as [`JsonRef::as_str`] returns it.
+    pub(crate) fn text(&self, name: &str) -> Option<Cow<'a, str>> {
+        self.get(name)?.as_str()
     }
 
     /// Names and values in the order of the text.
@@ -360,13 +438,7 @@ impl NotMembers {
     }
 }
 
-impl fmt::Display for NotMembers {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for NotMembers {}
+error_text!(NotMembers: |problem| "{}", problem.0);
 
 /// A JSON value that owns its text and index.
 #[derive(Clone, Debug)]

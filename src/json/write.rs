@@ -2,6 +2,7 @@
 //!
 //! *Scope:* commas and brackets, the order of the calls. *Not in scope:* the form of single values (`json`).
 
+use std::borrow::Cow;
 use std::mem;
 
 use crate::json::{put, write_raw, write_str};
@@ -53,6 +54,13 @@ impl<'o> Object<'o> {
         self
     }
 
+    /// Appends members, or the beginning of one, that are written already. Returns what they are written into.
+    pub(crate) fn written(&mut self, text: &str) -> &mut Vec<u8> {
+        let out = self.0.next();
+        out.extend_from_slice(text.as_bytes());
+        out
+    }
+
     /// As [`field`](Object::field), but no member at all if `write` appends nothing.
     pub fn opt_field(&mut self, name: &str, write: impl FnOnce(&mut Vec<u8>)) -> &mut Self {
         let (start, empty) = (self.0.out.len(), self.0.empty);
@@ -102,6 +110,14 @@ impl<'o> Object<'o> {
         match value.is_finite() {
             true => self.field(name, |out| put(out, &value)),
             false => self,
+        }
+    }
+
+    /// A member with its value, or no member at all if the value is absent.
+    pub(crate) fn member<T: ToJson + ?Sized>(&mut self, name: &str, value: &T) -> &mut Self {
+        match value.is_absent() {
+            true => self,
+            false => self.field(name, |out| value.write(out)),
         }
     }
 
@@ -173,10 +189,91 @@ impl Drop for Sequence<'_> {
     }
 }
 
-pub(crate) fn write_strs<T: AsRef<str>>(out: &mut Vec<u8>, items: &[T]) {
+/// Appends an array with an element for each of the items, which is what `write` appends for it.
+pub(crate) fn write_list<T>(
+    out: &mut Vec<u8>,
+    items: impl IntoIterator<Item = T>,
+    mut write: impl FnMut(T, &mut Vec<u8>),
+) {
     let mut array = Array::new(out);
-    items.iter().for_each(|item| {
-        array.str(item.as_ref());
-    });
-    array.end();
+    for item in items {
+        array.item(|out| write(item, out));
+    }
+}
+
+/// A value that has one form in JSON, the same for all who read it.
+pub(crate) trait ToJson {
+    /// Appends the value.
+    fn write(&self, out: &mut Vec<u8>);
+
+    /// True if an object leaves out the member whose value this is.
+    fn is_absent(&self) -> bool {
+        false
+    }
+}
+
+impl ToJson for str {
+    fn write(&self, out: &mut Vec<u8>) {
+        write_str(out, self);
+    }
+}
+
+impl ToJson for String {
+    fn write(&self, out: &mut Vec<u8>) {
+        write_str(out, self);
+    }
+}
+
+impl ToJson for Cow<'_, str> {
+    fn write(&self, out: &mut Vec<u8>) {
+        write_str(out, self);
+    }
+}
+
+impl ToJson for bool {
+    fn write(&self, out: &mut Vec<u8>) {
+        put(out, self);
+    }
+}
+
+/// Written as by [`Object::f64`].
+impl ToJson for f64 {
+    fn write(&self, out: &mut Vec<u8>) {
+        put(out, self);
+    }
+
+    fn is_absent(&self) -> bool {
+        !self.is_finite()
+    }
+}
+
+impl<T: ToJson + ?Sized> ToJson for &T {
+    fn write(&self, out: &mut Vec<u8>) {
+        T::write(self, out);
+    }
+
+    fn is_absent(&self) -> bool {
+        T::is_absent(self)
+    }
+}
+
+impl<T: ToJson> ToJson for Option<T> {
+    fn write(&self, out: &mut Vec<u8>) {
+        self.iter().for_each(|value| value.write(out));
+    }
+
+    fn is_absent(&self) -> bool {
+        self.as_ref().is_none_or(T::is_absent)
+    }
+}
+
+/// An array, which is left out if it is empty.
+impl<T: ToJson> ToJson for Vec<T> {
+    fn write(&self, out: &mut Vec<u8>) {
+        write_list(out, self, T::write);
+    }
+
+    fn is_absent(&self) -> bool {
+        self.is_empty()
+    }
 }

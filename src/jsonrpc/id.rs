@@ -1,11 +1,12 @@
 //! Ids of requests: integers and strings, nothing else.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use crate::json::value::JsonRef;
 use crate::json::{put, write_str};
 
-/// A request's id, kept: an integer or a string, which stay different (`1` is not `"1"`).
+/// A request's id, kept longer than its message.
 ///
 /// ```
 /// use mcp_rill::jsonrpc::{Id, IdRef};
@@ -13,15 +14,9 @@ use crate::json::{put, write_str};
 /// assert_eq!(id, IdRef::Str("a".into()));
 /// assert_ne!(Id::Int(1), Id::from("1"));
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Id {
-    /// An integer that fits 64 bits.
-    Int(i64),
-    /// A string, without its escapes.
-    Str(Box<str>),
-}
+pub type Id = IdRef<'static>;
 
-/// A request's id while its message is borrowed (MCP basic, "Requests": string or integer, never null).
+/// A request's id: an integer or a string (MCP basic, "Requests": never null), which stay different: `1` is not `"1"`.
 ///
 /// Reading an integer or an id without escapes allocates nothing. `&Id` and `&IdRef` both convert into it, which is
 /// what the writers below take.
@@ -31,6 +26,7 @@ pub enum Id {
 /// let mut out = Vec::new();
 /// IdRef::Str("a".into()).write(&mut out);
 /// assert_eq!((&out[..], IdRef::Int(1).into_owned()), (&b"\"a\""[..], Id::Int(1)));
+/// assert_eq!(Id::from("a").to_string(), "\"a\"");
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum IdRef<'a> {
@@ -78,7 +74,8 @@ impl<'a> IdRef<'a> {
     pub fn into_owned(self) -> Id {
         match self {
             IdRef::Int(number) => Id::Int(number),
-            IdRef::Str(text) => Id::Str(text.into()),
+            // A box has no spare capacity: the bytes of kept ids are counted by the length of the text.
+            IdRef::Str(text) => Id::Str(Cow::Owned(Box::<str>::from(text).into())),
         }
     }
 
@@ -91,12 +88,12 @@ impl<'a> IdRef<'a> {
     }
 }
 
-impl<'a> From<&'a Id> for IdRef<'a> {
-    fn from(id: &'a Id) -> IdRef<'a> {
-        match id {
-            Id::Int(number) => IdRef::Int(*number),
-            Id::Str(text) => IdRef::Str(Cow::Borrowed(text)),
-        }
+/// The id as JSON.
+impl fmt::Display for IdRef<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = Vec::new();
+        self.write(&mut text);
+        f.write_str(&String::from_utf8_lossy(&text))
     }
 }
 
@@ -109,12 +106,6 @@ impl<'a> From<&'a IdRef<'_>> for IdRef<'a> {
     }
 }
 
-impl From<IdRef<'_>> for Id {
-    fn from(id: IdRef<'_>) -> Id {
-        id.into_owned()
-    }
-}
-
 impl From<i64> for Id {
     fn from(number: i64) -> Id {
         Id::Int(number)
@@ -123,16 +114,6 @@ impl From<i64> for Id {
 
 impl From<&str> for Id {
     fn from(text: &str) -> Id {
-        Id::Str(text.into())
-    }
-}
-
-impl PartialEq<IdRef<'_>> for Id {
-    fn eq(&self, other: &IdRef<'_>) -> bool {
-        match (self, other) {
-            (Id::Int(number), IdRef::Int(other)) => number == other,
-            (Id::Str(text), IdRef::Str(other)) => **text == **other,
-            _ => false,
-        }
+        Id::Str(Cow::Owned(text.to_owned()))
     }
 }

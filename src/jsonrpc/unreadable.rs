@@ -1,4 +1,4 @@
-//! What is said of a text that cannot be read.
+//! The errors for texts that cannot be read.
 //!
 //! *Scope:* the sentence about what is wrong, and the id of a message that is over a limit. All of this is off the path of
 //! messages that are served, so serde_json reads the text once more: its sentences name the line and column.
@@ -14,28 +14,28 @@ use crate::jsonrpc::id::Id;
 use crate::jsonrpc::{Envelope, Error, Rejected};
 use crate::limits::Limits;
 
-/// What is said of a message.
+/// Returns the error for a message, and the id to answer with.
 #[cold]
 pub(super) fn message(text: &str, fault: Fault, limits: &Limits) -> Rejected {
     match fault {
         Fault::Syntax => not_json(text).into(),
         Fault::Deep | Fault::Many | Fault::Long => {
-            Rejected { error: over(fault, limits), id: id_in(text, limits) }
+            Rejected { error: over_limit(fault, limits), id: id_in(text, limits) }
         }
     }
 }
 
-/// What is said of a batch.
+/// Returns the error for a batch.
 #[cold]
 pub(super) fn batch(text: &str, fault: Fault, limits: &Limits) -> Error {
     match fault {
         Fault::Syntax => because(serde_json::from_str::<Vec<&RawValue>>(text)),
-        Fault::Deep | Fault::Many | Fault::Long => over(fault, limits),
+        Fault::Deep | Fault::Many | Fault::Long => over_limit(fault, limits),
     }
 }
 
-/// What is said of a text over a limit.
-pub(crate) fn over(fault: Fault, limits: &Limits) -> Error {
+/// Returns the error for a text over a limit.
+pub(crate) fn over_limit(fault: Fault, limits: &Limits) -> Error {
     let (depth_max, values_max) = (limits.json_depth_max, limits.json_values_max);
     match fault {
         Fault::Deep => Error::parse_error(format_args!("nested deeper than json_depth_max ({depth_max})")),
@@ -45,7 +45,7 @@ pub(crate) fn over(fault: Fault, limits: &Limits) -> Error {
     }
 }
 
-/// What is said of a message that is not JSON, or has a name with half of a surrogate pair.
+/// Returns the error for a message that is not JSON, or has a name with half of a surrogate pair.
 #[cold]
 pub(super) fn not_json(text: &str) -> Error {
     match is_object(text) {
@@ -55,7 +55,7 @@ pub(super) fn not_json(text: &str) -> Error {
 }
 
 fn because<T>(read: Result<T, serde_json::Error>) -> Error {
-    read.err().map_or_else(|| over(Fault::Syntax, &Limits::DEFAULT), Error::parse_error)
+    read.err().map_or_else(|| over_limit(Fault::Syntax, &Limits::DEFAULT), Error::parse_error)
 }
 
 /// The id to answer with in a text that is over a limit. What the parser needs for this is bounded by the text.
@@ -78,7 +78,9 @@ fn id_in(text: &str, limits: &Limits) -> Option<Id> {
     });
     short.push(b'}');
     let short = read.ok().and_then(|()| String::from_utf8(short).ok())?;
-    Envelope::read(Tape::new().read(&short).ok()?)?.id_to_answer(limits.id_bytes_max)
+    let mut tape = Tape::new();
+    let mut envelope = Envelope::default();
+    envelope.read(tape.read(&short).ok()?).then(|| envelope.id_to_answer(limits.id_bytes_max)).flatten()
 }
 
 fn is_object(text: &str) -> bool {

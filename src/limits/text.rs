@@ -1,11 +1,12 @@
 //! Limits by name and as text, for the command line.
 //!
-//! *Scope:* [`Limits::set`], [`Limits::get`] and [`Limits::describe`]. *Not in scope:* whether a value goes with the others
-//! ([`Limits::check`]).
+//! *Scope:* [`Limits::set`], [`Limits::get`], [`Limits::range`] and [`Limits::describe`]. *Not in scope:* whether a value goes with
+//! the others ([`Limits::check`]).
 
 use std::time::Duration;
 
-use crate::limits::Limits;
+use crate::limits::{Limits, Value};
+use crate::text::nearest;
 
 impl Limits {
     /// Sets one limit from text: a size (`4096`, `64KiB`, `4MiB`, `1GiB`), a count, or a time
@@ -27,7 +28,7 @@ impl Limits {
             Some((limit, _)) => limit.read(name, value),
             None => Err(match nearest(name, Self::NAMES) {
                 Some(near) => format!("unknown limit `{name}`; did you mean `{near}`?"),
-                None => format!("unknown limit `{name}`; see `mcp-rill --help limits`"),
+                None => format!("unknown limit `{name}`; see --help limits"),
             }),
         }
     }
@@ -43,6 +44,22 @@ impl Limits {
         self.clone().named(name).map(|(limit, _)| limit.show(name))
     }
 
+    /// The least and the most that a limit may be, as text that [`set`](Limits::set) reads; `None` if there is no limit of this
+    /// name.
+    ///
+    /// ```
+    /// let (least, most) = mcp_rill::Limits::range("headers_max").unwrap();
+    /// assert_eq!((&*least, &*most), ("8", "256"));
+    /// ```
+    pub fn range(name: &str) -> Option<(String, String)> {
+        let range = Limits::DEFAULT.ranges().into_iter().find(|range| range.name == name)?;
+        let shown = |value| match value {
+            Value::Count(count) => count.show(name),
+            Value::Time(time) => time.show(name),
+        };
+        Some((shown(range.least), shown(range.most)))
+    }
+
     /// The documentation of one limit as Markdown: what it bounds, what the peer sees when it is hit, what it costs.
     /// `None` if there is no limit of this name.
     ///
@@ -54,29 +71,6 @@ impl Limits {
         let mut limits = Limits::DEFAULT;
         limits.named(name).map(|(_, about)| about)
     }
-}
-
-/// The name with the fewest edits from `wanted` to it, if at most a third of its letters differ.
-fn nearest<'a>(wanted: &str, names: &[&'a str]) -> Option<&'a str> {
-    let near = names.iter().map(|name| (edits(wanted, name), *name)).min_by_key(|(edits, _)| *edits);
-    near.filter(|(edits, name)| edits * 3 <= name.len()).map(|(_, name)| name)
-}
-
-/// How many bytes have to be inserted, removed or replaced to make `from` into `to` (Levenshtein).
-fn edits(from: &str, to: &str) -> usize {
-    let mut row: Vec<usize> = (0..=to.len()).collect();
-    // A word that is longer than any name is no misspelling of one.
-    for (at, byte) in from.bytes().take(64).enumerate() {
-        let (mut left, mut diagonal) = (0, 0);
-        for (above, other) in row.iter_mut().zip(std::iter::once(None).chain(to.bytes().map(Some))) {
-            let cost = match other {
-                None => at + 1,
-                Some(other) => (diagonal + usize::from(byte != other)).min(left + 1).min(*above + 1),
-            };
-            (diagonal, left) = (std::mem::replace(above, cost), cost);
-        }
-    }
-    row.last().copied().unwrap_or_default()
 }
 
 /// A limit that is read from text and shown as text.
@@ -164,7 +158,7 @@ impl Limit for Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::{CONNECTIONS_CAP, HEADERS_CAP};
+    use crate::limits::CONNECTIONS_CAP;
 
     #[test]
     fn every_limit_is_read_back_as_shown() {
@@ -226,37 +220,40 @@ mod tests {
     }
 
     #[test]
-    fn what_leaves_nobody_served_is_refused() {
-        for (name, too_little, least, why) in [
-            ("connections_max", "0", "1", "one connection"),
-            ("target_bytes_max", "0", "1", "one path"),
-            ("headers_max", "0", "1", "one field, Host"),
-            ("body_bytes_max", "0", "1", "one byte"),
-            ("json_depth_max", "3", "4", "an envelope with params and _meta"),
-            ("json_values_max", "9", "10", "the least `initialize`"),
-            ("calls_max", "0", "1", "one call"),
-            ("workers", "0", "1", "one thread for blocking handlers"),
-            ("page_items_max", "0", "1", "one item"),
-            ("uri_bytes_max", "0", "1", "one byte"),
-            ("turn_bytes_max", "1023", "1024", "one packet"),
-            ("worker_wait_timeout", "0s", "1ms", "less is over at once"),
-            ("tool_timeout", "0s", "1ms", "less is over at once"),
-            ("question_timeout", "0s", "1ms", "less is over at once"),
-            ("request_state_ttl", "0s", "1ms", "less is over at once"),
-            ("head_timeout", "0s", "1ms", "less is over at once"),
-            ("body_timeout", "0s", "1ms", "less is over at once"),
-            ("write_timeout", "0s", "1ms", "less is over at once"),
-            ("idle_timeout", "0s", "1ms", "less is over at once"),
-            ("session_idle_timeout", "0s", "1ms", "less is over at once"),
-            ("initialize_timeout", "0s", "1ms", "less is over at once"),
-            ("keep_alive", "0s", "1ms", "or comments leave no time for anything else"),
+    fn a_limit_out_of_its_range_is_refused_with_the_range() {
+        for name in Limits::NAMES {
+            let (least, most) = Limits::range(name).unwrap();
+            for end in [&least, &most] {
+                let mut limits = Limits::DEFAULT;
+                limits.set(name, end).unwrap();
+                // It may be too little or too much for another limit.
+                let refused = limits.check().err().unwrap_or_default();
+                assert!(!refused.contains(" but must be from "), "{refused}");
+            }
+            let number = |text: &str| {
+                let mut limits = Limits::DEFAULT;
+                limits.set(name, text).unwrap();
+                limits.get(name).unwrap()
+            };
+            assert_eq!([number(&least), number(&most)], [least, most], "it is read as it is shown");
+        }
+        for (name, value, range) in [
+            ("connections_max", "0", "from 1 to 1048576"),
+            ("connections_max", "1048577", "from 1 to 1048576"),
+            ("connections_reserve_percent", "91", "from 0 to 90"),
+            ("headers_max", "1", "from 8 to 256"),
+            ("headers_max", "257", "from 8 to 256"),
+            ("body_bytes_max", "1", "from 256 to 1073741824"),
+            ("calls_max", "0", "from 1 to 1048576"),
+            ("json_depth_max", "129", "from 4 to 128"),
+            ("turn_bytes_max", "18446744073709551615", "from 1024 to 67108864"),
+            ("tool_timeout", "0s", "from 1ms to 8640000s"),
+            ("keep_alive", "0s", "from 1ms to 8640000s"),
+            ("shutdown_grace", "8640001s", "from 0s to 8640000s"),
         ] {
-            let mut limits = Limits { sessions_max: 0, ..Limits::DEFAULT };
-            limits.set(name, too_little).unwrap();
-            let complaint = format!("limit {name} is {too_little}, but must be at least {least} ({why})");
-            assert_eq!(limits.check(), Err(complaint));
-            limits.set(name, least).unwrap();
-            assert_eq!(limits.check(), Ok(()), "{name}");
+            let mut limits = Limits::DEFAULT;
+            limits.set(name, value).unwrap();
+            assert_eq!(limits.check(), Err(format!("limit {name} is {value}, but must be {range}")));
         }
         for name in ["tcp_user_timeout", "replay_timeout", "linger_timeout", "shutdown_grace"] {
             let mut limits = Limits::DEFAULT;
@@ -266,14 +263,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_over_a_cap_is_told_the_right_way_round() {
-        for (name, cap) in [("headers_max", HEADERS_CAP), ("connections_max", CONNECTIONS_CAP)] {
-            let mut limits = Limits::DEFAULT;
-            limits.set(name, &cap.to_string()).unwrap();
-            assert_eq!(limits.check(), Ok(()));
-            limits.set(name, &(cap + 1).to_string()).unwrap();
-            let complaint = format!("limit {name} is {}, but may be at most {cap}", cap + 1);
-            assert_eq!(limits.check(), Err(complaint));
-        }
+    fn connections_those_that_are_refused_and_those_for_health_have_one_cap() {
+        let mut limits = Limits::DEFAULT;
+        limits.set("connections_max", &(CONNECTIONS_CAP - 80).to_string()).unwrap();
+        assert_eq!(limits.check(), Ok(()));
+        limits.set("connections_max", &(CONNECTIONS_CAP - 79).to_string()).unwrap();
+        assert_eq!(
+            limits.check().unwrap_err(),
+            "limit connections_max is 1048497, but may be at most 1048496 (with refused_connections_max and health_connections_max)"
+        );
     }
 }

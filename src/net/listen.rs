@@ -3,6 +3,7 @@
 //! *Scope:* [`Address`], binding it, what to say when that fails, the next peer of a listener. *Not in scope:* whether there
 //! is room for that peer (`accept`); the file of a Unix socket (`unix`).
 
+use std::fmt;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
@@ -13,6 +14,7 @@ use mio::net::TcpListener;
 use mio::net::UnixListener;
 use mio::{Interest, Registry, Token};
 
+use super::socket::{ListeningSocket, peer_at};
 use super::stream::Stream;
 #[cfg(unix)]
 use super::unix::SocketFile;
@@ -40,7 +42,8 @@ pub enum Address {
     Tcp(String),
     /// A socket in the file system, only on Unix. The file has its mode from the moment at which clients can connect. The
     /// file of a server that has ended is replaced. A server that listens there, or a file that is not a socket, is an error.
-    /// The file is removed when the server ends, if it is still the same one.
+    /// The file is removed when the server ends, if it is still the same one. A folder in which other users could put another file
+    /// in its place is an error.
     Unix {
         /// The path, of at most 107 bytes, which is a bound of the system.
         path: PathBuf,
@@ -48,6 +51,23 @@ pub enum Address {
         /// `0o666`).
         mode: u32,
     },
+}
+
+impl Address {
+    /// Checks what shows without binding it.
+    ///
+    /// # Errors
+    /// A sentence about its form or its length, which does not name the address.
+    #[cfg(feature = "cli")]
+    pub(crate) fn check(&self) -> Result<(), String> {
+        match self {
+            Address::Tcp(text) => check_tcp(text).map_err(str::to_owned),
+            #[cfg(unix)]
+            Address::Unix { path, .. } => unix::check_length(path),
+            #[cfg(not(unix))]
+            Address::Unix { .. } => Ok(()),
+        }
+    }
 }
 
 impl From<&str> for Address {
@@ -92,8 +112,8 @@ impl From<(&str, u16)> for Address {
     }
 }
 
-impl std::fmt::Display for Address {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Address::Tcp(text) => f.write_str(text),
             Address::Unix { path, .. } => write!(f, "unix:{}", path.display()),
@@ -101,11 +121,15 @@ impl std::fmt::Display for Address {
     }
 }
 
-/// A bound address.
+/// A bound address, or a listening socket of the program's own.
 pub(super) struct Listener {
     socket: Socket,
+    /// A peer that was accepted to find out if the socket listens.
+    first: Option<(Stream, Peer)>,
     /// True if a peer may wait.
     pub(super) pending: bool,
+    /// True if it is for health checks and nothing else.
+    pub(super) is_for_health: bool,
 }
 
 enum Socket {
@@ -116,20 +140,36 @@ enum Socket {
     #[cfg(unix)]
     Unix {
         // The first to be dropped: while the socket is open, no other file can get its inode number.
-        file: SocketFile,
+        file: UnixFile,
         socket: UnixListener,
     },
+}
+
+/// The file of a Unix socket.
+#[cfg(unix)]
+enum UnixFile {
+    Ours(SocketFile),
+    /// One that another program has made, and removes. A socket without a file has no path.
+    Foreign(Option<PathBuf>),
 }
 
 impl Listener {
     /// Binds `address`, which others may be able to reach only if `public`.
     pub(super) fn bind(address: &Address, public: bool) -> io::Result<Listener> {
+        Listener::bind_any(address, public, false)
+    }
+
+    /// Binds `address` for health checks alone.
+    pub(super) fn bind_for_health(address: &Address) -> io::Result<Listener> {
+        Listener::bind_any(address, true, true)
+    }
+
+    fn bind_any(address: &Address, public: bool, is_for_health: bool) -> io::Result<Listener> {
         let socket = match address {
             Address::Tcp(text) => bind_tcp(text, public),
             #[cfg(unix)]
-            Address::Unix { path, mode } => {
-                unix::bind(path, *mode).map(|(file, socket)| Socket::Unix { file, socket })
-            }
+            Address::Unix { path, mode } => unix::bind(path, *mode)
+                .map(|(file, socket)| Socket::Unix { file: UnixFile::Ours(file), socket }),
             #[cfg(not(unix))]
             Address::Unix { .. } => Err(io::Error::new(
                 ErrorKind::Unsupported,
@@ -137,20 +177,64 @@ impl Listener {
             )),
         };
         let named = |error: io::Error| io::Error::new(error.kind(), format!("{address}: {error}"));
-        Ok(Listener { socket: socket.map_err(named)?, pending: true })
+        Ok(Listener { socket: socket.map_err(named)?, first: None, pending: true, is_for_health })
+    }
+
+    /// Takes over a socket that listens already. Others may be able to reach it only if `public`.
+    pub(super) fn adopt(socket: ListeningSocket, public: bool) -> io::Result<Listener> {
+        let named = |name: &dyn fmt::Display| {
+            let name = name.to_string();
+            move |error: io::Error| io::Error::new(error.kind(), format!("{name}: {error}"))
+        };
+        match socket {
+            ListeningSocket::Tcp(socket) => {
+                let address = socket.local_addr().map_err(named(&"a listening TCP socket"))?;
+                Listener::adopt_tcp(socket, address, public).map_err(named(&address))
+            }
+            #[cfg(unix)]
+            ListeningSocket::Unix(socket) => {
+                let address = socket.local_addr().map_err(named(&"a listening Unix socket"))?;
+                let path = address.as_pathname().map(Path::to_owned);
+                let shown = path.as_deref().map_or("unix".into(), |path| format!("unix:{}", path.display()));
+                let socket = Socket::Unix {
+                    file: UnixFile::Foreign(path),
+                    socket: socket.set_nonblocking(true).map(|()| UnixListener::from_std(socket))?,
+                };
+                Listener::of_foreign(socket).map_err(named(&shown))
+            }
+        }
+    }
+
+    fn adopt_tcp(socket: std::net::TcpListener, address: SocketAddr, public: bool) -> io::Result<Listener> {
+        let loopback = check_reach(address, public)?;
+        socket.set_nonblocking(true)?;
+        Listener::of_foreign(Socket::Tcp { socket: TcpListener::from_std(socket), loopback })
+    }
+
+    /// Checks that the socket listens. The only safe way is to accept.
+    fn of_foreign(socket: Socket) -> io::Result<Listener> {
+        let mut listener = Listener { socket, first: None, pending: true, is_for_health: false };
+        match listener.accept() {
+            Ok(first) => listener.first = Some(first),
+            Err(error) if error.kind() == ErrorKind::InvalidInput => {
+                let text = "the socket does not listen; call listen(2) before it is adopted";
+                return Err(io::Error::new(error.kind(), text));
+            }
+            // The peer may be gone, or descriptors may have run out.
+            Err(_) => {}
+        }
+        Ok(listener)
     }
 
     /// The next peer in the backlog.
-    pub(super) fn accept(&self) -> io::Result<(Stream, Peer)> {
+    pub(super) fn accept(&mut self) -> io::Result<(Stream, Peer)> {
+        if let Some(first) = self.first.take() {
+            return Ok(first);
+        }
         match &self.socket {
             Socket::Tcp { socket, loopback } => {
                 let (stream, address) = socket.accept()?;
-                // Without it small replies wait up to 40 ms for the peer's delayed acknowledgement.
-                let _ = stream.set_nodelay(true);
-                // On [::] an IPv4 peer shows up as a mapped address (RFC 4291, section 2.5.5.2).
-                let address = SocketAddr::new(address.ip().to_canonical(), address.port());
-                let peer = Peer { address: Some(address), loopback: *loopback, ..Peer::default() };
-                Ok((Stream::Tcp(stream), peer))
+                Ok((Stream::of_tcp(stream), peer_at(address, *loopback)))
             }
             #[cfg(unix)]
             Socket::Unix { socket, .. } => {
@@ -172,7 +256,9 @@ impl Listener {
         match &self.socket {
             Socket::Tcp { .. } => None,
             #[cfg(unix)]
-            Socket::Unix { file, .. } => Some(file.path()),
+            Socket::Unix { file: UnixFile::Ours(file), .. } => Some(file.path()),
+            #[cfg(unix)]
+            Socket::Unix { file: UnixFile::Foreign(path), .. } => path.as_deref(),
         }
     }
 
@@ -203,23 +289,28 @@ impl std::os::fd::AsFd for Listener {
     }
 }
 
-/// Binds the first address that can be bound. Errors do not name `text`, but name the address if that is another one.
-fn bind_tcp(text: &str, public: bool) -> io::Result<Socket> {
-    let invalid = |what: &str| Err(io::Error::new(ErrorKind::InvalidInput, what));
+/// Checks the form of an address, without looking a name up.
+fn check_tcp(text: &str) -> Result<(), &'static str> {
     if text.contains('/') {
-        return invalid(
-            "this is a URL or a path; write HOST:PORT alone, without scheme and path, or unix:PATH",
-        );
+        return Err("this is a URL or a path; write HOST:PORT alone, without scheme and path, or unix:PATH");
     }
     match text.rsplit_once(':') {
-        Some((host, port)) if port.parse::<u16>().is_ok() && !host.is_empty() => {
-            // `::1:3001` is an address itself, and not the one that is meant.
-            if host.contains(':') && !(host.starts_with('[') && host.ends_with(']')) {
-                return invalid("an IPv6 address stands in brackets, such as [::1]:3001");
-            }
+        // `::1:3001` is an address itself, and not the one that is meant. In `[::1]` the port is missing.
+        Some((host, port))
+            if host.contains(':')
+                && !(host.starts_with('[') && host.ends_with(']'))
+                && !port.ends_with(']') =>
+        {
+            Err("an IPv6 address stands in brackets, such as [::1]:3001")
         }
-        _ => return invalid("write HOST:PORT, such as 127.0.0.1:3001, or unix:PATH"),
+        Some((host, port)) if port.parse::<u16>().is_ok() && !host.is_empty() => Ok(()),
+        _ => Err("write HOST:PORT, such as 127.0.0.1:3001, or unix:PATH"),
     }
+}
+
+/// Binds the first address that can be bound. Errors do not name `text`, but name the address if that is another one.
+fn bind_tcp(text: &str, public: bool) -> io::Result<Socket> {
+    check_tcp(text).map_err(|problem| io::Error::new(ErrorKind::InvalidInput, problem))?;
     let found = text.to_socket_addrs().map_err(|error| {
         io::Error::new(error.kind(), format!("the host name is not known ({error}); write an IP address"))
     })?;
@@ -235,16 +326,22 @@ fn bind_tcp(text: &str, public: bool) -> io::Result<Socket> {
 }
 
 fn bind_one(address: SocketAddr, public: bool) -> io::Result<Socket> {
+    let loopback = check_reach(address, public)?;
+    let socket = TcpListener::bind(address).map_err(|error| explained(address, error))?;
+    Ok(Socket::Tcp { socket, loopback })
+}
+
+/// Checks that others can reach the address only if `public`. Returns true if nobody else can.
+pub(super) fn check_reach(address: SocketAddr, public: bool) -> io::Result<bool> {
     let loopback = address.ip().to_canonical().is_loopback();
-    if !loopback && !public {
-        return Err(io::Error::new(
+    match loopback || public {
+        true => Ok(loopback),
+        false => Err(io::Error::new(
             ErrorKind::PermissionDenied,
             "this can be reached by others, and peers are not authenticated; listen on 127.0.0.1, authenticate them with \
              --token-file or Server::authorize, or allow it with --insecure-public or Server::insecure_public",
-        ));
+        )),
     }
-    let socket = TcpListener::bind(address).map_err(|error| explained(address, error))?;
-    Ok(Socket::Tcp { socket, loopback })
 }
 
 /// What the system's error means here, and what to change.

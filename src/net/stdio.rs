@@ -1,7 +1,7 @@
 //! Standard input and output as a connection of lines.
 //!
-//! *Scope:* two threads that carry bytes between the descriptors and the loop, and the end of the server when either ends.
-//! *Not in scope:* what the lines say.
+//! *Scope:* two threads that carry bytes between the descriptors and the loop, and the end of the server when either ends; a
+//! connected socket in their place. *Not in scope:* what the lines say.
 //!
 //! ```text
 //!  standard input ──▶ thread ──▶ ┌─────────────┐ ──▶ loop: a connection of lines
@@ -32,6 +32,7 @@ use super::stream::Stream;
 use crate::access::peer::Peer;
 use crate::engine::keys::ConnKey;
 use crate::server::builder::Server;
+use crate::timers::Now;
 
 /// How much is carried at once.
 const PIECE_BYTES: usize = 16 << 10;
@@ -51,7 +52,7 @@ impl Stdio {
     }
 }
 
-impl Server {
+impl<X> Server<X> {
     /// Serves standard input and output, one message a line (MCP, transports, "stdio"), until the input ends and open calls are
     /// answered, at most [`shutdown_grace`](crate::Limits::shutdown_grace) later. Only on Unix.
     ///
@@ -60,7 +61,7 @@ impl Server {
     ///
     /// # Errors
     /// - `InvalidInput`: the server is not configured correctly.
-    /// - If standard output cannot be written to, but no error if nobody reads it any more.
+    /// - If standard output cannot be written to. It is not an error if its reader has gone.
     /// - As [`Listening::run`].
     ///
     /// ```no_run
@@ -69,7 +70,7 @@ impl Server {
     /// }
     /// ```
     pub fn run_stdio(self) -> io::Result<()> {
-        let mut listening = Listening::of_server(self)?;
+        let mut listening = Listening::of_server(self.retyped())?;
         listening.serve_stdio()?;
         listening.run()
     }
@@ -107,6 +108,24 @@ impl Listening {
         ))
     }
 
+    /// Serves the peer of a connected socket, one message a line as over standard input and output: a client in the same process
+    /// that holds the other end of [`UnixStream::pair`], for example. Several sockets may be served. The peer has no principal
+    /// and counts as this machine. When it closes its end, its open calls are answered and its session ends; the server goes
+    /// on. Only on Unix.
+    ///
+    /// [`Builder::connect_socket`](crate::client::Builder::connect_socket) has an example.
+    ///
+    /// # Errors
+    /// If the system cannot make the socket non-blocking.
+    #[cfg(unix)]
+    pub fn serve_socket(&mut self, socket: UnixStream) -> io::Result<()> {
+        socket.set_nonblocking(true)?;
+        let now = self.now();
+        let key = self.engine.open_lines(now, Peer { loopback: true, ..Peer::default() });
+        self.add_socket(now, key, Stream::Unix(mio::net::UnixStream::from_std(socket)));
+        Ok(())
+    }
+
     /// Serves a connection of lines that come from `input`, with the answers on `output`.
     #[cfg(unix)]
     pub(super) fn serve_lines(
@@ -136,6 +155,14 @@ impl Listening {
         self.add_socket(now, key, Stream::Unix(mio::net::UnixStream::from_std(ours)));
         self.stdio = Some(Stdio { key, written });
         Ok(())
+    }
+
+    /// Standard input or output has ended, if that is what the connection is: so does the server.
+    pub(super) fn end_with_stdio(&mut self, now: Now, key: ConnKey) {
+        if self.is_stdio(key) {
+            let grace = self.engine.limits().shutdown_grace;
+            self.engine.shutdown(now, grace);
+        }
     }
 
     /// True for the connection that standard input and output are.

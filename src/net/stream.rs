@@ -11,29 +11,56 @@ use mio::net::TcpStream;
 use mio::net::UnixStream;
 use mio::{Interest, Registry, Token};
 
+use super::transport::Wrapped;
+
 /// One connection.
 #[derive(Debug)]
 pub(super) enum Stream {
     Tcp(TcpStream),
     #[cfg(unix)]
     Unix(UnixStream),
+    /// Boxed, and called through a table, so that the others cost no more because of it.
+    Wrapped(Box<Wrapped>),
 }
 
-/// Does the same with either socket.
+/// Does the same with either socket, and something else with a transport.
 macro_rules! either {
-    ($stream:expr, $socket:ident => $what:expr) => {
+    ($stream:expr, $socket:ident => $what:expr, $wrapped:ident => $other:expr) => {
         match $stream {
             Stream::Tcp($socket) => $what,
             #[cfg(unix)]
             Stream::Unix($socket) => $what,
+            Stream::Wrapped($wrapped) => $other,
         }
     };
 }
 
 impl Stream {
+    /// A TCP connection that was just accepted.
+    pub(super) fn of_tcp(socket: TcpStream) -> Stream {
+        // Without it small replies wait up to 40 ms for the peer's delayed acknowledgement.
+        let _ = socket.set_nodelay(true);
+        Stream::Tcp(socket)
+    }
+
+    /// The descriptor; `None` below a transport, which has it.
+    #[cfg(unix)]
+    pub(super) fn descriptor(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
+        use std::os::fd::AsFd;
+        either!(self, socket => Some(socket.as_fd()), _wrapped => None)
+    }
+
+    /// What lies between the socket and HTTP, if there is something.
+    pub(super) fn wrapped(&mut self) -> Option<&mut Wrapped> {
+        match self {
+            Stream::Wrapped(wrapped) => Some(wrapped),
+            _ => None,
+        }
+    }
+
     /// Ends the write half.
-    pub(super) fn end_output(&self) -> io::Result<()> {
-        either!(self, socket => socket.shutdown(Shutdown::Write))
+    pub(super) fn end_output(&mut self) -> io::Result<()> {
+        either!(self, socket => socket.shutdown(Shutdown::Write), wrapped => wrapped.end_output())
     }
 }
 
@@ -41,7 +68,7 @@ impl Read for Stream {
     fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
         #[cfg(test)]
         faults::interrupt()?;
-        either!(self, socket => socket.read(room))
+        either!(self, socket => socket.read(room), wrapped => wrapped.read(room))
     }
 }
 
@@ -49,32 +76,25 @@ impl Write for Stream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         #[cfg(test)]
         faults::interrupt()?;
-        either!(self, socket => socket.write(bytes))
+        either!(self, socket => socket.write(bytes), wrapped => wrapped.write(bytes))
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        either!(self, socket => socket.flush())
+        either!(self, socket => socket.flush(), wrapped => wrapped.flush().map(|_| ()))
     }
 }
 
 impl Source for Stream {
     fn register(&mut self, registry: &Registry, token: Token, interest: Interest) -> io::Result<()> {
-        either!(self, socket => socket.register(registry, token, interest))
+        either!(self, socket => socket.register(registry, token, interest), wrapped => wrapped.socket()?.register(registry, token, interest))
     }
 
     fn reregister(&mut self, registry: &Registry, token: Token, interest: Interest) -> io::Result<()> {
-        either!(self, socket => socket.reregister(registry, token, interest))
+        either!(self, socket => socket.reregister(registry, token, interest), wrapped => wrapped.socket()?.reregister(registry, token, interest))
     }
 
     fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
-        either!(self, socket => socket.deregister(registry))
-    }
-}
-
-#[cfg(unix)]
-impl std::os::fd::AsFd for Stream {
-    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
-        either!(self, socket => socket.as_fd())
+        either!(self, socket => socket.deregister(registry), wrapped => wrapped.socket()?.deregister(registry))
     }
 }
 

@@ -1,7 +1,7 @@
 //! The file of a Unix socket.
 //!
 //! *Scope:* binding so that no client connects before the mode is set, replacing the file of a server that has ended,
-//! removing the file at the end. *Not in scope:* checks beyond the file's mode; `on_accept` sees the socket.
+//! removing the file at the end; connecting. *Not in scope:* checks beyond the file's mode; `on_accept` sees the socket.
 //!
 //! ```text
 //!  the path has ───┬─ nothing ─────────────────────────┐
@@ -11,6 +11,8 @@
 //!                  │      away) ─▶ link into place ─▶ remove the directory
 //!                  └─ a server, or no socket ──▶ an error
 //! ```
+//!
+//! The folder is one in which no other user can replace what this one makes, and it is used by its path without links.
 //!
 //! The umask would do the same, but for the whole process and so for other threads' files. A link, unlike a rename, fails
 //! if another server has bound the path in the meantime.
@@ -54,15 +56,23 @@ impl Drop for SocketFile {
     }
 }
 
+/// Checks that the system can bind a path of this length.
+pub(super) fn check_length(path: &Path) -> Result<(), String> {
+    match path.as_os_str().len() {
+        0..=PATH_BYTES_MAX => Ok(()),
+        bytes => {
+            Err(format!("the path has {bytes} bytes; that of a Unix socket has at most {PATH_BYTES_MAX}"))
+        }
+    }
+}
+
 /// Listens on `path`, with `mode` from the first moment at which it is there.
 pub(super) fn bind(path: &Path, mode: u32) -> io::Result<(SocketFile, UnixListener)> {
-    let (bytes, absolute) = (path.as_os_str().len(), std::path::absolute(path)?);
-    if bytes > PATH_BYTES_MAX {
-        let text = format!("the path has {bytes} bytes; that of a Unix socket has at most {PATH_BYTES_MAX}");
-        return Err(io::Error::new(ErrorKind::InvalidInput, text));
-    }
+    check_length(path).map_err(|problem| io::Error::new(ErrorKind::InvalidInput, problem))?;
+    let absolute = place_of(path)?;
     let stale = find_stale(path)?;
     let nursery = Nursery::beside(&absolute)?;
+    nursery.check_folders()?;
     let socket = nursery.bind()?;
     fs::set_permissions(nursery.socket(), Permissions::from_mode(mode & 0o777))?;
     if let Some(stale) = stale {
@@ -74,6 +84,28 @@ pub(super) fn bind(path: &Path, mode: u32) -> io::Result<(SocketFile, UnixListen
         _ => error,
     })?;
     Ok((SocketFile { path: path.to_owned(), absolute, identity }, socket))
+}
+
+/// Returns the path with a folder that has no links in it: what is checked is then what is used.
+fn place_of(path: &Path) -> io::Result<PathBuf> {
+    let absolute = std::path::absolute(path)?;
+    let (Some(folder), Some(name)) = (absolute.parent(), absolute.file_name()) else { return Ok(absolute) };
+    match folder.canonicalize() {
+        Ok(folder) => Ok(folder.join(name)),
+        // There is an error for it when something is to be created in it.
+        Err(_) => Ok(absolute),
+    }
+}
+
+/// Connects to the socket at `path` without waiting.
+///
+/// # Errors
+/// `WouldBlock` if as many clients wait there already as the server lets.
+#[cfg(feature = "client")]
+pub(crate) fn connect(path: &Path) -> io::Result<std::os::unix::net::UnixStream> {
+    let socket = std::os::unix::net::UnixStream::from(UnixStream::connect(path)?);
+    socket.set_nonblocking(false)?;
+    Ok(socket)
 }
 
 fn in_use() -> io::Error {
@@ -108,8 +140,9 @@ fn find_stale(path: &Path) -> io::Result<Option<Identity>> {
         // Its backlog is full.
         ErrorKind::WouldBlock => Err(in_use()),
         kind => {
-            let text =
-                format!("whether a server listens there cannot be told ({error}); choose another path");
+            let text = format!(
+                "it could not be checked whether a server listens there ({error}); choose another path"
+            );
             Err(io::Error::new(kind, text))
         }
     }
@@ -142,6 +175,36 @@ impl Nursery {
         self.0.join("s")
     }
 
+    /// Checks that no other user can replace this directory, or the socket later: in a folder that others may write they could put a
+    /// link in its place, and the mode would be set on what that leads to. A sticky folder, such as `/tmp`, leaves each user's files
+    /// alone (inode(7)), if it belongs to this user or to root. The folders above are checked too, for who could move this one away.
+    fn check_folders(&self) -> io::Result<()> {
+        // Where there is no `/proc`: a directory belongs to the user who creates it.
+        let own = fs::metadata("/proc/self").or_else(|_| fs::symlink_metadata(&self.0))?.uid();
+        for (depth, folder) in self.0.ancestors().skip(1).enumerate() {
+            let found = fs::symlink_metadata(folder)?;
+            let (mode, owner) = (found.mode(), found.uid());
+            let is_others = mode & 0o022 != 0 && mode & 0o1000 == 0;
+            // Above, who else owns a folder is a matter of how the system is set up.
+            let is_strange = depth == 0 && owner != own && owner != 0;
+            if is_others || is_strange {
+                let (shown, mode) = (folder.display(), mode & 0o7777);
+                let what = match is_strange {
+                    true => format!("it belongs to another user (uid {owner})"),
+                    false => format!("other users may write in it (mode {mode:04o})"),
+                };
+                return Err(io::Error::new(
+                    ErrorKind::PermissionDenied,
+                    format!(
+                        "{shown}: {what}, so they could put another file in the place of the socket; choose a folder of your own, or \
+                         run: chmod go-w {shown}"
+                    ),
+                ));
+            }
+        }
+        Ok(())
+    }
+
     fn bind(&self) -> io::Result<UnixListener> {
         let path = self.socket();
         if path.as_os_str().as_bytes().len() <= PATH_BYTES_MAX {
@@ -150,8 +213,9 @@ impl Nursery {
         // The path of this directory is longer than that of the socket, which is short enough. Linux has a shorter one.
         let directory = File::open(&self.0)?;
         UnixListener::bind(format!("/proc/self/fd/{}/s", directory.as_raw_fd())).map_err(|error| {
-            let text =
-                format!("so long a path can only be bound by way of /proc ({error}); choose a shorter one");
+            let text = format!(
+                "a path of this length can only be bound through /proc ({error}); choose a shorter one"
+            );
             io::Error::new(ErrorKind::InvalidInput, text)
         })
     }

@@ -2,7 +2,8 @@
 //!
 //! *Scope:* [`Role`] and [`Annotations`], and checking times. *Not in scope:* the things that have annotations.
 
-use crate::json::write::{Object, write_strs};
+use crate::json::write::{Object, ToJson};
+use crate::protocol::setters::setters;
 
 /// The speaker of a message, or the audience of something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +23,12 @@ impl Role {
     }
 }
 
+impl ToJson for Role {
+    fn write(&self, out: &mut Vec<u8>) {
+        self.name().write(out);
+    }
+}
+
 /// The audience of something, its priority, and when it last changed (MCP schema, `Annotations`).
 ///
 /// ```
@@ -37,22 +44,9 @@ pub struct Annotations {
 }
 
 impl Annotations {
-    /// Adds somebody to the audience.
-    pub fn audience(mut self, role: Role) -> Annotations {
-        self.audience.push(role);
-        self
-    }
-
     /// Sets how important it is, from 0 (may be left out) to 1 (required). Other values are moved into that range.
     pub fn priority(mut self, priority: f64) -> Annotations {
-        self.priority = Some(if priority.is_nan() { 0.0 } else { priority.clamp(0.0, 1.0) });
-        self
-    }
-
-    /// Sets when it last changed: a date and time such as `2026-01-31T09:00:00Z` (RFC 3339, section 5.6). Clients check it, so
-    /// anything else is an error when the item is added, or of the result that has it.
-    pub fn last_modified(mut self, time: impl Into<String>) -> Annotations {
-        self.last_modified = Some(time.into());
+        self.priority = Some(from_0_to_1(priority));
         self
     }
 
@@ -64,19 +58,28 @@ impl Annotations {
             _ => Ok(()),
         }
     }
+}
 
-    pub(crate) fn write(&self, out: &mut Vec<u8>) {
-        let mut annotations = Object::new(out);
-        if !self.audience.is_empty() {
-            let names: Vec<&str> = self.audience.iter().map(|role| role.name()).collect();
-            annotations.field("audience", |out| write_strs(out, &names));
-        }
-        if let Some(priority) = self.priority {
-            annotations.f64("priority", priority);
-        }
-        annotations.opt_str("lastModified", self.last_modified.as_deref());
-        annotations.end();
+setters! { Annotations {
+    /// Adds a role to the audience.
+    audience(Role) => audience;
+    /// Sets when it last changed: a date and time such as `2026-01-31T09:00:00Z` (RFC 3339, section 5.6). Clients check it, so
+    /// anything else is an error when the item is added, or of the result that has it.
+    last_modified(impl Into<String>) => last_modified;
+} }
+
+impl ToJson for Annotations {
+    fn write(&self, out: &mut Vec<u8>) {
+        Object::new(out)
+            .member("audience", &self.audience)
+            .member("priority", &self.priority)
+            .member("lastModified", &self.last_modified);
     }
+}
+
+/// Moves a number into the range that the protocol has for priorities.
+pub(crate) fn from_0_to_1(priority: f64) -> f64 {
+    if priority.is_nan() { 0.0 } else { priority.clamp(0.0, 1.0) }
 }
 
 /// True for a date and time with its offset from UTC (RFC 3339, section 5.6), as clients check it.

@@ -4,35 +4,42 @@
 //! themselves.
 
 use crate::json::tape::{Fault, Tape};
-use crate::json::value::{JsonRef, Members};
+use crate::json::value::Members;
 use crate::jsonrpc::Error;
-use crate::jsonrpc::unreadable::over;
+use crate::jsonrpc::unreadable::over_limit;
 use crate::limits::Limits;
 use crate::protocol::description::{Implementation, Prompt, Resource, ResourceTemplate, Tool};
 #[cfg(feature = "stateless")]
 use crate::protocol::param_headers::annotations;
 use crate::protocol::uri_syntax;
 use crate::schema::meta;
-use crate::text::shorten;
+use crate::text::printable;
 use serde_json::Value;
 
 /// # Errors
 /// A sentence that names the tool, and what about it is wrong.
 pub(crate) fn check_tool(tool: &Tool) -> Result<(), String> {
-    let lawful = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-/".contains(&byte);
     let name = &tool.name;
-    if name.is_empty() || name.len() > 128 || !name.bytes().all(lawful) {
+    if !is_tool_name(name) {
         return Err(format!("tool `{name}`: a name has 1 to 128 characters of A-Z a-z 0-9 _ . - /"));
     }
-    for (what, text) in [("input", tool.input_schema_text()), ("output", tool.output_schema_text())] {
-        text.map_or(Ok(()), check_schema)
+    for (what, text) in [("input", &tool.input_schema), ("output", &tool.output_schema)] {
+        text.as_deref()
+            .map_or(Ok(()), check_schema)
             .map_err(|problem| format!("tool `{name}`: its {what} schema {problem}"))?;
     }
     #[cfg(feature = "stateless")]
-    tool.input_schema_text()
+    tool.input_schema
+        .as_deref()
         .map_or(Ok(Vec::new()), annotations)
         .map_err(|problem| format!("tool `{name}`: {problem}"))?;
     check_icons(tool.icon_uris()).map_err(|problem| format!("tool `{name}`: {problem}"))
+}
+
+/// True if a tool may have this name.
+pub(crate) fn is_tool_name(name: &str) -> bool {
+    let lawful = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-/".contains(&byte);
+    (1..=128).contains(&name.len()) && name.bytes().all(lawful)
 }
 
 /// True if large model APIs accept the tool's name. They refuse every request whose list of tools has another one.
@@ -49,6 +56,7 @@ pub(crate) fn check_resource(resource: &Resource) -> Result<(), String> {
     uri_syntax::check(&resource.uri)
         .and_then(|()| check_icons(resource.icon_uris()))
         .and_then(|()| resource.check_annotations())
+        .and_then(|()| resource.check_cache())
         .map_err(|problem| format!("resource `{}`: {problem}", resource.uri))
 }
 
@@ -58,6 +66,7 @@ pub(crate) fn check_template(template: &ResourceTemplate) -> Result<(), String> 
     uri_syntax::check(&with_values(&template.uri_template))
         .and_then(|()| check_icons(template.icon_uris()))
         .and_then(|()| template.check_annotations())
+        .and_then(|()| template.check_cache())
         .map_err(|problem| format!("resource template `{}`: {problem}", template.uri_template))
 }
 
@@ -95,7 +104,7 @@ pub(crate) fn check_info(info: &Implementation) -> Result<(), String> {
 
 fn check_icons<'a>(mut uris: impl Iterator<Item = &'a str>) -> Result<(), String> {
     uris.try_for_each(|uri| {
-        uri_syntax::check(uri).map_err(|problem| format!("its icon `{}`: {problem}", shorten(uri)))
+        uri_syntax::check(uri).map_err(|problem| format!("its icon `{}`: {problem}", printable(uri)))
     })
 }
 
@@ -109,12 +118,12 @@ fn check_schema(text: &str) -> Result<(), String> {
     let root = match tape.read_within(text, &limits) {
         Ok(root) if root.is_object() => root,
         Ok(_) | Err(Fault::Syntax) => return Err(format!("is not a JSON object: {text}")),
-        Err(fault) => return Err(format!("is refused: {}", over(fault, &limits).message)),
+        Err(fault) => return Err(format!("is refused: {}", over_limit(fault, &limits).message)),
     };
     let members =
         Members::of(root).map_err(|problem| format!("is refused: {}", Error::from(problem).message))?;
     // Only 2026-07-28 allows other output schemas, and a tool is for clients of every revision.
-    if members.get("type").and_then(JsonRef::as_str).as_deref() != Some("object") {
+    if members.text("type").as_deref() != Some("object") {
         return Err(
             "must have `\"type\": \"object\"` at its root, or clients refuse the whole list".to_owned()
         );

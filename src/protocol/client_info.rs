@@ -58,19 +58,23 @@ impl Capabilities {
     /// −32602 names what is not an object.
     pub(crate) fn read(raw: JsonRef<'_>, name: &str) -> Result<Capabilities, Error> {
         let all = Members::of_member(raw, name)?;
+        if all.iter().next().is_none() {
+            return Ok(Capabilities::NONE);
+        }
         if let Some((member, _)) = all.iter().find(|(_, value)| !value.is_null() && !value.is_object()) {
             return Err(Error::invalid_params(format_args!("`{name}.{member:.64}` must be an object")));
         }
-        let one = |member: &str| declared(&all, member, format_args!("{name}"));
-        let (elicitation, sampling) = (one("elicitation")?, one("sampling")?);
-        let mode = |of: &str, modes: &Option<Members<'_>>, mode: &str| match modes {
-            Some(modes) => Ok(declared(modes, mode, format_args!("{name}.{of}"))?.is_some()),
-            None => Ok::<_, Error>(false),
+        let [elicitation, sampling, roots] = all.pick(["elicitation", "sampling", "roots"]);
+        let elicitation = declared(elicitation, format_args!("{name}.elicitation"))?;
+        let sampling = declared(sampling, format_args!("{name}.sampling"))?;
+        let mode = |of: &str, modes: &Option<Members<'_>>, mode: &str| {
+            let found = modes.as_ref().and_then(|modes| modes.get(mode));
+            declared(found, format_args!("{name}.{of}.{mode}")).map(|found| found.is_some())
         };
         let elicitation_url = mode("elicitation", &elicitation, "url")?;
         let form = mode("elicitation", &elicitation, "form")?;
         Ok(Capabilities {
-            roots: one("roots")?.is_some(),
+            roots: declared(roots, format_args!("{name}.roots"))?.is_some(),
             sampling: sampling.is_some(),
             sampling_tools: mode("sampling", &sampling, "tools")?,
             elicitation_url,
@@ -139,13 +143,8 @@ impl std::ops::BitOr for Capabilities {
 }
 
 /// Reads a capability, which is declared by an object that may be empty.
-fn declared<'a>(
-    parent: &Members<'a>,
-    member: &str,
-    path: fmt::Arguments<'_>,
-) -> Result<Option<Members<'a>>, Error> {
-    let found = parent.get(member);
-    Ok(found.map(|raw| Members::of_member(raw, format_args!("{path}.{member}"))).transpose()?)
+fn declared<'a>(found: Option<JsonRef<'a>>, path: fmt::Arguments<'_>) -> Result<Option<Members<'a>>, Error> {
+    Ok(found.map(|raw| Members::of_member(raw, path)).transpose()?)
 }
 
 /// A client as it described itself: the `clientInfo` and `capabilities` of its `initialize` request (MCP lifecycle), or since

@@ -4,7 +4,8 @@
 //! *Not in scope:* the envelope around a result.
 //!
 //! Clients check content blocks against the closed list of types that their revision knows, so newer types are sent in
-//! an older form: audio becomes an embedded resource before 2025-03-26, a resource link becomes text before 2025-06-18.
+//! an older form: audio becomes an embedded resource before 2025-03-26, a resource link becomes text before 2025-06-18. Structured content is left out
+//! before that revision.
 
 use std::borrow::Cow;
 use std::error::Error;
@@ -12,7 +13,8 @@ use std::error::Error;
 use serde_core::Serialize;
 use serde_json::Value;
 
-use crate::json::write::{Array, Object};
+use crate::json::value::JsonRef;
+use crate::json::write::{Object, write_list};
 use crate::json::write_str;
 use crate::protocol::annotations::Annotations;
 use crate::protocol::check::check_resource;
@@ -20,6 +22,7 @@ use crate::protocol::description::Resource;
 use crate::protocol::error::CallError;
 use crate::protocol::meta::{Meta, with_meta};
 use crate::protocol::revision::Revision;
+use crate::protocol::setters::setters;
 use crate::protocol::{structured, uri_syntax};
 use crate::{base64, json, schema};
 
@@ -42,17 +45,7 @@ enum Block {
     Image { data: Vec<u8>, mime_type: Cow<'static, str> },
     Audio { data: Vec<u8>, mime_type: Cow<'static, str> },
     Embedded(Box<ResourceContents>),
-    Link(Box<ResourceLink>),
-}
-
-#[derive(Clone, Debug)]
-struct ResourceLink(Resource);
-
-/// Two links are equal if they point to the same resource.
-impl PartialEq for ResourceLink {
-    fn eq(&self, other: &ResourceLink) -> bool {
-        self.0.uri == other.0.uri
-    }
+    Link(Box<Resource>),
 }
 
 impl Content {
@@ -78,13 +71,13 @@ impl Content {
 
     /// A link to a resource that the client can read.
     pub fn link(resource: Resource) -> Content {
-        Block::Link(Box::new(ResourceLink(resource))).into()
+        Block::Link(Box::new(resource)).into()
     }
 
     /// Sets the annotations of the block. Those of a link replace the resource's own.
     pub fn annotate(mut self, annotations: Annotations) -> Content {
         match self.kind {
-            Block::Link(link) => Content::link(link.0.annotations(annotations)),
+            Block::Link(link) => Content::link(link.annotations(annotations)),
             _ => {
                 self.annotations = Some(Box::new(annotations));
                 self
@@ -101,7 +94,7 @@ impl Content {
     /// ```
     pub fn meta(mut self, name: impl Into<String>, value: impl Into<Value>) -> Content {
         match self.kind {
-            Block::Link(link) => Content::link(link.0.meta(name, value)),
+            Block::Link(link) => Content::link(link.meta(name, value)),
             _ => {
                 self.meta.set(name.into(), value.into());
                 self
@@ -116,7 +109,7 @@ impl Content {
     pub(crate) fn check(&self) -> Result<(), String> {
         match &self.kind {
             Block::Embedded(contents) => contents.check_embedded()?,
-            Block::Link(link) => check_resource(&link.0)?,
+            Block::Link(link) => check_resource(link)?,
             Block::Text(_) | Block::Image { .. } | Block::Audio { .. } => {}
         }
         self.annotations.as_deref().map_or(Ok(()), Annotations::check)
@@ -129,6 +122,17 @@ impl Content {
             Block::Embedded(_) => Some("a resource"),
             Block::Link(_) => Some("a link to a resource"),
         }
+    }
+
+    /// Returns about what it holds: its text or bytes.
+    pub(crate) fn held_bytes(&self) -> usize {
+        let held = match &self.kind {
+            Block::Text(text) => text.len(),
+            Block::Image { data, .. } | Block::Audio { data, .. } => data.capacity(),
+            Block::Embedded(contents) => contents.held_bytes(),
+            Block::Link(link) => link.held_bytes(),
+        };
+        size_of::<Content>() + held
     }
 
     pub(crate) fn is_audio(&self) -> bool {
@@ -152,19 +156,15 @@ impl Content {
                 block.str("type", "resource").field("resource", |out| contents.write(out, "", None));
             }
             Block::Link(link) if revision < Revision::V2025_06_18 => {
-                block.str("type", "text").str("text", &link.0.as_line());
-                link.0.write_marks(&mut block);
+                block.str("type", "text").str("text", &link.as_line());
+                link.write_marks(&mut block);
             }
             Block::Link(link) => {
                 block.str("type", "resource_link");
-                link.0.write_members(&mut block);
+                link.write_members(&mut block);
             }
         }
-        if let Some(annotations) = &self.annotations {
-            block.field("annotations", |out| annotations.write(out));
-        }
-        self.meta.write(&mut block);
-        block.end();
+        block.member("annotations", &self.annotations.as_deref()).member("_meta", &self.meta);
     }
 }
 
@@ -205,24 +205,12 @@ enum Body {
 impl ResourceContents {
     /// Contents of text.
     pub fn text(text: impl Into<Cow<'static, str>>) -> ResourceContents {
-        ResourceContents { uri: None, mime_type: None, body: Body::Text(text.into()), meta: Meta::EMPTY }
+        Body::Text(text.into()).into()
     }
 
     /// Contents of bytes, which are sent in base64.
     pub fn blob(bytes: impl Into<Vec<u8>>) -> ResourceContents {
-        ResourceContents { uri: None, mime_type: None, body: Body::Blob(bytes.into()), meta: Meta::EMPTY }
-    }
-
-    /// Sets the URI of the resource. Without it, it is the URI that was asked for.
-    pub fn uri(mut self, uri: impl Into<String>) -> ResourceContents {
-        self.uri = Some(uri.into());
-        self
-    }
-
-    /// Sets the media type. Without it, it is that of the resource's description.
-    pub fn mime_type(mut self, mime_type: impl Into<Cow<'static, str>>) -> ResourceContents {
-        self.mime_type = Some(mime_type.into());
-        self
+        Body::Blob(bytes.into()).into()
     }
 
     /// Checks the URI, if there is one.
@@ -252,8 +240,20 @@ impl ResourceContents {
             Body::Text(text) => contents.str("text", text),
             Body::Blob(bytes) => contents.field("blob", |out| write_base64(out, bytes)),
         };
-        self.meta.write(&mut contents);
-        contents.end();
+        contents.member("_meta", &self.meta);
+    }
+}
+
+setters! { ResourceContents {
+    /// Sets the URI of the resource. Without it, it is the URI that was asked for.
+    uri(impl Into<String>) => uri;
+    /// Sets the media type. Without it, it is that of the resource's description.
+    mime_type(impl Into<Cow<'static, str>>) => mime_type;
+} }
+
+impl From<Body> for ResourceContents {
+    fn from(body: Body) -> ResourceContents {
+        ResourceContents { uri: None, mime_type: None, body, meta: Meta::EMPTY }
     }
 }
 
@@ -277,15 +277,30 @@ enum Blocks {
     Many(Vec<Content>),
 }
 
+impl ResourceContents {
+    /// Returns about what they hold: their text or bytes.
+    pub(crate) fn held_bytes(&self) -> usize {
+        let held = match &self.body {
+            Body::Text(text) => text.len(),
+            Body::Blob(data) => data.capacity(),
+        };
+        size_of::<ResourceContents>() + held
+    }
+}
+
 impl ToolResult {
+    /// Returns about what it holds: its texts and bytes.
+    pub(crate) fn held_bytes(&self) -> usize {
+        let content = match &self.content {
+            Blocks::Text(text) => text.len(),
+            Blocks::Many(blocks) => blocks.iter().map(Content::held_bytes).sum(),
+        };
+        content + self.structured.as_ref().map_or(0, String::len)
+    }
+
     /// A result of one text.
     pub fn text(text: impl Into<Cow<'static, str>>) -> ToolResult {
-        ToolResult {
-            content: Blocks::Text(text.into()),
-            structured: None,
-            is_error: false,
-            meta: Meta::EMPTY,
-        }
+        Blocks::Text(text.into()).into()
     }
 
     /// An error that the model reads and can react to (`isError`), unlike a protocol error.
@@ -295,7 +310,7 @@ impl ToolResult {
 
     /// A result of several blocks.
     pub fn blocks(content: Vec<Content>) -> ToolResult {
-        ToolResult { content: Blocks::Many(content), structured: None, is_error: false, meta: Meta::EMPTY }
+        Blocks::Many(content).into()
     }
 
     /// A structured result of any serializable type: the value as JSON text for the model, and as structured content.
@@ -318,21 +333,13 @@ impl ToolResult {
         Ok(ToolResult::text(text.clone()).structured(text))
     }
 
-    /// Adds `structuredContent`: JSON as text, and an object unless all clients speak 2026-07-28. Text that is not JSON, that
-    /// has a number out of range (`1e999`) or a member twice, or that breaks the tool's output schema, is answered with an error (−32603) in its place; an error result goes out
-    /// without it.
-    pub fn structured(mut self, json: impl Into<String>) -> ToolResult {
-        self.structured = Some(json.into());
-        self
-    }
-
     /// Checks the structured content against the tool's output schema. An error result that does not fit loses its content.
     ///
     /// # Errors
     /// What is wrong, as the rest of a sentence about the tool.
     pub(crate) fn check(
         &mut self,
-        rules: Option<&Value>,
+        rules: Option<JsonRef<'_>>,
         revision: Revision,
     ) -> std::result::Result<(), String> {
         match structured::check(self.structured.as_deref(), rules, revision) {
@@ -342,6 +349,32 @@ impl ToolResult {
             }
             outcome => outcome,
         }
+    }
+
+    /// True if it is an error that the model reads (`isError`).
+    pub fn is_error(&self) -> bool {
+        self.is_error
+    }
+
+    /// Its blocks, for a wrapper or a test.
+    ///
+    /// ```
+    /// use mcp_rill::{Content, ToolResult};
+    /// let result = ToolResult::text("4").structured(r#"{"eyes":4}"#);
+    /// assert_eq!(result.content().collect::<Vec<_>>(), [Content::text("4")]);
+    /// assert_eq!((result.structured_content(), result.is_error()), (Some(r#"{"eyes":4}"#), false));
+    /// ```
+    pub fn content(&self) -> impl Iterator<Item = Content> + '_ {
+        let (text, many) = match &self.content {
+            Blocks::Text(text) => (Some(Content::text(text.clone())), &[][..]),
+            Blocks::Many(content) => (None, content.as_slice()),
+        };
+        text.into_iter().chain(many.iter().cloned())
+    }
+
+    /// The structured content, as JSON text.
+    pub fn structured_content(&self) -> Option<&str> {
+        self.structured.as_deref()
     }
 
     /// The text of an error result; empty if it has several blocks. `None` if it is no error.
@@ -362,39 +395,46 @@ impl ToolResult {
 
     /// Appends the result without its `_meta`.
     pub(crate) fn write(&self, out: &mut Vec<u8>, revision: Revision) {
-        let mut result = Object::new(out);
-        result.field("content", |out| {
-            let mut blocks = Array::new(out);
-            match &self.content {
-                Blocks::Text(text) => {
-                    blocks.item(|out| write_text(out, text));
-                }
-                Blocks::Many(content) => content.iter().for_each(|block| {
-                    blocks.item(|out| block.write(out, revision));
-                }),
+        let mut result = match &self.content {
+            Blocks::Text(text) => {
+                out.extend_from_slice(br#"{"content":[{"type":"text","text":"#);
+                write_str(out, text);
+                Object::begun(out, b"}]")
             }
-            blocks.end();
-        });
+            Blocks::Many(content) => {
+                let mut result = Object::new(out);
+                result.field("content", |out| {
+                    write_list(out, content, |block, out| block.write(out, revision))
+                });
+                result
+            }
+        };
         if let Some(structured) = &self.structured
             && revision >= Revision::V2025_06_18
         {
             result.raw("structuredContent", structured);
         }
         if self.is_error {
-            result.bool("isError", true);
+            result.written(r#""isError":true"#);
         }
-        result.end();
     }
 }
 
-fn write_text(out: &mut Vec<u8>, text: &str) {
-    out.extend_from_slice(br#"{"type":"text","text":"#);
-    write_str(out, text);
-    out.push(b'}');
+setters! { ToolResult {
+    /// Adds `structuredContent`: JSON as text, and an object unless all clients speak 2026-07-28. Text that is not JSON, that
+    /// has a number out of range (`1e999`) or a member twice, or that breaks the tool's output schema, is answered with an error (−32603) in its place; an error result goes out
+    /// without it.
+    structured(impl Into<String>) => structured;
+} }
+
+impl From<Blocks> for ToolResult {
+    fn from(content: Blocks) -> ToolResult {
+        ToolResult { content, structured: None, is_error: false, meta: Meta::EMPTY }
+    }
 }
 
-/// A structured result: its type gives the tool's `outputSchema`, its value the `structuredContent` and, for clients
-/// before 2025-06-18, the same as JSON text (MCP tools, structured content). A float in it that is not finite is an error
+/// A structured result: its type determines the tool's `outputSchema`, its value is sent as `structuredContent` and, for
+/// clients before 2025-06-18, as JSON text (MCP tools, structured content). A float in it that is not finite is an error
 /// (−32603) that names the field.
 ///
 /// ```
@@ -416,8 +456,9 @@ pub struct Json<T>(pub T);
 #[diagnostic::on_unimplemented(
     message = "a tool cannot return `{Self}`",
     note = "return text, a number, a bool, `()`, `Content`, `Vec<Content>`, `Json<T>`, `ToolResult` \
-            (`ToolResult::json(&value)` takes any `Serialize`), `Typed<T>` (feature `schemars`), `Deferred`, or a `Result` \
-            of one of them"
+            (`ToolResult::json(&value)` takes any `Serialize`), `serde_json::Value`, `Typed<T>` (feature `schemars`), \
+            `Deferred`, or a `Result` of one of them",
+    note = "handlers are not async: give a future to a runtime of yours, and its `Reply` with it, by `call.defer(|reply| …)`"
 )]
 pub trait IntoToolResult {
     /// Returns the JSON Schema of the structured content, if the type has one.
@@ -432,27 +473,19 @@ pub trait IntoToolResult {
     fn into_tool_result(self) -> std::result::Result<ToolResult, CallError>;
 }
 
-impl IntoToolResult for ToolResult {
+/// The value as JSON text for the model, and where it is an object as structured content, too.
+///
+/// ```
+/// use mcp_rill::{IntoToolResult, Server};
+/// use serde_json::json;
+/// let server = Server::new("dice", "1.0.0").tool("roll", "Roll a die", |(), _| json!({ "eyes": 4 }));
+/// assert_eq!(json!([1, 2]).into_tool_result().unwrap().structured_content(), None);
+/// ```
+impl IntoToolResult for Value {
     fn into_tool_result(self) -> std::result::Result<ToolResult, CallError> {
-        Ok(self)
-    }
-}
-
-impl IntoToolResult for Content {
-    fn into_tool_result(self) -> std::result::Result<ToolResult, CallError> {
-        Ok(ToolResult::blocks(vec![self]))
-    }
-}
-
-impl IntoToolResult for Vec<Content> {
-    fn into_tool_result(self) -> std::result::Result<ToolResult, CallError> {
-        Ok(ToolResult::blocks(self))
-    }
-}
-
-impl IntoToolResult for () {
-    fn into_tool_result(self) -> std::result::Result<ToolResult, CallError> {
-        Ok(ToolResult::blocks(Vec::new()))
+        let result = ToolResult::json(&self)?;
+        // Before 2026-07-28 structured content is an object.
+        Ok(if self.is_object() { result } else { ToolResult { structured: None, ..result } })
     }
 }
 
@@ -483,7 +516,8 @@ impl<T: IntoToolResult, E: Into<Box<dyn Error + Send + Sync>>> IntoToolResult fo
 /// A type that a resource's handler may return: text, bytes, [`ResourceContents`], a `Vec` of it, or a `Result` of one of them.
 #[diagnostic::on_unimplemented(
     message = "a resource cannot return `{Self}`",
-    note = "return text, `Vec<u8>`, `ResourceContents`, `Vec<ResourceContents>`, or a `Result` of one of them"
+    note = "return text, `Vec<u8>`, `ResourceContents`, `Vec<ResourceContents>`, or a `Result` of one of them",
+    note = "handlers are not async: give a future to a runtime of yours, and its `Reply` with it, by `call.defer(|reply| …)`"
 )]
 pub trait IntoResource {
     /// Returns the contents.
@@ -492,24 +526,6 @@ pub trait IntoResource {
     /// Any error is answered as a JSON-RPC error: a [`CallError`] with its own code, an [`io::Error`](std::io::Error) of kind
     /// [`NotFound`](std::io::ErrorKind::NotFound) as [`CallError::not_found`], others as internal errors.
     fn into_resource(self) -> std::result::Result<Vec<ResourceContents>, CallError>;
-}
-
-impl IntoResource for ResourceContents {
-    fn into_resource(self) -> std::result::Result<Vec<ResourceContents>, CallError> {
-        Ok(vec![self])
-    }
-}
-
-impl IntoResource for Vec<ResourceContents> {
-    fn into_resource(self) -> std::result::Result<Vec<ResourceContents>, CallError> {
-        Ok(self)
-    }
-}
-
-impl IntoResource for Vec<u8> {
-    fn into_resource(self) -> std::result::Result<Vec<ResourceContents>, CallError> {
-        Ok(vec![ResourceContents::blob(self)])
-    }
 }
 
 impl<T: IntoResource, E: Into<Box<dyn Error + Send + Sync>>> IntoResource for std::result::Result<T, E> {

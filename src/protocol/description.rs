@@ -6,11 +6,11 @@
 //! Members that a revision does not know (a title before 2025-06-18, icons before 2025-11-25) are sent all the same:
 //! every revision's objects are open, and a client that knows the member can use it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::Value;
-
-use crate::json::write::{Array, Object};
+use crate::json::value::JsonBuf;
+use crate::json::write::{Object, ToJson};
 use crate::protocol::annotations::Annotations;
 use crate::protocol::cache::{CacheHint, CacheScope};
 use crate::protocol::icon::Icon;
@@ -19,10 +19,13 @@ use crate::protocol::meta::{Meta, with_meta};
 use crate::protocol::meta_names::SERVER_INFO;
 #[cfg(feature = "stateless")]
 use crate::protocol::param_headers::{Annotation, annotations};
+use crate::protocol::setters::setters;
+use crate::protocol::structured;
+use crate::protocol::viewers::Visible;
 use crate::schema::shape::Field;
 
 /// Members that all descriptions have.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 struct Common {
     title: Option<String>,
     description: Option<String>,
@@ -32,41 +35,26 @@ struct Common {
 
 impl Common {
     fn write(&self, object: &mut Object<'_>) {
-        object.opt_str("title", self.title.as_deref()).opt_str("description", self.description.as_deref());
-        if !self.icons.is_empty() {
-            object.field("icons", |out| {
-                let mut icons = Array::new(out);
-                self.icons.iter().for_each(|icon| {
-                    icons.item(|out| icon.write(out));
-                });
-                icons.end();
-            });
-        }
-        self.meta.write(object);
+        object
+            .member("title", &self.title)
+            .member("description", &self.description)
+            .member("icons", &self.icons)
+            .member("_meta", &self.meta);
     }
 }
 
 macro_rules! common {
     ($type:ident) => {
-        impl $type {
+        setters! { $type {
             /// Sets a name for people. Without it clients show the name.
-            pub fn title(mut self, title: impl Into<String>) -> $type {
-                self.common.title = Some(title.into());
-                self
-            }
-
+            title(impl Into<String>) => common.title;
             /// Sets the description, which people and models read.
-            pub fn description(mut self, description: impl Into<String>) -> $type {
-                self.common.description = Some(description.into());
-                self
-            }
-
+            description(impl Into<String>) => common.description;
             /// Adds an icon.
-            pub fn icon(mut self, icon: Icon) -> $type {
-                self.common.icons.push(icon);
-                self
-            }
+            icon(Icon) => common.icons;
+        } }
 
+        impl $type {
             pub(crate) fn icon_uris(&self) -> impl Iterator<Item = &str> {
                 self.common.icons.iter().map(|icon| icon.src())
             }
@@ -78,7 +66,7 @@ macro_rules! common {
 #[derive(Clone, Debug)]
 pub(crate) struct Implementation {
     pub(crate) name: String,
-    version: String,
+    pub(crate) version: String,
     pub(crate) website_url: Option<String>,
     common: Common,
 }
@@ -96,12 +84,6 @@ impl Implementation {
         }
     }
 
-    /// Sets the address of the page where people read more.
-    pub fn website_url(mut self, url: impl Into<String>) -> Implementation {
-        self.website_url = Some(url.into());
-        self
-    }
-
     /// The `_meta` of results without a session (MCP 2026-07-28).
     #[cfg(feature = "stateless")]
     pub(crate) fn result_meta(&self) -> String {
@@ -109,13 +91,19 @@ impl Implementation {
         Object::new(&mut meta).field(SERVER_INFO, |out| self.write(out));
         String::from_utf8(meta).unwrap_or_default()
     }
+}
 
-    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+setters! { Implementation {
+    /// Sets the address of the page where people read more.
+    website_url(impl Into<String>) => website_url;
+} }
+
+impl ToJson for Implementation {
+    fn write(&self, out: &mut Vec<u8>) {
         let mut object = Object::new(out);
-        object.str("name", &self.name).str("version", &self.version);
+        object.member("name", &self.name).member("version", &self.version);
         self.common.write(&mut object);
-        object.opt_str("websiteUrl", self.website_url.as_deref());
-        object.end();
+        object.member("websiteUrl", &self.website_url);
     }
 }
 
@@ -140,15 +128,16 @@ impl Implementation {
 pub struct Tool {
     pub(crate) name: String,
     common: Common,
-    input_schema: Option<String>,
-    output_schema: Option<String>,
+    pub(crate) input_schema: Option<String>,
+    pub(crate) output_schema: Option<String>,
     /// The output schema as a value, to check results against.
-    output_rules: Option<Value>,
+    pub(crate) output_rules: Option<Arc<JsonBuf>>,
     /// The arguments that clients repeat in header fields.
     #[cfg(feature = "stateless")]
-    param_headers: Vec<Annotation>,
-    hints: [Option<bool>; 4],
+    pub(crate) param_headers: Vec<Annotation>,
+    hints: Hints,
     pub(crate) timeout: Option<Duration>,
+    pub(crate) visible: Option<Visible>,
 }
 
 common!(Tool);
@@ -157,7 +146,28 @@ with_meta!(Tool, common.meta);
 /// The schema of arguments that may be anything. Some model APIs refuse an object without `properties`.
 pub(crate) const ANY_OBJECT: &str = r#"{"type":"object","properties":{}}"#;
 
-const HINTS: [&str; 4] = ["readOnlyHint", "destructiveHint", "idempotentHint", "openWorldHint"];
+/// What a tool does to the world, as far as its author declares it (MCP schema, `ToolAnnotations`).
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Hints {
+    read_only: Option<bool>,
+    destructive: Option<bool>,
+    idempotent: Option<bool>,
+    open_world: Option<bool>,
+}
+
+impl ToJson for Hints {
+    fn write(&self, out: &mut Vec<u8>) {
+        Object::new(out)
+            .member("readOnlyHint", &self.read_only)
+            .member("destructiveHint", &self.destructive)
+            .member("idempotentHint", &self.idempotent)
+            .member("openWorldHint", &self.open_world);
+    }
+
+    fn is_absent(&self) -> bool {
+        *self == Hints::default()
+    }
+}
 
 impl Tool {
     /// A tool with its name (1 to 128 characters of `A-Z a-z 0-9 _ . - /`) and what it does.
@@ -165,6 +175,23 @@ impl Tool {
         Tool { name: name.into(), ..Tool::default() }.description(description)
     }
 
+    /// Fills in the schemas of the handler's types, where none was set by hand.
+    pub(crate) fn with_schemas(mut self, input: impl FnOnce() -> String, output: Option<String>) -> Tool {
+        self.input_schema.get_or_insert_with(input);
+        self.output_schema = self.output_schema.or(output);
+        // A schema that is not JSON is reported before anything is checked against it.
+        self.output_rules = self.output_schema.as_deref().and_then(structured::rules).map(Arc::new);
+        // As is one with a wrong annotation.
+        #[cfg(feature = "stateless")]
+        {
+            self.param_headers =
+                self.input_schema.as_deref().map_or(Ok(Vec::new()), annotations).unwrap_or_default();
+        }
+        self
+    }
+}
+
+setters! { Tool {
     /// Sets the JSON Schema of the arguments as text, instead of the one of the handler's argument type. The root must be an
     /// object with `"type": "object"`: the server reports anything else before it serves, since clients refuse the whole list
     /// for it. The text is sent as it is. Arguments are not checked against it; the handler has to do that.
@@ -176,11 +203,7 @@ impl Tool {
     /// let server = Server::new("plot", "1.0.0")
     ///     .offer(tool.handler(|arguments: serde_json::Value, _| format!("a point at {}", arguments["point"])));
     /// ```
-    pub fn input_schema(mut self, json: impl Into<String>) -> Tool {
-        self.input_schema = Some(json.into());
-        self
-    }
-
+    input_schema(impl Into<String>) => input_schema;
     /// Sets the JSON Schema of the structured result as text, instead of the one of [`Json`](crate::Json): for a handler that
     /// returns a [`ToolResult`](crate::ToolResult). Every result but an error must then have structured content that
     /// keeps the schema, or it is answered with an error (−32603); an error result goes out without content that does not. The
@@ -193,125 +216,54 @@ impl Tool {
     /// let server = Server::new("dice", "1.0.0")
     ///     .offer(tool.handler(|(), _| ToolResult::text("4").structured(r#"{"eyes":4}"#)));
     /// ```
-    pub fn output_schema(mut self, json: impl Into<String>) -> Tool {
-        self.output_schema = Some(json.into());
-        self
-    }
-
+    output_schema(impl Into<String>) => output_schema;
     /// Declares whether it changes nothing (`readOnlyHint`, by default false).
-    pub fn read_only(self, hint: bool) -> Tool {
-        self.hint(0, hint)
-    }
-
+    read_only(bool) => hints.read_only;
     /// Declares whether it may destroy something (`destructiveHint`, by default true).
-    pub fn destructive(self, hint: bool) -> Tool {
-        self.hint(1, hint)
-    }
-
+    destructive(bool) => hints.destructive;
     /// Declares whether a second call with the same arguments has no further effect (`idempotentHint`, by default false).
-    pub fn idempotent(self, hint: bool) -> Tool {
-        self.hint(2, hint)
-    }
-
+    idempotent(bool) => hints.idempotent;
     /// Declares whether it interacts with things outside of the server (`openWorldHint`, by default true).
-    pub fn open_world(self, hint: bool) -> Tool {
-        self.hint(3, hint)
-    }
+    open_world(bool) => hints.open_world;
+} }
 
-    fn hint(mut self, at: usize, hint: bool) -> Tool {
-        if let Some(slot) = self.hints.get_mut(at) {
-            *slot = Some(hint);
-        }
-        self
-    }
-
-    /// Fills in the schemas that the handler's types give, where none was set by hand.
-    pub(crate) fn with_schemas(mut self, input: impl FnOnce() -> String, output: Option<String>) -> Tool {
-        self.input_schema.get_or_insert_with(input);
-        self.output_schema = self.output_schema.or(output);
-        // A schema that is not JSON is reported before anything is checked against it.
-        self.output_rules = self.output_schema.as_deref().and_then(|text| serde_json::from_str(text).ok());
-        // As is one with a wrong annotation.
-        #[cfg(feature = "stateless")]
-        {
-            self.param_headers =
-                self.input_schema.as_deref().map_or(Ok(Vec::new()), annotations).unwrap_or_default();
-        }
-        self
-    }
-
-    #[cfg(feature = "stateless")]
-    pub(crate) fn param_headers(&self) -> &[Annotation] {
-        &self.param_headers
-    }
-
-    pub(crate) fn input_schema_text(&self) -> Option<&str> {
-        self.input_schema.as_deref()
-    }
-
-    pub(crate) fn output_schema_text(&self) -> Option<&str> {
-        self.output_schema.as_deref()
-    }
-
-    pub(crate) fn output_rules(&self) -> Option<&Value> {
-        self.output_rules.as_ref()
-    }
-
-    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+impl ToJson for Tool {
+    fn write(&self, out: &mut Vec<u8>) {
         let mut tool = Object::new(out);
-        tool.str("name", &self.name);
+        tool.member("name", &self.name);
         self.common.write(&mut tool);
         tool.raw("inputSchema", self.input_schema.as_deref().unwrap_or(ANY_OBJECT));
         if let Some(schema) = &self.output_schema {
             tool.raw("outputSchema", schema);
         }
-        if self.hints.iter().any(Option::is_some) {
-            tool.field("annotations", |out| {
-                let mut annotations = Object::new(out);
-                HINTS.iter().zip(self.hints).filter_map(|(name, hint)| Some((name, hint?))).for_each(
-                    |(name, hint)| {
-                        annotations.bool(name, hint);
-                    },
-                );
-                annotations.end();
-            });
-        }
-        tool.end();
+        tool.member("annotations", &self.hints);
     }
 }
 
 /// Members that resources and templates have in common.
-#[derive(Clone, Debug, Default)]
-struct About {
-    mime_type: Option<String>,
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct About {
+    pub(crate) mime_type: Option<String>,
     annotations: Option<Annotations>,
-    cache: CacheHint,
+    pub(crate) cache: CacheHint,
 }
 
 impl About {
     fn write(&self, object: &mut Object<'_>) {
-        object.opt_str("mimeType", self.mime_type.as_deref());
-        if let Some(annotations) = &self.annotations {
-            object.field("annotations", |out| annotations.write(out));
-        }
+        object.member("mimeType", &self.mime_type).member("annotations", &self.annotations);
     }
 }
 
 macro_rules! about {
     ($type:ident) => {
-        impl $type {
+        setters! { $type {
             /// Sets the media type, such as `text/markdown`. Contents that the handler returns without one get it.
-            pub fn mime_type(mut self, mime_type: impl Into<String>) -> $type {
-                self.about.mime_type = Some(mime_type.into());
-                self
-            }
-
+            mime_type(impl Into<String>) => about.mime_type;
             /// Sets its audience, priority and time of the last change.
-            pub fn annotations(mut self, annotations: Annotations) -> $type {
-                self.about.annotations = Some(annotations);
-                self
-            }
+            annotations(Annotations) => about.annotations;
+        } }
 
+        impl $type {
             /// Sets how long clients may keep its contents, and who may share them (MCP 2026-07-28, caching). Without this they may
             /// not.
             pub fn cache(mut self, ttl: Duration, scope: CacheScope) -> $type {
@@ -319,16 +271,15 @@ macro_rules! about {
                 self
             }
 
-            pub(crate) fn cache_hint(&self) -> CacheHint {
-                self.about.cache
+            pub(crate) fn check_cache(&self) -> Result<(), String> {
+                match self.visible.is_some() && self.about.cache.scope == CacheScope::Public {
+                    true => Err("not all clients see it, so its cache scope cannot be public".to_owned()),
+                    false => Ok(()),
+                }
             }
 
             pub(crate) fn check_annotations(&self) -> Result<(), String> {
                 self.about.annotations.as_ref().map_or(Ok(()), Annotations::check)
-            }
-
-            pub(crate) fn mime(&self) -> Option<&str> {
-                self.about.mime_type.as_deref()
             }
         }
     };
@@ -347,14 +298,15 @@ macro_rules! about {
 ///     .annotations(Annotations::default().audience(Role::User).priority(1.0));
 /// let server = Server::new("files", "1.0.0").offer(readme.handler(|_| "# Read me"));
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Resource {
     pub(crate) uri: String,
     name: String,
     size: Option<u64>,
     common: Common,
-    about: About,
+    pub(crate) about: About,
     pub(crate) timeout: Option<Duration>,
+    pub(crate) visible: Option<Visible>,
 }
 
 common!(Resource);
@@ -362,6 +314,11 @@ with_meta!(Resource, common.meta);
 about!(Resource);
 
 impl Resource {
+    /// Returns about what it holds.
+    pub(crate) fn held_bytes(&self) -> usize {
+        size_of::<Resource>() + self.uri.len() + self.name.len()
+    }
+
     /// A resource with its URI, which begins with a scheme such as `note:` (RFC 3986, section 3.1), and name.
     pub fn new(uri: impl Into<String>, name: impl Into<String>) -> Resource {
         Resource { uri: uri.into(), name: name.into(), ..Resource::default() }
@@ -380,25 +337,22 @@ impl Resource {
 
     /// Writes the members that the text form of a link has besides [`as_line`](Resource::as_line).
     pub(crate) fn write_marks(&self, block: &mut Object<'_>) {
-        if let Some(annotations) = &self.about.annotations {
-            block.field("annotations", |out| annotations.write(out));
-        }
-        self.common.meta.write(block);
-    }
-
-    pub(crate) fn write(&self, out: &mut Vec<u8>) {
-        let mut resource = Object::new(out);
-        self.write_members(&mut resource);
-        resource.end();
+        block.member("annotations", &self.about.annotations).member("_meta", &self.common.meta);
     }
 
     pub(crate) fn write_members(&self, resource: &mut Object<'_>) {
-        resource.str("uri", &self.uri).str("name", &self.name);
+        resource.member("uri", &self.uri).member("name", &self.name);
         self.common.write(resource);
         self.about.write(resource);
         if let Some(size) = self.size {
             resource.int("size", i64::try_from(size).unwrap_or(i64::MAX));
         }
+    }
+}
+
+impl ToJson for Resource {
+    fn write(&self, out: &mut Vec<u8>) {
+        self.write_members(&mut Object::new(out));
     }
 }
 
@@ -420,8 +374,9 @@ pub struct ResourceTemplate {
     pub(crate) uri_template: String,
     name: String,
     common: Common,
-    about: About,
+    pub(crate) about: About,
     pub(crate) timeout: Option<Duration>,
+    pub(crate) visible: Option<Visible>,
 }
 
 common!(ResourceTemplate);
@@ -437,13 +392,14 @@ impl ResourceTemplate {
             ..ResourceTemplate::default()
         }
     }
+}
 
-    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+impl ToJson for ResourceTemplate {
+    fn write(&self, out: &mut Vec<u8>) {
         let mut template = Object::new(out);
-        template.str("uriTemplate", &self.uri_template).str("name", &self.name);
+        template.member("uriTemplate", &self.uri_template).member("name", &self.name);
         self.common.write(&mut template);
         self.about.write(&mut template);
-        template.end();
     }
 }
 
@@ -465,6 +421,7 @@ pub struct Prompt {
     pub(crate) arguments: Vec<PromptArgument>,
     common: Common,
     pub(crate) timeout: Option<Duration>,
+    pub(crate) visible: Option<Visible>,
 }
 
 common!(Prompt);
@@ -476,30 +433,22 @@ impl Prompt {
         Prompt { name: name.into(), ..Prompt::default() }.description(description)
     }
 
-    /// Adds an argument by hand, for handlers that take a [`Value`].
-    pub fn argument(mut self, argument: PromptArgument) -> Prompt {
-        self.arguments.push(argument);
-        self
-    }
-
-    pub(crate) fn write(&self, out: &mut Vec<u8>) {
-        let mut prompt = Object::new(out);
-        prompt.str("name", &self.name);
-        self.common.write(&mut prompt);
-        if !self.arguments.is_empty() {
-            prompt.field("arguments", |out| {
-                let mut arguments = Array::new(out);
-                self.arguments.iter().for_each(|argument| {
-                    arguments.item(|out| argument.write(out));
-                });
-                arguments.end();
-            });
-        }
-        prompt.end();
-    }
-
     pub(crate) fn description_text(&self) -> Option<&str> {
         self.common.description.as_deref()
+    }
+}
+
+setters! { Prompt {
+    /// Adds an argument by hand, for handlers that take a [`serde_json::Value`].
+    argument(PromptArgument) => arguments;
+} }
+
+impl ToJson for Prompt {
+    fn write(&self, out: &mut Vec<u8>) {
+        let mut prompt = Object::new(out);
+        prompt.member("name", &self.name);
+        self.common.write(&mut prompt);
+        prompt.member("arguments", &self.arguments);
     }
 }
 
@@ -517,6 +466,7 @@ impl Prompt {
 pub struct PromptArgument {
     pub(crate) name: String,
     pub(crate) required: bool,
+    title: Option<String>,
     pub(crate) description: Option<String>,
     /// All values that it can have, if they are known.
     pub(crate) choices: Vec<String>,
@@ -533,6 +483,7 @@ impl PromptArgument {
         PromptArgument {
             name: field.name.to_owned(),
             required: field.required(),
+            title: None,
             description: field.description(),
             choices: field.choices().map(str::to_owned).collect(),
         }
@@ -544,22 +495,26 @@ impl PromptArgument {
         !self.choices.is_empty() && self.choices.iter().all(|choice| !choice.is_empty())
     }
 
-    /// Sets what it is for.
-    pub fn description(mut self, description: impl Into<String>) -> PromptArgument {
-        self.description = Some(description.into());
-        self
-    }
-
     /// Makes it required.
     pub fn required(mut self) -> PromptArgument {
         self.required = true;
         self
     }
+}
 
+setters! { PromptArgument {
+    /// Sets a name for people. Without it clients show the name.
+    title(impl Into<String>) => title;
+    /// Sets what it is for.
+    description(impl Into<String>) => description;
+} }
+
+impl ToJson for PromptArgument {
     fn write(&self, out: &mut Vec<u8>) {
-        let mut argument = Object::new(out);
-        argument.str("name", &self.name).opt_str("description", self.description.as_deref());
-        argument.bool("required", self.required);
-        argument.end();
+        Object::new(out)
+            .member("name", &self.name)
+            .member("title", &self.title)
+            .member("description", &self.description)
+            .member("required", &self.required);
     }
 }

@@ -11,6 +11,7 @@
 //! | the client sent an error | the call ends with it; −32601 and −32602 are `Unavailable` | `Unavailable` |
 //! | the client sent something else | the call ends with an error | the call ends with an error |
 
+use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
 
@@ -18,6 +19,7 @@ use crate::json::value::{JsonRef, Members, NotMembers};
 use crate::jsonrpc;
 use crate::protocol::client_info::Capabilities;
 use crate::protocol::revision::Revision;
+use crate::text::error_text;
 
 /// What the user did with a form or a URL. Declining is an answer and not an error; so is a client that cannot be asked.
 ///
@@ -209,13 +211,7 @@ impl Error for Unavailable {
     }
 }
 
-impl fmt::Display for Why {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the client cannot be asked")
-    }
-}
-
-impl Error for Why {}
+error_text!(Why: |_why| "the client cannot be asked");
 
 /// One of the client's roots: a folder that the user works in (MCP roots).
 ///
@@ -248,7 +244,7 @@ fn text(problem: NotMembers) -> String {
 /// Reads what the user did, with the content if there is any.
 pub(crate) fn read_action(answer: JsonRef<'_>) -> Result<Elicited<Option<JsonRef<'_>>>, String> {
     let members = Members::of(answer).map_err(text)?;
-    match members.get("action").and_then(JsonRef::as_str).as_deref() {
+    match members.text("action").as_deref() {
         Some("accept") => Ok(Elicited::Accepted(members.get("content"))),
         Some("decline") => Ok(Elicited::Declined),
         Some("cancel") => Ok(Elicited::Cancelled),
@@ -261,12 +257,8 @@ pub(crate) fn read_roots(answer: JsonRef<'_>) -> Result<Vec<Root>, String> {
     let roots = roots.items().ok_or("`roots` must be an array")?;
     let read = |root: JsonRef<'_>| {
         let members = Members::of_member(root, "roots[]").map_err(text)?;
-        let uri =
-            members.get("uri").and_then(JsonRef::as_str).ok_or("`roots[].uri` is missing or not a string")?;
-        Ok(Root {
-            uri: uri.into_owned(),
-            name: members.get("name").and_then(JsonRef::as_str).map(|name| name.into_owned()),
-        })
+        let uri = members.text("uri").ok_or("`roots[].uri` is missing or not a string")?;
+        Ok(Root { uri: uri.into_owned(), name: members.text("name").map(Cow::into_owned) })
     };
     roots.map(read).collect()
 }

@@ -33,16 +33,17 @@ impl<'a> Envelope<'a> {
         let params = params.map(Members::of).transpose()?.unwrap_or_default();
         let meta = params.get("_meta").ok_or_else(|| wrong(PROTOCOL_VERSION))?;
         let meta = Members::of_member(meta, "_meta")?;
-        let version =
-            meta.get(PROTOCOL_VERSION).and_then(JsonRef::as_str).ok_or_else(|| wrong(PROTOCOL_VERSION))?;
-        let capabilities = meta.get(CLIENT_CAPABILITIES).ok_or_else(|| wrong(CLIENT_CAPABILITIES))?;
+        let [version, capabilities, info, log_level] =
+            meta.pick([PROTOCOL_VERSION, CLIENT_CAPABILITIES, CLIENT_INFO, LOG_LEVEL]);
+        let version = version.and_then(JsonRef::as_str).ok_or_else(|| wrong(PROTOCOL_VERSION))?;
+        let capabilities = capabilities.ok_or_else(|| wrong(CLIENT_CAPABILITIES))?;
         let capabilities = Capabilities::read(capabilities, CLIENT_CAPABILITIES)?;
-        let info = meta.get(CLIENT_INFO).map(|info| Members::of_member(info, CLIENT_INFO)).transpose()?;
+        let info = info.map(|info| Members::of_member(info, CLIENT_INFO)).transpose()?;
         let text = |name| {
-            let text = info.as_ref().and_then(|info| info.get(name)).and_then(JsonRef::as_str);
+            let text = info.as_ref().and_then(|info| info.text(name));
             text.map(|text| cut(&text).into()).unwrap_or_default()
         };
-        let log_level = meta.get(LOG_LEVEL).map(|level| read_level(Some(level))).transpose()?;
+        let log_level = log_level.map(|level| read_level(Some(level))).transpose()?;
         let client = ClientInfo { name: text("name"), version: text("version"), capabilities };
         Ok(Envelope { params, version, client, log_level })
     }

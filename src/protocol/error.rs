@@ -3,7 +3,6 @@
 //! *Scope:* [`CallError`], finding it inside other errors, and its form on the wire. *Not in scope:* results with `isError`
 //! (`content`), and errors of the protocol itself.
 
-use std::collections::BTreeMap;
 use std::error::Error;
 use std::{fmt, io};
 
@@ -11,7 +10,7 @@ use crate::json::write::Object;
 use crate::jsonrpc;
 use crate::protocol::elicitation::Unavailable;
 use crate::protocol::revision::Revision;
-use crate::text::shorten;
+use crate::text::{error_text, printable};
 
 /// The code of a resource that does not exist, up to 2025-11-25 (MCP resources, error handling).
 const RESOURCE_NOT_FOUND: i64 = -32002;
@@ -145,31 +144,35 @@ impl CallError {
                     true => RESOURCE_NOT_FOUND,
                     false => jsonrpc::Error::INVALID_PARAMS,
                 };
-                let error = jsonrpc::Error::new(code, format!("Resource not found: {uri}"));
-                match serde_json::value::to_raw_value(&BTreeMap::from([("uri", uri)])) {
-                    Ok(data) => error.with_data(data),
-                    Err(_) => error,
-                }
+                with_data(jsonrpc::Error::new(code, format!("Resource not found: {uri}")), |data| {
+                    data.str("uri", uri);
+                })
             }
             Failure::ForModel(text) => jsonrpc::Error::internal(text),
             Failure::Io(text) => {
-                let uri = shorten(uri.unwrap_or_default());
+                let uri = printable(uri.unwrap_or_default());
                 jsonrpc::Error::internal(format_args!("the resource `{uri}`: {text}"))
             }
             Failure::MissingCapability(why) if !why.is_for_the_client(revision) => {
                 jsonrpc::Error::internal(why)
             }
             Failure::MissingCapability(why) => {
-                let mut data = Vec::new();
-                Object::new(&mut data).field("requiredCapabilities", |out| why.capabilities().write(out));
-                let error = jsonrpc::Error::new(MISSING_CAPABILITY, why.to_string());
-                match serde_json::from_slice(&data) {
-                    Ok(data) => error.with_data(data),
-                    Err(_) => error,
-                }
+                with_data(jsonrpc::Error::new(MISSING_CAPABILITY, why.to_string()), |data| {
+                    data.field("requiredCapabilities", |out| why.capabilities().write(out));
+                })
             }
             failure @ (Failure::Pending | Failure::Deferred) => jsonrpc::Error::internal(CallError(failure)),
         }
+    }
+}
+
+/// The error with an object as its `data`, whose members are written by `write`.
+fn with_data(error: jsonrpc::Error, write: impl FnOnce(&mut Object<'_>)) -> jsonrpc::Error {
+    let mut data = Vec::new();
+    write(&mut Object::new(&mut data));
+    match serde_json::from_slice(&data) {
+        Ok(data) => error.with_data(data),
+        Err(_) => error,
     }
 }
 
@@ -194,13 +197,7 @@ impl Error for CallError {
     }
 }
 
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a failure of the call")
-    }
-}
-
-impl Error for Failure {}
+error_text!(Failure: |_failure| "a failure of the call");
 
 impl From<Unavailable> for CallError {
     fn from(why: Unavailable) -> CallError {
@@ -213,7 +210,7 @@ fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn 
     std::iter::successors(Some(error), |&error| error.source()).take(CAUSES_MAX)
 }
 
-/// The text of an error, and those of its causes that add something.
+/// The text of an error, and the texts of its causes that add something.
 fn with_causes(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     for cause in chain(error).skip(1).filter(|cause| !cause.is::<Failure>() && !Unavailable::hides(*cause)) {

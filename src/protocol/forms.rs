@@ -16,10 +16,11 @@ use std::borrow::Cow;
 
 use crate::json::tape::Tape;
 use crate::json::value::{Items, JsonRef, Members};
-use crate::json::write::{Array, Object};
+use crate::json::write::{Object, write_list};
+use crate::json::write_raw;
 use crate::jsonrpc::Error;
 use crate::protocol::revision::Revision;
-use crate::text::shorten;
+use crate::text::printable;
 
 /// The type of a value in a form.
 #[derive(Clone, Copy)]
@@ -187,12 +188,12 @@ fn members<'a>(path: &str, value: JsonRef<'a>) -> Result<Members<'a>, String> {
 
 fn is_titled(choice: JsonRef<'_>) -> bool {
     let Ok(choice) = Members::of(choice) else { return false };
-    let has = |name| choice.get(name).and_then(JsonRef::as_str).is_some();
+    let has = |name| choice.text(name).is_some();
     has("const") && has("title") && choice.iter().count() == 2
 }
 
 fn wrong(path: &str, value: JsonRef<'_>, expected: &str) -> String {
-    format!("has `{path}` {}, which must be {expected}", shorten(value.text()))
+    format!("has `{path}` {}, which must be {expected}", printable(value.text()))
 }
 
 fn foreign(path: &str, what: &str, names: &[&str]) -> String {
@@ -246,17 +247,15 @@ fn write_field(out: &mut Vec<u8>, field: JsonRef<'_>) {
 }
 
 fn is_of_type(field: &Members<'_>, name: &str) -> bool {
-    field.get("type").and_then(JsonRef::as_str).as_deref() == Some(name)
+    field.text("type").as_deref() == Some(name)
 }
 
 fn write_choices(object: &mut Object<'_>, choices: Items<'_>) {
     for (list, member) in [("enum", "const"), ("enumNames", "title")] {
         object.field(list, |out| {
-            let mut values = Array::new(out);
-            for choice in choices.clone() {
-                let choice = Members::of(choice).unwrap_or_default();
-                values.raw(choice.get(member).map_or("null", JsonRef::text));
-            }
+            write_list(out, choices.clone(), |choice, out| {
+                write_raw(out, choice.get(member).map_or("null", JsonRef::text));
+            });
         });
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! *Scope:* [`Icon`] and its JSON. *Not in scope:* the items that have icons (that is `description`).
 
-use crate::json::write::{Object, write_strs};
+use crate::json::write::{Object, ToJson};
+use crate::protocol::setters::setters;
 
 /// A picture for a tool, resource, prompt or server (MCP 2025-11-25, `Icon`).
 ///
@@ -10,7 +11,7 @@ use crate::json::write::{Object, write_strs};
 /// let icon = mcp_rill::Icon::new("https://example.com/sum.png").mime_type("image/png").size("48x48").size("96x96");
 /// let server = mcp_rill::Server::new("calc", "1.0.0").icon(icon);
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Icon {
     src: String,
     mime_type: Option<String>,
@@ -23,28 +24,23 @@ impl Icon {
         Icon { src: src.into(), ..Icon::default() }
     }
 
-    /// Sets its media type, such as `image/png`.
-    pub fn mime_type(mut self, mime_type: impl Into<String>) -> Icon {
-        self.mime_type = Some(mime_type.into());
-        self
-    }
-
-    /// Adds a size that it is made for: `WxH` in pixels, or `any`.
-    pub fn size(mut self, size: impl Into<String>) -> Icon {
-        self.sizes.push(size.into());
-        self
-    }
-
     pub(crate) fn src(&self) -> &str {
         &self.src
     }
+}
 
-    pub(crate) fn write(&self, out: &mut Vec<u8>) {
-        let mut icon = Object::new(out);
-        icon.str("src", &self.src).opt_str("mimeType", self.mime_type.as_deref());
-        if !self.sizes.is_empty() {
-            icon.field("sizes", |out| write_strs(out, &self.sizes));
-        }
-        icon.end();
+setters! { Icon {
+    /// Sets its media type, such as `image/png`.
+    mime_type(impl Into<String>) => mime_type;
+    /// Adds a size that it is made for: `WxH` in pixels, or `any`.
+    size(impl Into<String>) => sizes;
+} }
+
+impl ToJson for Icon {
+    fn write(&self, out: &mut Vec<u8>) {
+        Object::new(out)
+            .member("src", &self.src)
+            .member("mimeType", &self.mime_type)
+            .member("sizes", &self.sizes);
     }
 }

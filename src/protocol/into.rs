@@ -1,7 +1,7 @@
-//! Values of the standard library as results and contents: text and numbers.
+//! The types that a handler may return, and what becomes of them.
 //!
-//! *Scope:* [`IntoToolResult`], [`IntoResource`] and [`IntoPrompt`] for strings and numbers. *Not in scope:* the traits
-//! themselves (`content`, `prompt`).
+//! *Scope:* [`IntoToolResult`], [`IntoResource`] and [`IntoPrompt`] for the types whose conversion is one step. *Not in
+//! scope:* the traits themselves, and a `Result` of such a type (`content`, `prompt`).
 
 use std::borrow::Cow;
 
@@ -12,60 +12,50 @@ use crate::protocol::content::{
 use crate::protocol::error::CallError;
 use crate::protocol::prompt::{IntoPrompt, PromptMessage, PromptResult};
 
-macro_rules! from_text {
-    ($($type:ty),+) => { $(
-        impl IntoToolResult for $type {
-            fn into_tool_result(self) -> std::result::Result<ToolResult, CallError> {
-                Ok(ToolResult::text(self))
+/// Implements a trait for the types before each `=>`: the value is what stands behind it.
+macro_rules! conversions {
+    ($trait:ident::$method:ident to $result:ty { $( $($type:ty),+ => |$value:ident| $made:expr; )+ }) => { $($(
+        impl $trait for $type {
+            fn $method(self) -> std::result::Result<$result, CallError> {
+                let $value = self;
+                $made
             }
         }
-
-        impl IntoResource for $type {
-            fn into_resource(self) -> std::result::Result<Vec<ResourceContents>, CallError> {
-                Ok(vec![ResourceContents::text(self)])
-            }
-        }
-
-        impl IntoPrompt for $type {
-            fn into_prompt(self) -> std::result::Result<PromptResult, CallError> {
-                Ok(PromptResult::new(vec![PromptMessage::user(self)]))
-            }
-        }
-
-        impl From<$type> for Content {
-            fn from(text: $type) -> Content {
-                Content::text(text)
-            }
-        }
-    )+ };
+    )+)+ };
 }
 
-macro_rules! from_number {
-    ($($type:ty),+) => { $(
-        impl IntoToolResult for $type {
-            fn into_tool_result(self) -> std::result::Result<ToolResult, CallError> {
-                Ok(ToolResult::text(self.to_string()))
-            }
-        }
-    )+ };
-}
+conversions! { IntoToolResult::into_tool_result to ToolResult {
+    ToolResult => |result| Ok(result);
+    Content => |block| Ok(ToolResult::blocks(vec![block]));
+    Vec<Content> => |blocks| Ok(ToolResult::blocks(blocks));
+    () => |_nothing| Ok(ToolResult::blocks(Vec::new()));
+    String, &'static str, Cow<'static, str> => |text| Ok(ToolResult::text(text));
+    bool, i8, i16, i32, i64, i128, isize, u8, u16, u32, u64, u128, usize => |value| Ok(ToolResult::text(value.to_string()));
+    f32, f64 => |number| match number.is_finite() {
+        true => Ok(ToolResult::text(number.to_string())),
+        false => Err(unsendable(sentence("", number))),
+    };
+} }
 
-macro_rules! from_float {
-    ($($type:ty),+) => { $(
-        impl IntoToolResult for $type {
-            fn into_tool_result(self) -> std::result::Result<ToolResult, CallError> {
-                match self.is_finite() {
-                    true => Ok(ToolResult::text(self.to_string())),
-                    false => Err(unsendable(sentence("", self))),
-                }
-            }
-        }
-    )+ };
-}
+conversions! { IntoResource::into_resource to Vec<ResourceContents> {
+    ResourceContents => |contents| Ok(vec![contents]);
+    Vec<ResourceContents> => |contents| Ok(contents);
+    Vec<u8> => |bytes| Ok(vec![ResourceContents::blob(bytes)]);
+    String, &'static str, Cow<'static, str> => |text| Ok(vec![ResourceContents::text(text)]);
+} }
 
-from_text!(String, &'static str, Cow<'static, str>);
-from_number!(bool, i8, i16, i32, i64, i128, isize, u8, u16, u32, u64, u128, usize);
-from_float!(f32, f64);
+conversions! { IntoPrompt::into_prompt to PromptResult {
+    PromptResult => |result| Ok(result);
+    PromptMessage => |message| Ok(PromptResult::new(vec![message]));
+    Vec<PromptMessage> => |messages| Ok(PromptResult::new(messages));
+    String, &'static str, Cow<'static, str> => |text| Ok(PromptResult::new(vec![PromptMessage::user(text)]));
+} }
+
+impl<T: Into<Cow<'static, str>>> From<T> for Content {
+    fn from(text: T) -> Content {
+        Content::text(text)
+    }
+}
 
 #[cfg(test)]
 mod tests {

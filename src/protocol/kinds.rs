@@ -14,6 +14,11 @@ pub enum ListKind {
     Prompts,
 }
 
+impl ListKind {
+    /// In the order in which changes are announced.
+    pub(crate) const ALL: [ListKind; 3] = [ListKind::Tools, ListKind::Resources, ListKind::Prompts];
+}
+
 /// A kind of items that a server offers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -35,15 +40,6 @@ impl ItemKind {
             ItemKind::Resource => "resource",
             ItemKind::Template => "resource template",
             ItemKind::Prompt => "prompt",
-        }
-    }
-
-    /// The list that its items are in.
-    pub(crate) fn list(self) -> ListKind {
-        match self {
-            ItemKind::Tool => ListKind::Tools,
-            ItemKind::Resource | ItemKind::Template => ListKind::Resources,
-            ItemKind::Prompt => ListKind::Prompts,
         }
     }
 }

@@ -26,7 +26,7 @@ pub enum Level {
     Error,
     /// A part of the server failed.
     Critical,
-    /// Somebody must act now.
+    /// Action must be taken at once.
     Alert,
     /// Nothing works.
     Emergency,

@@ -7,7 +7,7 @@
 use serde_json::{Map, Value};
 
 use crate::json::put;
-use crate::json::write::Object;
+use crate::json::write::{Object, ToJson};
 
 /// The `_meta` of something that a server sends; mostly empty.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -29,13 +29,6 @@ impl Meta {
         self.0.as_ref().is_some_and(|members| members.contains_key(name))
     }
 
-    /// Adds the member `_meta`, if there is any.
-    pub(crate) fn write(&self, object: &mut Object<'_>) {
-        if !self.is_empty() {
-            object.field("_meta", |out| self.write_members(&mut Object::new(out)));
-        }
-    }
-
     pub(crate) fn write_members(&self, meta: &mut Object<'_>) {
         for (name, value) in self.0.iter().flat_map(|members| members.iter()) {
             meta.field(name, |out| put(out, value));
@@ -43,7 +36,17 @@ impl Meta {
     }
 }
 
-/// Gives a type the setter of its `_meta`, which is at this place in it.
+impl ToJson for Meta {
+    fn write(&self, out: &mut Vec<u8>) {
+        self.write_members(&mut Object::new(out));
+    }
+
+    fn is_absent(&self) -> bool {
+        self.is_empty()
+    }
+}
+
+/// Adds the setter of `_meta` to a type that keeps it in this field.
 macro_rules! with_meta {
     ($type:ident, $($place:ident).+) => {
         impl $type {

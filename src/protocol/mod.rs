@@ -1,4 +1,4 @@
-//! The words of MCP: revisions, descriptions, content, results, questions, and what their JSON looks like.
+//! The types of MCP: revisions, descriptions, content, results, questions, and what their JSON looks like.
 //!
 //! *Scope:* types that are sent or received, and how each revision spells them. *Not in scope:* sessions, handlers, HTTP.
 //!
@@ -16,10 +16,12 @@ pub(crate) mod envelope;
 pub(crate) mod error;
 pub(crate) mod extensions;
 pub(crate) mod forms;
+pub(crate) mod guard;
 pub(crate) mod icon;
 pub(crate) mod into;
 pub(crate) mod kinds;
 pub(crate) mod level;
+pub(crate) mod listing;
 pub(crate) mod meta;
 #[cfg(any(feature = "client", feature = "stateless"))]
 pub(crate) mod meta_names;
@@ -28,10 +30,16 @@ pub(crate) mod param_headers;
 pub(crate) mod prompt;
 pub(crate) mod result;
 pub(crate) mod revision;
+#[cfg(any(feature = "client", all(feature = "stateless", feature = "testing")))]
+pub(crate) mod routing;
 pub(crate) mod sampling;
+pub(crate) mod setters;
 pub(crate) mod siphash;
 pub(crate) mod state_key;
 pub(crate) mod structured;
 pub(crate) mod timeouts;
+pub(crate) mod trace;
 pub mod uri;
 pub(crate) mod uri_syntax;
+pub(crate) mod viewers;
+pub(crate) mod visible;

@@ -7,12 +7,21 @@ use crate::json::value::{JsonRef, Members};
 use crate::text::{is_token_byte, printable};
 
 const ANNOTATION: &str = "x-mcp-header";
+/// Bytes that the annotations of one tool may take. Each has a whole path, so that a short schema can stand for many.
+const ANNOTATIONS_BYTES_MAX: usize = 16 << 10;
 
 /// One annotated property: its path in the arguments, and the `X` of its `Mcp-Param-X`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Annotation {
     pub(crate) path: Vec<String>,
     pub(crate) header: String,
+}
+
+impl Annotation {
+    fn bytes(&self) -> usize {
+        let path = self.path.iter().map(|name| size_of::<String>() + name.len()).sum::<usize>();
+        size_of::<Annotation>() + path + self.header.len()
+    }
 }
 
 /// Returns the annotated properties of an input schema.
@@ -29,7 +38,7 @@ pub(crate) fn annotations(schema: &str) -> Result<Vec<Annotation>, String> {
     walk(root, Some(Vec::new()), &mut found)?;
     for (at, annotation) in found.iter().enumerate() {
         if found.iter().take(at).any(|other| other.header.eq_ignore_ascii_case(&annotation.header)) {
-            return Err(format!("{ANNOTATION} `{}` is there twice", annotation.header));
+            return Err(format!("{ANNOTATION} `{}` occurs twice", annotation.header));
         }
     }
     Ok(found)
@@ -46,9 +55,14 @@ fn walk(schema: JsonRef<'_>, path: Option<Vec<String>>, found: &mut Vec<Annotati
             ANNOTATION => {
                 let header = annotation(value, &members)?;
                 let path = path.clone().filter(|path| !path.is_empty()).ok_or_else(|| {
-                    format!("{ANNOTATION} `{header}` stands where it is not about one member of an object")
+                    format!("{ANNOTATION} `{header}` must be on a property that stands for one argument, not on an item or an alternative")
                 })?;
                 found.push(Annotation { path, header });
+                if found.iter().map(Annotation::bytes).sum::<usize>() > ANNOTATIONS_BYTES_MAX {
+                    return Err(format!(
+                        "the members with {ANNOTATION} and their paths have more than {ANNOTATIONS_BYTES_MAX} bytes together"
+                    ));
+                }
             }
             // Data, not schemas.
             "const" | "enum" | "default" | "examples" => {}
@@ -67,9 +81,12 @@ fn walk(schema: JsonRef<'_>, path: Option<Vec<String>>, found: &mut Vec<Annotati
 }
 
 fn annotation(value: JsonRef<'_>, schema: &Members<'_>) -> Result<String, String> {
-    let header = value.as_str().ok_or_else(|| format!("{ANNOTATION} {} is no string", value.text()))?;
+    let header = value.as_str().ok_or_else(|| format!("{ANNOTATION} {} must be a string", value.text()))?;
     if header.is_empty() || !header.bytes().all(is_token_byte) {
-        return Err(format!("{ANNOTATION} `{}` is no RFC 9110 token", printable(&header)));
+        return Err(format!(
+            "{ANNOTATION} `{}` must be a token (RFC 9110, section 5.6.2)",
+            printable(&header)
+        ));
     }
     let kind = schema.get("type").map_or("null", JsonRef::text);
     match kind {
@@ -99,24 +116,38 @@ mod tests {
         for (schema, complaint) in [
             (r#"{"properties":{"a":{"type":"number","x-mcp-header":"A"}}}"#, "type \"number\""),
             (r#"{"properties":{"a":{"x-mcp-header":"A"}}}"#, "type null"),
-            (r#"{"properties":{"a":{"type":"string","x-mcp-header":""}}}"#, "no RFC 9110 token"),
-            (r#"{"properties":{"a":{"type":"string","x-mcp-header":"a b"}}}"#, "`a b` is no RFC 9110 token"),
-            (r#"{"properties":{"a":{"type":"string","x-mcp-header":1}}}"#, "1 is no string"),
-            (r#"{"type":"string","x-mcp-header":"A"}"#, "not about one member"),
+            (r#"{"properties":{"a":{"type":"string","x-mcp-header":""}}}"#, "must be a token"),
+            (r#"{"properties":{"a":{"type":"string","x-mcp-header":"a b"}}}"#, "`a b` must be a token"),
+            (r#"{"properties":{"a":{"type":"string","x-mcp-header":1}}}"#, "1 must be a string"),
+            (r#"{"type":"string","x-mcp-header":"A"}"#, "stands for one argument"),
             (
                 r#"{"properties":{"a":{"items":{"type":"string","x-mcp-header":"A"}}}}"#,
-                "not about one member",
+                "stands for one argument",
             ),
-            (r#"{"oneOf":[{"properties":{"a":{"type":"string","x-mcp-header":"A"}}}]}"#, "not about one"),
-            (r#"{"$defs":{"d":{"type":"string","x-mcp-header":"A"}}}"#, "not about one member"),
+            (
+                r#"{"oneOf":[{"properties":{"a":{"type":"string","x-mcp-header":"A"}}}]}"#,
+                "stands for one argument",
+            ),
+            (r#"{"$defs":{"d":{"type":"string","x-mcp-header":"A"}}}"#, "stands for one argument"),
             (
                 r#"{"properties":{"a":{"type":"string","x-mcp-header":"A"},"b":{"type":"string","x-mcp-header":"a"}}}"#,
-                "`a` is there twice",
+                "`a` occurs twice",
             ),
         ] {
             let error = annotations(schema).unwrap_err();
             assert!(error.contains(complaint), "{schema}: {error}");
         }
         assert_eq!(annotations(r#"{"properties":{"a":{"default":{"x-mcp-header":"A"}}}}"#), Ok(vec![]));
+    }
+
+    #[test]
+    fn annotations_that_take_much_are_refused() {
+        let schema = |bytes: usize| {
+            let name = "n".repeat(bytes);
+            format!(r#"{{"properties":{{"{name}":{{"type":"string","x-mcp-header":"X"}}}}}}"#)
+        };
+        let most = ANNOTATIONS_BYTES_MAX - size_of::<Annotation>() - size_of::<String>() - 1;
+        assert_eq!(annotations(&schema(most)).unwrap().len(), 1);
+        assert!(annotations(&schema(most + 1)).unwrap_err().contains("more than 16384 bytes together"));
     }
 }

@@ -5,12 +5,13 @@
 
 use std::error::Error;
 
-use crate::json::write::{Array, Object};
+use crate::json::write::{Object, write_list};
 use crate::protocol::annotations::Role;
 use crate::protocol::content::Content;
 use crate::protocol::error::CallError;
 use crate::protocol::meta::{Meta, with_meta};
 use crate::protocol::revision::Revision;
+use crate::protocol::setters::setters;
 
 /// One message of a [prompt](crate::guide#what-handlers-take-and-return).
 #[derive(Clone, Debug, PartialEq)]
@@ -31,9 +32,7 @@ impl PromptMessage {
     }
 
     fn write(&self, out: &mut Vec<u8>, revision: Revision) {
-        let mut message = Object::new(out);
-        message.str("role", self.role.name()).field("content", |out| self.content.write(out, revision));
-        message.end();
+        Object::new(out).member("role", &self.role).field("content", |out| self.content.write(out, revision));
     }
 }
 
@@ -53,10 +52,9 @@ impl PromptResult {
         PromptResult { description: None, messages, meta: Meta::EMPTY }
     }
 
-    /// Sets a description of this result, in the place of the prompt's own.
-    pub fn description(mut self, description: impl Into<String>) -> PromptResult {
-        self.description = Some(description.into());
-        self
+    /// Returns about what it holds: its texts and bytes.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.messages.iter().map(|message| message.content.held_bytes()).sum()
     }
 
     /// As [`Content::check`].
@@ -66,24 +64,25 @@ impl PromptResult {
 
     /// Appends the result without its `_meta`.
     pub(crate) fn write(&self, out: &mut Vec<u8>, description: Option<&str>, revision: Revision) {
-        let mut result = Object::new(out);
-        result.opt_str("description", self.description.as_deref().or(description));
-        result.field("messages", |out| {
-            let mut messages = Array::new(out);
-            self.messages.iter().for_each(|message| {
-                messages.item(|out| message.write(out, revision));
+        Object::new(out)
+            .opt_str("description", self.description.as_deref().or(description))
+            .field("messages", |out| {
+                write_list(out, &self.messages, |message, out| message.write(out, revision))
             });
-            messages.end();
-        });
-        result.end();
     }
 }
+
+setters! { PromptResult {
+    /// Sets a description of this result, in the place of the prompt's own.
+    description(impl Into<String>) => description;
+} }
 
 /// A type that a prompt's handler may return: text (one message of the user), [`PromptMessage`], a `Vec` of it,
 /// [`PromptResult`], or a `Result` of one of them.
 #[diagnostic::on_unimplemented(
     message = "a prompt cannot return `{Self}`",
-    note = "return text, `PromptMessage`, `Vec<PromptMessage>`, `PromptResult`, or a `Result` of one of them"
+    note = "return text, `PromptMessage`, `Vec<PromptMessage>`, `PromptResult`, or a `Result` of one of them",
+    note = "handlers are not async: give a future to a runtime of yours, and its `Reply` with it, by `call.defer(|reply| …)`"
 )]
 pub trait IntoPrompt {
     /// Returns the messages.
@@ -91,24 +90,6 @@ pub trait IntoPrompt {
     /// # Errors
     /// Any error is answered as a JSON-RPC error: a [`CallError`] with its own code, others as internal errors.
     fn into_prompt(self) -> std::result::Result<PromptResult, CallError>;
-}
-
-impl IntoPrompt for PromptResult {
-    fn into_prompt(self) -> std::result::Result<PromptResult, CallError> {
-        Ok(self)
-    }
-}
-
-impl IntoPrompt for PromptMessage {
-    fn into_prompt(self) -> std::result::Result<PromptResult, CallError> {
-        Ok(PromptResult::new(vec![self]))
-    }
-}
-
-impl IntoPrompt for Vec<PromptMessage> {
-    fn into_prompt(self) -> std::result::Result<PromptResult, CallError> {
-        Ok(PromptResult::new(self))
-    }
 }
 
 impl<T: IntoPrompt, E: Into<Box<dyn Error + Send + Sync>>> IntoPrompt for std::result::Result<T, E> {

@@ -4,6 +4,7 @@
 //! (`content`, `prompt`, `into`).
 
 use crate::protocol::content::{ResourceContents, ToolResult};
+use crate::protocol::description::Resource;
 use crate::protocol::prompt::PromptResult;
 
 /// A result that a handler may return: any type of [`IntoToolResult`](crate::IntoToolResult),
@@ -25,4 +26,17 @@ pub enum Made {
     Tool(ToolResult),
     Contents(Vec<ResourceContents>),
     Prompt(PromptResult),
+    Listed(Vec<Resource>),
+}
+
+impl Made {
+    /// Returns about what it holds: its texts and bytes.
+    pub(crate) fn held_bytes(&self) -> usize {
+        match self {
+            Made::Tool(result) => result.held_bytes(),
+            Made::Contents(contents) => contents.iter().map(ResourceContents::held_bytes).sum(),
+            Made::Prompt(result) => result.held_bytes(),
+            Made::Listed(resources) => resources.iter().map(Resource::held_bytes).sum(),
+        }
+    }
 }

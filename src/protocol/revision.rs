@@ -1,7 +1,7 @@
 //! The revisions of the protocol that are served.
 //!
-//! *Scope:* their names and order, and version negotiation (MCP lifecycle). *Not in scope:* their differences, which each
-//! module handles where they matter.
+//! *Scope:* their names and order, and version negotiation (MCP lifecycle). *Not in scope:* their differences: results
+//! (`content`), batches (the engine's `transport::batch`), questions (`server::ask`, `runtime::stateless`), progress (`server::mailbox`).
 //!
 //! ```
 //! use mcp_rill::Revision;
@@ -30,7 +30,7 @@ pub enum Revision {
     V2025_06_18,
     /// 2025-11-25: icons, tools in sampling, url elicitation.
     V2025_11_25,
-    /// 2026-07-28: no sessions; every request says who asks, and questions travel in results.
+    /// 2026-07-28: no sessions; every request describes its client, and questions travel in results.
     V2026_07_28,
 }
 
@@ -43,12 +43,15 @@ impl Revision {
     pub const NEWEST_WITH_SESSIONS: Revision = Revision::V2025_11_25;
 
     /// All revisions that are served, oldest first. 2026-07-28 is not among them without the feature `stateless`.
-    pub const ALL: &[Revision] = &[
+    pub const ALL: &[Revision] =
+        if cfg!(feature = "stateless") { Revision::KNOWN } else { Revision::KNOWN.split_at(4).0 };
+
+    /// All revisions, whatever the server is built with, oldest first: the client speaks them all.
+    pub(crate) const KNOWN: &[Revision] = &[
         Revision::V2024_11_05,
         Revision::V2025_03_26,
         Revision::V2025_06_18,
         Revision::V2025_11_25,
-        #[cfg(feature = "stateless")]
         Revision::V2026_07_28,
     ];
 

@@ -3,17 +3,20 @@
 //! *Scope:* [`Sample`] and [`Sampled`] and their JSON. *Not in scope:* sending the one and waiting for the other (that is
 //! `ask`).
 
+use std::borrow::Cow;
+
 use serde_json::value::RawValue;
 
 use crate::json::tape::Tape;
 use crate::json::value::{JsonRef, Members};
-use crate::json::write::{Array, Object, write_strs};
+use crate::json::write::{Object, ToJson, write_list};
 use crate::jsonrpc::Error;
-use crate::protocol::annotations::Role;
+use crate::protocol::annotations::{Role, from_0_to_1};
 use crate::protocol::check::check_tool;
 use crate::protocol::content::Content;
 use crate::protocol::description::Tool;
 use crate::protocol::revision::Revision;
+use crate::protocol::setters::setters;
 
 /// A question to the client's model (MCP sampling, `CreateMessageRequest`).
 ///
@@ -70,6 +73,17 @@ pub enum ToolChoice {
     None,
 }
 
+impl ToJson for ToolChoice {
+    fn write(&self, out: &mut Vec<u8>) {
+        let mode = match self {
+            ToolChoice::Auto => "auto",
+            ToolChoice::Required => "required",
+            ToolChoice::None => "none",
+        };
+        Object::new(out).str("mode", mode);
+    }
+}
+
 const PRIORITIES: [&str; 3] = ["costPriority", "speedPriority", "intelligencePriority"];
 
 impl Sample {
@@ -116,46 +130,9 @@ impl Sample {
         self
     }
 
-    /// Sets the system prompt.
-    pub fn system(mut self, prompt: impl Into<String>) -> Sample {
-        self.system = Some(prompt.into());
-        self
-    }
-
-    /// Sets how freely the model chooses its words, from 0 on. The meaning of the numbers is up to the model. One that is not
-    /// finite is left out.
-    pub fn temperature(mut self, temperature: f64) -> Sample {
-        self.temperature = Some(temperature);
-        self
-    }
-
-    /// Adds a text at which the model stops.
-    pub fn stop(mut self, sequence: impl Into<String>) -> Sample {
-        self.stop.push(sequence.into());
-        self
-    }
-
-    /// Adds a part of the name of a model that suits. The first match counts.
-    pub fn model_hint(mut self, name: impl Into<String>) -> Sample {
-        self.hints.push(name.into());
-        self
-    }
-
     /// Sets how much low cost, speed and intelligence count, each from 0 to 1. Other values are moved into that range.
     pub fn priorities(mut self, cost: f64, speed: f64, intelligence: f64) -> Sample {
-        self.priorities = [Some(cost), Some(speed), Some(intelligence)];
-        self
-    }
-
-    /// Adds a tool that the model may use. Its uses are in [`Sampled::tool_uses`] (MCP 2025-11-25).
-    pub fn tool(mut self, tool: Tool) -> Sample {
-        self.tools.push(tool);
-        self
-    }
-
-    /// Sets whether the model has to use a tool.
-    pub fn tool_choice(mut self, choice: ToolChoice) -> Sample {
-        self.tool_choice = Some(choice);
+        self.priorities = [cost, speed, intelligence].map(|priority| Some(from_0_to_1(priority)));
         self
     }
 
@@ -191,85 +168,70 @@ impl Sample {
 
     pub(crate) fn write(&self, out: &mut Vec<u8>, revision: Revision) {
         let mut params = Object::new(out);
-        params.field("messages", |out| {
-            let mut messages = Array::new(out);
-            self.messages.iter().for_each(|turn| {
-                messages.item(|out| turn.write(out, revision));
-            });
-        });
+        params
+            .field("messages", |out| write_list(out, &self.messages, |turn, out| turn.write(out, revision)));
         if !self.hints.is_empty() || self.priorities.iter().any(Option::is_some) {
             params.field("modelPreferences", |out| self.write_preferences(out));
         }
-        params.opt_str("systemPrompt", self.system.as_deref());
-        if let Some(temperature) = self.temperature {
-            params.f64("temperature", temperature);
-        }
-        params.int("maxTokens", i64::from(self.max_tokens));
-        if !self.stop.is_empty() {
-            params.field("stopSequences", |out| write_strs(out, &self.stop));
-        }
-        if !self.tools.is_empty() {
-            params.field("tools", |out| {
-                let mut tools = Array::new(out);
-                self.tools.iter().for_each(|tool| {
-                    tools.item(|out| tool.write(out));
-                });
-            });
-        }
-        if let Some(choice) = self.tool_choice {
-            let mode = match choice {
-                ToolChoice::Auto => "auto",
-                ToolChoice::Required => "required",
-                ToolChoice::None => "none",
-            };
-            params.field("toolChoice", |out| {
-                Object::new(out).str("mode", mode);
-            });
-        }
+        params
+            .member("systemPrompt", &self.system)
+            .member("temperature", &self.temperature)
+            .int("maxTokens", i64::from(self.max_tokens))
+            .member("stopSequences", &self.stop)
+            .member("tools", &self.tools)
+            .member("toolChoice", &self.tool_choice);
     }
 
     fn write_preferences(&self, out: &mut Vec<u8>) {
         let mut preferences = Object::new(out);
         if !self.hints.is_empty() {
             preferences.field("hints", |out| {
-                let mut hints = Array::new(out);
-                self.hints.iter().for_each(|name| {
-                    hints.item(|out| {
-                        Object::new(out).str("name", name);
-                    });
+                write_list(out, &self.hints, |name, out| {
+                    Object::new(out).str("name", name);
                 });
             });
         }
-        PRIORITIES.iter().zip(self.priorities).filter_map(|(name, value)| Some((name, value?))).for_each(
-            |(name, value)| {
-                preferences.f64(name, if value.is_nan() { 0.0 } else { value.clamp(0.0, 1.0) });
-            },
-        );
+        for (name, value) in PRIORITIES.iter().zip(self.priorities) {
+            preferences.member(name, &value);
+        }
     }
 }
+
+setters! { Sample {
+    /// Sets the system prompt.
+    system(impl Into<String>) => system;
+    /// Sets how freely the model chooses its words, from 0 on. The meaning of the numbers is up to the model. One that is not
+    /// finite is left out.
+    temperature(f64) => temperature;
+    /// Adds a text at which the model stops.
+    stop(impl Into<String>) => stop;
+    /// Adds a part of the name of a model that suits. The first match counts.
+    model_hint(impl Into<String>) => hints;
+    /// Adds a tool that the model may use. Its uses are in [`Sampled::tool_uses`] (MCP 2025-11-25).
+    tool(Tool) => tools;
+    /// Sets whether the model has to use a tool.
+    tool_choice(ToolChoice) => tool_choice;
+} }
 
 impl SampleMessage {
     fn write(&self, out: &mut Vec<u8>, revision: Revision) {
         let mut message = Object::new(out);
         match self {
             SampleMessage::Message(role, content) => {
-                message.str("role", role.name()).field("content", |out| content.write(out, revision));
+                message.member("role", role).field("content", |out| content.write(out, revision));
             }
             SampleMessage::Model(content) => {
                 message.str("role", "assistant").raw("content", content.get());
             }
             SampleMessage::Results(results) => {
                 message.str("role", "user").field("content", |out| {
-                    let mut blocks = Array::new(out);
-                    for (id, content) in results {
-                        blocks.item(|out| {
-                            let mut block = Object::new(out);
-                            block.str("type", "tool_result").str("toolUseId", id);
-                            block.field("content", |out| {
-                                Array::new(out).item(|out| content.write(out, revision));
-                            });
+                    write_list(out, results, |(id, content), out| {
+                        let mut block = Object::new(out);
+                        block.str("type", "tool_result").str("toolUseId", id);
+                        block.field("content", |out| {
+                            write_list(out, [content], |it, out| it.write(out, revision))
                         });
-                    }
+                    });
                 });
             }
         }
@@ -333,15 +295,8 @@ impl Sampled {
         let members = Members::of(answer).map_err(|problem| Error::from(problem).to_string())?;
         let content = members.get("content").ok_or("`content` is missing")?;
         let sampled = Sampled {
-            model: members
-                .get("model")
-                .and_then(JsonRef::as_str)
-                .ok_or("`model` is missing or not a string")?
-                .into_owned(),
-            stop_reason: members
-                .get("stopReason")
-                .and_then(JsonRef::as_str)
-                .map(|reason| reason.into_owned()),
+            model: members.text("model").ok_or("`model` is missing or not a string")?.into_owned(),
+            stop_reason: members.text("stopReason").map(Cow::into_owned),
             content: content.to_raw(),
         };
         let blocks = blocks(content);
@@ -373,8 +328,8 @@ impl Sampled {
     pub fn tool_uses(&self) -> Vec<ToolUse> {
         let read = |block: JsonRef<'_>| {
             let members = Members::of(block).ok()?;
-            (members.get("type").and_then(JsonRef::as_str)? == "tool_use").then_some(())?;
-            let text = |name| members.get(name).and_then(JsonRef::as_str).map(|text| text.into_owned());
+            (members.text("type")? == "tool_use").then_some(())?;
+            let text = |name| members.text(name).map(Cow::into_owned);
             Some(ToolUse { id: text("id")?, name: text("name")?, input: members.get("input")?.to_raw() })
         };
         let mut tape = Tape::new();

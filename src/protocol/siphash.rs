@@ -4,7 +4,7 @@
 
 use crate::protocol::state_key::StateKey;
 
-/// A number that tells texts apart: the same on every node and in every run. It is no secret, and seals nothing.
+/// A number that tells texts apart: the same on every node and in every run. It is not secret and protects nothing.
 pub(crate) fn fingerprint(parts: &[&[u8]]) -> u128 {
     let mut hash = SipHash::new(StateKey(*b"mcp-rill labels "));
     parts.iter().for_each(|part| hash.part(part));

@@ -3,7 +3,8 @@
 //! *Scope:* [`StateKey`]: making and reading one. *Not in scope:* sealing (`seal`).
 
 /// A secret with which servers seal `requestState` (MCP 2026-07-28, multi round-trip requests), so that a client can answer
-/// one node's question to another node. Without one, each process makes its own from the operating system's randomness.
+/// one node's question to another node of the same name. Servers of other names do not open what it sealed, though they may have
+/// the same key. Without one, each process makes its own from the operating system's randomness.
 ///
 #[cfg_attr(feature = "stateless", doc = "```")]
 #[cfg_attr(not(feature = "stateless"), doc = "```ignore")]

@@ -22,11 +22,11 @@
 //! step searches only text that no step before it has consumed, and the search itself is linear, so matching costs time
 //! proportional to the template and the URI.
 //!
-//! Values keep the case in which they came, also in the host. Clients may write hosts in lower case, so what tells `A` from
-//! `a` belongs into the path.
+//! Values keep the case in which they came, also in the host. Clients may write hosts in lower case, so put text whose case
+//! matters into the path.
 //!
 //! # What a variable stands for
-//! Escapes are decoded, once; one that is malformed or does not give UTF-8 matches nothing.
+//! Escapes are decoded once. A value with a malformed escape, or that is not UTF-8 when decoded, matches nothing.
 //!
 //! `{name}` stands for one or more characters other than `/`, `?`, `#` and control characters. That is more than
 //! [`UriTemplate::expand`] produces, because clients differ in what they leave unescaped (JavaScript keeps `!'()*`,
@@ -35,14 +35,15 @@
 //!
 //! `{+name}` stands for a relative path of one or more segments, and its value is safe to be joined to the path of a folder:
 //! there is one value for each file below it, and none for anything else. These match nothing:
-//! - an empty path or segment: a slash at the begin, which would make the path absolute, at the end, or next to another one;
+//! - an empty path or segment: a slash at the beginning, which would make the path absolute, at the end, or next to another
+//!   one;
 //! - a segment `.` or `..`, however it is encoded, that is left in normal form, which resolves those of the path first: so
 //!   `files:///../x` is `files:///x`;
 //! - `\`, `%5C` and `%2F`, and NUL and all other control characters;
 //! - a first segment that begins with a letter and a colon, which is a drive on Windows.
 //!
-//! What the value cannot tell is left to the handler: where symbolic links lead, and the names of devices on Windows.
-//! A `{+name}` at the place of the host takes the host as its first segment: `docs://{+path}` matches `docs://guide/a.md`.
+//! The handler has to check what the value does not show: where symbolic links lead, and the names of devices on Windows. A
+//! `{+name}` at the place of the host takes the host as its first segment: `docs://{+path}` matches `docs://guide/a.md`.
 //! `file://{+path}` matches no `file:///etc/motd`, since that path is absolute; write `file:///{+path}`.
 //!
 //! ```
@@ -61,9 +62,10 @@
 
 pub(crate) mod normal;
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 
-use crate::protocol::uri::normal::{dot_segment, is_reserved, is_unreserved, open_at};
+use crate::protocol::uri::normal::{dot_segment, is_reserved, is_unreserved, open_at, write_byte};
+use crate::text::error_text;
 
 pub use crate::protocol::uri::normal::normalize;
 pub(crate) use crate::protocol::uri::normal::{Forms, normalize_template};
@@ -290,13 +292,7 @@ impl Vars {
     }
 }
 
-impl fmt::Display for TemplateError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
-    }
-}
-
-impl std::error::Error for TemplateError {}
+error_text!(TemplateError: |error| "{}", error.text);
 
 fn refusal(construct: &str, offset: usize, problem: &str) -> TemplateError {
     TemplateError { text: format!("`{construct}` at byte {offset}: {problem}") }
@@ -393,10 +389,6 @@ fn encode(value: &str, is_path: bool, uri: &mut String) {
     for (at, byte) in bytes.iter().enumerate() {
         let literally = is_unreserved(*byte)
             || is_path && (is_reserved(*byte) || bytes.get(at..).and_then(escape).is_some());
-        match literally {
-            true => uri.push(char::from(*byte)),
-            // Writing to a string does not fail.
-            false => drop(write!(uri, "%{byte:02X}")),
-        }
+        write_byte(*byte, literally, uri);
     }
 }

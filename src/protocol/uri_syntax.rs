@@ -3,7 +3,7 @@
 //! *Scope:* the characters, the scheme and the authority, which clients check. *Not in scope:* templates, and comparing URIs
 //! (`uri`).
 //!
-//! Some clients parse every URI of a list, and refuse the whole list for one that is no URI.
+//! Some clients parse every URI of a list, and refuse the whole list if one is not valid.
 
 use crate::protocol::uri::escape;
 use crate::protocol::uri::normal::is_of_uri;
@@ -65,7 +65,7 @@ fn check_characters(text: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// RFC 3986, section 3.2; that `http` and `https` need a host says RFC 9110, section 4.2.
+/// RFC 3986, section 3.2; `http` and `https` need a host (RFC 9110, section 4.2).
 fn check_authority(authority: &str, needs_host: bool) -> Result<(), String> {
     let place = authority.rsplit_once('@').map_or(authority, |(_, place)| place);
     let (host, port) = match place.strip_prefix('[') {

@@ -12,7 +12,7 @@ use crate::memory::{Account, BLOCK_OVERHEAD_BYTES, Charge};
 use crate::protocol::revision::Revision;
 use crate::runtime::handlers::{About, Target};
 #[cfg(feature = "stateless")]
-use crate::runtime::seal::Binding;
+use crate::runtime::stateless::seal::Binding;
 use crate::server::call::Call;
 use crate::server::mailbox::Flags;
 use crate::server::questions::Label;
@@ -43,6 +43,9 @@ pub(crate) struct Run<'a> {
     pub(crate) progress: Option<f64>,
     /// How often the handler has run.
     pub(crate) runs: u32,
+    /// True once the hook `before_call` has let it run.
+    pub(crate) admitted: bool,
+    pub(crate) times: Times,
 }
 
 impl<'a> Run<'a> {
@@ -63,6 +66,8 @@ impl<'a> Run<'a> {
             time_left: None,
             progress: None,
             runs: 0,
+            admitted: false,
+            times: Times::default(),
         }
     }
 
@@ -82,6 +87,8 @@ impl<'a> Run<'a> {
             time_left: self.time_left,
             progress: self.progress,
             runs: self.runs,
+            admitted: self.admitted,
+            times: self.times,
         }
     }
 
@@ -103,6 +110,14 @@ impl<'a> Run<'a> {
         let texts = self.item.len() + spelling + arguments + meta + headers + self.about.held_bytes();
         texts + 4 * BLOCK_OVERHEAD_BYTES + self.call.questions.held_bytes()
     }
+}
+
+/// How long a call has waited for threads and run on them, until it last changed between the two.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Times {
+    pub(crate) since: Duration,
+    pub(crate) queued: Duration,
+    pub(crate) ran: Duration,
 }
 
 /// A call that is not finished.
@@ -128,6 +143,22 @@ impl UnfinishedCall {
         deadline: Duration,
     ) -> UnfinishedCall {
         UnfinishedCall { run, asking, waits: false, deadline, elsewhere_bytes, charge: None }
+    }
+
+    /// Counts the time since the last change. The time in which its client is asked does not count.
+    pub(crate) fn count_time(&mut self, now: Duration) {
+        let times = &mut self.run.times;
+        let passed = now.saturating_sub(std::mem::replace(&mut times.since, now));
+        match (self.asking.is_empty(), self.waits) {
+            (true, true) => times.queued += passed,
+            (true, false) => times.ran += passed,
+            (false, _) => {}
+        }
+    }
+
+    /// True if its handler was given to a worker thread.
+    pub(crate) fn is_on_worker(&self) -> bool {
+        self.elsewhere_bytes > 0
     }
 
     /// How many bytes it takes, with its places in [`Calls`], of which half may be free.
@@ -180,13 +211,18 @@ impl Calls {
         Some(kept)
     }
 
-    /// True if that run of the call goes on on another thread.
+    /// True if that run of the call continues on another thread.
     pub(crate) fn is_elsewhere(&self, key: CallKey, run: u32) -> bool {
         self.kept.get(&key).is_some_and(|kept| kept.asking.is_empty() && kept.run.runs == run)
     }
 
     pub(crate) fn all_flags(&self) -> impl Iterator<Item = &Flags> {
         self.kept.values().filter_map(|kept| kept.run.call.handle.flags.as_deref())
+    }
+
+    /// True if a call waits for answers of its client.
+    pub(crate) fn are_asking(&self) -> bool {
+        !self.questions.is_empty()
     }
 
     pub(crate) fn due(&self) -> Option<Duration> {
@@ -232,6 +268,5 @@ pub(crate) enum Purpose {
     /// The same, but the client has unsubscribed since. The request is answered, and makes no subscription.
     SubscribeInVain,
     /// It decides if its client may listen to one of the URIs that it has asked for.
-    #[cfg(feature = "stateless")]
     Listen,
 }

@@ -16,7 +16,7 @@ use std::borrow::Cow;
 use crate::protocol::error::{CallError, Failure, WAITING};
 use crate::runtime::handlers::{Produced, Target};
 use crate::server::questions::Questions;
-use crate::text::shorten;
+use crate::text::printable;
 
 /// How a run ends.
 pub(crate) enum Conclusion {
@@ -33,7 +33,7 @@ pub(crate) fn conclusion_of(
     item: &str,
     produced: Result<Produced, CallError>,
 ) -> Conclusion {
-    let handler = || format!("the {} `{}`", target.name(), shorten(item));
+    let handler = || format!("the {} `{}`", target.name(), printable(item));
     if let Some(failure) = questions.failed.take() {
         return after_failure(failure, &handler(), produced);
     }
@@ -70,7 +70,7 @@ fn after_failure(failure: CallError, handler: &str, produced: Result<Produced, C
         Some(_) if !is_fault => Conclusion::Answer(produced, None),
         Some(_) => Conclusion::Answer(Err(failure.clone()), Some(format!("{handler}: {failure}"))),
         None => {
-            let fault = format!("{handler} went on after an error of asking: {failure}");
+            let fault = format!("{handler} continued after a question had failed: {failure}");
             Conclusion::Answer(Err(failure), Some(fault))
         }
     }

@@ -12,17 +12,21 @@ use std::fmt;
 use std::sync::Arc;
 
 #[cfg(feature = "auth")]
-use crate::access::auth::hook::{Authorize, Denied, HttpRequest};
+use crate::access::auth::hook::{Denied, HttpRequest};
 #[cfg(feature = "auth")]
 use crate::access::peer::Principal;
+use crate::access::route::{Route, RouteRequest, RouteResponse, Routes};
 use crate::access::settings::Settings;
 use crate::limits::Limits;
 use crate::protocol::state_key::StateKey;
 use crate::runtime::handler_service::HandlerService;
 use crate::runtime::jobs::Jobs;
+#[cfg(feature = "auth")]
+use crate::server::admission::{Admission, AuthorizeHook};
 use crate::server::builder::Server;
 use crate::server::handle::Handle;
 use crate::server::mailbox::Mailbox;
+use crate::server::state::StateTypes;
 use crate::service::Service;
 
 /// What an engine needs besides its [`Service`]: HTTP settings, limits, the hook that authenticates, and what its threads
@@ -37,8 +41,9 @@ use crate::service::Service;
 pub struct EngineConfig {
     pub(crate) settings: Settings,
     pub(crate) limits: Limits,
+    pub(crate) routes: Routes,
     #[cfg(feature = "auth")]
-    pub(crate) authorize: Option<Authorize>,
+    pub(crate) authorize: Option<AuthorizeHook>,
     pub(crate) mailbox: Arc<Mailbox>,
     pub(crate) jobs: Arc<Jobs>,
 }
@@ -50,20 +55,40 @@ impl EngineConfig {
     /// Limits that contradict each other, and paths that cannot be.
     pub fn new(settings: Settings, limits: Limits) -> Result<EngineConfig, String> {
         limits.check()?;
-        Ok(EngineConfig::of(settings.checked()?, limits))
+        Ok(EngineConfig::of(settings.checked()?, limits, StateTypes::default()))
     }
 
-    fn of(settings: Settings, limits: Limits) -> EngineConfig {
-        let mailbox = Arc::new(Mailbox::new(limits.mailbox_max));
+    fn of(settings: Settings, limits: Limits, states: StateTypes) -> EngineConfig {
+        let mailbox = Arc::new(Mailbox::new(&limits, states));
         let jobs = Arc::new(Jobs::new(&limits, mailbox.clone()));
         EngineConfig {
             settings,
             limits,
+            routes: Routes::default(),
             #[cfg(feature = "auth")]
             authorize: None,
             mailbox,
             jobs,
         }
+    }
+
+    /// Serves a path besides those of MCP, as [`Server::route`] does.
+    ///
+    /// # Errors
+    /// A method or a path that cannot be, and a path that is served already.
+    pub fn route(
+        self,
+        method: &str,
+        path: &str,
+        handler: impl FnMut(&RouteRequest<'_>) -> RouteResponse + Send + 'static,
+    ) -> Result<EngineConfig, String> {
+        self.add_route(Route::new(method, path, Box::new(handler)))
+    }
+
+    fn add_route(mut self, route: Route) -> Result<EngineConfig, String> {
+        self.routes.0.push(route);
+        self.routes.check(&self.settings)?;
+        Ok(self)
     }
 
     /// A [`Handle`] on the engine that is made from this.
@@ -79,8 +104,30 @@ impl EngineConfig {
         mut self,
         hook: impl FnMut(&HttpRequest<'_>) -> Result<Principal, Denied> + Send + 'static,
     ) -> EngineConfig {
-        self.authorize = Some(Box::new(hook));
+        self.authorize = Some(AuthorizeHook::Now(Box::new(hook)));
         self
+    }
+
+    /// Sets the hook that authorizes requests and may answer later, as [`Server::authorize_later`] does.
+    pub fn authorize_later(
+        mut self,
+        hook: impl FnMut(&HttpRequest<'_>, Admission) + Send + 'static,
+    ) -> EngineConfig {
+        self.authorize = Some(AuthorizeHook::Later(Box::new(hook)));
+        self
+    }
+
+    /// Serves a path like [`route`](EngineConfig::route), also for requests that are not authorized, as [`Server::public_route`] does.
+    ///
+    /// # Errors
+    /// As for `route`.
+    pub fn public_route(
+        self,
+        method: &str,
+        path: &str,
+        handler: impl FnMut(&RouteRequest<'_>) -> RouteResponse + Send + 'static,
+    ) -> Result<EngineConfig, String> {
+        self.add_route(Route { is_public: true, ..Route::new(method, path, Box::new(handler)) })
     }
 
     fn with_hook_of(mut self, mut server: Server) -> (EngineConfig, Server) {
@@ -98,7 +145,7 @@ impl fmt::Debug for EngineConfig {
     }
 }
 
-impl Server {
+impl<X> Server<X> {
     /// Takes the server apart: into the service that runs its handlers, and what an engine needs besides. The service can be
     /// wrapped in one of your own, or called by a test without an engine. `key` seals what clients without sessions carry
     /// for the server, unless it has a [`state_key`](Server::state_key): take it from the operating system's randomness.
@@ -133,8 +180,11 @@ impl Server {
     /// # Ok::<(), String>(())
     /// ```
     pub fn into_service(self, key: StateKey) -> Result<(Box<dyn Service>, EngineConfig), String> {
-        let server = self.checked()?;
-        let config = EngineConfig::of(server.settings.clone(), server.limits.clone());
+        let states = self.registry.states.types;
+        let mut server = self.retyped().checked(&states)?;
+        let mut config = EngineConfig::of(server.settings.clone(), server.limits.clone(), states);
+        config.routes = std::mem::take(&mut server.routes);
+        config.routes.check(&config.settings)?;
         #[cfg(feature = "auth")]
         let (config, server) = config.with_hook_of(server);
         let service = HandlerService::new(server, config.mailbox.clone(), config.jobs.clone(), key);

@@ -9,10 +9,12 @@
 //!             └─ given up ──▶ gone
 //! ```
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::limits::Limits;
+use crate::runtime::turns::{Party, Turns};
 use crate::server::mailbox::Mailbox;
 use crate::service::keys::CallKey;
 
@@ -36,6 +38,8 @@ use crate::service::keys::CallKey;
 #[derive(Debug)]
 pub struct Jobs {
     state: Mutex<Workload>,
+    /// True once there was a job: until then a turn of the loop costs no lock.
+    is_used: AtomicBool,
     mailbox: Arc<Mailbox>,
     ready: Condvar,
     workers: usize,
@@ -55,12 +59,13 @@ pub(crate) enum Place {
     Free,
     /// It has to wait. The thread that takes it leaves a message in the mailbox.
     Waits,
+    /// The same, in the place of this call, which is not run.
+    WaitsInstead(CallKey),
     /// There is no room for it.
     None,
 }
 
 struct Queued {
-    call: CallKey,
     /// The number of the call's run.
     run: u32,
     waits: bool,
@@ -69,7 +74,7 @@ struct Queued {
 
 #[derive(Default)]
 struct Workload {
-    queue: VecDeque<Queued>,
+    queue: Turns<Queued>,
     running: BTreeSet<CallKey>,
     /// Running jobs whose calls were given up.
     stuck: BTreeSet<CallKey>,
@@ -84,6 +89,7 @@ impl Jobs {
     pub(crate) fn new(limits: &Limits, mailbox: Arc<Mailbox>) -> Jobs {
         Jobs {
             state: Mutex::default(),
+            is_used: AtomicBool::new(false),
             mailbox,
             ready: Condvar::new(),
             workers: limits.workers,
@@ -92,28 +98,48 @@ impl Jobs {
         }
     }
 
-    /// Queues a job; [`Place::None`] if the queue is full or every thread is stuck. Jobs that a thread is free for do not count
-    /// as waiting.
-    pub(crate) fn push(&self, (call, run): (CallKey, u32), job: Job) -> Place {
+    /// Queues a job of that party. If the queue is full, the newest job of those who wait with most gives way, or if that is this
+    /// one, or every thread is stuck, there is [`Place::None`]. Jobs that a thread is free for do not count as waiting.
+    pub(crate) fn push(&self, party: Party, (call, run): (CallKey, u32), job: Job) -> Place {
         let mut state = self.lock();
         let live = self.live(&state);
         let unfinished = state.queue.len() + state.running.len() - state.stuck.len();
-        if unfinished >= live.saturating_add(self.queue_max) || live == 0 || state.closed {
+        if live == 0 || state.closed {
             return Place::None;
         }
+        let mut given_up = None;
+        if unfinished >= live.saturating_add(self.queue_max) {
+            let first = state.queue.first_to_give_way(&party).filter(|_| self.queue_max > 0);
+            given_up = first.and_then(|first| Some((first, state.queue.remove(first)?)));
+            if given_up.is_none() {
+                return Place::None;
+            }
+        }
         let waits = unfinished >= live;
-        state.queue.push_back(Queued { call, run, waits, job });
+        self.is_used.store(true, Ordering::Release);
+        state.queue.push(party, call, Queued { run, waits, job });
         self.ready.notify_one();
-        if waits { Place::Waits } else { Place::Free }
+        // The job that was given up is dropped without the lock.
+        drop(state);
+        match given_up {
+            Some((first, _)) => Place::WaitsInstead(first),
+            None if waits => Place::Waits,
+            None => Place::Free,
+        }
+    }
+
+    /// True if another job would make one give way, or would have no place itself.
+    pub(crate) fn is_full(&self) -> bool {
+        let state = self.lock();
+        let live = self.live(&state);
+        let unfinished = state.queue.len() + state.running.len() - state.stuck.len();
+        live == 0 || unfinished >= live.saturating_add(self.queue_max)
     }
 
     /// Takes a job out of the queue. Returns true if it was there.
     pub(crate) fn take_back(&self, call: CallKey) -> bool {
-        let mut state = self.lock();
-        let at = state.queue.iter().position(|queued| queued.call == call);
-        let taken = at.and_then(|at| state.queue.remove(at));
+        let taken = self.lock().queue.remove(call);
         // Dropped without the lock: it may own the last copy of a handler, whose captures run their own destructors.
-        drop(state);
         taken.is_some()
     }
 
@@ -136,6 +162,9 @@ impl Jobs {
     /// True if the driver is to start another thread for the jobs that wait. The thread is then counted, and must call
     /// [`work`](Jobs::work).
     pub fn wants_thread(&self) -> bool {
+        if !self.is_used.load(Ordering::Acquire) {
+            return false;
+        }
         let mut state = self.lock();
         let coming = state.idle + state.starting;
         let wants = state.queue.len() > coming && state.threads < self.allowed(&state) && !state.closed;
@@ -162,7 +191,7 @@ impl Jobs {
                 state = self.ready.wait(state).unwrap_or_else(PoisonError::into_inner);
                 state.idle -= 1;
             }
-            let Some(Queued { call, run, waits, job }) = state.queue.pop_front() else { break };
+            let Some((call, Queued { run, waits, job })) = state.queue.pop() else { break };
             state.running.insert(call);
             drop(state);
             if waits {
@@ -200,9 +229,13 @@ impl Jobs {
         self.lock().running.len()
     }
 
-    /// How many threads are stuck, for a health check.
-    pub(crate) fn stuck(&self) -> usize {
-        self.lock().stuck.len()
+    /// How many handlers run now, how many threads are stuck, and how many calls wait for one.
+    pub(crate) fn gauges(&self) -> (usize, usize, usize) {
+        if !self.is_used.load(Ordering::Acquire) {
+            return (0, 0, 0);
+        }
+        let state = self.lock();
+        (state.running.len(), state.stuck.len(), state.queue.len())
     }
 
     /// Stuck threads are replaced, up to a limit.
@@ -231,7 +264,12 @@ impl std::fmt::Debug for Workload {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::server::state::StateTypes;
     use crate::slab::Slab;
+
+    fn party() -> Party {
+        Party { peer: Default::default(), session: None }
+    }
 
     /// What a job may own: something that looks at the queue when it goes.
     struct Looks(Arc<Jobs>);
@@ -244,7 +282,10 @@ mod tests {
 
     #[test]
     fn what_a_job_owns_is_dropped_without_the_lock() {
-        let jobs = Arc::new(Jobs::new(&Limits::DEFAULT, Arc::new(Mailbox::new(1))));
+        let jobs = Arc::new(Jobs::new(
+            &Limits::DEFAULT,
+            Arc::new(Mailbox::new(&Limits::DEFAULT, StateTypes::default())),
+        ));
         let mut keys = Slab::default();
         let mut push = || {
             let (looks, key) = (Looks(jobs.clone()), CallKey(keys.insert(())));
@@ -252,7 +293,7 @@ mod tests {
                 drop(looks);
                 None
             };
-            assert_eq!(jobs.push((key, 1), Box::new(job)), Place::Free);
+            assert_eq!(jobs.push(party(), (key, 1), Box::new(job)), Place::Free);
             key
         };
         let first = push();
@@ -263,9 +304,10 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_is_free_before_anybody_hears_of_its_result() {
+    fn a_thread_is_free_before_its_result_is_sent() {
         let limits = Limits { workers: 1, worker_queue_max: 0, ..Limits::DEFAULT };
-        let jobs = Arc::new(Jobs::new(&limits, Arc::new(Mailbox::new(1))));
+        let jobs =
+            Arc::new(Jobs::new(&limits, Arc::new(Mailbox::new(&Limits::DEFAULT, StateTypes::default()))));
         let mut keys = Slab::default();
         let [first, next] = [(); 2].map(|()| CallKey(keys.insert(())));
         let (told, queue) = (jobs.clone(), jobs.clone());
@@ -273,13 +315,13 @@ mod tests {
             let close = queue.clone();
             let job = move || Some(Box::new(move || close.close()) as Announce);
             assert_eq!(
-                queue.push((next, 1), Box::new(job)),
+                queue.push(party(), (next, 1), Box::new(job)),
                 Place::Free,
                 "there is no room for the next one"
             );
         };
         assert_eq!(
-            told.push((first, 1), Box::new(move || Some(Box::new(announce) as Announce))),
+            told.push(party(), (first, 1), Box::new(move || Some(Box::new(announce) as Announce))),
             Place::Free
         );
         assert!(jobs.wants_thread());

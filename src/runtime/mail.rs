@@ -8,6 +8,8 @@
 //! ```
 
 use crate::protocol::kinds::ListKind;
+use crate::protocol::viewers::Viewers;
+use crate::runtime::announcing::Place;
 use crate::runtime::handler_service::HandlerService;
 use crate::runtime::updates::write_log;
 use crate::server::mailbox::{Inbox, Update};
@@ -15,14 +17,22 @@ use crate::service::outbox::{Audience, Outbox, Outgoing, Slot};
 use crate::timers::Now;
 
 impl HandlerService {
-    /// Of a burst of logs for everybody, one turn takes only as many as all streams have room for, so that clients that read
-    /// can catch up before the next turn. Mail that was left after those logs waits with the rest of them.
+    /// Of a burst of logs for all clients, one turn takes only as many as all streams have room for, so that clients that read
+    /// can catch up before the next turn. Mail that was left after those logs waits with the rest of them, and while there is more to
+    /// tell than one turn may, new mail waits.
     pub(crate) fn take_mail(&mut self, now: Now, out: &mut Outbox) {
-        let mut mail = self.mailbox.take();
-        #[cfg(feature = "stateless")]
-        if let Some(seal) = mail.seal.take() {
-            self.stateless.seal = seal;
+        self.go_on_announcing(now, out);
+        // The loop was woken for mail that is left, and is not woken for it again.
+        self.announcing.has_mail = out.is_full();
+        if !out.is_full() {
+            self.take_new_mail(now, out);
+            self.go_on_announcing(now, out);
         }
+    }
+
+    fn take_new_mail(&mut self, now: Now, out: &mut Outbox) {
+        let mut mail = self.mailbox.take();
+        self.take_seal(&mut mail);
         for begun in std::mem::take(&mut mail.begun) {
             self.take_begun(begun, now);
         }
@@ -33,6 +43,7 @@ impl HandlerService {
         let mut said = 0;
         let mut logs = std::mem::take(&mut mail.logs).into_iter();
         while said < bytes_max
+            && !out.is_full()
             && let Some((call, log)) = logs.next()
         {
             let before = out.bytes();
@@ -50,39 +61,87 @@ impl HandlerService {
         }
         let finished = std::mem::take(&mut mail.finished);
         self.announce(mail, out);
-        for ended in finished {
-            self.take_finished(ended, now, out);
-        }
+        self.announcing.add_finished(finished);
     }
 
-    /// Announces what a handler has changed, before its result.
+    /// Announces what a handler has changed, before its result. Updates that very many clients hear of may come after it.
     pub(crate) fn announce_changes(&mut self, out: &mut Outbox) {
         if self.mailbox.has_mail() {
             let changes = self.mailbox.take_changes();
             self.announce(changes, out);
+            self.tell_updates(out);
         }
     }
 
-    /// Makes the changes, and notifies clients.
+    /// Makes the changes, and notifies clients of those to lists. Updates of resources are left to be told.
     fn announce(&mut self, mail: Inbox, out: &mut Outbox) {
         mail.changes.into_iter().for_each(|change| change(&mut self.server.registry));
-        for list in mail.changed {
+        for list in ListKind::ALL {
+            let mut viewers = self.server.registry.take_changed(list);
+            let of_list = mail.changed_for.iter().filter(|(changed, _)| *changed == list);
+            of_list.for_each(|(_, principal)| viewers.add_principal(principal.clone()));
+            if mail.changed.contains(&list) {
+                viewers = Viewers::ALL;
+            }
+            if viewers.is_empty() {
+                continue;
+            }
             let method = match list {
                 ListKind::Tools => "notifications/tools/list_changed",
                 ListKind::Resources => "notifications/resources/list_changed",
                 ListKind::Prompts => "notifications/prompts/list_changed",
             };
-            out.notify(Outgoing::Latest(Audience::All, Slot::Changed(list)), method, |_| {});
-            #[cfg(feature = "stateless")]
-            self.stateless.listens.changed(list, method, out);
+            let kind = Outgoing::Latest(Audience::All, Slot::Changed(list));
+            out.notify_viewers(&viewers, kind, method, |_| {});
+            self.tell_of_change(list, &viewers, method, out);
         }
-        let some = mail.updated.iter().map(|uri| Some(&**uri)).filter(|_| !mail.all_updated);
-        let updated: Vec<Option<&str>> = some.chain(mail.all_updated.then_some(None)).collect();
-        for uri in updated {
-            let method = "notifications/resources/updated";
-            self.subscriptions.updated(uri, &mut self.server.permit, method, out);
-            #[cfg(feature = "stateless")]
-            self.stateless.listens.updated(uri, &mut self.server.permit, method, out);
+        let of_all = mail.updated.into_iter().map(|uri| (uri, None));
+        let of_one = mail.updated_for.into_iter().map(|(uri, principal)| (uri, Some(principal)));
+        self.announcing.add(of_all.chain(of_one), mail.all_updated, self.server.limits.mailbox_max);
+    }
+}
+
+/// Telling, a part in each turn.
+impl HandlerService {
+    /// Goes on until the outbox is full or nothing is left.
+    pub(crate) fn go_on_announcing(&mut self, now: Now, out: &mut Outbox) {
+        loop {
+            self.tell_updates(out);
+            if out.is_full() {
+                return;
+            }
+            match self.announcing.pop_finished() {
+                Some(ended) => {
+                    self.take_finished(ended, now, out);
+                    self.mailbox.note_room();
+                }
+                None if self.announcing.is_empty() => return,
+                None => {}
+            }
+        }
+    }
+
+    /// Tells those who hear of them of updates, until the outbox is full.
+    pub(crate) fn tell_updates(&mut self, out: &mut Outbox) {
+        let method = "notifications/resources/updated";
+        while !out.is_full()
+            && let Some((uri, only)) = self.announcing.first()
+        {
+            let (uri, only) = (uri.as_deref(), only.as_ref());
+            if let Place::Subscriptions(place) = &mut self.announcing.place {
+                let place = place.take();
+                let stopped = self.subscriptions.updated(uri, only, place, &mut self.server, method, out);
+                self.announcing.place = match stopped {
+                    Some(place) => Place::Subscriptions(Some(place)),
+                    None => Place::Listens(None),
+                };
+            } else if let Place::Listens(place) = &mut self.announcing.place {
+                let place = place.take();
+                match self.tell_of_update(uri, only, place, method, out) {
+                    Some(place) => self.announcing.place = Place::Listens(Some(place)),
+                    None => self.announcing.told(),
+                }
+            }
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Who may be told of changes of a resource: decided when a client subscribes, and again before each notification.
+//! Which clients get notifications of a resource: decided when a client subscribes, and again before each notification.
 //!
 //! *Scope:* when the hook of [`Server::on_subscribe`](crate::Server::on_subscribe) is asked, and what decides without one;
 //! `resources/subscribe`, `resources/unsubscribe` and `subscriptions/listen` as far as they are about URIs. *Not in scope:*
@@ -12,7 +12,7 @@
 //!                                                 ├─ on another thread, deferred ──▶ when that is done
 //!                                                 └─ a question ─┬─ subscribe ─────▶ asked, then as above
 //!                                                                └─ listen ────────▶ no: nothing can be asked there
-//!  Handle::resource_updated ─▶ hook ─▶ told, or not
+//!  Handle::resource_updated ─▶ hook ─▶ notified, or not
 //! ```
 //!
 //! A refusal is answered as if the resource did not exist, whatever its handler said.
@@ -26,8 +26,6 @@ use crate::protocol::uri::normal::normalize;
 use crate::runtime::calls::{Purpose, Run};
 use crate::runtime::handler_service::HandlerService;
 use crate::runtime::handlers::Target;
-#[cfg(feature = "stateless")]
-use crate::runtime::probing::Judged;
 use crate::server::context::Context;
 use crate::service::ServiceRequest;
 use crate::service::outbox::Outbox;
@@ -51,8 +49,8 @@ impl HandlerService {
         let call = self.call_of(request.call, context);
         let mut run = Run::new(call, request.session, Target::Resource, normal);
         (run.purpose, run.spelling) = (Purpose::Subscribe, Some(uri));
-        let permitted = match self.server.registry.has_resource(&run.item) {
-            true => self.server.permit.ask(&run.item, session.principal()),
+        let permitted = match self.server.registry.has_resource(&run.item, &session.viewer()) {
+            true => self.server.may_subscribe(&run.item, session.principal()),
             false => Some(false),
         };
         match permitted {
@@ -101,12 +99,7 @@ impl HandlerService {
             Purpose::Answer => return false,
             Purpose::SubscribeInVain if is_readable => out.empty_result(run.key),
             Purpose::Subscribe | Purpose::SubscribeInVain => self.subscribed(run, is_readable, out),
-            #[cfg(feature = "stateless")]
-            Purpose::Listen => self.stateless.probing.judged.push_back(Judged {
-                call: run.key,
-                permitted: is_readable && run.call.questions.pending.is_empty(),
-                given_up: run.call.handle.flags.as_ref().is_some_and(|flags| flags.is_cancelled()),
-            }),
+            Purpose::Listen => self.note_decision(run, is_readable),
         }
         true
     }

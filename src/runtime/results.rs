@@ -1,6 +1,6 @@
 //! Sending results.
 //!
-//! *Scope:* the part that all results share. *Not in scope:* the results themselves.
+//! *Scope:* the part that all results share. *Not in scope:* the results themselves (`protocol::content` and its neighbours).
 
 use crate::json::write::Object;
 use crate::protocol::cache::CacheHint;
@@ -33,8 +33,6 @@ impl HandlerService {
         out: &mut Outbox,
         write: impl FnOnce(&mut Vec<u8>),
     ) {
-        #[cfg(not(feature = "stateless"))]
-        let _ = cache;
         out.written(call, |out| {
             let start = out.len();
             write(out);
@@ -42,11 +40,10 @@ impl HandlerService {
                 return;
             }
             let mut result = Object::reopened(out, start);
-            #[cfg(feature = "stateless")]
             if !revision.has_sessions() {
                 return self.write_common(&mut result, cache, meta);
             }
-            meta.write(&mut result);
+            result.member("_meta", meta);
         });
     }
 }

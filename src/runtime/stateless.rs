@@ -12,19 +12,35 @@
 //!                   └▶ anything else: −32601
 //! ```
 
-use crate::json::value::Members;
+pub(crate) mod headers;
+pub(crate) mod listen;
+pub(crate) mod listening;
+pub(crate) mod probing;
+pub(crate) mod rounds;
+pub(crate) mod seal;
+pub(crate) mod state;
+
+use std::time::Duration;
+
+use crate::access::peer::Principal;
+use crate::json::value::{JsonCow, Members};
 use crate::json::write::{Array, Object};
 use crate::jsonrpc::Error;
 use crate::protocol::cache::CacheHint;
+use crate::protocol::kinds::ListKind;
 use crate::protocol::meta::Meta;
 use crate::protocol::meta_names::SERVER_INFO;
+use crate::protocol::viewers::Viewers;
+use crate::runtime::announcing::ListenPlace;
 use crate::runtime::calls::Run;
 use crate::runtime::handler_service::HandlerService;
 use crate::runtime::handlers::Target;
-use crate::runtime::seal::{Binding, SealedRequest};
-use crate::runtime::{headers, rounds};
-use crate::server::questions::Questions;
+use crate::runtime::stateless::probing::Decision;
+use crate::runtime::stateless::seal::{Binding, SealedRequest};
+use crate::runtime::stateless::state::StatelessState;
+use crate::server::mailbox::Inbox;
 use crate::service::ServiceRequest;
+use crate::service::keys::SessionKey;
 use crate::service::outbox::Outbox;
 use crate::service::session::Session;
 use crate::timers::Now;
@@ -55,7 +71,7 @@ impl HandlerService {
 
     /// Writes the members that all results have since 2026-07-28.
     pub(crate) fn write_common(&self, result: &mut Object<'_>, cache: Option<CacheHint>, meta: &Meta) {
-        result.str("resultType", "complete");
+        result.written(r#""resultType":"complete""#);
         if let Some(cache) = cache {
             cache.write(result);
         }
@@ -66,44 +82,47 @@ impl HandlerService {
     fn write_meta(&self, result: &mut Object<'_>, meta: &Meta) {
         if meta.is_empty() {
             // It is one line already.
-            result.field("_meta", |out| out.extend_from_slice(self.stateless.meta.as_bytes()));
+            result.written(r#""_meta":"#).extend_from_slice(self.stateless.meta.as_bytes());
             return;
         }
         result.field("_meta", |out| {
             let mut members = Object::new(out);
             meta.write_members(&mut members);
             if !meta.has(SERVER_INFO) {
-                members.field(SERVER_INFO, |out| self.server.info.write(out));
+                members.member(SERVER_INFO, &self.server.info);
             }
         });
     }
 
-    /// A call may be the next round of one that asked. Returns what is known from earlier rounds, and what later ones are bound
-    /// to.
+    /// A call may be the next round of one that asked. Notes what is known from earlier rounds, and what later ones are bound to.
     pub(crate) fn continue_rounds<'a>(
         &mut self,
-        target: Target,
-        subject: &str,
+        run: &mut Run<'a>,
         params: &Members<'_>,
         request: &ServiceRequest<'a>,
         session: &'a Session,
-    ) -> Result<(Questions, Binding<'a>), Error> {
+    ) -> Result<(), Error> {
         // Only HTTP has fields that could say something else.
-        if target == Target::Tool
+        if run.target == Target::Tool
             && !request.head.is_none()
-            && let Some((tool, _)) = self.server.registry.tools.find(subject)
+            && let Some((tool, _)) = self.server.registry.tools.find(&run.item, &session.viewer())
         {
-            headers::check_arguments(tool.param_headers(), params.get("arguments"), request.head)?;
+            let arguments = run.arguments.as_ref().map(JsonCow::as_ref);
+            headers::check_arguments(&tool.param_headers, arguments, request.head)?;
         }
         let subject =
             SealedRequest { method: request.method, params: request.params, principal: session.principal() };
-        let questions = rounds::read(&self.stateless.seal, &subject, params, request.now.unix)?;
-        Ok((questions, Binding::Live(self.stateless.seal, subject)))
+        run.call.questions = rounds::read(&self.stateless.seal, &subject, params, request.now.unix)?;
+        run.binding = Binding::Live(self.stateless.seal, subject);
+        Ok(())
     }
 
     /// Answers the request with the questions of its handler.
     pub(crate) fn ask_in_result(&mut self, run: &Run<'_>, now: Now, out: &mut Outbox) {
-        let until = now.unix.saturating_add(self.server.limits.request_state_ttl);
+        let times = rounds::Times {
+            from: now.unix,
+            until: now.unix.saturating_add(self.server.limits.request_state_ttl),
+        };
         out.written(run.key, |out| {
             let mut result = Object::new(out);
             rounds::write(
@@ -111,9 +130,66 @@ impl HandlerService {
                 &self.stateless.seal,
                 &run.binding.digest(),
                 &run.call.questions,
-                until,
+                times,
             );
             result.raw("_meta", &self.stateless.meta);
         });
+    }
+}
+
+/// What the service does for all its clients, as far as it concerns those without sessions.
+impl HandlerService {
+    /// Seals with other keys from now on, if a handle has set some.
+    pub(crate) fn take_seal(&mut self, mail: &mut Inbox) {
+        if let Some(seal) = mail.seal.take() {
+            self.stateless.seal = seal.of_server(&self.server.info.name);
+        }
+    }
+
+    /// Tells those that listen to a list that it has changed.
+    pub(crate) fn tell_of_change(&self, list: ListKind, viewers: &Viewers, method: &str, out: &mut Outbox) {
+        self.stateless.listens.changed(list, viewers, method, out);
+    }
+
+    /// Tells those that listen to a resource, or to any if none is named, that it was updated.
+    /// Only the clients of one principal, if there is one. Begins after `last`, and returns the last one if the outbox is full.
+    pub(crate) fn tell_of_update(
+        &mut self,
+        uri: Option<&str>,
+        only: Option<&Principal>,
+        last: Option<ListenPlace>,
+        method: &str,
+        out: &mut Outbox,
+    ) -> Option<ListenPlace> {
+        self.stateless.listens.updated(uri, only, last, &mut self.server, method, out)
+    }
+
+    /// Takes the result of a handler that only decides whether a client may listen to a resource.
+    pub(crate) fn note_decision(&mut self, run: &Run<'_>, is_readable: bool) {
+        self.stateless.probing.decisions.push_back(Decision {
+            call: run.key,
+            permitted: is_readable && run.call.questions.pending.is_empty(),
+            given_up: run.call.handle.flags.as_ref().is_some_and(|flags| flags.is_cancelled()),
+        });
+    }
+
+    /// The request of that session is over.
+    pub(crate) fn forget_listens(&mut self, session: SessionKey) {
+        self.stateless.listens.forget(session);
+        self.stateless.probing.forget(session);
+    }
+
+    /// Decisions left for the next turn are due at once.
+    pub(crate) fn probing_due(&self) -> Option<Duration> {
+        (!self.stateless.probing.decisions.is_empty()).then_some(Duration::ZERO)
+    }
+
+    pub(crate) fn listens_bytes(&self) -> usize {
+        self.stateless.listens.held_bytes() + self.stateless.probing.held_bytes()
+    }
+
+    pub(crate) fn listens_by_session(&self) -> impl Iterator<Item = (SessionKey, usize)> {
+        let StatelessState { listens, probing, .. } = &self.stateless;
+        listens.held_by_session().chain(probing.held_by_session())
     }
 }

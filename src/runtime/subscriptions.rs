@@ -3,12 +3,14 @@
 //! *Scope:* which session has subscribed to which resource. *Not in scope:* streams of clients without sessions (`listen`).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound::{Excluded, Included, Unbounded};
 use std::sync::Arc;
 
 use crate::access::peer::Principal;
 use crate::memory::BLOCK_OVERHEAD_BYTES;
 use crate::protocol::uri::normal::normalize;
-use crate::server::permit::Permit;
+use crate::runtime::announcing::SubscriptionPlace;
+use crate::server::builder::Server;
 use crate::service::keys::SessionKey;
 use crate::service::outbox::{Audience, Outbox, Outgoing, Slot};
 
@@ -93,24 +95,42 @@ impl Subscriptions {
         })
     }
 
-    /// The resource of this URI in normal form was updated; `None` if any may have been. Subscribers are told if `permit` allows
-    /// it.
-    pub(crate) fn updated(&self, uri: Option<&str>, permit: &mut Permit, method: &str, out: &mut Outbox) {
-        let first = (uri.unwrap_or_default().into(), SessionKey::LEAST);
+    /// The resource of this URI in normal form was updated; `None` if any may have been. Subscribers are notified if they see it
+    /// and the server's `permit` allows it: only those of one principal, if there is one, and only those after `last`, if that is
+    /// given. Returns the last one if the outbox is full.
+    pub(crate) fn updated(
+        &self,
+        uri: Option<&str>,
+        only: Option<&Principal>,
+        last: Option<SubscriptionPlace>,
+        server: &mut Server,
+        method: &str,
+        out: &mut Outbox,
+    ) -> Option<SubscriptionPlace> {
+        let known = uri.map(|uri| server.registry.viewers_of(uri));
+        let first = match last {
+            Some(last) => Excluded(last),
+            None => Included((uri.unwrap_or_default().into(), SessionKey::LEAST)),
+        };
         let wanted = |heard: &str| uri.is_none_or(|uri| uri == heard);
-        for ((uri, session), spelling) in
-            self.by_uri.range(first..).take_while(|((heard, _), _)| wanted(heard))
-        {
-            let own = self.by_session.get(session);
-            if !permit.allows(uri, own.and_then(|own| own.principal.as_ref())) {
+        let rest = self.by_uri.range((first, Unbounded));
+        for (key, spelling) in rest.take_while(|((heard, _), _)| wanted(heard)) {
+            let (uri, session) = key;
+            let principal = self.by_session.get(session).and_then(|own| own.principal.as_ref());
+            if only.is_some_and(|only| principal != Some(only)) || !server.still_permits(uri, principal) {
                 continue;
             }
+            let viewers = known.clone().unwrap_or_else(|| server.registry.viewers_of(uri));
             let uri = spelling.as_deref().unwrap_or(uri);
             let kind = Outgoing::Latest(Audience::One(*session), Slot::Updated(uri.into()));
-            out.notify(kind, method, |params| {
+            out.notify_viewers(&viewers, kind, method, |params| {
                 params.str("uri", uri);
             });
+            if out.is_full() {
+                return Some(key.clone());
+            }
         }
+        None
     }
 
     pub(crate) fn forget(&mut self, session: SessionKey) {

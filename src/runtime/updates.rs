@@ -4,9 +4,7 @@
 
 use crate::json;
 use crate::protocol::revision::Revision;
-#[cfg(feature = "stateless")]
-use crate::runtime::calls::Purpose;
-use crate::runtime::calls::Run;
+use crate::runtime::calls::{Purpose, Run};
 use crate::server::mailbox::{Progress, Update};
 use crate::service::outbox::{Audience, Outbox, Outgoing, Slot};
 
@@ -14,7 +12,6 @@ use crate::service::outbox::{Audience, Outbox, Outgoing, Slot};
 pub(crate) fn emit(run: &mut Run<'_>, update: Update, out: &mut Outbox) {
     match update {
         // Its stream is for notifications of changes, and has not begun (MCP 2026-07-28, subscriptions).
-        #[cfg(feature = "stateless")]
         _ if run.purpose == Purpose::Listen => {}
         Update::Progress(Progress { done, total, message }) => {
             let grows = done.is_finite() && run.progress.is_none_or(|before| done > before);

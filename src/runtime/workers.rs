@@ -6,7 +6,7 @@
 //!             a thread is free ────────────────────────────────┐
 //!  run ─▶ push ─┬─ none is ──▶ Waiting ─▶ a worker takes it ───┴─▶ Working ─▶ result, or the item's timeout
 //!               │                 └─ worker_wait_timeout ─▶ busy
-//!               └─ no room ─▶ busy
+//!               └─ no room ─▶ busy: it, or the newest call of those who wait with most
 //! ```
 //!
 //! A worker has no clock: it leaves a message in the mailbox when it takes a call that has waited, and the loop starts the
@@ -16,18 +16,21 @@ use std::time::Duration;
 
 use crate::json::value::JsonCow;
 use crate::protocol::error::{CallError, Failure};
-#[cfg(feature = "stateless")]
-use crate::runtime::calls::Purpose;
-use crate::runtime::calls::{Run, UnfinishedCall};
+use crate::protocol::guard::guarded;
+use crate::runtime::calls::{Purpose, Run, UnfinishedCall};
 use crate::runtime::handler_service::HandlerService;
 use crate::runtime::handlers::Work;
 use crate::runtime::jobs::{Announce, Place};
+use crate::runtime::turns::Party;
 use crate::server::call::{Call, Updates};
-use crate::server::guard::guarded;
 use crate::server::mailbox::Finished;
+use crate::service::ended::CallOutcome;
 use crate::service::keys::CallKey;
 use crate::service::outbox::Outbox;
 use crate::timers::Now;
+
+const QUEUE_FULL: &str =
+    "all worker threads are busy and the queue is full (limits workers, worker_queue_max)";
 
 impl HandlerService {
     /// Gives a call to the worker threads. `time` is what its handler may take.
@@ -52,8 +55,14 @@ impl HandlerService {
         let (key, number) = (run.key, run.runs);
         let job = move || {
             let (call, mailbox) = ((handle.call, handle.run), handle.mailbox.clone());
-            let mut call_at_hand =
-                Call { context, questions, updates: Updates::Mailed, handle, deferred: false };
+            let mut call_at_hand = Call {
+                context,
+                questions,
+                updates: Updates::Mailed,
+                handle,
+                deferred: false,
+                session_data: None,
+            };
             let result =
                 guarded(kind, &name, || work(arguments.as_ref().map(JsonCow::as_ref), &mut call_at_hand));
             // The `Reply` of a deferring handler finishes the call.
@@ -61,26 +70,42 @@ impl HandlerService {
                 && call_at_hand.questions.is_content()
                 && matches!(result, Err(CallError(Failure::Deferred)));
             let finished = Finished::Ran(result, call_at_hand.questions);
-            (!others).then(|| Box::new(move || mailbox.finish(call, finished)) as Announce)
+            (!others).then(|| Box::new(move || mailbox.finish_on_worker(call, finished)) as Announce)
         };
-        match self.jobs.push((key, number), Box::new(job)) {
+        let session = run.call.context.session_id.map(|_| run.session);
+        let party = Party { peer: run.call.context.peer.clone().into_owned(), session };
+        match self.jobs.push(party, (key, number), Box::new(job)) {
             Place::Free => self.keep(run, Vec::new(), elsewhere_bytes, now, time),
-            Place::Waits => {
+            place @ (Place::Waits | Place::WaitsInstead(_)) => {
                 let deadline = now.mono.saturating_add(self.server.limits.worker_wait_timeout);
+                run.times.since = self.measured_time();
                 let mut kept = UnfinishedCall::new(run, Vec::new(), elsewhere_bytes, deadline);
                 kept.waits = true;
                 self.calls.keep(Box::new(kept));
+                if let Place::WaitsInstead(other) = place {
+                    self.refuse_queued(other, out);
+                }
             }
             // This URI alone is not promised.
-            #[cfg(feature = "stateless")]
             Place::None if run.purpose == Purpose::Listen => {
                 self.take_probe(&run, false, out);
             }
             Place::None => {
-                let reason =
-                    "all worker threads are busy and the queue is full (limits workers, worker_queue_max)";
-                out.busy(key, reason);
+                out.busy(key, QUEUE_FULL);
+                self.report_end(&run, CallOutcome::Busy, 0, out);
             }
+        }
+    }
+
+    /// A call that waited for a thread has given way to another one.
+    fn refuse_queued(&mut self, key: CallKey, out: &mut Outbox) {
+        let Some(mut kept) = self.calls.take(key) else { return };
+        if kept.run.purpose == Purpose::Listen {
+            self.take_probe(&kept.run, false, out);
+        } else {
+            out.busy(key, QUEUE_FULL);
+            kept.count_time(self.measured_time());
+            self.report_end(&kept.run, CallOutcome::Busy, 0, out);
         }
     }
 
@@ -93,6 +118,7 @@ impl HandlerService {
     }
 
     fn begin(&mut self, mut kept: Box<UnfinishedCall>, now: Now) {
+        kept.count_time(self.measured_time());
         if std::mem::take(&mut kept.waits) {
             kept.deadline = now.mono.saturating_add(kept.run.time_left.unwrap_or_default());
         }
@@ -100,10 +126,10 @@ impl HandlerService {
     }
 
     /// The time of a call on another thread is over, or its wait for one.
-    pub(crate) fn expire_elsewhere(&mut self, kept: Box<UnfinishedCall>, now: Now, out: &mut Outbox) {
+    pub(crate) fn expire_elsewhere(&mut self, mut kept: Box<UnfinishedCall>, now: Now, out: &mut Outbox) {
+        kept.count_time(self.measured_time());
         let (key, kind, name) = (kept.run.key, kept.run.target.name(), &kept.run.item);
         if self.jobs.take_back(key) {
-            #[cfg(feature = "stateless")]
             if kept.run.purpose == Purpose::Listen {
                 self.take_probe(&kept.run, false, out);
                 return;
@@ -115,7 +141,8 @@ impl HandlerService {
             };
             let what =
                 format!("no worker thread was free for {kind} `{name}` within {} s", time.as_secs_f64());
-            return out.busy(key, &format!("{what} ({whose}); it was not begun"));
+            out.busy(key, &format!("{what} ({whose}); it was not run"));
+            return self.report_end(&kept.run, CallOutcome::Busy, 0, out);
         }
         if kept.waits {
             // Its worker has just taken it, and its message is on the way.
@@ -124,7 +151,7 @@ impl HandlerService {
         self.abandon(&kept, "it took too long", out);
         let time = self.timeout_of(&kept.run).as_secs_f64();
         let text = format!("the {kind} `{name}` did not finish within {time} s (its timeout)");
-        self.answer_call(&kept.run, Err(CallError::for_model(text)), out);
+        self.answer_late(&kept.run, CallError::for_model(text), out);
     }
 
     /// A `Reply` has finished a call. A blocking handler that still runs has the rest of its time to return.
@@ -153,7 +180,7 @@ impl HandlerService {
     }
 
     /// The server shuts down: handlers on other threads are told to stop, but results that come in time are still sent.
-    pub(crate) fn hurry_all(&self) {
-        self.calls.all_flags().for_each(|flags| flags.cancel());
+    pub(crate) fn cancel_handlers(&self) {
+        self.calls.all_flags().for_each(|flags| flags.end());
     }
 }

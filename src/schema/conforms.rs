@@ -4,11 +4,14 @@
 //! `format`, conditions, references to other documents. A keyword that is not known is taken to hold: this finds mistakes, but
 //! proves nothing, and it refuses no value that is right.
 
-use std::fmt;
-
-use serde_json::{Map, Value};
-
-use crate::text::shorten;
+use crate::json::canonical::canonical;
+use crate::json::number::Number;
+use crate::json::tape::Tape;
+use crate::json::value::{Items, JsonRef};
+use crate::json::{ijson, pointer};
+use crate::schema::json_type::JsonType;
+use crate::schema::path::{Path, Subject};
+use crate::text::printable;
 
 /// Checks a value against a schema, both as JSON text.
 ///
@@ -22,202 +25,168 @@ use crate::text::shorten;
 /// assert_eq!(mcp_rill::schema::conforms(schema, "{}"), Err("`n` is missing".to_owned()));
 /// ```
 pub fn conforms(schema: &str, value: &str) -> Result<(), String> {
-    let parse = |what: &str, text: &str| {
-        serde_json::from_str(text).map_err(|error| format!("the {what} is not JSON: {error}"))
-    };
-    check(&parse("schema", schema)?, &parse("value", value)?)
+    let (mut schema_tape, mut value_tape) = (Tape::new(), Tape::new());
+    check(read(&mut schema_tape, "schema", schema)?, read(&mut value_tape, "value", value)?)
 }
 
-/// As [`conforms`], of what is parsed.
-pub(crate) fn check(schema: &Value, value: &Value) -> Result<(), String> {
-    Check { root: schema, references: 0 }.value(schema, value, &Path::Root)
+fn read<'a>(tape: &'a mut Tape, what: &str, text: &'a str) -> Result<JsonRef<'a>, String> {
+    let not_json = |error: String| format!("the {what} is not JSON: {error}");
+    let value = tape.read(text).map_err(|error| not_json(error.to_string()))?;
+    ijson::check(value).map_err(not_json)?;
+    Ok(value)
+}
+
+/// As [`conforms`], of what is read: values that have passed [`ijson::check`].
+pub(crate) fn check(schema: JsonRef<'_>, value: JsonRef<'_>) -> Result<(), String> {
+    Check { root: schema, references: 0 }.value(schema, value, &Path::Root(Subject::Member))
 }
 
 /// References that lead to each other are followed so far.
 const REFERENCES_MAX: u8 = 32;
 
-/// The way to a value, put into words only when something is wrong there.
-#[derive(Clone, Copy)]
-enum Path<'p> {
-    Root,
-    Member(&'p Path<'p>, &'p str),
-    Item(&'p Path<'p>, usize),
-}
-
-impl fmt::Display for Path<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Path::Root => Ok(()),
-            Path::Member(Path::Root, name) => f.write_str(&shorten(name)),
-            Path::Member(parent, name) => write!(f, "{parent}.{}", shorten(name)),
-            Path::Item(parent, at) => write!(f, "{parent}[{at}]"),
-        }
-    }
-}
-
 fn named(path: &Path<'_>) -> String {
     match path {
-        Path::Root => "the value".to_owned(),
+        Path::Root(_) => "the value".to_owned(),
         path => format!("`{path}`"),
     }
 }
 
-fn shown(value: &Value) -> String {
-    shorten(&value.to_string()).into_owned()
-}
-
 #[derive(Clone, Copy)]
 struct Check<'s> {
-    root: &'s Value,
+    root: JsonRef<'s>,
     /// How many were followed without going deeper into the value.
     references: u8,
 }
 
 impl<'s> Check<'s> {
-    fn value(self, schema: &'s Value, value: &Value, path: &Path<'_>) -> Result<(), String> {
-        let rules = match schema {
-            Value::Object(rules) => rules,
-            Value::Bool(false) => return Err(format!("{} must not be there", named(path))),
-            _ => return Ok(()),
-        };
-        if let Some(schema) = self.referred(rules) {
+    fn value(self, schema: JsonRef<'s>, value: JsonRef<'_>, path: &Path<'_>) -> Result<(), String> {
+        if schema.text() == "false" {
+            return Err(format!("{} must not be there", named(path)));
+        }
+        if let Some(schema) = self.referred(schema) {
             Check { references: self.references + 1, ..self }.value(schema, value, path)?;
         }
-        check_type(rules, value, path)?;
-        check_choice(rules, value, path)?;
+        check_type(schema, value, path)?;
+        check_choice(schema, value, path)?;
         let inside = Check { references: 0, ..self };
-        match value {
-            Value::Object(members) => inside.members(rules, members, path)?,
-            Value::Array(items) => inside.items(rules, items, path)?,
-            Value::String(text) => {
-                check_count(rules, ["minLength", "maxLength"], text.chars().count(), "characters", path)?;
-            }
-            Value::Number(number) => check_range(rules, number.as_f64().unwrap_or_default(), path)?,
-            Value::Null | Value::Bool(_) => {}
+        if value.is_object() {
+            inside.members(schema, value, path)?;
+        } else if value.is_array() {
+            inside.items(schema, value, path)?;
+        } else if let Some(text) = value.as_str() {
+            check_count(schema, ["minLength", "maxLength"], text.chars().count(), "characters", path)?;
+        } else if value.is_number() {
+            check_range(schema, value, path)?;
         }
-        self.alternatives(rules, value, path)
+        self.alternatives(schema, value, path)
     }
 
     /// What `$ref` leads to, if that is in this document.
-    fn referred(self, rules: &'s Map<String, Value>) -> Option<&'s Value> {
-        let pointer = rules.get("$ref")?.as_str()?.strip_prefix('#')?;
-        (self.references < REFERENCES_MAX).then(|| self.root.pointer(pointer)).flatten()
+    fn referred(self, schema: JsonRef<'s>) -> Option<JsonRef<'s>> {
+        let reference = schema.get("$ref")?.as_str()?;
+        let place = reference.strip_prefix('#').filter(|_| self.references < REFERENCES_MAX)?;
+        pointer::find(self.root, place)
     }
 
-    fn members(
-        self,
-        rules: &'s Map<String, Value>,
-        members: &Map<String, Value>,
-        path: &Path<'_>,
-    ) -> Result<(), String> {
-        let required =
-            rules.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
-        if let Some(name) = required.into_iter().find(|name| !members.contains_key(*name)) {
-            return Err(format!("{} is missing", named(&Path::Member(path, name))));
+    fn members(self, schema: JsonRef<'s>, value: JsonRef<'_>, path: &Path<'_>) -> Result<(), String> {
+        let required = list(schema, "required").filter_map(JsonRef::as_str);
+        for name in required {
+            if value.find(&name).is_none() {
+                return Err(format!("{} is missing", named(&path.member(&name))));
+            }
         }
-        let known = rules.get("properties").and_then(Value::as_object);
-        let others = rules.get("additionalProperties").filter(|_| !rules.contains_key("patternProperties"));
-        members.iter().try_for_each(|(name, value)| {
-            let schema = known.and_then(|known| known.get(name)).or(others);
-            schema.map_or(Ok(()), |schema| self.value(schema, value, &Path::Member(path, name)))
+        let known = schema.get("properties");
+        let others = schema.get("additionalProperties").filter(|_| schema.get("patternProperties").is_none());
+        value.pairs().try_for_each(|pair| {
+            let name = pair.name().unwrap_or_default();
+            let schema = known.and_then(|known| known.find(&name)).or(others);
+            schema.map_or(Ok(()), |schema| self.value(schema, pair.value, &path.member(&name)))
         })
     }
 
-    fn items(self, rules: &'s Map<String, Value>, items: &[Value], path: &Path<'_>) -> Result<(), String> {
-        check_count(rules, ["minItems", "maxItems"], items.len(), "items", path)?;
-        let first = rules.get("prefixItems").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-        let others = rules.get("items");
-        items.iter().enumerate().try_for_each(|(at, item)| {
-            let schema = first.get(at).or(others);
-            schema.map_or(Ok(()), |schema| self.value(schema, item, &Path::Item(path, at)))
+    fn items(self, schema: JsonRef<'s>, value: JsonRef<'_>, path: &Path<'_>) -> Result<(), String> {
+        let items = value.items().unwrap_or_default();
+        check_count(schema, ["minItems", "maxItems"], items.clone().count(), "items", path)?;
+        let mut first = list(schema, "prefixItems");
+        let others = schema.get("items");
+        items.enumerate().try_for_each(|(place, item)| {
+            let schema = first.next().or(others);
+            schema.map_or(Ok(()), |schema| self.value(schema, item, &path.item(place)))
         })
     }
 
-    fn alternatives(
-        self,
-        rules: &'s Map<String, Value>,
-        value: &Value,
-        path: &Path<'_>,
-    ) -> Result<(), String> {
-        let list = |name| rules.get(name).and_then(Value::as_array);
-        list("allOf").into_iter().flatten().try_for_each(|schema| self.value(schema, value, path))?;
+    fn alternatives(self, schema: JsonRef<'s>, value: JsonRef<'_>, path: &Path<'_>) -> Result<(), String> {
+        list(schema, "allOf").try_for_each(|schema| self.value(schema, value, path))?;
         let none = ["anyOf", "oneOf"]
             .iter()
-            .filter_map(|name| list(name))
-            .any(|schemas| schemas.iter().all(|schema| self.value(schema, value, path).is_err()));
+            .filter_map(|name| schema.get(name)?.items())
+            .any(|mut schemas| schemas.all(|schema| self.value(schema, value, path).is_err()));
         match none {
-            true => Err(format!("{} is {}, which fits none of the alternatives", named(path), shown(value))),
+            true => Err(format!(
+                "{} is {}, which fits none of the alternatives",
+                named(path),
+                printable(value.text())
+            )),
             false => Ok(()),
         }
     }
 }
 
-fn check_type(rules: &Map<String, Value>, value: &Value, path: &Path<'_>) -> Result<(), String> {
-    let is = |name: &str| match name {
-        "null" => value.is_null(),
-        "boolean" => value.is_boolean(),
-        "integer" => {
-            value.is_i64() || value.is_u64() || value.as_f64().is_some_and(|number| number.fract() == 0.0)
-        }
-        "number" => value.is_number(),
-        "string" => value.is_string(),
-        "array" => value.is_array(),
-        "object" => value.is_object(),
-        _ => true,
+/// The elements of a keyword that is an array; none for any other.
+fn list<'s>(schema: JsonRef<'s>, keyword: &str) -> Items<'s> {
+    schema.get(keyword).and_then(JsonRef::items).unwrap_or_default()
+}
+
+fn check_type(schema: JsonRef<'_>, value: JsonRef<'_>, path: &Path<'_>) -> Result<(), String> {
+    let is =
+        |name: JsonRef<'_>| name.as_str().map(|name| JsonType::named(&name).is_none_or(|one| one.has(value)));
+    let Some(types) = schema.get("type") else { return Ok(()) };
+    let fits = match types.items() {
+        Some(names) => names.filter_map(is).any(|fits| fits),
+        None => is(types).unwrap_or(true),
     };
-    let fits = match rules.get("type") {
-        Some(Value::String(name)) => is(name),
-        Some(Value::Array(names)) => names.iter().filter_map(Value::as_str).any(is),
-        _ => true,
+    let (types, text) = (printable(types.text()), printable(value.text()));
+    fits.then_some(()).ok_or_else(|| format!("{} is {text}, which is not of type {types}", named(path)))
+}
+
+fn check_choice(schema: JsonRef<'_>, value: JsonRef<'_>, path: &Path<'_>) -> Result<(), String> {
+    let choices = schema.get("enum").and_then(JsonRef::items);
+    let only = schema.find("const");
+    if choices.is_none() && only.is_none() {
+        return Ok(());
+    }
+    let found = canonical(value);
+    let fits = choices.is_none_or(|mut choices| choices.any(|choice| canonical(choice) == found))
+        && only.is_none_or(|only| canonical(only) == found);
+    fits.then_some(()).ok_or_else(|| {
+        format!("{} is {}, which is none of the allowed values", named(path), printable(value.text()))
+    })
+}
+
+fn check_range(schema: JsonRef<'_>, value: JsonRef<'_>, path: &Path<'_>) -> Result<(), String> {
+    let number = Number::of(value.text());
+    let bound = |name| schema.get(name).filter(|bound| bound.is_number());
+    let problem = match (bound("minimum"), bound("maximum")) {
+        (Some(least), _) if number < Number::of(least.text()) => format!("less than {}", least.text()),
+        (_, Some(most)) if number > Number::of(most.text()) => format!("more than {}", most.text()),
+        _ => return Ok(()),
     };
-    let kind = || shown(rules.get("type").unwrap_or(&Value::Null));
-    fits.then_some(())
-        .ok_or_else(|| format!("{} is {}, which is not of type {}", named(path), shown(value), kind()))
-}
-
-fn check_choice(rules: &Map<String, Value>, value: &Value, path: &Path<'_>) -> Result<(), String> {
-    let choices = rules.get("enum").and_then(Value::as_array);
-    let only = rules.get("const");
-    let fits = choices.is_none_or(|choices| choices.iter().any(|choice| equal(choice, value)))
-        && only.is_none_or(|only| equal(only, value));
-    fits.then_some(())
-        .ok_or_else(|| format!("{} is {}, which is none of the allowed values", named(path), shown(value)))
-}
-
-/// Numbers are equal whatever their spelling: `1` and `1.0`.
-fn equal(one: &Value, other: &Value) -> bool {
-    match (one, other) {
-        (Value::Number(one), Value::Number(other)) => one == other || one.as_f64() == other.as_f64(),
-        (Value::Array(one), Value::Array(other)) => {
-            one.len() == other.len() && one.iter().zip(other).all(|(one, other)| equal(one, other))
-        }
-        (Value::Object(one), Value::Object(other)) => {
-            let same = |(name, value)| other.get(name).is_some_and(|other| equal(value, other));
-            one.len() == other.len() && one.iter().all(same)
-        }
-        _ => one == other,
-    }
-}
-
-fn check_range(rules: &Map<String, Value>, number: f64, path: &Path<'_>) -> Result<(), String> {
-    let bound = |name| rules.get(name).and_then(Value::as_f64);
-    match (bound("minimum"), bound("maximum")) {
-        (Some(least), _) if number < least => Err(format!("{} is {number}, less than {least}", named(path))),
-        (_, Some(most)) if number > most => Err(format!("{} is {number}, more than {most}", named(path))),
-        _ => Ok(()),
-    }
+    Err(format!("{} is {}, {problem}", named(path), printable(value.text())))
 }
 
 fn check_count(
-    rules: &Map<String, Value>,
+    schema: JsonRef<'_>,
     [least, most]: [&str; 2],
     count: usize,
     what: &str,
     path: &Path<'_>,
 ) -> Result<(), String> {
-    let bound = |name| rules.get(name).and_then(Value::as_u64);
-    let outside = bound(least).is_some_and(|least| (count as u64) < least)
-        || bound(most).is_some_and(|most| count as u64 > most);
+    let bound = |name| {
+        let bound = schema.get(name).filter(|bound| bound.is_number())?;
+        Number::of(bound.text()).whole()
+    };
+    let outside = bound(least).is_some_and(|least| (count as i128) < least)
+        || bound(most).is_some_and(|most| count as i128 > most);
     match outside {
         true => Err(format!("{} has {count} {what}, which is too few or too many", named(path))),
         false => Ok(()),

@@ -24,11 +24,12 @@
 /// | `length 1..=200` | strings; in Unicode characters | `minLength`, `maxLength` | yes |
 /// | `items 1..=3` | lists | `minItems`, `maxItems` | yes |
 /// | `format "email"` | strings; or `uri`, `date`, `date-time` | `format` | no |
+/// | `pattern "^[a-z]+$"` | strings; a regular expression of ECMA-262, not in forms | `pattern` | no |
 /// | `title "Your name"` | all | `title` | – |
 /// | `name "x-y"` | all; the member's name where it is no Rust identifier | – | – |
 /// | `header "Region"` | strings, integers, booleans, enums; not inside lists | `x-mcp-header` | – |
 ///
-/// On a list `min`, `max`, `length` and `format` apply to each item. `0..=n` and `n..=usize::MAX` leave an end open.
+/// On a list `min`, `max`, `length`, `format` and `pattern` apply to each item. `0..=n` and `n..=usize::MAX` leave an end open.
 /// A rule that does not suit the type and two members of one name do not compile; nor does a struct that contains itself.
 /// That a header is an RFC 9110 token, unique, and on a member that may have one, is checked when the server starts.
 ///
@@ -59,6 +60,13 @@
 /// ```compile_fail
 /// mcp_rill::schema! { struct Wrong { children: Vec<Wrong> } }
 /// ```
+/// What it cannot read at all, such as a tuple struct or a type parameter, is an error that shows the grammar:
+/// ```compile_fail
+/// mcp_rill::schema! { struct Wrong(String); }
+/// ```
+/// ```compile_fail
+/// mcp_rill::schema! { enum Wrong { Circle(f64), Square } }
+/// ```
 ///
 /// # Enums
 /// ```text
@@ -85,13 +93,14 @@ macro_rules! schema {
     (@rule $type:ty, length, $value:expr) => { $crate::schema!(@span $value) };
     (@rule $type:ty, items, $value:expr) => { $crate::schema!(@span $value) };
     (@rule $type:ty, format, $value:expr) => { ::core::option::Option::Some($value) };
+    (@rule $type:ty, pattern, $value:expr) => { ::core::option::Option::Some($value) };
     (@rule $type:ty, title, $value:expr) => { ::core::option::Option::Some($value) };
     (@rule $type:ty, name, $value:expr) => { ::core::option::Option::Some($value) };
     (@rule $type:ty, header, $value:expr) => { ::core::option::Option::Some($value) };
     (@rule $type:ty, $other:ident, $value:expr) => {
         ::core::compile_error!(::core::concat!(
             "unknown rule `", ::core::stringify!($other),
-            "`; a field takes min, max, length, items, format, title, name and header"
+            "`; a field takes min, max, length, items, format, pattern, title, name and header"
         ))
     };
     (@bound $type:ty, $value:expr) => {{
@@ -237,5 +246,27 @@ macro_rules! schema {
         }
 
         const _: () = $crate::schema::__private::check_choices(<$name as $crate::schema::Schema>::KIND);
+    };
+
+    ($(#[$($attribute:tt)*])* $visibility:vis struct $($rest:tt)*) => {
+        ::core::compile_error!(
+            "`schema!` cannot read this struct. It takes `struct Name { field: Type { rule value, … } = default, … }`: named fields \
+             whose rules in braces and default are optional, with the rules min, max, length, items, format, pattern, title, name \
+             and header, and documentation above fields. It takes no type parameters, lifetimes or tuple structs"
+        );
+    };
+
+    ($(#[$($attribute:tt)*])* $visibility:vis enum $($rest:tt)*) => {
+        ::core::compile_error!(
+            "`schema!` cannot read this enum. It takes `enum Name { Variant, Variant = \"value\", Variant = \"value\" \"Title\" }`: \
+             at least one variant, each without fields"
+        );
+    };
+
+    ($($other:tt)*) => {
+        ::core::compile_error!(
+            "`schema!` takes one struct or one enum: `schema! { struct Name { field: Type { rule value, … } = default, … } }` or \
+             `schema! { enum Name { Variant = \"value\" \"Title\", … } }`"
+        );
     };
 }

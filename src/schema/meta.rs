@@ -3,11 +3,12 @@
 //! *Scope:* the keywords of 2020-12, and of draft 7 where they differ; references within the schema.
 //! *Not in scope:* regular expressions, anchors, and keywords that are in no draft: clients let those pass.
 //!
-//! Clients compile schemas when they list tools. One that does not compile costs them the whole list.
+//! Clients compile schemas when they list tools. If one does not compile, they lose the whole list.
 
 use serde_json::{Map, Value};
 
-use crate::text::shorten;
+use crate::schema::json_type::JsonType;
+use crate::text::printable;
 
 /// What the value of a keyword has to be.
 #[derive(Clone, Copy)]
@@ -37,67 +38,36 @@ enum Shape {
     Reference,
 }
 
-const KEYWORDS: [(&str, Shape); 57] = [
-    ("$schema", Shape::Text),
-    ("$id", Shape::Text),
-    ("$ref", Shape::Reference),
-    ("$anchor", Shape::Text),
-    ("$dynamicRef", Shape::Text),
-    ("$dynamicAnchor", Shape::Text),
-    ("$comment", Shape::Text),
-    ("$defs", Shape::Named),
-    ("definitions", Shape::Named),
-    ("type", Shape::Type),
-    ("enum", Shape::Choices),
-    ("title", Shape::Text),
-    ("description", Shape::Text),
-    ("examples", Shape::Values),
-    ("deprecated", Shape::Flag),
-    ("readOnly", Shape::Flag),
-    ("writeOnly", Shape::Flag),
-    ("multipleOf", Shape::Positive),
-    ("maximum", Shape::Number),
-    ("exclusiveMaximum", Shape::Number),
-    ("minimum", Shape::Number),
-    ("exclusiveMinimum", Shape::Number),
-    ("maxLength", Shape::Count),
-    ("minLength", Shape::Count),
-    ("pattern", Shape::Text),
-    ("format", Shape::Text),
-    ("contentEncoding", Shape::Text),
-    ("contentMediaType", Shape::Text),
-    ("contentSchema", Shape::Schema),
-    ("maxItems", Shape::Count),
-    ("minItems", Shape::Count),
-    ("uniqueItems", Shape::Flag),
-    ("items", Shape::SchemaOrSchemas),
-    ("prefixItems", Shape::Schemas),
-    ("additionalItems", Shape::Schema),
-    ("unevaluatedItems", Shape::Schema),
-    ("contains", Shape::Schema),
-    ("maxContains", Shape::Count),
-    ("minContains", Shape::Count),
-    ("maxProperties", Shape::Count),
-    ("minProperties", Shape::Count),
-    ("required", Shape::Names),
-    ("properties", Shape::Named),
-    ("patternProperties", Shape::Named),
-    ("additionalProperties", Shape::Schema),
-    ("unevaluatedProperties", Shape::Schema),
-    ("propertyNames", Shape::Schema),
-    ("dependentRequired", Shape::NamedNames),
-    ("dependentSchemas", Shape::Named),
-    ("dependencies", Shape::Dependencies),
-    ("allOf", Shape::Schemas),
-    ("anyOf", Shape::Schemas),
-    ("oneOf", Shape::Schemas),
-    ("not", Shape::Schema),
-    ("if", Shape::Schema),
-    ("then", Shape::Schema),
-    ("else", Shape::Schema),
+/// The keywords of each shape.
+const KEYWORDS: [(Shape, &str); 18] = [
+    (Shape::Text, "$schema $id $anchor $dynamicRef $dynamicAnchor $comment"),
+    (Shape::Text, "title description pattern format contentEncoding contentMediaType"),
+    (Shape::Reference, "$ref"),
+    (Shape::Named, "$defs definitions properties patternProperties dependentSchemas"),
+    (Shape::Type, "type"),
+    (Shape::Choices, "enum"),
+    (Shape::Values, "examples"),
+    (Shape::Flag, "deprecated readOnly writeOnly uniqueItems"),
+    (Shape::Positive, "multipleOf"),
+    (Shape::Number, "maximum exclusiveMaximum minimum exclusiveMinimum"),
+    (
+        Shape::Count,
+        "maxLength minLength maxItems minItems maxContains minContains maxProperties minProperties",
+    ),
+    (Shape::Schema, "contentSchema additionalItems unevaluatedItems contains not if then else"),
+    (Shape::Schema, "additionalProperties unevaluatedProperties propertyNames"),
+    (Shape::SchemaOrSchemas, "items"),
+    (Shape::Schemas, "prefixItems allOf anyOf oneOf"),
+    (Shape::Names, "required"),
+    (Shape::NamedNames, "dependentRequired"),
+    (Shape::Dependencies, "dependencies"),
 ];
 
-const TYPES: [&str; 7] = ["null", "boolean", "object", "array", "number", "string", "integer"];
+/// True if a draft has the keyword, whatever its value.
+#[cfg(feature = "cli")]
+pub(crate) fn is_keyword(name: &str) -> bool {
+    KEYWORDS.iter().any(|(_, names)| names.split(' ').any(|known| known == name))
+}
 
 /// Checks a whole schema.
 ///
@@ -109,15 +79,15 @@ pub(crate) fn check(schema: &Value) -> Result<(), String> {
 
 /// The complaint about a value: the rest of a sentence about the schema that it is in.
 pub(crate) fn wrong(path: &str, value: &Value, expected: &str) -> String {
-    format!("has `{path}` {}, which must be {expected}", shorten(&value.to_string()))
+    format!("has `{path}` {}, which must be {expected}", printable(&value.to_string()))
 }
 
 fn check_schema(path: &str, schema: &Value, root: &Value) -> Result<(), String> {
     match schema {
         Value::Object(keywords) => keywords.iter().try_for_each(|(name, value)| {
-            let shape = KEYWORDS.iter().find(|(known, _)| known == name).map(|(_, shape)| *shape);
+            let shape = KEYWORDS.iter().find(|(_, names)| names.split(' ').any(|known| known == name));
             let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
-            shape.map_or(Ok(()), |shape| check_keyword(shape, &path, value, root))
+            shape.map_or(Ok(()), |(shape, _)| check_keyword(*shape, &path, value, root))
         }),
         Value::Bool(_) => Ok(()),
         _ => Err(wrong(path, schema, "a schema: an object, true or false")),
@@ -149,7 +119,10 @@ fn check_keyword(shape: Shape, path: &str, value: &Value, root: &Value) -> Resul
             let shape = if either.is_array() { Shape::Names } else { Shape::Schema };
             check_keyword(shape, &format!("{path}.{name}"), either, root)
         }),
-        Shape::Type => must_be(is_type(value), &format!("one of {}, or an array of some", TYPES.join(", "))),
+        Shape::Type => must_be(
+            is_type(value),
+            &format!("one of {}, or an array of some", JsonType::ALL.map(JsonType::name).join(", ")),
+        ),
         Shape::Names => must_be(is_names(value), "an array of strings, none of them twice"),
         Shape::Values => must_be(value.is_array(), "an array"),
         Shape::Choices => must_be(
@@ -208,7 +181,7 @@ fn has_id(schema: &Value) -> bool {
 }
 
 fn is_type(value: &Value) -> bool {
-    let known = |value: &Value| value.as_str().is_some_and(|name| TYPES.contains(&name));
+    let known = |value: &Value| value.as_str().and_then(JsonType::named).is_some();
     match value {
         Value::Array(names) => !names.is_empty() && names.iter().all(known) && !has_twice(names),
         single => known(single),

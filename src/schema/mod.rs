@@ -11,8 +11,8 @@
 //!        │                                          ├─ shape.rs    one constant per type: Kind, Field, Rules;
 //!        ▼                                          │              checked by the compiler
 //!   Add::KIND ───────── schema_text ──▶ text ───────┼─ write.rs    {"type":"object","properties":{…},…}
-//!   Add::read(value, place) ◀── JsonRef ────────────┼─ read.rs     members → slots → fields, or an Error with a path;
-//!                                                   │              number.rs for numbers of any spelling
+//!   Add::read(value, place) ◀── JsonRef ────────────┼─ read.rs     members → slots → fields, or an Error;
+//!                                                   │              path.rs for its words, number.rs for numbers
 //!   add.write(&mut out) ───────────────▶ JSON ──────┴─ types.rs    bool, integers, floats, strings, lists, options
 //! ```
 //!
@@ -49,10 +49,13 @@
 //! ```
 
 pub(crate) mod conforms;
+pub(crate) mod json_type;
 mod macros;
 pub(crate) mod meta;
 mod number;
+pub(crate) mod path;
 pub(crate) mod read;
+pub(crate) mod secrets;
 pub(crate) mod shape;
 mod types;
 mod write;
@@ -62,7 +65,8 @@ use crate::json::tape::Tape;
 use crate::json::value::JsonRef;
 use memchr::memmem;
 
-pub use crate::schema::read::{Error, Place, Subject};
+pub use crate::schema::path::Subject;
+pub use crate::schema::read::{Error, Place};
 pub use conforms::conforms;
 pub use shape::{Bound, Choice, Docs, Field, Kind, NoBound, Rules, Span};
 use write::Purpose;
@@ -104,7 +108,8 @@ use write::Purpose;
     message = "`{Self}` has no JSON Schema",
     label = "not a type that an argument or a result can have",
     note = "a field is a bool, an integer up to 64 bits, f32, f64, String, Box<str>, Vec<T>, Option<T>, a struct or enum made \
-            by `schema!`, serde_json::Value or Box<RawValue>"
+            by `schema!`, serde_json::Value or Box<RawValue>",
+    note = "for structs with the derives of serde and schemars there is `Typed<T>` (feature `schemars`), around the whole struct"
 )]
 pub trait Schema: Sized {
     /// The type in which `min` and `max` of a field are written: the number type itself, [`NoBound`] where they make no
@@ -137,8 +142,8 @@ pub trait Schema: Sized {
     }
 }
 
-/// A [`Schema`] type that is a JSON object: what a tool takes as its arguments, gives as its structured result, or
-/// asks a person to fill in.
+/// A [`Schema`] type that is a JSON object: what a tool takes as its arguments, returns as its structured result, or asks a
+/// person to fill in.
 ///
 /// Made by [`schema!`](crate::schema!); `()` is the object without members, for a tool that takes no arguments.
 ///

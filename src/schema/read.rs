@@ -10,9 +10,10 @@ use super::Schema;
 use super::shape::{Field, Kind, Rules, Span};
 use crate::json::value::JsonRef;
 use std::borrow::Cow;
-use std::fmt::{self, Write as _};
+use std::fmt;
 
-use crate::text::shorten;
+use crate::schema::path::{Path, Subject, enumeration};
+use crate::text::error_text;
 
 /// Why a value could not be read: one sentence that names the place, what was expected and what was found.
 ///
@@ -26,51 +27,11 @@ pub struct Error {
     text: Box<str>,
 }
 
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
-    }
-}
+error_text!(Error: |error| "{}", error.text);
 
-impl std::error::Error for Error {}
-
-/// What is being read, which chooses the nouns of an [`Error`].
-///
-/// ```
-/// use mcp_rill::schema::{self, Subject};
-/// mcp_rill::schema! { struct Confirm { ok: bool } }
-/// let missing = |subject| schema::read::<Confirm>(subject, None).err().unwrap().to_string();
-/// assert_eq!(missing(Subject::Argument), "missing argument `ok` (true or false)");
-/// assert_eq!(missing(Subject::Member), "missing member `ok` (true or false)");
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Subject {
-    /// The arguments of a tool.
-    Argument,
-    /// The arguments of a prompt: all text, and empty where the user has left a field of the client's dialogue empty.
-    PromptArgument,
-    /// What a person filled into a form.
-    Answer,
-    /// An object with no such role.
-    Member,
-}
-
-impl Subject {
-    fn noun(self) -> &'static str {
-        match self {
-            Subject::Argument | Subject::PromptArgument => "argument",
-            Subject::Answer => "answer",
-            Subject::Member => "member",
-        }
-    }
-
-    fn owner(self) -> &'static str {
-        match self {
-            Subject::Argument => "this tool",
-            Subject::PromptArgument => "this prompt",
-            Subject::Answer => "this form",
-            Subject::Member => "this object",
-        }
+impl Error {
+    fn new(text: String) -> Error {
+        Error { text: text.into() }
     }
 }
 
@@ -87,23 +48,14 @@ impl Subject {
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Place<'a> {
-    parent: Option<&'a Place<'a>>,
-    step: Step,
+    path: Path<'a>,
     rules: Rules,
-    subject: Subject,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Step {
-    Root,
-    Member(&'static str),
-    Item(usize),
 }
 
 impl<'a> Place<'a> {
     /// The place of the object that holds all others.
     pub const fn root(subject: Subject) -> Place<'a> {
-        Place { parent: None, step: Step::Root, rules: Rules::NONE, subject }
+        Place { path: Path::Root(subject), rules: Rules::NONE }
     }
 
     /// The rules of the field whose value this is.
@@ -118,12 +70,7 @@ impl<'a> Place<'a> {
     /// assert_eq!(Place::root(Subject::Argument).error("too many").to_string(), "arguments: too many");
     /// ```
     pub fn error(&self, problem: &str) -> Error {
-        let noun = self.subject.noun();
-        let text = match self.step {
-            Step::Root => format!("{noun}s: {problem}"),
-            _ => format!("{noun} `{self}`: {problem}"),
-        };
-        Error { text: text.into() }
+        Error::new(self.path.sentence(problem))
     }
 
     /// The error for a value of the wrong form: `expected` is a noun with its article.
@@ -135,15 +82,7 @@ impl<'a> Place<'a> {
     /// assert_eq!(error.to_string(), "arguments: expected a colour, got null");
     /// ```
     pub fn expected(&self, expected: &str, found: JsonRef<'_>) -> Error {
-        let json = found.text();
-        let found = match json.as_bytes().first() {
-            Some(b'"') => format!("the string {}", shorten(json)),
-            Some(b'{') => "an object".into(),
-            Some(b'[') => "an array".into(),
-            Some(b't' | b'f' | b'n') => json.to_owned(),
-            _ => format!("the number {}", shorten(json)),
-        };
-        self.error(&format!("expected {expected}, got {found}"))
+        Error::new(self.path.expected(expected, found))
     }
 
     pub(super) fn expected_kind(&self, kind: &Kind, found: JsonRef<'_>) -> Error {
@@ -151,25 +90,15 @@ impl<'a> Place<'a> {
     }
 
     fn member(&'a self, field: &Field) -> Place<'a> {
-        Place {
-            parent: Some(self),
-            step: Step::Member(field.name),
-            rules: field.rules,
-            subject: self.subject,
-        }
+        Place { path: self.path.member(field.name), rules: field.rules }
     }
 
     fn item(&'a self, index: usize) -> Place<'a> {
-        Place {
-            parent: Some(self),
-            step: Step::Item(index),
-            rules: self.rules.of_items(),
-            subject: self.subject,
-        }
+        Place { path: self.path.item(index), rules: self.rules.of_items() }
     }
 
     fn missing(&self, kind: &Kind) -> Error {
-        Error { text: format!("missing {} `{self}` ({})", self.subject.noun(), phrase(kind)).into() }
+        Error::new(self.path.missing(&phrase(kind)))
     }
 
     fn repeated(&self) -> Error {
@@ -177,34 +106,14 @@ impl<'a> Place<'a> {
     }
 
     fn unknown(&self, name: &str, fields: &[Field]) -> Error {
-        let name: String = shorten(name).escape_debug().collect();
-        let mut text = format!("unknown {} `", self.subject.noun());
-        let owner = match self.step {
-            Step::Root => self.subject.owner().to_owned(),
-            _ => format!("`{self}`"),
-        };
-        // Writing to a string does not fail.
-        let _ = match self.step {
-            Step::Root => write!(text, "{name}`; {owner} takes "),
-            _ => write!(text, "{self}.{name}`; {owner} takes "),
-        };
-        text.push_str(&enumeration(fields.iter().map(|field| format!("`{}`", field.name)), "and", "none"));
-        Error { text: text.into() }
+        Error::new(self.path.unknown(name, fields.iter().map(|field| field.name)))
     }
 }
 
 /// The path: `near.lat`, `tags[2]`.
 impl fmt::Display for Place<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(parent) = self.parent {
-            parent.fmt(f)?;
-        }
-        match (self.step, self.parent.map(|parent| parent.step)) {
-            (Step::Root, _) => Ok(()),
-            (Step::Member(name), None | Some(Step::Root)) => f.write_str(name),
-            (Step::Member(name), _) => write!(f, ".{name}"),
-            (Step::Item(index), _) => write!(f, "[{index}]"),
-        }
+        self.path.fmt(f)
     }
 }
 
@@ -226,7 +135,7 @@ impl<'a, 'j> Members<'a, 'j> {
         slots: &'a mut [Option<JsonRef<'j>>],
     ) -> Result<Members<'a, 'j>, Error> {
         // At the root `null` stands for arguments that were left out.
-        if !(matches!(place.step, Step::Root) && value.is_null()) {
+        if !(place.path.is_root() && value.is_null()) {
             if !value.is_object() {
                 return Err(place.expected("an object", value));
             }
@@ -253,7 +162,7 @@ impl<'a, 'j> Members<'a, 'j> {
         let place = self.place.member(field);
         let left_out = |value: &JsonRef<'_>| match value.text() {
             "null" => true,
-            r#""""# => place.subject == Subject::PromptArgument && field.refuses_empty(),
+            r#""""# => place.path.subject() == Subject::PromptArgument && field.refuses_empty(),
             _ => false,
         };
         match slot.filter(|value| field.required() || !left_out(value)) {
@@ -317,14 +226,11 @@ fn string<'j>(value: JsonRef<'j>, place: &Place<'_>, kind: &Kind) -> Result<Cow<
 }
 
 fn within(count: usize, span: Span, unit: &str, place: &Place<'_>) -> Result<(), Error> {
-    let plural = if count == 1 { "" } else { "s" };
-    if count > span.max {
-        return Err(place.error(&format!("{count} {unit}{plural}, but at most {} allowed", span.max)));
+    let [count, min, max] = [count, span.min, span.max].map(|count| count as u64);
+    match place.path.count(count, unit, [Some(min), Some(max)]) {
+        Some(problem) => Err(Error::new(problem)),
+        None => Ok(()),
     }
-    if count < span.min {
-        return Err(place.error(&format!("{count} {unit}{plural}, but at least {} needed", span.min)));
-    }
-    Ok(())
 }
 
 fn phrase(kind: &Kind) -> String {
@@ -340,23 +246,4 @@ fn phrase(kind: &Kind) -> String {
             enumeration(choices.iter().map(|choice| format!("{:?}", choice.value)), "or", "nothing")
         }
     }
-}
-
-/// `a, b and c`.
-fn enumeration(items: impl ExactSizeIterator<Item = String>, last: &str, none: &str) -> String {
-    let count = items.len();
-    let mut text = String::new();
-    for (index, item) in items.enumerate() {
-        match index {
-            0 => {}
-            _ if index + 1 == count => {
-                text.push(' ');
-                text.push_str(last);
-                text.push(' ');
-            }
-            _ => text.push_str(", "),
-        }
-        text.push_str(&item);
-    }
-    if text.is_empty() { none.into() } else { text }
 }

@@ -3,7 +3,7 @@
 //! *Scope:* the tree, what can be asked of it, and the checks that the compiler runs on it.
 //! *Not in scope:* its text (`write.rs`) and values (`read.rs`).
 
-/// Documentation as the attributes of an item give it: one entry per attribute, `None` for attributes that are none.
+/// Documentation in the attributes of an item: one entry per attribute, `None` for other attributes.
 pub type Docs = &'static [Option<&'static str>];
 
 /// What a type looks like in JSON.
@@ -116,6 +116,8 @@ pub struct Rules {
     pub items: Option<Span>,
     /// The format of a string, which is announced and not checked.
     pub format: Option<&'static str>,
+    /// The regular expression that a string matches, which is announced and not checked.
+    pub pattern: Option<&'static str>,
     /// The HTTP header that repeats the value: the `X` of `Mcp-Param-X`.
     pub header: Option<&'static str>,
 }
@@ -208,6 +210,7 @@ impl Rules {
         length: None,
         items: None,
         format: None,
+        pattern: None,
         header: None,
     };
 
@@ -222,6 +225,11 @@ impl Rules {
             self.min.map_or(min, |bound| bound.whole.max(min)),
             self.max.map_or(max, |bound| bound.whole.min(max)),
         )
+    }
+
+    /// The least and the greatest number of a float.
+    pub(super) fn real_range(&self) -> [Option<f64>; 2] {
+        [self.min, self.max].map(|bound| bound.map(|bound| bound.real))
     }
 }
 
@@ -282,6 +290,10 @@ const fn check_rules(field: &Field) {
         let known = matches!(format.as_bytes(), b"email" | b"uri" | b"date" | b"date-time");
         assert!(known, "schema!: `format` is one of email, uri, date and date-time");
     }
+    assert!(
+        rules.pattern.is_none() || matches!(leaf, Kind::Text),
+        "schema!: `pattern` is for strings; an enum has its values"
+    );
     if let (Some(min), Some(max)) = (rules.min, rules.max) {
         let ordered = match leaf {
             Kind::Integer { .. } => min.whole <= max.whole,
@@ -354,7 +366,7 @@ mod tests {
         const NONE: Rules = Rules::NONE;
         const BACKWARDS: Option<Span> = Some(Span { min: 2, max: 1 });
         const ONE: Option<Span> = Some(Span { min: 1, max: 1 });
-        let cases: [(&[Field], &str); 11] = [
+        let cases: [(&[Field], &str); 12] = [
             (&[PLAIN, PLAIN], "two members have the same name"),
             (
                 &[of(WHOLE, Rules { length: ONE, ..NONE })],
@@ -370,6 +382,10 @@ mod tests {
             (
                 &[of(&Kind::Text, Rules { format: Some("url"), ..NONE })],
                 "`format` is one of email, uri, date and date-time",
+            ),
+            (
+                &[of(WHOLE, Rules { pattern: Some("^a"), ..NONE })],
+                "`pattern` is for strings; an enum has its values",
             ),
             (&[of(WHOLE, Rules { min: real(2.0), max: real(1.0), ..NONE })], "`min` is more than `max`"),
             (

@@ -7,11 +7,11 @@ use super::read;
 use super::shape::{Field, Kind, NoBound};
 use super::{Object, Schema};
 use crate::json::value::JsonRef;
-use crate::json::write::Array;
+use crate::json::write::write_list;
 use crate::json::{put, write_raw};
 use crate::schema::number;
 use crate::schema::read::{Error, Place};
-use crate::text::shorten;
+use crate::text::printable;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -98,7 +98,7 @@ macro_rules! floats {
                 number::number(value, place)?;
                 match value.text().parse::<$type>() {
                     Ok(number) if number.is_finite() => Ok(number),
-                    _ => Err(place.error(&format!("{} is too large a number", shorten(value.text())))),
+                    _ => Err(place.error(&format!("{} is too large a number", printable(value.text())))),
                 }
             }
 
@@ -180,10 +180,7 @@ impl<T: Schema> Schema for Vec<T> {
     }
 
     fn write(&self, out: &mut Vec<u8>) {
-        let mut list = Array::new(out);
-        self.iter().for_each(|item| {
-            list.item(|out| item.write(out));
-        });
+        write_list(out, self, T::write);
     }
 }
 

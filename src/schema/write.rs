@@ -8,13 +8,14 @@
 //! | keyword | input | output | form |
 //! |---|---|---|---|
 //! | `x-mcp-header`: the client repeats an argument in a header field | yes | – | – |
+//! | `pattern` | yes | yes | –: clients refuse it |
 //! | `additionalProperties` | yes | yes | –: clients refuse it |
 
 use serde_json::Value;
 
 use super::Schema;
 use super::shape::{Choice, Docs, Field, Kind, Rules};
-use crate::json::write::{Array, Object};
+use crate::json::write::{Object, write_list};
 use crate::json::{put, write_str};
 
 /// Writes the members of a struct in declared order, leaving out the absent ones.
@@ -81,12 +82,7 @@ fn schema(
     default: Option<fn(&mut Vec<u8>)>,
 ) {
     let mut json = Object::new(out);
-    if let Some(name) = type_name(kind) {
-        json.str("type", name);
-    }
-    if let Some(title) = rules.title {
-        json.str("title", title);
-    }
+    json.opt_str("type", type_name(kind)).opt_str("title", rules.title);
     if !description.is_empty() {
         json.str("description", &description);
     }
@@ -99,12 +95,7 @@ fn schema(
             json.field("default", |out| out.extend_from_slice(&value));
         }
     }
-    if let Some(header) = rules.header
-        && purpose == Purpose::Input
-    {
-        json.str("x-mcp-header", header);
-    }
-    json.end();
+    json.opt_str("x-mcp-header", rules.header.filter(|_| purpose == Purpose::Input));
 }
 
 fn type_name(kind: &Kind) -> Option<&'static str> {
@@ -124,26 +115,21 @@ fn keywords(json: &mut Object<'_>, purpose: Purpose, kind: &Kind, rules: &Rules)
         Kind::Any | Kind::Boolean => {}
         Kind::Integer { min, max } => integer_range(json, rules.range(*min, *max)),
         Kind::Number => {
-            if let Some(bound) = rules.min {
-                json.field("minimum", |out| put(out, &bound.real));
-            }
-            if let Some(bound) = rules.max {
-                json.field("maximum", |out| put(out, &bound.real));
-            }
+            let [min, max] = rules.real_range();
+            json.member("minimum", &min).member("maximum", &max);
         }
         Kind::Text => {
             if let Some(span) = rules.length {
                 limits(json, ["minLength", "maxLength"], span.min, span.max);
             }
-            if let Some(format) = rules.format {
-                json.str("format", format);
-            }
+            json.opt_str("format", rules.format);
+            json.opt_str("pattern", rules.pattern.filter(|_| purpose != Purpose::Form));
         }
         Kind::Choice { choices, .. } if titled(choices) => {
             json.field("oneOf", |out| titles(out, choices));
         }
         Kind::Choice { choices, .. } => {
-            json.field("enum", |out| values(out, choices));
+            json.field("enum", |out| write_list(out, *choices, |choice, out| write_str(out, choice.value)));
         }
         Kind::List(item) => {
             json.field("items", |out| item_schema(out, purpose, item, rules));
@@ -193,14 +179,8 @@ fn members(json: &mut Object<'_>, purpose: Purpose, fields: &[Field]) {
             properties.field(field.name, |out| field_schema(out, purpose, field));
         }
     });
-    if fields.iter().any(Field::required) {
-        json.field("required", |out| {
-            let mut names = Array::new(out);
-            fields.iter().filter(|field| field.required()).for_each(|field| {
-                names.str(field.name);
-            });
-        });
-    }
+    let required = fields.iter().filter(|field| field.required()).map(|field| field.name);
+    json.member("required", &required.collect::<Vec<_>>());
     if purpose != Purpose::Form {
         json.bool("additionalProperties", false);
     }
@@ -211,18 +191,8 @@ fn titled(choices: &[Choice]) -> bool {
 }
 
 fn titles(out: &mut Vec<u8>, choices: &[Choice]) {
-    let mut list = Array::new(out);
-    choices.iter().for_each(|choice| {
-        list.item(|out| {
-            Object::new(out).str("const", choice.value).str("title", choice.title.unwrap_or(choice.value));
-        });
-    });
-}
-
-fn values(out: &mut Vec<u8>, choices: &[Choice]) {
-    let mut list = Array::new(out);
-    choices.iter().for_each(|choice| {
-        list.str(choice.value);
+    write_list(out, choices, |choice, out| {
+        Object::new(out).str("const", choice.value).str("title", choice.title.unwrap_or(choice.value));
     });
 }
 

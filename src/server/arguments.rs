@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use crate::json::tape::Tape;
 use crate::json::value::{JsonRef, Members};
 use crate::protocol::description::{ANY_OBJECT, PromptArgument};
-use crate::schema::read::Subject;
+use crate::schema::path::Subject;
 use crate::schema::{self, Object};
 
 /// The arguments that a handler may take: a struct made by [`schema!`](crate::schema!), `()` for no arguments, or any JSON as a
@@ -64,9 +64,9 @@ macro_rules! any_json {
                 Ok(Vec::new())
             }
 
-            fn read(_: Subject, arguments: Option<JsonRef<'_>>) -> Result<$type, String> {
+            fn read(subject: Subject, arguments: Option<JsonRef<'_>>) -> Result<$type, String> {
                 let text = text_of(arguments);
-                serde_json::from_str(text).map_err(|error| explain(text, &error))
+                serde_json::from_str(text).map_err(|error| explain(subject, text, &error))
             }
         }
     };
@@ -87,9 +87,10 @@ pub(crate) fn text_of(arguments: Option<JsonRef<'_>>) -> &str {
 /// The most characters of an error of serde that are shown: it may repeat a value of the peer.
 const PROBLEM_CHARS_MAX: usize = 300;
 
-/// Explains an error of serde about arguments. The path of the argument takes the place of line and column, since a model has
-/// no text in which it could count them.
-pub(crate) fn explain(text: &str, error: &serde_json::Error) -> String {
+/// Explains an error of serde about arguments, or about another subject. The path of the argument takes the place of line and
+/// column, since a model has no text in which it could count them.
+pub(crate) fn explain(subject: Subject, text: &str, error: &serde_json::Error) -> String {
+    let noun = subject.noun();
     let whole = error.to_string();
     let place = format!(" at line {} column {}", error.line(), error.column());
     let problem: String =
@@ -97,8 +98,8 @@ pub(crate) fn explain(text: &str, error: &serde_json::Error) -> String {
     let lines_before = text.split_inclusive('\n').take(error.line().saturating_sub(1));
     let offset = lines_before.map(str::len).sum::<usize>() + error.column();
     match path_at(text, offset) {
-        path if path.is_empty() => format!("arguments: {problem}"),
-        path => format!("argument `{path}`: {problem}"),
+        path if path.is_empty() => format!("{noun}s: {problem}"),
+        path => format!("{noun} `{path}`: {problem}"),
     }
 }
 
@@ -150,7 +151,7 @@ mod tests {
     fn an_error_of_serde_names_the_argument() {
         let read = |text: &str| {
             serde_json::from_str::<std::collections::BTreeMap<String, Vec<u8>>>(text)
-                .map_err(|error| explain(text, &error))
+                .map_err(|error| explain(Subject::Argument, text, &error))
         };
         assert_eq!(
             read("{\"a\":[1],\n\n \"b\":[1,2,300]}"),

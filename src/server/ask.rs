@@ -1,14 +1,15 @@
 //! Questions to the client in the middle of a call, without async.
 //!
 //! *Scope:* what a handler can ask. *Not in scope:* the types of the answers (`elicitation`), what is remembered between two
-//! runs of a handler (`questions`), sending questions and matching answers (`run`).
+//! runs of a handler (`questions`), sending questions (`conclude` in `runtime::run`, or `runtime::stateless::rounds` for a
+//! client without a session) and matching answers to them (`take_answer` in `runtime::run`).
 //!
-//! **The code above a question runs again.** A question without an answer ends the handler by `?`; it is sent to the
-//! client, and when the answer has come the handler runs again from its first line, with the same arguments. So what
-//! comes before a question must do no harm when it is done twice; [`Call::once`] keeps the value of what must be done once.
+//! **The code above a question runs again.** A question without an answer ends the handler by `?`; it is sent to the client,
+//! and when the answer has come the handler runs again from its first line, with the same arguments. So code before a question
+//! must do no harm when it runs twice; [`Call::once`] keeps the value of code that must run once.
 //!
-//! **An `Err` of a question means: stop here.** Pass it on with `?`. A user who declines, or a client that cannot be asked,
-//! is a value. A handler that goes on after an `Err` ends in an error whatever it returns (`conclusion`).
+//! **An `Err` of a question means: stop here.** Pass it on with `?`. That a user declines, or that a client cannot be asked, is
+//! a value. A handler that goes on after an `Err` ends in an error whatever it returns (`conclusion`).
 //!
 //! ```text
 //!  handler ──▶ call.elicit("key", …)? ─┬─ answered in an earlier run ──▶ goes on with the value
@@ -42,9 +43,8 @@ use crate::protocol::revision::Revision;
 use crate::protocol::sampling::{Sample, Sampled};
 use crate::protocol::siphash::fingerprint;
 use crate::protocol::{forms, uri_syntax};
-use crate::schema::read::{Place, Subject};
-use crate::schema::{self, Schema};
 use crate::server::call::Call;
+use crate::server::form::{Form, Kept};
 use crate::server::questions::QuestionOutcome;
 
 /// Questions to the client. Each has a key that names it within the handler. Several may be asked in one round:
@@ -85,8 +85,9 @@ use crate::server::questions::QuestionOutcome;
 impl Call<'_> {
     /// Shows the user a form made from `T`, a flat struct of `schema!`, and returns what was filled in (MCP elicitation,
     /// since 2025-06-18). `T` with a nested struct, or with a list of anything but an enum, does not compile: `cargo build`
-    /// reports it, `cargo check` does not get that far. `key` names the question within its handler. The user reads `message`
-    /// above the form.
+    /// reports it, `cargo check` does not get that far. With the feature `schemars`, `T` may be a `Typed` one; whether that can be
+    /// a form is known when it is asked (−32603 names the field that cannot). `key` names the question within its handler. The user
+    /// reads `message` above the form.
     ///
     /// The result is [`Elicited::Unavailable`] if the client cannot show forms or has no stream to be asked on, and
     /// [`Elicited::Cancelled`] if the user does not answer within `question_timeout`.
@@ -107,12 +108,30 @@ impl Call<'_> {
     /// # Errors
     /// Those of [every question](#what-an-err-of-a-question-means): pass them on with `?`. An answer that does not fit `T` is one
     /// of them.
-    pub fn elicit<T: schema::Object>(&mut self, key: &str, message: &str) -> Result<Elicited<T>, CallError> {
-        const { assert!(T::KIND.is_flat(), "a form has only strings, numbers, booleans, enums and lists of enums") }
-        let answer = self.ask_form(key, message, &schema::form_text::<T>())?;
+    pub fn elicit<T: Form>(&mut self, key: &str, message: &str) -> Result<Elicited<T>, CallError> {
+        const { T::IS_FLAT }
+        let form = T::form().map_err(|problem| self.misused(format!("the form of `{key}` {problem}")))?;
+        let answer = self.ask_form(key, message, &form)?;
+        self.read_form(key, answer)
+    }
+
+    /// The answer to the form that a [`Reply`](crate::Reply) of an earlier run has [shown](crate::Reply::elicit) under this key; `None`
+    /// in the run before.
+    ///
+    /// # Errors
+    /// As [`elicit`](Call::elicit).
+    pub fn answer<T: Form>(&mut self, key: &str) -> Result<Option<Elicited<T>>, CallError> {
+        let Some(outcome) = self.questions.known_outcome(key)? else { return Ok(None) };
+        let answer =
+            elicited(key, outcome).map_err(|problem| self.questions.fail(CallError::for_model(problem)))?;
+        let answer = self.content(key, answer)?;
+        self.read_form(key, answer).map(Some)
+    }
+
+    fn read_form<T: Form>(&mut self, key: &str, answer: Elicited<JsonBuf>) -> Result<Elicited<T>, CallError> {
         answer
-            .try_map(|content| schema::read(Subject::Answer, Some(content.as_ref())))
-            .map_err(|error| self.wrong_answer(key, &error.to_string()))
+            .try_map(|content| T::read_answer(content.as_ref()))
+            .map_err(|error| self.wrong_answer(key, &error))
     }
 
     /// As [`elicit`](Call::elicit), for forms that are known only at run time: the form is a JSON Schema as text, and the content
@@ -161,8 +180,17 @@ impl Call<'_> {
             }
             params.str("message", message).raw("requestedSchema", &form);
         })?;
+        self.content(key, content)
+    }
+
+    /// What was filled in: nothing is an object without members.
+    fn content(
+        &mut self,
+        key: &str,
+        answer: Elicited<Option<JsonBuf>>,
+    ) -> Result<Elicited<JsonBuf>, CallError> {
         let empty = || Tape::new().read("{}").map(JsonBuf::from);
-        content
+        answer
             .try_map(|content| content.map_or_else(empty, Ok))
             .map_err(|error| self.wrong_answer(key, &error.to_string()))
     }
@@ -206,25 +234,8 @@ impl Call<'_> {
         key: &str,
         params: impl FnOnce(&mut Vec<u8>),
     ) -> Result<Elicited<Option<JsonBuf>>, CallError> {
-        const METHOD: &str = "elicitation/create";
-        let problem = match self.questions.outcome(key, METHOD, params)? {
-            QuestionOutcome::Result(answer) => match read_action(answer.as_ref()) {
-                Ok(action) => return action.try_map(|content| Ok(content.map(JsonBuf::from))),
-                Err(problem) => wrong(key, &problem),
-            },
-            // The user may have seen it.
-            QuestionOutcome::Late => return Ok(Elicited::Cancelled),
-            QuestionOutcome::Unreached => {
-                return Ok(Elicited::Unavailable(no_answer(key, METHOD, &QuestionOutcome::Unreached)));
-            }
-            outcome @ QuestionOutcome::Error(error) => match error.code {
-                Error::METHOD_NOT_FOUND | Error::INVALID_PARAMS => {
-                    return Ok(Elicited::Unavailable(no_answer(key, METHOD, outcome)));
-                }
-                _ => no_answer(key, METHOD, outcome).to_string(),
-            },
-        };
-        Err(self.questions.fail(CallError::for_model(problem)))
+        let outcome = self.questions.outcome(key, ELICIT, params)?;
+        elicited(key, outcome).map_err(|problem| self.questions.fail(CallError::for_model(problem)))
     }
 
     /// Asks the client's model (MCP sampling). A text is a prompt of the user with at most 1,000 tokens of answer;
@@ -309,17 +320,18 @@ impl Call<'_> {
     /// let order: u64 = call.once("order", || 4711 /* reserve a number */)?;
     /// # Ok(()) }
     /// ```
-    pub fn once<T: Schema>(&mut self, key: &str, work: impl FnOnce() -> T) -> Result<T, CallError> {
-        let fingerprint = fingerprint(&[schema::schema_text::<T>().as_bytes()]);
+    pub fn once<T: Kept>(&mut self, key: &str, work: impl FnOnce() -> T) -> Result<T, CallError> {
+        let fingerprint = fingerprint(&[T::kept_schema().as_bytes()]);
         let known = self.questions.value(key, fingerprint)?;
-        let read = known.map(|kept| T::read(kept, &Place::root(Subject::Member)));
+        let read = known.map(T::read_kept);
         let unreadable =
             |error: &dyn std::fmt::Display| format!("the value of `{key}` cannot be read back: {error}");
         if let Some(read) = read {
             return read.map_err(|error| self.misused(unreadable(&error)));
         }
         let value = work();
-        let kept = schema::finite_json(&value)
+        let kept = value
+            .to_kept()
             .map_err(|problem| self.misused(format!("the value of `{key}` cannot be kept: {problem}")))?;
         let kept =
             Tape::new().read(&kept).map(JsonBuf::from).map_err(|error| self.misused(unreadable(&error)))?;
@@ -327,8 +339,8 @@ impl Call<'_> {
         Ok(value)
     }
 
-    /// Why the client cannot be asked, if it lacks these, its revision does not know them, or its answer would have no session
-    /// to come back to.
+    /// Returns why the client cannot be asked; `None` if it can. It may lack a capability, its revision may not have the
+    /// question, or there may be no session for the answer.
     pub(crate) fn lacking(&self, needed: Capabilities, known: bool) -> Option<Unavailable> {
         let (revision, none) = (self.context.revision, Capabilities::default());
         if needed != none && self.context.session_id.is_none() && revision.has_sessions() {
@@ -352,13 +364,39 @@ impl Call<'_> {
     }
 }
 
+const ELICIT: &str = "elicitation/create";
+
+/// Reads the outcome of an elicitation.
+///
+/// # Errors
+/// A sentence for the model: the answer is not valid, or the client has failed.
+fn elicited(key: &str, outcome: &QuestionOutcome) -> Result<Elicited<Option<JsonBuf>>, String> {
+    match outcome {
+        QuestionOutcome::Result(answer) => {
+            let action = read_action(answer.as_ref()).map_err(|problem| wrong(key, &problem))?;
+            action.try_map(|content| Ok(content.map(JsonBuf::from)))
+        }
+        // The user may have seen it.
+        QuestionOutcome::Late => Ok(Elicited::Cancelled),
+        QuestionOutcome::Error(error)
+            if !matches!(error.code, Error::METHOD_NOT_FOUND | Error::INVALID_PARAMS) =>
+        {
+            Err(no_answer(key, ELICIT, outcome).to_string())
+        }
+        QuestionOutcome::Unreached | QuestionOutcome::Unavailable(_) | QuestionOutcome::Error(_) => {
+            Ok(Elicited::Unavailable(no_answer(key, ELICIT, outcome)))
+        }
+    }
+}
+
 fn wrong(key: &str, problem: &str) -> String {
-    format!("the client's answer to `{key}` is not right: {problem}")
+    format!("the client's answer to `{key}` is not valid: {problem}")
 }
 
 /// Why there is no result.
 fn no_answer(key: &str, method: &str, outcome: &QuestionOutcome) -> Unavailable {
     Unavailable::new(match outcome {
+        QuestionOutcome::Unavailable(why) => return why.clone(),
         QuestionOutcome::Error(error) => format!("the client refused `{key}` ({method}): {error}"),
         QuestionOutcome::Unreached => format!(
             "the client cannot be asked `{key}` ({method}): it has no stream to be asked on; its POST must accept \

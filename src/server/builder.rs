@@ -1,19 +1,22 @@
-//! The builder: what a server is, offers, and allows.
+//! The builder: a server's description, its items, and its settings.
 //!
 //! *Scope:* [`Server`], which collects handlers and settings.
 //! *Not in scope:* listening (that is `net`), and answering requests (that is `handler_service`).
 
+use std::marker::PhantomData;
 use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::access::peer::Principal;
+use crate::access::route::{Route, RouteRequest, RouteResponse, Routes};
 use crate::access::settings::Settings;
 use crate::limits::Limits;
 use crate::protocol::cache::{CacheHint, CacheScope};
 use crate::protocol::check;
 use crate::protocol::content::{IntoResource, IntoToolResult};
 use crate::protocol::description::{Implementation, Prompt, Resource, ResourceTemplate, Tool};
+use crate::protocol::error::CallError;
 use crate::protocol::extensions::Extensions;
 use crate::protocol::icon::Icon;
 use crate::protocol::prompt::IntoPrompt;
@@ -22,11 +25,14 @@ use crate::protocol::state_key::StateKey;
 use crate::protocol::uri::Vars;
 use crate::protocol::uri::normal::normalize_template;
 use crate::server::arguments::Arguments;
+use crate::server::before::BeforeCall;
 use crate::server::call::Call;
-use crate::server::complete::{Completed, Completer};
+use crate::server::complete::{Completed, Completer, completing};
 use crate::server::item::Item;
 use crate::server::permit::Permit;
 use crate::server::registry::Registry;
+use crate::server::state::StateTypes;
+use crate::service::ended::CallKind;
 
 /// A server: who it is, what it offers, and what it allows.
 ///
@@ -51,31 +57,44 @@ use crate::server::registry::Registry;
 ///     .prompt("explain", "Explain a term", |Explain { term }: Explain, _| format!("Explain what `{term}` means."))
 ///     .limits(mcp_rill::Limits { sessions_max: 8, ..Default::default() });
 /// ```
-pub struct Server {
+///
+/// Where several handlers need the same thing, such as a connection to a database, the server owns it as their
+/// [state](Server::with_state). `X` is `()` for a server without a state, which is `Server` for short.
+pub struct Server<X = ()> {
     pub(crate) info: Implementation,
     pub(crate) instructions: Option<String>,
     pub(crate) limits: Limits,
     pub(crate) settings: Settings,
+    pub(crate) routes: Routes,
     pub(crate) registry: Registry,
     pub(crate) list_cache: CacheHint,
     /// The current key and the previous one.
     #[cfg(feature = "stateless")]
     pub(crate) state_keys: [Option<StateKey>; 2],
     #[cfg(feature = "auth")]
-    pub(crate) authorize: Option<crate::access::auth::hook::Authorize>,
+    pub(crate) authorize: Option<crate::server::admission::AuthorizeHook>,
     pub(crate) extensions: Extensions,
     pub(crate) permit: Permit,
+    pub(crate) before_call: BeforeCall,
     problems: Vec<String>,
+    state: PhantomData<fn(X)>,
 }
 
 impl Server {
     /// A server with its program's name and version.
     pub fn new(name: impl Into<String>, version: impl Into<String>) -> Server {
+        Server::begin(name, version)
+    }
+}
+
+impl<X> Server<X> {
+    pub(crate) fn begin(name: impl Into<String>, version: impl Into<String>) -> Server<X> {
         Server {
             info: Implementation::new(name, version),
             instructions: None,
             limits: Limits::DEFAULT,
             settings: Settings::default(),
+            routes: Routes::default(),
             registry: Registry::default(),
             list_cache: CacheHint::default(),
             #[cfg(feature = "stateless")]
@@ -84,73 +103,135 @@ impl Server {
             authorize: None,
             extensions: Extensions::default(),
             permit: Permit::default(),
+            before_call: BeforeCall::default(),
             problems: Vec::new(),
+            state: PhantomData,
+        }
+    }
+
+    /// The same server as another type.
+    pub(crate) fn retyped<Y>(self) -> Server<Y> {
+        Server {
+            info: self.info,
+            instructions: self.instructions,
+            limits: self.limits,
+            settings: self.settings,
+            routes: self.routes,
+            registry: self.registry,
+            list_cache: self.list_cache,
+            #[cfg(feature = "stateless")]
+            state_keys: self.state_keys,
+            #[cfg(feature = "auth")]
+            authorize: self.authorize,
+            extensions: self.extensions,
+            permit: self.permit,
+            before_call: self.before_call,
+            problems: self.problems,
+            state: PhantomData,
         }
     }
 
     /// Sets a name for people.
-    pub fn title(mut self, title: impl Into<String>) -> Server {
+    pub fn title(mut self, title: impl Into<String>) -> Server<X> {
         self.info = self.info.title(title);
         self
     }
 
     /// Sets the text that says what the server is for.
-    pub fn description(mut self, description: impl Into<String>) -> Server {
+    pub fn description(mut self, description: impl Into<String>) -> Server<X> {
         self.info = self.info.description(description);
         self
     }
 
     /// Sets the address of the page where people read more.
-    pub fn website_url(mut self, url: impl Into<String>) -> Server {
+    pub fn website_url(mut self, url: impl Into<String>) -> Server<X> {
         self.info = self.info.website_url(url);
         self
     }
 
     /// Adds an icon.
-    pub fn icon(mut self, icon: Icon) -> Server {
+    pub fn icon(mut self, icon: Icon) -> Server<X> {
         self.info = self.info.icon(icon);
         self
     }
 
     /// Sets the text that says how to use the server; clients may give it to the model.
-    pub fn instructions(mut self, text: impl Into<String>) -> Server {
+    pub fn instructions(mut self, text: impl Into<String>) -> Server<X> {
         self.instructions = Some(text.into());
         self
     }
 
     /// Sets how long clients may keep lists and the result of `server/discover`, and who may share them (MCP 2026-07-28, caching).
-    /// Without this they may not. Clients that listen are told of changes in any case.
-    pub fn cache_lists(mut self, ttl: Duration, scope: CacheScope) -> Server {
+    /// Without this they may not. Clients that listen are told of changes in any case. A page with an item that not all clients
+    /// [see](Tool::visible) is marked as private.
+    pub fn cache_lists(mut self, ttl: Duration, scope: CacheScope) -> Server<X> {
         self.list_cache = CacheHint { ttl, scope };
         self
     }
 
     /// Replaces the limits.
-    pub fn limits(mut self, limits: Limits) -> Server {
+    pub fn limits(mut self, limits: Limits) -> Server<X> {
         self.limits = limits;
         self
     }
 
     /// Replaces the HTTP settings.
-    pub fn settings(mut self, settings: Settings) -> Server {
+    pub fn settings(mut self, settings: Settings) -> Server<X> {
         self.settings = settings;
         self
     }
 
+    /// Answers health checks: `GET /healthz`, `/livez` and `/readyz`, as [`Settings::health`] says.
+    ///
+    /// ```
+    /// let server = mcp_rill::Server::new("clock", "1.0.0").health().tool("tick", "Tick", |(), _| "tock");
+    /// ```
+    pub fn health(mut self) -> Server<X> {
+        self.settings.health = true;
+        self
+    }
+
+    /// Serves a path besides those of MCP: `GET`, `POST`, `PUT`, `PATCH` or `DELETE`. A route of `GET` answers `HEAD`, too. The path is
+    /// relative to the [base path](crate::Settings::base_path).
+    ///
+    /// The request has passed the checks of Host and Origin, and the hook that authorizes requests, if there is one. Its body has at most
+    /// `body_bytes_max` bytes, and the response at most `message_bytes_max`; both are buffered whole. The handler runs on the server's
+    /// thread, so it must not block. If it panics the client gets 500. Other methods of the path get 405.
+    ///
+    /// ```
+    /// use mcp_rill::{RouteResponse, Server};
+    /// let server = Server::new("router", "1.0.0")
+    ///     .tool("reboot", "Restart the router", |(), _| "restarting")
+    ///     .route("GET", "/version", |_| RouteResponse::text(200, env!("CARGO_PKG_VERSION")))
+    ///     .route("POST", "/hook", |request| match request.body() {
+    ///         b"up" => RouteResponse::new(204),
+    ///         _ => RouteResponse::text(400, "send `up`"),
+    ///     });
+    /// ```
+    pub fn route(
+        mut self,
+        method: &str,
+        path: &str,
+        handler: impl FnMut(&RouteRequest<'_>) -> RouteResponse + Send + 'static,
+    ) -> Server<X> {
+        self.routes.0.push(Route::new(method, path, Box::new(handler)));
+        self
+    }
+
     /// Allows requests that name this host. Case does not matter, and there is no port in it.
-    pub fn allow_host(mut self, host: impl Into<String>) -> Server {
+    pub fn allow_host(mut self, host: impl Into<String>) -> Server<X> {
         self.settings.hosts.push(host.into());
         self
     }
 
     /// Allows requests from web pages of this origin, such as `https://app.example`.
-    pub fn allow_origin(mut self, origin: impl Into<String>) -> Server {
+    pub fn allow_origin(mut self, origin: impl Into<String>) -> Server<X> {
         self.settings.origins.push(origin.into());
         self
     }
 
     /// Allows listening on addresses that other machines can reach, although peers are not authenticated.
-    pub fn insecure_public(mut self) -> Server {
+    pub fn insecure_public(mut self) -> Server<X> {
         self.settings.insecure_public = true;
         self
     }
@@ -162,12 +243,14 @@ impl Server {
     /// let server = Server::new("notes", "1.0.0")
     ///     .offer(Tool::new("count", "Count the notes").title("How many notes?").read_only(true).handler(|(), _| 2));
     /// ```
-    pub fn offer(mut self, item: Item) -> Server {
+    pub fn offer(mut self, item: Item) -> Server<X> {
         let added = item.0.and_then(|entry| self.registry.add(entry));
         self.problems.extend(added.err());
         self
     }
+}
 
+impl Server {
     /// Adds a tool. The handler's first argument is a struct made by [`schema!`](crate::schema!), `()` for a tool without
     /// arguments, or a [`Value`]. [`IntoToolResult`] lists what it may return.
     pub fn tool<A: Arguments, R: IntoToolResult>(
@@ -219,7 +302,9 @@ impl Server {
     ) -> Server {
         self.offer(Prompt::new(name, description).handler(handler))
     }
+}
 
+impl<X> Server<X> {
     /// Completes an argument of a prompt while the user types (MCP completion): from a list of values, or by a closure.
     /// Arguments that are enums of `schema!` are completed from their values without this. A completion stays when
     /// [`Handle::offer`](crate::Handle::offer) replaces the prompt, and is removed with it. The server does not start if the
@@ -242,8 +327,8 @@ impl Server {
         prompt: &str,
         argument: &str,
         completer: impl Completer + 'static,
-    ) -> Server {
-        self.registry.complete(Completed::Prompt(prompt.to_owned()), argument, completer);
+    ) -> Server<X> {
+        self.registry.complete(Completed::Prompt(prompt.to_owned()), argument, completing(completer));
         self
     }
 
@@ -253,19 +338,23 @@ impl Server {
         uri_template: &str,
         variable: &str,
         completer: impl Completer + 'static,
-    ) -> Server {
-        self.registry.complete(Completed::Template(normalize_template(uri_template)), variable, completer);
+    ) -> Server<X> {
+        let of = Completed::Template(normalize_template(uri_template));
+        self.registry.complete(of, variable, completing(completer));
         self
     }
+}
 
+impl Server {
     /// Checks everything before anything is served.
     ///
     /// # Errors
     /// One sentence for each problem: a name used twice, a schema that is not JSON, a completion for an argument that does not
-    /// exist, limits or paths that are not possible.
-    pub(crate) fn checked(mut self) -> Result<Server, String> {
+    /// exist, limits or paths that are not possible, a handler that takes another state than these.
+    pub(crate) fn checked(mut self, states: &StateTypes) -> Result<Server, String> {
         self.problems.extend(check::check_info(&self.info).err());
-        self.problems.extend(completion_problems(&mut self.registry));
+        self.problems.extend(completion_problems(&self.registry));
+        self.problems.extend(self.registry.state_problems(states));
         self.problems.extend(self.extensions.problems());
         if let Err(problem) = self.limits.check() {
             self.problems.push(problem);
@@ -278,7 +367,7 @@ impl Server {
     }
 }
 
-impl std::fmt::Debug for Server {
+impl<X> std::fmt::Debug for Server<X> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Server").field("info", &self.info).finish_non_exhaustive()
     }
@@ -316,18 +405,61 @@ impl Server {
     /// ```
     pub fn on_subscribe(
         mut self,
-        hook: impl FnMut(&str, Option<&Principal>) -> bool + Send + 'static,
+        mut hook: impl FnMut(&str, Option<&Principal>) -> bool + Send + 'static,
     ) -> Server {
-        self.permit = Permit(Some(Box::new(hook)));
+        self.permit = Permit(Some(Box::new(move |_, uri, principal| hook(uri, principal))));
         self
+    }
+
+    /// Sets the hook that is called before each handler: for scopes, quotas, and records of who does what. If it returns an error, that
+    /// is the answer, and the handler does not run. It gets the call, its kind, and the tool's or prompt's name or the resource's URI.
+    /// It is called once for each request of a tool, resource, prompt or completion, for the list of a
+    /// [template](ResourceTemplate::list), and where a handler [decides](Server::on_subscribe) about a subscription; not again when a handler
+    /// runs again after a question. (A client of 2026-07-28 answers questions in a new request.)
+    ///
+    /// What a client does not [see](Tool::visible) does not exist: it is refused before this, in the same words.
+    ///
+    /// The hook runs on the loop's thread and must not block, and it cannot ask the client. A panic refuses the call (−32603).
+    /// [`Event::CallEnded`](crate::engine::Event::CallEnded) reports how each call has ended.
+    ///
+    /// ```
+    /// use std::collections::BTreeMap;
+    /// use mcp_rill::{CallError, Server, engine::CallKind};
+    /// let mut left: BTreeMap<String, u32> = BTreeMap::new();
+    /// let server = Server::new("oracle", "1.0.0")
+    ///     .tool("ask", "Ask the oracle", |(), _| "yes")
+    ///     .before_call(move |call, kind, name| {
+    ///         let (CallKind::Tool, "ask") = (kind, name) else { return Ok(()) };
+    ///         let who = call.principal().ok_or_else(|| CallError::new(4001, "the oracle wants to know your name"))?;
+    ///         let left = left.entry(who.name().to_owned()).or_insert(10);
+    ///         *left = left.checked_sub(1).ok_or_else(|| CallError::new(4002, "ten questions are enough"))?;
+    ///         Ok(())
+    ///     });
+    /// ```
+    pub fn before_call(
+        mut self,
+        mut hook: impl FnMut(&mut Call, CallKind, &str) -> Result<(), CallError> + Send + 'static,
+    ) -> Server {
+        self.before_call = BeforeCall(Some(Box::new(move |_, call, kind, name| hook(call, kind, name))));
+        self
+    }
+
+    /// Asks the hook about this URI in normal form; `None` if there is no hook.
+    pub(crate) fn may_subscribe(&mut self, uri: &str, principal: Option<&Principal>) -> Option<bool> {
+        self.permit.ask(&mut *self.registry.states.own, uri, principal)
+    }
+
+    /// True if a principal that has subscribed to the URI may still get its notifications.
+    pub(crate) fn still_permits(&mut self, uri: &str, principal: Option<&Principal>) -> bool {
+        self.may_subscribe(uri, principal).unwrap_or(true)
     }
 }
 
 /// Returns what is wrong with completions: each must be for an argument that exists.
-pub(crate) fn completion_problems(registry: &mut Registry) -> Vec<String> {
+pub(crate) fn completion_problems(registry: &Registry) -> Vec<String> {
     let Registry { prompts, templates, completions, .. } = registry;
     let problem = |(of, argument): &(Completed, String)| match of {
-        Completed::Prompt(name) => match prompts.find(name) {
+        Completed::Prompt(name) => match prompts.get(name) {
             None => Some(format!("complete_prompt: there is no prompt `{name}`")),
             Some((prompt, ..)) if prompt.arguments.iter().any(|known| known.name == *argument) => None,
             Some(_) => Some(format!(
@@ -335,9 +467,9 @@ pub(crate) fn completion_problems(registry: &mut Registry) -> Vec<String> {
                  that take any JSON)"
             )),
         },
-        Completed::Template(text) => match templates.find(text) {
+        Completed::Template(text) => match templates.get(text) {
             None => Some(format!("complete_template: there is no resource template `{text}`")),
-            Some((_, template, _)) if template.variables().any(|known| known == argument) => None,
+            Some((_, template, ..)) if template.variables().any(|known| known == argument) => None,
             Some(_) => {
                 Some(format!("complete_template: resource template `{text}` has no variable `{argument}`"))
             }
@@ -346,7 +478,7 @@ pub(crate) fn completion_problems(registry: &mut Registry) -> Vec<String> {
     completions.keys().filter_map(problem).collect()
 }
 
-impl Server {
+impl<X> Server<X> {
     /// Declares that the server speaks an extension of MCP, with its settings: a JSON object, `{}` if there are none. It is sent
     /// as it is among the capabilities, in every revision: the older ones leave the set of capabilities open, and clients of
     /// MCP Apps look for it there. The same name again replaces the settings.
@@ -367,16 +499,16 @@ impl Server {
     ///             .handler(|_| "<p>A picture of the weather</p>"),
     ///     );
     /// ```
-    pub fn extension(mut self, name: impl Into<String>, settings: impl Into<Value>) -> Server {
+    pub fn extension(mut self, name: impl Into<String>, settings: impl Into<Value>) -> Server<X> {
         self.extensions.0.insert(name.into(), settings.into());
         self
     }
 }
 
-impl Server {
+impl<X> Server<X> {
     /// Lets web pages of allowed origins read answers: see [`Settings::cors`].
     #[cfg(feature = "browser")]
-    pub fn cors(mut self) -> Server {
+    pub fn cors(mut self) -> Server<X> {
         self.settings.cors = true;
         self
     }
@@ -387,7 +519,7 @@ impl Server {
     /// ```
     /// let server = mcp_rill::Server::new("clock", "1.0.0").sessionless().tool("tick", "Tick", |(), _| "tock");
     /// ```
-    pub fn sessionless(mut self) -> Server {
+    pub fn sessionless(mut self) -> Server<X> {
         self.settings.sessionless = true;
         self
     }
@@ -402,11 +534,11 @@ mod tests {
     crate::schema! { struct Named { name: String } }
 
     fn problems(server: Server) -> String {
-        server.checked().err().unwrap_or_default()
+        server.checked(&StateTypes::default()).err().unwrap_or_default()
     }
 
     #[test]
-    fn completions_are_of_what_is_there() {
+    fn completions_are_for_arguments_that_exist() {
         let begun = || {
             Server::new("s", "1")
                 .complete_prompt("typed", "name", ["x"])

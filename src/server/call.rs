@@ -13,9 +13,11 @@ use crate::protocol::client_info::{Capabilities, ClientInfo};
 use crate::protocol::error::CallError;
 use crate::protocol::level::Level;
 use crate::protocol::revision::Revision;
+use crate::protocol::trace::TraceContext;
 use crate::server::context::Context;
 use crate::server::mailbox::{Flags, Mailbox, Progress, Update};
 use crate::server::questions::Questions;
+use crate::server::session_data::SessionData;
 use crate::service::keys::CallKey;
 use serde_json::Value;
 
@@ -39,6 +41,8 @@ pub struct Call<'a> {
     pub(crate) updates: Updates,
     pub(crate) handle: CallHandle,
     pub(crate) deferred: bool,
+    /// What is kept for the session; `None` where nothing can be.
+    pub(crate) session_data: Option<SessionData>,
 }
 
 /// What ties a call to the loop, for what outlives the handler.
@@ -54,36 +58,19 @@ pub(crate) struct CallHandle {
 /// Where progress and logs go: to the loop, which is this thread or another one.
 #[derive(Debug)]
 pub(crate) enum Updates {
-    /// On the loop's thread nothing can be sent before the handler returns.
+    /// To the loop's thread: nothing can be sent before the handler returns.
     Kept(Vec<Update>),
     /// From another thread.
     Mailed,
 }
 
 impl Call<'_> {
-    /// The session's id, without the node's: a UUID in lower case. A handler can keep something for each client under it.
+    /// The session's id, without the node's: a UUID in lower case.
     /// `None` for a request without a session, as all are since 2026-07-28, and those of other clients of Streamable HTTP where
     /// the server keeps no sessions ([`Settings::sessionless`](crate::Settings::sessionless)). With it anybody can post into the
     /// session, so keep it out of logs.
     ///
-    /// Handlers are not told when a session ends, so what they keep for sessions needs a bound of its own:
-    ///
-    /// ```
-    /// # use mcp_rill::{Result, Server, schema};
-    /// # use std::collections::VecDeque;
-    /// schema! { struct Look { topic: String { length 1..=100 } } }
-    /// let mut last: VecDeque<(String, String)> = VecDeque::new();
-    /// let server = Server::new("library", "1.0.0").tool("look", "Look something up", move |Look { topic }: Look, call| -> Result<_> {
-    ///     let Some(id) = call.session_id() else { return Ok(format!("{topic}, for the first time")) };
-    ///     let place = last.iter().position(|(session, _)| *session == id);
-    ///     let before = place.and_then(|place| last.remove(place)).map_or("nothing".to_owned(), |(_, topic)| topic);
-    ///     last.push_back((id, topic.clone()));
-    ///     if last.len() > 1000 {
-    ///         last.pop_front(); // the one that called longest ago
-    ///     }
-    ///     Ok(format!("{topic}, after {before}"))
-    /// });
-    /// ```
+    /// What is kept for a session only is better kept as its [data](Call::session_data), which is dropped with it.
     pub fn session_id(&self) -> Option<String> {
         self.context.session_id.map(|id| id.to_string())
     }
@@ -145,10 +132,18 @@ impl Call<'_> {
         self.context.principal.as_ref()
     }
 
-    /// The value of a header field of the HTTP request that brought this call. The name matches in any case; of several fields
-    /// it is the first. `None` if it is missing or not text (UTF-8), and where the call came as a line, without HTTP.
+    /// The value of a header field of the HTTP request that brought this call. The name matches in any case. `None` if it is missing,
+    /// sent more than once ([`headers`](Call::headers) returns all of them), or not text (UTF-8), and where the call came as a
+    /// line, without HTTP.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.context.headers.get(name).and_then(|value| std::str::from_utf8(value).ok())
+        let mut values = self.context.headers.named(name);
+        let value = values.next()?;
+        values.next().is_none().then(|| std::str::from_utf8(value).ok()).flatten()
+    }
+
+    /// The values of all header fields of that name, in their order. What is not text (UTF-8) is left out.
+    pub fn headers(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.context.headers.named(name).filter_map(|value| std::str::from_utf8(value).ok())
     }
 
     /// The request's `_meta` member.
@@ -161,6 +156,12 @@ impl Call<'_> {
     /// ```
     pub fn meta(&self) -> Option<JsonRef<'_>> {
         self.context.meta.as_ref().map(JsonCow::as_ref)
+    }
+
+    /// The trace that the request belongs to, as its `_meta` says it (`traceparent` and `tracestate`); `None` if it is not traced. Pass
+    /// it on to what the handler asks of others, so that their spans are found below the client's.
+    pub fn trace_context(&self) -> Option<TraceContext<'_>> {
+        self.context.trace()
     }
 
     /// The token under which the client wants reports of progress, as JSON text; `None` if it wants none (MCP progress).
@@ -201,6 +202,19 @@ impl Call<'_> {
     /// ```
     pub fn is_cancelled(&self) -> bool {
         self.handle.flags.as_ref().is_some_and(|flags| flags.is_cancelled())
+    }
+
+    /// True if nobody waits for the result any more: the call was cancelled or has timed out, its client is gone, or the grace of a
+    /// shutdown is over. Unlike [`is_cancelled`](Call::is_cancelled) it is false while a server that shuts down still waits: for work
+    /// that is short enough to be finished then.
+    ///
+    /// ```
+    /// # fn f(call: &mut mcp_rill::Call, parts: Vec<String>, send: impl Fn(&String)) -> usize {
+    /// parts.iter().take_while(|_| !call.is_abandoned()).map(send).count()
+    /// # }
+    /// ```
+    pub fn is_abandoned(&self) -> bool {
+        self.handle.flags.as_ref().is_some_and(|flags| flags.is_abandoned())
     }
 
     /// Tells the client how far the work is: `done` of `total`, in any unit. Nothing is sent if the client did not ask for
@@ -280,6 +294,52 @@ impl Call<'_> {
             Updates::Kept(updates) => updates.push(update),
             Updates::Mailed => self.handle.mailbox.update(self.handle.call, update),
         }
+    }
+}
+
+/// A value of any type can be kept for as long as the session lives.
+///
+/// It is for handlers on the loop's thread: on worker threads several calls of one session run at once, so there is none. A session
+/// ends when its client leaves, is [idle](crate::Limits::session_idle_timeout), or makes room for another one; there are at most
+/// `sessions_max`. [`Event::SessionClosed`](crate::engine::Event::SessionClosed) reports it. Requests without a session keep nothing:
+/// those of 2026-07-28, and of servers that [keep none](crate::Settings::sessionless). What is to outlive a session belongs into the
+/// [state](crate::Server::with_state) of the server, under the [principal](Call::principal).
+impl Call<'_> {
+    /// The value of this type that is kept for the session; `None` if there is none.
+    ///
+    /// ```
+    /// use mcp_rill::{Server, schema};
+    /// schema! { struct Dir { path: String } }
+    /// struct Folder(String);
+    /// let server = Server::new("shell", "1.0.0")
+    ///     .tool("cd", "Change to another folder", |Dir { path }: Dir, call| match call.session_data_or_insert_with(|| Folder("/".into())) {
+    ///         Some(folder) => {
+    ///             folder.0 = path;
+    ///             Ok("changed")
+    ///         }
+    ///         None => Err("this client has no session, so it must send whole paths"),
+    ///     })
+    ///     .tool("pwd", "Show the folder", |(), call| call.session_data().map_or("/".to_owned(), |Folder(path)| path.clone()));
+    /// ```
+    pub fn session_data<T: Send + 'static>(&mut self) -> Option<&mut T> {
+        self.session_data.as_mut()?.get()
+    }
+
+    /// The value of this type that is kept for the session. If there is none yet, it is the one that the closure returns. `None`, and
+    /// the closure is not called, if nothing can be kept: the request has no session, or the handler runs on a worker thread.
+    ///
+    /// ```
+    /// # fn f(call: &mut mcp_rill::Call) -> Option<u32> {
+    /// let count = call.session_data_or_insert_with::<u32>(Default::default)?;
+    /// *count += 1;
+    /// # Some(*count)
+    /// # }
+    /// ```
+    pub fn session_data_or_insert_with<T: Send + 'static>(
+        &mut self,
+        value: impl FnOnce() -> T,
+    ) -> Option<&mut T> {
+        self.session_data.as_mut()?.get_or_insert_with(value)
     }
 }
 

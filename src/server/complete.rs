@@ -3,6 +3,7 @@
 //! *Scope:* [`Completer`], and what it gets. *Not in scope:* the request on the wire and its result (`completion`).
 
 use crate::access::peer::Principal;
+use crate::server::state::Own;
 
 /// The schema allows no more values in one result.
 pub(crate) const VALUES_MAX: usize = 100;
@@ -77,6 +78,14 @@ impl CompletionRequest<'_> {
 pub trait Completer: Send {
     /// Returns all values that fit. The client gets the first 100, and how many there are.
     fn complete(&mut self, partial: &CompletionRequest<'_>) -> Vec<String>;
+}
+
+/// A completer as the registry keeps it: it gets the server's state.
+pub(crate) type Completing = dyn FnMut(&mut Own, &CompletionRequest<'_>) -> Vec<String> + Send;
+
+/// Makes one of a completer that takes no state.
+pub(crate) fn completing(mut completer: impl Completer + 'static) -> Box<Completing> {
+    Box::new(move |_, partial| completer.complete(partial))
 }
 
 impl<F: FnMut(&CompletionRequest<'_>) -> Vec<String> + Send> Completer for F {

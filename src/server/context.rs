@@ -16,10 +16,12 @@ use crate::json::value::JsonRef;
 use crate::jsonrpc::id::IdRef;
 use crate::protocol::client_info::ClientInfo;
 use crate::protocol::revision::Revision;
+use crate::protocol::trace::TraceContext;
+use crate::protocol::viewers::Viewer;
 use crate::service::ServiceRequest;
 use crate::service::session::{Session, short_id};
 
-/// Where a request came from; borrowed while its bytes are at hand, owned when the call outlives them.
+/// Where a request came from: borrowed while its bytes exist, owned if the call outlives them.
 #[derive(Clone)]
 pub(crate) struct Context<'a> {
     pub(crate) session_id: Option<Uuid>,
@@ -29,6 +31,8 @@ pub(crate) struct Context<'a> {
     pub(crate) principal: Option<Principal>,
     pub(crate) headers: Headers<'a>,
     pub(crate) meta: Option<JsonCow<'a>>,
+    /// The length of the request's parameters as JSON.
+    pub(crate) request_bytes: usize,
     /// How long this run of the handler may take, on a worker thread.
     pub(crate) timeout: Option<Duration>,
 }
@@ -84,6 +88,7 @@ impl<'a> Context<'a> {
             principal: session.principal().cloned(),
             headers: Headers::Live(incoming.head),
             meta: meta.map(JsonCow::Borrowed),
+            request_bytes: incoming.params.map_or(0, |params| params.text().len()),
             timeout: None,
         }
     }
@@ -97,8 +102,18 @@ impl<'a> Context<'a> {
             principal: self.principal,
             headers: Headers::Kept(self.headers.into_lines()),
             meta: self.meta.map(JsonCow::into_owned),
+            request_bytes: self.request_bytes,
             timeout: self.timeout,
         }
+    }
+
+    pub(crate) fn viewer(&self) -> Viewer<'_> {
+        Viewer { principal: self.principal.as_ref(), session_id: self.session_id }
+    }
+
+    /// The trace that the client says the request belongs to.
+    pub(crate) fn trace(&self) -> Option<TraceContext<'_>> {
+        TraceContext::read(self.meta.as_ref()?.as_ref())
     }
 
     /// The token for reports of progress that the client has sent: a string or an integer, as JSON text.
@@ -132,13 +147,38 @@ impl Headers<'_> {
         }
     }
 
-    pub(crate) fn get(&self, wanted: &str) -> Option<&[u8]> {
-        match self {
-            Headers::Live(head) => head.header(wanted),
-            Headers::Kept(lines) => lines.split(|byte| *byte == b'\n').find_map(|line| {
-                let (name, value) = line.split_at_checked(wanted.len())?;
-                name.eq_ignore_ascii_case(wanted.as_bytes()).then(|| value.strip_prefix(b": ")).flatten()
-            }),
+    /// The values of all fields of this name, in their order.
+    pub(crate) fn named<'h>(&'h self, wanted: &str) -> impl Iterator<Item = &'h [u8]> {
+        let (live, kept) = match self {
+            Headers::Live(head) => (Some(head.headers_named(wanted)), &[][..]),
+            Headers::Kept(lines) => (None, &**lines),
+        };
+        let kept = kept.split(|byte| *byte == b'\n').filter_map(move |line| {
+            let (name, value) = line.split_at_checked(wanted.len())?;
+            name.eq_ignore_ascii_case(wanted.as_bytes()).then(|| value.strip_prefix(b": ")).flatten()
+        });
+        live.into_iter().flatten().chain(kept)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::http::head::{Fields, parse};
+    use crate::limits::Limits;
+
+    #[test]
+    fn kept_fields_are_found_as_live_ones_are() {
+        let mut fields = Fields::new();
+        let text = b"GET / HTTP/1.1\r\nHost: a\r\nX-User: eve\r\nX-Users: all\r\nx-user: ada\r\n\r\n";
+        let head = parse(text, &mut fields, &Limits::DEFAULT).unwrap();
+        let live = Headers::Live(&head);
+        let kept = Headers::Kept(live.clone().into_lines());
+        for headers in [live, kept] {
+            assert_eq!(headers.named("X-USER").collect::<Vec<_>>(), [b"eve", b"ada"]);
+            assert_eq!(headers.named("host").collect::<Vec<_>>(), [b"a"]);
+            assert_eq!(headers.named("x-use").count(), 0);
         }
     }
 }

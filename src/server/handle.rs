@@ -1,6 +1,6 @@
 //! Access to the running server from other threads.
 //!
-//! *Scope:* [`Handle`]: announcing changes, logs, adding and removing items, shutdown.
+//! *Scope:* [`Handle`]: announcing changes, logs, adding, removing and replacing items, shutdown.
 //! *Not in scope:* acting on it: the mailbox carries it to the loop, and `handler_service` does the rest.
 
 use std::fmt;
@@ -9,14 +9,19 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::access::peer::Principal;
+use crate::protocol::guard::guarded;
 use crate::protocol::kinds::{ItemKind, ListKind};
 use crate::protocol::level::Level;
 use crate::protocol::result::Result;
 use crate::protocol::uri::normal::normalize;
+use crate::server::builder::Server;
 use crate::server::call::Call;
 use crate::server::item::Item;
 use crate::server::mailbox::{Change, Mailbox};
 use crate::server::registry::Registry;
+use crate::server::state::StateType;
+use crate::server::stats::Stats;
 
 /// Too many requests of [`Handle`]s wait for the loop (limit `mailbox_max`). This one was not accepted.
 ///
@@ -103,6 +108,27 @@ impl Handle {
         });
     }
 
+    /// As [`resource_updated`](Handle::resource_updated), for the clients of one principal only: where each has their own resource
+    /// under one URI, or may not learn when that of others changes.
+    ///
+    /// ```
+    /// # use mcp_rill::{Call, Principal};
+    /// # fn f(call: &mut Call) {
+    /// if let Some(principal) = call.principal() {
+    ///     call.handle().resource_updated_for(principal, "inbox:///new");
+    /// }
+    /// # }
+    /// ```
+    pub fn resource_updated_for(&self, principal: &Principal, uri: &str) {
+        let update = (normalize(uri).into_owned(), principal.clone());
+        self.0.post(|mail, max| match mail.updated_for.len() < max || mail.updated_for.contains(&update) {
+            true => {
+                mail.updated_for.insert(update);
+            }
+            false => mail.all_updated = true,
+        });
+    }
+
     /// Tells every client that the list of tools has changed, as [`offer`](Handle::offer) and [`withdraw`](Handle::withdraw) do by themselves.
     pub fn tools_changed(&self) {
         self.changed(ListKind::Tools);
@@ -118,8 +144,35 @@ impl Handle {
         self.changed(ListKind::Prompts);
     }
 
+    /// As [`tools_changed`](Handle::tools_changed), for the clients of one principal only.
+    pub fn tools_changed_for(&self, principal: &Principal) {
+        self.changed_for(ListKind::Tools, principal);
+    }
+
+    /// As [`resources_changed`](Handle::resources_changed), for the clients of one principal only: where
+    /// [lists](crate::ResourceTemplate::list) differ from one to the next.
+    ///
+    /// ```
+    /// # use mcp_rill::{Call, schema};
+    /// # schema! { struct Note { text: String } }
+    /// fn add(notes: &mut Vec<(String, String)>, Note { text }: Note, call: &mut Call) -> mcp_rill::Result<&'static str> {
+    ///     let owner = call.principal().ok_or("who are you?")?;
+    ///     notes.push((owner.name().to_owned(), text));
+    ///     call.handle().resources_changed_for(owner); // only they see it in their list
+    ///     Ok("added")
+    /// }
+    /// ```
+    pub fn resources_changed_for(&self, principal: &Principal) {
+        self.changed_for(ListKind::Resources, principal);
+    }
+
+    /// As [`prompts_changed`](Handle::prompts_changed), for the clients of one principal only.
+    pub fn prompts_changed_for(&self, principal: &Principal) {
+        self.changed_for(ListKind::Prompts, principal);
+    }
+
     /// Sends a log message to every client whose level lets it through. While `mailbox_max` messages wait for the loop, it is
-    /// dropped and counted in [`Stats::logs_dropped`](crate::engine::observe::Stats::logs_dropped).
+    /// dropped and counted in [`Stats::logs_dropped`](crate::engine::Stats::logs_dropped).
     pub fn log(&self, level: Level, data: impl Into<Value>) {
         self.0.log_to_all(level, None, data.into());
     }
@@ -137,9 +190,9 @@ impl Handle {
     /// [`MailboxFull`], [`Ended`], and what is wrong with the item.
     pub fn offer(&self, item: Item) -> Result<()> {
         let entry = item.0?;
-        let kind = entry.kind();
-        let tool = (kind == ItemKind::Tool).then(|| entry.name().to_owned());
-        self.change(kind.list(), move |registry| registry.put(entry))?;
+        entry.check_state(&self.0.states)?;
+        let tool = (entry.kind() == ItemKind::Tool).then(|| entry.name().to_owned());
+        self.change(move |registry| registry.put(entry))?;
         tool.iter().for_each(|name| self.0.note_tool_name(name));
         Ok(())
     }
@@ -151,7 +204,93 @@ impl Handle {
     /// [`MailboxFull`] and [`Ended`].
     pub fn withdraw(&self, kind: ItemKind, name: &str) -> Result<()> {
         let name = name.to_owned();
-        self.change(kind.list(), move |registry| registry.remove(kind, &name))
+        self.change(move |registry| registry.remove(kind, &name))
+    }
+
+    /// Puts the items and completions of another [`Server`] in the place of all that are offered, as when a configuration is read
+    /// again. They are checked as at the start, and nothing changes if there is a problem. If the other server has a
+    /// [state](Server::with_state), that takes the place of the present one, which must have the same type; otherwise the present state
+    /// stays, and the handlers may take it. All else of the running server stays as it is: name, instructions, limits, settings, hooks.
+    ///
+    /// Clients are told once of each list that has changed for them: an item was added or removed, has another description, or
+    /// became visible or invisible. A template that [lists](crate::ResourceTemplate::list) its resources counts as changed.
+    /// Calls that run on other threads end under their old handlers; a call that waits for an answer of its client continues with
+    /// the new handler of the same name. A client that is in the middle of a list that changes begins it again.
+    ///
+    /// ```
+    /// use mcp_rill::{Handle, Result, Server};
+    /// fn server(names: &str) -> Server {
+    ///     let server = Server::new("greetings", "1.0.0");
+    ///     names.lines().fold(server, |server, name| server.tool(name, "Greet", |(), _| "Hello!"))
+    /// }
+    /// fn reload(handle: &Handle) -> Result<()> {
+    ///     handle.replace(server(&std::fs::read_to_string("names.txt")?))
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// [`MailboxFull`], [`Ended`], and what is wrong with the server: one sentence for each problem.
+    pub fn replace<X>(&self, server: Server<X>) -> Result<()> {
+        let states = &self.0.states;
+        states.check_replacement(&server.registry.states.types)?;
+        let registry = server.retyped().checked(states)?.registry;
+        let names: Vec<String> = registry.tools.all().map(|(name, ..)| name.to_owned()).collect();
+        self.change(move |current| current.replace(registry))?;
+        names.iter().for_each(|name| self.0.note_tool_name(name));
+        Ok(())
+    }
+
+    /// Changes the [state](Server::with_state) that the server's handlers share: the closure runs on the loop's thread in its next
+    /// turn, so it must not block. Calls that are finished after this find the state changed.
+    ///
+    /// ```
+    /// use mcp_rill::{Call, Deferred, Handle, Server};
+    /// #[derive(Default)]
+    /// struct Index { words: usize }
+    /// impl Index {
+    ///     fn rebuild(&mut self, (): (), call: &mut Call) -> Deferred {
+    ///         call.defer(|reply| {
+    ///             std::thread::spawn(move || {
+    ///                 let words = std::fs::read_to_string("book.txt").unwrap_or_default().split(' ').count();
+    ///                 let _ = reply.handle().change_state(move |index: &mut Index| index.words = words);
+    ///                 reply.finish("done"); // the next call finds the new index
+    ///             });
+    ///         })
+    ///     }
+    /// }
+    /// let server = Server::with_state("book", "1.0.0", Index::default())
+    ///     .tool("rebuild", "Count the words again", Index::rebuild)
+    ///     .tool("words", "The number of words", |index, (), _| index.words);
+    /// ```
+    ///
+    /// A panic in the closure is caught, and leaves the state as it was then.
+    ///
+    /// # Errors
+    /// [`MailboxFull`], [`Ended`], and a sentence with both types if the server's state is of another one.
+    pub fn change_state<S: 'static>(&self, change: impl FnOnce(&mut S) + Send + 'static) -> Result<()> {
+        let (there, wanted) = (self.0.states.own, StateType::of::<S>());
+        if there != wanted {
+            let problem = format!("the state of the server {}, not `{}`", there.or_none(), wanted.name());
+            return Err(problem.into());
+        }
+        self.change(move |registry| {
+            let _ = guarded("change_state", wanted.name(), || {
+                registry.states.own.downcast_mut().map(change);
+                Ok(())
+            });
+        })
+    }
+
+    /// Counters and gauges, as they were at the end of the loop's last turn: for a page of metrics.
+    ///
+    /// ```
+    /// fn metrics(handle: &mcp_rill::Handle) -> String {
+    ///     let stats = handle.stats();
+    ///     format!("sessions {}\ncalls {}\nmessages_received {}\n", stats.sessions, stats.calls, stats.messages_received)
+    /// }
+    /// ```
+    pub fn stats(&self) -> Stats {
+        self.0.stats()
     }
 
     /// True if the server has ended: for threads that work for it.
@@ -165,6 +304,40 @@ impl Handle {
     /// ```
     pub fn has_ended(&self) -> bool {
         self.0.has_ended()
+    }
+
+    /// Says whether clients may come, from now on: `GET /readyz` gets 503 while they may not, so that load balancers send them
+    /// elsewhere. Those that come all the same are served. A server is ready from its start on, unless this is called before.
+    ///
+    /// ```
+    /// # #[cfg(feature = "net")]
+    /// # fn f(server: mcp_rill::Server) -> std::io::Result<()> {
+    /// let listening = server.health().listen("127.0.0.1:3001")?;
+    /// let handle = listening.handle();
+    /// handle.set_ready(false);
+    /// std::thread::spawn(move || {
+    ///     // What takes its time: reading an index, say.
+    ///     handle.set_ready(true);
+    /// });
+    /// listening.run()
+    /// # }
+    /// ```
+    pub fn set_ready(&self, ready: bool) {
+        self.0.set_ready(ready);
+    }
+
+    /// Ends the server after it has told load balancers: for `delay` clients are served as before while `GET /readyz` gets 503, then it
+    /// shuts down as [`shutdown`](Handle::shutdown) does. The delay is the time that a load balancer needs to notice: its interval
+    /// of health checks, times the failures that it waits for. A shutdown meanwhile ends the delay.
+    ///
+    /// ```no_run
+    /// # use std::time::Duration;
+    /// # fn f(handle: &mcp_rill::Handle) {
+    /// handle.drain(Duration::from_secs(5), Duration::from_secs(8));
+    /// # }
+    /// ```
+    pub fn drain(&self, delay: Duration, grace: Duration) {
+        self.0.ask_drain(delay, grace);
     }
 
     /// Ends the server. It takes no new connections and requests; queued output is still sent and open calls may finish, for at
@@ -186,11 +359,19 @@ impl Handle {
         });
     }
 
-    fn change<X>(
-        &self,
-        list: ListKind,
-        change: impl FnOnce(&mut Registry) -> X + Send + 'static,
-    ) -> Result<()> {
+    fn changed_for(&self, list: ListKind, principal: &Principal) {
+        let change = (list, principal.clone());
+        self.0.post(|mail, max| match mail.changed_for.len() < max || mail.changed_for.contains(&change) {
+            true => {
+                mail.changed_for.insert(change);
+            }
+            false => {
+                mail.changed.insert(list);
+            }
+        });
+    }
+
+    fn change<X>(&self, change: impl FnOnce(&mut Registry) -> X + Send + 'static) -> Result<()> {
         let mut change: Option<Change> =
             Some(Box::new(move |registry| drop(registry.downcast_mut().map(change))));
         let mut ended = false;
@@ -198,7 +379,6 @@ impl Handle {
             ended = self.0.has_ended();
             if !ended && mail.changes.len() < max {
                 mail.changes.extend(change.take());
-                mail.changed.insert(list);
             }
         });
         // A change that was not accepted is dropped here, where the mailbox is not locked: a handler may own a `Reply`.

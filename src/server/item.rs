@@ -36,11 +36,21 @@ impl std::fmt::Debug for Item {
     }
 }
 
+impl Item {
+    /// The same template with the handler that lists its resources.
+    pub(crate) fn listed_by(mut self, list: Handler) -> Item {
+        if let Ok(Entry::Template((.., listed))) = &mut self.0 {
+            *listed = Some(list);
+        }
+        self
+    }
+}
+
 impl Tool {
-    /// The tool with the handler that answers its calls, on the loop's thread. The handler's first argument is a struct made
-    /// by [`schema!`](crate::schema!), `()` for a tool without arguments, or a [`Value`](serde_json::Value).
-    /// [`IntoToolResult`] lists what it may return. Arguments that do not fit are answered as an error result that names the argument, so
-    /// that the model can mend its call.
+    /// The tool with the handler that answers its calls, on the loop's thread. The handler's first argument is a struct made by
+    /// [`schema!`](crate::schema!), `()` for a tool without arguments, or a [`Value`](serde_json::Value). [`IntoToolResult`]
+    /// lists what it may return. Arguments that do not fit are answered as an error result that names the argument, so that the
+    /// model can correct its call.
     pub fn handler<A: Arguments, R: IntoToolResult>(
         self,
         mut handler: impl FnMut(A, &mut Call) -> R + Send + 'static,
@@ -55,6 +65,43 @@ impl Tool {
         handler: impl Fn(A, &mut Call) -> R + Send + Sync + 'static,
     ) -> Item {
         let handler = Handler::blocking(move |input, call| input.call_tool(|read| handler(read, call)));
+        self.into_item::<A, R>(handler)
+    }
+
+    /// As [`handler`](Tool::handler), for a handler that takes the [state](crate::Server::with_state) of its server first. An item
+    /// says nothing of that in its type: [`Server::offer`](crate::Server::offer) and [`Handle::offer`](crate::Handle::offer) check it.
+    ///
+    /// ```
+    /// use mcp_rill::{Call, Server, Tool};
+    /// struct Counter(u64);
+    /// impl Counter {
+    ///     fn next(&mut self, (): (), _: &mut Call) -> u64 {
+    ///         self.0 += 1;
+    ///         self.0
+    ///     }
+    /// }
+    /// let server = Server::with_state("counter", "1.0.0", Counter(0))
+    ///     .offer(Tool::new("next", "Count").open_world(false).handler_with_state(Counter::next));
+    /// ```
+    pub fn handler_with_state<S: 'static, A: Arguments, R: IntoToolResult>(
+        self,
+        mut handler: impl FnMut(&mut S, A, &mut Call) -> R + Send + 'static,
+    ) -> Item {
+        let handler = Handler::inline_with(move |state: &mut S, input, call| {
+            input.call_tool(|read| handler(state, read, call))
+        });
+        self.into_item::<A, R>(handler)
+    }
+
+    /// As [`blocking_handler`](Tool::blocking_handler), for a handler that takes the
+    /// [shared state](crate::Server::shared_state) of its server first.
+    pub fn blocking_handler_with_state<B: 'static, A: Arguments, R: IntoToolResult>(
+        self,
+        handler: impl Fn(&B, A, &mut Call) -> R + Send + Sync + 'static,
+    ) -> Item {
+        let handler = Handler::blocking_with(move |state: &B, input, call| {
+            input.call_tool(|read| handler(state, read, call))
+        });
         self.into_item::<A, R>(handler)
     }
 
@@ -76,6 +123,28 @@ impl Resource {
         handler: impl Fn(&mut Call) -> R + Send + Sync + 'static,
     ) -> Item {
         self.into_item(Handler::blocking(move |_, call| handler(call).into_resource().map(Made::Contents)))
+    }
+
+    /// As [`handler`](Resource::handler), for a handler that takes the [state](crate::Server::with_state) of its server first
+    /// ([example](Tool::handler_with_state)).
+    pub fn handler_with_state<S: 'static, R: IntoResource>(
+        self,
+        mut handler: impl FnMut(&mut S, &mut Call) -> R + Send + 'static,
+    ) -> Item {
+        self.into_item(Handler::inline_with(move |state: &mut S, _, call| {
+            handler(state, call).into_resource().map(Made::Contents)
+        }))
+    }
+
+    /// As [`blocking_handler`](Resource::blocking_handler), for a handler that takes the
+    /// [shared state](crate::Server::shared_state) of its server first.
+    pub fn blocking_handler_with_state<B: 'static, R: IntoResource>(
+        self,
+        handler: impl Fn(&B, &mut Call) -> R + Send + Sync + 'static,
+    ) -> Item {
+        self.into_item(Handler::blocking_with(move |state: &B, _, call| {
+            handler(state, call).into_resource().map(Made::Contents)
+        }))
     }
 
     fn into_item(self, handler: Handler) -> Item {
@@ -104,12 +173,34 @@ impl ResourceTemplate {
         }))
     }
 
+    /// As [`handler`](ResourceTemplate::handler), for a handler that takes the [state](crate::Server::with_state) of its server
+    /// first ([example](Tool::handler_with_state)).
+    pub fn handler_with_state<S: 'static, R: IntoResource>(
+        self,
+        mut handler: impl FnMut(&mut S, &Vars, &mut Call) -> R + Send + 'static,
+    ) -> Item {
+        self.into_item(Handler::inline_with(move |state: &mut S, input, call| {
+            handler(state, input.vars, call).into_resource().map(Made::Contents)
+        }))
+    }
+
+    /// As [`blocking_handler`](ResourceTemplate::blocking_handler), for a handler that takes the
+    /// [shared state](crate::Server::shared_state) of its server first.
+    pub fn blocking_handler_with_state<B: 'static, R: IntoResource>(
+        self,
+        handler: impl Fn(&B, &Vars, &mut Call) -> R + Send + Sync + 'static,
+    ) -> Item {
+        self.into_item(Handler::blocking_with(move |state: &B, input, call| {
+            handler(state, input.vars, call).into_resource().map(Made::Contents)
+        }))
+    }
+
     fn into_item(self, handler: Handler) -> Item {
         let pattern = UriTemplate::new(&self.uri_template)
             .map_err(|error| format!("resource template `{}`: {error}", self.uri_template));
         Item(pattern.and_then(|pattern| {
             check::check_template(&self)?;
-            Ok(Entry::Template((self, pattern, handler)))
+            Ok(Entry::Template((self, pattern, handler, None)))
         }))
     }
 }
@@ -132,6 +223,28 @@ impl Prompt {
     ) -> Item {
         self.into_item::<A>(Handler::blocking(move |input, call| {
             input.get_prompt(|read| handler(read, call))
+        }))
+    }
+
+    /// As [`handler`](Prompt::handler), for a handler that takes the [state](crate::Server::with_state) of its server first
+    /// ([example](Tool::handler_with_state)).
+    pub fn handler_with_state<S: 'static, A: Arguments, R: IntoPrompt>(
+        self,
+        mut handler: impl FnMut(&mut S, A, &mut Call) -> R + Send + 'static,
+    ) -> Item {
+        self.into_item::<A>(Handler::inline_with(move |state: &mut S, input, call| {
+            input.get_prompt(|read| handler(state, read, call))
+        }))
+    }
+
+    /// As [`blocking_handler`](Prompt::blocking_handler), for a handler that takes the
+    /// [shared state](crate::Server::shared_state) of its server first.
+    pub fn blocking_handler_with_state<B: 'static, A: Arguments, R: IntoPrompt>(
+        self,
+        handler: impl Fn(&B, A, &mut Call) -> R + Send + Sync + 'static,
+    ) -> Item {
+        self.into_item::<A>(Handler::blocking_with(move |state: &B, input, call| {
+            input.get_prompt(|read| handler(state, read, call))
         }))
     }
 

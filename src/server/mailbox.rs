@@ -9,27 +9,39 @@
 //!  Handle ─ updated, changed, log, add, remove, shutdown ────────────┘
 //! ```
 //!
-//! Nothing here blocks: the final reply of a call always has its place, progress is only the latest value, logs are
-//! dropped and counted when the loop does not keep up, updates of one URI are one.
+//! Nothing here blocks but a worker thread with a long result while many wait: the final reply of a call always has its place, if
+//! need be as an error, progress is only the latest value, logs are dropped and counted when the loop does not keep up, and several
+//! updates of one URI are sent as one.
 
 use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::access::peer::Principal;
+use crate::limits::Limits;
+use crate::memory::{Account, Charge};
 use crate::protocol::check::is_widely_taken;
+use crate::protocol::elicitation::Unavailable;
 use crate::protocol::error::CallError;
+use crate::protocol::guard::{contained, guarded};
 use crate::protocol::kinds::ListKind;
 use crate::protocol::level::Level;
 use crate::protocol::result::Made;
 #[cfg(feature = "stateless")]
 use crate::protocol::state_key::Seal;
 use crate::server::questions::Questions;
+use crate::server::state::StateTypes;
+use crate::server::stats::Stats;
+use crate::service::ended::CallDetails;
 use crate::service::keys::CallKey;
+
+/// Results up to this size always have room.
+const SHORT_BYTES_MAX: usize = 16 << 10;
 
 /// What a call sends besides its result.
 #[derive(Debug)]
@@ -52,31 +64,149 @@ pub(crate) struct Progress {
 }
 
 /// What a call's handler, and other threads that work for it, can see of its state.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Flags {
-    cancelled: AtomicBool,
+    state: AtomicU8,
+    /// What is called when the state changes. It is taken out before it is called or dropped: it may look at the flags itself.
+    acts: Mutex<Vec<Act>>,
+}
+
+/// The server shuts down: what comes within its grace is still sent.
+const ENDING: u8 = 1;
+/// Nobody waits for the result any more.
+const ABANDONED: u8 = 2;
+
+struct Act {
+    /// The number of the run that it belongs to.
+    run: u32,
+    /// The state from which on it is called.
+    from: u8,
+    act: Box<dyn FnOnce() + Send>,
 }
 
 impl Flags {
+    /// Nobody waits for the result any more.
     pub(crate) fn cancel(&self) {
-        self.cancelled.store(true, Ordering::Relaxed);
+        self.advance(ABANDONED);
+    }
+
+    /// The server shuts down.
+    pub(crate) fn end(&self) {
+        self.advance(ENDING);
+    }
+
+    /// Sets the state, unless it is further, and calls what waits for that.
+    fn advance(&self, state: u8) {
+        self.state.fetch_max(state, Ordering::SeqCst);
+        let due = {
+            // What is not due stays in the list at all times: another thread may look for it.
+            let mut acts = self.acts();
+            let state = self.state.load(Ordering::SeqCst);
+            let (due, others) =
+                std::mem::take(&mut *acts).into_iter().partition::<Vec<_>, _>(|act| act.from <= state);
+            *acts = others;
+            due
+        };
+        for Act { act, .. } in due {
+            // A panic ends that closure alone.
+            let _ = guarded("on_cancel", "", || {
+                act();
+                Ok(())
+            });
+        }
+    }
+
+    /// Calls this when the call is cancelled or the server shuts down: at once if one of these holds.
+    pub(crate) fn on_cancel(&self, run: u32, act: Box<dyn FnOnce() + Send>) {
+        self.add(Act { run, from: ENDING, act });
+    }
+
+    /// Calls this when nobody waits for the result any more: at once if that holds.
+    pub(crate) fn on_abandon(&self, run: u32, act: Box<dyn FnOnce() + Send>) {
+        self.add(Act { run, from: ABANDONED, act });
+    }
+
+    fn add(&self, act: Act) {
+        self.acts().push(act);
+        // The state is set before the list is read, and the list is written before the state is read: one of the two finds it.
+        self.advance(0);
+    }
+
+    /// That run is over: nothing of it is called any more.
+    pub(crate) fn forget(&self, run: u32) {
+        let mut acts = self.acts();
+        let (over, others) =
+            std::mem::take(&mut *acts).into_iter().partition::<Vec<_>, _>(|act| act.run == run);
+        *acts = others;
+        drop(acts);
+        drop(over);
+    }
+
+    fn acts(&self) -> MutexGuard<'_, Vec<Act>> {
+        self.acts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn is_cancelled(&self) -> bool {
-        self.cancelled.load(Ordering::Relaxed)
+        self.state.load(Ordering::SeqCst) >= ENDING
+    }
+
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.state.load(Ordering::SeqCst) == ABANDONED
     }
 }
 
-/// How a run of a call ended on another thread. The number tells the runs of one call apart.
-pub(crate) type WorkerResult = (CallKey, u32, Finished);
+impl fmt::Debug for Flags {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Flags").field("cancelled", &self.is_cancelled()).finish_non_exhaustive()
+    }
+}
 
 /// How a run of a call ended on another thread.
 #[derive(Debug)]
+pub(crate) struct WorkerResult {
+    pub(crate) call: CallKey,
+    /// The number that tells the runs of one call apart.
+    pub(crate) run: u32,
+    pub(crate) finished: Finished,
+    /// What the result holds.
+    pub(crate) charge: Charge,
+}
+
+/// What a `Reply` asks of its client, in the place of a result: it gets the call, whose type the mailbox does not know, and returns the
+/// key of a question that the client cannot be asked, and why.
+pub(crate) type Ask = Box<dyn FnOnce(&mut dyn Any) -> Result<(String, Unavailable), CallError> + Send>;
+
+/// How a run of a call ended on another thread.
 pub(crate) enum Finished {
     /// Through a `Reply`.
     Deferred(Result<Made, CallError>),
+    /// Through a `Reply` that has a question first.
+    Asked(Ask),
     /// A blocking handler returned, with its result or with questions.
     Ran(Result<Made, CallError>, Questions),
+    /// There was no room for the result, which was dropped.
+    NoRoom,
+}
+
+impl Finished {
+    /// Returns what its result holds.
+    fn held_bytes(&self) -> usize {
+        match self {
+            Finished::Deferred(Ok(made)) | Finished::Ran(Ok(made), _) => made.held_bytes(),
+            _ => 0,
+        }
+    }
+}
+
+impl fmt::Debug for Finished {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Finished::Deferred(_) => "Deferred",
+            Finished::Asked(_) => "Asked",
+            Finished::Ran(..) => "Ran",
+            Finished::NoRoom => "NoRoom",
+        })
+    }
 }
 
 /// A change that a `Handle` makes to the registry of handlers. The mailbox does not know the registry's type.
@@ -94,6 +224,9 @@ pub(crate) struct Inbox {
     pub(crate) updated: BTreeSet<String>,
     /// More URIs were updated than are kept: any may have been.
     pub(crate) all_updated: bool,
+    /// Updates and changes that are for the clients of one principal.
+    pub(crate) updated_for: BTreeSet<(String, Principal)>,
+    pub(crate) changed_for: BTreeSet<(ListKind, Principal)>,
     pub(crate) changed: BTreeSet<ListKind>,
     pub(crate) changes: Vec<Change>,
     /// The keys that seal from now on.
@@ -101,44 +234,138 @@ pub(crate) struct Inbox {
     pub(crate) seal: Option<Seal>,
 }
 
+/// The part of the mail that the engine takes itself, whatever its service is.
+#[derive(Default)]
+pub(crate) struct ForEngine {
+    /// The grace of a shutdown that was asked for.
+    pub(crate) shutdown: Option<Duration>,
+    /// The delay and the grace of a shutdown that is announced first.
+    pub(crate) drain: Option<(Duration, Duration)>,
+    /// True if the hook of `Server::authorize` is to be asked again.
+    #[cfg(feature = "auth")]
+    pub(crate) reauthorize: bool,
+    /// Answers to requests that wait for their authorization, by their numbers.
+    #[cfg(feature = "auth")]
+    pub(crate) admissions: Vec<(u64, std::result::Result<Principal, crate::access::auth::hook::Denied>)>,
+    /// Names of tools that have been added and that large model APIs refuse, for the observer.
+    pub(crate) odd_names: Vec<String>,
+}
+
 /// Where other threads leave messages for the loop.
 pub(crate) struct Mailbox {
     mail: Mutex<Inbox>,
     /// The loop reads it in every turn, so that an empty mailbox costs no lock.
     has_mail: AtomicBool,
-    /// The grace of a shutdown that was asked for.
-    shutdown: Mutex<Option<Duration>>,
-    /// True if the hook of `Server::authorize` is to be asked again.
-    #[cfg(feature = "auth")]
-    pub(super) reauthorize: AtomicBool,
-    /// Names of tools that have been added and that large model APIs refuse, for the observer.
-    odd_names: Mutex<Vec<String>>,
+    for_engine: Mutex<ForEngine>,
+    /// Clients are not to come yet.
+    unready: AtomicBool,
     /// The loop is gone. Set under the lock of the mail.
     ended: AtomicBool,
     waker: OnceLock<Box<dyn Fn() + Send + Sync>>,
     queue_max: usize,
+    /// What the results hold that wait for the loop.
+    results: Account,
+    /// The part of that which was counted as held by the service.
+    results_counted: AtomicUsize,
+    /// Told when there may be room for another result. The lock is that of the mail.
+    room: Condvar,
+    /// How many bytes of results may wait, whatever is held besides.
+    results_bytes_min: usize,
+    bytes_max: usize,
+    /// What was held besides results at the end of the loop's last turn.
+    held_bytes: AtomicUsize,
     logs_dropped: AtomicU64,
+    /// True if an observer wants to know how calls end.
+    observed: AtomicBool,
+    traced: AtomicBool,
+    arguments_bytes_max: AtomicUsize,
+    clock: OnceLock<Box<dyn Fn() -> Duration + Send + Sync>>,
+    /// As they were at the end of the loop's last turn.
+    stats: Mutex<Stats>,
+    /// The types of the server's states, which never change.
+    pub(crate) states: StateTypes,
 }
 
 impl Mailbox {
-    pub(crate) fn new(queue_max: usize) -> Mailbox {
+    pub(crate) fn new(limits: &Limits, states: StateTypes) -> Mailbox {
         Mailbox {
             mail: Mutex::default(),
+            unready: AtomicBool::new(false),
             has_mail: AtomicBool::new(false),
-            shutdown: Mutex::default(),
-            #[cfg(feature = "auth")]
-            reauthorize: AtomicBool::new(false),
-            odd_names: Mutex::default(),
+            for_engine: Mutex::default(),
             ended: AtomicBool::new(false),
             waker: OnceLock::new(),
-            queue_max,
+            queue_max: limits.mailbox_max,
+            results: Account::default(),
+            results_counted: AtomicUsize::new(0),
+            room: Condvar::new(),
+            results_bytes_min: limits.message_bytes_max.saturating_mul(2),
+            bytes_max: limits.buffered_bytes_max,
+            held_bytes: AtomicUsize::new(0),
             logs_dropped: AtomicU64::new(0),
+            observed: AtomicBool::new(false),
+            traced: AtomicBool::new(false),
+            arguments_bytes_max: AtomicUsize::new(0),
+            clock: OnceLock::new(),
+            stats: Mutex::default(),
+            states,
         }
+    }
+
+    /// Says whether clients are to come.
+    pub(crate) fn set_ready(&self, ready: bool) {
+        self.unready.store(!ready, Ordering::Release);
+    }
+
+    pub(crate) fn is_ready(&self) -> bool {
+        !self.unready.load(Ordering::Acquire)
     }
 
     /// Sets the function that wakes the loop. Only the first call has an effect.
     pub(crate) fn set_waker(&self, waker: Box<dyn Fn() + Send + Sync>) {
         let _ = self.waker.set(waker);
+    }
+
+    pub(crate) fn set_observed(&self) {
+        self.observed.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_observed(&self) -> bool {
+        self.observed.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_call_details(&self, details: CallDetails) {
+        self.traced.store(details.trace, Ordering::Relaxed);
+        self.arguments_bytes_max.store(details.arguments_bytes_max, Ordering::Relaxed);
+    }
+
+    pub(crate) fn call_details(&self) -> CallDetails {
+        CallDetails {
+            trace: self.traced.load(Ordering::Relaxed),
+            arguments_bytes_max: self.arguments_bytes_max.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Sets the clock. Only the first call has an effect.
+    pub(crate) fn set_clock(&self, clock: Box<dyn Fn() -> Duration + Send + Sync>) {
+        let _ = self.clock.set(clock);
+    }
+
+    /// The time within a turn of the loop, if there is a clock and it does not panic.
+    pub(crate) fn time(&self) -> Option<Duration> {
+        self.clock.get().and_then(contained)
+    }
+
+    /// Publishes the statistics, which `write` writes in their place.
+    pub(crate) fn publish(&self, write: impl FnOnce(&mut Stats)) {
+        let mut stats = self.stats.lock().unwrap_or_else(PoisonError::into_inner);
+        write(&mut stats);
+        let besides = stats.buffered_bytes.saturating_sub(self.results_counted.load(Ordering::Relaxed));
+        self.held_bytes.store(besides, Ordering::Relaxed);
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        *self.stats.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn has_mail(&self) -> bool {
@@ -149,6 +376,12 @@ impl Mailbox {
     /// the loop again.
     pub(crate) fn take_wake(&self) -> bool {
         self.has_mail.swap(false, Ordering::AcqRel)
+    }
+
+    /// As [`wake`](Mailbox::wake), on the loop's own thread, which does not sleep.
+    #[cfg(all(unix, feature = "net"))]
+    pub(crate) fn note_wake(&self) {
+        self.has_mail.store(true, Ordering::Release);
     }
 
     /// Takes everything.
@@ -162,6 +395,8 @@ impl Mailbox {
         Inbox {
             updated: std::mem::take(&mut mail.updated),
             all_updated: std::mem::take(&mut mail.all_updated),
+            updated_for: std::mem::take(&mut mail.updated_for),
+            changed_for: std::mem::take(&mut mail.changed_for),
             changed: std::mem::take(&mut mail.changed),
             changes: std::mem::take(&mut mail.changes),
             ..Inbox::default()
@@ -178,6 +413,8 @@ impl Mailbox {
         mail.logs.extend(newer.logs);
         mail.updated.extend(newer.updated);
         mail.all_updated |= newer.all_updated;
+        mail.updated_for.extend(newer.updated_for);
+        mail.changed_for.extend(newer.changed_for);
         mail.changed.extend(newer.changed);
         mail.changes.extend(newer.changes);
         #[cfg(feature = "stateless")]
@@ -187,22 +424,22 @@ impl Mailbox {
         self.has_mail.store(true, Ordering::Release);
     }
 
-    /// The grace of a shutdown that was asked for since the last call.
-    pub(crate) fn take_shutdown(&self) -> Option<Duration> {
-        self.shutdown.lock().unwrap_or_else(PoisonError::into_inner).take()
+    /// Returns what was left for the engine since the last call.
+    pub(crate) fn take_for_engine(&self) -> ForEngine {
+        std::mem::take(&mut *self.for_engine.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Leaves something for the engine itself.
+    pub(crate) fn ask_engine(&self, ask: impl FnOnce(&mut ForEngine)) {
+        ask(&mut self.for_engine.lock().unwrap_or_else(PoisonError::into_inner));
+        self.wake();
     }
 
     /// A tool was added. A name that large model APIs refuse is reported by an event.
     pub(crate) fn note_tool_name(&self, name: &str) {
         if !is_widely_taken(name) {
-            self.odd_names.lock().unwrap_or_else(PoisonError::into_inner).push(name.to_owned());
-            self.wake();
+            self.ask_engine(|mail| mail.odd_names.push(name.to_owned()));
         }
-    }
-
-    /// The names noted since the last call.
-    pub(crate) fn take_odd_names(&self) -> Vec<String> {
-        std::mem::take(&mut *self.odd_names.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The loop is gone. What it has not taken is dropped here, without the lock: a handler in it may own a `Handle`.
@@ -212,6 +449,7 @@ impl Mailbox {
         let left = std::mem::take(&mut *mail);
         drop(mail);
         drop(left);
+        self.room.notify_all();
     }
 
     pub(crate) fn has_ended(&self) -> bool {
@@ -224,9 +462,73 @@ impl Mailbox {
         self.wake();
     }
 
-    pub(crate) fn finish(&self, (call, run): (CallKey, u32), finished: Finished) {
-        self.lock().finished.push((call, run, finished));
+    /// A run of a call has ended on another thread. A long result for which there is no room is dropped: the loop takes results one
+    /// after the other, and nothing may block here.
+    pub(crate) fn finish(&self, call: (CallKey, u32), finished: Finished) {
+        self.leave(self.lock(), call, finished);
+    }
+
+    /// The same from a worker thread, which waits until there is room for the result.
+    pub(crate) fn finish_on_worker(&self, call: (CallKey, u32), finished: Finished) {
+        let bytes = finished.held_bytes();
+        let waits = |_: &mut Inbox| !self.has_room_for(bytes) && !self.has_ended();
+        let mail = self.room.wait_while(self.lock(), waits).unwrap_or_else(PoisonError::into_inner);
+        self.leave(mail, call, finished);
+    }
+
+    fn leave(&self, mut mail: MutexGuard<'_, Inbox>, (call, run): (CallKey, u32), finished: Finished) {
+        let bytes = finished.held_bytes();
+        let (finished, bytes, dropped) = match self.has_room_for(bytes) {
+            true => (finished, bytes, None),
+            false => (Finished::NoRoom, 0, Some(finished)),
+        };
+        let charge = self.results.charge(bytes);
+        mail.finished.push(WorkerResult { call, run, finished, charge });
+        drop(mail);
+        // Without the lock.
+        drop(dropped);
         self.wake();
+    }
+
+    /// True if a result of that many bytes may wait for the loop: a short one in any case, and a long one alone.
+    fn has_room_for(&self, bytes: usize) -> bool {
+        let waiting = self.results.bytes();
+        let besides = self.bytes_max.saturating_sub(self.held_bytes.load(Ordering::Relaxed));
+        let max = besides.min(self.bytes_max / 4).max(self.results_bytes_min);
+        bytes <= SHORT_BYTES_MAX || waiting == 0 || waiting.saturating_add(bytes) <= max
+    }
+
+    /// The loop has taken a result: there may be room for another one.
+    pub(crate) fn note_room(&self) {
+        // A thread that has just found none is waiting once it has given up the lock.
+        drop(self.lock());
+        self.room.notify_all();
+    }
+
+    /// Returns what the results hold that wait, which then counts as held.
+    pub(crate) fn count_results(&self) -> usize {
+        let bytes = self.results.bytes();
+        self.results_counted.store(bytes, Ordering::Relaxed);
+        bytes
+    }
+
+    /// Returns the calls whose results wait, with what those hold.
+    pub(crate) fn waiting_results(&self) -> Vec<(CallKey, usize)> {
+        self.lock().finished.iter().map(|result| (result.call, result.charge.bytes())).collect()
+    }
+
+    /// Drops the results of a call that is over, and returns how many there were.
+    pub(crate) fn forget_results(&self, call: CallKey) -> usize {
+        if self.results.bytes() == 0 {
+            return 0;
+        }
+        let mut mail = self.lock();
+        let (gone, rest) = std::mem::take(&mut mail.finished)
+            .into_iter()
+            .partition::<Vec<_>, _>(|result| result.call == call);
+        mail.finished = rest;
+        drop(mail);
+        gone.len()
     }
 
     pub(crate) fn update(&self, call: CallKey, update: Update) {
@@ -252,10 +554,14 @@ impl Mailbox {
 
     /// Asks for a shutdown. Of several graces the shortest counts.
     pub(crate) fn ask_shutdown(&self, grace: Duration) {
-        let mut shutdown = self.shutdown.lock().unwrap_or_else(PoisonError::into_inner);
-        *shutdown = Some(shutdown.map_or(grace, |before| before.min(grace)));
-        drop(shutdown);
-        self.wake();
+        self.ask_engine(|mail| mail.shutdown = Some(mail.shutdown.map_or(grace, |before| before.min(grace))));
+    }
+
+    /// Asks for a shutdown that is announced first. Of several the first one counts.
+    pub(crate) fn ask_drain(&self, delay: Duration, grace: Duration) {
+        self.ask_engine(|mail| {
+            mail.drain.get_or_insert((delay, grace));
+        });
     }
 
     /// A log of the server itself.
@@ -282,13 +588,15 @@ impl Mailbox {
         self.mail.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Wakes the loop; call it after leaving something. A loop that was woken and has not looked yet is not woken again: it
-    /// clears the flag before it takes the lock, so what was left before this is either taken or wakes it.
+    /// Wakes the loop: call it after leaving something. A loop that was woken and has not read the mailbox yet is not woken
+    /// again. It clears the flag before it takes the lock, so whatever was left before this call is taken in that turn or wakes
+    /// it again.
     pub(crate) fn wake(&self) {
         if !self.has_mail.swap(true, Ordering::AcqRel)
             && let Some(waker) = self.waker.get()
         {
-            waker();
+            // A panic of it must not end the thread that leaves something: that may be a worker's.
+            let _ = contained(waker);
         }
     }
 }
@@ -305,7 +613,7 @@ mod tests {
 
     #[test]
     fn what_is_put_back_comes_before_what_has_come_meanwhile() {
-        let mailbox = Mailbox::new(10);
+        let mailbox = Mailbox::new(&Limits::DEFAULT, StateTypes::default());
         let say = |text: &str| {
             mailbox.log_to_all(Level::Info, None, text.into());
             mailbox.post(|mail, _| {

@@ -10,6 +10,7 @@ use crate::json::value::JsonBuf;
 use crate::json::value::JsonRef;
 use crate::jsonrpc;
 use crate::memory::BLOCK_OVERHEAD_BYTES;
+use crate::protocol::elicitation::Unavailable;
 use crate::protocol::error::{CallError, Failure};
 use crate::protocol::siphash::fingerprint;
 
@@ -37,7 +38,7 @@ pub(crate) struct Label {
     pub(crate) fingerprint: u128,
 }
 
-/// Something of an earlier run.
+/// Something that is known from an earlier run.
 #[derive(Debug)]
 pub(crate) struct Known<V> {
     label: Label,
@@ -64,6 +65,8 @@ pub(crate) enum QuestionOutcome {
     Unreached,
     /// Nothing, within `question_timeout`.
     Late,
+    /// The client cannot be asked this at all.
+    Unavailable(Unavailable),
 }
 
 impl<V> Known<V> {
@@ -156,6 +159,17 @@ impl Questions {
             Some(Err(error)) => Err(self.fail(error)),
             Some(Ok(at)) => self.answers.get(at).map(|known| &known.value).ok_or(CallError(Failure::Pending)),
         }
+    }
+
+    /// The outcome of a question that a [`Reply`](crate::Reply) has asked; `None` if there is none yet.
+    pub(crate) fn known_outcome(&mut self, key: &str) -> Result<Option<&QuestionOutcome>, CallError> {
+        let Some(known) = self.answers.iter_mut().find(|known| &*known.label.key == key) else {
+            return Ok(None);
+        };
+        if std::mem::replace(&mut known.used, true) {
+            return Err(self.fail(used_twice(key)));
+        }
+        Ok(self.answers.iter().find(|known| &*known.label.key == key).map(|known| &known.value))
     }
 
     /// The value of [`Call::once`](crate::Call::once) under this key, if an earlier run has made one.

@@ -9,12 +9,15 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::protocol::content::{IntoResource, IntoToolResult, ResourceContents, ToolResult};
+use crate::protocol::elicitation::Elicited;
 use crate::protocol::error::{CallError, Failure};
 use crate::protocol::level::Level;
 use crate::protocol::prompt::{IntoPrompt, PromptResult};
 use crate::protocol::result::Made;
 use crate::server::call::{Call, CallHandle};
-use crate::server::mailbox::{Finished, Progress, Update};
+use crate::server::form::Form;
+use crate::server::handle::Handle;
+use crate::server::mailbox::{Ask, Finished, Progress, Update};
 
 /// The result of a handler of some kind: [`ToolResult`] of a tool, `Vec<ResourceContents>` of a resource or template,
 /// [`PromptResult`] of a prompt.
@@ -184,9 +187,122 @@ impl<K: Outcome> Reply<K> {
         self.handle.flags.as_ref().is_some_and(|flags| flags.is_cancelled())
     }
 
+    /// Calls this when the call is cancelled: when [`is_cancelled`](Reply::is_cancelled) becomes true, and at once if it is. It is
+    /// called at most once, and not after the reply is finished or dropped. Of several closures each is called.
+    ///
+    /// It runs on the thread that cancels the call, which is the loop's, so it must not block: it signals the code that does the work.
+    /// A panic in it is caught.
+    ///
+    /// ```
+    /// use std::sync::mpsc::{Sender, channel};
+    /// use mcp_rill::Reply;
+    /// enum Order { Work(Reply), Stop(u32) }
+    /// fn start(number: u32, reply: Reply, orders: &Sender<Order>) {
+    ///     let stop = orders.clone();
+    ///     reply.on_cancel(move || drop(stop.send(Order::Stop(number))));
+    ///     let _ = orders.send(Order::Work(reply));
+    /// }
+    /// ```
+    pub fn on_cancel(&self, act: impl FnOnce() + Send + 'static) {
+        if let Some(flags) = &self.handle.flags {
+            flags.on_cancel(self.handle.run, Box::new(act));
+        }
+    }
+
+    /// True if nobody waits for the result any more, as [`Call::is_abandoned`] says.
+    pub fn is_abandoned(&self) -> bool {
+        self.handle.flags.as_ref().is_some_and(|flags| flags.is_abandoned())
+    }
+
+    /// Calls this when nobody waits for the result any more: when [`is_abandoned`](Reply::is_abandoned) becomes true, and at once if it
+    /// is. Unlike [`on_cancel`](Reply::on_cancel) it is not called when a shutdown begins, only when its grace is over. For the rest
+    /// the same holds.
+    ///
+    /// ```
+    /// # use mcp_rill::Reply;
+    /// # struct Task; impl Task { fn abort(&self) {} }
+    /// fn start(reply: &Reply, task: Task) {
+    ///     reply.on_abandon(move || task.abort());
+    /// }
+    /// ```
+    pub fn on_abandon(&self, act: impl FnOnce() + Send + 'static) {
+        if let Some(flags) = &self.handle.flags {
+            flags.on_abandon(self.handle.run, Box::new(act));
+        }
+    }
+
+    /// A [`Handle`] on the server, as [`Call::handle`].
+    ///
+    /// ```
+    /// # use mcp_rill::Reply;
+    /// fn import(reply: Reply, import_all: impl FnOnce() -> usize) {
+    ///     let imported = import_all();
+    ///     reply.handle().resources_changed(); // announced before the result
+    ///     reply.finish(format!("{imported} notes"));
+    /// }
+    /// ```
+    pub fn handle(&self) -> Handle {
+        Handle(self.handle.mailbox.clone())
+    }
+
+    /// Shows the user a form, as [`Call::elicit`] does, and ends this reply. Once there is an answer the handler runs again, and gets
+    /// it from [`Call::answer`] under the same key; then it may hand the call to other code again. So it works in every revision, also
+    /// where the client answers in a new request. What the other code has done meanwhile is kept by the program, under a key that
+    /// it finds again, or done again.
+    ///
+    /// ```
+    /// use mcp_rill::{Call, Deferred, Elicited, Reply, Result, Server, schema};
+    /// schema! { struct Confirm { /// Really?
+    ///     sure: bool } }
+    /// # fn count_files() -> usize { 3 }
+    /// # fn delete_files() {}
+    /// fn clean((): (), call: &mut Call) -> Result<Deferred> {
+    ///     let answer = call.answer::<Confirm>("sure")?; // none in the first run
+    ///     Ok(call.defer(|reply: Reply| {
+    ///         std::thread::spawn(move || match answer {
+    ///             None => reply.elicit::<Confirm>("sure", &format!("Delete {} files?", count_files())),
+    ///             Some(Elicited::Accepted(Confirm { sure: true })) => {
+    ///                 delete_files();
+    ///                 reply.finish("deleted");
+    ///             }
+    ///             Some(_) => reply.finish("nothing was deleted"),
+    ///         })
+    ///     }))
+    /// }
+    /// let server = Server::new("files", "1.0.0").tool("clean", "Delete old files", clean);
+    /// ```
+    ///
+    /// If the client cannot show forms, the handler runs again at once, and the answer is [`Elicited::Unavailable`]. A key
+    /// that has an answer already, and the reply of a blocking handler, which can ask before it hands the call on, end the call in an
+    /// error (−32603).
+    ///
+    /// [`Elicited::Unavailable`]: crate::Elicited::Unavailable
+    pub fn elicit<T: Form>(mut self, key: &str, message: &str) {
+        let (key, message) = (key.to_owned(), message.to_owned());
+        let ask: Ask = Box::new(move |call| {
+            let problem = |text: String| Err(CallError::internal(text));
+            let Some(call) = call.downcast_mut::<Call<'static>>() else {
+                return problem(format!("`{key}` was asked of no call"));
+            };
+            match call.elicit::<T>(&key, &message)? {
+                Elicited::Unavailable(why) => Ok((key, why)),
+                _ => problem(format!(
+                    "`{key}` was answered already: `Call::answer` has the answer; give each question its own key"
+                )),
+            }
+        });
+        self.end(Finished::Asked(ask));
+    }
+
     fn send(&mut self, result: Result<K, CallError>) {
+        self.end(Finished::Deferred(result.map(made::Make::made)));
+    }
+
+    fn end(&mut self, finished: Finished) {
         self.open = false;
-        let finished = Finished::Deferred(result.map(made::Make::made));
+        if let Some(flags) = &self.handle.flags {
+            flags.forget(self.handle.run);
+        }
         self.handle.mailbox.finish((self.handle.call, self.handle.run), finished);
     }
 }

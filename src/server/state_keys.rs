@@ -6,15 +6,15 @@ use crate::protocol::state_key::{Seal, StateKey};
 use crate::server::builder::Server;
 use crate::server::handle::Handle;
 
-impl Server {
+impl<X> Server<X> {
     /// Sets the key that seals questions to clients without sessions: the same on every node that may get the answer.
-    pub fn state_key(mut self, key: StateKey) -> Server {
+    pub fn state_key(mut self, key: StateKey) -> Server<X> {
         self.state_keys[0] = Some(key);
         self
     }
 
     /// Sets the key that was in use before: what it sealed is still accepted, so that a new key loses no call.
-    pub fn previous_state_key(mut self, key: StateKey) -> Server {
+    pub fn previous_state_key(mut self, key: StateKey) -> Server<X> {
         self.state_keys[1] = Some(key);
         self
     }

@@ -8,11 +8,13 @@ use crate::json;
 use crate::json::tape::Tape;
 use crate::json::value::{JsonRef, Members};
 use crate::json::write::Object;
-use crate::protocol::content::{IntoToolResult, ToolResult};
+use crate::protocol::content::{IntoToolResult, Json, ToolResult};
 use crate::protocol::description::PromptArgument;
 use crate::protocol::error::CallError;
-use crate::schema::read::Subject;
+use crate::protocol::forms;
+use crate::schema::path::Subject;
 use crate::server::arguments::{Arguments, explain, not_text, text_of};
+use crate::server::form::{Form, Kept};
 use schemars::generate::SchemaSettings;
 use schemars::transform::transform_subschemas;
 use schemars::{JsonSchema, Schema};
@@ -39,8 +41,9 @@ const FORMATS: [&str; 15] = [
     "regex",
 ];
 
-/// A tool's or prompt's arguments, or a tool's structured result, of any type with the derives of serde and schemars: for
-/// structs that another program has already. Their schema must be that of an object: an enum needs a struct around it. The
+/// A tool's or prompt's arguments, a tool's structured result, a form ([`Call::elicit`](crate::Call::elicit)), or a value that is kept
+/// ([`Call::once`](crate::Call::once)), of any type with the derives of serde and schemars: for structs that another program has
+/// already. Their schema must be that of an object: an enum needs a struct around it. The
 /// arguments of a prompt must be strings, or enums of unit variants. A float in a result that is not finite is an error
 /// (−32603) that names the field.
 ///
@@ -62,8 +65,17 @@ const FORMATS: [&str; 15] = [
 /// struct Sum { sum: f64 }
 ///
 /// let server = Server::new("calc", "1.0.0")
-///     .tool("add", "Add two numbers", |Typed(Add { a, b }): Typed<Add>, _| Typed(Sum { sum: a + b }));
+///     .tool("add", "Add two numbers", |Typed(Add { a, b }): Typed<Add>, _| Typed(Sum { sum: a + b }))
+///     .tool("ask", "Ask for two numbers", |(), call| -> mcp_rill::Result<_> {
+///         let Some(Typed(Add { a, b })) = call.elicit::<Typed<Add>>("numbers", "Which two?")?.accepted() else {
+///             return Ok("nothing was added".to_owned());
+///         };
+///         Ok((a + b).to_string())
+///     });
 /// ```
+///
+/// In a form the documentation of an enum's variant is what the user reads. A form has only strings, numbers, booleans, enums and
+/// lists of enums; each may be optional.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Typed<T>(pub T);
 
@@ -180,7 +192,121 @@ impl<T: DeserializeOwned + JsonSchema> Arguments for Typed<T> {
         let may_leave_out = subject == Subject::PromptArgument && text.contains(r#""""#);
         let text =
             may_leave_out.then(|| without_empty::<Self>(text)).flatten().unwrap_or(Cow::Borrowed(text));
-        serde_json::from_str(&text).map(Typed).map_err(|error| explain(&text, &error))
+        serde_json::from_str(&text).map(Typed).map_err(|error| explain(subject, &text, &error))
+    }
+}
+
+/// The keywords of a field that a form may have, and the formats (MCP schema, `PrimitiveSchemaDefinition`).
+const FORM_FORMATS: [&str; 4] = ["email", "uri", "date", "date-time"];
+
+/// A schema as a form has it: without what the form's grammar cannot say and a reader of the form does not need. What else is
+/// not in the grammar stays, and is reported when the form is checked.
+fn form_of(schema: &Schema) -> Value {
+    let mut form = serde_json::Map::new();
+    for name in ["type", "properties", "required"] {
+        form.extend(schema.get(name).map(|value| (name.to_owned(), value.clone())));
+    }
+    if let Some(fields) = form.get_mut("properties").and_then(Value::as_object_mut) {
+        fields.values_mut().for_each(form_field);
+    }
+    Value::Object(form)
+}
+
+fn form_field(field: &mut Value) {
+    let is_null = |schema: &Value| schema.get("type").is_some_and(|kind| kind == "null");
+    let Some(members) = field.as_object_mut() else { return };
+    // An `Option` may be left out, which a form says by `required`.
+    for name in ["anyOf", "oneOf"] {
+        let Some(alternatives) = members.get_mut(name).and_then(Value::as_array_mut) else { continue };
+        alternatives.retain(|alternative| !is_null(alternative));
+        if let [Value::Object(only)] = &alternatives[..] {
+            let only = only.clone();
+            members.remove(name);
+            only.into_iter().for_each(|(name, value)| {
+                members.entry(name).or_insert(value);
+            });
+        }
+    }
+    if let Some(Value::Array(kinds)) = members.get_mut("type") {
+        kinds.retain(|kind| kind != "null");
+        if let [only] = &kinds[..] {
+            let only = only.clone();
+            members.insert("type".to_owned(), only);
+        }
+    }
+    if let Some(Value::Array(values)) = members.get_mut("enum") {
+        values.retain(|value| !value.is_null());
+    }
+    if let Some(titled) = members.get("oneOf").and_then(titled_choices) {
+        members.insert("type".to_owned(), Value::from("string"));
+        members.insert("oneOf".to_owned(), titled);
+    }
+    if members.get("default").is_some_and(Value::is_null) {
+        members.remove("default");
+    }
+    if members.get("format").and_then(Value::as_str).is_some_and(|format| !FORM_FORMATS.contains(&format)) {
+        members.remove("format");
+    }
+    members.remove("pattern");
+    if let Some(item) = members.get_mut("items") {
+        if let Some(titled) = item.get("oneOf").and_then(titled_choices) {
+            *item = serde_json::json!({ "anyOf": titled });
+        } else if let Some(item) = item.as_object_mut() {
+            item.remove("description");
+        }
+        // Of a set: the user cannot choose twice anyway.
+        members.remove("uniqueItems");
+    }
+}
+
+/// The variants of an enum whose variants are documented: that is how schemars describes them. A variant's documentation is its title.
+fn titled_choices(variants: &Value) -> Option<Value> {
+    let titled = |variant: &Value| {
+        let value = variant.get("const")?.as_str()?;
+        let title = ["title", "description"].into_iter().find_map(|name| variant.get(name)?.as_str());
+        Some(serde_json::json!({ "const": value, "title": title.unwrap_or(value) }))
+    };
+    variants.as_array()?.iter().map(titled).collect::<Option<Vec<_>>>().map(Value::Array)
+}
+
+impl<T: DeserializeOwned + JsonSchema> Form for Typed<T> {
+    const IS_FLAT: () = ();
+
+    fn form() -> Result<String, String> {
+        let form = json::text(&form_of(&schema_of::<T>(SchemaSettings::draft2020_12())))?;
+        forms::check(&form)?;
+        Ok(form)
+    }
+
+    fn read_answer(content: JsonRef<'_>) -> Result<Typed<T>, String> {
+        let text = content.text();
+        serde_json::from_str(text).map(Typed).map_err(|error| explain(Subject::Answer, text, &error))
+    }
+}
+
+impl<T: Serialize + DeserializeOwned + JsonSchema> Kept for Typed<T> {
+    fn kept_schema() -> String {
+        text(&schema_of::<T>(SchemaSettings::draft2020_12()))
+    }
+
+    fn to_kept(&self) -> Result<String, String> {
+        json::text(&self.0)
+    }
+
+    fn read_kept(kept: JsonRef<'_>) -> Result<Typed<T>, String> {
+        let text = kept.text();
+        serde_json::from_str(text).map(Typed).map_err(|error| explain(Subject::Member, text, &error))
+    }
+}
+
+/// As [`Typed`] alone, for code that is generic in what is inside a [`Json`].
+impl<T: Serialize + JsonSchema> IntoToolResult for Json<Typed<T>> {
+    fn output_schema() -> Option<String> {
+        Typed::<T>::output_schema()
+    }
+
+    fn into_tool_result(self) -> Result<ToolResult, CallError> {
+        self.0.into_tool_result()
     }
 }
 

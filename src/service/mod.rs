@@ -1,4 +1,4 @@
-//! The seam between the engine and what answers its sessions.
+//! The interface between the engine and what answers its sessions.
 //!
 //! *Scope:* the [`Service`] trait, what it is given, and the [`Outbox`] that it answers through.
 //! *Not in scope:* envelopes, ids and streams. A service names a call by its key, and the engine knows the rest.
@@ -9,43 +9,43 @@
 //! ```
 //!
 //! The handlers of a [`Server`](crate::Server) are one service: [`Server::into_service`](crate::Server::into_service) returns it,
-//! to be wrapped or to be tested without an engine. A bridge to another server is another: `examples/gateway` is one.
+//! to be wrapped or to be tested without an engine. A bridge to another server is another: `examples/gateway.rs` is one.
 //! [`Engine::with_service`](crate::engine::Engine::with_service) takes either. A wrapper passes on every method.
 //!
 //! # What is called when
 //! - [`opened`](Service::opened) comes first for each session. A request of 2026-07-28 has a session of its own, which is not
-//!   [kept](Session::is_kept): its client can be asked nothing, and hears of nothing after the result.
+//!   [kept](Session::is_kept): its client can be asked nothing, and gets nothing after the result.
 //! - [`request`](Service::request) and [`notification`](Service::notification) come in the order in which they arrive.
 //!   The first request need not be `initialize`: a client that has lost its stream goes on without.
 //! - [`answer`](Service::answer) brings the answer to a question that the service asked by [`Outbox::request`]. The service
 //!   chooses the ids of its questions, and sees to it that the answer comes from the session that was asked.
-//! - [`unreached`](Service::unreached) says that a question has no way to its client. No answer will come.
+//! - [`unreached`](Service::unreached) is called if a question cannot be sent to its client. No answer will come, so by default
+//!   `answer` gets an error.
 //! - [`cancelled`](Service::cancelled) ends a call that is open. It comes for each of them before [`closed`](Service::closed),
 //!   which ends the session.
-//! - [`tick`](Service::tick) comes when [`due`](Service::due) says so, and after a [wake-up](crate::Handle::wake).
+//! - [`tick`](Service::tick) comes at the time that [`due`](Service::due) returns, and after a [wake-up](crate::Handle::wake).
 //! - [`stopping`](Service::stopping) comes when a shutdown begins, and again when another one is asked for.
 //!
 //! What a method leaves in the [`Outbox`] is sent when it returns, in that order.
 //!
 //! # What a service must do
-//! The engine reads messages and refuses what is no JSON-RPC; what it sends is what the service says, and nothing is added.
+//! The engine reads messages and refuses what is not JSON-RPC. It sends what the service puts into the outbox, and adds
+//! nothing.
 //! - It answers each request once, in the method that brought it or in a later one. The first answer counts. One that comes
-//!   after the end of its call is dropped and counted in [`Stats::late`](crate::engine::observe::Stats::late), so a service need
+//!   after the end of its call is dropped and counted in [`Stats::late`](crate::engine::Stats::late), so a service need
 //!   not keep a list of its open calls for that.
-//! - `initialize` is a request like others. [`Session::initialize`] reads its parameters; an error as its answer ends a session
-//!   of Streamable HTTP. [`Outbox::empty_result`] answers `ping`. A method that it does not know gets
+//! - `initialize` is a request like others, except that the engine has read its parameters into the [`Session`]. An error as its
+//!   answer ends a session of Streamable HTTP. [`Outbox::empty_result`] answers `ping`. A method that it does not know gets
 //!   [`Error::method_not_found`](crate::jsonrpc::Error::method_not_found).
-//! - It calls [`Session::operate`] for `notifications/initialized` and for every request but `initialize` and `ping`: clients
-//!   that have not gone to work get nothing that is sent to [all](Audience::All).
-//! - Results of 2026-07-28 need a `resultType`, and its clients begin with `server/discover`. [`Session::revision`] says what
-//!   the client speaks.
+//! - Results of 2026-07-28 need a `resultType`, and its clients begin with `server/discover`. [`Session::revision`] returns
+//!   what the client speaks.
 //! - It never blocks and never panics: all methods run on the engine's thread, and a panic unwinds through the engine.
 //! - It ends calls that take too long. The engine has no timeout for them; a client that is gone or gives up cancels its own.
 //!
 //! # Work on other threads
-//! A thread sends what it has done to the service, for example over a channel, and calls [`Handle::wake`](crate::Handle::wake),
-//! which it got from [`EngineConfig::handle`](crate::engine::EngineConfig::handle). The engine then calls
-//! [`tick`](Service::tick), which takes it out of the channel. Of the other methods of a [`Handle`](crate::Handle),
+//! A thread sends its result to the service, for example over a channel, and calls [`wake`](crate::Handle::wake) of the handle
+//! that the service got from [`EngineConfig::handle`](crate::engine::EngineConfig::handle). The engine then calls
+//! [`tick`](Service::tick), which takes the result out of the channel. Of the other methods of a [`Handle`](crate::Handle),
 //! `shutdown`, `reauthorize` and `has_ended` work with every service; the rest is for that of a [`Server`](crate::Server).
 //!
 //! # A whole service
@@ -54,8 +54,8 @@
 //! ```
 //! use mcp_rill::engine::{Action, Engine, EngineConfig};
 //! use mcp_rill::json::Object;
-//! use mcp_rill::jsonrpc::{Error, Notification};
-//! use mcp_rill::service::{CallKey, Outbox, Service, ServiceRequest, Session, SessionKey};
+//! use mcp_rill::jsonrpc::Error;
+//! use mcp_rill::service::{CallKey, Outbox, Service, ServiceRequest, Session};
 //! use mcp_rill::{Handle, Limits, Now, Peer, Settings};
 //! use std::{sync::mpsc, thread};
 //!
@@ -68,22 +68,17 @@
 //!     fn request(&mut self, request: &ServiceRequest<'_>, session: &mut Session, out: &mut Outbox) {
 //!         let call = request.call;
 //!         match request.method {
-//!             "initialize" => match session.initialize(request.params) {
-//!                 Ok(revision) => out.result(call, |out| {
-//!                     let mut result = Object::new(out);
-//!                     result.str("protocolVersion", revision.name()).raw("capabilities", r#"{"tools":{}}"#);
-//!                     result.raw("serverInfo", r#"{"name":"slow","version":"1.0.0"}"#);
-//!                 }),
-//!                 Err(error) => out.error(call, &error),
-//!             },
+//!             "initialize" => out.result(call, |out| {
+//!                 let mut result = Object::new(out);
+//!                 result.str("protocolVersion", session.revision().name()).raw("capabilities", r#"{"tools":{}}"#);
+//!                 result.raw("serverInfo", r#"{"name":"slow","version":"1.0.0"}"#);
+//!             }),
 //!             "ping" => out.empty_result(call),
 //!             "tools/list" => {
-//!                 session.operate(None);
 //!                 let tools = br#"{"tools":[{"name":"think","inputSchema":{"type":"object"}}]}"#;
 //!                 out.result(call, |out| out.extend_from_slice(tools));
 //!             }
 //!             "tools/call" => {
-//!                 session.operate(None);
 //!                 let (handle, done) = (self.handle.clone(), self.done.0.clone());
 //!                 thread::spawn(move || {
 //!                     let _ = done.send((call, 6 * 7)); // fails if the engine is gone
@@ -91,12 +86,6 @@
 //!                 });
 //!             }
 //!             other => out.error(call, &Error::method_not_found(other)),
-//!         }
-//!     }
-//!
-//!     fn notification(&mut self, _: SessionKey, session: &mut Session, told: &Notification<'_>, _: &mut Outbox) {
-//!         if told.method == "notifications/initialized" {
-//!             session.operate(None);
 //!         }
 //!     }
 //!
@@ -145,6 +134,7 @@
 //! # Ok::<(), String>(())
 //! ```
 
+pub(crate) mod ended;
 pub(crate) mod keys;
 pub(crate) mod outbox;
 pub(crate) mod session;
@@ -153,9 +143,11 @@ use std::time::Duration;
 
 use crate::access::peer::Peer;
 use crate::http::head::Head;
+use crate::json::tape::Tape;
 use crate::json::value::JsonRef;
 use crate::jsonrpc::id::IdRef;
-use crate::jsonrpc::{Error, Notification, Response};
+use crate::jsonrpc::{self, Error, Message, Notification, Response};
+use crate::limits::Limits;
 use crate::timers::Now;
 
 pub use crate::protocol::kinds::ListKind;
@@ -248,15 +240,30 @@ pub trait Service: Send {
     }
 
     /// An open call was cancelled, or its session ended: nothing that is still sent under its key will arrive.
-    fn cancelled(&mut self, call: CallKey, out: &mut Outbox) {
-        let _ = (call, out);
+    fn cancelled(&mut self, key: SessionKey, call: CallKey, out: &mut Outbox) {
+        let _ = (key, call, out);
     }
 
-    /// A [message](Outgoing::Message) for a call found no way to its client: the client takes no events in the answer to its
-    /// POST, and its session has no stream. The call is still open, unless it was answered since. A service that answers this
-    /// with another message is called again, for ever.
-    fn unreached(&mut self, call: CallKey, now: Now, out: &mut Outbox) {
-        let _ = (call, now, out);
+    /// A [message](Outgoing::Message) found no way to its client: the session has no stream, and if the message is for a call, the
+    /// client takes no events in the answer to its POST. `message` is its JSON text. The call is still open, unless it was
+    /// answered since. A service must not answer this with another such message: it would be called again without end.
+    ///
+    /// By default a question is [answered](Service::answer) with an error.
+    fn unreached(
+        &mut self,
+        key: SessionKey,
+        call: Option<CallKey>,
+        message: &[u8],
+        now: Now,
+        out: &mut Outbox,
+    ) {
+        let _ = call;
+        let (mut tape, mut error) = (Tape::new(), Tape::new());
+        if let Ok(Message::Request(question)) = jsonrpc::parse(message, &Limits::DEFAULT, &mut tape)
+            && let Ok(error) = error.read(r#"{"code":-32603,"message":"the client cannot be asked now"}"#)
+        {
+            self.answer(key, &Response { id: Some(question.id), outcome: Err(error) }, now, out);
+        }
     }
 
     /// A session ended; its open calls were cancelled before.
@@ -285,9 +292,16 @@ pub trait Service: Send {
         0
     }
 
-    /// The session for which it holds most bytes, and how many. The engine asks only when they take the server over
-    /// `buffered_bytes_max`, and ends that session first.
-    fn largest(&self) -> Option<(usize, SessionKey)> {
+    /// The same by session. The engine asks only when `buffered_bytes_max` is passed, and ends the session that gives way first.
+    fn held_by_session(&self) -> Vec<(SessionKey, usize)> {
+        Vec::new()
+    }
+
+    /// The key under which a handler has asked the question of this id, for tests that answer by keys. The client is not told it.
+    #[cfg(feature = "testing")]
+    #[doc(hidden)]
+    fn question_key(&self, id: i64) -> Option<&str> {
+        let _ = id;
         None
     }
 }

@@ -10,9 +10,12 @@ use serde_json::value::RawValue;
 use crate::json::write::Object;
 use crate::json::write_raw;
 use crate::jsonrpc;
+use crate::jsonrpc::Response;
 use crate::jsonrpc::id::IdRef;
 use crate::protocol::kinds::ListKind;
 use crate::protocol::level::Level;
+use crate::protocol::viewers::Viewers;
+use crate::service::ended::CallEnd;
 use crate::service::keys::{CallKey, SessionKey};
 
 /// The kind of one message in an [`Outbox`].
@@ -25,8 +28,8 @@ pub enum Outgoing {
     Error(CallKey, i64),
     /// There is no room for a call: the text says which limit is reached. It becomes an error of the call's transport.
     Busy(CallKey),
-    /// A JSON-RPC message that has to arrive: a question, or its cancellation. If it is for a call and cannot arrive, the
-    /// service is told ([`Service::unreached`](crate::service::Service::unreached)).
+    /// A JSON-RPC message that has to arrive: a question, or its cancellation. If it is for a call and cannot arrive,
+    /// [`Service::unreached`](crate::service::Service::unreached) is called.
     Message(Audience),
     /// A notification of which only the latest matters: while the session's stream is slow, a newer one replaces it.
     Latest(Audience, Slot),
@@ -46,7 +49,7 @@ pub enum Audience {
     Call(CallKey, SessionKey),
     /// One session.
     One(SessionKey),
-    /// Every session that takes part in operation.
+    /// Every session that takes part in operation and came by the paths without a [mount](crate::Settings::mounts).
     All,
 }
 
@@ -68,7 +71,7 @@ pub enum Slot {
 /// ```
 /// use mcp_rill::Level;
 /// use mcp_rill::service::{Audience, ListKind, Outbox, Outgoing, SessionKey, Slot};
-/// fn told(out: &mut Outbox, session: SessionKey) {
+/// fn announce(out: &mut Outbox, session: SessionKey) {
 ///     out.request(Audience::One(session), 1, "roots/list", b"");
 ///     let log = Outgoing::Log(Audience::All, Level::Info);
 ///     out.notify(log, "notifications/message", |params| {
@@ -81,9 +84,12 @@ pub enum Slot {
 #[derive(Debug, Default)]
 pub struct Outbox {
     text: Vec<u8>,
-    messages: Vec<(Outgoing, usize)>,
+    /// With the end of its text each, and those of its audience that it is for.
+    messages: Vec<(Outgoing, usize, Option<Box<Viewers>>)>,
     late: u64,
     faults: Vec<String>,
+    /// Calls that have ended, for the observer.
+    ended: Vec<CallEnd>,
 }
 
 impl Outbox {
@@ -116,7 +122,24 @@ impl Outbox {
         self.push(Outgoing::Error(call, error.code), |out| error.write(out));
     }
 
-    /// Refuses a call for want of room. The text says of what there is too much, and names the limit.
+    /// Answers a call as another server answered it: with its result, or with its error.
+    ///
+    /// ```
+    /// use mcp_rill::{json::Tape, jsonrpc::Response, service::{CallKey, Outbox}};
+    /// let (mut out, mut tape) = (Outbox::default(), Tape::new());
+    /// let answer = Response { id: None, outcome: Ok(tape.read(r#"{"tools":[]}"#)?) };
+    /// out.answer(CallKey::for_tests(1), &answer);
+    /// assert_eq!(out.iter().next().map(|(_, text)| text), Some(&br#"{"tools":[]}"#[..]));
+    /// # Ok::<(), serde_json::Error>(())
+    /// ```
+    pub fn answer(&mut self, call: CallKey, answer: &Response<'_>) {
+        match answer.outcome {
+            Ok(result) => self.written(call, |out| write_raw(out, result.text())),
+            Err(error) => self.error(call, &jsonrpc::Error::read(error).unwrap_or_else(|bad| bad)),
+        }
+    }
+
+    /// Refuses a call for which there is no room. The text says what is exhausted, and names the limit.
     pub fn busy(&mut self, call: CallKey, reason: &str) {
         self.push(Outgoing::Busy(call), |out| out.extend_from_slice(reason.as_bytes()));
     }
@@ -145,6 +168,36 @@ impl Outbox {
         });
     }
 
+    /// Sends a request or notification whose text is at hand: for a service that passes on what another server says. It leaves in
+    /// one line. Text that is not JSON is dropped, and reported as a [fault](crate::engine::Event::HandlerFault).
+    ///
+    /// ```
+    /// use mcp_rill::service::{Audience, Outbox, Outgoing, SessionKey};
+    /// let (mut out, said) = (Outbox::default(), r#"{"jsonrpc":"2.0","id":"q1","method":"roots/list"}"#);
+    /// out.message(Outgoing::Message(Audience::One(SessionKey::for_tests(1))), said);
+    /// assert_eq!(out.iter().next().map(|(_, text)| text), Some(said.as_bytes()));
+    /// ```
+    pub fn message(&mut self, kind: Outgoing, text: &str) {
+        match serde_json::from_str::<&RawValue>(text) {
+            Ok(message) => self.push(kind, |out| write_raw(out, message.get())),
+            Err(error) => self.fault(format!("a message to be passed on is not JSON: {error}")),
+        }
+    }
+
+    /// As [`notify`](Outbox::notify), for those of its audience who are among the viewers.
+    pub(crate) fn notify_viewers(
+        &mut self,
+        viewers: &Viewers,
+        kind: Outgoing,
+        method: &str,
+        write: impl FnOnce(&mut Object<'_>),
+    ) {
+        self.notify(kind, method, write);
+        if let Some((.., only)) = self.messages.last_mut().filter(|_| !viewers.are_all()) {
+            *only = Some(Box::new(viewers.clone()));
+        }
+    }
+
     /// Disconnects a call's client until it reconnects by itself: [`Outgoing::Disconnect`].
     pub fn disconnect(&mut self, call: CallKey, retry: Duration) {
         self.push(Outgoing::Disconnect(call, retry), |_| {});
@@ -164,9 +217,48 @@ impl Outbox {
         std::mem::take(&mut self.faults)
     }
 
+    /// Reports a call that has ended.
+    pub(crate) fn ended(&mut self, end: CallEnd) {
+        self.ended.push(end);
+    }
+
+    pub(crate) fn take_ended(&mut self) -> Vec<CallEnd> {
+        std::mem::take(&mut self.ended)
+    }
+
+    /// Keeps the vector that was taken for the next ones, or each call would need a new one.
+    pub(crate) fn reuse_ended(&mut self, mut ended: Vec<CallEnd>) {
+        ended.clear();
+        ended.shrink_to(ENDED_KEPT);
+        self.ended = ended;
+    }
+
     /// How many bytes all messages have.
     pub(crate) fn bytes(&self) -> usize {
         self.text.len()
+    }
+
+    /// True if so much waits that the rest is better left for a later call, such as the next
+    /// [`tick`](crate::service::Service::tick): what is in the outbox takes memory twice while it is sent, and other clients wait
+    /// meanwhile.
+    ///
+    /// ```
+    /// use mcp_rill::service::{Audience, Outbox, Outgoing, SessionKey, Slot};
+    /// use std::collections::VecDeque;
+    /// /// Called by `Service::tick`; `Service::due` returns a time in the past while there are more.
+    /// fn announce(updated: &mut VecDeque<(SessionKey, String)>, out: &mut Outbox) {
+    ///     while !out.is_full()
+    ///         && let Some((session, uri)) = updated.pop_front()
+    ///     {
+    ///         let latest = Outgoing::Latest(Audience::One(session), Slot::Updated(uri.as_str().into()));
+    ///         out.notify(latest, "notifications/resources/updated", |params| {
+    ///             params.str("uri", &uri);
+    ///         });
+    ///     }
+    /// }
+    /// ```
+    pub fn is_full(&self) -> bool {
+        self.text.len() >= FULL_BYTES || self.messages.len() >= FULL_MESSAGES
     }
 
     pub(crate) fn take_late(&mut self) -> u64 {
@@ -175,7 +267,7 @@ impl Outbox {
 
     fn push(&mut self, kind: Outgoing, write: impl FnOnce(&mut Vec<u8>)) {
         write(&mut self.text);
-        self.messages.push((kind, self.text.len()));
+        self.messages.push((kind, self.text.len(), None));
     }
 
     /// True if there are no messages.
@@ -185,20 +277,31 @@ impl Outbox {
 
     /// The messages in order, each with its JSON text ([`Outgoing::Busy`]: the reason).
     pub fn iter(&self) -> impl Iterator<Item = (&Outgoing, &[u8])> {
+        self.iter_viewers().map(|(kind, text, _)| (kind, text))
+    }
+
+    /// As [`iter`](Outbox::iter), with those of the audience that the message is for; `None` if it is for all of them.
+    pub(crate) fn iter_viewers(&self) -> impl Iterator<Item = (&Outgoing, &[u8], Option<&Viewers>)> {
         let mut start = 0;
-        self.messages.iter().map(move |(kind, end)| {
+        self.messages.iter().map(move |(kind, end, viewers)| {
             let text = self.text.get(start..*end).unwrap_or_default();
             start = *end;
-            (kind, text)
+            (kind, text, viewers.as_deref())
         })
     }
 
     /// Removes all messages, and gives memory back if it was an unusually large lot.
     pub fn clear(&mut self) {
-        const KEPT_BYTES_MAX: usize = 64 << 10;
         self.messages.clear();
         self.text.clear();
-        self.text.shrink_to(KEPT_BYTES_MAX);
-        self.messages.shrink_to(256);
+        self.text.shrink_to(FULL_BYTES);
+        self.messages.shrink_to(FULL_MESSAGES);
     }
 }
+
+/// With so much text the outbox is full.
+const FULL_BYTES: usize = 64 << 10;
+/// With so many messages the outbox is full.
+const FULL_MESSAGES: usize = 256;
+/// Room for calls that have ended which is kept for the next ones.
+const ENDED_KEPT: usize = 16;

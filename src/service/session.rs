@@ -23,6 +23,8 @@ use crate::jsonrpc::Error;
 use crate::protocol::client_info::{Capabilities, ClientInfo};
 use crate::protocol::level::Level;
 use crate::protocol::revision::Revision;
+use crate::protocol::viewers::Viewer;
+use crate::service::ServiceRequest;
 use crate::text::cut;
 
 fn read_text<'a>(raw: JsonRef<'a>, name: &str) -> Result<Cow<'a, str>, Error> {
@@ -66,6 +68,8 @@ pub struct Session {
     operating: bool,
     /// `None` if it gets no logs.
     pub(crate) log_level: Option<Level>,
+    /// One more than the number of its mount; 0 at the root.
+    pub(crate) mount: u8,
 }
 
 /// Without the whole id: with it anybody can post into the session.
@@ -82,25 +86,62 @@ impl fmt::Debug for Session {
     }
 }
 
-/// As much of a session's id as tells it from others in a log: 8 characters.
+/// The part of a session's id that tells it apart in a log: 8 characters.
 pub(crate) fn short_id(id: Uuid) -> String {
     format!("{:08x}...", id.as_fields().0)
 }
 
+/// The id of a session, for an observer. It is printed cut, since any peer that knows the whole id could post into the session.
+///
+/// ```
+/// use mcp_rill::engine::Event;
+/// fn line(event: &Event<'_>) -> Option<String> {
+///     match event {
+///         Event::SessionClosed { peer, id, .. } => Some(format!("the session {id} of {peer:?} ended")), // such as `70228fad...`
+///         _ => None,
+///     }
+/// }
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SessionId(pub(crate) Uuid);
+
+impl SessionId {
+    /// The whole id, as [`Call::session_id`](crate::Call::session_id) returns it. Keep it out of logs.
+    pub fn whole(&self) -> String {
+        self.0.to_string()
+    }
+}
+
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&short_id(self.0))
+    }
+}
+
+impl fmt::Debug for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SessionId({self})")
+    }
+}
+
 impl Session {
-    /// A session for tests of a service without an engine: of a client that has said nothing yet. Its id is made from the
-    /// number.
+    /// A session for tests of a service without an engine. Its client has sent nothing yet. Its id is made from the number.
     pub fn for_tests(number: u32, principal: Option<Principal>) -> Session {
         Session::new(Uuid::from_u128(1 << 64 | u128::from(number)), principal)
     }
 
     pub(crate) fn new(id: Uuid, principal: Option<Principal>) -> Session {
         let log_level = Some(Level::Info);
-        Session { id, principal, client: None, revision: None, operating: false, log_level }
+        Session { id, principal, client: None, revision: None, operating: false, log_level, mount: 0 }
     }
 
-    /// The session of one request that has no other, and describes its client itself (MCP 2026-07-28). Without a log level the
-    /// client gets no logs.
+    /// The same below a mount.
+    pub(crate) fn under(self, mount: u8) -> Session {
+        Session { mount, ..self }
+    }
+
+    /// The session of a request that has none, and describes its client itself (MCP 2026-07-28). Without a log level the client
+    /// gets no logs.
     pub fn of_request(
         principal: Option<Principal>,
         revision: Revision,
@@ -108,14 +149,14 @@ impl Session {
         log_level: Option<Level>,
     ) -> Session {
         let (client, revision) = (Some(Arc::new(client)), Some(revision));
-        Session { id: Uuid::nil(), principal, client, revision, operating: false, log_level }
+        Session { id: Uuid::nil(), principal, client, revision, operating: false, log_level, mount: 0 }
     }
 
     /// The session of one request of a revision with sessions, where the server keeps none.
     #[cfg(feature = "streamable")]
     pub(crate) fn of_post(principal: Option<Principal>, revision: Revision) -> Session {
         let (id, revision) = (Uuid::nil(), Some(revision));
-        Session { id, principal, client: None, revision, operating: false, log_level: None }
+        Session { id, principal, client: None, revision, operating: false, log_level: None, mount: 0 }
     }
 
     /// True if the session outlives the request at hand. If not, its client cannot be asked anything during a request, and gets
@@ -130,6 +171,19 @@ impl Session {
     /// ```
     pub fn is_kept(&self) -> bool {
         !self.id.is_nil()
+    }
+
+    /// The number of the name in [`Settings::mounts`](crate::Settings::mounts) under which the client came; `None` if it came by
+    /// the paths without one.
+    ///
+    /// ```
+    /// use mcp_rill::{Settings, service::Session};
+    /// fn name<'a>(session: &Session, settings: &'a Settings) -> Option<&'a str> {
+    ///     settings.mounts.get(session.mount()?).map(String::as_str)
+    /// }
+    /// ```
+    pub fn mount(&self) -> Option<usize> {
+        usize::from(self.mount).checked_sub(1)
     }
 
     /// The negotiated revision, or the one that a request without a session names. Before the client has initialized it is the
@@ -152,13 +206,17 @@ impl Session {
         self.principal.as_ref()
     }
 
+    pub(crate) fn viewer(&self) -> Viewer<'_> {
+        Viewer { principal: self.principal.as_ref(), session_id: self.is_kept().then_some(self.id) }
+    }
+
     /// True if the client takes part in operation: it sent `notifications/initialized`, or any request but `initialize`
     /// and `ping`.
     pub fn is_operating(&self) -> bool {
         self.operating
     }
 
-    /// The least level of logs that the client wants; `None` if it gets no logs.
+    /// The lowest level of logs that the client wants; `None` if it gets no logs.
     pub fn log_level(&self) -> Option<Level> {
         self.log_level
     }
@@ -175,8 +233,8 @@ impl Session {
         }
     }
 
-    /// Reads the parameters of an `initialize` request, and returns the revision agreed on: what a service does first when
-    /// that request comes. A client may initialize again; the newer word holds.
+    /// Reads the parameters of an `initialize` request, and returns the revision agreed on. The engine has done so when a service
+    /// gets the request; a test without an engine does it itself. A client may initialize again: the newer parameters count.
     ///
     /// ```
     /// use mcp_rill::{Level, Revision, json::Tape, service::Session};
@@ -198,9 +256,30 @@ impl Session {
         Ok(revision)
     }
 
+    /// What the engine does with each request of a session before its service gets it: it reads the parameters of `initialize`, and
+    /// any other request but `ping` shows that the client takes part in operation.
+    #[inline]
+    pub(crate) fn take_request(
+        &mut self,
+        request: &ServiceRequest<'_>,
+        known: &mut Clients,
+    ) -> Result<(), Error> {
+        match request.method {
+            _ if !self.revision().has_sessions() => {}
+            "initialize" => {
+                self.initialize(request.params)?;
+                self.share_client(known);
+            }
+            "ping" => {}
+            _ if self.revision.is_some() => self.operating = true,
+            _ => self.operate(request.head.header_str("mcp-protocol-version")),
+        }
+        Ok(())
+    }
+
     /// Notes that the client takes part in operation, with or without having initialized: from then on it gets what is sent to
-    /// all. To be called for `notifications/initialized`, and for every request but `initialize` and `ping`. `version` is
-    /// the request's `MCP-Protocol-Version`, which stands in for a negotiation that this session did not see.
+    /// all. The engine calls this for `notifications/initialized`, and for every request but `initialize` and `ping`. `version`
+    /// is the request's `MCP-Protocol-Version`, which stands in for a negotiation that this session did not see.
     pub fn operate(&mut self, version: Option<&str>) {
         self.operating = true;
         if self.revision.is_none() {

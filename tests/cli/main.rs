@@ -4,7 +4,24 @@
 // Real sockets go with real time.
 #![allow(clippy::disallowed_methods)]
 
+mod check;
+mod deploy;
+mod ending;
+mod examples;
+mod health;
+mod identity;
+mod in_process;
+mod log;
+mod manager;
+mod manifest;
+mod metrics;
+mod program;
+mod provide;
+mod schema;
+mod shell;
 mod stdio;
+mod stopped;
+mod stuck;
 
 use std::fs::Permissions;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
@@ -30,7 +47,11 @@ fn output(arguments: &[&str]) -> Output {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut guard = Guard(child);
+    collect(Guard(child))
+}
+
+/// What a program has written, once it has ended.
+fn collect(mut guard: Guard) -> Output {
     guard.exit_code();
     let mut output = Output { status: guard.0.wait().unwrap(), stdout: Vec::new(), stderr: Vec::new() };
     guard.0.stdout.take().unwrap().read_to_end(&mut output.stdout).unwrap();
@@ -187,14 +208,53 @@ fn help_and_version() {
         let help = output(&[flag]);
         assert_eq!((help.status.code(), &*help.stderr), (Some(0), &b""[..]));
         let text = String::from_utf8(help.stdout).unwrap();
-        for name in Limits::NAMES {
-            let value = Limits::DEFAULT.get(name).unwrap();
-            assert!(
-                text.lines().any(|line| line.split_whitespace().eq([*name, &value])),
-                "{name} {value} is missing:\n{text}"
-            );
+        for words in
+            ["Usage: mcp-rill [VERB] [OPTIONS]", "a demo on\nhttp://127.0.0.1:3001/mcp", "\n  serve "]
+        {
+            assert!(text.contains(words), "no {words}:\n{text}");
         }
-        assert!(text.lines().all(|line| line.len() <= 110), "too wide:\n{text}");
+        assert_fits_a_screen(&text);
+    }
+}
+
+/// A terminal of 80 columns and 24 lines shows the whole text.
+fn assert_fits_a_screen(text: &str) {
+    assert!(text.lines().count() <= 24, "{} lines:\n{text}", text.lines().count());
+    let wide = text.lines().find(|line| line.chars().count() > 80);
+    assert_eq!(wide, None, "too wide:\n{text}");
+}
+
+#[test]
+fn the_help_on_serving_names_options_that_exist() {
+    let text = |arguments: &[&str]| String::from_utf8(output(arguments).stdout).unwrap();
+    let (all, main) = (text(&["serve", "--help", "options"]), text(&["serve", "--help"]));
+    assert!(all.starts_with("Usage: mcp-rill serve [FILE|DIR] [OPTIONS]\n\n  --listen ADDR"), "{all}");
+    let options = |text: &str| -> Vec<String> {
+        let starts = text.lines().filter_map(|line| line.trim_start().strip_prefix("--"));
+        starts.map(|option| option.split_whitespace().next().unwrap().to_owned()).collect()
+    };
+    let known = options(&all);
+    assert!(known.len() > 20 && options(&main).len() > 8);
+    assert!(options(&main).iter().all(|option| known.contains(option)), "{main}");
+}
+
+#[test]
+fn the_help_on_each_verb_fits_a_screen_and_has_two_examples() {
+    let overview = String::from_utf8(output(&["--help"]).stdout).unwrap();
+    let verbs = overview.split("Verbs:\n").nth(1).unwrap().split("\n\n").next().unwrap();
+    let verbs: Vec<&str> = verbs.lines().map(|line| line.split_whitespace().next().unwrap()).collect();
+    assert!(verbs.contains(&"serve"), "{overview}");
+    for verb in verbs {
+        for arguments in [&[verb, "--help"][..], &[verb, "-h"], &[verb, "x", "--help"]] {
+            let help = output(arguments);
+            assert_eq!((help.status.code(), &*help.stderr), (Some(0), &b""[..]), "{arguments:?}");
+            let text = String::from_utf8(help.stdout).unwrap();
+            assert_fits_a_screen(&text);
+            assert!(text.contains(&format!("\nUsage: mcp-rill {verb}")), "{text}");
+            let examples = text.split("\nExamples:\n").nth(1).unwrap();
+            assert_eq!(examples.matches("  # ").count(), 2, "{text}");
+            assert!(examples.matches(&format!("  mcp-rill {verb} ")).count() >= 2, "{text}");
+        }
     }
 }
 
@@ -302,7 +362,7 @@ fn a_shutdown_says_what_it_waits_for() {
 fn what_is_wrong_is_said_in_one_line() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().unwrap().to_string();
-    let cases: [(&[&str], &[&str]); 57] = [
+    let cases: [(&[&str], &[&str]); 59] = [
         (&["--listen", &taken], &[&taken, "in use", "choose another port"]),
         (&["--listen", "127.0.0.1"], &["127.0.0.1", "HOST:PORT"]),
         (&["--listen", "localhost:http"], &["localhost:http", "HOST:PORT"]),
@@ -325,19 +385,24 @@ fn what_is_wrong_is_said_in_one_line() {
         (&["--listen", "unix:/missing/s", "--allow-uid", "me"], &["--allow-uid", "me", "1000"]),
         (&["--listen"], &["--listen"]),
         (&["--listen", "unix:"], &["the path is missing; write unix:PATH, such as unix:/run/mcp/s"]),
-        (&["serv"], &["there is no command `serv`; the only one is `serve`. See `mcp-rill --help`"]),
-        (&["--limit", "frobs=1"], &["unknown limit `frobs`; see `mcp-rill --help limits`"]),
-        (&["--limit", "connections_max=99999999"], &["connections_max is 99999999, but may be at most"]),
+        (&["serv"], &["there is no verb `serv`; did you mean `serve`?"]),
+        (&["--limit", "frobs=1"], &["unknown limit `frobs`; see --help limits"]),
+        (
+            &["--limit", "connections_max=99999999"],
+            &["connections_max is 99999999, but must be from 1 to 1048576"],
+        ),
         (&["--frobnicate"], &["there is no option `--frobnicate`; see `mcp-rill --help`"]),
         (&["-x"], &["there is no option `-x`; see `mcp-rill --help`"]),
-        (&["frobnicate"], &["frobnicate", "--help"]),
-        (&["serve", "serve"], &["unexpected argument `serve`; see `mcp-rill --help`"]),
+        (&["frobnicate"], &["there is no verb `frobnicate`; see `mcp-rill --help`"]),
+        (&["--lisen", "127.0.0.1:0"], &["there is no option `--lisen`; did you mean `--listen`?"]),
+        (&["serve", "nowhere.json"], &["nowhere.json", "No such file", "name a file"]),
+        (&["serve", "a.json", "b.json"], &["unexpected argument `b.json`; see `mcp-rill --help`"]),
         (&["--limit", "body_bytes_max"], &["body_bytes_max", "NAME=VALUE"]),
         (&["--limit", "body_bytes_max=1KB"], &["body_bytes_max", "1KB", "64KiB"]),
         (&["--limit", "body_byte_max=1"], &["body_byte_max", "did you mean `body_bytes_max`"]),
         (&["--limit", "sessions_max=4KiB"], &["sessions_max", "4KiB", "whole number without a unit"]),
-        (&["--limit", "workers=0"], &["workers is 0", "at least 1"]),
-        (&["--limit", "calls_max=0"], &["calls_max is 0", "at least 1"]),
+        (&["--limit", "workers=0"], &["workers is 0", "from 1 to 1024"]),
+        (&["--limit", "calls_max=0"], &["calls_max is 0", "from 1 to 1048576"]),
         (&["--limit", "workers=1", "--limit", "workers=2"], &["--limit workers is given twice"]),
         (&["--node-id", "a", "--node-id", "b"], &["--node-id is given twice"]),
         (&["--log", "--cors", "--log"], &["--log is given twice"]),
@@ -406,6 +471,7 @@ impl Place {
     fn new(name: &str) -> Place {
         let path = std::env::temp_dir().join(format!("rill-cli{}-{name}", std::process::id()));
         std::fs::create_dir(&path).unwrap();
+        std::fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
         Place(path)
     }
 
@@ -511,9 +577,10 @@ fn users_are_known_and_refused_by_their_uid() {
 
 #[test]
 fn limits_are_applied() {
-    let running = Running::start(&[&ANY[..], &["--limit", "body_bytes_max=64"]].concat());
+    let running = Running::start(&[&ANY[..], &["--limit", "body_bytes_max=256"]].concat());
     let mut stream = running.open();
-    let long = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"ping","params":{{"_":"{}"}}}}"#, "x".repeat(64));
+    let long =
+        format!(r#"{{"jsonrpc":"2.0","id":1,"method":"ping","params":{{"_":"{}"}}}}"#, "x".repeat(256));
     assert_eq!(running.post(&stream.endpoint, &long), "413");
     assert_eq!(running.post(&stream.endpoint, PING), "202");
     assert_eq!(stream.next(), PONG, "the session lives on");

@@ -147,7 +147,7 @@ fn a_signal_ends_it_while_the_input_is_open() {
 }
 
 #[test]
-fn nobody_reads_its_output_any_more() {
+fn its_output_has_no_reader_any_more() {
     let mut server = Server::start(&[]);
     server.tell(&initialize(1));
     server.next();
@@ -198,7 +198,7 @@ fn a_reader_that_stalls_for_good_does_not_keep_it() {
 }
 
 #[test]
-fn descriptors_that_somebody_made_non_blocking_do() {
+fn non_blocking_descriptors_do() {
     let (ours, theirs) = UnixStream::pair().unwrap();
     theirs.set_nonblocking(true).unwrap();
     let output: OwnedFd = theirs.try_clone().unwrap().into();

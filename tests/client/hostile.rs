@@ -38,7 +38,9 @@ fn fixed(response: impl Into<String>) -> Result<String, Error> {
 
 #[test]
 fn heads() {
-    assert_protocol(fixed("x".repeat(100 << 10)), &["head is longer than"]);
+    assert_protocol(fixed(format!("HTTP/1.1 200 {}", "x".repeat(100 << 10))), &["head is longer than"]);
+    assert_protocol(fixed("220 mail.example ESMTP\r\n"), &["does not speak HTTP", "`220 mail.example ESMTP"]);
+    assert_protocol(raw(vec![21, 3, 3, 0, 2, 2, 70]), &["speaks TLS"]);
     assert_protocol(fixed(["HTTP/1.1 200 OK\r\n", &"X: y\r\n".repeat(20_000)].concat()), &["malformed"]);
     assert_protocol(fixed("HTTP/1.1 100 Continue\r\n\r\n".repeat(1000)), &["interim"]);
     assert_protocol(fixed("HTTP/1.1 200 OK\r\nMcp-Session-Id: a\x01b\r\n\r\n"), &["malformed"]);

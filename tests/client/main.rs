@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 #![allow(clippy::disallowed_methods)] // The test's own clock shows that nothing hangs.
 
+#[cfg(unix)]
+mod child;
 mod conformance;
 mod eras;
 mod gateway;
@@ -11,6 +13,8 @@ mod mock;
 mod negotiation;
 mod stateless;
 mod streamable;
+#[cfg(unix)]
+mod unix;
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -522,11 +526,14 @@ fn hostile_answers_to_the_request_for_a_stream() {
         &["`text/html`", "text/event-stream"],
     );
     assert_protocol(open_against("HTTP/1.1 204 No Content\r\n\r\n").map_err(as_protocol), &["204"]);
-    assert_protocol(open_against(vec![b'x'; 100 << 10]), &["head is longer than"]);
+    assert_protocol(
+        open_against(["HTTP/1.1 200 ", &"x".repeat(100 << 10)].concat().into_bytes()),
+        &["head is longer than"],
+    );
     let endless = ["HTTP/1.1 200 OK\r\n", &"X: y\r\n".repeat(20_000)].concat();
     assert_protocol(open_against(endless), &["malformed"]);
     assert_protocol(open_against("HTTP/1.1 100 Continue\r\n\r\n".repeat(1000)), &["interim"]);
-    assert_protocol(open_against("SSH-2.0-OpenSSH\r\n\r\n"), &["malformed", "SSH-2.0"]);
+    assert_protocol(open_against("SSH-2.0-OpenSSH\r\n\r\n"), &["does not speak HTTP", "SSH-2.0"]);
     assert_protocol(
         open_against(
             "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n",
@@ -647,7 +654,7 @@ fn a_server_that_dies_in_the_middle() {
 }
 
 #[test]
-fn a_silent_server_is_told_that_nobody_waits() {
+fn a_silent_server_gets_a_cancellation() {
     let server = with_stream(|listener, mut stream| {
         let mut posts = Peer::accept(&listener);
         assert!(posts.message().contains(r#""method":"tools/call""#));
@@ -663,6 +670,24 @@ fn a_silent_server_is_told_that_nobody_waits() {
     let mut client = Client::builder().request_timeout(Duration::from_millis(500)).open(&server.url).unwrap();
     assert!(matches!(client.call_tool("slow", "{}"), Err(Error::Timeout)));
     assert!(matches!(client.initialize(), Err(Error::Timeout)));
+    drop(client);
+    server.thread.join().unwrap();
+}
+
+/// Only what follows a timeout is sent in less time than a request has.
+#[test]
+fn a_cancellation_may_take_as_long_as_a_request() {
+    let server = with_stream(|listener, _stream| {
+        let mut posts = Peer::accept(&listener);
+        assert!(posts.message().contains(r#""method":"tools/call""#));
+        assert!(posts.request().1.contains("notifications/cancelled"));
+        std::thread::sleep(Duration::from_millis(1100));
+        posts.send("HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n");
+        assert!(matches!(posts.0.read(&mut [0]), Ok(0)));
+    });
+    let mut client = Client::builder().open(&server.url).unwrap();
+    let id = client.send("tools/call", Some(r#"{"name":"slow"}"#)).unwrap();
+    client.cancel(&id, "enough").unwrap();
     drop(client);
     server.thread.join().unwrap();
 }
@@ -899,12 +924,12 @@ fn an_endpoint_can_move_on_its_own_server_only() {
 }
 
 #[test]
-fn nobody_there() {
+fn no_server_listens() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
     let error = Client::connect(&format!("http://{address}/sse")).unwrap_err();
-    assert!(error.to_string().contains(&format!("cannot connect to {address}")), "{error}");
+    assert!(error.to_string().contains(&format!("cannot connect to http://{address}: ")), "{error}");
 }
 
 #[test]

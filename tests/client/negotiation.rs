@@ -90,7 +90,16 @@ fn a_server_that_names_what_it_serves() {
     });
     assert_eq!(client.unwrap().transport(), Transport::Streamable);
 
-    let contradiction = connect(move |listener| discover(listener, unsupported(r#"["2026-07-28"]"#)));
+    // It may have changed its mind, and is asked once more.
+    let client = connect(move |listener| {
+        discover(listener, unsupported(r#"["2026-07-28"]"#));
+        discover(listener, |body| result(body, r#"{"supportedVersions":["2026-07-28"]}"#));
+    });
+    assert_eq!(client.unwrap().transport(), Transport::Stateless);
+    let contradiction = connect(move |listener| {
+        discover(listener, unsupported(r#"["2026-07-28"]"#));
+        discover(listener, unsupported(r#"["2026-07-28"]"#));
+    });
     assert!(matches!(contradiction, Err(Error::Rpc(error)) if error.code == -32022));
     // Without the list it is an error as any other.
     let client = connect(move |listener| {
@@ -212,7 +221,7 @@ fn a_server_of_http_and_sse_that_refuses_in_terms_of_json_rpc() {
 }
 
 #[test]
-fn who_wants_an_older_revision_asks_for_no_newer_one() {
+fn a_client_set_to_an_older_revision_asks_for_no_newer_one() {
     let server = mock(|listener| assert_eq!(initialize(&listener), "2025-03-26"));
     let client = Client::builder().revision("2025-03-26").connect(&server.url).unwrap();
     assert_eq!(client.transport(), Transport::Streamable);

@@ -228,7 +228,7 @@ fn questions_come_to_an_end() {
 }
 
 #[test]
-fn nobody_waits_any_more() {
+fn a_call_that_is_given_up_closes_its_connection() {
     let script = |listener: TcpListener| {
         // Closing the connection is all that there is to say: with and without a stream.
         let mut call = Peer::accept(&listener);

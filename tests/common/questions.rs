@@ -133,15 +133,8 @@ impl Pool {
 
     /// One turn of the loop: takes what threads have left, and makes the threads that are wanted. Says how many.
     pub fn turn(&self, world: &mut World) -> usize {
-        world.jump(world.now.mono);
-        world.run();
-        let mut made = 0;
-        while world.engine.jobs().wants_thread() {
-            let jobs = world.engine.jobs();
-            thread::spawn(move || jobs.work());
-            made += 1;
-        }
-        made
+        world.tick();
+        world.start_threads()
     }
 
     /// Turns until there is something; the time on this clock is only how long a broken test takes to fail.

@@ -247,7 +247,7 @@ fn a_principal_lasts_as_long_as_its_request() {
 }
 
 #[test]
-fn a_hook_that_panics_lets_nobody_in() {
+fn a_hook_that_panics_admits_no_request() {
     let server = demo::server().authorize(|request| match request.bearer()? {
         "panic" => panic!("out of order"),
         name => Ok(Principal::new(name)),
@@ -446,7 +446,7 @@ fn a_call_is_printed_without_secrets() {
 }
 
 #[test]
-fn a_body_that_nobody_may_send_is_not_held() {
+fn a_body_of_a_denied_request_is_not_held() {
     let mut world = world();
     let big = 200_000;
     let head = http::post_head("/mcp", big);
@@ -503,14 +503,12 @@ fn a_token_that_is_withdrawn_closes_what_it_opened() {
 
     // Nothing has changed: nothing happens.
     world.engine.handle().reauthorize();
-    world.jump(world.now.mono);
-    world.run();
+    world.tick();
     assert!([ada_sse, bob_sse, ada_get, bob_get].into_iter().all(|sock| !world.closed(sock)));
 
     *tokens.lock().unwrap() = Tokens::read(&format!("bob:{BOB}")).unwrap();
     world.engine.handle().reauthorize();
-    world.jump(world.now.mono);
-    world.run();
+    world.tick();
     assert!([ada_sse, ada_get, waiting, listener].into_iter().all(|sock| world.closed(sock)));
     assert!(![bob_sse, bob_get, sock].into_iter().any(|sock| world.closed(sock)));
     // Over HTTP+SSE the session is gone with its stream; over Streamable HTTP it is out of reach.
@@ -589,8 +587,7 @@ fn tokens_are_rotated() {
     let (new_stream, _) = open_sse(&mut world, new);
     *tokens.lock().unwrap() = Tokens::read(&format!("ada:{new}\nbob:{ADA}")).unwrap();
     world.engine.handle().reauthorize();
-    world.jump(world.now.mono);
-    world.run();
+    world.tick();
     assert!(world.closed(old_stream), "the old token is somebody else's now");
     assert!(!world.closed(new_stream));
     let own = format!("Mcp-Session-Id: {id}");

@@ -6,27 +6,36 @@ mod common;
 
 #[cfg(all(feature = "auth", feature = "browser", feature = "resume", feature = "stateless"))]
 mod auth;
+#[cfg(feature = "auth")]
+mod authorizing;
+mod closing;
+mod handshakes;
+#[cfg(feature = "streamable")]
+mod heads;
+mod health;
 mod limits;
-#[cfg(all(feature = "streamable", feature = "stateless"))]
 mod lines;
 #[cfg(all(feature = "resume", feature = "stateless"))]
 mod meeting;
 #[cfg(all(feature = "streamable", feature = "stateless"))]
 mod messages;
 mod notices;
+mod panics;
 #[cfg(feature = "streamable")]
 mod places;
-#[cfg(all(feature = "resume", feature = "stateless"))]
 mod random;
+#[cfg(feature = "cli")]
+mod ranges;
 #[cfg(feature = "resume")]
 mod resume;
+mod routes;
 #[cfg(all(feature = "streamable", feature = "stateless"))]
 mod sessionless;
 mod shutdown;
-#[cfg(feature = "streamable")]
 mod soak;
 mod sse;
 #[cfg(feature = "stateless")]
 mod stateless;
+mod stops;
 #[cfg(feature = "streamable")]
 mod streamable;

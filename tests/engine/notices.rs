@@ -63,8 +63,7 @@ fn turn(world: &mut World) {
 
 /// A single turn of the loop; says whether it wants another one at once.
 fn step(world: &mut World) -> bool {
-    world.jump(world.now.mono);
-    world.run();
+    world.tick();
     world.deadline().is_some_and(|due| due <= world.now.mono)
 }
 
@@ -295,7 +294,7 @@ fn short_uris_are_counted_with_all_around_them() {
 
 /// A URI that begins like another one is another one, and each session hears of its own.
 #[test]
-fn updates_are_heard_by_those_who_subscribed_to_that_uri() {
+fn updates_go_to_clients_that_subscribed_to_that_uri() {
     let mut world = World::new(server());
     let clients = [(); 3].map(|()| Client::new(&mut world, "2025-11-25", ALL));
     let uris = ["res:///many/1", "res:///many/10", "res:///many/1"];
@@ -560,7 +559,7 @@ fn a_blocking_tool_can_be_added_and_one_that_finds_no_room_is_dropped_without_a_
 }
 
 #[test]
-fn a_burst_of_logs_costs_nobody_that_reads_a_thing() {
+fn a_burst_of_logs_costs_clients_that_read_nothing() {
     const CLIENTS: usize = 16;
     let limits = Limits {
         buffered_bytes_max: 64 << 10,

@@ -4,8 +4,8 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use crate::common::http::{self, INITIALIZE, call, get, mcp_post, ping, request};
-use crate::common::random::Random;
 use crate::common::{Seen, Sock, World, demo};
+use mcp_rill::testing::Random;
 use mcp_rill::{Limits, Peer, Reply, Server};
 
 const S: Duration = Duration::from_secs(1);
@@ -14,7 +14,7 @@ fn limits(sessions_max: usize, change: impl FnOnce(&mut Limits)) -> Limits {
     let hour = 3600 * S;
     let mut limits = Limits {
         sessions_max,
-        connections_max: 2 * sessions_max + 8,
+        connections_max: 8000,
         initialize_timeout: hour,
         session_idle_timeout: hour,
         keep_alive: 15 * S,
@@ -119,7 +119,7 @@ fn the_session_idle_longest_gives_up_its_place() {
 }
 
 #[test]
-fn who_only_opens_sessions_pushes_out_none_that_is_used() {
+fn a_client_that_only_opens_sessions_ends_none_that_is_used() {
     let mut world = World::with(limits(512, |limits| limits.idle_timeout = 3600 * S));
     let used: Vec<Client> = (0..256)
         .map(|port| {
@@ -142,6 +142,38 @@ fn who_only_opens_sessions_pushes_out_none_that_is_used() {
     assert_eq!((world.stats().sessions, world.stats().sessions_evicted), (512, 744));
     assert!(evicted(&mut world).iter().all(|(port, _)| *port == 1));
     assert!(used.iter().all(|client| !client.is_over(&mut world)));
+    world.quiesce();
+}
+
+#[test]
+fn a_session_whose_calls_were_all_refused_ends_before_one_that_was_served() {
+    let (send, replies) = mpsc::channel::<Reply>();
+    // Of 14 connections 5 may wait.
+    let change = |limits: &mut Limits| {
+        (limits.connections_max, limits.connections_reserve_percent) = (14, 65);
+        (limits.idle_timeout, limits.tool_timeout) = (3600 * S, 3600 * S);
+    };
+    let server = demo::server()
+        .limits(limits(7, change))
+        .tool("never", "Answer never", move |(), call| call.defer(|reply| send.send(reply)));
+    let mut world = World::new(server);
+    let honest = Client::open(&mut world, 1, 0);
+    honest.work(&mut world);
+    let waiting: Vec<Client> = (1..=6)
+        .map(|port| {
+            world.advance(S);
+            let client = Client::open(&mut world, 1, port);
+            world.send(client.sock, mcp_post(Some(&client.id), &call(1, "never", "{}")));
+            client
+        })
+        .collect();
+    let refused = world.response(waiting[0].sock);
+    assert!(refused.status == 503 && refused.text().contains("connections_reserve_percent"), "{refused:?}");
+    world.advance(S);
+    Client::open(&mut world, 1, 7);
+    assert_eq!(evicted(&mut world), [(1, S)], "not the one that is idle longest, and was served");
+    assert!(!honest.is_over(&mut world));
+    drop(replies);
     world.quiesce();
 }
 
@@ -175,8 +207,7 @@ fn one_that_has_a_stream_or_a_call_open_stays() {
     assert_eq!(world.stats().sessions_evicted, 0);
     world.reset(second);
     reply.finish("done");
-    world.jump(world.now.mono);
-    world.run();
+    world.tick();
     assert_eq!(world.response(calls.sock).status, 200);
     let third = Client::open_on(&mut world, sock);
     assert_eq!(evicted(&mut world), [(0, Duration::ZERO)]);
@@ -264,7 +295,7 @@ fn the_order_agrees_with_a_list() {
         used: Duration,
         stream: Option<Sock>,
     }
-    let mut world = World::with(limits(MAX, |limits| {
+    let mut world = World::with(limits(MAX * 2, |limits| {
         limits.sessions_per_peer_max = MAX / 2;
         (limits.keep_alive, limits.idle_timeout) = (3600 * S, 3600 * S);
     }));
@@ -278,7 +309,7 @@ fn the_order_agrees_with_a_list() {
             0..=2 => {
                 let theirs = known.iter().filter(|known| host(known.port) == host(step)).count();
                 let may = |known: &&Known| theirs < MAX / 2 || host(known.port) == host(step);
-                let full = theirs >= MAX / 2 || known.len() >= MAX;
+                let full = theirs >= MAX / 2;
                 let idle = known.iter().filter(may).filter(|known| known.stream.is_none() && full);
                 let first = idle.min_by_key(|known| (known.worked, known.used)).map(|known| known.port);
                 let sock = world.connect_as(at(host(step), step));
@@ -325,5 +356,29 @@ fn the_order_agrees_with_a_list() {
         assert_eq!(world.stats().sessions, known.len());
     }
     assert!(gone > 300, "{gone}");
+    world.quiesce();
+}
+
+#[test]
+fn a_holder_with_fewer_sessions_has_a_place() {
+    let mut world = World::with(limits(3, |_| {}));
+    let greedy: Vec<(Client, Sock)> = (0..3)
+        .map(|port| {
+            world.advance(S);
+            let client = Client::open(&mut world, 1, port);
+            let stream = client.get(&mut world, 1);
+            (client, stream)
+        })
+        .collect();
+    world.advance(S);
+    let modest = Client::open(&mut world, 2, 9);
+    assert_eq!(evicted(&mut world), [(0, 3 * S)], "the one that was opened first");
+    assert!(world.ended(greedy[0].1) && !world.ended(greedy[1].1));
+    assert!(greedy[0].0.is_over(&mut world) && !modest.is_over(&mut world));
+    // They have most, so that they get no more.
+    let sock = world.connect_as(at(1, 10));
+    world.send(sock, initialize());
+    assert_eq!(world.response(sock).status, 503);
+    assert!(evicted(&mut world).is_empty() && !world.ended(greedy[1].1));
     world.quiesce();
 }

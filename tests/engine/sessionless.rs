@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use super::stateless::clients;
 use crate::common::http::{INITIALIZE, INITIALIZED, call, get, mcp_post, request};
-use crate::common::{World, demo, principal};
-use mcp_rill::engine::Event;
+use crate::common::{Seen, World, demo, principal};
 use mcp_rill::{Limits, Reply, Server};
 
 const S: Duration = Duration::from_secs(1);
@@ -23,13 +22,7 @@ fn server() -> (Server, Receiver<Reply>) {
 /// Also a client of 2026-07-28, on any server.
 #[test]
 fn a_client_without_a_session_is_an_event_once_for_each_connection() {
-    let (seen, sessionless) = mpsc::channel();
     let mut world = World::new(server().0);
-    world.engine.on_event(move |event| {
-        if let Event::SessionlessClient { .. } = event {
-            seen.send(()).unwrap();
-        }
-    });
     let stateless_call = clients::call(1, "echo", serde_json::json!({ "text": "here" }));
     for ask in [mcp_post(None, &call(1, "echo", r#"{"text":"here"}"#)), stateless_call.text()] {
         let sock = world.connect();
@@ -37,7 +30,7 @@ fn a_client_without_a_session_is_an_event_once_for_each_connection() {
             world.send(sock, &ask);
             assert_eq!(world.response(sock).status, 200);
         }
-        assert_eq!(sessionless.try_iter().count(), 1, "{ask}");
+        assert_eq!(world.events(), [Seen::Sessionless], "{ask}");
     }
     world.quiesce();
 }
@@ -77,8 +70,7 @@ fn no_request_takes_the_place_of_a_session() {
     }
     assert_eq!((world.stats().sessions, world.stats().calls), (1, 20));
     replies.try_iter().for_each(|reply| reply.finish("done"));
-    world.jump(world.now.mono);
-    world.run();
+    world.tick();
     assert!(socks.iter().all(|sock| world.response(*sock).text().contains("done")));
     // The session of HTTP+SSE is one as ever: its client hears of changes.
     let sock = world.connect();
@@ -95,8 +87,7 @@ fn a_stream_that_waited_behind_a_call_ends_with_its_half_closed_client() {
     world.send(sock, mcp_post(None, &call(1, "work", "{}")) + &get("/sse"));
     world.half_close(sock);
     replies.try_recv().unwrap().finish("done");
-    world.jump(world.now.mono);
-    world.run();
+    world.tick();
     let text = world.take_text(sock);
     assert!(text.contains("done") && text.contains("event: endpoint\n"), "{text}");
     assert!(world.closed(sock), "nobody would ever end it");
@@ -123,8 +114,7 @@ fn a_call_ends_with_its_connection_and_not_before() {
     assert_eq!((world.stats().calls, first.is_cancelled(), second.is_cancelled()), (1, false, true));
     first.finish("done");
     second.finish("too late");
-    world.jump(world.now.mono);
-    world.run();
+    world.tick();
     assert!(world.take_text(patient).contains("done"));
     world.quiesce();
 }
@@ -140,8 +130,7 @@ fn a_long_call_is_a_stream_without_ids() {
     world.advance(15 * S);
     reply.disconnect(S);
     reply.finish("done");
-    world.jump(world.now.mono);
-    world.run();
+    world.tick();
     let text = world.take_text(sock);
     assert!(text.contains(": ping\n") && text.contains("done") && text.ends_with("0\r\n\r\n"), "{text}");
     assert!(!text.contains("id: ") && !text.contains("retry") && !text.contains("Mcp-Session-Id"), "{text}");

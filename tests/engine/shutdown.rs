@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::common::World;
 use crate::common::http::ping;
 use crate::common::questions::{ALL, Client, Pool};
-use mcp_rill::{Level, Limits};
+use mcp_rill::{Level, Limits, Server};
 
 const MS: Duration = Duration::from_millis(1);
 const TEN: Duration = Duration::from_secs(10);
@@ -78,4 +78,43 @@ fn a_shutdown_from_a_handle_is_taken_up_in_the_next_turn() {
     assert!(world.ended(client.stream.sock));
     world.advance(Duration::from_secs(5));
     assert!(world.engine.is_finished());
+}
+
+#[test]
+fn a_shutdown_may_be_announced_first() {
+    let mut world = World::new(Server::new("test", "1").health());
+    let handle = world.engine.handle();
+    let (delay, grace) = (Duration::from_secs(5), Duration::from_secs(1));
+    let sock = world.connect();
+    let ready = |world: &mut World| {
+        world.send(sock, "GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        let response = world.response(sock);
+        (response.status, response.text().to_owned())
+    };
+    assert_eq!(ready(&mut world).0, 200);
+    handle.drain(delay, grace);
+    // Another one changes nothing.
+    handle.drain(Duration::from_secs(500), grace);
+    world.advance(Duration::from_millis(1));
+    let (status, text) = ready(&mut world);
+    assert!(status == 503 && text.contains("the server is draining"), "{text}");
+    let stream = world.open_sse();
+    assert!(!world.engine.is_stopping(), "clients are served");
+    world.advance(delay);
+    assert!(world.engine.is_stopping());
+    assert!(world.ended(stream.sock));
+    world.advance(grace);
+    assert!(world.engine.is_finished());
+}
+
+#[test]
+fn a_shutdown_ends_the_delay() {
+    let mut world = World::new(Server::new("test", "1"));
+    let handle = world.engine.handle();
+    handle.drain(Duration::from_secs(500), Duration::from_secs(1));
+    world.advance(Duration::from_millis(1));
+    assert!(!world.engine.is_stopping());
+    handle.shutdown(Duration::ZERO);
+    world.advance(Duration::from_millis(1));
+    assert!(world.engine.is_stopping() && world.engine.is_finished());
 }

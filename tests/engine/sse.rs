@@ -104,14 +104,17 @@ fn a_session_is_dead_as_soon_as_its_stream_is() {
     // can keep.
     let mut world = world();
     let (stream, sock) = (world.open_sse(), world.connect());
-    world.engine.hang_up(world.now, world.key(stream.sock));
-    world.engine.receive(world.now, world.key(sock), post(&stream.endpoint, &ping(1)).as_bytes());
+    let (now, posts) = (world.now, world.key(sock));
+    let key = world.key(stream.sock);
+    world.engine.hang_up(now, key);
+    world.engine.receive(now, posts, post(&stream.endpoint, &ping(1)).as_bytes());
     world.run();
     assert_eq!(world.response(sock).text(), NO_SESSION);
     // The same where the client ended the stream.
     let stream = world.open_sse();
-    world.engine.end_of_input(world.now, world.key(stream.sock));
-    world.engine.receive(world.now, world.key(sock), post(&stream.endpoint, &ping(1)).as_bytes());
+    let key = world.key(stream.sock);
+    world.engine.end_of_input(now, key);
+    world.engine.receive(now, posts, post(&stream.endpoint, &ping(1)).as_bytes());
     world.run();
     assert_eq!(world.response(sock).text(), NO_SESSION);
     assert_eq!(world.stats().messages_received, 0);
@@ -401,7 +404,7 @@ fn every_frame_is_one_line_whatever_handlers_give() {
 }
 
 #[test]
-fn answers_that_nobody_waits_for_are_counted() {
+fn stray_answers_are_counted() {
     let mut world = world();
     let (stream, sock) = (world.open_sse(), world.connect());
     for body in [r#"{"jsonrpc":"2.0","id":1,"result":{}}"#, r#"{"jsonrpc":"2.0","id":null,"error":{}}"#] {

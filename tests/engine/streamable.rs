@@ -1,5 +1,7 @@
 //! Streamable HTTP in memory: what transcripts do not show, because it takes many clients, much time, or much data.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::common::http::{self, INITIALIZED, call, mcp_post, ping, request};
@@ -344,7 +346,7 @@ fn ask_for_json(world: &mut World, client: &Client, tool: &str) -> Sock {
 /// A question that nobody can get must not hold its call until `question_timeout`.
 #[cfg(feature = "stateless")]
 #[test]
-fn who_cannot_be_asked_is_told_at_once_and_holds_no_call() {
+fn a_call_whose_client_cannot_be_asked_ends_at_once() {
     let mut world = world(|limits| limits.calls_max = 1);
     let client = Client::new(&mut world, "2025-11-25");
     let unable = |world: &mut World| {
@@ -383,7 +385,7 @@ fn who_cannot_be_asked_is_told_at_once_and_holds_no_call() {
 
 /// A handler that makes nothing of it and asks something else comes to its end, too.
 #[test]
-fn who_cannot_be_asked_is_not_asked_for_ever() {
+fn a_client_that_cannot_be_asked_is_not_asked_without_end() {
     const FORM: &str = r#"{"type":"object","properties":{}}"#;
     let server = server().tool("nag", "Ask and ask", |(), call| -> mcp_rill::Result<()> {
         for nth in 0.. {
@@ -445,11 +447,47 @@ fn replies_of_a_batch_count_and_are_bounded() {
         let request = mcp_post(Some(&client.id), &batch(4));
         let sock = world.connect();
         world.send(sock, request.replacen("Host:", &format!("Accept: {accept}\r\nHost:"), 1));
-        assert!(world.closed(sock));
-        assert_eq!(world.stats().calls, 0);
+        let response = world.response(sock);
+        assert_eq!((response.status, world.stats().calls), (200, 0));
+        let (refused, answered) = (response.messages().pop().unwrap(), response.messages().len() - 1);
+        assert_eq!((answered, &refused["error"]["code"]), (3, &Value::from(-32000)), "{refused}");
+        assert!(refused["error"]["message"].as_str().unwrap().contains("output_bytes_max"), "{refused}");
     }
-    assert_eq!(world.stats().slow_readers, 2);
+    assert_eq!((world.stats().slow_readers, world.stats().busy), (0, 2));
     world.quiesce();
+}
+
+/// A request of a batch is run as long as the longest response would have room beside those before it.
+#[test]
+fn a_batch_is_run_for_as_long_as_its_answer_has_room() {
+    for (extra, runs) in [(0, 4), (1, 3)] {
+        let ran = Arc::new(AtomicUsize::new(0));
+        let count = ran.clone();
+        let server = server().tool("count", "Count", move |(), _| {
+            count.fetch_add(1, Ordering::Relaxed);
+            "x".repeat(30_000)
+        });
+        let limits = Limits {
+            message_bytes_max: 100_000,
+            page_bytes_max: 50_000,
+            output_bytes_max: 250_000,
+            ..Limits::DEFAULT
+        };
+        let mut world = World::new(server.limits(limits));
+        let client = Client::new(&mut world, "2025-03-26");
+        // All that a response has besides its text.
+        let around = r#"{"jsonrpc":"2.0","id":1,"result":{"content":[{"type":"text","text":""}]}}"#.len();
+        let fill = 150_000 - 2 * (30_000 + around) - around + extra;
+        let count = |id| call(id, "count", "{}");
+        let fill = call(3, "big", &format!(r#"{{"bytes":{fill}}}"#));
+        let body = format!("[{},{},{fill},{},{}]", count(1), count(2), count(4), count(5));
+        let request = mcp_post(Some(&client.id), &body);
+        world.send(client.sock, request.replacen("Host:", "Accept: application/json\r\nHost:", 1));
+        let messages = world.response(client.sock).messages();
+        let refused = messages.iter().filter(|message| message["error"]["code"] == -32000).count();
+        assert_eq!((messages.len(), 5 - refused, ran.load(Ordering::Relaxed)), (5, runs, runs - 1));
+        world.quiesce();
+    }
 }
 
 #[test]

@@ -22,11 +22,23 @@ fn the_threat_model_names_what_there_is() {
         }
     }
     let quoted: Vec<&str> = text.split('`').skip(1).step_by(2).collect();
+    // The rows of the table: the limits in the first cell, the tests in the last one.
+    let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split('|').collect()).collect();
+    let rows = || rows.iter().filter(|cells| cells.len() == 7);
+    let has = |cell: &str, name: &str| cell.split('`').any(|quoted| quoted == name);
     let mut problems: Vec<String> = mcp_rill::Limits::NAMES
         .iter()
-        .filter(|name| !quoted.contains(*name))
-        .map(|name| format!("SECURITY.md says nothing about the limit `{name}`"))
+        .filter(|name| rows().filter(|cells| has(cells[1], name)).count() != 1)
+        .map(|name| format!("SECURITY.md has no row, or several, for the limit `{name}`"))
         .collect();
+    for cells in rows().filter(|cells| cells[1].contains('`')) {
+        let is_test = |name: &str| name.contains('_') && names(&code, &format!("fn {name}"));
+        if !cells[5].split('`').any(is_test)
+            || cells.iter().skip(1).take(5).any(|cell| cell.trim().is_empty())
+        {
+            problems.push(format!("SECURITY.md has an empty cell, or no test, in the row of{}", cells[1]));
+        }
+    }
     for name in quoted.iter().filter(|text| text.contains('_') && text.chars().all(is_name)) {
         let file = root.join("tests/wire").join(name).exists();
         if !file && !mcp_rill::Limits::NAMES.contains(name) && !names(&code, &format!("fn {name}")) {
@@ -37,14 +49,21 @@ fn the_threat_model_names_what_there_is() {
 }
 
 /// The documents, and the folders from which they name paths.
-const DOCUMENTS: [(&str, &str); 6] = [
-    ("README.md", ""),
-    ("SECURITY.md", ""),
-    ("CONTRIBUTING.md", ""),
-    ("tests/README.md", "tests"),
-    ("tests/interop/README.md", "tests/interop"),
-    ("fuzz/README.md", "fuzz"),
-];
+fn documents() -> Vec<(String, &'static str)> {
+    let mut documents: Vec<(String, &str)> = [
+        ("README.md", ""),
+        ("SECURITY.md", ""),
+        ("CONTRIBUTING.md", ""),
+        ("tests/README.md", "tests"),
+        ("tests/interop/README.md", "tests/interop"),
+        ("fuzz/README.md", "fuzz"),
+    ]
+    .map(|(document, folder)| (document.to_owned(), folder))
+    .into();
+    let pages = names_in(&Path::new(env!("CARGO_MANIFEST_DIR")).join("docs"));
+    documents.extend(pages.into_iter().map(|page| (format!("docs/{page}"), "docs")));
+    documents
+}
 
 /// Paths in a document: the targets of links, and words in backquotes or blocks of code that begin with a file or folder of
 /// the repository's root. A `*` or `NAME` stands for any name.
@@ -88,8 +107,8 @@ fn documents_name_paths_that_exist() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let roots: Vec<String> = names_in(root).into_iter().filter(|name| name != "target").collect();
     let (mut problems, mut count) = (Vec::new(), 0);
-    for (document, folder) in DOCUMENTS {
-        let text = fs::read_to_string(root.join(document)).unwrap();
+    for (document, folder) in documents() {
+        let text = fs::read_to_string(root.join(&document)).unwrap();
         for path in paths_in(&text, &roots) {
             count += 1;
             // A link is relative to its document, a path in code may be relative to the root too.
@@ -117,6 +136,26 @@ fn the_table_of_tests_names_every_file() {
             } else if name.ends_with(".rs") && !table.contains(&format!("`{path}`")) {
                 problems.push(format!("tests/README.md does not say what is tested in `{path}`"));
             }
+        }
+    }
+    fail_if_any(problems);
+}
+
+/// A page that nothing links to is not found, and programs on a page that is not compiled go wrong.
+#[test]
+fn every_page_is_linked_and_compiled() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let readme = fs::read_to_string(root.join("README.md")).unwrap();
+    let library = fs::read_to_string(root.join("src/lib.rs")).unwrap();
+    let mut problems = Vec::new();
+    for page in names_in(&root.join("docs")) {
+        if !readme.contains(&format!("](docs/{page})")) {
+            problems.push(format!("README.md has no link to docs/{page}"));
+        }
+        let has_programs = fs::read_to_string(root.join("docs").join(&page)).unwrap().contains("```rust");
+        if has_programs && !library.contains(&format!("include_str!(\"../docs/{page}\")")) {
+            problems
+                .push(format!("src/lib.rs does not include docs/{page}, so its programs are not compiled"));
         }
     }
     fail_if_any(problems);

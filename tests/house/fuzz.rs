@@ -42,6 +42,8 @@ targets! {
     query: 4000,
     connection: 2000,
     engine: 1800,
+    manifest: 3000,
+    argv: 8000,
 }
 
 fn run(target: &str, count: u64, check: fn(&[u8])) {
@@ -121,4 +123,38 @@ fn folder(name: &str) -> std::path::PathBuf {
 fn names(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).unwrap();
     entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+/// For `fuzz/pack`: what is expected of each input for the parsers that others have, too.
+#[test]
+fn verdicts_of_the_corpus() {
+    let Some(out) = std::env::var_os("CORPUS").map(std::path::PathBuf::from) else { return };
+    type Verdict = fn(&[u8]) -> serde_json::Value;
+    let verdicts: [(&str, Verdict); 2] = [("jsonrpc", of_message), ("sse", of_stream)];
+    for (target, verdict) in verdicts {
+        for name in names(&folder("corpus").join(target)) {
+            let input = fs::read(folder("corpus").join(target).join(&name)).unwrap();
+            let verdict = format!("{}\n", verdict(&input));
+            fs::write(out.join(target).join(format!("{name}.input")), input).unwrap();
+            fs::write(out.join(target).join(format!("{name}.json")), verdict).unwrap();
+        }
+    }
+}
+
+fn of_message(input: &[u8]) -> serde_json::Value {
+    use mcp_rill::jsonrpc::{self, Message};
+    match jsonrpc::parse(input, &mcp_rill::Limits::DEFAULT, &mut mcp_rill::json::Tape::new()) {
+        Ok(Message::Request(_)) => serde_json::json!({"accepted": "request"}),
+        Ok(Message::Notification(_)) => serde_json::json!({"accepted": "notification"}),
+        Ok(_) => serde_json::json!({"accepted": "response"}),
+        Err(rejected) => serde_json::json!({"code": rejected.error.code, "message": rejected.error.message}),
+    }
+}
+
+fn of_stream(mut input: &[u8]) -> serde_json::Value {
+    let (mut decoder, mut events) = (mcp_rill::sse::Decoder::new(1 << 20), Vec::new());
+    while let Ok(Some(event)) = decoder.next(&mut input) {
+        events.push(serde_json::json!({"event": event.name, "data": event.data, "id": decoder.last_id()}));
+    }
+    serde_json::json!({"events": events})
 }

@@ -6,12 +6,13 @@ use crate::sources::{Source, expand, fail_if_any, is_name, names, paths, sources
 
 /// Every file `src/NAME.rs` and folder `src/NAME/`, with its layer. A unit may use units of lower layers, and those of
 /// its own layer that stand before it.
-pub const UNITS: [(&str, u8); 24] = [
+pub const UNITS: [(&str, u8); 27] = [
+    ("text", 0),
+    ("sort", 0),
     ("limits", 0),
     ("memory", 0),
     ("slab", 0),
     ("timers", 0),
-    ("text", 0),
     ("json", 0),
     ("base64", 0),
     ("lines", 0),
@@ -27,10 +28,12 @@ pub const UNITS: [(&str, u8); 24] = [
     ("engine", 6),
     ("net", 7),
     ("client", 7),
+    ("testing", 7),
     ("cli", 8),
     ("main", 8),
     // Faces: they hand out names of all layers, and no file here imports from them.
     ("guide", 9),
+    ("prelude", 9),
     ("lib", 9),
 ];
 

@@ -3,8 +3,8 @@
 
 mod code;
 mod documents;
-// The oracles expect every transport.
-#[cfg(all(feature = "resume", feature = "stateless"))]
+// The oracles expect every transport, and manifests.
+#[cfg(all(feature = "cli", unix))]
 mod fuzz;
 mod layers;
 mod lines;

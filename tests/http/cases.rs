@@ -32,6 +32,23 @@ fn check(cases: Vec<Case>) {
             let folder = std::path::PathBuf::from(folder);
             std::fs::write(folder.join(case.name.replace('/', "-")), &case.input).unwrap();
         }
+        // For `fuzz/pack`, which hands the cases to others with what is expected of them.
+        if let Some(folder) = std::env::var_os("CORPUS") {
+            let folder = std::path::PathBuf::from(folder).join("http");
+            let name = case.name.replace('/', "-");
+            let statuses =
+                case.expected.trim_end_matches('!').split_whitespace().collect::<Vec<_>>().join(",");
+            let (section, closes) = (case.section, case.expected.ends_with('!'));
+            let sizes = ["413", "414", "431"].iter().any(|status| case.expected.contains(status))
+                || ["limit", "extensions that add up", "trailers that add up"]
+                    .iter()
+                    .any(|word| case.name.contains(word));
+            let verdict = format!(
+                "{{\"section\":\"RFC {section}\",\"statuses\":[{statuses}],\"closes\":{closes},\"sizes\":{sizes}}}\n"
+            );
+            std::fs::write(folder.join(format!("{name}.input")), &case.input).unwrap();
+            std::fs::write(folder.join(format!("{name}.json")), verdict).unwrap();
+        }
         assert!(names.insert(case.name), "two cases are named {}", case.name);
         let (statuses, closes) = match case.expected.strip_suffix('!') {
             Some(statuses) => (statuses, true),

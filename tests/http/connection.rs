@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mcp_rill::http::conn::{After, Conn};
+use mcp_rill::http::conn::{After, CloseReason, Conn};
 use mcp_rill::{Limits, Now};
 
 use crate::harness::{Recorder, SMALL, at, drain, responses, run, run_all_ways};
@@ -374,15 +374,15 @@ fn a_body_of_known_length_is_charged_once() {
 #[test]
 fn an_orderly_end() {
     let mut wire = Wire::new(SMALL);
-    wire.conn.finish(&mut wire.handler.common);
+    wire.conn.finish(CloseReason::Shutdown, &mut wire.handler.common);
     assert_eq!(wire.conn.next(), After::Close, "nothing was said yet");
     let mut wire = Wire::new(SMALL);
     wire.feed(at(0), &[GET, b"GET /half"].concat());
-    wire.conn.finish(&mut wire.handler.common);
+    wire.conn.finish(CloseReason::Shutdown, &mut wire.handler.common);
     assert_eq!(wire.conn.next(), After::HalfClose);
     wire.drain(at(0));
     assert_eq!((wire.statuses(), wire.used()), (vec![200], 0));
-    wire.conn.abort(&mut wire.handler.common);
+    wire.conn.abort(CloseReason::Broken, &mut wire.handler.common);
     assert_eq!(wire.conn.next(), After::Close);
 }
 
@@ -445,7 +445,7 @@ fn the_default_limits_are_exact() {
 
 /// `linger_bytes_max` at the limit and one past it.
 #[test]
-fn who_is_turned_away_is_not_listened_to() {
+fn a_long_body_of_a_client_that_is_not_admitted_is_not_read() {
     let limits = Limits { linger_bytes_max: 10, ..SMALL };
     let away = |framing: &str, body: &str| {
         let input = format!("POST /away HTTP/1.1\r\nHost: a\r\n{framing}\r\n\r\n{body}");

@@ -39,11 +39,11 @@ fn engine(limits: &Limits) -> Engine {
     // The table's host and paths.
     let settings =
         Settings { sse_path: "/stream".to_owned(), mcp_path: "/p".to_owned(), ..Settings::default() };
-    let server = Server::new("faults", "1").settings(settings).limits(limits.clone()).allow_host("a").tool(
-        "hello",
-        "Say hello",
-        |(), _| "hello",
-    );
+    let server = Server::new("faults", "1")
+        .settings(settings)
+        .limits(Limits { body_bytes_max: limits.body_bytes_max.max(256), ..limits.clone() })
+        .allow_host("a")
+        .tool("hello", "Say hello", |(), _| "hello");
     let mut last = 0;
     let ids = move || {
         last += 1;

@@ -3,13 +3,19 @@
 
 use std::time::Duration;
 
-use mcp_rill::http::conn::{After, Conn};
+use mcp_rill::http::conn::{After, CloseReason, Conn};
 use mcp_rill::{Limits, Now};
 
 use crate::harness::{Recorder, SMALL, Seen, at, responses, run};
-use crate::random::Random;
+use mcp_rill::testing::Random;
 
-impl Random {
+/// Requests and their parts.
+trait Draw {
+    fn word(&mut self, letters: &[u8], len: usize) -> String;
+    fn cut<'a>(&mut self, bytes: &'a [u8]) -> Vec<&'a [u8]>;
+}
+
+impl Draw for Random {
     fn word(&mut self, letters: &[u8], len: usize) -> String {
         (0..len).map(|_| char::from(letters[self.below(letters.len())])).collect()
     }
@@ -232,7 +238,7 @@ fn step(dice: &mut Random, conn: &mut Conn, now: &mut Now, handler: &mut Recorde
         }
         57 if dice.below(20) == 0 => handler.end_of_input(conn, *now),
         58 if dice.below(20) == 0 => conn.end_response(&mut handler.common),
-        59 if dice.below(40) == 0 => conn.finish(&mut handler.common),
+        59 if dice.below(40) == 0 => conn.finish(CloseReason::Shutdown, &mut handler.common),
         _ => {}
     }
 }

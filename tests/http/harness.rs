@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mcp_rill::http::Refusal;
-use mcp_rill::http::conn::{After, Body, Conn, Kept, Step};
+use mcp_rill::http::conn::{After, Body, CloseReason, Conn, Kept, Step};
 use mcp_rill::http::head::{Fields, Head};
 use mcp_rill::http::response::{Common, CommonFields, OwnedResponse, Response};
 use mcp_rill::{Limits, Now};
@@ -120,7 +120,7 @@ impl Recorder {
             "/silent" => conn.fail_unanswered(head, common),
             "/wait" => {}
             "/close" => {
-                conn.close_after_response();
+                conn.close_after_response(CloseReason::Refused);
                 conn.respond(&Response::text(200, "bye"), common);
             }
             "/stream" => {

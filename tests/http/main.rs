@@ -10,6 +10,4 @@ mod connection;
 mod faults;
 mod generated;
 mod harness;
-#[path = "../common/random.rs"]
-mod random;
 mod reading;

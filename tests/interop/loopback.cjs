@@ -11,7 +11,10 @@ net.Server.prototype.listen = function (...args) {
   const callback = args.find((argument) => typeof argument === 'function');
   if (isPort(first) || first === callback) {
     const backlog = args.slice(1).find((argument) => typeof argument === 'number');
-    return listen.call(this, { port: isPort(first) ? first : 0, host: '127.0.0.1', backlog }, callback);
+    // With a host, `listen` looks the name up first. Some servers ask for their address at once, as they may without one.
+    if (callback) this.once('listening', callback);
+    this._listen2('127.0.0.1', isPort(first) ? Number(first) : 0, 4, backlog ?? 511);
+    return this;
   }
   if (typeof first === 'object' && ('port' in first || 'host' in first)) {
     return listen.call(this, { ...first, host: '127.0.0.1' }, callback);

@@ -2,8 +2,8 @@
 
 use mcp_rill::json::Tape;
 
-use crate::random::Random;
 use crate::same;
+use mcp_rill::testing::Random;
 
 const NUMBERS: [&str; 40] = [
     "0",

@@ -2,8 +2,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod json;
-#[path = "../common/random.rs"]
-mod random;
 mod same;
 
 use std::borrow::Cow;
@@ -11,7 +9,7 @@ use std::borrow::Cow;
 use mcp_rill::Limits;
 use mcp_rill::json::{Array, JsonRef, Members, Object, Tape, write_raw, write_str};
 use mcp_rill::jsonrpc::{self, Error, Id, IdRef, Message, Rejected};
-use random::Random;
+use mcp_rill::testing::Random;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -121,7 +119,7 @@ fn ids() {
         let text = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"m"}}"#);
         let Ok(Message::Request(request)) = parse(&text) else { panic!("{text}") };
         assert_eq!(show_id(&request.id), echoed);
-        assert_eq!(Id::from(request.id.clone()), request.id);
+        assert_eq!(request.id.clone().into_owned(), request.id);
         let mut out = Vec::new();
         jsonrpc::write_result(&mut out, &request.id, |out| out.extend_from_slice(b"1"));
         assert_eq!(
@@ -576,7 +574,16 @@ fn written_errors() {
     }
 }
 
-impl Random {
+/// Messages and their parts.
+trait Draw {
+    fn text(&mut self) -> String;
+    fn id(&mut self) -> Id;
+    fn value(&mut self, depth: usize) -> Value;
+    fn object(&mut self, depth: usize) -> Value;
+    fn message(&mut self) -> (Vec<u8>, String);
+}
+
+impl Draw for Random {
     fn text(&mut self) -> String {
         const PARTS: [&str; 14] =
             ["\n", "\r", "\"", "\\", "\\u0041", "{", "]", ":", "\0", "a", "é", "\u{FEFF}", "\u{2028}", "😀"];

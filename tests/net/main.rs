@@ -4,6 +4,11 @@
 // Real sockets go with real time.
 #![allow(clippy::disallowed_methods)]
 
+mod adopted;
+#[cfg(unix)]
+mod outer;
+mod tls;
+mod transports;
 mod unix;
 
 use std::io::{ErrorKind, Read, Write};
@@ -14,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use mcp_rill::Principal;
 use mcp_rill::engine::{Event, Stats};
+use mcp_rill::http::conn::CloseReason;
 use mcp_rill::net::{Handle, Listening};
 use mcp_rill::{Limits, Server, schema};
 
@@ -89,9 +95,11 @@ fn is_empty(stats: &Stats) -> bool {
 }
 
 /// One connection of a client.
-struct Client {
-    socket: TcpStream,
+struct Client<S = TcpStream> {
+    socket: S,
     got: Vec<u8>,
+    /// Every byte is combined with it on its way, in both directions: 0 changes nothing.
+    mask: u8,
 }
 
 impl Client {
@@ -99,12 +107,23 @@ impl Client {
         let socket = TcpStream::connect(addr).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         socket.set_write_timeout(Some(PATIENCE)).unwrap();
-        Client { socket, got: Vec::new() }
+        Client { socket, got: Vec::new(), mask: 0 }
+    }
+}
+
+impl<S: Read + Write> Client<S> {
+    fn send(&mut self, text: &str) -> &mut Client<S> {
+        let bytes: Vec<u8> = text.bytes().map(|byte| byte ^ self.mask).collect();
+        self.socket.write_all(&bytes).unwrap();
+        self
     }
 
-    fn send(&mut self, text: &str) -> &mut Client {
-        self.socket.write_all(text.as_bytes()).unwrap();
-        self
+    /// Keeps what the socket has; returns how much that was.
+    fn read(&mut self) -> std::io::Result<usize> {
+        let mut bytes = [0; 16384];
+        let count = self.socket.read(&mut bytes)?;
+        self.got.extend(bytes[..count].iter().map(|byte| byte ^ self.mask));
+        Ok(count)
     }
 
     /// Everything up to and with `end`; panics if the connection ends before.
@@ -114,10 +133,9 @@ impl Client {
                 let rest = self.got.split_off(at + end.len());
                 return String::from_utf8(std::mem::replace(&mut self.got, rest)).unwrap();
             }
-            let mut bytes = [0; 16384];
-            match self.socket.read(&mut bytes) {
+            match self.read() {
                 Ok(0) => panic!("ended before {end:?}, after {:?}", String::from_utf8_lossy(&self.got)),
-                Ok(count) => self.got.extend_from_slice(&bytes[..count]),
+                Ok(_) => {}
                 Err(error) => {
                     panic!("{error} before {end:?}, after {:?}", String::from_utf8_lossy(&self.got))
                 }
@@ -127,11 +145,10 @@ impl Client {
 
     /// Reads until the server ends the connection, in order or by a reset; gives what came before.
     fn until_the_end(&mut self) -> Vec<u8> {
-        let mut bytes = [0; 16384];
         loop {
-            match self.socket.read(&mut bytes) {
+            match self.read() {
                 Ok(0) => break,
-                Ok(count) => self.got.extend_from_slice(&bytes[..count]),
+                Ok(_) => {}
                 Err(error) if error.kind() == ErrorKind::ConnectionReset => break,
                 Err(error) => panic!("the server did not end the connection: {error}"),
             }
@@ -153,10 +170,7 @@ impl Client {
         let length = head.split_once("Content-Length: ").unwrap().1;
         let length: usize = length.split("\r\n").next().unwrap().parse().unwrap();
         while self.got.len() < length {
-            let mut bytes = [0; 4096];
-            let count = self.socket.read(&mut bytes).unwrap();
-            assert_ne!(count, 0, "the response was cut short");
-            self.got.extend_from_slice(&bytes[..count]);
+            assert_ne!(self.read().unwrap(), 0, "the response was cut short");
         }
         self.got.drain(..length);
         head.split(' ').nth(1).unwrap().to_owned()
@@ -490,9 +504,10 @@ fn events_report_sessions_and_refusals() {
     let (tell, told) = mpsc::channel();
     listening.on_event(move |event| {
         let line = match event {
-            Event::SessionOpened { peer } => format!("opened {}", peer.address.unwrap()),
-            Event::SessionClosed { peer } => format!("closed {}", peer.address.unwrap()),
+            Event::SessionOpened { peer, .. } => format!("opened {}", peer.address.unwrap()),
+            Event::SessionClosed { peer, .. } => format!("closed {}", peer.address.unwrap()),
             Event::Refused { peer, status, .. } => format!("refused {status} {}", peer.address.unwrap()),
+            Event::ConnectionClosed { peer, reason, .. } => format!("{reason:?} {}", peer.address.unwrap()),
             other => format!("{other:?}"),
         };
         tell.send(line).unwrap();
@@ -507,6 +522,7 @@ fn events_report_sessions_and_refusals() {
     let theirs = stranger.socket.local_addr().unwrap();
     assert_eq!(told.recv_timeout(PATIENCE).unwrap(), format!("refused 403 {theirs}"));
     drop(stream);
+    assert_eq!(told.recv_timeout(PATIENCE).unwrap(), format!("EndOfInput {address}"));
     assert_eq!(told.recv_timeout(PATIENCE).unwrap(), format!("closed {address}"));
 }
 
@@ -522,8 +538,8 @@ fn a_client_that_does_not_read_is_cut_and_others_lose_nothing() {
     let mut listening = server().limits(limits).listen(ANY).unwrap();
     let (tell, told) = mpsc::channel();
     listening.on_event(move |event| {
-        if let Event::SlowReader { peer, backlog_bytes } = event {
-            tell.send((peer.address.unwrap(), *backlog_bytes)).unwrap();
+        if let Event::ConnectionClosed { peer, reason: CloseReason::SlowReader, unsent_bytes } = event {
+            tell.send((peer.address.unwrap(), *unsent_bytes)).unwrap();
         }
     });
     let running = Running::start(listening);
@@ -596,7 +612,7 @@ fn a_stream_and_a_request_fit_where_two_connections_are_allowed() {
 }
 
 #[test]
-fn who_comes_when_none_is_idle_is_served_when_there_is_room() {
+fn a_peer_that_comes_when_none_is_idle_is_served_when_there_is_room() {
     let limits = Limits { connections_max: 2, sessions_max: 1, ..Limits::DEFAULT };
     let running = Running::start(server().limits(limits).listen(ANY).unwrap());
     let mut stream = Client::connect(running.addr);
@@ -808,4 +824,50 @@ fn run_returns_after_its_workers_or_counts_those_that_are_left() {
         assert_eq!(reported.try_iter().sum::<usize>(), left);
         drop(leave);
     }
+}
+
+/// Status and text of a health check on a connection of its own.
+fn health(addr: SocketAddr, path: &str) -> (String, String) {
+    let mut client = Client::connect(addr);
+    client.send(&format!("GET {path} HTTP/1.1\r\nHost: any.example\r\nConnection: close\r\n\r\n"));
+    let text = String::from_utf8(client.until_the_end()).unwrap();
+    let (head, body) = text.split_once("\r\n\r\n").unwrap();
+    (head[9..12].to_owned(), body.to_owned())
+}
+
+#[test]
+fn health_checks_are_answered_while_all_tools_are_busy_and_until_the_end() {
+    let (begun, has_begun) = mpsc::channel();
+    let (go, may_go) = mpsc::channel::<()>();
+    let (begun, may_go) = (Mutex::new(begun), Mutex::new(may_go));
+    let wait = move |(), _: &mut mcp_rill::Call| {
+        begun.lock().unwrap().send(()).unwrap();
+        let _ = may_go.lock().unwrap().recv();
+        "done"
+    };
+    let limits = Limits { workers: 1, ..Limits::DEFAULT };
+    let mut listening = server().blocking_tool("wait", "Wait", wait).limits(limits).listen(ANY).unwrap();
+    listening.also_listen_health(ANY).unwrap();
+    let address = listening.health_addrs().next().unwrap();
+    assert_eq!(listening.local_addrs().count(), 1);
+    let running = Running::start(listening);
+    let mut client = Client::connect(running.addr);
+    let endpoint = client.open_stream();
+    let call = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"wait","arguments":{}}}"#;
+    Client::connect(running.addr).post(&endpoint, call);
+    has_begun.recv_timeout(PATIENCE).unwrap();
+    for path in ["/healthz", "/livez", "/readyz"] {
+        assert_eq!(health(address, path), ("200".to_owned(), "ok".to_owned()));
+    }
+    // The handler's call is waited for. Meanwhile no client may come, and a check is told why.
+    running.handle.shutdown(PATIENCE);
+    let start = Instant::now();
+    while health(address, "/readyz").0 != "503" {
+        assert!(start.elapsed() < PATIENCE);
+    }
+    assert_eq!(health(address, "/livez").0, "200");
+    assert!(TcpStream::connect(running.addr).is_err());
+    go.send(()).unwrap();
+    running.stop();
+    assert!(TcpStream::connect(address).is_err());
 }

@@ -32,7 +32,13 @@ impl Folder {
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let path = std::env::temp_dir().join(format!("rill{}-{count}", std::process::id()));
         fs::create_dir(&path).unwrap();
-        Folder(path)
+        let folder = Folder(path);
+        folder.set_mode(0o755);
+        folder
+    }
+
+    fn set_mode(&self, mode: u32) {
+        fs::set_permissions(&self.0, fs::Permissions::from_mode(mode)).unwrap();
     }
 
     fn path(&self) -> PathBuf {
@@ -107,6 +113,79 @@ fn post(path: &Path, endpoint: &str) -> String {
     )
     .unwrap();
     through(&mut socket, "\r\n").split(' ').nth(1).unwrap().to_owned()
+}
+
+#[test]
+fn a_folder_that_others_may_write_is_refused_unless_it_is_sticky() {
+    let folder = Folder::new();
+    let inner = folder.0.join("inner");
+    fs::create_dir(&inner).unwrap();
+    fs::set_permissions(&inner, fs::Permissions::from_mode(0o700)).unwrap();
+    for (mode, shown) in [(0o777, "0777"), (0o775, "0775"), (0o757, "0757"), (0o2775, "2775")] {
+        folder.set_mode(mode);
+        // Who may write in the folder above may move this one away.
+        for path in [folder.path(), inner.join("s")] {
+            let error = listen(&path).err().unwrap();
+            assert_eq!(error.kind(), ErrorKind::PermissionDenied);
+            let text = error.to_string();
+            let place = folder.0.display();
+            assert!(text.contains(&format!("{place}: other users may write in it (mode {shown})")), "{text}");
+            assert!(text.contains(&format!("chmod go-w {place}")), "{text}");
+        }
+        assert_eq!((folder.names(), fs::read_dir(&inner).unwrap().count()), (vec!["inner".to_owned()], 0));
+    }
+    for mode in [0o1777, 0o755, 0o700] {
+        folder.set_mode(mode);
+        drop(listen(&folder.path()).unwrap());
+        drop(listen(&inner.join("s")).unwrap());
+    }
+}
+
+#[test]
+fn a_link_to_a_folder_is_followed_once() {
+    let (real, links) = (Folder::new(), Folder::new());
+    let link = links.0.join("run");
+    std::os::unix::fs::symlink(&real.0, &link).unwrap();
+    let listening = listen(&link.join("s")).unwrap();
+    assert_eq!(real.names(), ["s"]);
+    // It leads elsewhere by now, and another file of that name stays.
+    let other = Folder::new();
+    fs::remove_file(&link).unwrap();
+    std::os::unix::fs::symlink(&other.0, &link).unwrap();
+    fs::write(other.path(), "").unwrap();
+    drop(listening);
+    assert_eq!((real.names().len(), other.names().len()), (0, 1));
+    // The folder behind a link is the one that counts.
+    other.set_mode(0o777);
+    assert_eq!(listen(&link.join("t")).err().unwrap().kind(), ErrorKind::PermissionDenied);
+}
+
+#[test]
+fn a_hook_that_panics_closes_that_connection_and_no_other() {
+    let folder = Folder::new();
+    let mut listening = listen(&folder.path()).unwrap();
+    let mut calls = 0;
+    listening.on_accept(move |_, _| {
+        calls += 1;
+        assert!(calls != 1, "a hook that fails the first time");
+        Ok(None)
+    });
+    let (tell, told) = mpsc::channel();
+    listening.on_event(move |event| {
+        let _ = tell.send(format!("{event:?}"));
+    });
+    let _running = Running::start(listening);
+    let mut refused = connect(&folder.path());
+    let _ = refused.write_all(b"HEAD /sse HTTP/1.0\r\nHost: any\r\n\r\n");
+    let mut text = Vec::new();
+    // It may be reset, with what was not read.
+    let _ = refused.read_to_end(&mut text);
+    assert!(text.is_empty(), "it is closed without an answer");
+    assert_eq!(told.recv_timeout(PATIENCE).unwrap(), r#"HookPanicked { hook: "on_accept" }"#);
+    let mut served = connect(&folder.path());
+    served.write_all(b"HEAD /sse HTTP/1.0\r\nHost: any\r\n\r\n").unwrap();
+    served.read_to_end(&mut text).unwrap();
+    assert!(text.starts_with(b"HTTP/1.1 200 OK"), "{}", String::from_utf8_lossy(&text));
 }
 
 #[test]
@@ -276,7 +355,7 @@ fn what_is_no_socket_of_a_server_is_left_alone() {
     let folder = Folder::new();
     let _socket = UnixDatagram::bind(folder.path()).unwrap();
     let error = listen(&folder.path()).unwrap_err();
-    assert!(error.to_string().contains("cannot be told"), "{error}");
+    assert!(error.to_string().contains("could not be checked"), "{error}");
     assert_eq!(folder.names(), ["s"]);
 }
 

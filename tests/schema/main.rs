@@ -132,6 +132,11 @@ fn every_rule_has_its_keyword() {
         (property! { x: String { length 0..=9 } }, r#""x":{"type":"string","maxLength":9}"#),
         (property! { x: String { length 2..=usize::MAX } }, r#""x":{"type":"string","minLength":2}"#),
         (property! { x: String { format "date-time" } }, r#""x":{"type":"string","format":"date-time"}"#),
+        (property! { x: String { pattern "^[a-z]+$" } }, r#""x":{"type":"string","pattern":"^[a-z]+$"}"#),
+        (
+            property! { x: Vec<String> { pattern "^x" } },
+            r#""x":{"type":"array","items":{"type":"string","pattern":"^x"}}"#,
+        ),
         (property! { x: Option<Box<str>> { format "email" } }, r#""x":{"type":"string","format":"email"}"#),
         (property! { x: String { header "Region" } }, r#""x":{"type":"string","x-mcp-header":"Region"}"#),
         (property! { x: String { title "A \"name\"" } }, r#""x":{"type":"string","title":"A \"name\""}"#),
@@ -342,7 +347,7 @@ fn wrong_members_are_named() {
         &format!(r#"{{"{}":1}}"#, "é".repeat(90)),
         &format!("unknown argument `{}…`; this tool takes `value`", "é".repeat(80)),
     );
-    refused::<One>(r#"{"a\u001b\n":1}"#, "unknown argument `a\\u{1b}\\n`; this tool takes `value`");
+    refused::<One>(r#"{"a\u001b\n":1}"#, "unknown argument `a\\u{1b}\\u{a}`; this tool takes `value`");
     refused::<One>(r#"{"\ud800":1}"#, "arguments: a name has an escape that is no character");
 }
 

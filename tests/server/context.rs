@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::common::World;
 use crate::common::http::{call, request};
 use crate::common::questions::{ALL, Client, Pool, one, text};
-use crate::common::random::Random;
+use mcp_rill::testing::Random;
 
 schema! { struct Name { name: String } }
 schema! { struct Number { n: usize } }
@@ -29,6 +29,7 @@ fn known(call: &Call) -> String {
         format!("{:?} {}", call.peer().address, call.peer().loopback),
         format!("{:?}", call.principal().map(Principal::name)),
         format!("{:?} {:?} {:?}", call.header("x-trace"), call.header("HOST"), call.header("x-trac")),
+        format!("{:?} {:?}", call.header("x-twice"), call.headers("x-twice").collect::<Vec<_>>()),
         format!("{:?} {:?}", call.meta().map(|meta| meta.text()), call.progress_token()),
         call.is_cancelled().to_string(),
     ]
@@ -66,7 +67,10 @@ fn a_handler_knows_its_request_in_every_run_and_on_every_thread() {
         let post = crate::common::http::post(&client.stream.endpoint, &body);
         world.send(
             sock,
-            post.replace("Host: localhost\r\n", "Host: localhost\r\nX-Trace: t 1\r\nX-Trace: second\r\n"),
+            post.replace(
+                "Host: localhost\r\n",
+                "Host: localhost\r\nX-Trace: t 1\r\nX-Twice: 1\r\nX-Twice: 2\r\n",
+            ),
         );
         assert_eq!(world.response(sock).status, 202);
         let question = match client.hear(&mut world).pop() {
@@ -81,6 +85,7 @@ fn a_handler_knows_its_request_in_every_run_and_on_every_thread() {
             "Some(127.0.0.1:5555) true",
             r#"Some("ada")"#,
             r#"Some("t 1") Some("localhost") None"#,
+            r#"None ["1", "2"]"#,
             r#"Some("{\"progressToken\": \"p\", \"x\": [1]}") Some("\"p\"")"#,
             "false",
         ]

@@ -1,4 +1,4 @@
-//! Handlers that make something else of an error of asking, keys that stand for two things, and errors inside errors.
+//! Handlers that hide the error of a question, keys that stand for two things, and errors inside errors.
 
 use std::error::Error;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -93,11 +93,12 @@ fn a_reply_that_was_deferred_with_a_question_open_is_of_no_use() {
     let deferred = queue.recv().unwrap();
     assert!(deferred.is_cancelled());
     deferred.finish("unheard");
+    world.jump(world.now.mono);
     world.quiesce();
 }
 
 #[test]
-fn another_error_with_a_question_open_is_a_fault_and_nobody_is_asked() {
+fn another_error_with_a_question_open_is_a_fault_and_nothing_is_asked() {
     let server = Server::new("failing", "1")
         .tool("load", "Load", |(), call| -> mcp_rill::Result<_> {
             let name = call.elicit::<Name>("name", "Who?");
@@ -151,7 +152,7 @@ fn an_answer_that_is_none_ends_the_call_whatever_the_handler_makes_of_it() {
         });
     let mut world = World::new(server);
     let client = client(&mut world);
-    let wrong = "the client's answer to `name` is not right: `action` must be accept, decline or cancel";
+    let wrong = "the client's answer to `name` is not valid: `action` must be accept, decline or cancel";
     for (tool, says, reported) in [("swallow", wrong.to_owned(), 1), ("reword", format!("sorry, {wrong}"), 0)]
     {
         let question = client.ask(&mut world, &call(1, tool, "{}"));

@@ -5,22 +5,36 @@
 #[path = "../common/world.rs"]
 mod common;
 
+mod addressed;
+mod amounts;
 #[cfg(all(feature = "streamable", feature = "stateless"))]
 mod announced;
+mod asking_later;
 mod cancelling;
 mod completion;
 mod conformance;
 mod context;
 mod faults;
 mod items;
+mod lists;
+#[cfg(all(feature = "auth", feature = "net"))]
+mod notes;
+mod observed;
 mod output;
 mod pool;
 mod questions;
+mod replaced;
 mod replies;
 mod sampling;
 #[cfg(feature = "schemars")]
 mod schemars;
 mod service;
+mod session_data;
 mod slow_items;
+mod state;
+#[cfg(feature = "net")]
+mod tokio;
 mod uri_template;
 mod uris;
+mod visible;
+mod ways;

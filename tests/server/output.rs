@@ -175,7 +175,7 @@ fn structured_content_is_what_it_promises() {
         ("empty", ""),
         ("wrong", r#"{"n":"1"}"#),
     ];
-    let no_object = "returned structured content that is no object, ";
+    let no_object = "returned structured content that is not an object, ";
     for revision in ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"] {
         let mut world = World::new(promising(&promises));
         let client = Client::new(&mut world, revision, "{}");

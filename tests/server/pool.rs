@@ -64,6 +64,60 @@ fn workers(workers: usize, worker_queue_max: usize, workers_stuck_max: usize) ->
 }
 
 #[test]
+fn sessions_take_turns_for_workers() {
+    let (server, gate) = server(workers(1, 100, 0));
+    let order: Arc<Mutex<Vec<String>>> = Arc::default();
+    let ran = order.clone();
+    let server = server.blocking_tool("note", "Note who runs", move |Name { name }: Name, _| {
+        ran.lock().unwrap().push(name);
+        "noted"
+    });
+    let mut world = World::new(server);
+    let pool = Pool::new(&mut world);
+    let [greedy, modest] = [(); 2].map(|()| Client::new(&mut world, "2025-11-25", ALL));
+    greedy.tell(&mut world, &call(1, "wait", "{}"));
+    pool.turn(&mut world);
+    gate.until(1);
+    for id in 2..=5 {
+        greedy.tell(&mut world, &call(id, "note", r#"{"name":"greedy"}"#));
+    }
+    for id in 1..=2 {
+        modest.tell(&mut world, &call(id, "note", r#"{"name":"modest"}"#));
+    }
+    gate.set(true);
+    pool.heard(&mut world, &greedy, 5);
+    assert_eq!(*order.lock().unwrap(), ["greedy", "modest", "greedy", "modest", "greedy", "greedy"]);
+    world.quiesce();
+}
+
+#[test]
+fn the_newest_call_of_the_session_with_most_gives_up_its_place_in_the_queue() {
+    let (server, gate) = server(workers(1, 3, 0));
+    let mut world = World::new(server);
+    let pool = Pool::new(&mut world);
+    let [greedy, modest] = [(); 2].map(|()| Client::new(&mut world, "2025-11-25", ALL));
+    for id in 1..=4 {
+        greedy.tell(&mut world, &call(id, "wait", "{}"));
+        pool.turn(&mut world);
+    }
+    gate.until(1);
+    assert!(greedy.hear(&mut world).is_empty(), "one runs, and three wait");
+    let is_told = |replies: &[serde_json::Value], id: usize| {
+        let [reply] = replies else { panic!("{replies:?}") };
+        let message = reply["error"]["message"].as_str().unwrap();
+        reply["id"] == id && message.contains("worker_queue_max")
+    };
+    modest.tell(&mut world, &call(1, "quick", "{}"));
+    assert!(is_told(&greedy.hear(&mut world), 4) && modest.hear(&mut world).is_empty());
+    // With another one it would have as many as the other session.
+    let told = modest.say(&mut world, &call(2, "quick", "{}"));
+    assert!(is_told(&told, 2) && greedy.hear(&mut world).is_empty());
+    gate.set(true);
+    drop(pool);
+    world.quiesce();
+}
+
+#[test]
 fn while_all_workers_sleep_the_loop_serves() {
     let (server, gate) = server(workers(2, 10, 0));
     let mut world = World::new(server);
@@ -186,7 +240,7 @@ fn a_call_that_waits_for_a_thread_for_too_long_is_never_run() {
     assert!(client.hear(&mut world).is_empty());
     world.advance(Duration::from_millis(1));
     let error = one(client.hear(&mut world))["error"].take();
-    let text_of_it = "busy: no worker thread was free for tool `panic` within 9 s (limit worker_wait_timeout); it was not begun";
+    let text_of_it = "busy: no worker thread was free for tool `panic` within 9 s (limit worker_wait_timeout); it was not run";
     assert_eq!((&error["code"], &error["message"]), (&json!(-32000), &json!(text_of_it)));
     gate.set(true);
     assert_eq!(text(&one(pool.heard(&mut world, &client, 1))), "waited");
@@ -464,7 +518,7 @@ fn a_blocking_handler_may_defer_and_show_progress_while_it_works() {
 }
 
 #[test]
-fn a_handler_that_goes_on_after_nobody_answered_is_not_cancelled() {
+fn a_handler_that_continues_without_an_answer_is_not_cancelled() {
     let server = Server::new("patient", "1").blocking_tool("ask", "Ask", |(), call| -> mcp_rill::Result<_> {
         let answer = call.elicit::<Name>("name", "Who?")?;
         Ok(format!("{answer:?} {}", call.is_cancelled()))

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use crate::common::World;
-use crate::common::http::request;
-use crate::common::questions::Client;
+use crate::common::http::{call, request};
+use crate::common::questions::{Client, error_text, one, text};
 use mcp_rill::json::Tape;
 use mcp_rill::schema::Subject;
 use mcp_rill::{Arguments, IntoToolResult};
-use mcp_rill::{Server, Typed};
+use mcp_rill::{Json, Server, Typed};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -293,4 +293,135 @@ fn a_prompt_whose_arguments_are_not_text_is_refused_at_the_start() {
         problem(server),
         "prompt `either`: the schema of its arguments does not list them one by one; take a struct of strings"
     );
+}
+
+/// How fast it goes.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
+#[serde(rename_all = "lowercase")]
+enum Speed {
+    /// By ship
+    Slow,
+    /// By plane
+    Fast,
+}
+
+/// Everything that a form can have, as derives describe it.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[allow(dead_code, reason = "only its schema counts")]
+struct Parcel {
+    /// To whom?
+    #[schemars(length(min = 1, max = 20))]
+    to: String,
+    #[schemars(email)]
+    mail: Option<String>,
+    #[schemars(regex(pattern = "^[0-9]+$"))]
+    zip: Option<String>,
+    weight: f64,
+    count: u8,
+    #[serde(default)]
+    fragile: bool,
+    speed: Option<Speed>,
+    unit: Option<Unit>,
+    stops: Vec<Unit>,
+    ways: std::collections::BTreeSet<SpeedOnce>,
+}
+
+#[derive(Debug, Deserialize, Serialize, JsonSchema, PartialEq, Eq, PartialOrd, Ord)]
+enum SpeedOnce {
+    /// Only once
+    Once,
+}
+
+#[test]
+fn a_form_has_what_forms_may_have() {
+    let form: Value = serde_json::from_str(&<Typed<Parcel> as mcp_rill::Form>::form().unwrap()).unwrap();
+    assert_eq!(
+        form,
+        json!({
+            "type": "object",
+            "properties": {
+                "to": {"description": "To whom?", "type": "string", "minLength": 1, "maxLength": 20},
+                "mail": {"type": "string", "format": "email"},
+                "zip": {"type": "string"},
+                "weight": {"type": "number"},
+                "count": {"type": "integer", "minimum": 0, "maximum": 255},
+                "fragile": {"type": "boolean", "default": false},
+                "speed": {"type": "string", "description": "How fast it goes.",
+                    "oneOf": [{"const": "slow", "title": "By ship"}, {"const": "fast", "title": "By plane"}]},
+                "unit": {"type": "string", "enum": ["metre", "foot"]},
+                "stops": {"type": "array", "items": {"type": "string", "enum": ["metre", "foot"]}},
+                "ways": {"type": "array", "items": {"anyOf": [{"const": "Once", "title": "Only once"}]}},
+            },
+            "required": ["to", "weight", "count", "stops", "ways"],
+        })
+    );
+}
+
+#[derive(Deserialize, JsonSchema)]
+struct Nested {
+    #[allow(dead_code, reason = "only its schema counts")]
+    point: Point,
+}
+
+fn asking() -> Server {
+    Server::new("forms", "1")
+        .tool("send", "Send it", |(), call| -> mcp_rill::Result<_> {
+            Ok(match call.elicit::<Typed<Parcel>>("parcel", "What is it?")?.accepted() {
+                Some(Typed(parcel)) => format!("{} to {} {:?}", parcel.count, parcel.to, parcel.speed),
+                None => "nothing".to_owned(),
+            })
+        })
+        .tool("nested", "Ask in vain", |(), call| -> mcp_rill::Result<_> {
+            call.elicit::<Typed<Nested>>("nested", "Where?")?;
+            Ok("asked")
+        })
+}
+
+#[test]
+fn a_form_is_filled_in() {
+    let mut world = World::new(asking());
+    let client = Client::new(&mut world, "2025-11-25", r#"{"elicitation":{}}"#);
+    let mut answered = |content: &str| {
+        let question = one(client.say(&mut world, &call(1, "send", "{}")));
+        one(client.answer(&mut world, &question, &format!(r#"{{"action":"accept","content":{content}}}"#)))
+    };
+    let rest = r#""weight":1,"stops":[],"ways":["Once"]"#;
+    let reply = answered(&format!(r#"{{"to":"Ada","count":3,"speed":"fast",{rest}}}"#));
+    assert_eq!(text(&reply), "3 to Ada Some(Fast)");
+    let reply = answered(&format!(r#"{{"to":"Ada","count":300,{rest}}}"#));
+    let error = "the client's answer to `parcel` is not valid: answer `count`: invalid value: integer `300`, expected u8";
+    assert_eq!(error_text(&reply), error);
+    let reply = answered(r#"{"to":"Ada"}"#);
+    assert!(error_text(&reply).contains("answers: missing field `weight`"), "{reply}");
+}
+
+#[test]
+fn what_cannot_be_a_form_is_named() {
+    let mut world = World::new(asking());
+    let client = Client::new(&mut world, "2025-11-25", r#"{"elicitation":{}}"#);
+    let reply = client.ask(&mut world, &call(1, "nested", "{}"));
+    assert_eq!(reply["error"]["code"], -32603);
+    let message = reply["error"]["message"].as_str().unwrap();
+    assert!(message.contains("the form of `nested` has `properties.point.type` \"object\""), "{message}");
+}
+
+#[test]
+fn a_value_is_kept_across_runs() {
+    let mut made = 0;
+    let server = Server::new("keep", "1").tool("keep", "Keep it", move |(), call| -> mcp_rill::Result<_> {
+        let Typed(point) = call.once("point", || {
+            made += 1;
+            Typed(Point { lat: 0.5 + made as f32, height: None })
+        })?;
+        call.elicit::<Typed<Search>>("search", "What?")?;
+        Ok(Json(Typed(point)))
+    });
+    let mut world = World::new(server);
+    let client = Client::new(&mut world, "2025-11-25", r#"{"elicitation":{}}"#);
+    let tools = client.ask(&mut world, &request(0, "tools/list", "{}"));
+    assert_eq!(tools["result"]["tools"][0]["outputSchema"]["properties"]["lat"]["type"], "number");
+    let question = one(client.say(&mut world, &call(1, "keep", "{}")));
+    let reply = one(client.answer(&mut world, &question, r#"{"action":"decline"}"#));
+    assert_eq!(reply["result"]["structuredContent"], json!({"lat": 1.5, "height": null}), "{reply}");
 }

@@ -39,6 +39,12 @@ fn ask(
         peer: &Peer::default(),
         now: Now::default(),
     };
+    // As the engine does.
+    match method {
+        _ if !session.is_kept() => {}
+        "initialize" => drop(session.initialize(request.params)),
+        _ => session.operate(None),
+    }
     service.request(&request, session, &mut out);
     read(&out)
 }
@@ -109,15 +115,11 @@ struct Counter(BTreeMap<SessionKey, u32>);
 impl Service for Counter {
     fn request(&mut self, request: &ServiceRequest<'_>, session: &mut Session, out: &mut Outbox) {
         match request.method {
-            "initialize" => match session.initialize(request.params) {
-                Ok(revision) => out.result(request.call, |out| {
-                    let result = json!({ "protocolVersion": revision.name(), "capabilities": {} });
-                    out.extend(result.to_string().bytes());
-                }),
-                Err(error) => out.error(request.call, &error),
-            },
+            "initialize" => out.result(request.call, |out| {
+                let result = json!({ "protocolVersion": session.revision().name(), "capabilities": {} });
+                out.extend(result.to_string().bytes());
+            }),
             _ => {
-                session.operate(request.head.header_str("mcp-protocol-version"));
                 let count = self.0.entry(request.session).or_default();
                 *count += 1;
                 out.result(request.call, |out| out.extend(count.to_string().bytes()));
@@ -133,8 +135,8 @@ impl Service for Counter {
 #[test]
 fn a_service_of_ones_own_is_tested_without_an_engine() {
     let (mut counter, mut session) = (Counter::default(), Session::for_tests(7, None));
-    let refused = ask(&mut counter, &mut session, 1, "initialize", &json!({}));
-    assert_eq!(refused[0].0, Outgoing::Error(CallKey::for_tests(1), -32602));
+    let said = ask(&mut counter, &mut session, 1, "initialize", &json!({}));
+    assert_eq!(said[0].1["protocolVersion"], "2025-11-25");
     for call in 1..4 {
         let said = ask(&mut counter, &mut session, call, "count", &json!({}));
         assert_eq!(said, [(Outgoing::Result(CallKey::for_tests(call)), json!(call))]);
@@ -192,6 +194,8 @@ fn a_service_of_ones_own_answers_behind_the_engine() {
     let (stream, posts) = (world.open_sse(), world.connect());
     let params =
         r#"{"protocolVersion":"2024-11-05","capabilities":{},"clientInfo":{"name":"c","version":"1"}}"#;
+    let refused = world.call(&stream, posts, &http::request(0, "initialize", "{}"));
+    assert_eq!(refused["error"]["code"], -32602, "by the engine");
     let reply = world.call(&stream, posts, &http::request(1, "initialize", params));
     assert_eq!(reply["result"]["protocolVersion"], "2024-11-05");
     for count in 1..3 {
@@ -211,7 +215,7 @@ fn a_service_of_ones_own_answers_behind_the_engine() {
 
 #[cfg(all(feature = "auth", feature = "streamable"))]
 #[test]
-fn the_configuration_says_who_is_let_in_and_where() {
+fn the_configuration_decides_who_is_admitted_and_where() {
     /// A service that says who asks.
     struct Who;
 
@@ -232,9 +236,11 @@ fn the_configuration_says_who_is_let_in_and_where() {
     let mut world =
         World::driving(Engine::with_service(Box::new(Who), config, counted()), Cut::Whole, Cut::Whole);
     let sock = world.connect();
+    let hello =
+        r#"{"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"c","version":"1"}}"#;
     let ask =
         |user: &str| {
-            http::mcp_post(None, &http::request(1, "initialize", "{}"))
+            http::mcp_post(None, &http::request(1, "initialize", hello))
                 .replacen("/mcp", "/who/mcp", 1)
                 .replacen("Host", &format!("{user}Host"), 1)
         };

@@ -1,7 +1,7 @@
 //! The promise of URIs: one normal form of each; of templates: `{name}` and `{+name}` and nothing else, one reading of every
 //! URI, paths that stay below a folder, and expansion leads back.
 
-use crate::common::random::Random;
+use mcp_rill::testing::Random;
 use mcp_rill::uri::{UriTemplate, normalize};
 use std::borrow::Cow;
 

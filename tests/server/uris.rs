@@ -28,8 +28,7 @@ fn world(server: Server) -> (World, Client) {
 }
 
 fn updated(world: &mut World, client: &Client) -> Vec<String> {
-    world.jump(world.now.mono);
-    world.run();
+    world.tick();
     let heard = client.hear(world);
     heard.iter().map(|frame| frame["params"]["uri"].as_str().unwrap().to_owned()).collect()
 }
@@ -168,8 +167,7 @@ fn a_handle_puts_and_removes_by_any_spelling() {
     let handle = world.engine.handle();
     let count = |world: &mut World, client: &Client, method: &str, member: &str| {
         client.hear(world);
-        world.jump(world.now.mono);
-        world.run();
+        world.tick();
         client.hear(world);
         ask(world, client, method, json!({}))["result"][member].as_array().unwrap().len()
     };

@@ -1,11 +1,8 @@
 //! What the SSE encoder writes and the decoder reads, however the stream is cut.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-#[path = "../common/random.rs"]
-mod random;
-
 use mcp_rill::sse::{self, Decoder, Frame, TooLong};
-use random::Random;
+use mcp_rill::testing::Random;
 
 /// Name, data and last id of each event; then the last id and `retry` at the end of the stream.
 type Seen = (Vec<(String, String, String)>, String, Option<u64>);
@@ -181,7 +178,13 @@ fn frames() {
     assert_eq!(out, b": adata: b\n\n: \n\n");
 }
 
-impl Random {
+/// Texts and fields of events.
+trait Draw {
+    fn text(&mut self) -> String;
+    fn field(&mut self) -> Option<String>;
+}
+
+impl Draw for Random {
     fn text(&mut self) -> String {
         const PARTS: [&str; 14] = [
             "\n", "\r", "\r\n", " ", ":", "data", "event: x", "id", "\0", "a", "é", "\u{FEFF}", "\u{2028}",

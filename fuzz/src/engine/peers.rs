@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use mcp_rill::engine::{Action, Stats};
 use mcp_rill::json::Tape;
-use mcp_rill::jsonrpc::{self, Id, Message};
+use mcp_rill::jsonrpc::{self, Id, IdRef, Message};
 use mcp_rill::sse::Decoder;
 use mcp_rill::{Elicited, Handle, ItemKind, Level, Limits, Reply, ResourceTemplate, Server, schema};
 
 use super::super::client;
 use super::super::common::{Sock, World};
+use super::lines::Lines;
 use super::messages::{ANSWERS, MESSAGES};
 use super::streamable::{McpSession, Parcel};
 
@@ -86,15 +87,17 @@ fn server(replies: &Replies) -> Server {
 pub struct Conn {
     pub sock: Sock,
     pub open: bool,
-    half_closed: bool,
+    pub half_closed: bool,
     /// The server half-closed: it says no more.
     over: bool,
     /// Bytes of the script were sent here: what the requests on it are is not known.
     raw: bool,
     /// The methods and messages of requests without a response yet, oldest first.
     pub waiting: Vec<Asked>,
-    input: Vec<u8>,
+    pub input: Vec<u8>,
     stream: Option<Stream>,
+    /// Its messages are lines.
+    pub lines: Option<Lines>,
 }
 
 pub enum Asked {
@@ -147,7 +150,7 @@ fn heard(session: &mut Session, text: &str, any_raw: bool) {
             session.questions.push(String::from_utf8(id).expect("an id"));
         }
         Message::Notification(_) => {}
-        Message::Response(reply) => match reply.id.map(Id::from) {
+        Message::Response(reply) => match reply.id.map(IdRef::into_owned) {
             Some(Id::Int(id)) => {
                 session.last_is_result = reply.outcome.is_ok();
                 let counts = session.counts.entry(id).or_default();
@@ -163,7 +166,7 @@ fn heard(session: &mut Session, text: &str, any_raw: bool) {
 /// What happened under one id.
 #[derive(Debug, Default)]
 struct Counts {
-    /// Requests of which it is not known whether they were taken.
+    /// Requests that may get a reply or not: it is not known whether they were taken, or they were refused as busy.
     unknown: usize,
     accepted: usize,
     replies: usize,
@@ -211,11 +214,15 @@ impl Peers {
     }
 
     pub fn connect(&mut self) {
-        if !self.world.engine.has_room() {
-            return;
+        if self.world.engine.has_room() {
+            let sock = self.world.connect();
+            self.connected(sock, None);
         }
+    }
+
+    pub fn connected(&mut self, sock: Sock, lines: Option<Lines>) {
         self.conns.push(Conn {
-            sock: self.world.connect(),
+            sock,
             open: true,
             half_closed: false,
             over: false,
@@ -223,13 +230,26 @@ impl Peers {
             waiting: Vec::new(),
             input: Vec::new(),
             stream: None,
+            lines,
         });
     }
 
-    /// Picks among the connections that are open.
+    /// Picks among the connections of HTTP that are open.
     pub fn pick(&self, n: usize) -> Option<usize> {
-        let open: Vec<usize> = (0..self.conns.len()).filter(|at| self.conns[*at].open).collect();
-        open.get(n % open.len().max(1)).copied()
+        let open = |at: &usize| self.conns[*at].open && self.conns[*at].lines.is_none();
+        let all: Vec<usize> = (0..self.conns.len()).filter(open).collect();
+        all.get(n % all.len().max(1)).copied()
+    }
+
+    /// What [`pick`](Peers::pick) takes for the connection that came last.
+    pub fn newest(&self) -> usize {
+        self.conns.iter().filter(|conn| conn.open && conn.lines.is_none()).count() - 1
+    }
+
+    /// Picks among all connections that are open.
+    fn pick_any(&self, n: usize) -> Option<usize> {
+        let all: Vec<usize> = (0..self.conns.len()).filter(|at| self.conns[*at].open).collect();
+        all.get(n % all.len().max(1)).copied()
     }
 
     /// True if the server reads what is sent, and may answer it.
@@ -277,7 +297,7 @@ impl Peers {
     }
 
     pub fn raw(&mut self, n: usize, bytes: &[u8]) {
-        let Some(at) = self.pick(n).filter(|_| !bytes.is_empty()) else { return };
+        let Some(at) = self.pick_any(n).filter(|_| !bytes.is_empty()) else { return };
         if self.send(at, bytes) {
             self.conns[at].raw = true;
             self.any_raw = true;
@@ -285,7 +305,7 @@ impl Peers {
     }
 
     pub fn window(&mut self, n: usize, size: usize) {
-        let Some(at) = self.pick(n) else { return };
+        let Some(at) = self.pick_any(n) else { return };
         match size {
             9 => self.world.reads_all(self.conns[at].sock),
             _ => self.world.reads_only(self.conns[at].sock, 64 * size),
@@ -342,13 +362,13 @@ impl Peers {
     }
 
     pub fn half_close(&mut self, n: usize) {
-        let Some(at) = self.pick(n) else { return };
+        let Some(at) = self.pick_any(n) else { return };
         self.conns[at].half_closed = true;
         self.world.half_close(self.conns[at].sock);
     }
 
     pub fn hang_up(&mut self, n: usize) {
-        let Some(at) = self.pick(n) else { return };
+        let Some(at) = self.pick_any(n) else { return };
         self.world.reset(self.conns[at].sock);
     }
 
@@ -372,7 +392,10 @@ impl Peers {
             let sock = self.conns[at].sock;
             let bytes = self.world.take(sock);
             self.conns[at].input.extend_from_slice(&bytes);
-            self.read(at);
+            match self.conns[at].lines {
+                Some(_) => self.read_lines(at),
+                None => self.read(at),
+            }
             let conn = &mut self.conns[at];
             conn.open = !self.world.closed(sock);
             if self.world.ended(sock) && !std::mem::replace(&mut conn.over, true) {
@@ -432,7 +455,8 @@ impl Peers {
                 self.refused += u64::from(!accepted);
                 if let Some(id) = id {
                     let counts = self.sessions[session].counts.entry(id).or_default();
-                    counts.unknown -= 1;
+                    // One that is refused as busy may be told so on the stream as well.
+                    counts.unknown -= usize::from(response.status != 503);
                     counts.accepted += usize::from(accepted);
                 }
             }
@@ -515,6 +539,7 @@ impl Peers {
             self.settle();
         }
         self.check_replies();
+        self.check_lines();
         self.check_waiting();
         assert_eq!(
             self.world.engine.stats().calls,
@@ -522,6 +547,7 @@ impl Peers {
             "a call is open although all its timeouts have passed"
         );
         self.check_service();
+        self.check_service_of_lines();
         if self.stopping {
             assert!(self.world.engine.is_finished(), "the grace is over");
         }
@@ -552,7 +578,7 @@ impl Peers {
             let before = self.conns.len();
             self.connect();
             assert!(self.conns.len() > before, "no room although all are idle");
-            let newest = self.conns.iter().filter(|conn| conn.open).count() - 1;
+            let newest = self.newest();
             self.post(newest, session, 3, 9999);
             self.settle();
             let session = &self.sessions[session];

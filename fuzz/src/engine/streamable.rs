@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use mcp_rill::Limits;
 use mcp_rill::engine::Stats;
 use mcp_rill::json::Tape;
-use mcp_rill::jsonrpc::{self, Id, Message};
+use mcp_rill::jsonrpc::{self, Id, IdRef, Message};
 use mcp_rill::sse::Decoder;
 
 use super::super::client::Response;
@@ -69,7 +69,7 @@ fn parse(text: &str) -> Heard {
             Heard::Question(String::from_utf8(id).expect("an id"))
         }
         Message::Notification(_) => Heard::Notice,
-        Message::Response(reply) => match reply.id.map(Id::from) {
+        Message::Response(reply) => match reply.id.map(IdRef::into_owned) {
             Some(Id::Int(id)) => Heard::Reply(id, reply.outcome.is_ok()),
             other => panic!("a reply to {other:?}"),
         },
@@ -95,22 +95,47 @@ pub struct Parcel {
 }
 
 /// Messages with their ids filled in, as one body.
-struct Body {
-    text: String,
-    ids: Vec<i64>,
-    cancelled: Vec<i64>,
-    messages: u64,
+pub struct Body {
+    pub text: String,
+    /// Of its requests.
+    pub ids: Vec<i64>,
+    /// Of what looks like a request.
+    pub named: Vec<i64>,
+    pub cancelled: Vec<i64>,
+    pub messages: u64,
     broken: bool,
 }
 
 impl Body {
-    fn one(message: usize, id: usize) -> Body {
+    /// `initialize`, of one of three revisions.
+    pub fn initialize(revision: usize) -> Body {
+        let revision = ["2025-11-25", "2025-03-26", "1.0"][revision % 3];
+        let text = MESSAGES[1].replace('@', "0").replace("2025-11-25", revision);
+        Body { ids: vec![0], ..Body::answer(text) }
+    }
+
+    /// An answer to a question.
+    pub fn answer(text: String) -> Body {
+        Body { text, ids: Vec::new(), named: Vec::new(), cancelled: Vec::new(), messages: 1, broken: false }
+    }
+
+    /// A message of [`MODERN`], with the state that the last result asked to be sent back.
+    pub fn modern(message: usize, id: usize, state: &str) -> Body {
+        let text = MODERN[message % MODERN.len()];
+        let ids = if text.contains(r#""id":@"#) { vec![id as i64] } else { Vec::new() };
+        let cancelled = if text.contains("cancelled") { vec![id as i64] } else { Vec::new() };
+        let text = text.replace('@', &id.to_string()).replace("META", META).replace("STATE", state);
+        Body { ids, cancelled, ..Body::answer(text) }
+    }
+
+    pub fn one(message: usize, id: usize) -> Body {
         let text = MESSAGES[message % MESSAGES.len()];
         let is_request = text.contains(r#""id":@,"method""#);
         let cancelled = if text.contains("cancelled") { vec![id as i64] } else { Vec::new() };
         Body {
             text: text.replace('@', &id.to_string()),
             ids: if is_request { vec![id as i64] } else { Vec::new() },
+            named: if is_request { Vec::new() } else { vec![id as i64] },
             cancelled,
             messages: 1,
             broken: !text.ends_with('}') && !text.ends_with(']')
@@ -119,12 +144,13 @@ impl Body {
         }
     }
 
-    fn batch(messages: &[(usize, usize)]) -> Body {
+    pub fn batch(messages: &[(usize, usize)]) -> Body {
         let parts: Vec<Body> = messages.iter().map(|(message, id)| Body::one(*message, *id)).collect();
         let texts: Vec<&str> = parts.iter().map(|part| &*part.text).collect();
         Body {
             text: format!("[{}]", texts.join(",")),
             ids: parts.iter().flat_map(|part| part.ids.clone()).collect(),
+            named: parts.iter().flat_map(|part| part.named.clone()).collect(),
             cancelled: parts.iter().flat_map(|part| part.cancelled.clone()).collect(),
             messages: parts.len() as u64,
             broken: parts.is_empty() || parts.iter().any(|part| part.broken || part.text.starts_with('[')),
@@ -134,10 +160,7 @@ impl Body {
 
 impl Peers {
     pub fn initialize(&mut self, n: usize, revision: usize, form: usize) {
-        let revision = ["2025-11-25", "2025-03-26", "1.0"][revision % 3];
-        let text = MESSAGES[1].replace('@', "0").replace("2025-11-25", revision);
-        let body = Body { text, ids: vec![0], cancelled: Vec::new(), messages: 1, broken: false };
-        self.send_parcel(n, None, body, FORMS[form % FORMS.len()], false);
+        self.send_parcel(n, None, Body::initialize(revision), FORMS[form % FORMS.len()], false);
     }
 
     pub fn mcp_post(&mut self, n: usize, session: usize, messages: &[(usize, usize)], form: usize) {
@@ -152,10 +175,7 @@ impl Peers {
 
     /// Forms from 5 on are those of other eras: here they are what a modern client must not leave out.
     pub fn mcp_modern(&mut self, n: usize, message: usize, id: usize, form: usize) {
-        let text = MODERN[message % MODERN.len()];
-        let ids = if text.contains(r#""id":@"#) { vec![id as i64] } else { Vec::new() };
-        let text = text.replace('@', &id.to_string()).replace("META", META).replace("STATE", &self.state);
-        let body = Body { text, ids, cancelled: Vec::new(), messages: 1, broken: false };
+        let body = Body::modern(message, id, &self.state);
         self.send_parcel(n, None, body, FORMS[form % FORMS.len()], true);
     }
 
@@ -172,7 +192,7 @@ impl Peers {
         if session.is_some_and(|session| self.mcp.get(session).is_none()) {
             return;
         }
-        let Body { text, ids, cancelled, messages, broken } = body;
+        let Body { text, ids, cancelled, messages, broken, .. } = body;
         let leaves = text.contains("leave");
         let named = session.map(|session| format!("Mcp-Session-Id: {}\r\n", self.mcp[session].id));
         let framed = match form.contains("chunked") {
@@ -225,8 +245,7 @@ impl Peers {
             return;
         };
         let text = format!(r#"{{"jsonrpc":"2.0","id":{question},{}}}"#, ANSWERS[what % ANSWERS.len()]);
-        let body = Body { text, ids: Vec::new(), cancelled: Vec::new(), messages: 1, broken: false };
-        self.send_parcel(n, Some(session), body, BOTH, false);
+        self.send_parcel(n, Some(session), Body::answer(text), BOTH, false);
     }
 
     pub fn mcp_stream(&mut self, n: usize, session: usize, what: usize) {
@@ -386,10 +405,10 @@ impl Peers {
             let before = self.conns.len();
             self.connect();
             if self.conns.len() > before {
-                let newest = self.conns.iter().filter(|conn| conn.open).count() - 1;
+                let newest = self.newest();
                 self.mcp_post(newest, session, &[(0, 9999)], 0);
                 self.settle();
-                self.hang_up(newest);
+                self.world.reset(self.conns[before].sock);
                 self.settle();
             }
         }
@@ -398,7 +417,8 @@ impl Peers {
     /// Streams of notifications have no end of their own.
     pub fn stop_listening(&mut self) {
         for conn in self.conns.iter().filter(|conn| conn.open) {
-            if conn.waiting.iter().any(|asked| matches!(asked, Asked::McpPost(parcel) if parcel.listens)) {
+            let waits = |asked: &Asked| matches!(asked, Asked::McpPost(parcel) if parcel.listens);
+            if conn.waiting.iter().any(waits) || conn.lines.as_ref().is_some_and(|lines| lines.listens) {
                 self.world.reset(conn.sock);
             }
         }

@@ -1,4 +1,4 @@
-//! Responses to requests that the hook does not let in (RFC 6750 §3, RFC 9728 §5.1).
+//! Responses to requests that the hook denies (RFC 6750 §3, RFC 9728 §5.1).
 //!
 //! *Scope:* the response to a [`Denied`]. *Not in scope:* asking the hook (`hook`), and when it is asked (the
 //! engine's `gate`).
@@ -21,8 +21,10 @@ pub(crate) fn denial(denied: &Denied, head: &Head<'_>, settings: &Settings) -> O
         body,
         ..OwnedResponse::default()
     };
-    if denied.status() >= 500 {
-        return answer;
+    match denied.status() {
+        503 => return answer.header("Retry-After", "1".to_owned()),
+        500.. => return answer,
+        _ => {}
     }
     let path = settings::relative(head.path, settings);
     // Messages that are posted there belong to a stream.

@@ -1,7 +1,7 @@
 //! The `authorize` hook: what it is asked, and what it returns.
 //!
-//! *Scope:* [`HttpRequest`], [`Denied`]. *Not in scope:* when the hook is asked and what a denial looks like on the wire
-//! (the engine's `gate`, and `denial`); lists of tokens (that is `tokens`).
+//! *Scope:* [`HttpRequest`], which reads `Authorization: Bearer`, and [`Denied`]. *Not in scope:* when the hook is asked and what a
+//! denial looks like on the wire (the engine's `auth`, and `denial`); lists of tokens (that is `tokens`).
 //!
 //! ```text
 //!  HttpRequest ──▶ hook ─┬─ Ok(Principal) ──▶ served, and sessions belong to that principal
@@ -55,10 +55,16 @@ impl<'a> HttpRequest<'a> {
         self.head.path
     }
 
-    /// The value of the first header field of that name, if it is UTF-8. There is at most one `Authorization`: a request with
-    /// two is refused before.
+    /// The value of the header field of that name, if there is one and no other, and if it is UTF-8. Of two that differ one may be
+    /// the peer's and one its proxy's, and to take either is a guess (RFC 9110 §5.3): [`headers`](HttpRequest::headers) returns
+    /// both. There is at most one `Authorization`: a request with two is refused before.
     pub fn header(&self, name: &str) -> Option<&'a str> {
-        self.head.header_str(name)
+        self.head.single_str(name)
+    }
+
+    /// The values of all header fields of that name, in their order. What is not UTF-8 is left out.
+    pub fn headers<'n>(&self, name: &'n str) -> impl Iterator<Item = &'a str> + use<'a, 'n> {
+        self.head.headers_named(name).filter_map(|value| std::str::from_utf8(value).ok())
     }
 
     /// The other end of the connection, with the principal that the transport knows.
@@ -72,7 +78,7 @@ impl<'a> HttpRequest<'a> {
     /// [`Denied::missing`] if there is no such field, or if it has another scheme. [`Denied::malformed`] if no `token68`
     /// (RFC 9110 §11.2) follows the scheme.
     pub fn bearer(&self) -> Result<&'a str, Denied> {
-        let value = self.head.header("authorization").unwrap_or_default();
+        let Single::One(value) = self.head.single("authorization") else { return Err(Denied::missing()) };
         let (scheme, token) = value.split_at_checked(6).unwrap_or_default();
         if !scheme.eq_ignore_ascii_case(b"bearer") || token.first().is_some_and(|byte| *byte != b' ') {
             return Err(Denied::missing());
@@ -144,7 +150,19 @@ impl Denied {
 
     /// 500: the hook panicked. The token may be valid.
     pub(crate) fn failed() -> Denied {
-        Denied::new(500, Some("server_error"), "whether the request is allowed could not be found out".into())
+        Denied::new(500, Some("server_error"), "the authorization of the request failed".into())
+    }
+
+    /// 503: there was no answer in time. The token may be valid.
+    pub(crate) fn late() -> Denied {
+        let description = "the token could not be checked in time (limit authorize_timeout); try again";
+        Denied::new(503, Some("temporarily_unavailable"), description.into())
+    }
+
+    /// 503: the request waited, and gave way to another one.
+    pub(crate) fn crowded() -> Denied {
+        let description = "too many requests wait for their authorization (limit authorizing_max); try again";
+        Denied::new(503, Some("temporarily_unavailable"), description.into())
     }
 
     fn new(status: u16, error: Option<&'static str>, description: Cow<'static, str>) -> Denied {
@@ -193,11 +211,17 @@ impl Denied {
     }
 }
 
+/// Refuses a request whose credentials could be read in two ways.
+pub(crate) fn check_single(head: &Head<'_>) -> Result<(), Denied> {
+    match head.single("authorization") {
+        Single::Several => Err(Denied::malformed("Authorization is sent more than once; send it once")),
+        _ => Ok(()),
+    }
+}
+
 /// Calls the hook. A panic of the hook is caught and denies the request.
 pub(crate) fn ask(hook: &mut Authorize, head: &Head<'_>, peer: &Peer) -> Result<Principal, Denied> {
-    if matches!(head.single("authorization"), Single::Several) {
-        return Err(Denied::malformed("Authorization is sent more than once; send it once"));
-    }
+    check_single(head)?;
     catch_unwind(AssertUnwindSafe(|| hook(&HttpRequest::new(head, peer))))
         .unwrap_or_else(|_| Err(Denied::failed()))
 }
@@ -214,6 +238,21 @@ mod tests {
         for token in ["", "=", "a b", "a=b", "a,b", "\"a\"", "a:b", "ä"] {
             assert!(!is_token68(token), "{token}");
         }
+    }
+
+    #[test]
+    fn a_field_that_is_sent_twice_has_no_single_value() {
+        let mut fields = crate::http::head::Fields::new();
+        let text = b"GET / HTTP/1.1\r\nHost: a\r\nX-User: eve\r\nX-One: 1\r\nx-user: ada\r\n\r\n";
+        let head = crate::http::head::parse(text, &mut fields, &crate::limits::Limits::DEFAULT).unwrap();
+        let peer = Peer::default();
+        let request = HttpRequest::new(&head, &peer);
+        assert_eq!(
+            [request.header("x-one"), request.header("x-user"), request.header("x")],
+            [Some("1"), None, None]
+        );
+        assert_eq!(request.headers("x-user").collect::<Vec<_>>(), ["eve", "ada"]);
+        assert_eq!(request.headers("x").count(), 0);
     }
 
     #[test]

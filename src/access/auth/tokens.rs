@@ -1,6 +1,6 @@
 //! A fixed list of bearer tokens.
 //!
-//! *Scope:* [`Tokens`]: reading the list, finding a token in it. *Not in scope:* files and signals, which the binary handles.
+//! *Scope:* [`Tokens`]: reading the list, and checking a request against it. *Not in scope:* files and signals, which the binary handles.
 //!
 //! ```text
 //! # one `name:token` a line; a name may have several, so that a new one can be handed out before the old one goes
@@ -13,6 +13,7 @@ use std::hint::black_box;
 
 use crate::access::auth::hook::{Denied, HttpRequest, is_token68};
 use crate::access::peer::Principal;
+use crate::text::is_hidden;
 
 /// The fewest characters that hold 128 random bits, which cannot be guessed: 22 in base64. Nothing here slows guessing down,
 /// and whether a shorter token is random enough cannot be seen.
@@ -109,7 +110,7 @@ impl fmt::Debug for Tokens {
 fn read_line(line: &str) -> Result<(&str, &str), String> {
     let (name, token) = line.split_once(':').ok_or("write it as name:token")?;
     let (name, token) = (name.trim(), token.trim());
-    if name.is_empty() || name.chars().any(char::is_control) {
+    if name.is_empty() || name.chars().any(is_hidden) {
         return Err("the name is empty or has control characters".to_owned());
     }
     if !is_token68(token) {

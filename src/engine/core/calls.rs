@@ -9,7 +9,9 @@
 //! ```
 
 use crate::engine::core::Core;
+use crate::engine::refusals::Refused;
 use crate::engine::state::calls::PendingRequest;
+use crate::engine::state::message::MessageKind;
 use crate::http::head::Head;
 use crate::jsonrpc::id::IdRef;
 use crate::jsonrpc::{self, Message, Notification};
@@ -19,7 +21,7 @@ use crate::service::outbox::Slot;
 use crate::slab::Key;
 
 impl Core {
-    /// Gives a message to the service. What that answers is in the outbox afterwards.
+    /// Passes a message to the service. Its answers are in the outbox afterwards.
     pub(crate) fn hand_over(
         &mut self,
         conn: Key,
@@ -29,7 +31,7 @@ impl Core {
         call: Option<CallKey>,
     ) {
         let now = self.now();
-        let Core { sessions, connections, service, outbox, .. } = self;
+        let Core { sessions, connections, service, outbox, clients, .. } = self;
         if call.is_some_and(|call| sessions.call(call).is_none()) {
             // A message before it in its batch has cancelled it.
             return;
@@ -41,13 +43,19 @@ impl Core {
                 let (method, params) = (&*request.method, request.params);
                 let (id, peer) = (&request.id, &conn_entry.peer);
                 let incoming = ServiceRequest { call, id, session, method, params, head, peer, now };
-                service.request(&incoming, &mut entry.session, outbox);
+                match entry.session.take_request(&incoming, clients) {
+                    Ok(()) => service.request(&incoming, &mut entry.session, outbox),
+                    Err(error) => outbox.error(call, &error),
+                }
             }
             (Message::Request(_), None) => {}
             (Message::Notification(notification), _) if notification.method == "notifications/cancelled" => {
                 self.cancel_by_id(conn, key, notification);
             }
             (Message::Notification(notification), _) => {
+                if notification.method == "notifications/initialized" {
+                    entry.session.operate(None);
+                }
                 service.notification(session, &mut entry.session, notification, outbox);
             }
             (Message::Response(answer), _) => {
@@ -56,6 +64,32 @@ impl Core {
                 }
             }
         }
+    }
+
+    /// Takes a message whose answer goes on the stream of its session. Where too many requests are open, the refusal goes there too.
+    #[inline]
+    pub(crate) fn accept_message(&mut self, conn: Key, session: Key, head: &Head<'_>, message: &Message<'_>) {
+        self.stats.messages_received += 1;
+        let mut call = None;
+        if let Message::Request(request) = message {
+            let Some(stream) = self.sessions.get(session).and_then(|entry| entry.stream) else { return };
+            call = self.begin_call(session, stream, &request.id, &request.method);
+            if call.is_none() {
+                let (error, id) = (self.busy_with_calls(), Some(request.id.clone()));
+                let write = |out: &mut Vec<u8>| jsonrpc::write_error(out, id, &error);
+                return self.send(stream, MessageKind::Response, write);
+            }
+        }
+        self.hand_over(conn, session, head, message, call);
+        self.flush();
+    }
+
+    /// The refusal of a request whose id an open one has: where all replies go on one stream, the id alone tells whose each is.
+    #[inline]
+    pub(crate) fn in_flight(&self, session: Key, id: &IdRef<'_>) -> Option<Refused> {
+        self.sessions.calls_of_id(session, id).next()?;
+        let error = jsonrpc::Error::invalid_request("a request with this id is in flight already");
+        Some(Refused::new(400, error))
     }
 
     /// Reserves the place of a request's answer on that stream; `None` if the session has too many open.
@@ -69,15 +103,12 @@ impl Core {
         let entry = self.streams.get_mut(stream)?;
         let place = (stream, entry.call_bytes());
         let call = self.sessions.begin_call(session, place, id, method, &self.common.limits)?;
-        #[cfg(any(feature = "streamable", feature = "stateless"))]
-        {
-            entry.open += u32::from(entry.source.is_answer());
-        }
+        entry.add_call();
         Some(call)
     }
 
-    /// What is said where there is too much for one more call: an error of the transport's own, or where there are no
-    /// sessions of the server (MCP 2026-07-28 keeps no code for it).
+    /// Returns the error of a call for which there is no room: −32000, or without sessions an internal error, because MCP
+    /// 2026-07-28 has no code for it.
     pub(crate) fn too_much(&self, call: &PendingRequest, reason: &str) -> jsonrpc::Error {
         let entry = self.sessions.get(call.service_session());
         let stateless = entry.is_some_and(|entry| !entry.session.revision().has_sessions());
@@ -85,7 +116,7 @@ impl Core {
         jsonrpc::Error::new(code, format!("busy: {reason}"))
     }
 
-    /// What is said to a request for which there is no room, and counted.
+    /// Returns the error of a request over `calls_max`, and counts it.
     pub(crate) fn busy_with_calls(&mut self) -> jsonrpc::Error {
         self.stats.busy += 1;
         let max = self.limits().calls_max;
@@ -93,10 +124,10 @@ impl Core {
         jsonrpc::Error::new(-32000, text)
     }
 
-    /// Takes a call out; `None` if it is not open.
+    /// Removes a call; `None` if it is not open.
     pub(crate) fn end_call(&mut self, key: CallKey) -> Option<PendingRequest> {
         let ended = self.sessions.end_call(key)?;
-        // Nothing is said of progress after the end (MCP progress).
+        // No progress is sent after the end (MCP progress).
         if let Some(stream) = self.stream_of_call(&ended).and_then(|stream| self.streams.get_mut(stream))
             && let Some(owed) = &mut stream.owed
         {
@@ -109,7 +140,7 @@ impl Core {
         Some(ended)
     }
 
-    /// A call was answered or cancelled, and is out of the table.
+    /// Ends what ends with a call that was answered or cancelled, and removed.
     pub(crate) fn finish_call(&mut self, ended: &PendingRequest) {
         #[cfg(feature = "stateless")]
         if let Some(lone) = ended.lone {
@@ -118,8 +149,8 @@ impl Core {
         self.finish_if_last(ended.session);
     }
 
-    /// Cancels the call that a notification names. One that names several cancels none: the client knows which it means,
-    /// and nobody else does.
+    /// Cancels the call that a notification names. If several have its id, none is cancelled: only the client knows which one
+    /// it means.
     fn cancel_by_id(&mut self, conn: Key, session: Key, notification: &Notification<'_>) {
         let id = notification.params.and_then(|params| params.member("requestId").ok().flatten());
         let Some(id) = id.and_then(IdRef::read) else { return };
@@ -131,25 +162,24 @@ impl Core {
         }
     }
 
-    /// A cancelled request gets no response (MCP cancellation), but a POST does that waits for nothing else.
-    fn cancel(&mut self, call: CallKey) {
+    /// Cancels a call. It gets no response (MCP cancellation), but its POST is answered if nothing else is open on it.
+    pub(crate) fn cancel(&mut self, call: CallKey) {
         let Some(pending) = self.sessions.call_mut(call) else { return };
-        // It is still there while the service is told, so that word to its client finds the way.
+        // It stays in the table until then, so that messages of the service to its client find their stream.
         pending.cancelled = true;
-        self.service.cancelled(call, &mut self.outbox);
+        let session = SessionKey(pending.service_session());
+        self.service.cancelled(session, call, &mut self.outbox);
         self.flush();
         let Some(ended) = self.end_call(call) else { return };
-        #[cfg(any(feature = "streamable", feature = "stateless"))]
         self.answer_cancelled(&ended);
         self.finish_call(&ended);
     }
 
-    /// Cancels all calls of a session that is over.
+    /// Cancels all calls of a session that ends.
     pub(crate) fn cancel_calls(&mut self, session: Key) {
         loop {
             let first = self.sessions.calls_of(session).next().map(|(call, _)| call);
             let Some(call) = first else { return };
-            #[cfg(any(feature = "streamable", feature = "stateless"))]
             self.note_session_over(call);
             self.cancel(call);
         }

@@ -63,7 +63,9 @@ impl Core {
             // A request without a session shares the stream of lines of one that has.
             let is_shared = |stream: &Stream| stream.source == Source::Lines && !entry.session.is_kept();
             let found = found.filter(|stream| stream.session == key || is_shared(stream));
-            let is_right = found.is_some_and(|stream| stream.conn.is_some() == is_carried);
+            // A client that has come back for a stream that is over gets the rest of it.
+            let is_right =
+                found.is_some_and(|stream| stream.conn.is_some() == is_carried || stream.is_behind());
             (!is_right).then(|| format!("{key:?} names {stream:?}, which is not there, or not as it says"))
         })
     }

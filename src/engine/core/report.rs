@@ -5,22 +5,30 @@
 
 use std::borrow::Cow;
 
-use crate::engine::core::Core;
-use crate::engine::observe::Event;
+use crate::engine::core::{Core, Observer};
+use crate::engine::observe::{Event, Transport};
+use crate::engine::state::connections::Connection;
+use crate::engine::state::streams::Source;
+use crate::http::conn::close::CloseReason;
 use crate::http::response::OwnedResponse;
 use crate::json::tape::Tape;
 use crate::json::value::Members;
 use crate::jsonrpc::id::IdRef;
 use crate::jsonrpc::{Error, Response};
+use crate::protocol::guard::contained;
+use crate::server::stats::Stats;
+use crate::service::ended::CallEnd;
 use crate::slab::Key;
 use crate::text::shown;
 
 impl Core {
     pub(crate) fn report_refusal(&mut self, key: Key, status: u16, reason: &str) {
         self.stats.refused += 1;
-        if let (Some(observer), Some(conn)) = (&mut self.observer, self.connections.get(key)) {
+        let Core { observer, stats, connections, .. } = self;
+        if let (Some(observer), Some(conn)) = (observer, connections.get(key)) {
             let reason = without_session(reason);
-            observer(&Event::Refused { peer: &conn.peer, status, reason: &in_words(&reason) });
+            let event = Event::Refused { peer: &conn.peer, status, reason: &in_words(&reason) };
+            tell(observer, stats, &event);
         }
     }
 
@@ -33,47 +41,87 @@ impl Core {
 
     pub(crate) fn stray_answer(&mut self, conn: Key, answer: &Response<'_>) {
         self.stats.stray_answers += 1;
-        if let (Some(observer), Some(conn)) = (&mut self.observer, self.connections.get(conn)) {
+        let Core { observer, stats, connections, .. } = self;
+        if let (Some(observer), Some(conn)) = (observer, connections.get(conn)) {
             let id = answer.id.as_ref().map_or_else(|| "null".to_owned(), shown_id);
             let error = answer.outcome.err().and_then(|error| Error::read(error).ok());
             let error = error.map(|error| shown(error.message.as_bytes()));
-            observer(&Event::StrayAnswer { peer: &conn.peer, id: &id, error: error.as_deref() });
+            tell(observer, stats, &Event::StrayAnswer { peer: &conn.peer, id: &id, error: error.as_deref() });
         }
     }
 
     pub(crate) fn ambiguous_cancel(&mut self, conn: Key, id: &IdRef<'_>, calls: usize) {
         self.stats.ambiguous_cancels += 1;
-        if let (Some(observer), Some(conn)) = (&mut self.observer, self.connections.get(conn)) {
-            observer(&Event::AmbiguousCancel { peer: &conn.peer, id: &shown_id(id), calls });
+        let Core { observer, stats, connections, .. } = self;
+        if let (Some(observer), Some(conn)) = (observer, connections.get(conn)) {
+            tell(observer, stats, &Event::AmbiguousCancel { peer: &conn.peer, id: &shown_id(id), calls });
         }
     }
 
-    pub(crate) fn report_slow_reader(&mut self, key: Key, backlog_bytes: usize) {
-        self.stats.slow_readers += 1;
-        if let (Some(observer), Some(conn)) = (&mut self.observer, self.connections.get(key)) {
-            observer(&Event::SlowReader { peer: &conn.peer, backlog_bytes });
-        }
+    /// Ends a connection that was taken out, and reports why.
+    pub(crate) fn report_close(&mut self, conn: &mut Connection) {
+        let Some((reason, unsent_bytes)) = conn.end(&mut self.common) else { return };
+        let is_slow = match reason {
+            CloseReason::SlowReader => true,
+            CloseReason::WriteTimeout | CloseReason::Budget => unsent_bytes > 0,
+            _ => false,
+        };
+        self.stats.slow_readers += u64::from(is_slow);
+        self.observe(&Event::ConnectionClosed { peer: &conn.peer, reason, unsent_bytes });
     }
 
     /// Tells the observer of the first request of a connection that belongs to no session.
     #[cfg(any(feature = "streamable", feature = "stateless"))]
     pub(crate) fn report_sessionless(&mut self, conn: Key) {
-        let Core { connections, observer, .. } = self;
+        let Core { connections, observer, stats, .. } = self;
         let (Some(entry), Some(observer)) = (connections.get_mut(conn), observer) else { return };
-        if !std::mem::replace(&mut entry.is_sessionless, true) {
-            observer(&Event::SessionlessClient { peer: &entry.peer });
+        if entry.note_sessionless() {
+            tell(observer, stats, &Event::SessionlessClient { peer: &entry.peer });
         }
+    }
+
+    /// Tells the observer of a call that has ended. It is still open in the engine, so its stream is known.
+    pub(crate) fn report_call(&mut self, end: &CallEnd) {
+        let stream = self.sessions.call(end.call).and_then(|call| self.streams.get(call.stream));
+        let transport = match stream.map(|stream| stream.source) {
+            Some(Source::Sse) => Transport::Sse,
+            Some(Source::Lines | Source::Batch) => Transport::Lines,
+            Some(Source::Get | Source::Post) | None => Transport::Streamable,
+        };
+        self.observe(&Event::CallEnded {
+            kind: end.kind,
+            name: &end.name,
+            is_known: end.is_known,
+            peer: &end.peer,
+            principal: end.principal.as_ref(),
+            session: end.session,
+            transport,
+            revision: end.revision,
+            queued: end.queued,
+            ran: end.ran,
+            outcome: end.outcome,
+            runs: end.runs,
+            bytes: end.bytes,
+            request_bytes: end.request_bytes,
+            trace: end.trace.as_ref(),
+            arguments: end.arguments.as_deref(),
+        });
     }
 
     pub(crate) fn observe(&mut self, event: &Event<'_>) {
         if let Some(observer) = &mut self.observer {
-            observer(event);
+            tell(observer, &mut self.stats, event);
         }
     }
 }
 
-/// What a body says to a person: the message of a JSON-RPC error, the description of an OAuth one (RFC 6750, section 3), or
-/// all of it.
+/// Calls the observer. A panic of it is counted, and it is called again with the next event.
+pub(crate) fn tell(observer: &mut Observer, stats: &mut Stats, event: &Event<'_>) {
+    stats.observer_panics += u64::from(contained(|| observer(event)).is_none());
+}
+
+/// Returns the text of a body that is for a person: the message of a JSON-RPC error, the description of an OAuth one (RFC 6750,
+/// section 3), or all of it.
 fn in_words(body: &str) -> Cow<'_, str> {
     if !body.starts_with('{') {
         return Cow::Borrowed(body);
@@ -87,7 +135,7 @@ fn in_words(body: &str) -> Cow<'_, str> {
     message.unwrap_or(Cow::Borrowed(body))
 }
 
-/// The reason without whole session ids: with one, a reader of the log could post into the session.
+/// Returns the reason with session ids cut: with a whole one, a reader of the log could post into the session.
 fn without_session(reason: &str) -> String {
     const NAME: &str = "sessionId=";
     const SHOWN_BYTES: usize = 8;

@@ -1,65 +1,89 @@
-//! Sessions from the first to the last.
+//! Sessions: their beginning, their end, and which one an id names.
 //!
-//! *Scope:* their beginning and end. *Not in scope:* deadlines of those that have no stream to end with (`streamable`), which
-//! session gives up its place for another one (`places`).
+//! *Scope:* a session begins and ends; [`Core::find_session`], the only way from a session id to a session, which checks that
+//! the request's principal owns it. *Not in scope:* where a request carries the id (`transport::session` for Streamable HTTP,
+//! `transport::sse` for HTTP+SSE), deadlines of sessions that do not end with a stream (`streamable`), which session ends to
+//! make room for another one (`places`).
+
+use uuid::Uuid;
 
 use crate::access::peer::Peer;
 use crate::engine::core::Core;
+use crate::engine::core::report::tell;
 use crate::engine::observe::Event;
 use crate::engine::state::ids::{IdOwner, read_id};
 use crate::engine::state::sessions::SessionEntry;
+use crate::http::conn::close::CloseReason;
+use crate::http::fields::Derivation;
+use crate::http::head::Head;
 use crate::service::keys::SessionKey;
-use crate::service::session::Session;
+use crate::service::session::{Session, SessionId};
 use crate::slab::Key;
 
 impl Core {
     /// Begins a session for the peer of that connection.
     pub(crate) fn begin_session(&mut self, conn: Key) -> Key {
         let id = self.next_id();
-        let peer = self.connections.get(conn).map(|conn| conn.peer.clone()).unwrap_or_default();
-        let session = Session::new(id, peer.principal.clone());
+        let (peer, mount) =
+            self.connections.get(conn).map(|conn| (conn.peer.clone(), conn.mount)).unwrap_or_default();
+        let session = Session::new(id, peer.principal.clone()).under(mount);
         self.stats.sessions_opened += 1;
         self.sessions.begin(session, &peer, &self.common.limits)
     }
 
     /// Tells the service and the observer of a session that has begun.
     pub(crate) fn announce_session(&mut self, session: Key, conn: Key) {
-        if let Some(entry) = self.sessions.get_mut(session) {
-            self.service.opened(SessionKey(session), &mut entry.session);
-        }
-        if let (Some(observer), Some(conn)) = (&mut self.observer, self.connections.get(conn)) {
-            observer(&Event::SessionOpened { peer: &conn.peer });
+        let now = self.now().mono;
+        let is_lines = self.connections.get(conn).is_some_and(|conn| conn.http.is_lines());
+        let Some(entry) = self.sessions.get_mut(session) else { return };
+        self.service.opened(SessionKey(session), &mut entry.session);
+        let (id, transport) = (SessionId(entry.session.id), entry.begin(now, is_lines));
+        let Core { observer, stats, connections, .. } = self;
+        if let (Some(observer), Some(conn)) = (observer, connections.get(conn)) {
+            tell(observer, stats, &Event::SessionOpened { peer: &conn.peer, id, transport });
         }
     }
 
-    /// The session of that id, if it belongs to the request's principal: a stranger's looks like an unknown one.
-    pub(crate) fn find_session(&self, conn: Key, id: &str) -> Option<(Key, &SessionEntry)> {
-        let principal = self.connections.get(conn).and_then(|conn| conn.peer.principal.as_ref());
-        let IdOwner::This(id) = read_id(id, &self.settings.node_id) else { return None };
-        self.sessions.find(id).filter(|(_, entry)| entry.session.principal() == principal)
+    /// Returns the session with that id, which `head` names, if it belongs to the principal and the mount of the connection's
+    /// request. Any other looks like one that does not exist.
+    pub(crate) fn find_session(&self, conn: Key, head: &Head<'_>, id: &[u8]) -> Option<(Key, &SessionEntry)> {
+        let conn = self.connections.get(conn);
+        let (principal, mount) =
+            (conn.and_then(|conn| conn.peer.principal.as_ref()), conn.map(|conn| conn.mount));
+        let id = head.derive(Derivation::Session, || {
+            let id = std::str::from_utf8(id).unwrap_or_default();
+            match read_id(id, &self.settings.node_id) {
+                IdOwner::This(id) => id.as_u128(),
+                // No session has the nil UUID: the bits of its version are set.
+                IdOwner::Other(_) | IdOwner::Invalid => 0,
+            }
+        });
+        let id = Uuid::from_u128(id);
+        let place = head
+            .derive(Derivation::SessionPlace, || self.sessions.place_of(id).map_or(u128::MAX, u128::from));
+        self.sessions
+            .find_at(place, id)
+            .filter(|(_, entry)| entry.session.principal() == principal && Some(entry.session.mount) == mount)
     }
 
-    /// A session is over, and with it everything it held.
+    /// Ends a session, its calls and its streams.
     pub(crate) fn end_session(&mut self, key: Key, peer: &Peer) {
         self.cancel_calls(key);
-        #[cfg(feature = "streamable")]
-        self.sessions.forget_time(key, &self.common.limits);
         let Some(entry) = self.sessions.end(key, peer) else { return };
         self.service.closed(SessionKey(key));
-        // What was said to it finds nobody, but its calls' deadlines are to be forgotten.
+        // Messages to it are dropped, but the service's next deadline may have changed.
         self.flush();
-        #[cfg(feature = "resume")]
-        if let Some(kind) = &entry.streamable {
-            kind.kept
-                .over
-                .iter()
-                .chain(&kind.kept.lost)
-                .for_each(|stream| drop(self.streams.remove(*stream)));
-        }
+        self.drop_streams_of(&entry);
         if let Some(conn) = entry.stream.and_then(|stream| self.streams.remove(stream)?.conn) {
             self.connections.with(conn, |conn| conn.stream = None);
-            self.finish(conn);
+            self.finish(conn, CloseReason::SessionEnded);
         }
-        self.observe(&Event::SessionClosed { peer });
+        self.observe(&Event::SessionClosed {
+            peer,
+            id: SessionId(entry.session.id),
+            transport: entry.transport,
+            revision: entry.session.revision(),
+            lasted: entry.lasted(self.now().mono),
+        });
     }
 }

@@ -1,7 +1,7 @@
-//! Sessions that do not end with a stream, which those of Streamable HTTP are.
+//! Sessions of Streamable HTTP, which do not end with a stream.
 //!
-//! *Scope:* their deadlines and their end, and what happens when a stream of theirs loses its connection (`detach`).
-//! *Not in scope:* which of them gives up its place for another one (`state::sessions::streamable` has the order).
+//! *Scope:* their deadlines and their end; batches on a connection of lines, which belong to them. *Not in scope:* a stream
+//! whose connection is lost (`streams`), and the order in which sessions end to make room (`state::sessions::streamable`).
 //!
 //! ```text
 //!  no place for another session ──▶ over, see `places`
@@ -11,15 +11,16 @@
 
 use std::net::IpAddr;
 
+use crate::access::fairness::network;
 use crate::access::peer::Peer;
 use crate::engine::core::Core;
-use crate::engine::observe::Event;
 use crate::engine::state::message::MessageKind;
-use crate::engine::state::peers::network;
 use crate::engine::state::sessions::SessionEntry;
 use crate::engine::state::sessions::streamable::Streamable;
-use crate::engine::state::streams::answer::Form;
-use crate::jsonrpc::{self, Request};
+use crate::engine::state::streams::answer::{Asks, Form};
+use crate::http::head::Head;
+use crate::jsonrpc::{self, Message, Request};
+use crate::memory::KeptText;
 use crate::service::keys::CallKey;
 use crate::slab::Key;
 use crate::timers::Nanos;
@@ -46,11 +47,10 @@ impl Core {
         self.sessions.touch(session, now, &self.common.limits);
     }
 
-    /// Ends sessions that nobody has used for too long. Open calls and an open stream are use.
+    /// Ends sessions that were not used for too long. An open call or stream counts as use.
     pub(crate) fn expire_sessions(&mut self) {
         let now = self.now_nanos();
         for key in self.sessions.take_due(now.duration()) {
-            #[cfg(feature = "resume")]
             self.expire_logs(key);
             if self.sessions.is_expired(key, now, &self.common.limits) {
                 self.end_streamable(key);
@@ -65,75 +65,107 @@ impl Core {
             self.end_session(session, &peer);
         }
     }
-
-    /// A stream loses its connection. If its client can come back, it goes on.
-    pub(crate) fn detach(&mut self, key: Key) {
-        let Core { streams, sessions, connections, .. } = self;
-        let Some(stream) = streams.get_mut(key) else { return };
-        if let Some(conn) = stream.conn.take() {
-            connections.with(conn, |conn| conn.stream = None);
-        }
-        #[cfg(feature = "resume")]
-        if stream.log.is_some() {
-            return self.keep_lost(key);
-        }
-        if let Some(entry) = sessions.get_mut(stream.session).filter(|entry| entry.stream == Some(key)) {
-            entry.stream = None;
-        }
-        streams.remove(key);
-    }
 }
+
+const ANSWER_FULL: &str =
+    "the responses to the requests before it are long; send it again alone (limit output_bytes_max)";
 
 /// Answers of several requests.
 impl Core {
-    /// Reserves the place of a request whose response waits for others. One for which there is no place is told so among those.
-    pub(crate) fn begin_call_of_answer(
+    /// Hands over messages whose responses are one answer, and sends what is answered as soon as that is much. All calls are open
+    /// before the first one can be answered, or cancelled by a notification further on.
+    pub(crate) fn hand_over_all(
         &mut self,
-        session: Key,
+        conn: Key,
         stream: Key,
-        request: &Request<'_>,
-    ) -> Option<CallKey> {
+        head: &Head<'_>,
+        messages: &[Message<'_>],
+    ) {
+        let Some(session) = self.streams.get(stream).map(|stream| stream.session) else { return };
+        let mut begin = |message: &Message<'_>| match message {
+            Message::Request(request) => self.begin_call_of_answer(session, stream, request),
+            _ => None,
+        };
+        if let [message] = messages {
+            let call = begin(message);
+            return self.hand_over_one(conn, (stream, session), head, message, call);
+        }
+        let calls: Vec<Option<CallKey>> = messages.iter().map(begin).collect();
+        for (message, call) in messages.iter().zip(calls) {
+            self.hand_over_one(conn, (stream, session), head, message, call);
+        }
+    }
+
+    fn hand_over_one(
+        &mut self,
+        conn: Key,
+        (stream, session): (Key, Key),
+        head: &Head<'_>,
+        message: &Message<'_>,
+        call: Option<CallKey>,
+    ) {
+        match call {
+            Some(call) if self.is_answer_full(conn, stream) => self.outbox.busy(call, ANSWER_FULL),
+            _ => self.hand_over(conn, session, head, message, call),
+        }
+        // All results at once would take as much memory as the messages of a batch times the longest result.
+        if self.outbox.is_full() {
+            self.flush();
+        }
+    }
+
+    /// True if the answer may have no room for another response: the longest might not fit.
+    fn is_answer_full(&self, conn: Key, key: Key) -> bool {
+        let Some(stream) = self.streams.get(key) else { return false };
+        let unsent_bytes = self.connections.get(conn).map_or(0, |conn| conn.http.outgoing().len());
+        let waiting_bytes = stream.waiting().map_or(0, |waiting| waiting.text_bytes());
+        let bytes = unsent_bytes.max(waiting_bytes).max(stream.log_bytes()) + self.outbox.bytes();
+        let limits = self.limits();
+        bytes > limits.output_bytes_max - limits.message_bytes_max
+    }
+
+    /// Reserves the place of a request whose response waits for others. If there is no place for it, its error is one of those
+    /// responses.
+    fn begin_call_of_answer(&mut self, session: Key, stream: Key, request: &Request<'_>) -> Option<CallKey> {
         let call = self.begin_call(session, stream, &request.id, &request.method);
+        if let Some(entry) = self.streams.get_mut(stream) {
+            if is_work(&request.method) {
+                entry.answer.note_work();
+            }
+            if call.is_none() {
+                entry.answer.note_refusal();
+            }
+        }
         if call.is_none() {
             let (error, mut text) = (self.busy_with_calls(), Vec::new());
             jsonrpc::write_error(&mut text, Some(request.id.clone()), &error);
             let waiting = self.streams.get_mut(stream).and_then(|stream| stream.waiting_mut());
-            waiting.into_iter().for_each(|waiting| waiting.add_reply(std::mem::take(&mut text)));
+            if let Some(waiting) = waiting {
+                waiting.add_reply(KeptText::of(text));
+            }
         }
         call
     }
 
-    /// Sends the responses to a batch of lines. Where there are none, as after the end of its session, nothing is said.
+    /// Sends the responses to a batch of lines. If there are none, as after the end of its session, nothing is sent.
     pub(crate) fn send_batch(&mut self, key: Key) {
         let Some(stream) = self.streams.get_mut(key) else { return };
         let Form::Waiting(waiting) = std::mem::take(&mut stream.form) else { return };
-        if !stream.answer.session_over && !waiting.replies().is_empty() {
+        if !stream.answer.session_over && waiting.replies_count() > 0 {
             self.send(key, MessageKind::Response, |out| waiting.write_array(out));
         }
         self.streams.remove(key);
     }
 }
 
-/// Places for others.
+/// Room for other sessions.
 impl Core {
-    /// Ends a session where there is no place for another one of this peer, or of any.
-    pub(crate) fn end_idle_for(&mut self, peer: &Peer) {
-        if self.sessions.has_all(peer, self.limits()) {
-            self.end_idle(network(peer));
-        } else if self.sessions.count() >= self.limits().sessions_max {
-            self.end_idle(None);
+    /// Notes that the requests of an answer have all ended. A session that was only refused has proven nothing.
+    pub(crate) fn note_served(&mut self, key: Key) {
+        let Some(stream) = self.streams.get(key) else { return };
+        if let Some(kind) = self.sessions.streamable_mut(stream.session) {
+            kind.worked |= stream.answer.asks == Asks::Works;
         }
-    }
-
-    /// Ends the session of that peer, or of all, that is first in the order.
-    fn end_idle(&mut self, peer: Option<IpAddr>) {
-        let Some(key) = self.sessions.first_idle(peer, &self.common.limits) else { return };
-        let kind = self.sessions.get(key).and_then(|entry| entry.streamable.as_ref());
-        let Some((peer, used)) = kind.map(|kind| (kind.peer.clone(), kind.used)) else { return };
-        self.stats.sessions_evicted += 1;
-        let idle = self.now().mono.saturating_sub(used.duration());
-        self.observe(&Event::SessionEvicted { peer: &peer, idle });
-        self.end_session(key, &peer);
     }
 
     /// True if a session of that peer, or of any, has no stream: it only waits for its calls.
@@ -146,7 +178,7 @@ impl Core {
     }
 }
 
-/// True if a client that sends this request does more than look around.
-pub(crate) fn is_work(method: &str) -> bool {
+/// True if a client that sends this request does more than look around: a session without such a request is ended first.
+fn is_work(method: &str) -> bool {
     !(matches!(method, "initialize" | "ping") || method.ends_with("/list"))
 }

@@ -9,7 +9,7 @@ use crate::slab::Key;
 
 /// One request that waits for its result.
 pub(crate) struct PendingRequest {
-    /// Among whose calls it is.
+    /// The session among whose calls it is.
     pub(crate) session: Key,
     /// What stands in for its session, if it has none and shares a connection of lines with others.
     #[cfg(feature = "stateless")]
@@ -34,7 +34,7 @@ impl PendingRequest {
         self.session
     }
 
-    /// The memory that the engine keeps for one: a peer can make its id as long as a message. What else it has is `besides`.
+    /// Returns the memory that the engine keeps for one, whose id may be as long as a message, and `besides`.
     pub(crate) fn held_bytes(id: &Id, besides: usize) -> usize {
         let id = match id {
             Id::Int(_) => 0,

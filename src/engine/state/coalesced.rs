@@ -15,7 +15,7 @@ pub(crate) struct Coalesced {
 }
 
 impl Coalesced {
-    /// What one of them takes, with its place in the map, of which half may be free.
+    /// Returns the memory of one, with its place in the map, which may be half empty.
     fn bytes_of(slot: &Slot, text: &[u8]) -> usize {
         let name = if let Slot::Updated(uri) = slot { uri.len() + BLOCK_OVERHEAD_BYTES } else { 0 };
         name + text.len() + BLOCK_OVERHEAD_BYTES + 2 * size_of::<((Key, Slot), Box<[u8]>)>()

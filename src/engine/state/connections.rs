@@ -1,4 +1,4 @@
-//! The connections: which of them have something to do, when they are to be looked at, and how many one address has.
+//! The connections: which are ready, when each is due, and how many one address has.
 //!
 //! *Scope:* [`Connections`], [`Connection`] and who was admitted on it. *Not in scope:* what is done with them (`core`).
 //!
@@ -14,54 +14,181 @@ use crate::access::peer::Peer;
 use crate::engine::negotiate::McpMethod;
 use crate::engine::state::peers::{Counted, Peers};
 use crate::http::conn::Conn;
+use crate::http::conn::close::CloseReason;
+use crate::http::response::Common;
 use crate::limits::Limits;
 use crate::slab::{Key, Slab};
-use crate::timers::{Linked, TimerLink, Timers};
+use crate::timers::{Linked, Nanos, TimerLink, Timers};
 
-/// What a request is for, once it is admitted.
+/// What a request is for. `S` names the session of a message: by its id in the URL, and once it is admitted by its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Target {
-    /// A new session of HTTP+SSE.
+pub(crate) enum Target<S> {
+    /// `GET /sse`: a new session of HTTP+SSE. The query is copied into its endpoint.
     Stream,
-    /// The head that a session of HTTP+SSE would get.
+    /// `HEAD /sse`: the head that a session would get, and no session.
     StreamHead,
-    /// A message into this session of HTTP+SSE.
-    Message(Key),
-    /// What Streamable HTTP has on its path.
+    /// `POST /messages`: a message into this session of HTTP+SSE.
+    Message(S),
+    /// What Streamable HTTP has on its path, `/mcp`.
     #[cfg(any(feature = "streamable", feature = "stateless"))]
     Mcp(McpMethod),
+    /// A route of the server's author, by its number.
+    Route(usize),
+}
+
+impl<S> Target<S> {
+    /// True if its request has a body.
+    pub(crate) fn has_body(&self) -> bool {
+        match self {
+            Target::Stream | Target::StreamHead => false,
+            Target::Message(_) | Target::Route(_) => true,
+            #[cfg(any(feature = "streamable", feature = "stateless"))]
+            Target::Mcp(method) => *method == McpMethod::Post,
+        }
+    }
 }
 
 /// One connection.
 pub(crate) struct Connection {
     pub(crate) http: Conn,
-    /// Who is at the other end; the principal is that of the present request.
+    /// Who is at the other end; the principal is that of the current request.
     pub(crate) peer: Peer,
-    /// As what it is counted.
+    /// How it counts against the limit of its address.
     counted: Counted,
     /// Only where a hook authorizes requests.
     #[cfg(feature = "auth")]
     pub(crate) admitted: Option<Box<crate::engine::state::auth::Admitted>>,
-    /// What the request is for whose body is on its way.
-    pub(crate) awaited: Option<Box<Target>>,
+    /// What the request is for whose body is being received.
+    pub(crate) awaited: Option<Box<Target<Key>>>,
     /// The stream that it carries.
     pub(crate) stream: Option<Key>,
     timer: TimerLink,
     queued: bool,
-    /// The observer was told of a request without a session.
-    #[cfg(any(feature = "streamable", feature = "stateless"))]
-    pub(crate) is_sessionless: bool,
+    /// The mount of the request that was read last, as in [`Session::mount`](crate::service::session::Session).
+    pub(crate) mount: u8,
+    /// What was noted of it, a bit each, so that an idle connection stays small.
+    marks: u8,
     /// The last write was short, and no writable event has come since.
     pub(crate) blocked: bool,
     /// The driver was told to stop reading.
     pub(crate) paused: bool,
-    closing: bool,
+    /// Its kept requests wait for the next turn of the loop.
+    put_off: bool,
+    closing: Option<CloseReason>,
 }
 
+/// The gate has admitted a request of it.
+const ADMITTED: u8 = 1;
+/// A request without a session was reported.
+#[cfg(any(feature = "streamable", feature = "stateless"))]
+const SESSIONLESS: u8 = 2;
+
 impl Connection {
-    /// True if it is about to be taken out.
+    /// Notes that the gate has admitted a request of it.
+    pub(crate) fn note_admitted(&mut self) {
+        self.marks |= ADMITTED;
+    }
+
+    /// Notes that a request without a session is reported. Returns true if none was before.
+    #[cfg(any(feature = "streamable", feature = "stateless"))]
+    pub(crate) fn note_sessionless(&mut self) -> bool {
+        let is_first = self.marks & SESSIONLESS == 0;
+        self.marks |= SESSIONLESS;
+        is_first
+    }
+
+    /// Ends it. Returns why, and how many bytes of output are lost.
+    pub(crate) fn end(&mut self, common: &mut Common) -> Option<(CloseReason, usize)> {
+        self.http.abort(self.closing.unwrap_or(CloseReason::Broken), common);
+        self.http.closed()
+    }
+
+    /// How many bytes it can free. Answers that its socket was not offered yet leave at the end of this turn: what they answer
+    /// was done, and a client that reads must learn of it. They end a turn at `turn_bytes_max`.
+    pub(crate) fn sheddable_bytes(&self, limits: &Limits) -> usize {
+        let answers = if self.has_new_answers(limits) { self.http.outgoing().len() } else { 0 };
+        self.http.held() - answers
+    }
+
+    /// How many bytes came that were not taken up.
+    pub(crate) fn kept_bytes(&self) -> usize {
+        self.http.held() - self.http.outgoing().len()
+    }
+
+    /// True if it takes bytes: what is kept already comes first.
+    pub(crate) fn wants_read(&self) -> bool {
+        self.http.wants_read() && !self.put_off
+    }
+
+    /// True if all of its output is answers that its socket was not offered yet.
+    pub(crate) fn has_new_answers(&self, limits: &Limits) -> bool {
+        let is_answers = !self.http.is_stream() && !self.http.is_lines() && !self.http.is_chunking();
+        is_answers && !self.blocked && self.http.outgoing().len() <= 2 * limits.turn_bytes_max
+    }
+
+    /// True if its client has finished a request that was admitted.
+    fn has_finished_a_request(&self) -> bool {
+        self.marks & ADMITTED != 0 && (self.stream.is_some() || self.http.has_finished_a_request())
+    }
+
+    /// True if its client has a principal, or has finished a request.
+    pub(crate) fn is_proven(&self) -> bool {
+        self.peer.principal.is_some() || self.has_finished_a_request() || self.http.is_lines()
+    }
+
+    /// True if it waits for an answer, for its client to read one, or carries a stream.
+    pub(crate) fn waits(&self) -> bool {
+        self.stream.is_some() || self.blocked || self.http.is_lines()
+    }
+
+    /// True if it is open only until its client has read that it is refused.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.counted == Counted::Refused
+    }
+
+    /// True if it carries health checks and nothing else.
+    pub(crate) fn is_for_health(&self) -> bool {
+        self.counted == Counted::Health
+    }
+
+    /// True if it is closed without anybody's doing in this turn, or in the next one.
+    pub(crate) fn is_over(&self) -> bool {
+        self.is_closing() || !self.blocked && self.http.is_over()
+    }
+
+    /// True if it takes one of the places of `connections_max`.
+    pub(crate) fn has_place(&self) -> bool {
+        self.counted == Counted::Connection && !self.is_closing()
+    }
+
+    /// Returns how much harm it does to close it for a new connection, and since when it is in that state; `None` if it must
+    /// not be closed for one.
+    pub(crate) fn harm_of_eviction(&self) -> Option<(u8, Duration)> {
+        if self.waits() || !self.has_place() {
+            return None;
+        }
+        if let Some(since) = self.http.lingers_since() {
+            return Some((0, since));
+        }
+        let (idle, receives) = (self.http.idle_since(), self.http.receives_since());
+        match self.has_finished_a_request() {
+            false => idle.or(receives).map(|since| (1, since)),
+            true => idle.map(|since| (2, since)).or(receives.map(|since| (3, since))),
+        }
+    }
+
+    /// True if it is about to be removed.
     pub(crate) fn is_closing(&self) -> bool {
-        self.closing
+        self.closing.is_some()
+    }
+
+    /// Notes that it carries no stream any more, and drops the head that was kept of its request.
+    pub(crate) fn forget_stream(&mut self) {
+        self.stream = None;
+        #[cfg(feature = "auth")]
+        if let Some(admitted) = &mut self.admitted {
+            admitted.keep(Box::default());
+        }
     }
 }
 
@@ -72,18 +199,44 @@ impl Linked for Connection {
 }
 
 /// All connections.
-#[derive(Default)]
 pub(crate) struct Connections {
     slab: Slab<Connection>,
     timers: Timers,
-    /// Those that may have something to do; each is in it once.
+    /// Connections that may have something to do; each is in the queue once.
     ready: VecDeque<Key>,
+    /// Connections whose kept requests wait for the next turn of the loop.
+    put_off: VecDeque<Key>,
     peers: Peers,
+    /// Those that are open only until their clients have read that they are refused.
+    refused: usize,
+    /// Those that carry health checks and nothing else.
+    for_health: usize,
+    /// How many may wait for an answer or carry a stream.
+    waiting_max: usize,
+    /// How many more certainly have a place to wait, though not counted again.
+    known_places: usize,
 }
 
 impl Connections {
+    pub(crate) fn new(limits: &Limits) -> Connections {
+        let reserve = limits.connections_max.saturating_mul(limits.connections_reserve_percent) / 100;
+        Connections {
+            slab: Slab::default(),
+            timers: Timers::default(),
+            ready: VecDeque::new(),
+            put_off: VecDeque::new(),
+            peers: Peers::default(),
+            refused: 0,
+            for_health: 0,
+            waiting_max: limits.connections_max.saturating_sub(reserve),
+            known_places: 0,
+        }
+    }
+
     pub(crate) fn open(&mut self, http: Conn, peer: Peer, counted: Counted, limits: &Limits) -> Key {
         self.peers.add(&peer, counted, limits);
+        self.refused += usize::from(counted == Counted::Refused);
+        self.for_health += usize::from(counted == Counted::Health);
         self.slab.insert(Connection {
             http,
             peer,
@@ -94,24 +247,25 @@ impl Connections {
             stream: None,
             timer: TimerLink::default(),
             queued: false,
-            #[cfg(any(feature = "streamable", feature = "stateless"))]
-            is_sessionless: false,
+            mount: 0,
+            marks: 0,
             blocked: false,
             paused: false,
-            closing: false,
+            put_off: false,
+            closing: None,
         })
     }
 
-    /// True if the peer has as many as one may.
-    pub(crate) fn has_all(&self, peer: &Peer, counted: Counted, limits: &Limits) -> bool {
-        self.peers.has_all(peer, counted, limits)
+    /// True if the peer has as many connections as its limit allows.
+    pub(crate) fn is_at_limit(&self, peer: &Peer, counted: Counted, limits: &Limits) -> bool {
+        self.peers.is_at_limit(peer, counted, limits)
     }
 
     pub(crate) fn get(&self, key: Key) -> Option<&Connection> {
         self.slab.get(key)
     }
 
-    /// Changes a connection, and has it looked at afterwards: it may have something to write by then, or another deadline.
+    /// Changes a connection and enqueues it, since it may then have output or another deadline.
     pub(crate) fn with<R>(&mut self, key: Key, act: impl FnOnce(&mut Connection) -> R) -> Option<R> {
         let conn = self.slab.get_mut(key)?;
         if !conn.queued {
@@ -121,17 +275,19 @@ impl Connections {
         Some(act(conn))
     }
 
-    /// Has a connection looked at.
+    /// Adds a connection to the ready queue.
     pub(crate) fn enqueue(&mut self, key: Key) {
         self.with(key, |_| {});
     }
 
-    /// A connection during its turn, which was enqueued at the beginning of it, or to change what leaves nothing to do.
+    /// Returns a connection without enqueuing it: in its own turn, at whose beginning it was enqueued, or for a change that
+    /// leaves nothing to do.
     pub(crate) fn get_mut(&mut self, key: Key) -> Option<&mut Connection> {
         self.slab.get_mut(key)
     }
 
-    /// Moves a connection behind those that are looked at because of what it has caused: most often it is the last one.
+    /// Removes a connection from the ready queue, so that it can be added again behind those that it has caused to be added.
+    /// Most often it is the last one.
     #[cfg(any(feature = "streamable", feature = "stateless"))]
     pub(crate) fn dequeue(&mut self, key: Key) {
         if let Some(at) = self.ready.iter().rposition(|ready| *ready == key) {
@@ -142,7 +298,7 @@ impl Connections {
         }
     }
 
-    /// The next one that may have something to do.
+    /// Returns the next connection that may have something to do.
     pub(crate) fn next_ready(&mut self) -> Option<Key> {
         loop {
             let key = self.ready.pop_front()?;
@@ -153,45 +309,54 @@ impl Connections {
         }
     }
 
-    /// Sees to it that the connection is looked at by this time.
-    pub(crate) fn wake_by(&mut self, key: Key, deadline: Duration) {
+    /// Puts off the kept requests of a connection to the next turn of the loop.
+    pub(crate) fn put_off(&mut self, key: Key) {
+        if let Some(conn) = self.slab.get_mut(key).filter(|conn| !conn.put_off) {
+            conn.put_off = true;
+            self.put_off.push_back(key);
+        }
+    }
+
+    /// Returns the next connection whose kept requests were put off.
+    pub(crate) fn next_put_off(&mut self) -> Option<Key> {
+        let key = self.put_off.pop_front()?;
+        self.with(key, |conn| conn.put_off = false);
+        Some(key)
+    }
+
+    pub(crate) fn are_put_off(&self) -> bool {
+        !self.put_off.is_empty()
+    }
+
+    /// Makes the connection due at this time at the latest.
+    pub(crate) fn wake_by(&mut self, key: Key, deadline: Nanos) {
         self.timers.wake_by(&mut self.slab, key, deadline);
     }
 
-    /// Takes out those that are to be looked at.
+    /// Returns the connections that are due.
     pub(crate) fn take_due(&mut self, now: Duration) -> Vec<Key> {
-        let mut due = Vec::new();
-        self.timers.due(&mut self.slab, now, &mut due);
-        due
+        self.timers.due(&mut self.slab, now)
     }
 
     pub(crate) fn next_due(&self) -> Option<Duration> {
         self.timers.next()
     }
 
-    /// Marks a connection for closing. It is taken out when it is looked at, never in the middle of something.
-    pub(crate) fn close(&mut self, key: Key) {
-        self.with(key, |conn| conn.closing = true);
-    }
-
-    /// Marks the connection that has been idle longest between two requests, among those that `may` takes by their peer and
-    /// the time since which they are idle. Returns true if there was one.
-    pub(crate) fn close_idle(&mut self, may: impl Fn(&Peer, Duration) -> bool) -> bool {
-        let open = self.slab.iter().filter(|(_, conn)| !conn.closing);
-        let idle = open.filter_map(|(key, conn)| Some((conn.http.idle_since()?, key, &conn.peer)));
-        let longest =
-            idle.filter(|(since, _, peer)| may(peer, *since)).map(|(since, key, _)| (since, key)).min();
-        longest.inspect(|(_, key)| self.close(*key)).is_some()
+    /// Marks a connection for closing. It is removed when `poll` comes to it, never in the middle of another step.
+    pub(crate) fn close(&mut self, key: Key, reason: CloseReason) {
+        self.with(key, |conn| conn.closing = conn.closing.or(Some(reason)));
     }
 
     pub(crate) fn remove(&mut self, key: Key) -> Option<Connection> {
         self.timers.clear(&mut self.slab, key);
         let conn = self.slab.remove(key)?;
+        self.refused -= usize::from(conn.counted == Counted::Refused);
+        self.for_health -= usize::from(conn.counted == Counted::Health);
         self.peers.remove(&conn.peer, conn.counted);
         Some(conn)
     }
 
-    /// The key behind a token, unless it is dead.
+    /// Returns the key of a token, unless it is dead.
     pub(crate) fn find(&self, token: u32) -> Option<Key> {
         self.slab.find(token)
     }
@@ -212,7 +377,35 @@ impl Connections {
         self.slab.len()
     }
 
+    /// How many may wait for an answer or carry a stream.
+    pub(crate) fn waiting_max(&self) -> usize {
+        self.waiting_max
+    }
+
+    /// Notes how many more have a place to wait.
+    pub(crate) fn know_places(&mut self, count: usize) {
+        self.known_places = count;
+    }
+
+    /// Takes one of the places that are known. Returns false if they have to be counted again.
+    pub(crate) fn take_known_place(&mut self) -> bool {
+        let known = self.known_places > 0;
+        self.known_places = self.known_places.saturating_sub(1);
+        known
+    }
+
+    /// How many are refused.
+    pub(crate) fn refused(&self) -> usize {
+        self.refused
+    }
+
+    /// How many have a place of `connections_max`.
+    pub(crate) fn placed(&self) -> usize {
+        self.slab.len() - self.refused - self.for_health
+    }
+
+    /// True if there is none that a shutdown waits for.
     pub(crate) fn is_empty(&self) -> bool {
-        self.slab.is_empty()
+        self.slab.len() == self.for_health
     }
 }

@@ -5,7 +5,7 @@
 //! connection and gets another one (`transport::resume`).
 //!
 //! ```text
-//!  push ──▶ kept ──┬─ acknowledged by a client that comes back ──▶ dropped
+//!  push ──▶ kept ──┬─ acknowledged by a client that comes back ──▶ dropped; what follows is given to it, part by part
 //!                  ├─ more than replay_bytes_max: the oldest notifications, then the oldest questions ──▶ lost
 //!                  └─ replay_timeout, or room is needed ──▶ all of it is lost
 //! ```
@@ -17,11 +17,11 @@ use std::collections::VecDeque;
 use std::fmt;
 
 use crate::engine::state::message::MessageKind;
-use crate::memory::{BLOCK_OVERHEAD_BYTES, Charge};
+use crate::memory::{BLOCK_OVERHEAD_BYTES, Charge, KeptText};
 use crate::slab::Key;
 use crate::timers::Nanos;
 
-/// Names one event of a session for ever: the number of the stream, and how many events that has had before.
+/// The id of an event, unique in its session: the number of the stream, and how many events that had before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct EventId {
     pub(crate) stream: u32,
@@ -29,7 +29,7 @@ pub(crate) struct EventId {
 }
 
 impl EventId {
-    /// Reads an id as it was sent out, and nothing else.
+    /// Reads an id exactly as it was sent.
     pub(crate) fn read(text: &[u8]) -> Option<EventId> {
         let text = std::str::from_utf8(text).ok()?;
         let (stream, seq) = text.split_once('-')?;
@@ -48,12 +48,12 @@ impl fmt::Display for EventId {
 struct Entry {
     seq: u64,
     kind: MessageKind,
-    text: Box<[u8]>,
+    text: KeptText,
 }
 
 impl Entry {
     fn bytes(&self) -> usize {
-        size_of::<Entry>() + BLOCK_OVERHEAD_BYTES + self.text.len()
+        size_of::<Entry>() + self.text.held_bytes()
     }
 
     fn yielding_bytes(&self) -> usize {
@@ -68,13 +68,15 @@ pub(crate) struct EventLog {
     keeps: bool,
     next: u64,
     entries: VecDeque<Entry>,
-    /// Of the messages, without places for more.
+    /// Bytes of the messages.
     bytes: usize,
-    /// Of those that give way to newer ones.
+    /// Bytes of the messages that are dropped for newer ones.
     yielding_bytes: usize,
-    /// Everything after the event of this number that has to arrive is kept.
+    /// Every message after this number that has to arrive is kept.
     complete_after: u64,
-    /// Of what holds the log, where nothing else counts it.
+    /// The first message that a client which has come back was not given yet; `None` if it was given all.
+    unsent: Option<u64>,
+    /// Bytes of the stream that owns the log, if they are counted with it.
     owner_bytes: usize,
     /// When the last message was kept, the stream was over, or a session's stream lost its connection.
     since: Nanos,
@@ -82,12 +84,12 @@ pub(crate) struct EventLog {
 }
 
 impl EventLog {
-    /// That of a stream which a POST opened: it keeps everything from the first message on.
+    /// Returns the log of a stream that a POST opened, which keeps everything from the first message on.
     pub(crate) fn of_post(number: u32, now: Nanos, charge: Charge) -> EventLog {
         EventLog { keeps: true, ..EventLog::of_session(number, now, charge) }
     }
 
-    /// That of a session's stream, which keeps nothing so far.
+    /// Returns the log of a session's stream, which keeps nothing so far.
     pub(crate) fn of_session(number: u32, now: Nanos, charge: Charge) -> EventLog {
         EventLog {
             number,
@@ -97,6 +99,7 @@ impl EventLog {
             bytes: 0,
             yielding_bytes: 0,
             complete_after: 0,
+            unsent: None,
             owner_bytes: 0,
             since: now,
             charge,
@@ -113,9 +116,14 @@ impl EventLog {
         self.keeps
     }
 
-    /// What it holds, as last counted.
+    /// Returns the bytes that it holds, as last counted.
     pub(crate) fn held_bytes(&self) -> usize {
         self.charge.bytes()
+    }
+
+    /// Returns the part of them that the stream itself takes.
+    pub(crate) fn owner_bytes(&self) -> usize {
+        self.owner_bytes
     }
 
     pub(crate) fn since(&self) -> Nanos {
@@ -148,7 +156,7 @@ impl EventLog {
         &mut self,
         id: EventId,
         kind: MessageKind,
-        text: Box<[u8]>,
+        text: KeptText,
         now: Option<Nanos>,
         bytes_max: usize,
     ) {
@@ -176,7 +184,7 @@ impl EventLog {
         self.recount();
     }
 
-    /// The message is kept no longer.
+    /// Notes that a message is no longer kept.
     fn lose(&mut self, gone: &Entry) {
         if gone.kind != MessageKind::Notification {
             self.complete_after = self.complete_after.max(gone.seq);
@@ -189,8 +197,8 @@ impl EventLog {
         complete_after <= seq && seq < self.next
     }
 
-    /// The client has seen everything up to this event. Calls `each` for what follows, which is kept on.
-    pub(crate) fn acknowledge(&mut self, seq: u64, mut each: impl FnMut(EventId, &[u8])) {
+    /// Drops everything up to this event, which the client has seen. What follows is to be given to it.
+    pub(crate) fn acknowledge(&mut self, seq: u64) {
         while self.entries.front().is_some_and(|entry| entry.seq <= seq)
             && let Some(entry) = self.entries.pop_front()
         {
@@ -198,9 +206,38 @@ impl EventLog {
             self.yielding_bytes -= entry.yielding_bytes();
         }
         self.complete_after = self.complete_after.max(seq);
-        let stream = self.number;
-        self.entries.iter().for_each(|entry| each(EventId { stream, seq: entry.seq }, &entry.text));
+        self.unsent = (!self.entries.is_empty()).then_some(seq + 1);
         self.recount();
+    }
+
+    /// Calls `each` with the next messages that its client was not given, until that returns false. Giving them makes the others
+    /// wait longer.
+    pub(crate) fn give_unsent(&mut self, now: Nanos, mut each: impl FnMut(EventId, &KeptText) -> bool) {
+        let Some(unsent) = self.unsent else { return };
+        self.since = now;
+        let first = self.entries.partition_point(|entry| entry.seq < unsent);
+        for entry in self.entries.range(first..) {
+            if !each(EventId { stream: self.number, seq: entry.seq }, &entry.text) {
+                self.unsent = Some(entry.seq);
+                return;
+            }
+        }
+        self.unsent = None;
+    }
+
+    /// True if its client was not given all yet.
+    pub(crate) fn has_unsent(&self) -> bool {
+        self.unsent.is_some()
+    }
+
+    /// The client that was given messages is gone.
+    pub(crate) fn forget_client(&mut self) {
+        self.unsent = None;
+    }
+
+    /// True if a message is gone that has to arrive, and that its client was not given.
+    pub(crate) fn has_lost_unsent(&self) -> bool {
+        self.unsent.is_some_and(|unsent| self.complete_after >= unsent)
     }
 
     /// Drops everything that is kept; what is sent from now on is kept again.
@@ -216,7 +253,7 @@ impl EventLog {
         self.keeps = false;
     }
 
-    /// The stream is over: nothing more will come, and `owner_bytes` of what holds this log count with it.
+    /// Notes that the stream is over: nothing more will come, and the `owner_bytes` of the stream count with the log.
     pub(crate) fn end(&mut self, now: Nanos, owner_bytes: usize) {
         self.since = now;
         self.entries.shrink_to_fit();
@@ -238,7 +275,7 @@ impl EventLog {
 pub(crate) struct KeptStreams {
     /// The session's own, if that has lost its connection and may get another one.
     pub(crate) lost: Option<Key>,
-    /// How many of its streams had a number.
+    /// The number of the newest of its streams.
     numbered: u32,
     /// Streams of POSTs that are over and kept for a client that comes back, oldest end first.
     pub(crate) over: VecDeque<Key>,

@@ -13,19 +13,21 @@ use crate::access::settings::{NODE_ID_CHARS_MAX, is_node_id};
 
 const UUID_CHARS: usize = 36;
 
-/// IdBuffer for an id as text.
+/// Room for a session id as text.
 pub(crate) type IdBuffer = [u8; NODE_ID_CHARS_MAX + 1 + UUID_CHARS];
 
-/// An empty one.
+/// An empty buffer.
 pub(crate) const ID_BUFFER: IdBuffer = [0; NODE_ID_CHARS_MAX + 1 + UUID_CHARS];
 
-/// A session id as it is sent out.
+/// Returns a session id as it is sent.
 pub(crate) fn id_text<'r>(node: &str, id: Uuid, buffer: &'r mut IdBuffer) -> &'r str {
+    if node.is_empty() {
+        return id.hyphenated().encode_lower(buffer);
+    }
     let mut uuid = Uuid::encode_buffer();
     let uuid = id.hyphenated().encode_lower(&mut uuid);
-    let dash = if node.is_empty() { "" } else { "-" };
     let mut end = 0;
-    for part in [node, dash, uuid] {
+    for part in [node, "-", uuid] {
         if let Some(place) = buffer.get_mut(end..end + part.len()) {
             place.copy_from_slice(part.as_bytes());
             end += part.len();
@@ -34,14 +36,14 @@ pub(crate) fn id_text<'r>(node: &str, id: Uuid, buffer: &'r mut IdBuffer) -> &'r
     buffer.get(..end).and_then(|text| std::str::from_utf8(text).ok()).unwrap_or_default()
 }
 
-/// IdOwner an id is.
+/// The node that a session id belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum IdOwner<'a> {
     /// It has the form of this node's ids.
     This(Uuid),
     /// It has the form of another node's.
     Other(&'a str),
-    /// It is no id.
+    /// It is not a session id.
     Invalid,
 }
 
@@ -59,7 +61,7 @@ pub(crate) fn read_id<'a>(text: &'a str, node: &str) -> IdOwner<'a> {
     }
 }
 
-/// What is added to "unknown session" where the id names another node: the proxy has sent the request to the wrong one.
+/// Returns what is added to "unknown session" if the id names another node: the proxy has sent the request to the wrong one.
 pub(crate) fn owner_hint(text: &str, node: &str) -> String {
     match read_id(text, node) {
         IdOwner::Other(owner) => {

@@ -8,22 +8,23 @@ pub(crate) mod requests;
 pub(crate) mod streamable;
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use uuid::Uuid;
 
 use crate::access::peer::Peer;
+use crate::engine::observe::Transport;
 use crate::engine::state::calls::PendingRequest;
 use crate::engine::state::peers::{Counted, Peers};
 #[cfg(feature = "streamable")]
-use crate::engine::state::sessions::streamable::{Order, Streamable};
+use crate::engine::state::sessions::streamable::Streamable;
 use crate::jsonrpc::id::IdRef;
 use crate::limits::Limits;
 use crate::memory::Account;
 use crate::service::keys::CallKey;
 use crate::service::session::Session;
 use crate::slab::{Key, Slab};
-#[cfg(feature = "streamable")]
-use crate::timers::{TimerLink, Timers};
+use crate::timers::{Linked, TimerLink, Timers};
 
 /// One session, or a request that has none and is like a session of its own.
 pub(crate) struct SessionEntry {
@@ -37,8 +38,16 @@ pub(crate) struct SessionEntry {
     /// What only a session of Streamable HTTP has.
     #[cfg(feature = "streamable")]
     pub(crate) streamable: Option<Box<Streamable>>,
-    #[cfg(feature = "streamable")]
     timer: TimerLink,
+    /// How its requests come, and when it began, in microseconds of [`Now::mono`](crate::timers::Now::mono). Both are set once it is announced.
+    pub(crate) transport: Transport,
+    begun_micros: u64,
+}
+
+impl Linked for SessionEntry {
+    fn link(&mut self) -> &mut TimerLink {
+        &mut self.timer
+    }
 }
 
 /// What is kept for a request without a session that shares its connection: its entry, and what its client says of itself.
@@ -46,6 +55,26 @@ pub(crate) struct SessionEntry {
 pub(crate) const LONE_BYTES: usize = size_of::<SessionEntry>() + 512;
 
 impl SessionEntry {
+    /// Notes when it began. Returns how its requests come.
+    pub(crate) fn begin(&mut self, now: Duration, is_lines: bool) -> Transport {
+        #[cfg(feature = "streamable")]
+        let is_streamable = self.streamable.is_some();
+        #[cfg(not(feature = "streamable"))]
+        let is_streamable = false;
+        self.begun_micros = u64::try_from(now.as_micros()).unwrap_or(u64::MAX);
+        self.transport = match (is_lines, is_streamable) {
+            (true, _) => Transport::Lines,
+            (false, true) => Transport::Streamable,
+            (false, false) => Transport::Sse,
+        };
+        self.transport
+    }
+
+    /// How long it has been open.
+    pub(crate) fn lasted(&self, now: Duration) -> Duration {
+        now.saturating_sub(Duration::from_micros(self.begun_micros))
+    }
+
     pub(crate) fn has_calls(&self) -> bool {
         self.calls.is_some()
     }
@@ -64,14 +93,11 @@ impl SessionEntry {
 #[derive(Default)]
 pub(crate) struct Sessions {
     slab: Slab<SessionEntry>,
+    timers: Timers,
     /// How many of them are requests without a session.
     requests: usize,
     /// The slot of each session; its entry repeats the id.
     by_id: HashMap<Uuid, u32>,
-    #[cfg(feature = "streamable")]
-    timers: Timers,
-    #[cfg(feature = "streamable")]
-    order: Order,
     peers: Peers,
     calls: Slab<PendingRequest>,
     /// What the calls hold.
@@ -80,7 +106,7 @@ pub(crate) struct Sessions {
 
 /// Sessions.
 impl Sessions {
-    /// With the calls counted in this account.
+    /// Returns an empty table whose calls are counted in this account.
     pub(crate) fn new(held: Account) -> Sessions {
         Sessions { held, ..Sessions::default() }
     }
@@ -102,13 +128,15 @@ impl Sessions {
             calls_count: 0,
             #[cfg(feature = "streamable")]
             streamable: None,
-            #[cfg(feature = "streamable")]
             timer: TimerLink::default(),
+            transport: Transport::Streamable,
+            begun_micros: 0,
         })
     }
 
-    /// Takes a session out, whose calls have ended.
+    /// Removes a session whose calls have ended.
     pub(crate) fn end(&mut self, key: Key, peer: &Peer) -> Option<SessionEntry> {
+        self.timers.clear(&mut self.slab, key);
         let entry = self.slab.remove(key)?;
         self.by_id.remove(&entry.session.id);
         self.peers.remove(peer, Counted::Session);
@@ -123,10 +151,15 @@ impl Sessions {
         self.slab.get_mut(key)
     }
 
-    /// The session of that id.
-    pub(crate) fn find(&self, id: Uuid) -> Option<(Key, &SessionEntry)> {
-        let (key, entry) = self.slab.entry_at(*self.by_id.get(&id)?)?;
-        (entry.session.id == id).then_some((key, entry))
+    /// Returns the place of the session with that id.
+    pub(crate) fn place_of(&self, id: Uuid) -> Option<u32> {
+        self.by_id.get(&id).copied()
+    }
+
+    /// Returns the session with that id, which was at that place: it still is there, unless it has ended.
+    pub(crate) fn find_at(&self, place: u128, id: Uuid) -> Option<(Key, &SessionEntry)> {
+        let at = |place| self.slab.entry_at(place).filter(|(_, entry)| entry.session.id == id);
+        u32::try_from(place).ok().and_then(at).or_else(|| at(self.place_of(id)?))
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Key, &SessionEntry)> {
@@ -143,9 +176,9 @@ impl Sessions {
         self.requests
     }
 
-    /// True if the peer has as many sessions as one may.
-    pub(crate) fn has_all(&self, peer: &Peer, limits: &Limits) -> bool {
-        self.peers.has_all(peer, Counted::Session, limits)
+    /// True if the peer has as many sessions as its limit allows.
+    pub(crate) fn is_at_limit(&self, peer: &Peer, limits: &Limits) -> bool {
+        self.peers.is_at_limit(peer, Counted::Session, limits)
     }
 }
 
@@ -184,7 +217,7 @@ impl Sessions {
         Some(key)
     }
 
-    /// Takes a call out of its session and the table; `None` if it is not open.
+    /// Removes a call from its session and the table; `None` if it is not open.
     pub(crate) fn end_call(&mut self, key: CallKey) -> Option<PendingRequest> {
         let mut ended = self.calls.remove(key.0)?;
         // Before its result is sent, which takes memory of its own.

@@ -19,49 +19,54 @@ pub(crate) mod answer;
 #[cfg(feature = "resume")]
 pub(crate) mod kept;
 
+use uuid::Uuid;
+
+use crate::access::settings::Settings;
 use crate::engine::state::coalesced::Coalesced;
-#[cfg(feature = "resume")]
-use crate::engine::state::event_log::EventLog;
-#[cfg(any(feature = "streamable", feature = "stateless"))]
-use crate::engine::state::streams::answer::{Answer, Form};
-#[cfg(feature = "resume")]
+use crate::engine::state::ids::{ID_BUFFER, id_text};
 use crate::memory::Account;
 use crate::slab::{Key, Slab};
 
-/// The fields of every stream's head. `X-Accel-Buffering` is what makes nginx pass events on at once.
-pub(crate) const STREAM_FIELDS: [(&str, &str); 2] =
-    [("Cache-Control", "no-cache, no-transform"), ("X-Accel-Buffering", "no")];
+/// Calls `act` with the fields of a stream's head, which names its session if that has an id. `X-Accel-Buffering` is what makes
+/// nginx pass events on at once.
+pub(crate) fn with_stream_fields<R>(
+    session: Option<Uuid>,
+    settings: &Settings,
+    act: impl FnOnce(&[(&str, &str)]) -> R,
+) -> R {
+    let mut buffer = ID_BUFFER;
+    let id = session.map(|id| id_text(&settings.node_id, id, &mut buffer));
+    let named = [
+        ("Cache-Control", "no-cache, no-transform"),
+        ("X-Accel-Buffering", "no"),
+        ("Mcp-Session-Id", id.unwrap_or_default()),
+    ];
+    act(named.get(..if id.is_some() { 3 } else { 2 }).unwrap_or_default())
+}
 
 /// What a stream belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(feature = "streamable"), expect(dead_code, reason = "other builds have fewer streams"))]
 pub(crate) enum Source {
     /// A session of HTTP+SSE: all of its messages.
     Sse,
     /// A session of Streamable HTTP: what belongs to no request.
-    #[cfg(feature = "streamable")]
     Get,
     /// The requests of one POST.
-    #[cfg(any(feature = "streamable", feature = "stateless"))]
     Post,
     /// The session of a connection of lines, and its requests without a session: all of their messages.
     Lines,
     /// The requests of one batch on a connection of lines: their responses, in one line.
-    #[cfg(feature = "streamable")]
     Batch,
 }
 
 impl Source {
     /// True if it ends with its requests.
-    #[cfg(any(feature = "streamable", feature = "stateless"))]
     pub(crate) fn is_answer(self) -> bool {
-        match self {
-            #[cfg(feature = "streamable")]
-            Source::Batch => true,
-            other => other == Source::Post,
-        }
+        matches!(self, Source::Post | Source::Batch)
     }
 
-    /// True if it carries all that its session says, and the session ends with it.
+    /// True if it carries all messages of its session, which ends with it.
     pub(crate) fn is_session(self) -> bool {
         matches!(self, Source::Sse | Source::Lines)
     }
@@ -74,61 +79,41 @@ pub(crate) struct Stream {
     pub(crate) conn: Option<Key>,
     pub(crate) source: Source,
     #[cfg(any(feature = "streamable", feature = "stateless"))]
-    pub(crate) answer: Answer,
+    pub(crate) answer: answer::Answer,
     /// Requests that are not answered; an answer ends with the last one.
     #[cfg(any(feature = "streamable", feature = "stateless"))]
     pub(crate) open: u32,
     #[cfg(any(feature = "streamable", feature = "stateless"))]
-    pub(crate) form: Form,
-    /// What a slow client was spared so far.
+    pub(crate) form: answer::Form,
+    /// Notifications that are held back while the client is slow.
     pub(crate) owed: Option<Box<Coalesced>>,
     /// What is kept for a client that comes back; `None` if it cannot.
     #[cfg(feature = "resume")]
-    pub(crate) log: Option<Box<EventLog>>,
+    pub(crate) log: Option<Box<crate::engine::state::event_log::EventLog>>,
 }
 
 impl Stream {
-    /// One of events.
+    /// Returns a stream of events.
     pub(crate) fn of_events(session: Key, conn: Key, source: Source) -> Stream {
         Stream {
             session,
             conn: Some(conn),
             source,
             #[cfg(any(feature = "streamable", feature = "stateless"))]
-            answer: Answer::default(),
+            answer: answer::Answer::default(),
             #[cfg(any(feature = "streamable", feature = "stateless"))]
             open: 0,
             #[cfg(any(feature = "streamable", feature = "stateless"))]
-            form: Form::Events,
+            form: answer::Form::Events,
             owed: None,
             #[cfg(feature = "resume")]
             log: None,
         }
     }
 
-    /// True if it is one of events or can become one.
-    pub(crate) fn takes_events(&self) -> bool {
-        #[cfg(any(feature = "streamable", feature = "stateless"))]
-        if let Some(waiting) = self.waiting() {
-            return waiting.events;
-        }
-        true
-    }
-
     /// True if a comment can show that it is alive.
     pub(crate) fn takes_comments(&self) -> bool {
         self.source != Source::Lines && self.takes_events()
-    }
-
-    /// What each of its calls takes besides itself: the answer to a POST is a stream of its own.
-    pub(crate) fn call_bytes(&self) -> usize {
-        match self.source {
-            #[cfg(feature = "resume")]
-            Source::Post => answer::ANSWER_BYTES + kept::LOG_BYTES,
-            #[cfg(all(any(feature = "streamable", feature = "stateless"), not(feature = "resume")))]
-            Source::Post => answer::ANSWER_BYTES,
-            _ => 0,
-        }
     }
 }
 
@@ -136,8 +121,7 @@ impl Stream {
 #[derive(Default)]
 pub(crate) struct Streams {
     slab: Slab<Stream>,
-    /// What is kept for clients that may come back: it gives way.
-    #[cfg(feature = "resume")]
+    /// What is kept for clients that may come back: it is dropped first when memory is needed.
     pub(crate) logged: Account,
 }
 
@@ -156,10 +140,5 @@ impl Streams {
 
     pub(crate) fn remove(&mut self, key: Key) -> Option<Stream> {
         self.slab.remove(key)
-    }
-
-    #[cfg(feature = "resume")]
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (Key, &Stream)> {
-        self.slab.iter()
     }
 }

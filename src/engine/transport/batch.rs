@@ -6,7 +6,7 @@
 use crate::engine::core::Core;
 use crate::engine::negotiate::Version;
 use crate::engine::refusals::{Refused, id_of, rejection};
-use crate::engine::transport::session::{no_question, revision_of, session_for};
+use crate::engine::transport::session::{named_session, no_question, revision_of};
 use crate::http::head::Head;
 use crate::http::response::OwnedResponse;
 use crate::json::tape::Tape;
@@ -17,23 +17,15 @@ use crate::protocol::meta_names::names_revision;
 use crate::protocol::revision::Revision;
 use crate::slab::Key;
 
-/// What a POST carries that belongs to a session, or opens one.
-pub(crate) struct PostedMessages<'a> {
-    /// `None`: it opens one, or the server keeps none.
-    pub(crate) session: Option<Key>,
-    pub(crate) messages: Vec<Message<'a>>,
-    pub(crate) batch: bool,
-}
-
-/// A batch (JSON-RPC 2.0, section 6; MCP 2025-03-26 only). It is taken as a whole or not at all; a refusal has the id of
-/// the message that is to blame, if one is.
+/// A batch (JSON-RPC 2.0, section 6; MCP 2025-03-26 only). It is taken as a whole or not at all; a refusal has the id of the
+/// message at fault, if there is one. Returns its session too: `None` if it opens one, or the server keeps none.
 pub(crate) fn read_batch<'a>(
     core: &Core,
     conn: Key,
     head: &Head<'_>,
     body: &'a [u8],
     tape: &'a mut Tape,
-) -> Result<PostedMessages<'a>, OwnedResponse> {
+) -> Result<(Option<Key>, Vec<Message<'a>>), OwnedResponse> {
     let limits = &core.common.limits;
     let items = jsonrpc::split_batch(body, limits, tape).map_err(|error| Refused::new(400, error))?;
     let version = Version::of(head);
@@ -43,13 +35,13 @@ pub(crate) fn read_batch<'a>(
     {
         return Err(without_batches());
     }
-    let session = session_for(core, conn, head, &version)?;
+    let session = named_session(core, conn, head, &version)?;
     let revision = match session {
         Some(session) => core.sessions.get(session).map(|open| open.session.revision()),
         None => Some(revision_of(head)),
     };
     let messages = read_messages(core, revision, items, !core.settings.sessionless)?;
-    Ok(PostedMessages { session, messages, batch: true })
+    Ok((session, messages))
 }
 
 /// The messages of a batch of that revision. `answers` says whether answers may be among them.
@@ -81,7 +73,7 @@ pub(crate) fn read_messages<'a>(
         if !answers && matches!(message, Message::Response(_)) {
             return Err(no_question().into());
         }
-        // All answers come in one array, where the id alone tells whose each is. At most batch_max are compared.
+        // All answers come in one array, where only the id tells them apart. At most batch_max are compared.
         let id = id_of(&message);
         if id.is_some() && messages.iter().any(|other| id_of(other) == id) {
             return Err(refuse("two requests of this batch have the same id"));
@@ -91,7 +83,7 @@ pub(crate) fn read_messages<'a>(
     Ok(messages)
 }
 
-/// What is said to a batch of a revision without sessions.
+/// Returns the refusal of a batch of a revision without sessions.
 #[cfg(feature = "stateless")]
 pub(crate) fn without_batches() -> OwnedResponse {
     invalid("revisions without sessions have no batches".to_owned())

@@ -18,7 +18,7 @@
 //! ```
 //!
 //! All calls of a connection, with a session or without, are those of its session: an id names one of them, and `calls_max`
-//! counts them all. What is written stands in [`Engine::open_lines`](crate::engine::Engine::open_lines).
+//! counts them all. See [`Engine::open_lines`](crate::engine::Engine::open_lines) for the driver's side.
 
 #[cfg(feature = "streamable")]
 mod batch;
@@ -26,11 +26,12 @@ mod batch;
 mod lone;
 
 use crate::access::peer::Peer;
+use crate::engine::budget::MEMORY_FULL;
 use crate::engine::core::Core;
 use crate::engine::refusals::{REFUSED, Refused, as_error, as_error_of, id_of, rejection};
-use crate::engine::state::message::MessageKind;
 use crate::engine::state::streams::{Source, Stream};
 use crate::http::conn::Conn;
+use crate::http::conn::close::CloseReason;
 use crate::http::conn::input::Kept;
 use crate::http::conn::lines::NoMemory;
 use crate::http::head::Head;
@@ -41,14 +42,6 @@ use crate::lines::Line;
 #[cfg(feature = "stateless")]
 use crate::protocol::meta_names::names_revision;
 use crate::slab::Key;
-
-/// What a connection of lines carries.
-#[derive(Clone, Copy)]
-struct Carried {
-    conn: Key,
-    session: Key,
-    stream: Key,
-}
 
 /// Opens a connection of lines, with its session.
 pub(crate) fn open(core: &mut Core, peer: Peer) -> Key {
@@ -99,7 +92,7 @@ pub(crate) fn turn(core: &mut Core, conn: Key, bytes: &[u8]) {
         core.refuse_line_for_memory(conn);
     }
     if core.connections.get(conn).is_some_and(|conn| conn.http.is_lines() && conn.http.is_read_to_end()) {
-        core.finish(conn);
+        core.finish(conn, CloseReason::EndOfInput);
     }
     core.enforce_budget();
 }
@@ -113,41 +106,44 @@ fn next_line<'b>(core: &mut Core, conn: Key, rest: &mut &'b [u8]) -> Option<Line
 fn serve(core: &mut Core, conn: Key, line: &[u8]) {
     let Some(stream) = core.connections.get(conn).and_then(|conn| conn.stream) else { return };
     let Some(session) = core.streams.get(stream).map(|stream| stream.session) else { return };
-    let carried = Carried { conn, session, stream };
     let mut tape = std::mem::take(&mut core.tape);
-    let served = read_line(core, carried, line, &mut tape);
+    let served = read_line(core, conn, session, line, &mut tape);
     core.tape = tape;
     if let Err(answer) = served {
         core.refuse_line(conn, &answer);
     }
 }
 
-fn read_line(core: &mut Core, carried: Carried, line: &[u8], tape: &mut Tape) -> Result<(), OwnedResponse> {
+fn read_line(
+    core: &mut Core,
+    conn: Key,
+    session: Key,
+    line: &[u8],
+    tape: &mut Tape,
+) -> Result<(), OwnedResponse> {
     #[cfg(feature = "streamable")]
     if jsonrpc::is_batch(line) {
-        let batch = batch::read_batch(core, carried.session, line, tape)?;
-        batch::take_batch(core, carried, &batch);
+        let batch = batch::read_batch(core, (conn, session), line, tape)?;
+        batch::take_batch(core, conn, session, &batch);
         return Ok(());
     }
     let message = jsonrpc::parse(line, core.limits(), tape).map_err(rejection)?;
-    take_message(core, carried, &message, line.len())
+    take_message(core, (conn, session), &message, line.len())
 }
 
 fn take_message(
     core: &mut Core,
-    carried: Carried,
+    (conn, session): (Key, Key),
     message: &Message<'_>,
     bytes: usize,
 ) -> Result<(), OwnedResponse> {
-    let Carried { conn, session, stream } = carried;
     let Message::Request(request) = message else {
-        core.stats.messages_received += 1;
         #[cfg(feature = "stateless")]
         if lone::is_foreign(message) {
+            core.stats.messages_received += 1;
             return Ok(());
         }
-        core.hand_over(conn, session, &Head::NONE, message, None);
-        core.flush();
+        core.accept_message(conn, session, &Head::NONE, message);
         return Ok(());
     };
     #[cfg(feature = "stateless")]
@@ -155,41 +151,24 @@ fn take_message(
     #[cfg(not(feature = "stateless"))]
     let stands_alone = false;
     let refuse = |refused: Refused| refused.answer(id_of(message));
-    if core.sessions.calls_of_id(session, &request.id).next().is_some() {
-        let error = Error::invalid_request("a request with this id is in flight already");
-        return Err(refuse(Refused::new(400, error)));
+    if let Some(refused) = core.in_flight(session, &request.id) {
+        return Err(refuse(refused));
     }
-    if let Some(reason) = no_room(core, bytes) {
+    if let Some(reason) = core.no_room_to_begin(conn, bytes) {
         let code = if stands_alone { Error::INTERNAL_ERROR } else { REFUSED };
         return Err(refuse(as_error_of(code, core.busy(&reason))));
     }
     #[cfg(feature = "stateless")]
     if stands_alone {
-        return lone::take_lone_request(core, carried, message, request).map_err(refuse);
+        return lone::take_lone_request(core, (conn, session), message, request).map_err(refuse);
     }
-    core.stats.messages_received += 1;
-    let Some(call) = core.begin_call(session, stream, &request.id, &request.method) else {
-        let (error, id) = (core.busy_with_calls(), Some(request.id.clone()));
-        core.send(stream, MessageKind::Response, |out| jsonrpc::write_error(out, id, &error));
-        return Ok(());
-    };
-    core.hand_over(conn, session, &Head::NONE, message, Some(call));
-    core.flush();
+    core.accept_message(conn, session, &Head::NONE, message);
     Ok(())
-}
-
-/// Why there is no room for another request, if that is so.
-fn no_room(core: &mut Core, bytes: usize) -> Option<String> {
-    if core.stopping.is_some() {
-        return Some("the server is shutting down".to_owned());
-    }
-    core.make_room(bytes);
-    core.no_room_for(bytes)
 }
 
 /// Refusals.
 impl Core {
-    /// Says why a line is not served, and reports it.
+    /// Answers a line that is not served with an error, and reports it.
     pub(crate) fn refuse_line(&mut self, key: Key, answer: &OwnedResponse) {
         self.report_answer(key, answer);
         self.stats.messages_queued += 1;
@@ -202,12 +181,11 @@ impl Core {
         });
     }
 
-    /// Says that there is no memory for a line, which is skipped.
+    /// Answers a line for which there is no memory with an error. The line is skipped.
     pub(crate) fn refuse_line_for_memory(&mut self, key: Key) {
-        let reason = format!("{} bytes are buffered (limit buffered_bytes_max)", self.firm_bytes());
-        let busy = self.busy(&reason);
+        let busy = self.busy(MEMORY_FULL);
         self.refuse_line(key, &as_error(busy));
-        // What was just given up must not be held for this.
+        // The memory of the line must not be kept for its error.
         let Core { connections, common, .. } = self;
         connections.with(key, |conn| conn.http.shrink(common));
     }
@@ -216,6 +194,6 @@ impl Core {
     pub(crate) fn refuse_lines(&mut self, key: Key, answer: &OwnedResponse) {
         self.refuse_line(key, answer);
         let Core { connections, common, .. } = self;
-        connections.with(key, |conn| conn.http.give_up(common));
+        connections.with(key, |conn| conn.http.give_up(CloseReason::Refused, common));
     }
 }

@@ -9,7 +9,6 @@ use crate::engine::negotiate::{AcceptField, McpMethod, Version};
 #[cfg(feature = "stateless")]
 use crate::engine::refusals::id_of;
 use crate::engine::refusals::{as_error, as_error_of, not_allowed, rejection};
-use crate::engine::state::streams::Source;
 use crate::engine::transport::content_type::check_json;
 #[cfg(feature = "stateless")]
 use crate::engine::transport::stateless::{self, Era, era};
@@ -50,8 +49,7 @@ fn check(head: &Head<'_>, path: &str, settings: &Settings) -> Result<McpMethod, 
     }
 }
 
-/// The refusal of a POST for which there is no room. Its body is not read, so the head alone has to say of which revision it
-/// is.
+/// Returns the refusal of a POST for which there is no room. Its body is not read, so only the head shows its revision.
 pub(crate) fn busy(head: &Head<'_>, answer: OwnedResponse) -> OwnedResponse {
     match Version::of(head) {
         Version::Modern(_) => as_error_of(Error::INTERNAL_ERROR, answer).into(),
@@ -90,39 +88,8 @@ fn post(core: &mut Core, conn: Key, head: &Head<'_>, body: &[u8], tape: &mut Tap
         Err(refused) => return core.answer(conn, &refused.answer(id_of(&message))),
     }
     #[cfg(feature = "streamable")]
-    streamable::post(core, conn, head, message);
-    // What belongs to a session hears what it lacks.
+    streamable::post(core, conn, head, &message);
+    // A message that belongs to a session is refused here, with what it lacks.
     #[cfg(not(feature = "streamable"))]
     stateless::post(core, conn, head, &message);
-}
-
-/// The client sends nothing more, which cancels a request of a revision without sessions. What was said before that request
-/// is still sent. Before 2026-07-28 a client may still wait for the answer, or be gone: to a write, only the kernel of one
-/// that is gone answers with a reset (RFC 9293, section 3.10.7.1). So the answer becomes a stream at once, where it can be one.
-pub(crate) fn end_of_input(core: &mut Core, conn: Key) {
-    let Some(entry) = core.connections.get(conn) else { return };
-    let Some((key, stream)) = entry.stream.and_then(|key| Some((key, core.streams.get(key)?))) else {
-        return;
-    };
-    let session = stream.session;
-    let Some(session_entry) = core.sessions.get(session) else { return };
-    if stream.source != Source::Post || session_entry.session.is_kept() {
-        return;
-    }
-    if session_entry.session.revision().has_sessions() {
-        let waits = stream.waiting().is_some_and(|waiting| waiting.events && waiting.status == 200);
-        if waits && entry.http.is_waiting() {
-            core.comment(conn);
-        }
-        return;
-    }
-    core.streams.remove(key);
-    let Core { connections, common, .. } = core;
-    connections.with(conn, |conn| {
-        conn.stream = None;
-        conn.http.give_up(common);
-        #[cfg(feature = "auth")]
-        conn.forget_request();
-    });
-    core.end_request(session);
 }

@@ -17,8 +17,6 @@ pub(crate) mod resume;
 pub(crate) mod routes;
 #[cfg(feature = "streamable")]
 pub(crate) mod session;
-#[cfg(feature = "streamable")]
-pub(crate) mod sessionless;
 pub(crate) mod sse;
 #[cfg(feature = "stateless")]
 pub(crate) mod stateless;

@@ -10,30 +10,31 @@
 //!             └ all answered ──▶ over ── GET with Last-Event-ID ──▶ what was missed, and the end
 //! ```
 //!
-//! What was missed is all that has to arrive, or the client gets 400; of notifications there may be gaps: only the latest
+//! What was missed is handed over part by part, as the output of the connection drains; what is sent meanwhile comes after it.
+//! It is all that has to arrive, or the client gets 400; of notifications there may be gaps: only the latest
 //! are kept.
 
 use crate::engine::core::Core;
 use crate::engine::core::logs::write_event;
 use crate::engine::refusals::REFUSED;
 use crate::engine::state::event_log::EventId;
-use crate::engine::state::ids::{ID_BUFFER, id_text};
-use crate::engine::state::streams::{STREAM_FIELDS, Source};
+use crate::engine::state::streams::{Source, with_stream_fields};
 use crate::engine::transport::session::refusal;
+use crate::http::conn::close::CloseReason;
 use crate::http::head::{Head, Single};
 use crate::http::response::{OwnedResponse, Response};
 use crate::slab::Key;
 use crate::sse;
 use crate::text::shown;
 
-/// Where a client wants to go on: the stream, and the last event that it has seen.
+/// Where a client wants to resume: the stream, and the last event that it has seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ResumePoint {
     stream: Key,
     last: EventId,
 }
 
-/// Where a GET wants to go on; `None` if it wants a stream from now on.
+/// Returns where a GET wants to resume; `None` if it wants a new stream.
 ///
 /// # Errors
 /// A refusal if the client cannot be given everything that has to arrive.
@@ -70,39 +71,58 @@ fn nothing_to_resume(last: &[u8]) -> OwnedResponse {
     refusal(400, REFUSED, text)
 }
 
-/// Goes on with a stream. A connection that still seems to carry it is closed: its client says that it has lost it.
+/// Resumes a stream. A connection that still seems to carry it is closed, since its client has lost it.
 pub(crate) fn resume(core: &mut Core, conn: Key, session: Key, point: ResumePoint) {
     core.touch(session);
     let ResumePoint { stream: key, last } = point;
-    let was_over = core.streams.get(key).is_some_and(|stream| stream.is_over());
     if let Some(old) = core.streams.get(key).and_then(|stream| stream.conn) {
         core.detach(key);
-        core.connections.close(old);
+        core.connections.close(old, CloseReason::Superseded);
     }
-    // What the old connection had not said is kept now, too, and that may have cost room.
+    let was_over = core.streams.get(key).is_some_and(|stream| stream.is_over());
+    // Notifications that were held back on the old connection are in the log now, and may have displaced others.
     if find(core, session, last) != Some(point) {
         return core.answer(conn, &nothing_to_resume(last.to_string().as_bytes()));
     }
-    let mut missed = Vec::new();
+    let (mut missed, now, part_bytes) = (Vec::new(), core.now_nanos(), core.limits().turn_bytes_max);
     let Some(stream) = core.streams.get_mut(key) else { return };
     let (source, mut is_spent) = (stream.source, false);
     if let Some(log) = &mut stream.log {
-        log.acknowledge(last.seq, |id, text| write_event(&mut missed, id, text));
+        log.acknowledge(last.seq);
+        log.give_unsent(now, |id, text| {
+            let has_room = missed.len() < part_bytes;
+            if has_room {
+                write_event(&mut missed, id, text);
+            }
+            has_room
+        });
         is_spent = log.is_empty();
     }
+    let is_behind = stream.is_behind();
     if is_spent && (was_over || source == Source::Get) {
         core.drop_log(key);
     }
-    let Some(id) = core.sessions.get(session).map(|entry| entry.session.id) else { return };
-    let mut buffer = ID_BUFFER;
-    let [cache, buffering] = STREAM_FIELDS;
-    let id = id_text(&core.settings.node_id, id, &mut buffer);
-    let fields = [cache, buffering, ("Mcp-Session-Id", id)];
     if was_over {
-        let content_type = Some(sse::MEDIA_TYPE);
-        let response = Response { status: 200, headers: &fields, content_type, body: &missed };
-        return core.respond(conn, &response);
+        let Core { connections, common, sessions, settings, .. } = core;
+        let id = sessions.get(session).map(|entry| entry.session.id);
+        with_stream_fields(id, settings, |headers| {
+            connections.with(conn, |conn| match is_behind {
+                false => {
+                    let content_type = Some(sse::MEDIA_TYPE);
+                    let response = Response { status: 200, headers, content_type, body: &missed };
+                    conn.http.respond(&response, common);
+                }
+                true => {
+                    conn.stream = Some(key);
+                    conn.http.begin_chunks(sse::MEDIA_TYPE, headers, common);
+                    conn.http.push(common, |out| out.extend_from_slice(&missed));
+                }
+            });
+        });
+    } else {
+        core.open_events(conn, Some(key), |out| out.extend_from_slice(&missed));
     }
-    core.open_events(conn, Some(key), &fields, |out| out.extend_from_slice(&missed));
-    core.attach(key, conn);
+    if is_behind || !was_over {
+        core.attach(key, conn);
+    }
 }

@@ -1,60 +1,64 @@
 //! From a request's head to what serves it, or to a refusal.
 //!
-//! *Scope:* paths, methods, query parameters: what is decided before a body is read. *Not in scope:* Host and Origin, which
-//! are checked before (`gate`), and what the routes do.
+//! *Scope:* paths, methods, query parameters: what is decided before a body is read. An author's own routes come first
+//! (`access::route` matches them). *Not in scope:* Host and Origin, which are checked before (`gate`), and what the routes do.
 //!
 //! ```text
-//!  head ─▶ Host? ──▶ Origin? ──▶ (who?) ──▶ path? ──▶ method? ──▶ query, Content-Type? ──▶ Route
-//!           403       403        401, 403    404       405          400, 414, 415
-//!                                            `*`: 204 with the methods that some path takes
+//!  head ─▶ (gate: Host, Origin, authorization) ─▶ path? ──▶ method? ──▶ query, Content-Type? ──▶ Route
+//!           403, 401                               404       405          400, 414, 415
+//!                                                  `*`: 204 with the methods that some path takes
 //! ```
 //!
-//! Host and Origin come first and on every path, so that a web page which reached this server by DNS rebinding learns
-//! nothing of what is served, not even from errors. Heads that are not lawful were refused before, whatever is served.
+//! Host and Origin come first and on every path, so that a web page which reached this server by DNS rebinding learns nothing
+//! of what is served, not even from errors. Malformed heads are refused even before that, with a text that does not depend on
+//! the path.
 //!
 //! Paths are compared as sent, not decoded: `/%73se` is 404, though RFC 3986 §6.2.2.2 has it mean `/sse`. So no other
 //! spelling gets around what a proxy decides by the path.
 
 use crate::access::query::{parameters, value_of};
-use crate::access::settings::{Settings, relative};
-#[cfg(any(feature = "streamable", feature = "stateless"))]
-use crate::engine::negotiate::McpMethod;
+use crate::access::route::{Found, Routes};
+use crate::access::settings::Settings;
 use crate::engine::refusals::{not_allowed, nothing_here};
+use crate::engine::state::connections::Target;
 use crate::engine::transport::content_type::check_json;
 #[cfg(any(feature = "streamable", feature = "stateless"))]
 use crate::engine::transport::mcp;
+use crate::http::fields::{Derivation, Span};
 use crate::http::head::Head;
 use crate::http::response::OwnedResponse;
 
 /// A query that is copied into the endpoint may have this many bytes.
 const QUERY_BYTES_MAX: usize = 1 << 10;
 
-/// What a lawful request asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Route<'a> {
-    /// `GET /sse`: a new session. The query is copied into its endpoint.
-    Stream,
-    /// `HEAD /sse`: the same head, and no session.
-    StreamHead,
-    /// `POST /messages`: a message into the session of this id.
-    Message { session: &'a str },
-    /// What Streamable HTTP has on its path, `/mcp`.
-    #[cfg(any(feature = "streamable", feature = "stateless"))]
-    Mcp(McpMethod),
-}
-
-/// Decides what serves the request, or answers it: with a refusal, or with what `OPTIONS *` asks for.
-pub(crate) fn route<'a>(head: &Head<'a>, settings: &Settings) -> Result<Route<'a>, OwnedResponse> {
-    let path = relative(head.path, settings);
+/// Returns what serves the request, or the response to it: a refusal, or the answer to `OPTIONS *`.
+/// `mount` and `path` are what `split` makes of the path.
+pub(crate) fn route<'a>(
+    head: &Head<'a>,
+    (mount, path): (Option<usize>, &str),
+    settings: &Settings,
+    routes: &Routes,
+) -> Result<Target<&'a str>, OwnedResponse> {
+    match routes.find(head.method, path).filter(|_| mount.is_none()) {
+        Some(Found::Route(at)) => return Ok(Target::Route(at)),
+        Some(Found::OtherMethods(allow)) => {
+            let text = format!("`{path}` takes {allow}, not {}", head.method);
+            return Err(OwnedResponse::text(405, text).header("Allow", allow));
+        }
+        None => {}
+    }
+    if mount.is_none() && !settings.serves_root && path != "*" {
+        return Err(nothing_here(head, settings));
+    }
     #[cfg(any(feature = "streamable", feature = "stateless"))]
     if settings.is_mcp_path(path) {
-        return mcp::route(head, path, settings).map(Route::Mcp);
+        return mcp::route(head, path, settings).map(Target::Mcp);
     }
     if path == settings.sse_path {
         let query = head.query.unwrap_or_default();
         return match head.method {
-            "GET" if query.len() <= QUERY_BYTES_MAX => Ok(Route::Stream),
-            "HEAD" => Ok(Route::StreamHead),
+            "GET" if query.len() <= QUERY_BYTES_MAX => Ok(Target::Stream),
+            "HEAD" => Ok(Target::StreamHead),
             "GET" => Err(OwnedResponse::text(
                 414,
                 format!("the query has {} bytes; {QUERY_BYTES_MAX} are allowed here", query.len()),
@@ -79,13 +83,20 @@ pub(crate) fn route<'a>(head: &Head<'a>, settings: &Settings) -> Result<Route<'a
     })
 }
 
-pub(crate) fn message<'a>(head: &Head<'a>) -> Result<Route<'a>, OwnedResponse> {
+pub(crate) fn message<'a>(head: &Head<'a>) -> Result<Target<&'a str>, OwnedResponse> {
     check_json(head, 400)?;
     let query = head.query.unwrap_or_default();
+    let find = || session_in(query).ok().and_then(|session| Span::of(session.as_bytes(), query.as_bytes()));
+    let place = head.derive(Derivation::SessionParameter, || find().map_or(u128::MAX, u128::from));
+    let session = Span::try_from(place).ok().and_then(|place| place.get(query));
+    session.map_or_else(|| session_in(query), Ok).map(Target::Message)
+}
+
+fn session_in(query: &str) -> Result<&str, OwnedResponse> {
     let mut sessions = parameters(query).filter_map(|parameter| value_of(parameter, "sessionId"));
     match (sessions.next(), sessions.next()) {
         (None, _) => Err(OwnedResponse::text(400, "Missing sessionId parameter")),
-        (Some(session), None) => Ok(Route::Message { session }),
+        (Some(session), None) => Ok(session),
         (Some(_), Some(_)) => {
             Err(OwnedResponse::text(400, "the query has more than one sessionId parameter"))
         }

@@ -1,7 +1,8 @@
 //! Which session of Streamable HTTP a request names.
 //!
 //! *Scope:* `Mcp-Session-Id`, whether its revision fits what `MCP-Protocol-Version` says, and refusals of Streamable HTTP.
-//! *Not in scope:* what the request does with the session.
+//! *Not in scope:* the owner of the session, which is checked by `find_session` in `core::sessions`; what the request does
+//! with the session.
 
 use std::borrow::Cow;
 
@@ -16,25 +17,30 @@ use crate::protocol::revision::Revision;
 use crate::slab::Key;
 use crate::text::shown;
 
-/// The session that the header fields name; `None` where the server keeps none, and they name none.
-pub(crate) fn session_for(
+/// Returns the session that the header fields name; `None` if the server keeps no sessions and they name none.
+pub(crate) fn named_session(
     core: &Core,
     conn: Key,
     head: &Head<'_>,
-    version: &Version,
+    version: &Version<'_>,
 ) -> Result<Option<Key>, Refused> {
     if !core.settings.sessionless || head.header("mcp-session-id").is_some() {
-        return session_of(core, conn, head, version).map(Some);
+        return required_session(core, conn, head, version).map(Some);
     }
     version.fault(head, false).map_or(Ok(None), |fault| Err(bad_request(&fault)))
 }
 
-/// The session that the header fields name.
-pub(crate) fn session_of(core: &Core, conn: Key, head: &Head<'_>, version: &Version) -> Result<Key, Refused> {
-    let id = match head.single("mcp-session-id") {
-        Single::One(id) => std::str::from_utf8(id).unwrap_or_default(),
+/// Returns the session that the header fields name.
+pub(crate) fn required_session(
+    core: &Core,
+    conn: Key,
+    head: &Head<'_>,
+    version: &Version<'_>,
+) -> Result<Key, Refused> {
+    let id = match head.usual("mcp-session-id") {
+        Single::One(id) => id,
         Single::Absent => {
-            // Whoever speaks another revision may know no sessions, and has to learn of the revision first.
+            // A client of another revision may not know sessions, so the error about the revision comes first.
             let fault = version.fault(head, false);
             let text =
                 fault.as_deref().unwrap_or("the Mcp-Session-Id header is required; `initialize` gives it");
@@ -42,9 +48,9 @@ pub(crate) fn session_of(core: &Core, conn: Key, head: &Head<'_>, version: &Vers
         }
         Single::Several => return Err(bad_request("Mcp-Session-Id is sent more than once")),
     };
-    let found = core.find_session(conn, id).filter(|(_, entry)| entry.streamable.is_some());
+    let found = core.find_session(conn, head, id).filter(|(_, entry)| entry.streamable.is_some());
     let (key, entry) = found.ok_or_else(|| {
-        let hint = owner_hint(id, &core.settings.node_id);
+        let hint = owner_hint(std::str::from_utf8(id).unwrap_or_default(), &core.settings.node_id);
         Refused::new(404, Error::new(NO_SESSION, format!("Session not found{hint}")))
     })?;
     let fault = match version {
@@ -60,8 +66,9 @@ pub(crate) fn session_of(core: &Core, conn: Key, head: &Head<'_>, version: &Vers
     }
 }
 
-impl Version {
-    /// Why the request cannot be served, if that is so: `in_session` only revisions with sessions can.
+impl Version<'_> {
+    /// Returns why the request cannot be served because of its revision; `None` if it can. A session (`in_session`) can only
+    /// have a revision with sessions.
     pub(crate) fn fault(&self, head: &Head<'_>, in_session: bool) -> Option<String> {
         let name = match self {
             Version::Absent | Version::Served => return None,
@@ -81,18 +88,18 @@ impl Version {
     }
 }
 
-/// The revision of a request that belongs to no session although its revision has them.
+/// Returns the revision of a request that belongs to no session although its revision has them.
 pub(crate) fn revision_of(head: &Head<'_>) -> Revision {
     let named = head.header_str("mcp-protocol-version").and_then(Revision::named);
     named.filter(|revision| revision.has_sessions()).unwrap_or(Revision::V2025_03_26)
 }
 
-/// A refusal as Streamable HTTP has it, before any message is read.
+/// Returns a refusal in the form of Streamable HTTP, before any message is read.
 pub(crate) fn refusal(status: u16, code: i64, text: impl Into<Cow<'static, str>>) -> OwnedResponse {
     Refused::new(status, Error::new(code, text)).into()
 }
 
-/// An answer comes where nothing is asked.
+/// Returns the refusal of an answer, where the server asks nothing.
 pub(crate) fn no_question() -> Refused {
     bad_request("this server keeps no sessions, so it asks its clients nothing that could be answered")
 }

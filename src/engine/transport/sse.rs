@@ -6,7 +6,8 @@
 //! ```text
 //!  GET /sse ──▶ head + `endpoint` event ──▶ frames, comments ──▶ stream ends ──▶ session gone, its calls cancelled
 //!                                              ▲
-//!  POST /messages ─┬ not for a live session, not JSON-RPC, busy ──▶ 4xx, 503: nothing happens
+//!  POST /messages ─┬ not for a live session, not JSON-RPC ──▶ 4xx: nothing happens
+//!                  ├ busy ──▶ 503, and ────────┤ an error
 //!                  └ 202 Accepted, then ───────┘ the reply
 //! ```
 
@@ -15,11 +16,12 @@ use crate::engine::core::Core;
 use crate::engine::refusals::{self, REFUSED, Refused, id_of, rejection};
 use crate::engine::state::ids::{ID_BUFFER, id_text, owner_hint};
 use crate::engine::state::message::MessageKind;
-use crate::engine::state::streams::{STREAM_FIELDS, Source, Stream};
-use crate::http::head::Head;
+use crate::engine::state::streams::{Source, Stream};
+use crate::http::head::{Framing, Head};
 use crate::http::response::OwnedResponse;
 use crate::json::tape::Tape;
-use crate::jsonrpc::{self, Error, Message};
+use crate::jsonrpc::id::IdRef;
+use crate::jsonrpc::{self, Message};
 use crate::slab::Key;
 use crate::sse;
 
@@ -28,43 +30,50 @@ pub(crate) fn open(core: &mut Core, conn: Key, head: &Head<'_>) {
     if let Err(answer) = core.make_place(conn) {
         return core.answer(conn, &answer);
     }
+    if let Some(reason) = core.no_place_to_wait(conn) {
+        let answer = core.busy(&reason);
+        return core.answer(conn, &answer);
+    }
     let session = core.begin_session(conn);
-    let Some(id) = core.sessions.get(session).map(|entry| entry.session.id) else { return };
+    let entry = core.sessions.get(session).map(|entry| (entry.session.id, entry.session.mount()));
+    let Some((id, mount)) = entry else { return };
     let stream = core.streams.open(Stream::of_events(session, conn, Source::Sse));
     core.attach(stream, conn);
     let mut buffer = ID_BUFFER;
     let text = id_text(&core.settings.node_id, id, &mut buffer);
-    let mut endpoint = format!("{}{}?", core.settings.base_path, core.settings.message_path);
+    let mut endpoint = core.settings.base_path.clone();
+    if let Some(mount) = mount.and_then(|mount| core.settings.mounts.get(mount)) {
+        endpoint.extend(["/", mount]);
+    }
+    endpoint.extend([&core.settings.message_path, "?"]);
     let theirs = |parameter: &&str| query::value_of(parameter, "sessionId").is_none();
     for parameter in query::parameters(head.query.unwrap_or_default()).filter(theirs) {
         endpoint.extend([parameter, "&"]);
     }
     endpoint.extend(["sessionId=", text]);
-    let [cache, buffering] = STREAM_FIELDS;
-    let fields = [cache, buffering, ("Mcp-Session-Id", text)];
-    core.open_events(conn, Some(stream), &fields, |out| sse::event(out, "endpoint", &endpoint));
+    core.open_events(conn, Some(stream), |out| sse::event(out, "endpoint", &endpoint));
     core.announce_session(session, conn);
 }
 
 /// Serves `HEAD /sse`: the head that a session would get.
 pub(crate) fn head_only(core: &mut Core, conn: Key) {
-    core.open_events(conn, None, &STREAM_FIELDS, |_| {});
+    core.open_events(conn, None, |_| {});
 }
 
-/// The session of that id.
+/// Returns the session with that id, if its stream takes messages and it belongs to the request's principal.
 ///
 /// # Errors
-/// A refusal if there is none.
-pub(crate) fn find_session(core: &Core, conn: Key, id: &str) -> Result<Key, OwnedResponse> {
-    let found = core.find_session(conn, id).filter(|(key, _)| has_live_stream(core, *key));
+/// A refusal if there is no such session.
+pub(crate) fn live_session(core: &Core, conn: Key, head: &Head<'_>, id: &str) -> Result<Key, OwnedResponse> {
+    let found = core.find_session(conn, head, id.as_bytes()).filter(|(key, _)| has_live_stream(core, *key));
     found.map(|(key, _)| key).ok_or_else(|| {
         let hint = owner_hint(id, &core.settings.node_id);
         OwnedResponse::text(400, format!("No transport found for sessionId{hint}"))
     })
 }
 
-/// True if it is a session of HTTP+SSE whose stream takes messages. If the stream has ended and the session is not taken out
-/// yet, a 202 now would be a promise that nobody can keep.
+/// True if it is a session of HTTP+SSE whose stream takes messages. If the stream has ended and the session is not removed yet,
+/// a 202 would promise an answer that cannot be sent.
 fn has_live_stream(core: &Core, session: Key) -> bool {
     let stream = core.sessions.get(session).and_then(|entry| core.streams.get(entry.stream?));
     let stream = stream.filter(|stream| stream.source == Source::Sse);
@@ -80,13 +89,47 @@ pub(crate) fn post(core: &mut Core, conn: Key, session: Key, head: &Head<'_>, bo
     let mut tape = std::mem::take(&mut core.tape);
     match read_message(core, session, body, &mut tape) {
         Ok(message) => {
-            core.stats.messages_received += 1;
             core.accept(conn);
-            accept_message(core, conn, session, head, &message);
+            // From here on it is answered on the session's stream, or the stream ends.
+            core.accept_message(conn, session, head, &message);
         }
         Err(answer) => core.answer(conn, &answer),
     }
     core.tape = tape;
+}
+
+/// Tells a client on its session's stream too that its request was refused as busy, if the whole body is here. The response to
+/// the POST says it, but widely used clients never look at that, and would wait for an answer until their own time is over.
+pub(crate) fn tell_busy(
+    core: &mut Core,
+    conn: Key,
+    session: &str,
+    head: &Head<'_>,
+    body: &[u8],
+    answer: &OwnedResponse,
+) {
+    let Framing::Length(length) = head.framing else { return };
+    let Some(body) = usize::try_from(length).ok().and_then(|length| body.get(..length)) else { return };
+    let Ok(session) = live_session(core, conn, head, session) else { return };
+    let mut tape = std::mem::take(&mut core.tape);
+    if let Ok(Message::Request(request)) = jsonrpc::parse(body, core.limits(), &mut tape)
+        && core.in_flight(session, &request.id).is_none()
+    {
+        let error = refusals::as_error_of(REFUSED, answer.clone());
+        tell_refused(core, session, request.id, error);
+    }
+    core.tape = tape;
+}
+
+/// Puts a refusal on the stream of a session, as the answer to its request.
+fn tell_refused(core: &mut Core, session: Key, id: IdRef<'_>, refused: Refused) {
+    let Some(stream) = core.sessions.get(session).and_then(|entry| entry.stream) else { return };
+    // A client that does not read would make room for itself to be closed.
+    let is_full = no_room_for_reply(core, session, 3 * (core.limits().output_bytes_max / 4)).is_some();
+    if !is_full {
+        let error = refused.into_error();
+        core.send(stream, MessageKind::Response, |out| jsonrpc::write_error(out, Some(id), &error));
+    }
 }
 
 fn read_message<'a>(
@@ -96,38 +139,24 @@ fn read_message<'a>(
     tape: &'a mut Tape,
 ) -> Result<Message<'a>, OwnedResponse> {
     let message = jsonrpc::parse(body, core.limits(), tape).map_err(rejection)?;
-    // Answers and notifications have no reply, and free something here.
+    // Answers and notifications get no reply, and may free memory.
     let Message::Request(request) = &message else { return Ok(message) };
-    // All replies go on one stream, where the id alone tells whose each is.
-    let refused = if core.sessions.calls_of_id(session, &request.id).next().is_some() {
-        Refused::new(400, Error::invalid_request("a request with this id is in flight already"))
-    } else if let Some(reason) = no_room_for_reply(core, session) {
-        refusals::as_error_of(REFUSED, core.busy(&reason))
-    } else {
+    if let Some(refused) = core.in_flight(session, &request.id) {
+        // Not on the stream: it would look like the answer to the other request.
+        return Err(refused.answer(id_of(&message)));
+    }
+    let Some(reason) = no_room_for_reply(core, session, core.limits().output_bytes_max / 2) else {
         return Ok(message);
     };
-    Err(refused.answer(id_of(&message)))
+    let answer = core.busy(&reason);
+    tell_refused(core, session, request.id.clone(), refusals::as_error_of(REFUSED, answer.clone()));
+    Err(refusals::as_error_of(REFUSED, answer).answer(id_of(&message)))
 }
 
-/// Why no other reply can be queued for a session, if that is so.
-fn no_room_for_reply(core: &Core, session: Key) -> Option<String> {
+/// Returns why no other reply can be queued for a session; `None` if one can.
+fn no_room_for_reply(core: &Core, session: Key, bytes_max: usize) -> Option<String> {
     let stream = core.streams.get(core.sessions.get(session)?.stream?)?;
     let backlog = core.connections.get(stream.conn?)?.http.outgoing().len();
-    (backlog > core.limits().output_bytes_max / 2)
-        .then(|| format!("{backlog} bytes are waiting on the session's stream (limit output_bytes_max)"))
-}
-
-/// A message that is taken: from here on it is answered on the session's stream, or the stream ends.
-fn accept_message(core: &mut Core, conn: Key, session: Key, head: &Head<'_>, message: &Message<'_>) {
-    let mut call = None;
-    if let Message::Request(request) = message {
-        let Some(stream) = core.sessions.get(session).and_then(|entry| entry.stream) else { return };
-        call = core.begin_call(session, stream, &request.id, &request.method);
-        if call.is_none() {
-            let (error, id) = (core.busy_with_calls(), Some(request.id.clone()));
-            return core.send(stream, MessageKind::Response, |out| jsonrpc::write_error(out, id, &error));
-        }
-    }
-    core.hand_over(conn, session, head, message, call);
-    core.flush();
+    (backlog > bytes_max)
+        .then(|| "too much waits on the session's stream; read it (limit output_bytes_max)".to_owned())
 }

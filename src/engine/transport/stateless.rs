@@ -6,7 +6,7 @@
 //!
 //! ```text
 //!  POST ─┬ notification ──▶ 202, and nothing happens: this revision has none from clients
-//!        └ request ─▶ _meta? ─▶ version header? ─▶ served? ─▶ Mcp-Method? ─▶ Mcp-Name? ─▶ service ─▶ Post
+//!        └ request ─▶ _meta? ─▶ version header? ─▶ served? ─▶ Mcp-Method? ─▶ Mcp-Name? ─▶ service ─▶ answer
 //!                      −32602    −32020             −32022     −32020        −32020       │
 //!                      all of these are 400 and echo the id       no such method: 404 −32601
 //!                                                                 capability missing: 400 −32021
@@ -15,6 +15,7 @@
 //!  before 2026-07-28: the client sends no more ──▶ a stream with a comment, which a client that is gone answers with a reset
 //! ```
 
+use crate::access::peer::Principal;
 use crate::engine::core::Core;
 use crate::engine::negotiate::{AcceptField, Version, unsupported};
 use crate::engine::refusals::{Refused, as_error_of};
@@ -27,9 +28,7 @@ use crate::jsonrpc::{Error, Message, Request};
 use crate::protocol::envelope::Envelope;
 use crate::protocol::meta_names::{named_by, names_revision};
 use crate::protocol::revision::Revision;
-use crate::runtime::headers::{
-    HEADER_MISMATCH, check as check_header, check_coded as check_coded_header, check_uri as check_uri_header,
-};
+use crate::runtime::stateless::headers::{HEADER_MISMATCH, check as check_header, check_name, check_uri};
 use crate::service::session::Session;
 use crate::slab::Key;
 
@@ -57,11 +56,7 @@ fn accept_request(
     (request, envelope, accepted): (&Request<'_>, Envelope<'_>, AcceptField),
 ) {
     core.stats.messages_received += 1;
-    let principal = core.connections.get(conn).and_then(|conn| conn.peer.principal.clone());
-    let Envelope { client, log_level, .. } = envelope;
-    core.report_sessionless(conn);
-    let session =
-        core.begin_request(Session::of_request(principal, Revision::V2026_07_28, client, log_level));
+    let session = core.begin_request(conn, |principal| session_of(principal, envelope));
     let waiting = Waiting::new(accepted.json, accepted.events, false, core.held.charge(0));
     let stream = core.streams.open(Stream::of_post(session, conn, false, waiting));
     let Some(call) = core.begin_call(session, stream, &request.id, &request.method) else {
@@ -76,6 +71,11 @@ fn accept_request(
     core.hand_over(conn, session, head, message, Some(call));
 }
 
+/// What is like a session for one request, of which that is all that its client says of itself.
+pub(crate) fn session_of(principal: Option<Principal>, envelope: Envelope<'_>) -> Session {
+    Session::of_request(principal, Revision::V2026_07_28, envelope.client, envelope.log_level)
+}
+
 /// Which kind of POST a single message is.
 pub(crate) enum Era {
     /// It belongs to a session, or opens one.
@@ -84,14 +84,14 @@ pub(crate) enum Era {
     Stateless,
 }
 
-/// The era of a message that is no batch. The body decides; where it is silent, the header fields do. One that names a session
-/// belongs to that, and hears there what is wrong with the revision that it names besides.
+/// Returns the era of a message that is not in a batch. The body decides; if it names no revision, the header fields do. A
+/// request that names a session belongs to it, and errors about its revision are found there.
 ///
 /// # Errors
-/// A refusal where the two contradict each other.
+/// A refusal if the two contradict each other.
 pub(crate) fn era(message: &Message<'_>, head: &Head<'_>) -> Result<Era, Refused> {
     let version = &Version::of(head);
-    let names_session = || head.header("mcp-session-id").is_some();
+    let names_session = || head.usual("mcp-session-id") != Single::Absent;
     let (method, params) = match message {
         Message::Response(_) => {
             return match version {
@@ -106,7 +106,7 @@ pub(crate) fn era(message: &Message<'_>, head: &Head<'_>) -> Result<Era, Refused
         Message::Notification(notification) => (&notification.method, notification.params),
     };
     match version {
-        // Whether the body says so, too, is for the checks to find out.
+        // The checks find out whether the body agrees.
         Version::Modern(_) if method != "initialize" && !names_session() => Ok(Era::Stateless),
         _ if params.is_some_and(names_revision) => Ok(Era::Stateless),
         Version::Modern(_) if method != "initialize" => Ok(Era::Session),
@@ -118,7 +118,7 @@ pub(crate) fn era(message: &Message<'_>, head: &Head<'_>) -> Result<Era, Refused
     }
 }
 
-/// What is to be right before a method is looked at (MCP 2026-07-28, transports and versioning).
+/// Checks what has to be right before a method is looked at (MCP 2026-07-28, transports and versioning).
 fn check<'a>(
     request: &Request<'a>,
     head: &Head<'_>,
@@ -133,9 +133,9 @@ fn check<'a>(
     let member = named_by(&request.method);
     let named = member.and_then(|member| envelope.params.get(member)).and_then(JsonRef::as_str);
     if let Some(name) = named {
-        let check = if member == Some("uri") { check_uri_header } else { check_coded_header };
-        check(head, "Mcp-Name", &name).map_err(|error| (400, error))?;
-    } else if matches!(head.single("mcp-name"), Single::One(_) | Single::Several) && member.is_some() {
+        let check = if member == Some("uri") { check_uri } else { check_name };
+        check(head, &name).map_err(|error| (400, error))?;
+    } else if head.usual("Mcp-Name") != Single::Absent && member.is_some() {
         let error =
             Error::new(HEADER_MISMATCH, "Header mismatch: Mcp-Name is sent, but the body has no name");
         return Err((400, error));

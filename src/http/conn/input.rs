@@ -1,4 +1,4 @@
-//! What bytes do to a connection.
+//! What a connection does with bytes that arrive.
 //!
 //! *Scope:* the part of [`Conn`] that takes requests out of what has arrived: [`Input`] and [`Step`]. *Not in scope:* the
 //! states and their deadlines ([`conn`](crate::http::conn)), answers (`output.rs`).
@@ -8,7 +8,8 @@
 //!
 //! ```text
 //!  begin ──▶ step ──▶ Search ──head whole──▶ parse ──▶ Step::Head ─┬─▶ read_body ─┬─ Body::Whole ──▶ the caller answers
-//!             ▲ ▲                                                  │              └─ Body::Awaited ─▶ body, read by read
+//!             ▲ ▲                                                  │              ├─ Body::TooLong ──▶ the caller answers 413
+//!             │ │                                                  │              └─ Body::Awaited ─▶ body, read by read
 //!             │ │                                                  └─▶ refuse_head                        │
 //!             │ └─────────────── next request ◀──── answered ◀────────── the caller ◀──── Step::Request ◀─┘
 //!             └── Step::Refused; Step::More ──▶ end
@@ -17,52 +18,60 @@
 use std::time::Duration;
 
 use crate::http::body::{Decoder, Progress};
+use crate::http::conn::close::CloseReason;
 use crate::http::conn::{Conn, Pending, State};
 use crate::http::head::{Fields, Framing, Head, parse};
 use crate::http::refusal::{Refusal, budget_spent};
+use crate::http::remembered::RememberedHead;
 use crate::http::response::{Common, CommonFields, OwnedResponse, RequestTraits, Response};
+use crate::http::search::Search;
 use crate::limits::Limits;
 use crate::memory::Buffer;
 use crate::timers::Nanos;
 
-/// What a peer may send on a connection that carries a stream. Nothing is expected there; a pipelined request or two
-/// of a confused client is let pass, a flood is not.
+/// What a peer may send on a connection that carries a stream. Nothing is expected there; a pipelined request or two of a
+/// confused client is tolerated, a flood is not.
 const STREAM_INPUT_BYTES_MAX: usize = 4 << 10;
 
-/// Bytes that a turn works through: what a read brought, or what was kept of earlier reads. It borrows nothing of the
-/// connection, so the caller can do with that what it wants between two steps.
+/// Bytes that a turn works through: what a read brought, or what was kept of earlier reads. It does not borrow the connection,
+/// so the caller can use that freely between two steps.
 #[derive(Debug)]
 pub struct Input<'b> {
     bytes: &'b [u8],
     used: usize,
     /// The head that was found last.
     head: &'b [u8],
+    remembered: Option<&'b RememberedHead>,
     refused: Option<Refusal>,
 }
 
 impl<'b> Input<'b> {
-    fn new(bytes: &'b [u8]) -> Input<'b> {
-        Input { bytes, used: 0, head: b"", refused: None }
+    fn new(bytes: &'b [u8], remembered: Option<&'b RememberedHead>) -> Input<'b> {
+        Input { bytes, used: 0, head: b"", remembered, refused: None }
     }
 
-    /// How many bytes are done with.
+    /// How many bytes were used.
     pub fn used(&self) -> usize {
         self.used
     }
 
-    fn rest(&self) -> &'b [u8] {
+    /// What was not used yet: behind a head its body, as far as that is here.
+    pub(crate) fn rest(&self) -> &'b [u8] {
         self.bytes.get(self.used..).unwrap_or_default()
     }
 }
 
-/// Room for bytes of earlier reads during a turn.
+/// Room during a turn for what the connection keeps from one turn to the next: bytes of earlier reads, a head.
 #[derive(Debug, Default)]
-pub struct Kept(pub(crate) Buffer);
+pub struct Kept {
+    pub(crate) bytes: Buffer,
+    head: Option<Box<RememberedHead>>,
+}
 
 /// What [`Conn::step`] found.
 #[derive(Debug)]
 pub enum Step<'b> {
-    /// A head is whole and lawful. The caller decides: [`Conn::read_body`] or [`Conn::refuse_head`].
+    /// A head is complete and valid. The caller decides: [`Conn::read_body`] or [`Conn::refuse_head`].
     Head(Head<'b>),
     /// A request is whole whose body came in pieces. The caller answers it, at once or later.
     Request(WholeRequest),
@@ -118,15 +127,16 @@ impl Conn {
     /// Begins a turn with what a read brought, at most `turn_bytes_max`; with no bytes to go on with what waits. `kept` is
     /// room for bytes of earlier reads; hand it to [`end`](Conn::end).
     pub fn begin<'b>(&mut self, bytes: &'b [u8], kept: &'b mut Kept, common: &mut Common) -> Input<'b> {
-        if self.input.is_empty() || !matches!(self.state, State::Head { .. }) {
-            return Input::new(bytes);
+        if self.input.is_empty() || !matches!(self.state, State::Head(_)) {
+            kept.head = self.remembered.take();
+            return Input::new(bytes, kept.head.as_deref());
         }
         if !bytes.is_empty() && !self.store(bytes, None, common) {
-            let refused = Some(self.refuse(budget_spent(), false, common));
-            return Input { refused, ..Input::new(bytes) };
+            let refused = Some(self.refuse(budget_spent(), CloseReason::Budget, false, common));
+            return Input { refused, ..Input::new(bytes, None) };
         }
-        kept.0 = std::mem::take(&mut self.input);
-        Input::new(kept.0.as_slice())
+        kept.bytes = std::mem::take(&mut self.input);
+        Input::new(kept.bytes.as_slice(), None)
     }
 
     /// Works through the input to the next point where the caller has to decide or to answer.
@@ -145,8 +155,10 @@ impl Conn {
                 return self.rest_is_missing(common);
             }
             match &mut self.state {
-                State::Head { .. } if self.output.len() >= common.limits.turn_bytes_max => return Step::More,
-                State::Head { .. } => return self.find_head(input, fields, common),
+                // Its driver has not said that the handshake is over, but there is no other way to get here.
+                State::Handshake => self.end_handshake(common),
+                State::Head(_) if self.output.len() >= common.limits.turn_bytes_max => return Step::More,
+                State::Head(_) => return self.find_head(input, fields, common),
                 State::Body(_) => match self.decode(input, common) {
                     Ok(None) => {}
                     Ok(Some(request)) => return Step::Request(request),
@@ -154,7 +166,7 @@ impl Conn {
                 },
                 // Lines have a turn of their own.
                 State::Waiting(_) | State::Chunks(_) | State::Lines(_) => return Step::More,
-                State::Stream | State::Closing | State::Linger | State::Closed => {
+                State::Stream | State::Closing(_) | State::Linger(_) | State::Closed { .. } => {
                     input.used = input.bytes.len();
                     self.drop_input(rest.len(), common);
                 }
@@ -168,11 +180,16 @@ impl Conn {
         &mut self,
         used: usize,
         bytes: &[u8],
-        Kept(mut kept): Kept,
+        Kept { bytes: mut kept, head }: Kept,
         common: &mut Common,
     ) -> Option<Refusal> {
         let mut refused = None;
-        if !matches!(self.state, State::Head { .. } | State::Body(_) | State::Waiting(_) | State::Chunks(_)) {
+        let may_repeat =
+            matches!(self.state, State::Head(_) | State::Body(_) | State::Waiting(_) | State::Chunks(_));
+        if may_repeat && self.remembered.is_none() {
+            self.remembered = head;
+        }
+        if !may_repeat {
             kept.clear(&mut common.pool);
         } else if !kept.is_empty() {
             kept.consume(&mut common.pool, used);
@@ -184,12 +201,12 @@ impl Conn {
             if !rest.is_empty() && !self.store(rest, None, common) {
                 // In the middle of a response there is no place for another one.
                 match self.is_chunking() {
-                    true => self.abort(common),
-                    false => refused = Some(self.refuse(budget_spent(), false, common)),
+                    true => self.abort(CloseReason::Budget, common),
+                    false => refused = Some(self.refuse(budget_spent(), CloseReason::Budget, false, common)),
                 }
             }
         }
-        let is_head = matches!(self.state, State::Head { .. });
+        let is_head = matches!(self.state, State::Head(_));
         let max = common.limits.turn_bytes_max;
         self.stalled = is_head && self.output.len() >= max || self.is_waiting() && self.input.len() >= max;
         refused
@@ -200,7 +217,9 @@ impl Conn {
     pub fn end_input(&mut self, common: &mut Common) {
         self.eof = true;
         match self.state {
-            State::Stream | State::Linger => self.enter(State::Closed, common),
+            State::Handshake | State::Stream | State::Linger(_) => {
+                self.abort(CloseReason::EndOfInput, common);
+            }
             State::Lines(_) => self.since = Nanos::of(common.now),
             _ => {}
         }
@@ -208,10 +227,17 @@ impl Conn {
 
     fn rest_is_missing(&mut self, common: &mut Common) -> Step<'static> {
         match self.state {
-            State::Head { began: false, .. } if self.eof => self.enter(State::Closing, common),
-            State::Head { began: true, .. } | State::Body(_) if self.eof => {
+            State::Head(Search { began: false, .. }) if self.eof => {
+                self.enter(State::Closing(CloseReason::EndOfInput), common);
+            }
+            State::Head(Search { began: true, .. }) | State::Body(_) if self.eof => {
                 let reason = "the connection was half-closed within a request; send requests whole";
-                return Step::Refused(self.refuse(Refusal::new(400, reason), false, common));
+                return Step::Refused(self.refuse(
+                    Refusal::new(400, reason),
+                    CloseReason::EndOfInput,
+                    false,
+                    common,
+                ));
             }
             _ => {}
         }
@@ -225,7 +251,15 @@ impl Conn {
         common: &mut Common,
     ) -> Step<'f> {
         let rest = input.rest();
-        let State::Head { search, began } = &mut self.state else { return Step::More };
+        let State::Head(search) = &mut self.state else { return Step::More };
+        if let Some((head, bytes)) =
+            input.remembered.filter(|_| !search.began).and_then(|head| head.read(rest))
+        {
+            input.used += bytes.len();
+            input.head = bytes;
+            self.enter(State::Waiting(RequestTraits::of(&head)), common);
+            return Step::Head(head);
+        }
         let found = search.find(rest, &common.limits);
         let skipped = search.take_skipped();
         let begun = rest.get(skipped..).unwrap_or_default();
@@ -234,14 +268,16 @@ impl Conn {
             Ok(Some(range)) => range,
             Ok(None) => {
                 // A CR alone may become one more empty line, which begins nothing.
-                if !b"\r".starts_with(begun) && !*began {
-                    *began = true;
+                if !b"\r".starts_with(begun) && !search.began {
+                    search.began = true;
                     self.since = Nanos::of(common.now);
                 }
                 input.used += skipped;
                 return self.rest_is_missing(common);
             }
-            Err(refusal) => return Step::Refused(self.refuse(refusal, head_only, common)),
+            Err(refusal) => {
+                return Step::Refused(self.refuse(refusal, CloseReason::Refused, head_only, common));
+            }
         };
         input.used += range.end;
         input.head = rest.get(range).unwrap_or_default();
@@ -250,14 +286,34 @@ impl Conn {
                 self.enter(State::Waiting(RequestTraits::of(&head)), common);
                 Step::Head(head)
             }
-            Err(refusal) => Step::Refused(self.refuse(refusal, head_only, common)),
+            Err(refusal) => Step::Refused(self.refuse(refusal, CloseReason::Refused, head_only, common)),
         }
     }
 }
 
 /// What the caller decides at a head.
 impl Conn {
-    /// Sets the fields that every response to the present request gets.
+    /// Puts back the head that [`step`](Conn::step) has just returned, because the caller cannot decide yet. Nothing more is
+    /// taken from the input until [`resume_head`](Conn::resume_head).
+    pub(crate) fn hold_head(&mut self, input: &mut Input<'_>) {
+        input.used = input.used.saturating_sub(input.head.len());
+    }
+
+    /// The caller can decide about the head that it has put back: the next turn finds it again. Returns false if the connection
+    /// has ended meanwhile.
+    #[cfg(feature = "auth")]
+    pub(crate) fn resume_head(&mut self, common: &mut Common) -> bool {
+        if !self.is_waiting() {
+            return false;
+        }
+        let fresh = self.fresh;
+        self.enter(State::new_head(), common);
+        // Its first request is not answered yet.
+        self.fresh = fresh;
+        true
+    }
+
+    /// Sets the fields that every response to the current request gets.
     pub fn set_common_fields(&mut self, fields: Option<Box<CommonFields>>) {
         self.common_fields = fields;
     }
@@ -271,11 +327,15 @@ impl Conn {
             return Body::TooLong(length);
         }
         if let Some(body) = whole_body(head, input) {
+            // The first request of a connection is often its last one.
+            if !self.fresh && !head.repeats() {
+                self.remember(head, input, common);
+            }
             return Body::Whole(body);
         }
         let total = length_of(head).map(|length| length.saturating_add(input.head.len()));
         if !self.store(input.head, total, common) {
-            return Body::Refused(self.refuse(budget_spent(), to.head_only, common));
+            return Body::Refused(self.refuse(budget_spent(), CloseReason::Budget, to.head_only, common));
         }
         if head.expect_continue && input.rest().is_empty() {
             self.begin_output(common.now);
@@ -285,10 +345,19 @@ impl Conn {
         Body::Awaited
     }
 
-    /// Refuses the request whose head [`step`](Conn::step) has just returned. As a rule its body is read and dropped before
-    /// the answer is sent. A peer that waits for `100 Continue` gets the answer at once instead, and the connection is
-    /// closed, because it may send the body or not (RFC 9110 §10.1.1); likewise one whose body is too long. `unread` is for
-    /// peers that are owed nothing: what is longer than `linger_bytes_max`, or of unknown length, is too long for them.
+    /// Remembers the head, unless the one that is remembered stays.
+    fn remember(&mut self, head: &Head<'_>, input: &Input<'_>, common: &Common) {
+        let before = self.remembered.as_deref().or(input.remembered);
+        if let Some(patience) = before.map_or(Some(0), RememberedHead::give_way) {
+            let head = RememberedHead::of(head, input.head, patience, &common.heads);
+            self.remembered = head.map(Box::new).or(self.remembered.take());
+        }
+    }
+
+    /// Refuses the request whose head [`step`](Conn::step) has just returned. As a rule its body is read and dropped before the
+    /// answer is sent. A peer that waits for `100 Continue` gets the answer at once instead, and the connection is closed,
+    /// because it may send the body or not (RFC 9110 §10.1.1); likewise one whose body is too long. With `unread`, for clients
+    /// that are not admitted, a body longer than `linger_bytes_max` or of unknown length counts as too long.
     pub fn refuse_head(
         &mut self,
         head: &Head<'_>,
@@ -302,12 +371,12 @@ impl Conn {
         let announced = match head.framing {
             Framing::None => 0,
             Framing::Length(length) => length,
-            // Its length would show only by reading it.
+            // Its length is known only after reading it.
             Framing::Chunked if unread => u64::MAX,
             Framing::Chunked => 0,
         };
         if announced > max as u64 || head.expect_continue {
-            self.close_after_response();
+            self.close_after_response(CloseReason::Refused);
             self.answer(answer, common);
         } else if whole_body(head, input).is_some() {
             self.answer(answer, common);
@@ -345,7 +414,8 @@ impl Conn {
         let State::Body(pending) = &mut self.state else { return Ok(None) };
         let bytes = input.rest();
         let Common { pool, limits, now, .. } = common;
-        // What came fast earns no long wait: it is held meanwhile.
+        // Bytes extend the deadline by the time that they take at `body_rate_min`, to `body_timeout` from now at most, however
+        // fast they came: they are held meanwhile.
         let rate = limits.body_rate_min.max(1) as u64;
         let earned = Duration::from_nanos((bytes.len() as u64).saturating_mul(1_000_000_000) / rate);
         let latest = Nanos::of(*now).later(limits.body_timeout);
@@ -359,10 +429,12 @@ impl Conn {
                     .decode(bytes, limits, |data| room = room.and_then(|room| append(out, data, total, room)))
             }),
         };
-        let decoded = decoded.and_then(|progress| room.map(|_| progress).ok_or_else(budget_spent));
-        let Progress { used, done } = decoded.map_err(|refusal| {
+        let decoded = decoded.map_err(|refusal| (refusal, CloseReason::Refused));
+        let spent = || (budget_spent(), CloseReason::Budget);
+        let decoded = decoded.and_then(|progress| room.map(|_| progress).ok_or_else(spent));
+        let Progress { used, done } = decoded.map_err(|(refusal, reason)| {
             input.used = input.bytes.len();
-            self.refuse(refusal, to.head_only, common)
+            self.refuse(refusal, reason, to.head_only, common)
         })?;
         input.used += used;
         Ok(if done { self.complete(common) } else { None })
@@ -385,13 +457,19 @@ impl Conn {
     }
 
     /// Sends the last response of this connection: from here on the peer's bytes have no certain meaning.
-    pub(crate) fn refuse(&mut self, refusal: Refusal, head_only: bool, common: &mut Common) -> Refusal {
+    pub(crate) fn refuse(
+        &mut self,
+        refusal: Refusal,
+        reason: CloseReason,
+        head_only: bool,
+        common: &mut Common,
+    ) -> Refusal {
         let retry: &[(&str, &str)] = if refusal.status == 503 { &[("Retry-After", "1")] } else { &[] };
         let response = Response { headers: retry, ..Response::text(refusal.status, &refusal.reason) };
         let to = RequestTraits { head_only, keep_alive: false, chunks: false };
         self.begin_output(common.now);
         common.respond(&mut self.output, &response, to, self.common_fields.as_deref());
-        self.enter(State::Closing, common);
+        self.enter(State::Closing(reason), common);
         refusal
     }
 
@@ -399,7 +477,7 @@ impl Conn {
         self.dropped = self.dropped.saturating_add(u32::try_from(count).unwrap_or(u32::MAX));
         let max = if self.is_stream() { STREAM_INPUT_BYTES_MAX } else { common.limits.linger_bytes_max };
         if self.dropped as usize > max {
-            self.enter(State::Closed, common);
+            self.abort(CloseReason::UnreadInput, common);
         }
     }
 
@@ -426,21 +504,27 @@ fn whole_body<'b>(head: &Head<'_>, input: &mut Input<'b>) -> Option<&'b [u8]> {
     Some(body)
 }
 
-/// Appends `data` if the memory it takes is at most `room`; returns what is left of that.
+/// Returns the capacity of a vector after it has grown for `needed` bytes.
 ///
 /// A vector doubles when it grows; where the `total` is known it grows to no more than that, because a body of 4 MiB
 /// must not be charged as 8.
+pub(crate) fn grown(capacity: usize, needed: usize, total: Option<usize>) -> usize {
+    if needed <= capacity {
+        return capacity;
+    }
+    let doubled = needed.max(capacity.saturating_mul(2));
+    total.map_or(doubled, |total| doubled.min(total.max(needed)))
+}
+
+/// Appends `data` if the memory it takes is at most `room`; returns what is left of that.
 fn append(out: &mut Vec<u8>, data: &[u8], total: Option<usize>, room: usize) -> Option<usize> {
     let (len, capacity) = (out.len(), out.capacity());
     let needed = len.saturating_add(data.len());
-    if needed > capacity {
-        let doubled = needed.max(capacity.saturating_mul(2));
-        let target = total.map_or(doubled, |total| doubled.min(total.max(needed)));
-        if target - capacity > room {
-            return None;
-        }
-        out.reserve_exact(target - len);
+    let target = grown(capacity, needed, total);
+    if target - capacity > room {
+        return None;
     }
+    out.reserve_exact(target - len);
     out.extend_from_slice(data);
     Some(room.saturating_sub(out.capacity() - capacity))
 }

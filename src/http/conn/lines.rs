@@ -9,10 +9,11 @@
 //!                    └──┴─────────────── next line ◀──── served
 //! ```
 
+use crate::http::conn::close::CloseReason;
 use crate::http::conn::input::Kept;
 use crate::http::conn::{Conn, State};
 use crate::http::response::Common;
-use crate::lines::{Line, Splitter};
+use crate::lines::Line;
 use crate::timers::{Nanos, Now};
 
 /// There is no memory for a line, which is skipped.
@@ -22,7 +23,7 @@ pub(crate) struct NoMemory;
 impl Conn {
     /// A connection without HTTP.
     pub(crate) fn of_lines(now: Now) -> Conn {
-        Conn { state: State::Lines(Splitter::default()), ..Conn::new(now) }
+        Conn { state: State::Lines(Box::default()), ..Conn::new(now) }
     }
 
     /// True if its messages are lines.
@@ -48,8 +49,8 @@ impl Conn {
             self.skip_line(common);
             return Err(NoMemory);
         }
-        kept.0 = std::mem::take(&mut self.input);
-        Ok(kept.0.as_slice())
+        kept.bytes = std::mem::take(&mut self.input);
+        Ok(kept.bytes.as_slice())
     }
 
     /// The next line, if there is one, and room for its answer.
@@ -71,7 +72,7 @@ impl Conn {
         &mut self,
         left: usize,
         bytes: &[u8],
-        Kept(mut kept): Kept,
+        Kept { bytes: mut kept, .. }: Kept,
         common: &mut Common,
     ) -> Result<(), NoMemory> {
         if !self.is_lines() {
@@ -103,11 +104,11 @@ impl Conn {
         }
     }
 
-    /// Skips the line that has begun. Where whole lines wait as well, whose answers have no room, nothing but the end says to
-    /// the peer that they get none.
+    /// Skips the line that has begun. If complete lines wait as well, for whose answers there is no room, they get none, and
+    /// the connection is closed.
     pub(crate) fn skip_line(&mut self, common: &mut Common) {
         if self.stalled {
-            return self.abort(common);
+            return self.abort(CloseReason::Budget, common);
         }
         if let State::Lines(splitter) = &mut self.state {
             splitter.skip();

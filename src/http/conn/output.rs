@@ -12,6 +12,7 @@
 //!
 //! What the peer sends meanwhile is kept for afterwards, up to `turn_bytes_max`; then reading stops.
 
+use crate::http::conn::close::CloseReason;
 use crate::http::conn::{Conn, State};
 use crate::http::head::Head;
 use crate::http::response::{Common, OwnedResponse, Response, write_chunk};
@@ -61,8 +62,8 @@ impl Conn {
         }
     }
 
-    /// Answers with 500 if the request still waits: without an answer it would hang its peer, and the next answer would be
-    /// taken for this one's.
+    /// Answers with 500 if the request still waits: without an answer its peer would hang, and would take the next answer for
+    /// this one.
     pub fn fail_unanswered(&mut self, head: &Head<'_>, common: &mut Common) {
         if let State::Waiting(_) = self.state {
             let path = shown(head.path.as_bytes());
@@ -72,9 +73,10 @@ impl Conn {
     }
 
     /// Makes the response to the request that waits the last one of the connection. To be called before the answer.
-    pub fn close_after_response(&mut self) {
+    pub fn close_after_response(&mut self, reason: CloseReason) {
         if let State::Waiting(to) = &mut self.state {
             to.keep_alive = false;
+            self.last_because = reason;
         }
     }
 
@@ -101,7 +103,7 @@ impl Conn {
         });
         // A peer that has sent its last byte by now may have done so before this request came up.
         let opens = opens && !self.eof;
-        self.enter(if opens { State::Stream } else { State::Closing }, common);
+        self.enter(if opens { State::Stream } else { State::Closing(CloseReason::Complete) }, common);
         opens
     }
 
@@ -145,7 +147,7 @@ impl Conn {
                 self.output.append(&mut common.pool, b"0\r\n\r\n");
                 self.finish_response(common);
             }
-            State::Stream => self.enter(State::Closing, common),
+            State::Stream => self.enter(State::Closing(CloseReason::Complete), common),
             _ => {}
         }
     }
@@ -153,14 +155,15 @@ impl Conn {
     /// The response is in the output. Requests that have come meanwhile wait for a turn, and so does the end of the input.
     pub(crate) fn finish_response(&mut self, common: &mut Common) {
         if let State::Waiting(to) | State::Chunks(to) = self.state {
-            self.enter(State::after(to), common);
-            self.stalled = matches!(self.state, State::Head { .. }) && (!self.input.is_empty() || self.eof);
+            let next = if to.keep_alive { State::new_head() } else { State::Closing(self.last_because) };
+            self.enter(next, common);
+            self.stalled = matches!(self.state, State::Head(_)) && (!self.input.is_empty() || self.eof);
         }
     }
 
     /// True if requests wait for a turn and there is room for their answers.
     pub fn wants_turn(&self, limits: &Limits) -> bool {
-        let waits = self.stalled && matches!(self.state, State::Head { .. } | State::Lines(_));
+        let waits = self.stalled && matches!(self.state, State::Head(_) | State::Lines(_));
         waits && self.output.len() < self.backlog_max(limits)
     }
 }

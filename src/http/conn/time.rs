@@ -1,52 +1,65 @@
 //! Time on one connection: how long each wait may take, and what happens when it is over.
 //!
-//! *Scope:* deadlines of reading and writing, and peers that keep every deadline and dawdle all the same. *Not in scope:*
-//! clocks and timers; the engine asks when, and says that it is time. The table of deadlines is in `mod.rs`.
+//! *Scope:* deadlines of reading and writing, and peers that meet every deadline and still hold memory for long. *Not in
+//! scope:* clocks and timers; the engine asks for the next deadline, and calls when it has passed. The table of deadlines is in
+//! `mod.rs`.
 
 use std::time::Duration;
 
+use crate::http::conn::close::CloseReason;
 use crate::http::conn::{Conn, State};
 use crate::http::refusal::Refusal;
 use crate::http::response::Common;
+use crate::http::search::Search;
 use crate::limits::Limits;
-use crate::timers::{Nanos, Now};
+use crate::timers::{Nanos, Now, earlier};
 
 impl Conn {
-    /// When [`expire`](Conn::expire) wants to be called, as time on the `mono` clock.
+    /// Returns when [`expire`](Conn::expire) has to be called, as time on the `mono` clock.
     pub fn deadline(&self, limits: &Limits) -> Option<Duration> {
-        [self.read_deadline(limits), self.write_deadline(limits)].into_iter().flatten().min()
+        self.due(limits).map(Nanos::duration)
+    }
+
+    pub(crate) fn due(&self, limits: &Limits) -> Option<Nanos> {
+        earlier(self.read_deadline(limits), self.write_deadline(limits))
     }
 
     /// The deadline passed (if it did): 408 and close for half a request, else close. Does nothing before that. Returns the
     /// refusal that was sent.
     pub fn expire(&mut self, common: &mut Common) -> Option<Refusal> {
-        let now = common.now.mono;
-        let passed = |deadline: Option<Duration>| deadline.is_some_and(|deadline| deadline <= now);
+        let now = Nanos::of(common.now);
+        let passed = |deadline: Option<Nanos>| deadline.is_some_and(|deadline| deadline <= now);
         if passed(self.write_deadline(&common.limits)) {
-            self.abort(common);
+            self.abort(CloseReason::WriteTimeout, common);
             return None;
         }
         if !passed(self.read_deadline(&common.limits)) {
             return None;
         }
-        let (what, head_only) = match &self.state {
-            State::Head { began: true, .. } => ("head", false),
-            State::Body(pending) => ("body", pending.to.head_only),
-            _ => {
-                self.abort(common);
+        let (what, reason, head_only) = match &self.state {
+            State::Head(Search { began: true, .. }) => ("head", CloseReason::HeadTimeout, false),
+            State::Body(pending) => ("body", CloseReason::BodyTimeout, pending.to.head_only),
+            // What has lingered long enough has its reason already.
+            state => {
+                let reason = match state {
+                    State::Lines(_) => CloseReason::EndOfInput,
+                    State::Handshake => CloseReason::HandshakeTimeout,
+                    _ => CloseReason::Idle,
+                };
+                self.abort(reason, common);
                 return None;
             }
         };
         let text = format!("the request's {what} took too long; send it faster");
-        Some(self.refuse(Refusal::new(408, text), head_only, common))
+        Some(self.refuse(Refusal::new(408, text), reason, head_only, common))
     }
 
     /// True if what is held has been held for longer than an honest peer needs as a rule: half a request for more than
-    /// `body_timeout`, though it may come as fast as `body_rate_min` wants it; output, though some of it is taken now and
-    /// then, or what was sent on behind a request that waits, for more than `write_timeout`. Nobody is cut off for that
-    /// alone, but such a connection gives way where there is no room.
+    /// `body_timeout`, though it may come as fast as `body_rate_min` wants it; output, though some of it is taken now and then,
+    /// or what was sent on behind a request that waits, for more than `write_timeout`. No connection is closed for that alone,
+    /// but such a connection is shed first when there is no room.
     pub fn is_overdue(&self, now: Now, limits: &Limits) -> bool {
-        let passed = |since: Nanos, wait: Duration| since.after(wait) <= now.mono;
+        let passed = |since: Nanos, wait: Duration| since.later(wait) <= Nanos::of(now);
         let has_output = !self.output.is_empty() && passed(self.behind, limits.write_timeout);
         let has_input = !self.input.is_empty()
             && match self.state {
@@ -60,20 +73,21 @@ impl Conn {
 
     /// Since when nothing was sent although the peer takes what it is sent; `None` while output waits, and where no answer
     /// or stream is open.
-    pub fn silent_since(&self) -> Option<Duration> {
+    pub(crate) fn silent_since(&self) -> Option<Nanos> {
         let since = match self.state {
             State::Waiting(_) => self.since.max(self.wrote),
             State::Chunks(_) | State::Stream => self.wrote,
-            State::Head { .. }
+            State::Handshake
+            | State::Head(_)
             | State::Body(_)
             | State::Lines(_)
-            | State::Closing
-            | State::Linger
-            | State::Closed => {
+            | State::Closing(_)
+            | State::Linger(_)
+            | State::Closed { .. } => {
                 return None;
             }
         };
-        self.output.is_empty().then(|| since.duration())
+        self.output.is_empty().then_some(since)
     }
 
     /// To be called before output is written: if there is none, a wait for the peer begins.
@@ -84,28 +98,33 @@ impl Conn {
         }
     }
 
-    fn read_deadline(&self, limits: &Limits) -> Option<Duration> {
+    fn read_deadline(&self, limits: &Limits) -> Option<Nanos> {
         let wait = match &self.state {
+            State::Handshake => limits.handshake_timeout,
             // Not read, or not yet answered: the peer is not the one who is late.
-            State::Head { .. } if self.stalled => return None,
-            State::Head { began: true, .. } => limits.head_timeout,
-            State::Head { began: false, .. } if !self.output.is_empty() => return None,
-            State::Head { began: false, .. } if self.fresh => limits.head_timeout,
-            State::Head { began: false, .. } => limits.idle_timeout,
-            State::Body(pending) => return Some(pending.deadline.duration()),
-            State::Linger => limits.linger_timeout,
+            State::Head(_) if self.stalled => return None,
+            State::Head(Search { began: true, .. }) => limits.head_timeout,
+            State::Head(Search { began: false, .. }) if !self.output.is_empty() => return None,
+            State::Head(Search { began: false, .. }) if self.fresh => limits.head_timeout,
+            State::Head(Search { began: false, .. }) => limits.idle_timeout,
+            State::Body(pending) => return Some(pending.deadline),
+            State::Linger(_) => limits.linger_timeout,
             // What is open is still answered, but what waits for the peer would wait for ever.
             State::Lines(_) if self.eof => limits.shutdown_grace,
             State::Lines(_) => return None,
-            State::Waiting(_) | State::Chunks(_) | State::Stream | State::Closing | State::Closed => {
+            State::Waiting(_)
+            | State::Chunks(_)
+            | State::Stream
+            | State::Closing(_)
+            | State::Closed { .. } => {
                 return None;
             }
         };
-        Some(self.since.after(wait))
+        Some(self.since.later(wait))
     }
 
-    fn write_deadline(&self, limits: &Limits) -> Option<Duration> {
+    fn write_deadline(&self, limits: &Limits) -> Option<Nanos> {
         let waits = !self.output.is_empty();
-        waits.then(|| self.wrote.after(limits.write_timeout))
+        waits.then(|| self.wrote.later(limits.write_timeout))
     }
 }

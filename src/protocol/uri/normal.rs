@@ -261,7 +261,7 @@ fn is_encoded_once(text: &str) -> bool {
     true
 }
 
-fn write_byte(byte: u8, literally: bool, out: &mut String) {
+pub(crate) fn write_byte(byte: u8, literally: bool, out: &mut String) {
     match literally {
         true => out.push(char::from(byte)),
         // Writing to a string does not fail.

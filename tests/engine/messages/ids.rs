@@ -29,8 +29,7 @@ fn work(id: &str, n: usize) -> String {
 }
 
 fn turn(world: &mut World) {
-    world.jump(world.now.mono);
-    world.run();
+    world.tick();
 }
 
 fn cancel(id: &str) -> String {

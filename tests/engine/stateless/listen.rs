@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use mcp_rill::{Limits, Server, Tool};
+use mcp_rill::{Limits, Peer, Server, Tool};
 use serde_json::{Value, json};
 
 use super::clients::{Request, request};
-use crate::common::{Sock, World, demo};
+use crate::common::{Sock, World, demo, principal};
 
 const ID: &str = "io.modelcontextprotocol/subscriptionId";
 
@@ -52,8 +52,7 @@ fn change_everything(world: &mut World) {
         handle.resource_updated(uri);
     }
     world.advance(Duration::ZERO);
-    world.jump(world.now.mono);
-    world.run();
+    world.tick();
 }
 
 #[test]
@@ -210,6 +209,29 @@ fn one_listener_too_many_is_told_to_come_again() {
 }
 
 #[test]
+fn the_newest_listener_of_those_with_most_gives_way() {
+    let mut world = World::new(demo::server().limits(Limits { listens_max: 3, ..Limits::DEFAULT }));
+    let [ada, bob] = ["ada", "bob"].map(principal);
+    let open_as = |world: &mut World, peer: &Peer| {
+        let sock = world.connect_as(peer.clone());
+        world.send(sock, listen(1, all()).text());
+        world.advance(Duration::ZERO);
+        (sock, world.take_text(sock))
+    };
+    let of_ada: Vec<Sock> = (0..3).map(|_| open_as(&mut world, &ada).0).collect();
+    let (of_bob, text) = open_as(&mut world, &bob);
+    assert!(text.contains("acknowledged"), "{text}");
+    let told = world.take_text(of_ada[2]);
+    assert!(told.contains(r#""code":-32603"#) && told.contains("listens_max"), "{told}");
+    // She has most, so that she gets no more.
+    assert!(open_as(&mut world, &ada).1.starts_with("HTTP/1.1 503 "));
+    change_everything(&mut world);
+    for sock in [of_ada[0], of_ada[1], of_bob] {
+        assert!(world.take_text(sock).contains("list_changed"));
+    }
+}
+
+#[test]
 fn the_uris_of_one_listener_are_bounded() {
     let limits = Limits { subscriptions_max: 2, uri_bytes_max: 20, ..Limits::DEFAULT };
     let mut world = World::new(demo::server().limits(limits));
@@ -252,7 +274,6 @@ fn tools_that_come_and_go_are_heard_of() {
     let (sock, _) = open(&mut world, &listen(1, json!({"toolsListChanged": true})));
     let handle = world.engine.handle();
     handle.offer(Tool::new("new", "A new tool").handler(|(), _| "new")).unwrap();
-    world.jump(world.now.mono);
-    world.run();
+    world.tick();
     assert_eq!(heard(&mut world, sock)[0]["method"], "notifications/tools/list_changed");
 }

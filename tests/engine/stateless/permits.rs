@@ -53,8 +53,7 @@ fn subscribe(world: &mut World, client: &Client, uri: &str) -> Value {
 fn updated(world: &mut World, uris: &[&str]) {
     let handle = world.engine.handle();
     uris.iter().for_each(|uri| handle.resource_updated(uri));
-    world.jump(world.now.mono);
-    world.run();
+    world.tick();
 }
 
 fn told(world: &mut World, client: &Client) -> Vec<String> {
@@ -64,7 +63,7 @@ fn told(world: &mut World, client: &Client) -> Vec<String> {
 const NOTES: [&str; 6] = ["note:///1", "note:///5", "note:///6", "note:///7", "note:///8", "note:///9"];
 
 #[test]
-fn who_may_not_read_cannot_subscribe_nor_learn_what_there_is() {
+fn a_client_that_may_not_read_can_neither_subscribe_nor_learn_what_exists() {
     let mut world = World::new(server());
     let (ada, bob) = (client(&mut world, "ada"), client(&mut world, "bob"));
     let refusal = |uri: &str| {
@@ -91,7 +90,7 @@ fn who_may_not_read_cannot_subscribe_nor_learn_what_there_is() {
 }
 
 #[test]
-fn who_subscribes_again_and_may_not_read_any_more_hears_no_more() {
+fn a_client_that_subscribes_again_without_the_right_to_read_gets_no_more_updates() {
     let readers = Arc::new(Mutex::new(vec!["ada".to_owned()]));
     let known = readers.clone();
     let server = Server::new("permits", "1").resource("note:///5", "note", move |call| {
@@ -298,7 +297,7 @@ fn a_listener_is_not_promised_what_asks() {
 }
 
 #[test]
-fn completions_know_who_asks() {
+fn completers_get_the_principal() {
     let own = |partial: &mcp_rill::CompletionRequest| {
         partial.principal().map(|who| who.name().to_owned()).into_iter().collect::<Vec<_>>()
     };
@@ -317,6 +316,7 @@ fn completions_know_who_asks() {
 /// Nothing is promised before handlers on other threads have said what they say.
 #[test]
 fn handlers_on_other_threads_are_waited_for() {
+    let (keep, kept) = mpsc::channel::<mcp_rill::Reply<Vec<mcp_rill::ResourceContents>>>();
     let server = Server::new("permits", "1")
         .blocking_template("note:///{id}", "note", |vars, call| match vars.get("id").unwrap() {
             "1" => Ok("public"),
@@ -324,9 +324,8 @@ fn handlers_on_other_threads_are_waited_for() {
             _ => Err(CallError::not_found()),
         })
         .resource("now:///1", "now", |_| "here")
-        .resource("away:///1", "away", |call| {
-            call.defer(|reply| std::thread::spawn(|| reply.finish("late")))
-        });
+        .resource("away:///1", "away", |call| call.defer(|reply| std::thread::spawn(|| reply.finish("late"))))
+        .resource("held:///1", "held", move |call| call.defer(|reply| keep.send(reply)));
     let mut world = World::new(server);
     let pool = Pool::new(&mut world);
     let sock = world.connect_as(principal("ada"));
@@ -349,8 +348,9 @@ fn handlers_on_other_threads_are_waited_for() {
     assert_eq!((messages(&mut world, sock).len(), told(&mut world, &bob).len()), (4, 2));
     // One that leaves before it is answered leaves nothing.
     let leaves = world.connect_as(principal("ada"));
-    world.send(leaves, listen(&uris).text());
+    world.send(leaves, listen(&["held:///1"]).text());
     world.advance(Duration::ZERO);
+    let _held = kept.recv().unwrap();
     world.reset(leaves);
     world.reset(sock);
     world.reset(bob.stream.sock);
@@ -360,7 +360,7 @@ fn handlers_on_other_threads_are_waited_for() {
 
 /// `tool_timeout`: what has not been said by then is not promised.
 #[test]
-fn a_handler_that_does_not_come_back_keeps_nobody_waiting() {
+fn a_handler_that_does_not_return_keeps_no_client_waiting() {
     let (release, held) = mpsc::channel::<()>();
     let (begin, begun) = mpsc::channel();
     let held = Mutex::new(held);

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::clients::{call, request};
 use crate::common::questions::{ALL, Client};
-use crate::common::{World, demo, http};
+use crate::common::{Seen, World, demo, http};
 
 const LEVEL: &str = "io.modelcontextprotocol/logLevel";
 
@@ -126,7 +126,7 @@ fn a_file_that_is_not_there_is_a_resource_that_is_not_there() {
 }
 
 #[test]
-fn progress_and_logs_come_to_whoever_asks_for_them() {
+fn progress_and_logs_go_to_clients_that_ask_for_them() {
     let mut world = world();
     let steps = || call(1, "steps", json!({}));
     let messages = |world: &mut World, request: super::clients::Request| request.response(world).messages();
@@ -314,7 +314,7 @@ fn they_take_no_session_and_leave_none() {
     }
     let stats = world.stats();
     assert_eq!((stats.calls, stats.sessions, stats.sessions_opened), (20, 0, 0));
-    assert_eq!(world.events(), []);
+    assert_eq!(world.events(), vec![Seen::Sessionless; 20]);
     socks.into_iter().for_each(|sock| world.reset(sock));
     assert_eq!(world.stats().buffered_bytes, 0);
     world.quiesce();
@@ -403,11 +403,11 @@ fn no_room_is_told_in_the_words_of_the_revision() {
         Limits { message_bytes_max: 30 << 10, page_bytes_max: 4 << 10, output_bytes_max: 60 << 10, ..limits };
     let mut world = World::new(demo::server().limits(limits));
     let half = world.connect();
-    let text = call(1, "echo", json!({"text": "x".repeat(38 << 10)})).text();
+    let text = call(1, "echo", json!({"text": "x".repeat(30 << 10)})).text();
     world.send(half, &text[..text.len() - 1]);
     for (version, code) in [(super::clients::VERSION, -32603), ("2025-11-25", -32000)] {
         let response =
-            call(2, "echo", json!({"text": "x".repeat(38 << 10)})).header("MCP-Protocol-Version", version);
+            call(2, "echo", json!({"text": "x".repeat(39 << 10)})).header("MCP-Protocol-Version", version);
         let response = response.response(&mut world);
         assert_eq!((response.status, response.header("Retry-After")), (503, Some("1")));
         assert_eq!(response.messages()[0]["error"]["code"], code, "{version}");

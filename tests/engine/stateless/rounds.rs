@@ -220,17 +220,17 @@ fn a_state_that_is_not_ours_for_this() {
         [swapped.to_owned() + &state[1..], state[..state.len() - 4].to_owned(), String::new(), "x".to_owned()]
     {
         let forged = hello().param("requestState", forged).param("inputResponses", answer());
-        assert_refused(&forged.reply(&mut world), "not what this server gave");
+        assert_refused(&forged.reply(&mut world), "not what this server sent");
     }
-    assert_refused(&hello().param("requestState", 7).reply(&mut world), "`requestState` is no string");
+    assert_refused(&hello().param("requestState", 7).reply(&mut world), "`requestState` must be a string");
     // Of another request.
     let other = call(1, "two", json!({})).answered(&first, answer());
-    assert_refused(&other.reply(&mut world), "not what this server gave");
+    assert_refused(&other.reply(&mut world), "not what this server sent");
     let changed = call(1, "hello", json!({"x": 1})).answered(&first, answer());
-    assert_refused(&changed.reply(&mut world), "not what this server gave");
+    assert_refused(&changed.reply(&mut world), "not what this server sent");
     let prompt =
         request(1, "prompts/get", json!({"name": "hello", "arguments": {}})).answered(&first, answer());
-    assert_refused(&prompt.reply(&mut world), "not what this server gave");
+    assert_refused(&prompt.reply(&mut world), "not what this server sent");
     // Of another principal.
     for (owner, thief) in [("ada", "bob"), ("bob", "ada")] {
         let (mine, theirs) = (world.connect_as(principal(owner)), world.connect_as(principal(thief)));
@@ -238,15 +238,15 @@ fn a_state_that_is_not_ours_for_this() {
         let asked = world.response(mine).messages().remove(0);
         let answered = hello().answered(&asked, answer());
         world.send(theirs, answered.text());
-        assert_refused(&world.response(theirs).messages()[0], "not what this server gave");
-        assert_refused(&answered.reply(&mut world), "not what this server gave");
+        assert_refused(&world.response(theirs).messages()[0], "not what this server sent");
+        assert_refused(&answered.reply(&mut world), "not what this server sent");
         world.send(mine, answered.text());
         assert_eq!(text(&world.response(mine).messages()[0]), "Hello, Ada!");
     }
     // Of another server.
     let stranger = World::new(server().state_key(StateKey::new([1; 16])));
     let reply = hello().answered(&first, answer()).reply(&mut { stranger });
-    assert_refused(&reply, "not what this server gave");
+    assert_refused(&reply, "not what this server sent");
 }
 
 /// `request_state_ttl`
@@ -260,6 +260,47 @@ fn a_state_that_is_too_old() {
     assert_eq!(text(&answered.reply(&mut world)), "Hello, Ada!");
     world.advance(S);
     assert_refused(&answered.reply(&mut world), "request_state_ttl");
+}
+
+#[test]
+fn a_state_does_not_outlive_a_clock_that_is_set_back() {
+    let limits = Limits { request_state_ttl: 60 * S, ..Limits::DEFAULT };
+    let mut world = World::new(server().limits(limits));
+    let first = hello().reply(&mut world);
+    let answered = hello().answered(&first, json!({"user": accepted(json!({"name": "Ada"}))}));
+    // The clocks of two servers may be a minute apart.
+    world.now.unix -= 60 * S;
+    assert_eq!(text(&answered.reply(&mut world)), "Hello, Ada!");
+    world.now.unix -= S;
+    assert_refused(&answered.reply(&mut world), "yet to come");
+    world.now.unix += 121 * S;
+    assert_eq!(text(&answered.reply(&mut world)), "Hello, Ada!");
+    world.now.unix += S;
+    assert_refused(&answered.reply(&mut world), "request_state_ttl");
+}
+
+#[test]
+fn a_server_of_another_name_does_not_go_on() {
+    let key = StateKey::new([7; 16]);
+    let named = |name: &str| {
+        Server::new(name, "1").tool("hello", "Greet", |(), call| -> mcp_rill::Result<String> {
+            Ok(call.elicit::<Name>("user", "Who?")?.accepted().map_or_else(String::new, |n| n.name))
+        })
+    };
+    // However the key came to the server.
+    let mut set_later = World::new(named("a"));
+    set_later.engine.handle().set_state_keys(key, None);
+    set_later.jump(set_later.now.mono);
+    for mut asking in [World::new(named("a").state_key(key)), set_later] {
+        let first = hello().reply(&mut asking);
+        let answered = hello().answered(&first, json!({"user": accepted(json!({"name": "Ada"}))}));
+        let next = World::new(named("b").state_key(key));
+        assert_refused(&answered.reply(&mut { next }), "not what this server sent");
+        let rotated = World::new(named("b").state_key(StateKey::new([5; 16])).previous_state_key(key));
+        assert_refused(&answered.reply(&mut { rotated }), "not what this server sent");
+        let same = World::new(named("a").state_key(StateKey::new([5; 16])).previous_state_key(key));
+        assert_eq!(text(&answered.reply(&mut { same })), "Ada");
+    }
 }
 
 /// `rounds_max`, where there is no session
@@ -288,7 +329,7 @@ fn another_node_goes_on() {
     let mut rotated = World::new(server().state_key(StateKey::new([5; 16])).previous_state_key(key()));
     assert_eq!(text(&answered.reply(&mut rotated)), "Hello, Ada!");
     let mut forgotten = World::new(server().state_key(StateKey::new([5; 16])));
-    assert_refused(&answered.reply(&mut forgotten), "not what this server gave");
+    assert_refused(&answered.reply(&mut forgotten), "not what this server sent");
 }
 
 #[test]

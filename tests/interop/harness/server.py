@@ -29,13 +29,18 @@ def build(options: list[str], package: Path = REPOSITORY) -> Path:
 class Server:
     """One server process. Its standard error is kept, so that a failure can show the end of it."""
 
-    def __init__(self, binary: Path, limits: dict[str, str] | None, options: list[str]):
-        """Without `limits`, `binary` is an example: it takes the address first and promises nothing about signals."""
+    def __init__(self, binary: Path, limits: dict[str, str] | None, options: list[str], manifest: Path | None = None,
+                 token: str | None = None, child: list[str | Path] | None = None):
+        """Without `limits`, `binary` is an example: it takes the address first and promises nothing about signals. The server of
+        a manifest may want a token. With `child` the binary is a bridge in front of that command."""
         self.is_binary = limits is not None
         self.port = wire.free_port()
-        command = [str(binary), *(["--listen"] if self.is_binary else []), self.address, *options]
+        self._fields = {"Authorization": f"Bearer {token}"} if token else {}
+        served = ["serve", str(manifest)] if manifest else ["bridge"] if child else []
+        command = [str(binary), *served, *(["--listen"] if self.is_binary else []), self.address, *options]
         for name, value in (limits or {}).items():
             command += ["--limit", f"{name}={value}"]
+        command += ["--", *map(str, child)] if child else []
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         self.tail = collections.deque(maxlen=40)
         threading.Thread(target=self._read_stderr, daemon=True).start()
@@ -62,7 +67,7 @@ class Server:
             self._reap()
             return None
         try:
-            stream = wire.Stream(self.url)
+            stream = wire.Stream(self.url, self._fields)
         except (OSError, wire.WireError) as error:
             self.process.terminate()
             self._reap()
@@ -118,3 +123,10 @@ def fixture() -> Path:
     """The server that the official suite expects: an example, too."""
     given = os.environ.get("MCP_RILL_FIXTURE")
     return Path(given) if given else example("conformance")
+
+
+@functools.cache
+def soak() -> Path:
+    """The bench, which has the server that tells its counters."""
+    given = os.environ.get("MCP_RILL_SOAK")
+    return Path(given) if given else build(["--release", "--bench", "soak"])

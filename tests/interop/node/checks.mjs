@@ -11,7 +11,8 @@ const stateless = Boolean(process.env.INTEROP_ERA);
 const sessionless = stateless || Boolean(process.env.INTEROP_SESSIONLESS);
 /** Over Streamable HTTP the same server is elsewhere. */
 const at = (base) => new URL(http ? '/mcp' : base, base);
-const url = at(process.env.INTEROP_URL);
+// A client of standard input and output has none.
+const url = process.env.INTEROP_URL && at(process.env.INTEROP_URL);
 const unpagedUrl = process.env.INTEROP_UNPAGED_URL && at(process.env.INTEROP_UNPAGED_URL);
 const own = Boolean(process.env.INTEROP_OWN);
 const pageItems = Number(process.env.INTEROP_PAGE_ITEMS ?? 0);

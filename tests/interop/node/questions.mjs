@@ -2,7 +2,10 @@
 import { assert, check, finish, pause } from './report.mjs';
 
 const http = Boolean(process.env.INTEROP_HTTP);
-const url = new URL(http ? '/mcp' : process.env.INTEROP_URL, process.env.INTEROP_URL);
+// A client of standard input and output has none.
+const url = process.env.INTEROP_URL && new URL(http ? '/mcp' : process.env.INTEROP_URL, process.env.INTEROP_URL);
+
+const isolated = Boolean(process.env.INTEROP_ISOLATED);
 
 const SESSIONS = 20;
 export const WATCHED = 'test://watched-resource';
@@ -32,9 +35,12 @@ export async function runQuestions(sdk) {
   finish();
 }
 
+/** The transport over HTTP that the stage is about, with this for its `fetch`. */
+const overHttp = (sdk, fetch) => new (http ? sdk.StreamableHTTPClientTransport : sdk.SSEClientTransport)(url, { fetch });
+
 /** A connected client whose answers are set by each check, and what it was told. */
 export class Session {
-  static async open(sdk, capabilities = ALL) {
+  static async open(sdk, capabilities = ALL, connect = overHttp) {
     const session = new Session();
     session.sdk = sdk;
     session.client = new sdk.Client({ name: 'questions', version: '0' }, { capabilities, ...sdk.options });
@@ -52,8 +58,7 @@ export class Session {
       session.exchanges.push({ sent: new Headers(init?.headers), got: response.headers, status: response.status });
       return response;
     };
-    const Transport = http ? sdk.StreamableHTTPClientTransport : sdk.SSEClientTransport;
-    const transport = new Transport(url, { fetch: record });
+    const transport = connect(sdk, record);
     await session.client.connect(transport);
     const take = transport.onmessage;
     transport.onmessage = (message, extra) => {
@@ -276,7 +281,8 @@ async function checkChanges(sdk, session) {
       for (const there of [true, false]) {
         [session.messages, other.messages] = [[], []];
         await session.text(tool);
-        await Promise.all([session.until(changed), other.until(changed)]);
+        // Behind a bridge the other one has a process of its own, in which nothing has changed.
+        await Promise.all([session.until(changed), isolated ? undefined : other.until(changed)]);
         assert.equal((await names()).has(dynamic), there);
       }
     }

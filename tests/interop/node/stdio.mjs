@@ -1,4 +1,5 @@
-// The TypeScript SDKs over standard input and output: the server is a child of theirs. Argument: ts1 or ts2.
+// The TypeScript SDKs over standard input and output: the server is a child of theirs, or `mcp-rill connect` to a server of HTTP is.
+// Argument: ts1 or ts2.
 import { createRequire } from 'node:module';
 import { assert, check, finish } from './report.mjs';
 
@@ -9,6 +10,10 @@ const { StdioClientTransport } = require(old ? '@modelcontextprotocol/sdk/client
 const types = old ? require('@modelcontextprotocol/sdk/types.js') : undefined;
 const auto = process.env.INTEROP_ERA === 'auto';
 const PARALLEL = 50;
+const { INTEROP_BINARY, INTEROP_CONNECT, INTEROP_FIXTURE, INTEROP_FIXTURE_URL, INTEROP_HTTP, INTEROP_URL } = process.env;
+const connect = (url) => [INTEROP_BINARY, ['connect', INTEROP_HTTP ? url.replace(/\/sse$/, '/mcp') : url]];
+const binary = INTEROP_CONNECT ? connect(INTEROP_URL) : [INTEROP_BINARY, ['serve', '--stdio', '--limit', 'page_items_max=2']];
+const fixture = INTEROP_CONNECT ? connect(INTEROP_FIXTURE_URL) : [INTEROP_FIXTURE, ['--stdio']];
 
 const textOf = ({ content }) => content.map(({ text }) => text).join('');
 const answer = (client, method, schema, handler) => client.setRequestHandler(old ? types[schema] : method, handler);
@@ -30,7 +35,7 @@ const start = async (command, args) => {
 };
 
 await check('the binary: lists, calls, errors', async () => {
-  const { client, errors, call, text } = await start(process.env.INTEROP_BINARY, ['serve', '--stdio', '--limit', 'page_items_max=2']);
+  const { client, errors, call, text } = await start(...binary);
   if (!old) assert.equal(client.getNegotiatedProtocolVersion(), auto ? '2026-07-28' : '2025-11-25');
   const { tools } = await client.listTools();
   assert.ok(tools.length > 0);
@@ -46,7 +51,7 @@ await check('the binary: lists, calls, errors', async () => {
 });
 
 await check('the fixture: questions, progress, resources', async () => {
-  const { client, errors, call, text } = await start(process.env.INTEROP_FIXTURE, ['--stdio']);
+  const { client, errors, call, text } = await start(...fixture);
   assert.equal(await text('test_input_required_result_elicitation'), 'Hello, Ada!');
   const prompts = Array.from({ length: PARALLEL }, (_, number) => `call ${number}`);
   const answers = await Promise.all(prompts.map((prompt) => text('test_sampling', { prompt })));

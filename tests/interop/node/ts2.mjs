@@ -3,12 +3,15 @@ import { createRequire } from 'node:module';
 import { assert, check } from './report.mjs';
 import { runAwkward } from './awkward.mjs';
 import { runChecks } from './checks.mjs';
+import { runManifest } from './manifest.mjs';
 import { runQuestions } from './questions.mjs';
+import { runSame } from './same.mjs';
 import { runStateless } from './stateless.mjs';
 
 const require = createRequire(`${process.env.INTEROP_PACKAGES}/`);
 const { Client, ResourceNotFoundError, SSEClientTransport, StreamableHTTPClientTransport, UriTemplate } =
   require('@modelcontextprotocol/client');
+const { StdioClientTransport } = require('@modelcontextprotocol/client/stdio');
 const { z } = require('zod');
 
 const anyResult = z.looseObject({});
@@ -20,6 +23,7 @@ const sdk = {
   Client,
   SSEClientTransport,
   StreamableHTTPClientTransport,
+  StdioClientTransport,
   UriTemplate,
   // This SDK can ask for the newest era first and fall back, or insist on one revision of it.
   options: process.env.INTEROP_ERA ? { versionNegotiation: { mode: mode(process.env.INTEROP_ERA) } } : {},
@@ -41,7 +45,9 @@ const more = async (client, lists) => {
 
 switch (process.argv[2]) {
   case 'questions': await runQuestions(sdk); break;
+  case 'manifest': await runManifest(sdk); break;
   case 'awkward': await runAwkward(sdk); break;
+  case 'same': await runSame(sdk); break;
   case 'stateless': await runStateless(sdk); break;
   default: await runChecks(sdk, more);
 }

@@ -23,7 +23,8 @@ def _at(url: str | None) -> str | None:
     return url.removesuffix("/sse") + "/mcp" if url and HTTP else url
 
 
-URL = _at(os.environ["INTEROP_URL"])
+# A client of standard input and output has none.
+URL = _at(os.environ.get("INTEROP_URL"))
 UNPAGED_URL = _at(os.environ.get("INTEROP_UNPAGED_URL"))
 OWN = "INTEROP_OWN" in os.environ
 PAGE_ITEMS = int(os.environ.get("INTEROP_PAGE_ITEMS", 0))

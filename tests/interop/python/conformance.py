@@ -2,6 +2,10 @@
 the server:
 
     suite ── Streamable HTTP ──▶ supergateway ── stdio ──▶ mcp-remote ── HTTP+SSE ──▶ server
+
+Or the binary stands there twice, to be tested itself:
+
+    suite ── Streamable HTTP ──▶ mcp-rill bridge ── stdio ──▶ mcp-rill connect ── either transport ──▶ server
 """
 
 import contextlib
@@ -19,11 +23,11 @@ from report import check, fail, finish, ok, true
 
 URL = os.environ["INTEROP_URL"]
 PACKAGES = os.path.join(os.environ["INTEROP_PACKAGES"], "node_modules")
-HTTP = "INTEROP_HTTP" in os.environ
+HTTP, OWN = "INTEROP_HTTP" in os.environ, "INTEROP_CONNECT" in os.environ
 NODE, RUNS = sys.argv[1], [sys.argv[at:at + 3] for at in range(2, len(sys.argv), 3)]
 
 # It asks whoever answers HTTP whether he looks at the Host header: that is the bridge, and the bridge does not.
-OF_THE_BRIDGE = {} if HTTP else {"dns-rebinding-protection": 1}
+OF_THE_BRIDGE = {} if HTTP or OWN else {"dns-rebinding-protection": 1}
 SUITE_TIMEOUT, START_TIMEOUT = 150, 20
 
 
@@ -33,11 +37,26 @@ def script(package: str, path: str) -> str:
 
 @contextlib.contextmanager
 def bridge() -> Iterator[str]:
-    """The URL of a bridge to the server. Each of its sessions is a process of mcp-remote."""
-    if HTTP:
-        yield URL.removesuffix("/sse") + "/mcp"
+    """The URL of a bridge to the server. Each of its sessions is a process of mcp-remote, or of the binary."""
+    direct = URL.removesuffix("/sse") + "/mcp"
+    if HTTP and not OWN:
+        yield direct
         return
     port = wire.free_port()
+    if OWN:
+        binary = os.environ["INTEROP_BINARY"]
+        child = [binary, "connect", direct if HTTP else URL]
+        with subprocess.Popen([binary, "bridge", "--listen", f"127.0.0.1:{port}", "--", *child], stdin=subprocess.DEVNULL,
+                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+            try:
+                yield f"http://127.0.0.1:{port}/mcp"
+            finally:
+                process.terminate()
+                try:
+                    process.wait(20)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+        return
     far = [NODE, script("mcp-remote", "dist/proxy.js"), URL, "--transport", "sse-only", "--allow-http"]
     command = [NODE, script("supergateway", "dist/index.js"), "--stdio", shlex.join(far), "--outputTransport", "streamableHttp",
                "--stateful", "--port", str(port), "--logLevel", "none"]

@@ -6,6 +6,7 @@ import subprocess
 import time
 
 import wire
+from curl_command import curl
 from report import check, equal, finish, true
 
 URL = os.environ["INTEROP_URL"]
@@ -14,17 +15,6 @@ OWN = "INTEROP_OWN" in os.environ
 MESSAGES, MCP = f"{BASE}/messages", f"{BASE}/mcp"
 JSON = ["-H", "Content-Type: application/json"]
 PING = '{"jsonrpc":"2.0","id":1,"method":"ping"}'
-
-
-def curl(*arguments: str, body: bytes | None = None) -> tuple[int, str]:
-    """Status and body of one request."""
-    command = ["curl", "-sS", "--max-time", "10", "-w", "\n%{http_code}", *arguments]
-    if body is not None:
-        command += ["--data-binary", "@-"]
-    done = subprocess.run(command, input=body, capture_output=True, timeout=15)
-    text, _, status = done.stdout.decode().rpartition("\n")
-    true(done.returncode == 0, f"curl: exit code {done.returncode}, {done.stderr.decode()}")
-    return int(status), text
 
 
 def check_stream() -> None:

@@ -1,33 +1,8 @@
 """The MCP Inspector's command line: each method in a process of its own, its output read as JSON."""
 
-import json
-import os
-import subprocess
-import sys
-
 import samples
+from inspector_command import ERA, inspect, invoke
 from report import check, equal, finish, true
-
-URL = os.environ["INTEROP_URL"]
-ERA = os.environ.get("INTEROP_ERA")
-LAUNCHER = "node_modules/@modelcontextprotocol/inspector/clients/launcher/build/index.js"
-NODE = sys.argv[1]
-
-
-def inspect(method: str, *arguments: str) -> dict:
-    done = invoke(method, *arguments)
-    true(done.returncode == 0, f"exit code {done.returncode}: {done.stderr}")
-    return json.loads(done.stdout)["result"]
-
-
-def invoke(method: str, *arguments: str) -> subprocess.CompletedProcess:
-    server = ["--server-url", URL, "--transport", "sse"]
-    if ERA:
-        server = ["--server-url", URL.removesuffix("/sse") + "/mcp", "--transport", "http", "--protocol-era", ERA]
-    command = [NODE, os.path.join(os.environ["INTEROP_PACKAGES"], LAUNCHER), "--cli", *server, "--format", "json",
-               "--method", method, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=30)
-
 
 def listed(method: str, member: str) -> list[dict]:
     items = []

@@ -7,25 +7,35 @@ from datetime import timedelta
 import httpx
 from mcp import ClientSession, McpError, types
 from mcp.client.sse import sse_client
+from mcp.client.stdio import StdioServerParameters, stdio_client
 from mcp.client.streamable_http import streamable_http_client
 
 import awkward
 import checks
+import manifest
 import questions
+import same
 import samples
 
 
 class Sdk:
-    sse_client = staticmethod(sse_client)
+    stdio_client, StdioServerParameters = staticmethod(stdio_client), StdioServerParameters
+    # Header fields of every request.
+    headers: dict[str, str] = {}
 
-    @staticmethod
+    @classmethod
+    def sse_client(cls, url: str, **options):
+        return sse_client(url, headers=cls.headers, **options)
+
+    @classmethod
     @contextlib.asynccontextmanager
-    async def http_client(url: str, on_session_created):
+    async def http_client(cls, url: str, on_session_created):
         async def hear(response) -> None:
             if "mcp-session-id" in response.headers:
                 on_session_created(response.headers["mcp-session-id"])
 
-        async with httpx.AsyncClient(timeout=httpx.Timeout(30, read=300), event_hooks={"response": [hear]}) as client:
+        timeout = httpx.Timeout(30, read=300)
+        async with httpx.AsyncClient(headers=cls.headers, timeout=timeout, event_hooks={"response": [hear]}) as client:
             async with streamable_http_client(url, http_client=client) as streams:
                 yield streams[:2]
 
@@ -68,5 +78,6 @@ async def _roots(_context):
     return types.ListRootsResult(roots=[types.Root(uri="file:///sample", name="sample")])
 
 
-runs = {"questions": questions.run_questions, "awkward": awkward.run_awkward}
+runs = {"questions": questions.run_questions, "awkward": awkward.run_awkward, "manifest": manifest.run_manifest,
+        "same": same.run_same}
 runs.get("".join(sys.argv[1:]), checks.run_checks)(Sdk)

@@ -7,10 +7,13 @@ import warnings
 import httpx2
 from mcp import Client, ClientSession, MCPDeprecationWarning, MCPError, types
 from mcp.client.sse import sse_client
+from mcp.client.stdio import StdioServerParameters, stdio_client
 from mcp.client.streamable_http import streamable_http_client
 
 import checks
+import manifest
 import questions
+import same
 import samples
 import stateless
 
@@ -19,32 +22,42 @@ warnings.simplefilter("ignore", MCPDeprecationWarning)
 
 
 class Sdk:
-    sse_client = staticmethod(sse_client)
+    stdio_client, StdioServerParameters = staticmethod(stdio_client), StdioServerParameters
+    # Header fields of every request.
+    headers: dict[str, str] = {}
 
-    @staticmethod
+    @classmethod
+    def sse_client(cls, url: str, **options):
+        return sse_client(url, headers=cls.headers, **options)
+
+    @classmethod
     @contextlib.asynccontextmanager
-    async def http_client(url: str, on_session_created):
+    async def http_client(cls, url: str, on_session_created):
         async def hear(response) -> None:
             if "mcp-session-id" in response.headers:
                 on_session_created(response.headers["mcp-session-id"])
 
-        async with httpx2.AsyncClient(timeout=httpx2.Timeout(30, read=300), event_hooks={"response": [hear]}) as client:
+        async with _http(cls.headers, hear) as client:
             async with streamable_http_client(url, http_client=client) as streams:
                 yield streams[:2]
 
     Error = MCPError
 
-    @staticmethod
+    @classmethod
     @contextlib.asynccontextmanager
-    async def client(url: str, era: str, on_response, **callbacks):
+    async def client(cls, url: str, era: str, on_response, **callbacks):
         """A client that negotiates the era itself: "auto", or a revision that it takes for granted."""
         async def hear(response) -> None:
             on_response(response)
 
-        async with httpx2.AsyncClient(timeout=httpx2.Timeout(30, read=300), event_hooks={"response": [hear]}) as http:
+        async with _http(cls.headers, hear) as http:
             transport = streamable_http_client(url, http_client=http)
-            async with Client(transport, mode=era, read_timeout_seconds=20, **(_answers() | callbacks)) as client:
+            async with cls.negotiate(transport, era, **callbacks) as client:
                 yield client
+
+    @staticmethod
+    def negotiate(transport, era: str, **callbacks) -> Client:
+        return Client(transport, mode=era, read_timeout_seconds=20, **(_answers() | callbacks))
 
     @staticmethod
     def session(read, write, **callbacks) -> ClientSession:
@@ -67,6 +80,10 @@ class Sdk:
         """This SDK has told the server by itself."""
 
 
+def _http(headers: dict[str, str], hear) -> httpx2.AsyncClient:
+    return httpx2.AsyncClient(headers=headers, timeout=httpx2.Timeout(30, read=300), event_hooks={"response": [hear]})
+
+
 def _answers() -> dict:
     return {"sampling_callback": _sample, "elicitation_callback": _elicit, "list_roots_callback": _roots}
 
@@ -86,6 +103,10 @@ async def _roots(_context):
 match sys.argv[1:]:
     case ["questions"]:
         questions.run_questions(Sdk)
+    case ["manifest"]:
+        manifest.run_manifest(Sdk)
+    case ["same"]:
+        same.run_same(Sdk)
     case ["stateless"]:
         stateless.run_stateless(Sdk)
     case _:

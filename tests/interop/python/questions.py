@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import time
 from collections.abc import Callable
 
@@ -15,24 +16,26 @@ SESSIONS = 20
 WATCHED = "test://watched-resource"
 LEVELS = ["debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"]
 PATIENCE = 5
+ISOLATED = "INTEROP_ISOLATED" in os.environ
 
 
 class Client:
     """A connected client whose answers are set by each check, and what it was told."""
 
-    def __init__(self, sdk, can_answer: bool = True):
+    def __init__(self, sdk, can_answer: bool = True, url: str | None = URL):
         self._sdk = sdk
         # By the method of the question; what they give is the result, as on the wire, or the text of an error.
         self.answers: dict[str, Callable] = {}
         self.told: list[dict] = []
         self.surprises: list[Exception] = []
         callbacks = {name: self._answering(method, result) for name, method, result in CALLBACKS}
-        self._connection = Connection(sdk, URL, message_handler=self._hear,
+        self._connection = Connection(sdk, url, message_handler=self._hear,
                                       **(callbacks if can_answer else dict.fromkeys(callbacks)))
 
     async def __aenter__(self) -> "Client":
         connection = await self._connection.__aenter__()
         self.session, self.client, self.responses = connection.session, connection.client, connection.responses
+        self.initialized = connection.initialized
         return self
 
     async def __aexit__(self, *error) -> None:
@@ -264,7 +267,9 @@ async def _check_changes(sdk, client: Client) -> None:
                     other.told.clear()
                     await client.text(f"test_trigger_{kind}_change")
                     await client.until(changed)
-                    await other.until(changed)
+                    # Behind a bridge the other one has a process of its own, in which nothing has changed.
+                    if not ISOLATED:
+                        await other.until(changed)
                     listed = plain(await getattr(session, f"list_{kind}s")())[f"{kind}s"]
                     equal(f"test_dynamic_{kind}" in [one["name"] for one in listed], there)
 

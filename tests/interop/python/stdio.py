@@ -1,4 +1,5 @@
-"""The Python SDKs, 1 and 2, over standard input and output: the server is a child of theirs."""
+"""The Python SDKs, 1 and 2, over standard input and output: the server is a child of theirs, or `mcp-rill connect` to a server of
+HTTP is."""
 
 import contextlib
 import os
@@ -11,6 +12,17 @@ from report import check, equal, finish, true
 
 AUTO = os.environ.get("INTEROP_ERA") == "auto"
 PARALLEL = 50
+
+
+def connect(url: str) -> list[str]:
+    return [os.environ["INTEROP_BINARY"], "connect", url.removesuffix("/sse") + "/mcp" if "INTEROP_HTTP" in os.environ else url]
+
+
+if "INTEROP_CONNECT" in os.environ:
+    BINARY, FIXTURE = connect(os.environ["INTEROP_URL"]), connect(os.environ["INTEROP_FIXTURE_URL"])
+else:
+    BINARY = [os.environ["INTEROP_BINARY"], "serve", "--stdio", "--limit", "page_items_max=2"]
+    FIXTURE = [os.environ["INTEROP_FIXTURE"], "--stdio"]
 
 
 async def sample(_context, params):
@@ -56,7 +68,7 @@ async def together(count: int, one) -> list:
 
 async def main() -> None:
     with check("the binary: lists, calls, errors"):
-        async with start(os.environ["INTEROP_BINARY"], "serve", "--stdio", "--limit", "page_items_max=2") as client:
+        async with start(*BINARY) as client:
             if AUTO:
                 equal(client.protocol_version, "2026-07-28")
             true((await client.list_tools()).tools, "no tools")
@@ -65,7 +77,7 @@ async def main() -> None:
             told = await together(PARALLEL, lambda number: text(client, "echo", {"text": f"call {number}"}))
             equal(told, [f"call {number}" for number in range(PARALLEL)])
     with check("the fixture: questions, progress, resources"):
-        async with start(os.environ["INTEROP_FIXTURE"], "--stdio") as client:
+        async with start(*FIXTURE) as client:
             equal(await text(client, "test_input_required_result_elicitation"), "Hello, Ada!")
             told = await together(PARALLEL, lambda number: text(client, "test_sampling", {"prompt": f"call {number}"}))
             equal(told, [f"LLM response: heard call {number}" for number in range(PARALLEL)])

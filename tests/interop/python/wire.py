@@ -3,6 +3,7 @@
 import json
 import random
 import socket
+import threading
 import time
 from urllib.parse import urljoin, urlsplit
 
@@ -22,6 +23,10 @@ class Response:
         return self.body.decode()
 
 
+_given = set()
+_giving = threading.Lock()
+
+
 def free_port() -> int:
     """A port to listen on, below 32768, where the kernel never takes one for an outgoing connection of another process."""
     start = random.randrange(21000, 31000)
@@ -30,9 +35,13 @@ def free_port() -> int:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind(("127.0.0.1", port))
-                return port
             except OSError:
                 continue
+            # It is free until its server binds it: another thread must not get it meanwhile.
+            with _giving:
+                if port not in _given:
+                    _given.add(port)
+                    return port
     raise WireError("no free port")
 
 

@@ -1,6 +1,6 @@
 //! Requests that have no session: each is like a session of its own.
 //!
-//! *Scope:* adding them and taking them out. *Not in scope:* their answers (`core::answers`).
+//! *Scope:* adding and removing them. *Not in scope:* their answers (`core::answers`).
 
 use crate::engine::state::sessions::Sessions;
 use crate::service::session::Session;
@@ -13,7 +13,7 @@ impl Sessions {
         self.insert(session)
     }
 
-    /// Takes out a request that has no session. Returns true if it was there.
+    /// Removes a request that has no session. Returns true if it was there.
     pub(crate) fn end_request(&mut self, key: Key) -> bool {
         let ended = self.slab.remove(key).is_some();
         self.requests -= usize::from(ended);

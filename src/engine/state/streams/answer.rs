@@ -5,17 +5,47 @@
 use crate::engine::state::streams::{Source, Stream};
 use crate::json::write::Array;
 use crate::jsonrpc::id::Id;
-use crate::memory::{BLOCK_OVERHEAD_BYTES, Charge};
+use crate::memory::{BLOCK_OVERHEAD_BYTES, Charge, KeptText};
 use crate::slab::Key;
 
 /// What only the stream of a POST has; other streams are events from the first byte.
 #[derive(Default)]
 pub(crate) struct Answer {
-    /// Its POST opens the session.
-    pub(crate) opens_session: bool,
-    /// One of its requests was answered by an error.
+    pub(crate) asks: Asks,
+    /// True if one of its requests was answered by an error.
     pub(crate) failed: bool,
     pub(crate) session_over: bool,
+}
+
+/// What its requests show of their session, as far as it matters when sessions make room.
+#[derive(Clone, Copy, Default, PartialEq)]
+pub(crate) enum Asks {
+    /// They only look around.
+    #[default]
+    Looks,
+    /// It opens the session.
+    OpensSession,
+    /// One of them is more than a look around.
+    #[cfg(feature = "streamable")]
+    Works,
+    /// There was no room for one of them, or their client is gone.
+    #[cfg(feature = "streamable")]
+    Refused,
+}
+
+#[cfg(feature = "streamable")]
+impl Answer {
+    pub(crate) fn note_work(&mut self) {
+        if self.asks == Asks::Looks {
+            self.asks = Asks::Works;
+        }
+    }
+
+    pub(crate) fn note_refusal(&mut self) {
+        if self.asks != Asks::OpensSession {
+            self.asks = Asks::Refused;
+        }
+    }
 }
 
 /// The form of an answer.
@@ -25,6 +55,15 @@ pub(crate) enum Form {
     Waiting(Box<Waiting>),
     #[default]
     Events,
+}
+
+/// Responses that wait. Most answers have one, for which no list is allocated.
+#[derive(Default)]
+enum Replies {
+    #[default]
+    None,
+    One(KeptText),
+    Several(Vec<KeptText>),
 }
 
 /// An answer of which nothing was sent so far.
@@ -37,7 +76,8 @@ pub(crate) struct Waiting {
     /// The status of the answer, as long as that is JSON.
     pub(crate) status: u16,
     /// Responses that wait for the others, or for the end.
-    replies: Vec<Vec<u8>>,
+    replies: Replies,
+    text_bytes: usize,
     /// The id of its request, if that is its only one and was ended by the end of the session.
     pub(crate) ended: Option<Id>,
     charge: Charge,
@@ -45,39 +85,71 @@ pub(crate) struct Waiting {
 
 impl Waiting {
     pub(crate) fn new(json: bool, events: bool, batch: bool, charge: Charge) -> Waiting {
-        Waiting { json, events, batch, status: 200, replies: Vec::new(), ended: None, charge }
+        Waiting {
+            json,
+            events,
+            batch,
+            status: 200,
+            replies: Replies::None,
+            text_bytes: 0,
+            ended: None,
+            charge,
+        }
     }
 
     pub(crate) fn held_bytes(&self) -> usize {
         self.charge.bytes()
     }
 
-    pub(crate) fn replies(&self) -> &[Vec<u8>] {
-        &self.replies
+    pub(crate) fn replies_count(&self) -> usize {
+        match &self.replies {
+            Replies::None => 0,
+            Replies::One(_) => 1,
+            Replies::Several(texts) => texts.len(),
+        }
     }
 
-    pub(crate) fn add_reply(&mut self, text: Vec<u8>) {
-        self.charge.grow(text.len());
-        self.replies.push(text);
+    /// The length of all replies.
+    pub(crate) fn text_bytes(&self) -> usize {
+        self.text_bytes
     }
 
-    /// True if the answer is to be JSON now that all requests are answered. What has a status of its own has to be told by
-    /// it, in whatever form.
+    pub(crate) fn add_reply(&mut self, text: KeptText) {
+        self.text_bytes += text.len();
+        self.charge.grow(bytes_of(&text));
+        self.replies = match std::mem::take(&mut self.replies) {
+            Replies::None => Replies::One(text),
+            Replies::One(first) => Replies::Several(vec![first, text]),
+            Replies::Several(mut texts) => {
+                texts.push(text);
+                Replies::Several(texts)
+            }
+        };
+    }
+
+    /// True if the answer is to be JSON now that all requests are answered. A response with a status of its own needs that
+    /// status, even if the client asked for events.
     pub(crate) fn ends_as_json(&self) -> bool {
-        (self.json && !(self.events && self.replies.is_empty())) || self.status != 200
+        (self.json && !(self.events && self.replies_count() == 0)) || self.status != 200
     }
 
-    /// Appends all replies as one array.
-    pub(crate) fn write_array(&self, out: &mut Vec<u8>) {
+    /// Appends all replies as one array, each of which is freed then.
+    pub(crate) fn write_array(self, out: &mut Vec<u8>) {
+        // Brackets and commas.
+        out.reserve_exact(self.text_bytes + self.replies_count() + 2);
         let mut items = Array::new(out);
-        self.replies.iter().for_each(|text| {
-            items.item(|out| out.extend_from_slice(text));
+        self.into_replies().into_iter().for_each(|text| {
+            items.item(|out| text.append_to(out));
         });
         items.end();
     }
 
-    pub(crate) fn into_replies(self) -> Vec<Vec<u8>> {
-        self.replies
+    pub(crate) fn into_replies(self) -> Vec<KeptText> {
+        match self.replies {
+            Replies::None => Vec::new(),
+            Replies::One(text) => vec![text],
+            Replies::Several(texts) => texts,
+        }
     }
 }
 
@@ -92,11 +164,12 @@ impl Stream {
     /// The answer to a POST.
     pub(crate) fn of_post(session: Key, conn: Key, opens_session: bool, waiting: Waiting) -> Stream {
         let form = Form::Waiting(Box::new(waiting));
-        let answer = Answer { opens_session, ..Answer::default() };
+        let asks = if opens_session { Asks::OpensSession } else { Asks::Looks };
+        let answer = Answer { asks, ..Answer::default() };
         Stream { answer, form, ..Stream::of_events(session, conn, Source::Post) }
     }
 
-    /// The answer while nothing of it was sent.
+    /// Returns the answer while nothing of it was sent.
     pub(crate) fn waiting(&self) -> Option<&Waiting> {
         match &self.form {
             Form::Waiting(waiting) => Some(waiting),
@@ -111,11 +184,31 @@ impl Stream {
         }
     }
 
-    /// True if its POST opens a session that is not to be.
+    /// True if it is one of events or can become one.
+    pub(crate) fn takes_events(&self) -> bool {
+        self.waiting().is_none_or(|waiting| waiting.events)
+    }
+
+    /// What each of its calls takes besides itself: the answer to a POST is a stream of its own.
+    pub(crate) fn call_bytes(&self) -> usize {
+        if self.source == Source::Post { ANSWER_BYTES + Stream::LOG_BYTES } else { 0 }
+    }
+
+    /// Counts one more request whose response it ends with.
+    pub(crate) fn add_call(&mut self) {
+        self.open += u32::from(self.source.is_answer());
+    }
+
+    /// True if its POST opens a session and was refused.
     pub(crate) fn is_refusal(&self) -> bool {
-        self.answer.opens_session && self.answer.failed
+        self.answer.asks == Asks::OpensSession && self.answer.failed
     }
 }
 
+/// Returns what a response takes that waits, with its place in a vector of which half may be free.
+pub(crate) fn bytes_of(text: &KeptText) -> usize {
+    text.held_bytes() + 2 * size_of::<KeptText>()
+}
+
 /// What an answer takes besides its call: it may wait.
-pub(crate) const ANSWER_BYTES: usize = size_of::<Stream>() + size_of::<Waiting>() + BLOCK_OVERHEAD_BYTES;
+const ANSWER_BYTES: usize = size_of::<Stream>() + size_of::<Waiting>() + BLOCK_OVERHEAD_BYTES;

@@ -8,20 +8,18 @@ use crate::engine::state::streams::Stream;
 use crate::engine::transport::batch::read_messages;
 #[cfg(feature = "stateless")]
 use crate::engine::transport::batch::without_batches;
-use crate::engine::transport::lines::{Carried, no_room};
 use crate::http::head::Head;
 use crate::http::response::OwnedResponse;
 use crate::json::tape::Tape;
-use crate::jsonrpc::{self, Error, Message};
+use crate::jsonrpc::{self, Message};
 #[cfg(feature = "stateless")]
 use crate::protocol::meta_names::names_revision;
-use crate::service::keys::CallKey;
 use crate::slab::Key;
 
 /// A batch is taken as a whole or not at all.
 pub(super) fn read_batch<'a>(
     core: &mut Core,
-    session: Key,
+    (conn, session): (Key, Key),
     line: &'a [u8],
     tape: &'a mut Tape,
 ) -> Result<Vec<Message<'a>>, OwnedResponse> {
@@ -32,33 +30,22 @@ pub(super) fn read_batch<'a>(
     }
     let revision = core.sessions.get(session).map(|entry| entry.session.revision());
     let messages = read_messages(core, revision, items, true)?;
-    let in_flight = |message: &&Message<'_>| {
-        id_of(message).is_some_and(|id| core.sessions.calls_of_id(session, &id).next().is_some())
-    };
-    if let Some(message) = messages.iter().find(in_flight) {
-        let error = Error::invalid_request("a request with this id is in flight already");
-        return Err(Refused::new(400, error).answer(id_of(message)));
+    let mut ids = messages.iter().filter_map(id_of);
+    if let Some((refused, id)) = ids.find_map(|id| Some((core.in_flight(session, &id)?, id))) {
+        return Err(refused.answer(Some(id)));
     }
     if messages.iter().any(|message| id_of(message).is_some())
-        && let Some(reason) = no_room(core, line.len())
+        && let Some(reason) = core.no_room_to_begin(conn, line.len())
     {
         return Err(as_error(core.busy(&reason)));
     }
     Ok(messages)
 }
 
-pub(super) fn take_batch(core: &mut Core, Carried { conn, session, .. }: Carried, messages: &[Message<'_>]) {
+pub(super) fn take_batch(core: &mut Core, conn: Key, session: Key, messages: &[Message<'_>]) {
     core.stats.messages_received += messages.len() as u64;
     let batch = core.streams.open(Stream::of_batch(session, conn, core.held.charge(0)));
-    // All calls are open before the first one can be answered, or cancelled by a notification further on.
-    let begin = |message: &Message<'_>| match message {
-        Message::Request(request) => core.begin_call_of_answer(session, batch, request),
-        _ => None,
-    };
-    let calls: Vec<Option<CallKey>> = messages.iter().map(begin).collect();
-    for (message, call) in messages.iter().zip(calls) {
-        core.hand_over(conn, session, &Head::NONE, message, call);
-    }
+    core.hand_over_all(conn, batch, &Head::NONE, messages);
     core.flush();
     // Where all were refused, or nothing wants an answer, nothing has completed it.
     core.complete(batch);

@@ -6,14 +6,13 @@ use crate::engine::core::Core;
 use crate::engine::negotiate::unsupported;
 use crate::engine::refusals::{Refused, as_error_of};
 use crate::engine::state::sessions::LONE_BYTES;
-use crate::engine::transport::lines::Carried;
+use crate::engine::transport::stateless::session_of;
 use crate::http::head::Head;
 use crate::jsonrpc::{Error, Message, Request};
 use crate::protocol::envelope::Envelope;
 use crate::protocol::meta_names::names_revision;
 use crate::protocol::revision::Revision;
 use crate::service::keys::CallKey;
-use crate::service::session::Session;
 use crate::slab::Key;
 
 /// True for a notification of a revision that has none from clients but the one that cancels a request.
@@ -30,7 +29,7 @@ pub(super) fn is_foreign(message: &Message<'_>) -> bool {
 /// A request that describes its client itself.
 pub(super) fn take_lone_request(
     core: &mut Core,
-    Carried { conn, stream, .. }: Carried,
+    (conn, session): (Key, Key),
     message: &Message<'_>,
     request: &Request<'_>,
 ) -> Result<(), Refused> {
@@ -39,11 +38,8 @@ pub(super) fn take_lone_request(
         return Err(Refused::new(400, unsupported(&envelope.version)));
     }
     core.stats.messages_received += 1;
-    let principal = core.connections.get(conn).and_then(|conn| conn.peer.principal.clone());
-    let Envelope { client, log_level, .. } = envelope;
-    core.report_sessionless(conn);
-    let lone = core.begin_request(Session::of_request(principal, Revision::V2026_07_28, client, log_level));
-    let Some(call) = core.begin_lone_call(lone, stream, request) else {
+    let lone = core.begin_request(conn, |principal| session_of(principal, envelope));
+    let Some(call) = core.begin_lone_call(lone, session, request) else {
         core.end_request(lone);
         let max = core.limits().calls_max;
         let busy = core.busy(&format!("{max} requests of this connection are open (limit calls_max)"));
@@ -60,10 +56,10 @@ impl Core {
     pub(crate) fn begin_lone_call(
         &mut self,
         lone: Key,
-        stream: Key,
+        session: Key,
         request: &Request<'_>,
     ) -> Option<CallKey> {
-        let session = self.streams.get(stream)?.session;
+        let stream = self.sessions.get(session)?.stream?;
         let (id, method) = (&request.id, &request.method);
         let call =
             self.sessions.begin_call(session, (stream, LONE_BYTES), id, method, &self.common.limits)?;

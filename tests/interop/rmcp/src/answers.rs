@@ -14,9 +14,28 @@ use serde_json::json;
 #[derive(Default)]
 pub(crate) struct Answers {
     progress: Mutex<Vec<f64>>,
+    /// The methods of notifications that a list has changed.
+    changes: Mutex<Vec<&'static str>>,
+    /// It says that it can answer nothing.
+    is_unable: bool,
 }
 
 impl Answers {
+    pub(crate) fn unable() -> Answers {
+        Answers { is_unable: true, ..Answers::default() }
+    }
+
+    /// Which lists have changed since this was asked last.
+    pub(crate) fn take_changes(&self) -> Vec<&'static str> {
+        self.changes.lock().map(|mut changes| std::mem::take(&mut *changes)).unwrap_or_default()
+    }
+
+    fn note_change(&self, list: &'static str) {
+        if let Ok(mut changes) = self.changes.lock() {
+            changes.push(list);
+        }
+    }
+
     /// What was told since this was asked last.
     pub(crate) fn take_progress(&self) -> Vec<f64> {
         self.progress.lock().map(|mut progress| std::mem::take(&mut *progress)).unwrap_or_default()
@@ -47,7 +66,11 @@ impl ClientHandler for Answers {
         let ElicitRequestParams::FormElicitationParams { message, .. } = request else {
             return Err(ErrorData::invalid_params("only forms can be shown", None));
         };
+        if message.contains("host: \"not this one\"") {
+            return Ok(ElicitResult::new(ElicitationAction::Decline));
+        }
         let content = match message.as_str() {
+            restart if restart.starts_with("Restart the router now?") => json!({}),
             "Who are you?" => json!({"username": "ada", "email": "ada@example.com"}),
             "Please confirm" => json!({"ok": true}),
             color if color.contains("color") => json!({"color": "green"}),
@@ -66,8 +89,23 @@ impl ClientHandler for Answers {
         }
     }
 
+    async fn on_tool_list_changed(&self, _context: NotificationContext<RoleClient>) {
+        self.note_change("tools");
+    }
+
+    async fn on_resource_list_changed(&self, _context: NotificationContext<RoleClient>) {
+        self.note_change("resources");
+    }
+
+    async fn on_prompt_list_changed(&self, _context: NotificationContext<RoleClient>) {
+        self.note_change("prompts");
+    }
+
     fn get_info(&self) -> ClientConfig {
-        let all = json!({"roots": {}, "sampling": {}, "elicitation": {}});
+        let all = match self.is_unable {
+            true => json!({}),
+            false => json!({"roots": {}, "sampling": {}, "elicitation": {}}),
+        };
         let capabilities = serde_json::from_value(all).unwrap_or_default();
         ClientConfig::new(capabilities, Implementation::new("rmcp", "3.9"))
     }

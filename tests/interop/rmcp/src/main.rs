@@ -1,4 +1,5 @@
-//! The official Rust SDK as a client of the fixture, in a session and without one.
+//! The official Rust SDK as a client of the fixture, or with the argument `manifest` of a manifest's server, in a session and
+//! without one.
 //!
 //! Reads `INTEROP_URL` and prints a line for each check, `ok NAME` or `FAIL NAME: why`; 1 if one failed.
 
@@ -6,6 +7,7 @@
 #![allow(deprecated)]
 
 mod answers;
+mod manifest;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -41,13 +43,19 @@ async fn main() -> ExitCode {
         ("stateless", ClientLifecycleMode::Discover { preferred_versions: newest.clone() }, true),
         ("auto", ClientLifecycleMode::Auto { preferred_versions: newest, legacy_version: None }, true),
     ];
+    let of_manifest = std::env::args().nth(1).is_some_and(|argument| argument == "manifest");
     let mut failed = false;
     for (era, lifecycle, stateless) in eras {
-        let transport = StreamableHttpClientTransport::from_uri(url.clone());
-        match Answers::default().serve_with_lifecycle(transport, lifecycle).await {
-            Ok(client) => failed |= !run(era, &client, stateless).await,
-            Err(error) => failed |= !report(era, "connect", Err(error.into())),
-        }
+        let connect = |answers: Answers| {
+            answers
+                .serve_with_lifecycle(StreamableHttpClientTransport::from_uri(url.clone()), lifecycle.clone())
+        };
+        let passed = match (connect(Answers::default()).await, connect(Answers::unable()).await) {
+            (Ok(client), Ok(unable)) if of_manifest => manifest::run(era, &client, &unable, stateless).await,
+            (Ok(client), Ok(_)) => run(era, &client, stateless).await,
+            (Err(error), _) | (_, Err(error)) => report(era, "connect", Err(error.into())),
+        };
+        failed |= !passed;
     }
     if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }

@@ -1,10 +1,13 @@
-//! Validates a transcript of JSON-RPC messages against the official schemas of their revisions.
+//! Judges what mcp-rill says by JSON Schema.
 //!
-//! `schema-check SCHEMAS < TRANSCRIPT`: the directory holds `<revision>.json`; each line of the transcript is
+//! `schema-check cases CASES` compares the verdicts of its own checker with those of the `jsonschema` crate.
+//!
+//! `schema-check SCHEMAS < TRANSCRIPT` validates a transcript of JSON-RPC messages by the official schemas of their revisions: the directory holds `<revision>.json`; each line of the transcript is
 //! `{"revision": "2025-06-18", "direction": "server", "def": "ListToolsResult", "message": {…}}`. `def` names the
 //! definition of the result, of the notification or of the request; without it only the envelope is judged. `parts` may
 //! name more of them, each with a JSON pointer to what it judges: `{"/error": "InvalidParamsError"}`.
 
+mod cases;
 mod envelope;
 mod schemas;
 
@@ -24,15 +27,15 @@ struct Count {
 }
 
 fn main() -> ExitCode {
-    let Some(directory) = std::env::args().nth(1) else {
-        eprintln!("usage: schema-check SCHEMAS < TRANSCRIPT");
-        return ExitCode::from(2);
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let agreed = match &arguments[..] {
+        [word, path] if word == "cases" => cases::check_all(path),
+        [directory] => check_transcript(directory),
+        _ => Err("usage: schema-check cases CASES, or schema-check SCHEMAS < TRANSCRIPT".into()),
     };
-    match check_all(&directory) {
-        Ok(counts) if counts.values().all(|count| count.failures == 0) && !counts.is_empty() => {
-            ExitCode::SUCCESS
-        }
-        Ok(_) => ExitCode::FAILURE,
+    match agreed {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("schema-check: {error}");
             ExitCode::from(2)
@@ -41,7 +44,7 @@ fn main() -> ExitCode {
 }
 
 /// Prints a line for each failure, then the counts of each revision.
-fn check_all(directory: &str) -> Result<BTreeMap<String, Count>> {
+fn check_transcript(directory: &str) -> Result<bool> {
     let mut schemas: BTreeMap<String, Schemas> = BTreeMap::new();
     let mut counts: BTreeMap<String, Count> = BTreeMap::new();
     for (index, line) in std::io::stdin().lock().lines().enumerate() {
@@ -71,7 +74,7 @@ fn check_all(directory: &str) -> Result<BTreeMap<String, Count>> {
             println!("ok {revision}: {} messages are valid", count.messages);
         }
     }
-    Ok(counts)
+    Ok(!counts.is_empty() && counts.values().all(|count| count.failures == 0))
 }
 
 fn check_message(schemas: &mut Schemas, message: &Value, definition: Option<&str>) -> Result<Vec<String>> {

@@ -1,0 +1,200 @@
+//! Peers that take more than their share, and an honest client among them: what it gets meanwhile.
+//!
+//! Attackers and the honest client come from one address. Only the honest client, or its session, has proven anything.
+
+pub(crate) mod budget;
+pub(crate) mod copies;
+pub(crate) mod places;
+pub(crate) mod queues;
+pub(crate) mod turns;
+
+use std::io::Read;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use mcp_rill::net::Listening;
+use mcp_rill::{Limits, Server};
+
+use crate::host::{Clients, Host, forget_peak, status_kib};
+use crate::parts::Scale;
+use crate::wire::{self, Wire};
+
+/// How long the honest client waits for one reply before it counts as lost.
+const REPLY_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// Time for an attack to take what it can, before the honest client is measured.
+const WARM_UP: Duration = Duration::from_secs(2);
+
+/// What the honest client got.
+#[derive(Default)]
+pub(crate) struct Served {
+    times: Vec<Duration>,
+    lost: usize,
+}
+
+impl Served {
+    fn at(&self, percent: usize) -> Duration {
+        self.times
+            .get((self.times.len() * percent / 100).min(self.times.len().saturating_sub(1)))
+            .copied()
+            .unwrap_or_default()
+    }
+}
+
+/// Runs an attack for a time, and among it calls of one session, each `new_every`th on a new connection. Returns what [`among`] does.
+/// The session was served before the attack, and is idle while that takes what it can.
+fn with_honest(
+    address: SocketAddr,
+    attack: &(dyn Fn(&AtomicBool) + Sync),
+    time: Duration,
+    new_every: usize,
+) -> String {
+    let mut wire = Wire::connect(address);
+    let session = wire::open_mcp(&mut wire);
+    wire.send(wire::mcp_post(&session, &wire::call(0, "hello", "{}")));
+    assert_eq!(wire.response().status, 200);
+    let mut kept = Some(wire);
+    among(&[attack], time, |number| {
+        let kept_one = kept.take().filter(|_| number % new_every != 0);
+        let Some(mut wire) = kept_one.or_else(|| honest(address)) else { return false };
+        wire.try_send(wire::mcp_post(&session, &wire::call(number, "hello", "{}")));
+        let served = wire.try_response().is_some_and(|response| response.text().contains("hello"));
+        kept = served.then_some(wire);
+        served
+    })
+}
+
+/// Runs attacks for a time, and an honest client among them. Returns a line for the server's side: calls, lost calls, and the
+/// 50th and 99th percentile of their times in microseconds.
+fn among(
+    attacks: &[&(dyn Fn(&AtomicBool) + Sync)],
+    time: Duration,
+    mut call: impl FnMut(usize) -> bool,
+) -> String {
+    let stop = AtomicBool::new(false);
+    let mut served = thread::scope(|scope| {
+        for attack in attacks {
+            scope.spawn(|| attack(&stop));
+        }
+        thread::sleep(WARM_UP);
+        let mut served = Served::default();
+        let start = Instant::now();
+        while start.elapsed() < time {
+            let sent = Instant::now();
+            match call(served.times.len() + served.lost) {
+                true => served.times.push(sent.elapsed()),
+                false => served.lost += 1,
+            }
+            thread::sleep(Duration::from_millis(2));
+        }
+        stop.store(true, Ordering::Relaxed);
+        served
+    });
+    served.times.sort();
+    let calls = served.times.len() + served.lost;
+    format!("{calls} {} {} {}", served.lost, served.at(50).as_micros(), served.at(99).as_micros())
+}
+
+/// A server with these limits whose listeners have the backlog that the binary sets.
+fn host_of(server: Server) -> Host {
+    let listening: Listening = server.listen("127.0.0.1:0").unwrap();
+    listening.listeners().for_each(|socket| rustix::net::listen(socket, 1024).unwrap());
+    Host::of(listening)
+}
+
+/// What the honest client of one attack is promised.
+struct Promise {
+    name: &'static str,
+    p50: Option<Duration>,
+    p99: Option<Duration>,
+    /// The most that is resident meanwhile.
+    kib: Option<u64>,
+}
+
+/// Runs the clients of a part, which say what the honest one got after each attack, and checks that.
+fn judge(part: &str, host: Host, scale: Scale, promises: &[Promise]) {
+    let mut clients = Clients::start(part, host.address, scale);
+    let mut broken = Vec::new();
+    for promise in promises {
+        let said = clients.said(promise.name);
+        let figures: Vec<u64> =
+            said[promise.name.len()..].split_whitespace().map(|figure| figure.parse().unwrap()).collect();
+        let [calls, lost, p50, p99] = figures[..] else { panic!("{said}") };
+        let (p50, p99) = (Duration::from_micros(p50), Duration::from_micros(p99));
+        let (stats, most) = (host.seen().stats, status_kib("VmHWM"));
+        println!(
+            "{}: an honest client made {calls} calls and lost {lost}; p50 {p50:.1?}, p99 {p99:.1?}; at most {} KiB resident, {} KiB held; {} refused as busy, {} requests refused, {} connections opened",
+            promise.name,
+            most,
+            host.seen().buffered_max >> 10,
+            stats.busy,
+            stats.refused,
+            stats.connections_opened
+        );
+        let late = |most: Option<Duration>, took: Duration| most.is_some_and(|most| took > most);
+        if lost > 0 || calls < 10 || late(promise.p50, p50) || late(promise.p99, p99) {
+            broken.push(promise.name.to_owned());
+        }
+        if let Some(kib) = promise.kib.filter(|kib| most > *kib) {
+            broken.push(format!("{}: {} KiB more than {kib} resident", promise.name, most - kib));
+        }
+        clients.go();
+        clients.said("gone");
+        host.until("the attackers to be gone", |seen| seen.stats.connections == 0);
+        assert!(host.seen().buffered_max <= Limits::DEFAULT.buffered_bytes_max);
+        forget_peak();
+        clients.go();
+    }
+    clients.end();
+    host.until("nothing to be held", |seen| (seen.stats.connections, seen.stats.workers_busy) == (0, 0));
+    host.stop();
+    assert!(broken.is_empty(), "broken promises: {broken:?}");
+}
+
+/// A connection that gives up after `REPLY_TIME_MAX`; `None` if none is accepted.
+fn honest(address: SocketAddr) -> Option<Wire> {
+    let socket = std::net::TcpStream::connect_timeout(&address, REPLY_TIME_MAX).ok()?;
+    socket.set_nodelay(true).unwrap();
+    socket.set_read_timeout(Some(REPLY_TIME_MAX)).unwrap();
+    socket.set_write_timeout(Some(REPLY_TIME_MAX)).unwrap();
+    Some(Wire { socket, got: Vec::new() })
+}
+
+/// A connection whose calls return at once.
+fn hostile(address: SocketAddr) -> Option<Wire> {
+    let socket = std::net::TcpStream::connect_timeout(&address, Duration::from_millis(200)).ok()?;
+    socket.set_nodelay(true).unwrap();
+    socket.set_nonblocking(true).unwrap();
+    Some(Wire { socket, got: Vec::new() })
+}
+
+/// True if the server has closed it. What it sent is dropped.
+fn is_gone(wire: &mut Wire) -> bool {
+    let mut bytes = [0; 4096];
+    loop {
+        match wire.socket.read(&mut bytes) {
+            Ok(0) => return true,
+            Ok(_) => {}
+            Err(error) => return error.kind() != std::io::ErrorKind::WouldBlock,
+        }
+    }
+}
+
+/// Keeps so many connections open: each that is closed is opened again. `begin` sends what it holds its place with.
+fn hold(address: SocketAddr, stop: &AtomicBool, count: usize, begin: impl Fn(usize, &mut Wire)) {
+    let mut all: Vec<Option<Wire>> = (0..count).map(|_| None).collect();
+    while !stop.load(Ordering::Relaxed) {
+        for (at, slot) in all.iter_mut().enumerate() {
+            if stop.load(Ordering::Relaxed) {
+                return;
+            }
+            if slot.as_mut().is_none_or(is_gone) {
+                *slot = hostile(address);
+                slot.iter_mut().for_each(|wire| begin(at, wire));
+            }
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+}

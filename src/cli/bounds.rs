@@ -1,0 +1,99 @@
+//! Bounds of the command line that no option changes, in one place: `mcp-rill limits` prints them, and errors name them.
+//!
+//! *Scope:* what a manifest and its files may be, what waits for commands, files that are read whole, what bridged processes may
+//! do, and what is between a local client and a remote server. *Not in scope:* the settable [`Limits`](crate::Limits), and the bounds on running commands (`process::ProcessLimits`).
+
+/// Makes a constant of each bound, and the table of them.
+macro_rules! bounds {
+    ($( $(#[doc = $doc:literal])+ $name:ident = $value:expr; )*) => {
+        $( $(#[doc = $doc])+ pub(in crate::cli) const $name: usize = $value; )*
+
+        /// Name, value and meaning of each.
+        pub(in crate::cli) const ALL: &[(&str, usize, &str)] =
+            &[$( (stringify!($name), $name, concat!($($doc),+)) ),*];
+    };
+}
+
+bounds! {
+    /// Calls that wait for a place of their command, of all items together. One more is refused as busy.
+    WAITING_CALLS_MAX = 256;
+    /// Bytes of arguments, environment and standard input of the calls that wait. A call with more is refused as busy.
+    WAITING_BYTES_MAX = 8 << 20;
+    /// Subscribed files that are looked at. Of more, those are left out whose subscribers were asked about longest ago.
+    WATCHED_FILES_MAX = 1024;
+    /// Segments of the path of a file below a folder. What lies deeper is neither listed nor read.
+    FOLDER_DEPTH_MAX = 32;
+    /// Entries of one folder that are listed. The others can be read by their URI.
+    FOLDER_ENTRIES_MAX = 10_000;
+    /// Bytes of one file of a manifest. A wrong path may lead to a disk image.
+    MANIFEST_BYTES_MAX = 4 << 20;
+    /// Files of one folder of manifests.
+    MANIFEST_FILES_MAX = 1000;
+    /// Errors of one file that are reported, and as many warnings.
+    PROBLEMS_MAX = 1000;
+    /// Characters and classes of a pattern in a schema, with counted repetitions written out.
+    PATTERN_STATES_MAX = 2048;
+    /// Bytes of one element of a command line: what Linux takes (MAX_ARG_STRLEN, without the NUL at the end).
+    ELEMENT_BYTES_MAX = 131_071;
+    /// Characters of one argument that a confirmation shows.
+    CONFIRMED_CHARS_MAX = 1000;
+    /// Bytes of a failed command's output that its error repeats: the last ones.
+    EXCERPT_BYTES_MAX = 4 << 10;
+    /// Lines of events that wait to be logged; others are counted. A peer that causes many fills neither memory nor a disk.
+    LOGGED_LINES_MAX = 1000;
+    /// Bytes of the lines of calls that wait to be logged; lines beyond are counted. They are written as fast as they are read.
+    CALL_LINES_BYTES_MAX = 4 << 20;
+    /// Lines for the operator that wait. They go before those of events, so that no peer can hold them up.
+    SAID_LINES_MAX = 100;
+    /// Series of the durations of calls that `/metrics` has. Calls that would make one more are counted together, by method.
+    METRIC_SERIES_MAX = 500;
+    /// Bytes of a file of tokens or keys, 10,000 tokens for example; it may be a pipe.
+    SECRET_BYTES_MAX = 1 << 20;
+    /// Bytes of an argument that the client reads from a file or from standard input.
+    ARGUMENT_BYTES_MAX = 64 << 20;
+    /// Bytes of a file of servers that the client reads.
+    SERVERS_BYTES_MAX = 4 << 20;
+    /// Lines in a row on a bridged process's standard output that are no messages: banners, and what is
+    /// printed by mistake. One more ends it.
+    CHILD_NOISE_LINES_MAX = 100;
+    /// Bytes of a line of a bridged process's standard error that are logged.
+    CHILD_LOG_LINE_BYTES_MAX = 4 << 10;
+    /// Bytes of a bridged process's standard error that its errors repeat: the last ones.
+    CHILD_TAIL_BYTES_MAX = 1 << 10;
+    /// Questions of one bridged process that are open. One more is answered with an error.
+    CHILD_QUESTIONS_MAX = 64;
+    /// Bytes of a session's `initialize` that are kept for a successor of its bridged process. With more it has none.
+    CHILD_INITIALIZE_BYTES_MAX = 16 << 10;
+    /// Bridged processes of the clients of one principal without sessions. Further calls share the first one.
+    PRINCIPAL_CHILDREN_MAX = 8;
+    /// Tools of one bridged server of which it is known that header fields repeat their arguments. Those of one more are not checked.
+    ANNOTATED_TOOLS_MAX = 1024;
+    /// Calls to bridged processes that wait for the answers of clients without sessions. A question of one more
+    /// is answered with an error.
+    SUSPENDED_CALLS_MAX = 256;
+    /// Requests of a local client that are open at a remote server. One more is answered with an error.
+    CONNECT_REQUESTS_MAX = 256;
+    /// Bytes of one message between a local client and a remote server, in either direction. A longer line is
+    /// skipped, a longer answer is an error.
+    CONNECT_MESSAGE_BYTES_MAX = 8 << 20;
+    /// Bytes of all open requests between them, and as many of answers that are not whole. A request or an
+    /// answer that needs more fails.
+    CONNECT_HELD_BYTES_MAX = 32 << 20;
+    /// Notifications and answers of the local client that wait for the remote server. With one more, standard
+    /// input is not read.
+    CONNECT_WAITING_MAX = 64;
+    /// Questions of a remote server that the local client has not answered. One more is answered with an error.
+    CONNECT_QUESTIONS_MAX = 64;
+    /// Bytes of the id of a remote server's question, and of the name of a tool whose arguments are repeated in
+    /// header fields. A question with a longer id is skipped.
+    CONNECT_ID_BYTES_MAX = 1 << 10;
+    /// Tools of a remote server whose arguments are repeated in header fields. Of more they are not.
+    CONNECT_TOOLS_MAX = 1024;
+    /// Seconds that open requests have for their answers once standard input has ended.
+    CONNECT_GRACE_SECONDS = 30;
+}
+
+/// Returns the name of a bound as errors write it.
+pub(in crate::cli) fn shown(name: &str) -> String {
+    name.to_ascii_lowercase()
+}

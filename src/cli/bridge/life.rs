@@ -1,0 +1,338 @@
+//! The life of children: when one is started, what it is told first, and how it ends.
+//!
+//! *Scope:* start, restart (`--restart`), back-off, end, and what becomes of the requests that are open then. *Not in scope:* messages, and what a child is
+//! asked first (`introduction`).
+//!
+//! ```text
+//!        a request needs it                 answers initialize
+//!  none ────────────────────▶ Starting ────────────────────────▶ Running
+//!   ▲  not before the back-off    │ start_timeout, breaks a rule     │ session ends, idle, breaks a rule, does not read
+//!   │                             ▼                                  ▼
+//!   │     reaped              Draining ── stdin is closed; grace ──▶ Ending ── TERM; the guard: KILL ──▶ reaped
+//!   └──── open requests: an error with the exit code and the last of standard error ◀────────────────────┘
+//! ```
+
+use std::time::Duration;
+
+use super::child::{ABANDON_DELAY, Child, KILL_DELAY, STDIN_GRACE, State};
+use super::introduction::START_TIMEOUT;
+use super::options::Restart;
+use super::service::Bridge;
+use super::tables::{Owner, Pending};
+use crate::cli::process::End;
+use crate::cli::process::piped::Piped;
+use crate::jsonrpc::Error;
+use crate::service::outbox::Outbox;
+use crate::slab::Key;
+
+/// From the end of its output to its own, so that errors can say how it ended.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+/// How long it may leave what was written to it.
+const READ_TIMEOUT: Duration = Duration::from_secs(30);
+/// After this time a child is ended that was started besides the first one of a principal.
+const EXTRA_IDLE: Duration = Duration::from_secs(300);
+/// The first wait after a child has ended before it served; it doubles with each one.
+const BACK_OFF_MIN: Duration = Duration::from_millis(100);
+const BACK_OFF_MAX: Duration = Duration::from_secs(30);
+
+impl Bridge {
+    /// The child of an owner, which is started if there is none.
+    ///
+    /// # Errors
+    /// Why there is none now.
+    pub(super) fn child_for(&mut self, owner: &Owner) -> Result<Key, String> {
+        let (now, restart) = (self.now, self.options.restart);
+        let name = self.served.name.clone();
+        let Some(place) = self.place(owner) else { return Err(format!("the server `{name}` has no place")) };
+        let (found, not_before) = (place.child, place.not_before);
+        let last_end = place.last_end.clone();
+        let found = found.filter(|key| self.pool.get(*key).is_some_and(Child::serves));
+        if let Some(key) = found {
+            return Ok(key);
+        }
+        if let Some(last_end) = last_end {
+            if restart == Restart::Never {
+                return Err(format!(
+                    "the server `{name}` {last_end}, and is not started again (--restart never)"
+                ));
+            }
+            if now < not_before {
+                let wait = (not_before - now).as_secs_f64();
+                return Err(format!("the server `{name}` {last_end}; it is started again in {wait:.1} s"));
+            }
+        }
+        self.start(owner)
+    }
+
+    pub(super) fn start(&mut self, owner: &Owner) -> Result<Key, String> {
+        let (name, max) = (&self.served.name, self.options.children_max);
+        if self.stopping {
+            return Err("the bridge is shutting down".to_owned());
+        }
+        if self.pool.len() >= max {
+            return Err(format!("{max} processes of the server `{name}` run already (--children-max)"));
+        }
+        let started = Piped::start(&self.served.spec, KILL_DELAY).and_then(|piped| {
+            let child = Child::new(piped, owner.clone(), self.now, self.account.charge(0));
+            self.pool.insert(child).map_err(|error| format!("{error}"))
+        });
+        let key = match started {
+            Ok(key) => key,
+            Err(problem) => {
+                let text = format!("the server `{name}` cannot be started: {problem}");
+                self.log.pass_on(&text);
+                self.note_failure(owner, "could not be started");
+                return Err(text);
+            }
+        };
+        if let Some(place) = self.place(owner) {
+            place.child = Some(key);
+        }
+        self.introduce(key, owner);
+        Ok(key)
+    }
+
+    /// Notes that a child is in use, from when on it may be idle, and whether it reads what it is sent.
+    pub(super) fn note_use(&mut self, key: Key) {
+        let now = self.now;
+        let Some(child) = self.pool.get_mut(key) else { return };
+        child.last_used = now;
+        if child.state != State::Running {
+            return;
+        }
+        let deadline = match child.is_blocked() {
+            true => child.deadline.or(Some(now + READ_TIMEOUT)),
+            false => {
+                let is_extra = matches!(&child.owner, Owner::Shared(group) if group.lane > 0);
+                let idle = self.options.child_idle.or(is_extra.then_some(EXTRA_IDLE));
+                idle.map(|idle| now + idle)
+            }
+        };
+        if child.deadline != deadline {
+            self.pool.set_deadline(key, deadline);
+        }
+    }
+
+    /// A child takes more of what was written to it.
+    pub(super) fn write_on(&mut self, key: Key) {
+        let Some(child) = self.pool.get_mut(key) else { return };
+        if child.is_blocked() && child.write_on() && child.state == State::Running {
+            if child.listens_later {
+                self.listen_anew(key);
+            }
+            self.pool.set_deadline(key, None);
+            self.note_use(key);
+        }
+    }
+
+    /// The time of a child's next step has come.
+    pub(super) fn take_step(&mut self, key: Key, out: &mut Outbox) {
+        let now = self.now;
+        let has_subscribers = self.has_subscribers(key);
+        if self.try_initialize(key) {
+            return;
+        }
+        let Some(child) = self.pool.get_mut(key) else { return };
+        match child.state {
+            State::Starting if child.left => self.fail(key, "closed its standard output".to_owned(), out),
+            State::Starting => {
+                let seconds = START_TIMEOUT.as_secs();
+                self.fail(key, format!("did not answer `initialize` within {seconds} s"), out);
+            }
+            State::Running if child.is_blocked() => {
+                let seconds = READ_TIMEOUT.as_secs();
+                self.fail(key, format!("did not read its standard input for {seconds} s"), out);
+            }
+            // What is subscribed to at a child that several have would not be told any more.
+            State::Running if child.is_idle() && !has_subscribers => self.drain(key, None),
+            State::Running => self.note_use(key),
+            State::Draining if !child.pending.is_empty() => {
+                // It has closed its output and goes on.
+                self.answer_open(key, "closed its standard output", out);
+                self.pool.set_deadline(key, Some(now + STDIN_GRACE));
+            }
+            State::Draining => {
+                child.state = State::Ending;
+                child.piped.terminate();
+                self.pool.set_deadline(key, Some(now + KILL_DELAY + ABANDON_DELAY));
+            }
+            State::Ending => {
+                self.log.pass_on(&format!(
+                    "{}: a process does not end; its guard goes on ending it",
+                    self.served.name
+                ));
+                self.forget(key);
+            }
+        }
+    }
+
+    /// Asks a child to end. `reason` is why, if that is not as usual.
+    pub(super) fn drain(&mut self, key: Key, reason: Option<String>) {
+        let Some(child) = self.pool.get(key).filter(|child| child.serves()) else { return };
+        let owner = child.owner.clone();
+        self.pool.closing(key, |child| {
+            child.state = State::Draining;
+            child.reason = reason;
+            child.close_stdin();
+        });
+        self.pool.set_deadline(key, Some(self.now + STDIN_GRACE));
+        // Its successor may be started meanwhile.
+        if let Some(place) = self.place(&owner) {
+            place.child = place.child.filter(|child| *child != key);
+        }
+    }
+
+    /// Ends a child that has broken a rule. What is open is answered at once.
+    pub(super) fn fail(&mut self, key: Key, reason: String, out: &mut Outbox) {
+        let Some(child) = self.pool.get(key).filter(|child| child.serves()) else { return };
+        let (owner, has_served) = (child.owner.clone(), child.has_served);
+        self.log.pass_on(&format!("{}: it is ended, because it {reason}", self.served.name));
+        self.answer_open(key, &reason, out);
+        self.drain(key, Some(reason.clone()));
+        if has_served {
+            self.note_end(&owner, &reason);
+        } else {
+            self.note_failure(&owner, &reason);
+        }
+    }
+
+    /// A child has closed its standard output: as a rule it is about to end, and its exit code is worth waiting for.
+    pub(super) fn closed_output(&mut self, key: Key) {
+        let Some(child) = self.pool.get(key).filter(|child| child.serves()) else { return };
+        let wait = if child.pending.is_empty() { STDIN_GRACE } else { LAST_WORDS };
+        // Another one may take over what waits for it.
+        if !child.is_asked_for_revisions() {
+            self.drain(key, None);
+        }
+        if let Some(child) = self.pool.get_mut(key) {
+            child.left = true;
+        }
+        self.pool.set_deadline(key, Some(self.now + wait));
+    }
+
+    /// Something came from a child's guard: it may have ended.
+    pub(super) fn look_after(&mut self, key: Key, out: &mut Outbox) {
+        let Some(child) = self.pool.get_mut(key) else { return };
+        if !child.piped.has_ended() {
+            return;
+        }
+        self.read_rest(key, out);
+        let Some(mut child) = self.pool.remove(key) else { return };
+        if let Some(line) = child.take_stderr_line() {
+            self.log.pass_on(&format!("{}: {line}", self.served.name));
+        }
+        let (owner, unasked) = (child.owner.clone(), child.serves() || child.left);
+        let has_served = child.has_served;
+        let last_words = child.last_words();
+        if let Some(place) = self.place(&owner) {
+            place.child = place.child.filter(|child| *child != key);
+        }
+        if unasked && self.try_another(&mut child) {
+            return drop(child.piped.end(b""));
+        }
+        let pending = std::mem::take(&mut child.pending);
+        let how = how(&child.piped.end(last_words.as_bytes()));
+        if unasked {
+            let said =
+                if last_words.is_empty() { String::new() } else { format!("; its last words: {last_words}") };
+            self.log.pass_on(&format!("{}: it {how}", self.served.name));
+            let error = Error::internal(format_args!("the server `{}` {how}{said}", self.served.name));
+            self.answer_all(pending, &owner, !has_served, &error, out);
+            if has_served {
+                self.note_end(&owner, &how);
+            } else {
+                self.note_failure(&owner, &how);
+            }
+        }
+        self.forget_questions(key);
+    }
+
+    fn forget(&mut self, key: Key) {
+        self.pool.remove(key);
+        self.forget_questions(key);
+    }
+
+    fn forget_questions(&mut self, key: Key) {
+        // Those in results are answered to its successor.
+        drop(self.questions.take(|question| question.child == key && !question.in_result));
+    }
+
+    /// Answers all that is open at a child with an error.
+    fn answer_open(&mut self, key: Key, reason: &str, out: &mut Outbox) {
+        let Some(child) = self.pool.get_mut(key) else { return };
+        let (pending, owner) = (std::mem::take(&mut child.pending), child.owner.clone());
+        let starting = !child.has_served;
+        let last_words = child.last_words();
+        let said =
+            if last_words.is_empty() { String::new() } else { format!("; its last words: {last_words}") };
+        let error = Error::internal(format_args!("the server `{}` {reason}{said}", self.served.name));
+        self.answer_all(pending, &owner, starting, &error, out);
+    }
+
+    fn answer_all(
+        &mut self,
+        pending: std::collections::BTreeMap<i64, Pending>,
+        owner: &Owner,
+        starting: bool,
+        error: &Error,
+        out: &mut Outbox,
+    ) {
+        let mut calls = Vec::new();
+        for pending in pending.into_values() {
+            match pending.lone.and_then(|lone| lone.suspended) {
+                Some(number) => self.keep_outcome(number, Err(error.clone())),
+                None => calls.extend(pending.call),
+            }
+        }
+        if starting && let Some(place) = self.place(owner) {
+            calls.extend(place.awaiting.drain(..).map(|awaiting| awaiting.call()));
+        }
+        for call in calls {
+            self.calls.remove(&call);
+            out.error(call, error);
+        }
+    }
+
+    /// A child has ended before it served: the next one has to wait, longer each time.
+    fn note_failure(&mut self, owner: &Owner, how: &str) {
+        let now = self.now;
+        let Some(place) = self.place(owner) else { return };
+        let wait = BACK_OFF_MIN.saturating_mul(1 << place.failures.min(16)).min(BACK_OFF_MAX);
+        place.failures = place.failures.saturating_add(1);
+        place.not_before = now + wait;
+        place.last_end = Some(how.into());
+    }
+
+    fn note_end(&mut self, owner: &Owner, how: &str) {
+        if let Some(place) = self.place(owner) {
+            place.last_end = Some(how.into());
+        }
+    }
+
+    /// The server shuts down: calls that wait for the start of a child are not worth waiting for.
+    pub(super) fn stop_starting(&mut self, out: &mut Outbox) {
+        for key in self.pool.keys() {
+            if self.pool.get(key).is_some_and(|child| child.state == State::Starting) {
+                self.answer_open(key, "has not started before the bridge was shut down", out);
+            }
+        }
+    }
+
+    /// Ends the children that have nothing to answer any more.
+    pub(super) fn drain_idle(&mut self) {
+        for key in self.pool.keys() {
+            if self.pool.get(key).is_some_and(|child| child.pending.is_empty()) {
+                self.drain(key, None);
+            }
+        }
+    }
+}
+
+fn how(end: &End) -> String {
+    match end {
+        End::Exited(code) => format!("ended with exit code {code}"),
+        End::Signalled(signal) => format!("was ended by signal {signal}"),
+        End::NotStarted(problem) => format!("could not be started: {problem}"),
+        End::TimedOut | End::Cancelled => "was ended".to_owned(),
+    }
+}

@@ -1,0 +1,242 @@
+//! The arguments of `connect`.
+
+use std::ffi::OsString;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use lexopt::Arg;
+
+use crate::cli::Failure;
+use crate::cli::bounds::CONNECT_MESSAGE_BYTES_MAX;
+use crate::cli::shell::options::{Era, era, header, time, utf8};
+use crate::cli::shell::session::{header_file, token_file};
+use crate::cli::shell::target::Target;
+use crate::client::transport::RequestDefaults;
+use crate::client::url::Url;
+use crate::http::head::Host;
+use crate::text::{nearest, printable};
+
+/// How long the remote server may take to answer, if nothing else is said. Clients have timeouts of their own, and cancel.
+const TIMEOUT: Duration = Duration::from_secs(600);
+/// How often in a row a lost stream with an answer is resumed in vain: with the waits between, for half a minute.
+const RECONNECTS_MAX: u32 = 5;
+/// The variable of the environment with the token.
+const TOKEN: &str = "MCP_TOKEN";
+
+const NAMES: [&str; 6] = ["era", "header", "header-file", "plain-http", "timeout", "token-file"];
+
+pub(super) struct ConnectOptions {
+    pub(super) era: Era,
+    pub(super) timeout: Duration,
+    /// The server for people: its URL without the query, which may hold a secret.
+    pub(super) place: String,
+    pub(super) has_token: bool,
+}
+
+/// Reads them. Returns what every request says, too.
+pub(super) fn read(arguments: Vec<OsString>) -> Result<(ConnectOptions, RequestDefaults), Failure> {
+    let (mut url, mut chosen, mut timeout) = (None, Era::default(), TIMEOUT);
+    let (mut token, mut fields_file) = (None::<PathBuf>, None::<PathBuf>);
+    let (mut headers, mut plain_http) = (Vec::new(), false);
+    let mut given = Vec::new();
+    let mut parser = lexopt::Parser::from_args(arguments);
+    while let Some(argument) = parser.next()? {
+        let name = match argument {
+            Arg::Value(word) if url.is_none() => {
+                url = Some(utf8(word)?);
+                continue;
+            }
+            Arg::Value(word) => {
+                let word = utf8(word)?;
+                return Err(Failure::usage(format!("unexpected argument `{word}`; see connect --help")));
+            }
+            Arg::Short(letter) => {
+                return Err(Failure::usage(format!("there is no option -{letter}; see connect --help")));
+            }
+            Arg::Long(name) => name.to_owned(),
+        };
+        if given.contains(&name) && name != "header" {
+            return Err(Failure::usage(format!("--{name} is given twice; give it once")));
+        }
+        match name.as_str() {
+            "era" => chosen = era(&utf8(parser.value()?)?)?,
+            "timeout" => timeout = time(&utf8(parser.value()?)?)?,
+            "token-file" => token = Some(parser.value()?.into()),
+            "header-file" => fields_file = Some(parser.value()?.into()),
+            "plain-http" => plain_http = true,
+            "header" => {
+                let field = header(&utf8(parser.value()?)?);
+                headers.push(field.map_err(|why| Failure::usage(format!("--header: {why}")))?);
+            }
+            other => {
+                return Err(Failure::usage(match nearest(other, &NAMES) {
+                    Some(meant) => format!("there is no option --{other}; did you mean --{meant}?"),
+                    None => format!("there is no option --{other}; see connect --help"),
+                }));
+            }
+        }
+        given.push(name);
+    }
+    let text = url.ok_or_else(|| {
+        Failure::usage("the URL is missing; write `mcp-rill connect http://127.0.0.1:3001/mcp`")
+    })?;
+    let (url, of_entry) = target(&text)?;
+    check_encryption(&url, plain_http)?;
+    headers.splice(0..0, of_entry);
+    if let Some(path) = &fields_file {
+        headers.extend(header_file(path)?);
+    }
+    let has_field = headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("authorization"));
+    match (&token, std::env::var_os(TOKEN).filter(|token| !token.is_empty())) {
+        (Some(path), _) => headers.push(bearer(&token_file(path)?)),
+        (None, Some(token)) if !has_field => headers.push(bearer(&token_of_environment(&token)?)),
+        _ => {}
+    }
+    let has_token = headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("authorization"));
+    let place = url.to_string();
+    let place = place.split('?').next().unwrap_or_default().to_owned();
+    let hosts: Vec<_> = headers.extract_if(.., |(name, _)| name.eq_ignore_ascii_case("host")).collect();
+    let defaults = RequestDefaults::new(url, &headers, CONNECT_MESSAGE_BYTES_MAX, RECONNECTS_MAX);
+    let mut defaults = defaults.map_err(|error| Failure::usage(error.to_string()))?;
+    if let [(_, host)] = hosts.as_slice() {
+        defaults.host.clone_from(host);
+    }
+    if hosts.len() > 1 || Host::read(&defaults.host).is_none() {
+        return Err(Failure::usage("the header field Host has to have one name, such as mcp.example.com"));
+    }
+    Ok((ConnectOptions { era: chosen, timeout, place, has_token }, defaults))
+}
+
+fn bearer(token: &str) -> (String, String) {
+    ("Authorization".to_owned(), format!("Bearer {token}"))
+}
+
+fn token_of_environment(value: &OsString) -> Result<String, Failure> {
+    // It is not repeated in the error.
+    let token = value.to_str().map(str::trim);
+    let token = token.filter(|token| !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic()));
+    token.map(str::to_owned).ok_or_else(|| {
+        Failure::usage(format!(
+            "the variable {TOKEN} has to have one token and nothing else, in visible ASCII"
+        ))
+    })
+}
+
+/// A URL, or the entry of a file with one.
+fn target(text: &str) -> Result<(Url, Vec<(String, String)>), Failure> {
+    let (url, headers) = match Target::read(text)? {
+        Target::Url(url, headers) => (url, headers),
+        Target::Manifest(_) | Target::Command(_) => {
+            return Err(Failure::usage(format!(
+                "`{text}` is not a remote server; write its URL, such as http://127.0.0.1:3001/mcp"
+            )));
+        }
+    };
+    if url.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https:")) {
+        return Err(Failure::usage(without_tls(&url)));
+    }
+    let url = Url::read(&url).map_err(|error| Failure::usage(error.to_string()))?;
+    Ok((url, headers))
+}
+
+/// What to do about a URL with `https:`.
+fn without_tls(url: &str) -> String {
+    let rest = url.split_once("://").unwrap_or_default().1;
+    let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let path = path.split(['?', '#']).next().unwrap_or_default();
+    let (host, path) = (printable(authority), printable(path));
+    let port = if authority.rsplit(']').next().unwrap_or_default().contains(':') { "" } else { ":443" };
+    format!(
+        "https://{host}{path}: this program has no TLS. Let another one add it: run `socat \
+         TCP-LISTEN:8443,bind=127.0.0.1,fork OPENSSL:{host}{port}` or stunnel, and connect with `mcp-rill connect \
+         http://127.0.0.1:8443{path} --header 'Host: {host}'`; or tunnel to the server's machine with ssh -L"
+    )
+}
+
+/// Without encryption everybody on the way reads the token and the messages.
+fn check_encryption(url: &Url, plain_http: bool) -> Result<(), Failure> {
+    match plain_http || url.socket.is_some() || is_loopback(&url.host) {
+        true => Ok(()),
+        false => Err(Failure::usage(format!(
+            "{} is another machine, and http:// is not encrypted: everybody on the way reads the messages and the token. \
+             Tunnel to it with ssh -L or stunnel, or give --plain-http if that network is yours",
+            url.host
+        ))),
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    let name = host.to_ascii_lowercase();
+    name == "localhost"
+        || name.ends_with(".localhost")
+        || name.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problem(arguments: &[&str]) -> String {
+        match read(arguments.iter().map(OsString::from).collect()) {
+            Ok(_) => String::new(),
+            Err(failure) => {
+                assert_eq!(failure.code, 2);
+                failure.text
+            }
+        }
+    }
+
+    #[test]
+    fn plain_http_stays_on_this_machine_unless_told_otherwise() {
+        for url in [
+            "http://127.0.0.1:1/",
+            "http://[::1]/",
+            "http://LOCALHOST/mcp",
+            "http://a.localhost/",
+            "unix:/s#/mcp",
+        ] {
+            assert_eq!(problem(&[url]), "", "{url}");
+        }
+        for url in
+            ["http://10.0.0.1/mcp", "http://example.com/", "http://localhost.example.com/", "http://[::2]/"]
+        {
+            assert!(problem(&[url]).contains("--plain-http"), "{url}");
+            assert_eq!(problem(&[url, "--plain-http"]), "", "{url}");
+        }
+        let https = problem(&["https://example.com:8443/mcp?key=1"]);
+        assert!(!https.contains("key"), "{https}");
+        assert!(problem(&["HTTPS://[::1]/x"]).contains("OPENSSL:[::1]:443` "));
+        assert!(
+            https.contains("no TLS")
+                && https.contains("OPENSSL:example.com:8443`")
+                && https.contains("http://127.0.0.1:8443/mcp --header 'Host: example.com:8443'"),
+            "{https}"
+        );
+    }
+
+    #[test]
+    fn mistakes_say_what_to_write() {
+        for (arguments, text) in [
+            (&[][..], "the URL is missing"),
+            (&["http://localhost/", "http://localhost/"], "unexpected argument"),
+            (&["http://localhost/", "--plan-http"], "did you mean --plain-http?"),
+            (&["http://localhost/", "-x"], "no option -x"),
+            (&["http://localhost/", "--era", "2024"], "--era 2024: write"),
+            (&["http://localhost/", "--era", "2025", "--era", "2025"], "given twice"),
+            (&["http://localhost/", "--header", "Accept: x"], "set by the client itself"),
+            (&["http://localhost/", "--header", "Host: a b"], "Host has to have one name"),
+            (
+                &["http://localhost/", "--header", "Host: a", "--header", "host: b"],
+                "Host has to have one name",
+            ),
+            (&["localhost:3001/mcp"], "write http://localhost:3001/mcp"),
+            (&["."], "is not a remote server"),
+        ] {
+            assert!(problem(arguments).contains(text), "{arguments:?}: {}", problem(arguments));
+        }
+        let arguments = ["http://localhost:7/mcp?key=secret", "--header", "Host: mcp.example.com"];
+        let Ok((options, defaults)) = read(arguments.map(OsString::from).to_vec()) else { panic!() };
+        assert_eq!((&*options.place, &*defaults.host), ("http://localhost:7/mcp", "mcp.example.com"));
+    }
+}

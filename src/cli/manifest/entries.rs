@@ -1,0 +1,209 @@
+//! What a manifest says, as owned data: every default applied, every path absolute, every group expanded.
+//!
+//! *Scope:* the types. *Not in scope:* reading them (the files named like the sections), serving them (`provide`).
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::cli::json_schema::Schema;
+use crate::cli::log::options::Format;
+use crate::cli::manifest::argv::ArgvTemplate;
+use crate::cli::manifest::problem::Position;
+use crate::cli::manifest::template::TextTemplate;
+use crate::cli::process::Rlimits;
+use crate::net::listen::Address;
+use crate::protocol::annotations::{Annotations, Role};
+use crate::protocol::uri::UriTemplate;
+
+/// The `server` section, with what a flag on the command line may replace.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ServerSection {
+    pub(crate) name: Option<String>,
+    pub(crate) version: Option<String>,
+    pub(crate) title: Option<String>,
+    pub(crate) instructions: Option<String>,
+    /// The paths of Unix sockets are absolute.
+    pub(crate) listen: Vec<Address>,
+    pub(crate) base_path: Option<String>,
+    pub(crate) allow_hosts: Vec<String>,
+    pub(crate) allow_origins: Vec<String>,
+    pub(crate) cors: Option<bool>,
+    pub(crate) token_file: Option<PathBuf>,
+    pub(crate) insecure_public: Option<bool>,
+    pub(crate) node_id: Option<String>,
+    pub(crate) state_key_file: Option<PathBuf>,
+    /// Name and value as [`Limits::set`](crate::Limits::set) takes them; it took each of them already.
+    pub(crate) limits: Vec<(String, String)>,
+    /// The form of the log; `None` inside is none.
+    pub(crate) log: Option<Option<Format>>,
+    pub(crate) health: Option<Health>,
+    pub(crate) metrics: Option<bool>,
+}
+
+/// Where health checks are answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Health {
+    /// On the addresses for clients, or nowhere.
+    OnListeners(bool),
+    /// On an address of their own.
+    At(Address),
+}
+
+/// A tool that runs a command.
+#[derive(Clone, Debug)]
+pub(crate) struct ToolEntry {
+    pub(crate) position: Position,
+    pub(crate) name: String,
+    pub(crate) title: Option<String>,
+    pub(crate) description: Option<String>,
+    pub(crate) hints: ToolHints,
+    /// One line of JSON, for lists. Where the manifest has none: an object without members.
+    pub(crate) input_schema: String,
+    /// The same, to check arguments.
+    pub(crate) schema: Schema,
+    pub(crate) output_schema: Option<OutputSchema>,
+    pub(crate) command: CommandEntry,
+    pub(crate) output: Output,
+    pub(crate) confirm: Option<Confirm>,
+    pub(crate) principals: Option<Vec<String>>,
+}
+
+/// The annotations of a tool.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ToolHints {
+    pub(crate) read_only: Option<bool>,
+    pub(crate) destructive: Option<bool>,
+    pub(crate) idempotent: Option<bool>,
+    pub(crate) open_world: Option<bool>,
+}
+
+/// What the structured content of a tool is checked against.
+#[derive(Clone, Debug)]
+pub(crate) struct OutputSchema {
+    /// One line of JSON, for lists.
+    pub(crate) text: String,
+    pub(crate) schema: Schema,
+}
+
+/// A command with everything that bounds it.
+#[derive(Clone, Debug)]
+pub(crate) struct CommandEntry {
+    pub(crate) argv: ArgvTemplate,
+    /// What is written to standard input; without it that is `/dev/null`.
+    pub(crate) stdin: Option<TextTemplate>,
+    /// The whole environment.
+    pub(crate) env: Vec<(String, String)>,
+    /// Absolute.
+    pub(crate) cwd: PathBuf,
+    pub(crate) timeout: Duration,
+    /// Of standard output. A resource's `bytesMax`, a tool's `outputBytesMax`.
+    pub(crate) output_bytes_max: usize,
+    /// How many of it run at once.
+    pub(crate) concurrency: usize,
+    /// Those that count as success; at least one.
+    pub(crate) exit_codes: Vec<u8>,
+    pub(crate) rlimits: Rlimits,
+}
+
+/// What a tool's standard output is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Output {
+    Text,
+    /// One JSON value, which becomes `structuredContent`.
+    Json,
+    /// Each line is progress; the last ones are the result.
+    Lines,
+    /// The bytes of an image, audio or another file of this MIME type.
+    Media(String),
+}
+
+/// The question to the user before a tool runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Confirm {
+    pub(crate) message: String,
+    /// True to run the command where the client cannot ask its user; false to refuse.
+    pub(crate) otherwise_run: bool,
+}
+
+/// A resource, or with a template many.
+#[derive(Clone, Debug)]
+pub(crate) struct ResourceEntry {
+    pub(crate) position: Position,
+    pub(crate) uri: ResourceUri,
+    pub(crate) name: String,
+    pub(crate) title: Option<String>,
+    pub(crate) description: Option<String>,
+    pub(crate) mime_type: Option<String>,
+    pub(crate) annotations: Option<Annotations>,
+    pub(crate) content: ResourceContent,
+    pub(crate) bytes_max: usize,
+    pub(crate) principals: Option<Vec<String>>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum ResourceUri {
+    /// That of a directory ends with a slash.
+    Fixed(String),
+    /// Only with a command, whose arguments are the variables, all of them strings.
+    Template(UriTemplate),
+}
+
+/// Where a resource's content comes from. Paths are absolute.
+#[derive(Clone, Debug)]
+pub(crate) enum ResourceContent {
+    File(PathBuf),
+    Directory(PathBuf),
+    Command(Box<CommandEntry>),
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct PromptEntry {
+    pub(crate) name: String,
+    pub(crate) title: Option<String>,
+    pub(crate) description: Option<String>,
+    pub(crate) arguments: Vec<PromptArgumentEntry>,
+    /// At least one. `text` of a manifest is one of the user.
+    pub(crate) messages: Vec<PromptMessageEntry>,
+    pub(crate) principals: Option<Vec<String>>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct PromptArgumentEntry {
+    pub(crate) name: String,
+    pub(crate) title: Option<String>,
+    pub(crate) description: Option<String>,
+    pub(crate) required: bool,
+    pub(crate) completions: Vec<String>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct PromptMessageEntry {
+    pub(crate) role: Role,
+    /// An argument that is absent is the empty string.
+    pub(crate) text: TextTemplate,
+}
+
+/// A stdio server of others, for bridges.
+#[derive(Clone, Debug)]
+pub(crate) struct McpServerEntry {
+    pub(crate) position: Position,
+    pub(crate) name: String,
+    /// Absolute, or a name to look for on `PATH`.
+    pub(crate) command: PathBuf,
+    pub(crate) args: Vec<String>,
+    pub(crate) env: Vec<(String, String)>,
+    pub(crate) cwd: Option<PathBuf>,
+    pub(crate) tools: ToolFilter,
+}
+
+/// Which tools of a server are handed on. A `*` stands for any characters.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ToolFilter {
+    /// `None` for all.
+    pub(crate) allow: Option<Vec<String>>,
+    pub(crate) deny: Vec<String>,
+}
+
+/// The names in `groups`, and who is in each of them.
+pub(crate) type Groups = BTreeMap<String, Vec<String>>;

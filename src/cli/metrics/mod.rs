@@ -1,0 +1,201 @@
+//! `--metrics`: what has happened so far, as numbers for Prometheus.
+//!
+//! *Scope:* counting events, and the page `/metrics`. *Not in scope:* the text format (`page`), facts of the process (`process`), and
+//! which address answers.
+//!
+//! Names and labels of calls and sessions are those of OpenTelemetry's conventions for MCP, as dashboards query them. What else there
+//! is begins with `mcp_rill_`.
+//!
+//! ```text
+//!  Event::CallEnded, SessionClosed, Refused ──▶ Counted ──┐
+//!  turns of the loop ─────────────────────────▶           ├──▶ page ──▶ GET /metrics
+//!  Stats, /proc/self ─────────────────────────────────────┘
+//! ```
+
+mod calls;
+mod histogram;
+mod page;
+#[cfg(target_os = "linux")]
+mod process;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use calls::{Calls, network_of};
+use histogram::{Histogram, OPERATION_SECONDS, TURN_SECONDS};
+use page::{Kind, Page};
+
+use crate::engine::observe::{Event, Transport};
+use crate::engine::pages::StatusPage;
+use crate::http::response::reason_phrase;
+use crate::limits::Limits;
+use crate::protocol::revision::Revision;
+use crate::server::stats::Stats;
+
+/// Where the page is.
+pub(super) const PATH: &str = "/metrics";
+const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// The numbers so far. Clones share them.
+#[derive(Clone)]
+pub(super) struct Metrics(Arc<Mutex<Counted>>);
+
+struct Counted {
+    calls: Calls,
+    /// How long sessions were open, by network, revision.
+    sessions: BTreeMap<(&'static str, Revision), Histogram>,
+    /// Sessions that are open now.
+    open: BTreeMap<&'static str, u64>,
+    /// Refused requests, by status. A status without a phrase counts as 0.
+    refusals: BTreeMap<u16, u64>,
+    turns: Histogram,
+    buffered_bytes_max: usize,
+    workers: usize,
+    started: SystemTime,
+}
+
+impl Metrics {
+    pub(super) fn new(limits: &Limits) -> Metrics {
+        let open = [Transport::Sse, Transport::Streamable, Transport::Lines]
+            .map(|transport| (name_of(transport), 0));
+        Metrics(Arc::new(Mutex::new(Counted {
+            calls: Calls::default(),
+            sessions: BTreeMap::new(),
+            open: BTreeMap::from(open),
+            refusals: BTreeMap::new(),
+            turns: Histogram::new(TURN_SECONDS),
+            buffered_bytes_max: limits.buffered_bytes_max,
+            workers: limits.workers,
+            started: started(),
+        })))
+    }
+
+    pub(super) fn observe(&self, event: &Event<'_>) {
+        let mut counted = self.counted();
+        match event {
+            Event::CallEnded { .. } => counted.calls.add(event),
+            Event::SessionOpened { transport, .. } => {
+                *counted.open.entry(name_of(*transport)).or_default() += 1
+            }
+            Event::SessionClosed { peer, transport, revision, lasted, .. } => {
+                let open = counted.open.entry(name_of(*transport)).or_default();
+                *open = open.saturating_sub(1);
+                let labels = (network_of(*transport, peer), *revision);
+                let durations =
+                    counted.sessions.entry(labels).or_insert_with(|| Histogram::new(OPERATION_SECONDS));
+                durations.add(*lasted);
+            }
+            Event::Refused { status, .. } => {
+                let status = if reason_phrase(*status) == reason_phrase(0) { 0 } else { *status };
+                *counted.refusals.entry(status).or_default() += 1;
+            }
+            _ => {}
+        }
+    }
+
+    /// Counts a turn of the loop.
+    pub(super) fn turned(&self, time: Duration) {
+        self.counted().turns.add(time);
+    }
+
+    pub(super) fn page(&self) -> StatusPage {
+        let metrics = self.clone();
+        StatusPage::new(PATH, MEDIA_TYPE, move |stats| metrics.counted().page(stats))
+    }
+
+    fn counted(&self) -> MutexGuard<'_, Counted> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the start of the process is a fact of the machine")]
+fn started() -> SystemTime {
+    SystemTime::now()
+}
+
+/// The value of the label `transport`.
+fn name_of(transport: Transport) -> &'static str {
+    match transport {
+        Transport::Sse => "sse",
+        Transport::Streamable => "streamable",
+        Transport::Lines => "stdio",
+    }
+}
+
+impl Counted {
+    fn page(&self, stats: &Stats) -> Vec<u8> {
+        let mut page = Page::default();
+        self.calls.write(&mut page);
+        let name = "mcp_server_session_duration_seconds";
+        page.family(name, Kind::Histogram, "How long sessions were open that have ended.");
+        for ((network, revision), durations) in &self.sessions {
+            let labels = [("network_transport", *network), ("mcp_protocol_version", revision.name())];
+            page.histogram(name, &labels, durations);
+        }
+        let name = "mcp_rill_sessions";
+        page.family(name, Kind::Gauge, "Sessions that are open.");
+        self.open.iter().for_each(|(transport, count)| page.sample(name, &[("transport", transport)], count));
+        let name = "mcp_rill_refusals_total";
+        page.family(name, Kind::Counter, "Requests that were refused.");
+        for (status, count) in &self.refusals {
+            let reason = reason_phrase(*status).to_ascii_lowercase().replace([' ', '-'], "_");
+            page.sample(name, &[("reason", &reason), ("status", &status.to_string())], count);
+        }
+        self.write_stats(stats, &mut page);
+        let name = "mcp_rill_loop_turn_seconds";
+        page.family(
+            name,
+            Kind::Histogram,
+            "How long turns of the loop took, in which nobody else was served.",
+        );
+        page.histogram(name, &[], &self.turns);
+        let name = "mcp_rill_build_info";
+        page.family(name, Kind::Gauge, "1, with the version of the program.");
+        page.sample(name, &[("version", env!("CARGO_PKG_VERSION"))], 1);
+        let started = self.started.duration_since(UNIX_EPOCH).unwrap_or_default();
+        page.single("process_start_time_seconds", Kind::Gauge, "When it started.", started.as_secs_f64());
+        #[cfg(target_os = "linux")]
+        process::write(&mut page);
+        page.finish()
+    }
+
+    fn write_stats(&self, stats: &Stats, page: &mut Page) {
+        use Kind::{Counter, Gauge};
+        let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+        for (name, kind, help, value) in [
+            ("connections", Gauge, "Connections that are open.", count(stats.connections)),
+            ("calls", Gauge, "Calls that are open.", count(stats.calls)),
+            ("workers_busy", Gauge, "Worker threads that run a handler.", count(stats.workers_busy)),
+            ("workers_stuck", Gauge, "Worker threads past their call's timeout.", count(stats.workers_stuck)),
+            ("workers_queued", Gauge, "Calls that wait for a worker thread.", count(stats.workers_queued)),
+            ("workers_max", Gauge, "The limit workers.", count(self.workers)),
+            ("buffered_bytes", Gauge, "Bytes of peers' data that are held.", count(stats.buffered_bytes)),
+            ("remembered_bytes", Gauge, "Bytes of heads that are remembered.", count(stats.remembered_bytes)),
+            ("buffered_bytes_max", Gauge, "The limit buffered_bytes_max.", count(self.buffered_bytes_max)),
+            ("connections_opened_total", Counter, "Connections opened.", stats.connections_opened),
+            ("sessions_opened_total", Counter, "Sessions opened.", stats.sessions_opened),
+            ("sessions_evicted_total", Counter, "Sessions ended for new ones.", stats.sessions_evicted),
+            ("sessions_shed_total", Counter, "Sessions ended for lack of memory.", stats.sessions_shed),
+            ("replays_shed_total", Counter, "Sessions whose kept events were dropped.", stats.replays_shed),
+            ("messages_received_total", Counter, "Messages taken from clients.", stats.messages_received),
+            ("messages_sent_total", Counter, "Messages queued to clients.", stats.messages_queued),
+            ("busy_total", Counter, "Requests refused because a limit was reached.", stats.busy),
+            (
+                "slow_readers_total",
+                Counter,
+                "Connections closed, their client not reading.",
+                stats.slow_readers,
+            ),
+            ("oversized_total", Counter, "Messages over message_bytes_max.", stats.oversized),
+            ("late_results_total", Counter, "Results for calls that were over.", stats.late),
+            ("stray_answers_total", Counter, "Answers that no request waited for.", stats.stray_answers),
+            ("logs_dropped_total", Counter, "Log messages that clients did not get.", stats.logs_dropped),
+        ] {
+            page.single(&format!("mcp_rill_{name}"), kind, help, value);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

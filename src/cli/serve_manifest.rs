@@ -1,0 +1,247 @@
+//! `mcp-rill serve FILE|DIR`: a manifest as a server, read again on SIGHUP.
+//!
+//! *Scope:* loading it for serving, and which of its settings options replace. *Not in scope:* its items (`provide`).
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use super::args::{self, Serve, Syntax, Task};
+use super::bridge;
+use super::bridge::reported::reported;
+use super::bridge::router::Router;
+use super::check::environment;
+use super::manifest::Manifest;
+use super::manifest::entries::{Health, McpServerEntry, ResourceContent, ServerSection};
+use super::manifest::problem::{Problem, Severity};
+use super::process::{self, Processes};
+use super::provide::Provider;
+use super::provide::commands::Commands;
+use super::serve::{self, Answering, OwnService, Served, Setup};
+use super::signals::{Hangups, Reload};
+use super::{Failure, NAME, say};
+use crate::limits::Limits;
+use crate::server::builder::Server;
+use crate::server::handle::Handle;
+use crate::service::Service;
+
+/// Serves the manifest at a path. `arguments` are all that stand behind the verb.
+pub(super) fn serve(path: PathBuf, arguments: Vec<OsString>) -> Result<(), Failure> {
+    let hangups = Hangups::listen()?;
+    let manifest = load(&path)?;
+    let syntax = Syntax { program: NAME, takes_manifest: true, own: &[] };
+    let defaults = settings(&manifest.server)?;
+    let Task::Serve(mut options) = args::parse(&syntax, arguments, defaults)? else { return Ok(()) };
+    if options.stdio {
+        // The program that starts the server needs no token, and may not be allowed to read the file.
+        options.token_file = None;
+    }
+    restrictions(&manifest).iter().for_each(|warning| say(NAME, warning));
+    let provider = Provider::new(Processes::start()?);
+    let limits = options.limits.clone();
+    let server = provider.server(&manifest, &limits);
+    let has_own = has_own_items(&manifest);
+    let servers = if options.stdio { on_stdio(&manifest, has_own)? } else { manifest.mcp_servers.clone() };
+    let Provider { watch, commands } = provider.clone();
+    let (grace, ending) = (limits.shutdown_grace, commands.clone());
+    let served = Served {
+        hangups,
+        program: NAME.to_owned(),
+        content: Box::new(move |setup| with_servers(setup, server, has_own, &servers)),
+        what: description(&manifest),
+        reload: Some(reload(path, provider, limits)),
+        begin: Some(Box::new(move |handle: Handle| Ok(watch.start(handle)?))),
+        stopping: Some(Box::new(move |grace| end_in_time(&ending, grace))),
+        end: Some(Box::new(move || {
+            let left = commands.shut_down(grace);
+            let text = || format!("commands that have not ended: {left}; their guards go on ending them");
+            (left > 0).then(text)
+        })),
+    };
+    serve::serve(*options, served)
+}
+
+/// How long before the end of the grace commands that still run are ended: TERM, KILL two seconds later, and the result is sent.
+const END_BEFORE: Duration = Duration::from_secs(3);
+
+/// Lets commands that run when a shutdown begins be finished, and ends those that are not before the grace is over.
+fn end_in_time(commands: &Commands, grace: Duration) {
+    let (ending, time) = (commands.clone(), grace.saturating_sub(END_BEFORE));
+    let wait_and_end = move || {
+        thread::sleep(time);
+        ending.shut_down(END_BEFORE);
+    };
+    if thread::Builder::new().name("ending".to_owned()).spawn(wait_and_end).is_err() {
+        commands.abandon();
+    }
+}
+
+/// True if the manifest is a server itself, besides those that it names.
+fn has_own_items(manifest: &Manifest) -> bool {
+    !(manifest.tools.is_empty() && manifest.resources.is_empty() && manifest.prompts.is_empty())
+}
+
+/// Standard input and output have one server: that of the manifest itself, or the only one that it names.
+fn on_stdio(manifest: &Manifest, has_own: bool) -> Result<Vec<McpServerEntry>, Failure> {
+    match &*manifest.mcp_servers {
+        [first, ..] if has_own => {
+            let McpServerEntry { position, name, .. } = first;
+            let text = "on standard input and output there is one server, that of the manifest itself; its mcpServers are left out";
+            say(NAME, &format!("warning: {position}: {text}, `{name}` among them"));
+            Ok(Vec::new())
+        }
+        [first, _, ..] => Err(Failure::usage(format!(
+            "{}: on standard input and output there is one server, and the manifest names {}: use --listen, or name one",
+            first.position,
+            manifest.mcp_servers.len()
+        ))),
+        one => Ok(one.to_vec()),
+    }
+}
+
+/// The manifest's own server at the root, and each that it names below its name; a single one at the root too.
+fn with_servers(
+    mut setup: Setup,
+    server: Server,
+    has_own: bool,
+    entries: &[McpServerEntry],
+) -> Result<Answering, Failure> {
+    let (limits, lines, details) = (setup.limits.clone(), setup.lines.clone(), setup.details);
+    setup.settings.mounts = entries.iter().map(|entry| entry.name.clone()).collect();
+    setup.settings.serves_root = has_own || entries.len() < 2;
+    let mut answering = setup.server(server)?;
+    if entries.is_empty() {
+        return Ok(answering);
+    }
+    let mut services: Vec<Box<dyn Service>> = Vec::new();
+    for entry in entries {
+        let OwnService { service, descriptor, processes } = bridge::of_entry(entry, &limits, lines.clone())?;
+        services.push(reported(service, details));
+        answering.descriptors.push(descriptor);
+        answering.processes += processes;
+    }
+    let root = if has_own { services.len() } else { 0 };
+    services.push(answering.service);
+    answering.service = Box::new(Router::new(services, root));
+    Ok(answering)
+}
+
+/// Reads a manifest. Warnings are counted on standard error, and shown by `mcp-rill check`.
+pub(super) fn load(path: &Path) -> Result<Manifest, Failure> {
+    let (manifest, warnings) = read(path).map_err(|problems| failure(path, &problems))?;
+    say_warnings(path, &warnings);
+    Ok(manifest)
+}
+
+/// Says how many warnings a manifest has.
+pub(super) fn say_warnings(path: &Path, warnings: &[Problem]) {
+    if let Some(counted) = counted(path, warnings) {
+        say(NAME, &counted);
+    }
+}
+
+/// Returns how many warnings a manifest has, in words, if there are any.
+fn counted(path: &Path, warnings: &[Problem]) -> Option<String> {
+    match warnings.len() {
+        0 => None,
+        1 => Some(format!("{0} has a warning; `{NAME} check {0}` shows it", path.display())),
+        count => Some(format!("{0} has {count} warnings; `{NAME} check {0}` shows them", path.display())),
+    }
+}
+
+/// Reads a manifest with the variables of this process.
+pub(super) fn read(path: &Path) -> Result<(Manifest, Vec<Problem>), Vec<Problem>> {
+    Manifest::load(&[path.to_owned()], &environment)
+}
+
+/// All mistakes, a line each.
+pub(super) fn failure(path: &Path, problems: &[Problem]) -> Failure {
+    let errors = problems.iter().filter(|problem| problem.severity == Severity::Error);
+    let errors: Vec<String> = errors.map(ToString::to_string).collect();
+    Failure::system(match &*errors {
+        [error] => error.clone(),
+        errors => format!("{} has {} mistakes:\n{}", path.display(), errors.len(), errors.join("\n")),
+    })
+}
+
+/// What the manifest sets and options may replace.
+pub(super) fn settings(section: &ServerSection) -> Result<Serve, Failure> {
+    let mut serve = Serve { listen: section.listen.clone(), ..Serve::default() };
+    serve.token_file.clone_from(&section.token_file);
+    serve.state_key_file.clone_from(&section.state_key_file);
+    serve.log.format = section.log.unwrap_or(None);
+    serve.metrics = section.metrics.unwrap_or(false);
+    let settings = &mut serve.settings;
+    match &section.health {
+        Some(Health::OnListeners(answered)) => settings.health = *answered,
+        Some(Health::At(address)) => serve.health_listen = Some(address.clone()),
+        None => {}
+    }
+    settings.base_path = section.base_path.clone().unwrap_or_default();
+    settings.node_id = section.node_id.clone().unwrap_or_default();
+    settings.hosts.clone_from(&section.allow_hosts);
+    settings.origins.clone_from(&section.allow_origins);
+    settings.cors = section.cors.unwrap_or(false);
+    settings.insecure_public = section.insecure_public.unwrap_or(false);
+    for (name, value) in &section.limits {
+        serve.limits.set(name, value).map_err(Failure::system)?;
+    }
+    Ok(serve)
+}
+
+/// What this system lacks for running commands, and what the kernel would refuse each time one starts: a warning each.
+pub(super) fn restrictions(manifest: &Manifest) -> Vec<String> {
+    let of_tools = manifest.tools.iter().map(|tool| (&tool.position, &tool.command));
+    let of_resources = manifest.resources.iter().filter_map(|resource| match &resource.content {
+        ResourceContent::Command(command) => Some((&resource.position, &**command)),
+        ResourceContent::File(_) | ResourceContent::Directory(_) => None,
+    });
+    let refused = of_tools.chain(of_resources).flat_map(|(position, command)| {
+        command.rlimits.refused().into_iter().map(move |refusal| format!("{position}: rlimits: {refusal}"))
+    });
+    let lacks = process::missing().iter().map(ToString::to_string);
+    lacks.chain(refused).map(|warning| format!("warning: {warning}")).collect()
+}
+
+/// What is served, for people.
+fn description(manifest: &Manifest) -> String {
+    let count = |count: usize, what: &str| match count {
+        0 => None,
+        1 => Some(format!("1 {what}")),
+        count => Some(format!("{count} {what}s")),
+    };
+    let kinds = [
+        count(manifest.tools.len(), "tool"),
+        count(manifest.resources.len(), "resource"),
+        count(manifest.prompts.len(), "prompt"),
+        count(manifest.mcp_servers.len(), "server"),
+    ];
+    let kinds: Vec<String> = kinds.into_iter().flatten().collect();
+    let name = manifest.server.name.as_deref().unwrap_or("a manifest");
+    if kinds.is_empty() { name.to_owned() } else { format!("{name} ({})", kinds.join(", ")) }
+}
+
+/// Reads the manifest again. Calls that run end as they began.
+fn reload(path: PathBuf, provider: Provider, limits: Limits) -> Reload {
+    Box::new(move |handle| {
+        // Opening a pipe waits for its other end, and then nothing would be read again any more.
+        if fs::metadata(&path).is_ok_and(|found| !found.is_file() && !found.is_dir()) {
+            let shown = path.display();
+            return Err(Failure::system(format!(
+                "{shown} is not a regular file or a folder, so it is not read again"
+            )));
+        }
+        let (manifest, warnings) = read(&path).map_err(|problems| failure(&path, &problems))?;
+        handle
+            .replace(provider.server(&manifest, &limits))
+            .map_err(|error| Failure::system(error.to_string()))?;
+        let servers = match manifest.mcp_servers.is_empty() {
+            true => "",
+            false => "; its mcpServers stay as they were at the start",
+        };
+        let read = format!("{} was read again: {}{servers}", path.display(), description(&manifest));
+        Ok(counted(&path, &warnings).into_iter().chain([read]).collect::<Vec<_>>().join("\n"))
+    })
+}

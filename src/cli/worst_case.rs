@@ -1,0 +1,235 @@
+//! `mcp-rill limits`: the most that a configuration can take.
+//!
+//! *Scope:* memory, processes, descriptors and threads, by what bounds them. *Not in scope:* what the commands of a manifest
+//! take themselves, beyond their number.
+
+use std::fmt::Write;
+use std::process::ExitCode;
+
+use super::args::{self, Serve, Syntax, Task};
+use super::bounds::{self, WAITING_BYTES_MAX, WAITING_CALLS_MAX};
+use super::bridge::options::BridgeOptions;
+use super::manifest::Manifest;
+use super::manifest::entries::{CommandEntry, ResourceContent};
+use super::process::ProcessLimits;
+use super::verb::Verb;
+use super::{Failure, NAME, descriptors, print, serve_manifest};
+use crate::limits::Limits;
+
+pub(super) const LIMITS: Verb = Verb {
+    name: "limits",
+    about: "Show the most memory and processes that serving can take",
+    usage: "limits [FILE|DIR] [OPTIONS]",
+    options: "  FILE|DIR            The manifest, or a folder of them; without it, the demo
+  --limit NAME=VALUE  As for `serve`, like all of its options
+Each line has an amount, what takes it, and in parentheses the limit or key that
+bounds it. Nothing is served or run. `mcp-rill --help limits` explains limits.",
+    examples: [
+        ("limits router.json", "Of a manifest."),
+        ("limits --limit buffered_bytes_max=16MiB --limit sessions_max=64", "On a small machine."),
+    ],
+    run: |mut parser| {
+        let arguments: Vec<_> = parser.raw_args()?.collect();
+        let syntax = Syntax { program: NAME, takes_manifest: true, own: &[] };
+        let (mut manifest, mut defaults) = (Manifest::default(), Serve::default());
+        if let Task::Serve(options) = args::parse(&syntax, arguments.clone(), Serve::default())?
+            && let Some(path) = options.manifest
+        {
+            manifest = serve_manifest::load(&path)?;
+            defaults = serve_manifest::settings(&manifest.server)?;
+        }
+        if let Task::Serve(options) = args::parse(&syntax, arguments, defaults)? {
+            options.limits.check().map_err(Failure::usage)?;
+            print(&table(&options.limits, &manifest))?;
+        }
+        Ok(ExitCode::SUCCESS)
+    },
+};
+
+/// Bytes that a connection and a session take, and what a client says of itself; `cargo bench --bench idle` measures them.
+const CONNECTION_BYTES: usize = 300;
+const SESSION_BYTES: usize = 400;
+const CLIENT_BYTES: usize = 400;
+/// What a command takes of the system: itself and its guard; pipes and a socket of the server.
+const PROCESSES_OF_COMMAND: usize = 2;
+const DESCRIPTORS_OF_COMMAND: usize = descriptors::OF_PROCESS;
+/// Bytes of a bridged process, besides what waits for it, which is data of peers.
+const BRIDGED_BYTES: usize = 4 << 10;
+/// Buffers that are kept for the next message.
+const REUSED_BYTES: usize = 1 << 20;
+
+fn table(limits: &Limits, manifest: &Manifest) -> String {
+    let processes = ProcessLimits::default();
+    let running = processes.running_max.min(concurrency(manifest));
+    let mut out = String::new();
+    let workers = limits.workers.saturating_add(limits.workers_stuck_max);
+
+    let mut memory = vec![
+        (limits.buffered_bytes_max, "data of peers (buffered_bytes_max)".to_owned()),
+        (
+            limits.connections_max.saturating_mul(CONNECTION_BYTES),
+            format!("{} connections (connections_max)", limits.connections_max),
+        ),
+        (
+            limits.sessions_max.saturating_mul(SESSION_BYTES + CLIENT_BYTES),
+            format!(
+                "{} sessions and what their clients say of themselves (sessions_max)",
+                limits.sessions_max
+            ),
+        ),
+        (
+            REUSED_BYTES.saturating_add(limits.turn_bytes_max),
+            "buffers that are used again (turn_bytes_max)".to_owned(),
+        ),
+    ];
+    if running > 0 {
+        let each = commands(manifest).map(output_bytes).max().unwrap_or(0);
+        memory.push((
+            each.saturating_mul(running).min(processes.captured_bytes_max),
+            format!("output of {running} commands that run (outputBytesMax, bytesMax, concurrency)"),
+        ));
+        memory.push((
+            WAITING_BYTES_MAX,
+            format!("arguments of {WAITING_CALLS_MAX} calls that wait for a command"),
+        ));
+    }
+    let bridged = manifest.mcp_servers.len().saturating_mul(BridgeOptions::default().children_max);
+    if bridged > 0 {
+        memory.push((
+            bridged.saturating_mul(BRIDGED_BYTES),
+            format!("{bridged} bridged processes (mcpServers)"),
+        ));
+        memory.push((
+            manifest.mcp_servers.len().saturating_mul(limits.turn_bytes_max),
+            "a buffer for what each of mcpServers writes (turn_bytes_max)".to_owned(),
+        ));
+    }
+    let file = manifest.resources.iter().filter(|resource| is_file(&resource.content));
+    if let Some(bytes_max) = file.map(|resource| resource.bytes_max).max() {
+        memory.push((
+            bytes_max.saturating_mul(workers),
+            format!("{workers} files that are read (bytesMax, workers)"),
+        ));
+    }
+    let sum = memory.iter().fold(0_usize, |sum, (bytes, _)| sum.saturating_add(*bytes));
+    memory.push((
+        sum / 2,
+        "half of that: pages, holes that growing buffers leave, and what the allocator keeps".to_owned(),
+    ));
+    section(&mut out, "memory");
+    for (bytes, what) in &memory {
+        row(&mut out, &mib(*bytes), what);
+    }
+    let sum = memory.iter().fold(0_usize, |sum, (bytes, _)| sum.saturating_add(*bytes));
+    row(&mut out, &mib(sum), "together; besides, each message in work, as its handler takes it");
+
+    section(&mut out, "processes");
+    row(&mut out, "1", "the server");
+    if running > 0 {
+        row(
+            &mut out,
+            &(running * PROCESSES_OF_COMMAND).to_string(),
+            &format!(
+                "of {running} commands, each with a guard; a command may start more (rlimits.processes)"
+            ),
+        );
+    }
+
+    if bridged > 0 {
+        row(
+            &mut out,
+            &(bridged * PROCESSES_OF_COMMAND).to_string(),
+            &format!("of {bridged} bridged processes, each with a guard; a process may start more"),
+        );
+    }
+
+    section(&mut out, "threads");
+    let own = if running > 0 || !manifest.resources.is_empty() { 4 } else { 2 };
+    row(&mut out, &own.to_string(), "the loop, signals, and what watches commands and files");
+    row(&mut out, &workers.to_string(), "for handlers that block (workers, workers_stuck_max)");
+
+    section(&mut out, "descriptors");
+    row(&mut out, &limits.connections_max.to_string(), "connections (connections_max)");
+    row(
+        &mut out,
+        &limits.health_connections_max.to_string(),
+        "connections for health checks (health_connections_max)",
+    );
+    row(&mut out, &descriptors::OTHERS.to_string(), "standard streams, listeners, and a few to spare");
+    if running > 0 {
+        row(&mut out, &(running * DESCRIPTORS_OF_COMMAND).to_string(), &format!("of {running} commands"));
+    }
+    if bridged > 0 {
+        row(
+            &mut out,
+            &(bridged * DESCRIPTORS_OF_COMMAND).to_string(),
+            &format!("of {bridged} bridged processes"),
+        );
+    }
+
+    section(&mut out, "bounds that are fixed");
+    for (name, value, meaning) in [
+        (
+            "commands_running_max",
+            processes.running_max,
+            "Commands that run at a time. One more is refused as busy.",
+        ),
+        (
+            "captured_bytes_max",
+            processes.captured_bytes_max,
+            "Bytes of output and input of all commands that run. A command that could have more is refused as busy.",
+        ),
+        (
+            "line_bytes_max",
+            processes.line_bytes_max,
+            "Bytes of a line that is progress; the rest of it is dropped.",
+        ),
+        (
+            "stderr_bytes_max",
+            processes.stderr_bytes_max,
+            "Bytes of a command's standard error that are kept: the last ones.",
+        ),
+    ] {
+        row(&mut out, &value.to_string(), &format!("{name}: {meaning}"));
+    }
+    for (name, value, meaning) in bounds::ALL {
+        row(&mut out, &value.to_string(), &format!("{}: {}", bounds::shown(name), meaning.trim_start()));
+    }
+    out
+}
+
+fn section(out: &mut String, name: &str) {
+    let break_ = if out.is_empty() { "" } else { "\n" };
+    let _ = writeln!(out, "{break_}{name}");
+}
+
+fn row(out: &mut String, amount: &str, what: &str) {
+    let _ = writeln!(out, "{amount:>12}  {what}");
+}
+
+/// With one digit behind the point.
+fn mib(bytes: usize) -> String {
+    let tenths = bytes.saturating_mul(10) / (1 << 20);
+    format!("{}.{} MiB", tenths / 10, tenths % 10)
+}
+
+fn is_file(content: &ResourceContent) -> bool {
+    !matches!(content, ResourceContent::Command(_))
+}
+
+fn commands(manifest: &Manifest) -> impl Iterator<Item = &CommandEntry> {
+    let of_resources = manifest.resources.iter().filter_map(|resource| match &resource.content {
+        ResourceContent::Command(command) => Some(&**command),
+        ResourceContent::File(_) | ResourceContent::Directory(_) => None,
+    });
+    manifest.tools.iter().map(|tool| &tool.command).chain(of_resources)
+}
+
+fn output_bytes(command: &CommandEntry) -> usize {
+    command.output_bytes_max
+}
+
+/// How many commands may run at once by the manifest alone.
+fn concurrency(manifest: &Manifest) -> usize {
+    commands(manifest).fold(0, |sum, command| sum.saturating_add(command.concurrency))
+}

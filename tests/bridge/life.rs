@@ -1,0 +1,171 @@
+//! When processes begin and end, and that nothing of them is left.
+
+use std::time::Duration;
+
+use mcp_rill::client::Transport;
+
+use super::{bridge, bridge_of, call, is_alive, signal, wait_until};
+
+#[test]
+fn a_process_ends_with_its_session() {
+    let bridge = bridge(&[], "serve");
+    for transport in [Transport::Sse, Transport::Streamable] {
+        let mut client = bridge.connect(transport);
+        let pid = call(&mut client, "pid", "{}");
+        let left = call(&mut client, "leave", "{}");
+        assert!(is_alive(&pid) && is_alive(&left));
+        client.close();
+        wait_until("the process is gone", || !is_alive(&pid));
+        wait_until("what it has started is gone", || !is_alive(&left));
+    }
+}
+
+#[test]
+fn all_processes_end_with_the_bridge() {
+    let mut bridge = bridge(&["--limit", "linger_timeout=10ms"], "serve");
+    let mut clients = [bridge.client(), bridge.connect(Transport::Sse)];
+    let mut pids: Vec<String> = clients.iter_mut().map(|client| call(client, "pid", "{}")).collect();
+    pids.extend(clients.iter_mut().map(|client| call(client, "leave", "{}")));
+    let took = bridge.end();
+    assert!(pids.iter().all(|pid| !is_alive(pid)));
+    assert!(took < Duration::from_secs(2), "they end when their input does: {took:?}");
+}
+
+#[test]
+fn all_processes_end_with_a_bridge_that_is_killed() {
+    let bridge = bridge(&[], "serve");
+    let mut clients = [bridge.client(), bridge.connect(Transport::Sse)];
+    let mut pids: Vec<String> = clients.iter_mut().map(|client| call(client, "pid", "{}")).collect();
+    pids.extend(clients.iter_mut().map(|client| call(client, "leave", "{}")));
+    bridge.signal("KILL");
+    for pid in pids {
+        wait_until("it is gone", || !is_alive(&pid));
+    }
+}
+
+/// A process that heeds neither the end of its input nor TERM.
+#[test]
+fn a_process_that_does_not_want_to_end_is_killed() {
+    let script = r#"trap '' TERM; read line; echo '{"jsonrpc":"2.0","id":1,"result":{"protocolVersion":"2025-11-25","capabilities":{},"serverInfo":{"name":"'$$'","version":"1"}}}'; while :; do sleep 1000; done"#;
+    let mut bridge = bridge_of(&[], "", &["sh", "-c", script]);
+    let client = bridge.client();
+    let info = client.server_info().unwrap().member("name").unwrap().unwrap().as_str().unwrap().into_owned();
+    assert!(is_alive(&info));
+    let took = bridge.end();
+    assert!(!is_alive(&info));
+    assert!((4..8).contains(&took.as_secs()), "2 s after its input, 2 s after TERM: {took:?}");
+}
+
+#[test]
+fn a_process_that_is_killed_has_a_successor() {
+    let bridge = bridge(&[], "serve");
+    let mut client = bridge.client();
+    let pid = call(&mut client, "pid", "{}");
+    signal("KILL", pid.parse().unwrap());
+    bridge.says("kid: it was ended by signal 9");
+    let next = call(&mut client, "pid", "{}");
+    assert_ne!(pid, next);
+}
+
+/// Clients that end in every way, and processes that are killed: after each of so many of them nothing is left.
+fn nothing_is_left(cycles: usize) {
+    let bridge = bridge(&["--children-max", "200"], "serve");
+    let descriptors = || std::fs::read_dir(format!("/proc/{}/fd", bridge.process.id())).unwrap().count();
+    // What a first client makes it open stays open.
+    drop(bridge.client());
+    wait_until("the first process is gone", || descendants(bridge.process.id()).is_empty());
+    let before = descriptors();
+    let cycle = |at: usize| {
+        let mut client =
+            bridge.connect(if at.is_multiple_of(2) { Transport::Streamable } else { Transport::Sse });
+        let pid = call(&mut client, "pid", "{}");
+        let open = client.send("tools/call", Some(r#"{"name":"silent"}"#)).unwrap();
+        // One that comes after the end of the process would be its successor's.
+        wait_until("it is open", || call(&mut client, "kept", r#"{"of":"silent"}"#) == "yes");
+        match at % 4 {
+            0 => client.close(),
+            // The socket is closed, and over Streamable HTTP the session is left to a later DELETE.
+            1 => client.cancel(&open, "enough").unwrap(),
+            _ => {
+                signal("KILL", pid.parse().unwrap());
+                let error = client.wait(&open).unwrap_err().to_string();
+                assert!(error.contains("was ended by signal 9"), "{error}");
+            }
+        }
+        client.close();
+        pid
+    };
+    let pids: Vec<String> = std::thread::scope(|scope| {
+        let cycle = &cycle;
+        let workers: Vec<_> = (0..8)
+            .map(|first| scope.spawn(move || (first..cycles).step_by(8).map(cycle).collect::<Vec<_>>()))
+            .collect();
+        workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect()
+    });
+    assert_eq!(pids.len(), cycles);
+    wait_until("no process is left", || descendants(bridge.process.id()).is_empty());
+    assert!(pids.iter().all(|pid| !is_alive(pid)));
+    wait_until("no descriptor is left", || descriptors() <= before);
+}
+
+/// All processes below one, by their numbers.
+fn descendants(of: u32) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    let mut parents = vec![of.to_string()];
+    while let Some(parent) = parents.pop() {
+        let path = format!("/proc/{parent}/task/{parent}/children");
+        let children = std::fs::read_to_string(path).unwrap_or_default();
+        let children: Vec<String> = children.split_whitespace().map(str::to_owned).collect();
+        parents.extend(children.iter().cloned());
+        found.extend(children);
+    }
+    found
+}
+
+#[test]
+fn nothing_is_left_of_clients_and_processes_that_come_and_go() {
+    nothing_is_left(80);
+}
+
+/// `cargo test --release --test bridge -- --ignored left_of_very_many`.
+#[test]
+#[ignore = "it takes a minute or more"]
+fn nothing_is_left_of_very_many() {
+    nothing_is_left(2000);
+}
+
+#[test]
+fn no_more_processes_run_than_are_allowed() {
+    let bridge = bridge(&["--children-max", "2"], "serve");
+    let mut clients = [bridge.client(), bridge.client()];
+    let url = bridge.url(Transport::Streamable);
+    let error = bridge.builder(Transport::Streamable).connect(&url).unwrap_err().to_string();
+    assert!(error.contains("2 processes of the server `kid` run already (--children-max)"), "{error}");
+    let pid = call(&mut clients[0], "pid", "{}");
+    clients[0].close();
+    wait_until("the process is gone", || !is_alive(&pid));
+    wait_until("there is room", || bridge.builder(Transport::Streamable).connect(&url).is_ok());
+}
+
+#[test]
+fn a_process_that_is_not_needed_ends_and_comes_back() {
+    let bridge = bridge(&["--child-idle", "1"], "serve");
+    let mut client = bridge.client();
+    let pid = call(&mut client, "pid", "{}");
+    wait_until("it ends", || !is_alive(&pid));
+    // A ping needs none.
+    client.ping().unwrap();
+    assert_ne!(call(&mut client, "pid", "{}"), pid);
+}
+
+#[test]
+fn without_restart_the_end_is_the_end() {
+    let bridge = bridge(&["--restart", "never"], "serve");
+    let mut client = bridge.client();
+    let pid = call(&mut client, "pid", "{}");
+    signal("KILL", pid.parse().unwrap());
+    bridge.says("kid: it was ended by signal 9");
+    let error = super::refused(&mut client, "pid", "{}");
+    assert!(error.contains("was ended by signal 9, and is not started again (--restart never)"), "{error}");
+    call(&mut bridge.client(), "pid", "{}");
+}
