@@ -332,6 +332,12 @@ class Tally:
         self.failed += other.failed
         self.skipped += other.skipped
 
+    def replace(self, first: "Tally", second: "Tally") -> None:
+        """Counts the second run of a stage instead of the first."""
+        self.passed += second.passed - first.passed
+        self.failed += second.failed - first.failed
+        self.skipped += second.skipped - first.skipped
+
     def __str__(self) -> str:
         skipped = f", {self.skipped} skipped" if self.skipped else ""
         return f"{self.passed} passed, {self.failed} failed{skipped}"
