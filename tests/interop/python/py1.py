@@ -45,7 +45,12 @@ class Sdk:
     @staticmethod
     def session(read, write, **callbacks) -> ClientSession:
         usual = {"sampling_callback": _sample, "elicitation_callback": _elicit, "list_roots_callback": _roots}
-        return ClientSession(read, write, read_timeout_seconds=timedelta(seconds=20), **(usual | callbacks))
+        return ClientSession(read, write, **(Sdk.patience(20) | usual | callbacks))
+
+    @staticmethod
+    def patience(seconds: float) -> dict:
+        """How long a session waits for each answer."""
+        return {"read_timeout_seconds": timedelta(seconds=seconds)}
 
     @staticmethod
     def page(cursor: str | None):

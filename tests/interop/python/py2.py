@@ -57,11 +57,16 @@ class Sdk:
 
     @staticmethod
     def negotiate(transport, era: str, **callbacks) -> Client:
-        return Client(transport, mode=era, read_timeout_seconds=20, **(_answers() | callbacks))
+        return Client(transport, mode=era, **(Sdk.patience(20) | _answers() | callbacks))
 
     @staticmethod
     def session(read, write, **callbacks) -> ClientSession:
-        return ClientSession(read, write, read_timeout_seconds=20, **(_answers() | callbacks))
+        return ClientSession(read, write, **(Sdk.patience(20) | _answers() | callbacks))
+
+    @staticmethod
+    def patience(seconds: float) -> dict:
+        """How long a session waits for each answer."""
+        return {"read_timeout_seconds": seconds}
 
     @staticmethod
     def page(cursor: str | None):
