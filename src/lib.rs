@@ -104,6 +104,8 @@ pub mod client;
 pub mod net;
 #[cfg(feature = "testing")]
 pub mod testing;
+#[cfg(feature = "net")]
+mod threads;
 
 #[cfg(all(feature = "cli", unix))]
 pub mod cli;

@@ -43,7 +43,7 @@ use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use mio::{Events, Interest, Poll, Token, Waker};
@@ -54,6 +54,7 @@ use crate::engine::keys::ConnKey;
 use crate::limits::Limits;
 use crate::server::builder::Server;
 use crate::server::stats::Stats;
+use crate::threads;
 use crate::timers::{Now, earlier};
 use accept::Accepting;
 use listen::Listener;
@@ -511,7 +512,7 @@ impl Listening {
     fn start_workers(&mut self) {
         while self.engine.jobs().wants_thread() {
             let jobs = self.engine.jobs();
-            match thread::Builder::new().name("mcp-rill worker".to_owned()).spawn(move || jobs.work()) {
+            match threads::start("mcp-rill worker", move || jobs.work()) {
                 Ok(worker) => {
                     self.workers.retain(|worker| !worker.is_finished());
                     self.workers.push(worker);
@@ -773,7 +774,7 @@ mod tests {
         let mut listening = server.listen("127.0.0.1:0").unwrap();
         let address = listening.local_addrs().next().unwrap();
         let handle = listening.handle();
-        let client = thread::spawn(move || {
+        let client = std::thread::spawn(move || {
             let tell = |text: String| {
                 let mut client = Client::connect(address).unwrap();
                 client.write_all(text.as_bytes()).unwrap();

@@ -13,6 +13,7 @@ use super::Failure;
 use super::log::Lines;
 use crate::net::Listening;
 use crate::server::handle::Handle;
+use crate::threads;
 
 /// Sockets that were handed over to this process.
 pub(super) struct Inherited(ListenFd);
@@ -64,7 +65,7 @@ pub(super) fn exit_when_idle(
     lines: Lines,
 ) -> io::Result<()> {
     let pause = (after / 4).clamp(Duration::from_millis(10), Duration::from_secs(1));
-    thread::Builder::new().name("idle".to_owned()).spawn(move || {
+    threads::start("idle", move || {
         let (mut since, mut seen) = (Instant::now(), 0);
         while !handle.has_ended() {
             let stats = handle.stats();

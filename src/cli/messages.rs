@@ -5,6 +5,7 @@
 use std::io::Write;
 
 use crate::text::lines_without_hidden;
+use crate::threads;
 
 /// The binary's name, in what it says.
 pub(super) const NAME: &str = "mcp-rill";
@@ -18,5 +19,5 @@ pub(super) fn say(program: &str, text: &str) {
 /// As [`say`], for threads that must not wait until standard error takes the line. Each call has a thread of its own: what is said
 /// so is said once.
 pub(super) fn say_aside(text: String) {
-    let _ = std::thread::Builder::new().name("message".to_owned()).spawn(move || say(NAME, &text));
+    let _ = threads::start("message", move || say(NAME, &text));
 }

@@ -8,7 +8,6 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::RawFd;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, sync_channel};
-use std::thread;
 use std::time::Duration;
 
 use super::activation::{Inherited, exit_when_idle};
@@ -35,6 +34,7 @@ use crate::server::builder::Server;
 use crate::server::handle::Handle;
 use crate::service::Service;
 use crate::service::ended::CallDetails;
+use crate::threads;
 
 /// What is served, and by which program.
 pub(super) struct Served {
@@ -243,7 +243,7 @@ pub(super) fn serve(options: Serve, served: Served) -> Result<(), Failure> {
 /// Writes to standard output on a thread of its own: its reader may be stuck too. Something comes out of the channel when all is written.
 fn print_apart(text: String) -> io::Result<Receiver<()>> {
     let (tell, printed) = sync_channel(1);
-    thread::Builder::new().name("announcement".to_owned()).spawn(move || {
+    threads::start("announcement", move || {
         // It serves even if this cannot be written.
         let _ = print(&text);
         let _ = tell.send(());

@@ -26,6 +26,7 @@ use crate::limits::Limits;
 use crate::server::builder::Server;
 use crate::server::handle::Handle;
 use crate::service::Service;
+use crate::threads;
 
 /// Serves the manifest at a path. `arguments` are all that stand behind the verb.
 pub(super) fn serve(path: PathBuf, arguments: Vec<OsString>) -> Result<(), Failure> {
@@ -73,7 +74,7 @@ fn end_in_time(commands: &Commands, grace: Duration) {
         thread::sleep(time);
         ending.shut_down(END_BEFORE);
     };
-    if thread::Builder::new().name("ending".to_owned()).spawn(wait_and_end).is_err() {
+    if threads::start("ending", wait_and_end).is_err() {
         commands.abandon();
     }
 }

@@ -16,6 +16,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::server::handle::Handle;
+use crate::threads;
 
 /// Variables that a service manager sets for one process: its children must not speak for it.
 pub(super) const OWN_VARIABLES: [&str; 6] =
@@ -83,7 +84,7 @@ impl Manager {
         let Some(interval) = watchdog_interval().filter(|_| self.0.is_some()) else { return Ok(None) };
         let turned = Arc::new(AtomicBool::new(true));
         let (manager, seen) = (self.clone(), turned.clone());
-        thread::Builder::new().name("watchdog".to_owned()).spawn(move || {
+        threads::start("watchdog", move || {
             while !handle.has_ended() {
                 if seen.swap(false, Ordering::AcqRel) {
                     manager.tell("WATCHDOG=1");

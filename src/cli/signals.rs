@@ -5,7 +5,6 @@
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{SyncSender, sync_channel};
-use std::thread;
 use std::time::Duration;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -15,6 +14,7 @@ use super::Failure;
 use super::log::Lines;
 use super::service_manager::Manager;
 use crate::server::handle::Handle;
+use crate::threads;
 
 /// What reads something again on SIGHUP. Returns what to tell the operator.
 pub(super) type Reload = Box<dyn FnMut(&Handle) -> Result<String, Failure> + Send>;
@@ -54,7 +54,7 @@ pub(super) fn heed_signals(
     // Not before the files are read: a pipe may keep the program waiting, and then they have to end it.
     signals.add_signal(SIGINT)?;
     signals.add_signal(SIGTERM)?;
-    thread::Builder::new().name("signals".to_owned()).spawn(move || {
+    threads::start("signals", move || {
         let mut ending = false;
         for signal in signals.forever() {
             match signal {
@@ -98,7 +98,7 @@ fn reload_apart(
     manager: Manager,
 ) -> io::Result<SyncSender<()>> {
     let (ask, asked) = sync_channel(1);
-    thread::Builder::new().name("reload".to_owned()).spawn(move || {
+    threads::start("reload", move || {
         while asked.recv().is_ok() {
             let read = catch_unwind(AssertUnwindSafe(|| reload(&handle)))
                 .unwrap_or_else(|_| Err(Failure::system("reading again on SIGHUP panicked")));

@@ -32,6 +32,7 @@ use super::stream::Stream;
 use crate::access::peer::Peer;
 use crate::engine::keys::ConnKey;
 use crate::server::builder::Server;
+use crate::threads;
 use crate::timers::Now;
 
 /// How much is carried at once.
@@ -137,12 +138,12 @@ impl Listening {
         ours.set_nonblocking(true)?;
         let reading = theirs.try_clone()?;
         let (done, written) = mpsc::channel();
-        thread::Builder::new().name("mcp-rill input".to_owned()).spawn(move || {
+        threads::start("mcp-rill input", move || {
             // What fails here ends the input, and with it the server.
             let _ = carry(input, &reading);
             let _ = reading.shutdown(Shutdown::Write);
         })?;
-        thread::Builder::new().name("mcp-rill output".to_owned()).spawn(move || {
+        threads::start("mcp-rill output", move || {
             let outcome = carry(&theirs, output);
             let _ = theirs.shutdown(Shutdown::Both);
             let _ = done.send(outcome.or_else(|error| match error.kind() {

@@ -6,7 +6,7 @@ use crate::sources::{
 };
 
 /// What may use sockets, threads, clocks and randomness.
-const DRIVERS: [&str; 5] = ["net", "client", "testing", "cli", "main"];
+const DRIVERS: [&str; 6] = ["threads", "net", "client", "testing", "cli", "main"];
 
 #[test]
 fn only_net_names_mio() {

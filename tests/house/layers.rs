@@ -6,7 +6,7 @@ use crate::sources::{Source, expand, fail_if_any, is_name, names, paths, sources
 
 /// Every file `src/NAME.rs` and folder `src/NAME/`, with its layer. A unit may use units of lower layers, and those of
 /// its own layer that stand before it.
-pub const UNITS: [(&str, u8); 27] = [
+pub const UNITS: [(&str, u8); 28] = [
     ("text", 0),
     ("sort", 0),
     ("limits", 0),
@@ -26,6 +26,7 @@ pub const UNITS: [(&str, u8); 27] = [
     ("server", 4),
     ("runtime", 5),
     ("engine", 6),
+    ("threads", 7),
     ("net", 7),
     ("client", 7),
     ("testing", 7),

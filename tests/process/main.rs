@@ -6,6 +6,9 @@
 // Real processes go with real time.
 #![allow(clippy::disallowed_methods)]
 
+#[path = "../../src/threads.rs"]
+mod threads;
+
 #[path = "../../src/cli/process/mod.rs"]
 #[allow(dead_code, reason = "the tests use what they test")]
 mod process;

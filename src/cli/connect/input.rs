@@ -24,6 +24,7 @@ use crate::jsonrpc::Error;
 use crate::lines::{Line, Splitter};
 use crate::protocol::revision::Revision;
 use crate::text::printable;
+use crate::threads;
 
 const READ_BYTES: usize = 64 << 10;
 /// Another program that shares the descriptor may have made it non-blocking. Nothing says when it is ready again.
@@ -37,11 +38,11 @@ pub(super) fn begin(remote: &Arc<Remote>) -> io::Result<()> {
     let input = File::from(io::stdin().as_fd().try_clone_to_owned()?);
     let (sender, receiver) = sync_channel(1);
     let (reading, handing) = (remote.clone(), remote.clone());
-    thread::Builder::new().name("input".to_owned()).spawn(move || {
+    threads::start("input", move || {
         read(input, &sender);
         let _ = reading.events.send(Event::InputEnded);
     })?;
-    thread::Builder::new().name("messages".to_owned()).spawn(move || {
+    threads::start("messages", move || {
         hand_on(&handing, &receiver);
         let _ = handing.events.send(Event::InputPassedOn);
     })?;

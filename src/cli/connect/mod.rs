@@ -35,7 +35,6 @@ use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel, sync_channel};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -46,6 +45,7 @@ use super::log::Lines;
 use super::log::options::LogOptions;
 use super::verb::Verb;
 use super::{Failure, NAME};
+use crate::threads;
 use remote::{Event, Link, Remote, within};
 use wire::Wire;
 
@@ -82,8 +82,8 @@ fn run(arguments: Vec<std::ffi::OsString>) -> Result<ExitCode, Failure> {
     let remote = Arc::new(Remote::new(options, Wire::new(defaults), lines, lane, events)?);
     heed_signals(&remote)?;
     let (posting, keeping) = (remote.clone(), remote.clone());
-    thread::Builder::new().name("lane".to_owned()).spawn(move || lane::run(&posting, &posted))?;
-    thread::Builder::new().name("session".to_owned()).spawn(move || opening::keep_open(&keeping))?;
+    threads::start("lane", move || lane::run(&posting, &posted))?;
+    threads::start("session", move || opening::keep_open(&keeping))?;
     input::begin(&remote)?;
     let why = wait_for_end(&remote, &happened);
     end(&remote, &why);
@@ -94,7 +94,7 @@ fn run(arguments: Vec<std::ffi::OsString>) -> Result<ExitCode, Failure> {
 fn heed_signals(remote: &Arc<Remote>) -> Result<(), Failure> {
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
     let events = remote.events.clone();
-    thread::Builder::new().name("signals".to_owned()).spawn(move || {
+    threads::start("signals", move || {
         let mut is_ending = false;
         for signal in signals.forever() {
             if std::mem::replace(&mut is_ending, true) {
@@ -155,7 +155,7 @@ fn end(remote: &Arc<Remote>, why: &str) {
     // Nobody may read standard output any more.
     let (done, answered) = channel();
     let (answering, why) = (remote.clone(), why.to_owned());
-    let started = thread::Builder::new().spawn(move || {
+    let started = threads::start("end", move || {
         answering.fail_all(&open, &why);
         let _ = done.send(());
     });

@@ -4,7 +4,7 @@
 //! no answer (`lane`).
 
 use std::sync::{Arc, PoisonError};
-use std::thread;
+use std::thread::Builder;
 use std::time::{Duration, Instant};
 
 use super::drive::{Ended, drive};
@@ -27,6 +27,7 @@ use crate::memory::Charge;
 use crate::protocol::revision::Revision;
 use crate::protocol::routing;
 use crate::text::printable;
+use crate::threads;
 
 /// What a thread of a request needs at most: a look-up of a name takes much of it.
 const STACK_BYTES: usize = 512 << 10;
@@ -104,11 +105,12 @@ fn try_to_begin(
         tickets: tickets.tickets.clone(),
         _charge: charge,
     };
-    let thread = thread::Builder::new().name("request".to_owned()).stack_size(STACK_BYTES);
-    let started = thread.spawn(move || {
+    let thread = Builder::new().name("request".to_owned()).stack_size(STACK_BYTES);
+    let work = Box::new(move || {
         post.run(&tickets.remote, is_opening);
         drop(tickets);
     });
+    let started = threads::start_as(thread, work);
     started.map(|_| ()).map_err(|error| {
         if is_opening {
             remote.change(|state| state.link = Link::Closed);

@@ -12,6 +12,7 @@ use super::wire::Session;
 use crate::client::error::Error;
 use crate::client::exchange::{Exchange, Step};
 use crate::client::transport::Outgoing;
+use crate::threads;
 
 /// How long a thread reads before it looks whether its session is still the present one.
 const LOOK: Duration = Duration::from_secs(5);
@@ -32,8 +33,8 @@ pub(super) fn back_off(failures: u32) -> Duration {
 pub(super) fn follow(remote: &Arc<Remote>, session: &Arc<Session>, stream: Option<Box<Exchange>>) {
     let (remote, session) = (remote.clone(), session.clone());
     let generation = session.generation;
-    let (shared, thread) = (remote.clone(), std::thread::Builder::new().name("stream".to_owned()));
-    let started = thread.spawn(move || match stream {
+    let shared = remote.clone();
+    let started = threads::start("stream", move || match stream {
         Some(stream) => follow_sse(&remote, &session, *stream),
         None => follow_session(&remote, &session),
     });

@@ -18,7 +18,6 @@ mod time;
 use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use event::Told;
@@ -30,6 +29,7 @@ use crate::engine::observe::Event;
 use crate::json::write::Object;
 use crate::service::ended::CallDetails;
 use crate::text::{is_hidden, lines_without_hidden, without_hidden};
+use crate::threads;
 
 /// Between two lines of events, so that there are a hundred a second at most.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -83,7 +83,7 @@ impl Lines {
         let (queue, changed) = (Mutex::default(), Condvar::new());
         let lines = Lines(Arc::new(Shared { program: program.to_owned(), options, queue, changed }));
         let writer = lines.clone();
-        thread::Builder::new().name("log".to_owned()).spawn(move || writer.write(out))?;
+        threads::start("log", move || writer.write(out))?;
         Ok(lines)
     }
 
@@ -278,6 +278,7 @@ mod tests {
     use crate::service::ended::{CallKind, CallOutcome};
     use crate::service::session::SessionId;
     use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+    use std::thread;
 
     fn text() -> LogOptions {
         LogOptions { format: Some(Format::Text), ..LogOptions::default() }

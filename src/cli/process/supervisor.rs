@@ -13,13 +13,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError};
-use std::thread;
 use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::run::{Part, READ_BYTES, Run, bytes_max};
 use super::{CommandSpec, End, Finished, NewRun, Order, ProcessLimits};
+use crate::threads;
 
 pub(super) struct Supervisor {
     program: PathBuf,
@@ -47,7 +47,7 @@ impl Supervisor {
         let stopping = false;
         let supervisor =
             Supervisor { program, limits, orders, woken, running, runs, shutting_down, stopping, scratch };
-        thread::Builder::new().name("commands".to_owned()).spawn(move || supervisor.run())?;
+        threads::start("commands", move || supervisor.run())?;
         Ok(())
     }
 

@@ -15,6 +15,7 @@ use super::resource::Files;
 use crate::cli::bounds::WATCHED_FILES_MAX;
 use crate::cli::messages::say_aside;
 use crate::server::handle::Handle;
+use crate::threads;
 
 const PERIOD: Duration = Duration::from_secs(1);
 
@@ -98,7 +99,7 @@ impl Watch {
     /// If the system starts no thread.
     pub(crate) fn start(&self, handle: Handle) -> io::Result<()> {
         let watch = self.clone();
-        thread::Builder::new().name("watch".to_owned()).spawn(move || {
+        threads::start("watch", move || {
             while !handle.has_ended() {
                 thread::sleep(PERIOD);
                 watch.look().iter().for_each(|uri| handle.resource_updated(uri));

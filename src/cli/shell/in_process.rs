@@ -9,10 +9,9 @@
 //!
 //! A signal that ends this process ends the commands too: their guards see that it has gone.
 
-use std::io;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::cli::process::Processes;
@@ -22,13 +21,14 @@ use crate::cli::{Failure, NAME, say, serve_manifest};
 use crate::engine::Engine;
 use crate::net::{Listening, random_id};
 use crate::server::handle::Handle;
+use crate::threads;
 
 /// Dropping it ends the server and its commands.
 pub(super) struct InProcess {
     handle: Handle,
     commands: Commands,
     grace: Duration,
-    server: Option<JoinHandle<io::Result<()>>>,
+    server: Option<JoinHandle<()>>,
 }
 
 impl InProcess {
@@ -51,7 +51,7 @@ impl InProcess {
         let Provider { watch, commands } = provider;
         let handle = listening.handle();
         watch.start(handle.clone())?;
-        let server = thread::Builder::new().name("server".to_owned()).spawn(move || listening.run())?;
+        let server = threads::start("server", move || drop(listening.run()))?;
         Ok((ours, InProcess { handle, commands, grace: limits.shutdown_grace, server: Some(server) }))
     }
 }
