@@ -75,6 +75,7 @@
 
 mod base64;
 pub mod json;
+mod key_map;
 mod limits;
 pub mod lines;
 mod memory;

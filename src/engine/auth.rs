@@ -20,8 +20,6 @@
 //!
 //! A connection may carry requests of several principals, one after the other: `Connection::peer` has that of the current one.
 
-use std::collections::BTreeMap;
-
 use crate::access::auth::denial::denial;
 use crate::access::auth::hook::{Denied, ask};
 use crate::access::auth::resource::{ProtectedResource, WELL_KNOWN};
@@ -36,12 +34,13 @@ use crate::engine::state::connections::{Connection, Connections};
 use crate::http::conn::close::CloseReason;
 use crate::http::head::{Fields, Head, Version, parse};
 use crate::http::response::{JSON, OwnedResponse};
+use crate::key_map::KeyMap;
 use crate::server::admission::{AuthorizeHook, Verdict, ask_later};
 use crate::slab::Key;
 
 /// Returns the request that gives way to the one that asks, by number: of the holder with most that wait the newest. `None` if that is
 /// the one that asks.
-fn first_to_give_way(waiting: &BTreeMap<u64, Asked>, connections: &Connections, asking: Key) -> Option<u64> {
+fn first_to_give_way(waiting: &KeyMap<u64, Asked>, connections: &Connections, asking: Key) -> Option<u64> {
     let claim = |key: Option<u64>, conn| {
         let conn: &Connection = connections.get(conn)?;
         let order = u64::MAX - key.unwrap_or(u64::MAX);

@@ -4,10 +4,11 @@
 //! (`run`).
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::json::value::JsonCow;
+use crate::key_map::{KeyMap, entry_bytes};
 use crate::memory::{Account, BLOCK_OVERHEAD_BYTES, Charge};
 use crate::protocol::revision::Revision;
 use crate::runtime::handlers::{About, Target};
@@ -163,27 +164,27 @@ impl UnfinishedCall {
 
     /// How many bytes it takes, with its places in [`Calls`], of which half may be free.
     fn count(&self) -> usize {
-        let own = size_of::<UnfinishedCall>() + BLOCK_OVERHEAD_BYTES + 2 * size_of::<Places>();
+        let own = size_of::<UnfinishedCall>() + BLOCK_OVERHEAD_BYTES + CALL_PLACES_BYTES;
         let keys = self
             .asking
             .iter()
-            .map(|(_, label)| label.key.len() + BLOCK_OVERHEAD_BYTES + 2 * size_of::<QuestionPlace>());
+            .map(|(_, label)| label.key.len() + BLOCK_OVERHEAD_BYTES + entry_bytes::<i64, CallKey>());
         let asking = self.asking.capacity() * size_of::<(i64, Label)>() + keys.sum::<usize>();
         own + asking + self.run.held_bytes() + self.elsewhere_bytes
     }
 }
 
-/// What the maps of [`Calls`] keep of one call, and of one question.
-type Places = ((CallKey, Box<UnfinishedCall>), (Duration, CallKey));
-type QuestionPlace = (i64, CallKey);
+/// What the maps of [`Calls`] keep of one call.
+const CALL_PLACES_BYTES: usize =
+    entry_bytes::<CallKey, Box<UnfinishedCall>>() + 2 * size_of::<(Duration, CallKey)>();
 
 /// The calls that are not finished.
 #[derive(Debug, Default)]
 pub(crate) struct Calls {
     /// Boxed, since a map may have as many places free as are taken.
-    pub(crate) kept: BTreeMap<CallKey, Box<UnfinishedCall>>,
+    pub(crate) kept: KeyMap<CallKey, Box<UnfinishedCall>>,
     /// By the id of the request to the client. Ids are never used twice.
-    pub(crate) questions: BTreeMap<i64, CallKey>,
+    pub(crate) questions: KeyMap<i64, CallKey>,
     pub(crate) last_question: i64,
     pub(crate) deadlines: BTreeSet<(Duration, CallKey)>,
     /// Calls that a `Reply` has finished while their handlers still run, by the end of the handlers' time.

@@ -17,6 +17,7 @@ use std::time::Duration;
 use crate::json::value::{JsonCow, JsonRef, Members};
 use crate::json::write::Object;
 use crate::jsonrpc::{Error, Response};
+use crate::key_map::KeyMap;
 use crate::protocol::level::read_level;
 use crate::protocol::state_key::StateKey;
 use crate::runtime::announcing::Announcing;
@@ -53,7 +54,7 @@ pub(crate) struct HandlerService {
     pub(crate) subscriptions: Subscriptions,
     /// What is left of earlier mail.
     pub(crate) announcing: Announcing,
-    session_data: BTreeMap<SessionKey, SessionData>,
+    session_data: KeyMap<SessionKey, SessionData>,
     /// The time of the turn.
     pub(crate) now: Now,
 }
@@ -80,7 +81,7 @@ impl HandlerService {
             stopping: false,
             subscriptions: Subscriptions::default(),
             announcing: Announcing::default(),
-            session_data: BTreeMap::new(),
+            session_data: KeyMap::new(),
             now: Now::default(),
         }
     }

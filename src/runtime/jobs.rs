@@ -9,10 +9,10 @@
 //!             └─ given up ──▶ gone
 //! ```
 
-use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
+use crate::key_map::KeyMap;
 use crate::limits::Limits;
 use crate::runtime::turns::{Party, Turns};
 use crate::server::mailbox::Mailbox;
@@ -75,9 +75,9 @@ struct Queued {
 #[derive(Default)]
 struct Workload {
     queue: Turns<Queued>,
-    running: BTreeSet<CallKey>,
+    running: KeyMap<CallKey, ()>,
     /// Running jobs whose calls were given up.
-    stuck: BTreeSet<CallKey>,
+    stuck: KeyMap<CallKey, ()>,
     threads: usize,
     /// Threads that were counted and have not started working.
     starting: usize,
@@ -149,14 +149,14 @@ impl Jobs {
             return;
         }
         let mut state = self.lock();
-        if state.running.contains(&call) {
-            state.stuck.insert(call);
+        if state.running.get(&call).is_some() {
+            state.stuck.insert(call, ());
         }
     }
 
     /// True if a thread works on that call, even if it was given up.
     pub(crate) fn is_running(&self, call: CallKey) -> bool {
-        self.lock().running.contains(&call)
+        self.lock().running.get(&call).is_some()
     }
 
     /// True if the driver is to start another thread for the jobs that wait. The thread is then counted, and must call
@@ -192,7 +192,7 @@ impl Jobs {
                 state.idle -= 1;
             }
             let Some((call, Queued { run, waits, job })) = state.queue.pop() else { break };
-            state.running.insert(call);
+            state.running.insert(call, ());
             drop(state);
             if waits {
                 self.mailbox.begin((call, run));

@@ -36,7 +36,7 @@ impl HandlerService {
         for begun in std::mem::take(&mut mail.begun) {
             self.take_begun(begun, now);
         }
-        for (call, progress) in std::mem::take(&mut mail.progress) {
+        for (call, progress) in std::mem::take(&mut mail.progress).into_entries() {
             self.take_update(call, Update::Progress(progress), out);
         }
         let bytes_max = self.server.limits.buffered_bytes_max / 4 / self.sessions.max(1);

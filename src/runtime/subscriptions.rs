@@ -7,6 +7,7 @@ use std::ops::Bound::{Excluded, Included, Unbounded};
 use std::sync::Arc;
 
 use crate::access::peer::Principal;
+use crate::key_map::KeyMap;
 use crate::memory::BLOCK_OVERHEAD_BYTES;
 use crate::protocol::uri::normal::normalize;
 use crate::runtime::announcing::SubscriptionPlace;
@@ -20,7 +21,7 @@ pub(crate) struct Subscriptions {
     /// One map for all, since a set for each URI would have room for eleven sessions where most have one. The value is the URI
     /// as the client wrote it, if that is another text: clients compare with it.
     by_uri: BTreeMap<(Arc<str>, SessionKey), Option<Box<str>>>,
-    by_session: BTreeMap<SessionKey, Own>,
+    by_session: KeyMap<SessionKey, Own>,
     uris_bytes: usize,
 }
 
@@ -51,10 +52,11 @@ impl Subscriptions {
             return false;
         }
         let normal = normalize(uri);
-        let own = self.by_session.entry(session).or_default();
+        let mut own = self.by_session.remove(&session).unwrap_or_default();
         own.principal = principal.cloned();
         let normal: Arc<str> = own.uris.get(&*normal).cloned().unwrap_or_else(|| (&*normal).into());
         own.uris.insert(normal.clone());
+        self.by_session.insert(session, own);
         let spelling = (*normal != *uri).then(|| uri.into());
         self.uris_bytes += held_by(&normal, spelling.as_deref());
         let key = (normal, session);

@@ -14,7 +14,7 @@
 //! updates of one URI are sent as one.
 
 use std::any::Any;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -23,6 +23,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::access::peer::Principal;
+use crate::key_map::KeyMap;
 use crate::limits::Limits;
 use crate::memory::{Account, Charge};
 use crate::protocol::check::is_widely_taken;
@@ -218,7 +219,7 @@ pub(crate) struct Inbox {
     /// Calls that waited for a worker thread and that one has taken, each with the number of its run.
     pub(crate) begun: Vec<(CallKey, u32)>,
     pub(crate) finished: Vec<WorkerResult>,
-    pub(crate) progress: BTreeMap<CallKey, Progress>,
+    pub(crate) progress: KeyMap<CallKey, Progress>,
     /// Of one call, or of the server; among them [`Update::Disconnect`] of a call.
     pub(crate) logs: Vec<(Option<CallKey>, Update)>,
     pub(crate) updated: BTreeSet<String>,
@@ -409,7 +410,7 @@ impl Mailbox {
         let newer = std::mem::replace(&mut *mail, rest);
         mail.begun.extend(newer.begun);
         mail.finished.extend(newer.finished);
-        mail.progress.extend(newer.progress);
+        mail.progress.extend(newer.progress.into_entries());
         mail.logs.extend(newer.logs);
         mail.updated.extend(newer.updated);
         mail.all_updated |= newer.all_updated;

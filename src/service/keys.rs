@@ -2,6 +2,7 @@
 //!
 //! *Scope:* [`SessionKey`] and [`CallKey`]. *Not in scope:* the sessions and calls themselves, which are the engine's.
 
+use crate::key_map::Numbered;
 use crate::slab::Key;
 
 /// The key of one session. It is never used again for another one.
@@ -37,5 +38,17 @@ impl CallKey {
     /// A key for tests of a service without an engine, which makes its own: equal for equal numbers.
     pub fn for_tests(number: u32) -> CallKey {
         CallKey(Key::numbered(number))
+    }
+}
+
+impl Numbered for SessionKey {
+    fn place(self) -> u128 {
+        self.0.place()
+    }
+}
+
+impl Numbered for CallKey {
+    fn place(self) -> u128 {
+        self.0.place()
     }
 }

@@ -6,12 +6,13 @@ use crate::sources::{Source, expand, fail_if_any, is_name, names, paths, sources
 
 /// Every file `src/NAME.rs` and folder `src/NAME/`, with its layer. A unit may use units of lower layers, and those of
 /// its own layer that stand before it.
-pub const UNITS: [(&str, u8); 28] = [
+pub const UNITS: [(&str, u8); 29] = [
     ("text", 0),
     ("sort", 0),
     ("limits", 0),
     ("memory", 0),
     ("slab", 0),
+    ("key_map", 0),
     ("timers", 0),
     ("json", 0),
     ("base64", 0),

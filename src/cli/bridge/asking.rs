@@ -20,6 +20,7 @@ use crate::json::value::{JsonRef, Members};
 use crate::json::write::Object;
 use crate::jsonrpc::id::{Id, IdRef};
 use crate::jsonrpc::{self, Error, Response};
+use crate::key_map::KeyMap;
 use crate::protocol::client_info::Capabilities;
 use crate::service::keys::CallKey;
 use crate::service::outbox::{Audience, Outbox, Outgoing};
@@ -58,7 +59,7 @@ impl Bridge {
             about,
             again,
             state,
-            asked: std::collections::BTreeMap::new(),
+            asked: KeyMap::new(),
             answers: Vec::new(),
             charge: self.account.charge(0),
         };
@@ -179,7 +180,7 @@ impl Bridge {
     /// Withdraws the questions of a call. Returns false if it has none.
     pub(super) fn withdraw_round(&mut self, call: CallKey, out: &mut Outbox) -> bool {
         let Some(round) = self.rounds.remove(&call) else { return false };
-        for number in round.asked.into_keys() {
+        for (number, _) in round.asked.into_entries() {
             self.questions.remove(number);
             let kind = Outgoing::Message(Audience::One(round.session));
             out.notify(kind, "notifications/cancelled", |params| {

@@ -8,13 +8,14 @@
 //!     └──────────────────────────────────┴── it ends, or breaks a rule ──────────────┴─────────────────┴──▶ reaped
 //! ```
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::tables::{About, Owner, Pending};
 use crate::cli::bounds::{CHILD_LOG_LINE_BYTES_MAX, CHILD_NOISE_LINES_MAX, CHILD_TAIL_BYTES_MAX};
 use crate::cli::process::piped::{Piped, Taken};
 use crate::jsonrpc::Error;
+use crate::key_map::KeyMap;
 use crate::lines::{Line, Splitter};
 use crate::memory::Charge;
 use crate::protocol::level::Level;
@@ -67,7 +68,7 @@ pub(super) struct Child {
     /// True if it has closed its standard output without having been asked to end.
     pub(super) left: bool,
     /// Requests that it has to answer, under the ids that it knows.
-    pub(super) pending: BTreeMap<i64, Pending>,
+    pub(super) pending: KeyMap<i64, Pending>,
     /// Questions that it has asked and that are open.
     pub(super) questions: usize,
     /// The id of the last request that it was sent.
@@ -125,7 +126,7 @@ impl Child {
             era: None,
             refusal: None,
             left: false,
-            pending: BTreeMap::new(),
+            pending: KeyMap::new(),
             questions: 0,
             last_id: 0,
             described: None,
@@ -208,7 +209,7 @@ impl Child {
         self.held = std::mem::take(&mut other.held);
         self.last_id = self.last_id.max(other.last_id);
         let open = std::mem::take(&mut other.pending);
-        self.pending.extend(open.into_iter().filter(|(_, pending)| !pending.introduces()));
+        self.pending.extend(open.into_entries().filter(|(_, pending)| !pending.introduces()));
         self.recount();
     }
 

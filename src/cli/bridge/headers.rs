@@ -24,7 +24,7 @@ impl Bridge {
                         && (self.headers.len() < ANNOTATED_TOOLS_MAX
                             || self.headers.contains_key(&*name)) =>
                 {
-                    self.headers.insert((&*name).into(), found);
+                    self.headers.insert(name.into_owned(), found);
                 }
                 // Clients drop a tool whose annotations are wrong.
                 _ => drop(self.headers.remove(&*name)),

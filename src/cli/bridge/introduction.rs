@@ -106,7 +106,7 @@ impl Bridge {
         let owner = child.owner.clone();
         if let (Owner::Session(_), Some((id, pending))) = (&owner, child.pending.iter_mut().next()) {
             pending.call = Some(awaiting.call());
-            self.calls.insert(awaiting.call(), Route { child: key, id: *id });
+            self.calls.insert(awaiting.call(), Route { child: key, id });
         } else if let Some(place) = self.place(&owner) {
             place.awaiting.push(awaiting);
         }

@@ -22,6 +22,7 @@ use super::tables::{Owner, Pending};
 use crate::cli::process::End;
 use crate::cli::process::piped::Piped;
 use crate::jsonrpc::Error;
+use crate::key_map::KeyMap;
 use crate::service::outbox::Outbox;
 use crate::slab::Key;
 
@@ -271,7 +272,7 @@ impl Bridge {
 
     fn answer_all(
         &mut self,
-        pending: std::collections::BTreeMap<i64, Pending>,
+        pending: KeyMap<i64, Pending>,
         owner: &Owner,
         starting: bool,
         error: &Error,

@@ -20,7 +20,7 @@ use crate::jsonrpc::{self, Error, Notification};
 use crate::protocol::client_info::Capabilities;
 use crate::protocol::kinds::ListKind;
 use crate::protocol::meta_names::SUBSCRIPTION_ID;
-use crate::runtime::stateless::listen::{Filter, Watched, write_subscription};
+use crate::runtime::stateless::listen::{Filter, write_subscription};
 use crate::service::ServiceRequest;
 use crate::service::keys::SessionKey;
 use crate::service::outbox::{Audience, Outbox, Outgoing, Slot};
@@ -115,8 +115,7 @@ impl Bridge {
     /// The request of that session is over.
     pub(super) fn forget_listen(&mut self, session: SessionKey) {
         if let Some(Listen { filter, owner, .. }) = self.listens.remove(&session) {
-            let uris: BTreeSet<Box<str>> = filter.uris.iter().map(|watched| watched.uri().into()).collect();
-            self.end_subscriptions(&owner, uris);
+            self.end_subscriptions(&owner, filter.uris.iter().map(|watched| watched.uri().to_owned()));
         }
     }
 
@@ -172,14 +171,14 @@ impl Bridge {
         let listens =
             self.listens.values().filter(|listen| listen.owner == *owner).map(|listen| &listen.filter);
         let mut lists = [false; 3];
-        let mut uris: BTreeSet<&str> = BTreeSet::new();
+        let mut uris: BTreeSet<String> = BTreeSet::new();
         for (_, front) in fronts {
             lists = [true; 3];
-            uris.extend(front.subscriptions.iter().map(|uri| &**uri));
+            uris.extend(front.subscriptions.iter().cloned());
         }
         for filter in listens {
             lists = [lists[0] | filter.tools, lists[1] | filter.prompts, lists[2] | filter.resources];
-            uris.extend(filter.uris.iter().map(Watched::uri));
+            uris.extend(filter.uris.iter().map(|watched| watched.uri().to_owned()));
         }
         if lists == [false; 3] && uris.is_empty() {
             return "".into();

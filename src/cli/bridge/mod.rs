@@ -31,8 +31,7 @@ mod stateless;
 mod tables;
 mod upward;
 
-use std::collections::BTreeMap;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -130,10 +129,11 @@ fn run(arguments: Vec<OsString>) -> Result<(), Failure> {
 /// If its program is not there, or the system has no descriptor.
 pub(super) fn of_entry(entry: &McpServerEntry, limits: &Limits, lines: Lines) -> Result<OwnService, Failure> {
     let named = |problem: String| Failure::system(format!("{}: {problem}", entry.position));
-    let inherited = KEPT_VARIABLES.iter().filter_map(|name| Some(((*name).into(), std::env::var_os(name)?)));
-    let mut env: BTreeMap<OsString, OsString> = inherited.collect();
-    env.extend(entry.env.iter().map(|(name, value)| (name.into(), value.into())));
-    let path = env.get(OsStr::new("PATH")).cloned().unwrap_or_default();
+    let kept = KEPT_VARIABLES.iter().filter(|name| entry.env.iter().all(|(own, _)| own != **name));
+    let kept = kept.filter_map(|name| Some(((*name).into(), std::env::var_os(name)?)));
+    let own = entry.env.iter().map(|(name, value)| (name.into(), value.into()));
+    let env: Vec<(OsString, OsString)> = kept.chain(own).collect();
+    let path = env.iter().find(|(name, _)| name == "PATH").map(|(_, path)| path.clone()).unwrap_or_default();
     let program = find_program(&entry.command, &path).map_err(|error| named(error.to_string()))?;
     let argv =
         std::iter::once(program.into_os_string()).chain(entry.args.iter().map(OsString::from)).collect();
@@ -141,7 +141,7 @@ pub(super) fn of_entry(entry: &McpServerEntry, limits: &Limits, lines: Lines) ->
         Some(cwd) => cwd.clone(),
         None => std::env::current_dir().map_err(|error| named(format!("the working folder: {error}")))?,
     };
-    let spec = PipedSpec { argv, env: env.into_iter().collect(), cwd };
+    let spec = PipedSpec { argv, env, cwd };
     let served = Served { name: entry.name.clone(), spec, tools: entry.tools.clone() };
     let bridge = Bridge::new(served, BridgeOptions::default(), limits.clone(), lines)?;
     let (descriptor, processes) = (bridge.descriptor(), bridge.processes_max());

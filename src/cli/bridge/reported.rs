@@ -3,12 +3,12 @@
 //! *Scope:* when a call began, and how it ended, as far as its answer shows. *Not in scope:* what is made of the reports: metrics and
 //! the log. Without either there is none of this.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::json::tape::Tape;
 use crate::json::value::JsonRef;
 use crate::jsonrpc::{Notification, Response};
+use crate::key_map::KeyMap;
 use crate::memory::{Account, Charge};
 use crate::protocol::trace::TraceContext;
 use crate::schema::secrets::masked;
@@ -32,7 +32,7 @@ pub(crate) fn reported(service: Box<dyn Service>, details: Option<CallDetails>) 
 struct Reported {
     service: Box<dyn Service>,
     details: CallDetails,
-    open: BTreeMap<CallKey, Begun>,
+    open: KeyMap<CallKey, Begun>,
     account: Account,
     tape: Tape,
     now: Duration,
@@ -47,7 +47,7 @@ struct Begun {
 
 impl Reported {
     fn new(service: Box<dyn Service>, details: CallDetails) -> Reported {
-        let (open, account, tape) = (BTreeMap::new(), Account::default(), Tape::new());
+        let (open, account, tape) = (KeyMap::new(), Account::default(), Tape::new());
         Reported { service, details, open, account, tape, now: Duration::ZERO }
     }
 

@@ -62,17 +62,18 @@ impl Bridge {
         };
         child.questions += 1;
         let call = pending.call.take();
-        let (route, account) = (Route { child: key, id }, &self.account);
-        let suspended = self.suspended.entry(number).or_insert_with(|| Suspended {
+        let route = Route { child: key, id };
+        let mut suspended = self.suspended.remove(&number).unwrap_or_else(|| Suspended {
             route,
             asked: Vec::new(),
             outcome: None,
             until,
-            charge: account.charge(0),
+            charge: self.account.charge(0),
         });
         (suspended.until, suspended.route) = (until, route);
         suspended.charge.grow(bytes);
         suspended.asked.push(question);
+        self.suspended.insert(number, suspended);
         if let Some(call) = call {
             self.calls.remove(&call);
             self.answer_with_questions(call, number, out);

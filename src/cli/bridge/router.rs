@@ -7,10 +7,10 @@
 //!  /NAME/mcp … ─────▶ the bridge of that server
 //! ```
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::jsonrpc::{Error, Notification, Response};
+use crate::key_map::KeyMap;
 use crate::service::keys::{CallKey, SessionKey};
 use crate::service::outbox::Outbox;
 use crate::service::session::Session;
@@ -21,12 +21,12 @@ use crate::timers::Now;
 pub(crate) struct Router {
     services: Vec<Box<dyn Service>>,
     root: usize,
-    sessions: BTreeMap<SessionKey, usize>,
+    sessions: KeyMap<SessionKey, usize>,
 }
 
 impl Router {
     pub(crate) fn new(services: Vec<Box<dyn Service>>, root: usize) -> Router {
-        Router { services, root, sessions: BTreeMap::new() }
+        Router { services, root, sessions: KeyMap::new() }
     }
 
     fn of(&mut self, session: SessionKey) -> Option<&mut Box<dyn Service>> {

@@ -18,6 +18,7 @@ use crate::cli::manifest::entries::ToolFilter;
 use crate::cli::process::piped::PipedSpec;
 use crate::json::tape::Tape;
 use crate::jsonrpc::{Error, Notification, Response};
+use crate::key_map::KeyMap;
 use crate::limits::Limits;
 use crate::memory::{Account, Charge};
 use crate::net::random_id;
@@ -48,18 +49,18 @@ pub(super) struct Bridge {
     /// For what children send: they are trusted more than peers.
     pub(super) child_limits: Limits,
     pub(super) pool: Pool,
-    pub(super) sessions: BTreeMap<SessionKey, Front>,
+    pub(super) sessions: KeyMap<SessionKey, Front>,
     /// The children that several clients have together.
     pub(super) shared: BTreeMap<Group, Place>,
-    pub(super) calls: BTreeMap<CallKey, Route>,
+    pub(super) calls: KeyMap<CallKey, Route>,
     pub(super) questions: Questions,
     /// Calls without a session that wait for the answers of their clients.
-    pub(super) suspended: BTreeMap<u64, Suspended>,
+    pub(super) suspended: KeyMap<u64, Suspended>,
     pub(super) last_suspended: u64,
     /// Calls of sessions that wait for the answers of their clients.
-    pub(super) rounds: BTreeMap<CallKey, Round>,
+    pub(super) rounds: KeyMap<CallKey, Round>,
     /// Clients without a session that listen, by the session of their request.
-    pub(super) listens: BTreeMap<SessionKey, Listen>,
+    pub(super) listens: KeyMap<SessionKey, Listen>,
     pub(super) seal: Seal,
     /// Bytes of peers' data that are kept here.
     pub(super) account: Account,
@@ -72,7 +73,7 @@ pub(super) struct Bridge {
     pub(super) refuses_initialize: bool,
     pub(super) refuses_discover: bool,
     /// The arguments of its tools that header fields repeat.
-    pub(super) headers: BTreeMap<Box<str>, Vec<Annotation>>,
+    pub(super) headers: BTreeMap<String, Vec<Annotation>>,
     /// True once a child has said that it speaks 2026-07-28.
     pub(super) is_stateless: bool,
 }
@@ -131,7 +132,7 @@ pub(super) struct Front {
     /// What it has asked of a child that others have too.
     pub(super) operating: bool,
     pub(super) level: Option<Level>,
-    pub(super) subscriptions: BTreeSet<Box<str>>,
+    pub(super) subscriptions: BTreeSet<String>,
     charge: Charge,
 }
 
@@ -168,14 +169,14 @@ impl Bridge {
             limits,
             child_limits,
             pool: Pool::new()?,
-            sessions: BTreeMap::new(),
+            sessions: KeyMap::new(),
             shared: BTreeMap::new(),
-            calls: BTreeMap::new(),
+            calls: KeyMap::new(),
             questions: Questions::default(),
-            suspended: BTreeMap::new(),
+            suspended: KeyMap::new(),
             last_suspended: 0,
-            rounds: BTreeMap::new(),
-            listens: BTreeMap::new(),
+            rounds: KeyMap::new(),
+            listens: KeyMap::new(),
             // The state names a call in this process, so no other one could open it.
             seal: Seal { current: StateKey::new(random_id().to_be_bytes()), previous: None },
             account: Account::default(),

@@ -140,7 +140,7 @@ impl Bridge {
     }
 
     /// A client of that child has ended that had these subscriptions.
-    pub(super) fn end_subscriptions(&mut self, owner: &Owner, uris: BTreeSet<Box<str>>) {
+    pub(super) fn end_subscriptions(&mut self, owner: &Owner, uris: impl IntoIterator<Item = String>) {
         let Some(child) = self.place(owner).and_then(|place| place.child) else { return };
         if self.listen_anew(child) {
             return;
@@ -167,7 +167,7 @@ impl Bridge {
         }
         let listens = self.listens.values().filter(|listen| listen.owner == owner);
         let watched = listens.flat_map(|listen| &listen.filter.uris);
-        uris.extend(watched.map(|watched| Box::<str>::from(watched.uri())));
+        uris.extend(watched.map(|watched| watched.uri().to_owned()));
         for uri in uris {
             self.ask_child(child, "resources/subscribe", |params| {
                 params.str("uri", &uri);

@@ -3,12 +3,12 @@
 //! *Scope:* the entries of the tables. Ids are the bridge's own in both directions, so that no two clients and no two children
 //! can be taken for each other.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::access::peer::Principal;
 use crate::jsonrpc::Error;
 use crate::jsonrpc::id::Id;
+use crate::key_map::KeyMap;
 use crate::memory::Charge;
 use crate::protocol::client_info::Capabilities;
 use crate::protocol::level::Level;
@@ -87,7 +87,7 @@ pub(super) struct Round {
     /// What the child wants back.
     pub(super) state: Option<Box<str>>,
     /// The ids of the open questions, with the names that the child gave them.
-    pub(super) asked: BTreeMap<i64, Box<str>>,
+    pub(super) asked: KeyMap<i64, Box<str>>,
     /// The answers under these names.
     pub(super) answers: Vec<(Box<str>, Box<str>)>,
     pub(super) charge: Charge,
@@ -232,7 +232,7 @@ impl Question {
 /// All open questions, under the ids that clients see.
 #[derive(Debug, Default)]
 pub(super) struct Questions {
-    open: BTreeMap<i64, Question>,
+    open: KeyMap<i64, Question>,
     last: i64,
 }
 

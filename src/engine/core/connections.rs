@@ -62,10 +62,9 @@ impl Core {
         let Core { connections, common, .. } = self;
         let limits = &common.limits;
         let open = connections.iter().filter(|(_, conn)| conn.is_for_health() && !conn.is_closing());
-        let mut open: Vec<(Duration, Key)> = open.map(|(key, conn)| (conn.http.waits_since(), key)).collect();
+        let open: Vec<(Duration, Key)> = open.map(|(key, conn)| (conn.http.waits_since(), key)).collect();
         if open.len() >= limits.health_connections_max {
-            open.sort_unstable_by_key(|(since, _)| *since);
-            open.first().iter().for_each(|(_, key)| connections.close(*key, CloseReason::Evicted));
+            open.iter().min().iter().for_each(|(_, key)| connections.close(*key, CloseReason::Evicted));
         }
         let key = connections.open(http, peer, Counted::Health, limits);
         self.schedule(key);

@@ -2,10 +2,10 @@
 //!
 //! *Scope:* [`Auth`] of the engine, [`Admitted`] of a connection. *Not in scope:* when the hook is asked (the engine's `auth`).
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::access::peer::Principal;
+use crate::key_map::KeyMap;
 use crate::memory::Charge;
 use crate::server::admission::{AuthorizeHook, Unanswered, Verdict};
 use crate::slab::Key;
@@ -16,7 +16,7 @@ pub(crate) struct Auth {
     /// How often [`Handle::reauthorize`](crate::Handle::reauthorize) was called.
     pub(crate) rounds: u64,
     /// Requests and streams that wait for an answer of the hook, by number: the oldest first, and with it the deadlines.
-    pub(crate) waiting: BTreeMap<u64, Asked>,
+    pub(crate) waiting: KeyMap<u64, Asked>,
     pub(crate) last: u64,
 }
 
@@ -41,7 +41,7 @@ pub(crate) enum Purpose {
 
 impl Auth {
     pub(crate) fn new(hook: Option<AuthorizeHook>) -> Auth {
-        Auth { hook, rounds: 0, waiting: BTreeMap::new(), last: 0 }
+        Auth { hook, rounds: 0, waiting: KeyMap::new(), last: 0 }
     }
 
     /// Returns the number of the next question. None is used twice.

@@ -9,7 +9,7 @@
 //!                                                             └─ the client goes ────────▶ forgotten
 //! ```
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::ops::Bound::{Included, Unbounded};
 
 use crate::access::fairness::{Claim, Holder, first_to_give_way};
@@ -18,6 +18,7 @@ use crate::json::value::{JsonRef, Members};
 use crate::json::write::{Array, Object};
 use crate::jsonrpc::Error;
 use crate::jsonrpc::id::{Id, IdRef};
+use crate::key_map::KeyMap;
 use crate::memory::{Account, BLOCK_OVERHEAD_BYTES, Charge};
 use crate::protocol::kinds::ListKind;
 use crate::protocol::meta_names::SUBSCRIPTION_ID;
@@ -151,7 +152,7 @@ impl Listen {
 #[derive(Debug, Default)]
 pub(crate) struct Listens {
     /// By the session of their request.
-    open: BTreeMap<SessionKey, Box<Listen>>,
+    open: KeyMap<SessionKey, Box<Listen>>,
     held: Account,
 }
 
@@ -225,7 +226,7 @@ impl Listens {
 
     /// A list has changed, for those viewers.
     pub(crate) fn changed(&self, list: ListKind, viewers: &Viewers, method: &str, out: &mut Outbox) {
-        for (session, listen) in &self.open {
+        for (session, listen) in self.open.iter() {
             let filter = &listen.filter;
             let wanted = match list {
                 ListKind::Tools => filter.tools,
@@ -255,7 +256,7 @@ impl Listens {
         let first = uri.map(|uri| Watched { normal: uri.into(), spelling: None });
         let (session, told) = last.unwrap_or((SessionKey::LEAST, 0));
         let concerns = |listen: &Listen| only.is_none_or(|only| listen.peer.principal.as_ref() == Some(only));
-        for (at, listen) in self.open.range(session..).filter(|(_, listen)| concerns(listen)) {
+        for (at, listen) in self.open.range_from(session).filter(|(_, listen)| concerns(listen)) {
             let watched = listen.filter.uris.range((first.as_ref().map_or(Unbounded, Included), Unbounded));
             let watched = watched.take_while(|watched| uri.is_none_or(|uri| uri == &*watched.normal));
             let told = if *at == session { told } else { 0 };

@@ -146,7 +146,7 @@ impl HandlerService {
 
     /// The server shuts down: requests to listen that are still being decided are answered, and promise nothing.
     fn end_probing(&mut self, out: &mut Outbox) {
-        for (call, probe) in std::mem::take(&mut self.stateless.probing.open) {
+        for (call, probe) in std::mem::take(&mut self.stateless.probing.open).into_entries() {
             if let Some(kept) = self.calls.take(call) {
                 self.abandon(&kept, "the server is shutting down", out);
             }

@@ -3,10 +3,11 @@
 //! *Scope:* [`Probing`]: which handlers have still to run, and what the others have decided. *Not in scope:* running them
 //! (`permit`).
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::jsonrpc::id::Id;
+use crate::key_map::KeyMap;
 use crate::runtime::stateless::listen::{Filter, Watched};
 use crate::server::context::Context;
 use crate::service::keys::{CallKey, SessionKey};
@@ -14,7 +15,7 @@ use crate::service::keys::{CallKey, SessionKey};
 /// Requests to listen that wait for handlers.
 #[derive(Debug, Default)]
 pub(crate) struct Probing {
-    pub(crate) open: BTreeMap<CallKey, Box<Probe>>,
+    pub(crate) open: KeyMap<CallKey, Box<Probe>>,
     /// Decisions of handlers, the oldest first. One is taken in a turn.
     pub(crate) decisions: VecDeque<Decision>,
 }
