@@ -217,7 +217,11 @@ impl Listening {
         let started = Instant::now();
         engine.set_clock(move || started.elapsed());
         let buffer = vec![0; engine.limits().turn_bytes_max];
-        Ok(Listening {
+        // A service may want a turn before anything has arrived.
+        let Action::Wait(deadline) = engine.poll() else {
+            return Err(io::Error::new(ErrorKind::InvalidInput, "the engine was driven before"));
+        };
+        let mut listening = Listening {
             engine,
             poll,
             events: Events::with_capacity(EVENTS_PER_POLL),
@@ -226,7 +230,7 @@ impl Listening {
             readable: Vec::new(),
             unread: VecDeque::new(),
             spent: Vec::new(),
-            deadline: None,
+            deadline,
             more_events: false,
             buffer,
             accepting,
@@ -237,7 +241,9 @@ impl Listening {
             date_until: Duration::ZERO,
             stops: Stops::default(),
             stdio: None,
-        })
+        };
+        listening.expect_turn(Now::default());
+        Ok(listening)
     }
 
     fn of_server(server: Server) -> io::Result<Listening> {

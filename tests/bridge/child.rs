@@ -125,6 +125,10 @@ impl Child {
                     self.waiting = Some(id);
                     self.say(r#"{"jsonrpc":"2.0","id":"early","method":"ping"}"#);
                 }
+                (Some("initialize"), Some(id)) if mode == "brief" => {
+                    self.initialize(&id, mode);
+                    exit(5)
+                }
                 (Some("initialize"), Some(id)) => self.initialize(&id, mode),
                 (Some("ping"), Some(id)) => self.answer(&id, "{}"),
                 (Some("tools/list"), Some(id)) => {

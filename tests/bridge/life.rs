@@ -109,7 +109,7 @@ fn nothing_is_left(cycles: usize) {
 }
 
 /// All processes below one, by their numbers.
-fn descendants(of: u32) -> Vec<String> {
+pub fn descendants(of: u32) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
     let mut parents = vec![of.to_string()];
     while let Some(parent) = parents.pop() {

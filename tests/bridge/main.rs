@@ -5,6 +5,7 @@
 #![allow(clippy::disallowed_methods)]
 
 mod child;
+mod eager;
 mod eras;
 mod faults;
 mod life;

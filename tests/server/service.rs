@@ -186,6 +186,29 @@ fn a_handle_wakes_the_loop() {
     }
 }
 
+/// It need not wait for a message.
+#[test]
+fn a_service_that_is_due_from_the_beginning_gets_its_turn() {
+    struct Early(Arc<AtomicU32>);
+    impl Service for Early {
+        fn request(&mut self, _: &ServiceRequest<'_>, _: &mut Session, _: &mut Outbox) {}
+
+        fn tick(&mut self, _: Now, _: &mut Outbox) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+
+        fn due(&self) -> Option<Duration> {
+            (self.0.load(Ordering::Relaxed) == 0).then_some(Duration::from_secs(1))
+        }
+    }
+    let turns = Arc::new(AtomicU32::new(0));
+    let config = EngineConfig::new(Settings::default(), Limits::default()).unwrap();
+    let mut engine = Engine::with_service(Box::new(Early(turns.clone())), config, counted());
+    assert_eq!(engine.poll(), Action::Wait(Some(Duration::from_secs(1))));
+    engine.tick(Now { mono: Duration::from_secs(1), ..Now::default() });
+    assert_eq!((turns.load(Ordering::Relaxed), engine.poll()), (1, Action::Wait(None)));
+}
+
 #[test]
 fn a_service_of_ones_own_answers_behind_the_engine() {
     let config = EngineConfig::new(Settings::default(), Limits::default()).unwrap();

@@ -1,7 +1,7 @@
 //! The life of children: when one is started, what it is told first, and how it ends.
 //!
-//! *Scope:* start, restart (`--restart`), back-off, end, and what becomes of the requests that are open then. *Not in scope:* messages, and what a child is
-//! asked first (`introduction`).
+//! *Scope:* start, restart (`--restart`), back-off, end, and what becomes of the requests that are open then. *Not in scope:*
+//! messages, what a child is asked first (`introduction`), and starts without a request (`eager`).
 //!
 //! ```text
 //!        a request needs it                 answers initialize
@@ -34,7 +34,7 @@ const READ_TIMEOUT: Duration = Duration::from_secs(30);
 const EXTRA_IDLE: Duration = Duration::from_secs(300);
 /// The first wait after a child has ended before it served; it doubles with each one.
 const BACK_OFF_MIN: Duration = Duration::from_millis(100);
-const BACK_OFF_MAX: Duration = Duration::from_secs(30);
+pub(super) const BACK_OFF_MAX: Duration = Duration::from_secs(30);
 
 impl Bridge {
     /// The child of an owner, which is started if there is none.
@@ -89,6 +89,7 @@ impl Bridge {
         if let Some(place) = self.place(owner) {
             place.child = Some(key);
         }
+        self.note_start(owner);
         self.introduce(key, owner);
         Ok(key)
     }
@@ -298,16 +299,18 @@ impl Bridge {
     fn note_failure(&mut self, owner: &Owner, how: &str) {
         let now = self.now;
         let Some(place) = self.place(owner) else { return };
-        let wait = BACK_OFF_MIN.saturating_mul(1 << place.failures.min(16)).min(BACK_OFF_MAX);
+        let wait = back_off(place.failures);
         place.failures = place.failures.saturating_add(1);
         place.not_before = now + wait;
         place.last_end = Some(how.into());
+        self.plan_start(owner);
     }
 
     fn note_end(&mut self, owner: &Owner, how: &str) {
         if let Some(place) = self.place(owner) {
             place.last_end = Some(how.into());
         }
+        self.plan_start(owner);
     }
 
     /// The server shuts down: calls that wait for the start of a child are not worth waiting for.
@@ -327,6 +330,11 @@ impl Bridge {
             }
         }
     }
+}
+
+/// The wait after so many ends in a row.
+pub(super) fn back_off(failures: u32) -> Duration {
+    BACK_OFF_MIN.saturating_mul(1 << failures.min(16)).min(BACK_OFF_MAX)
 }
 
 fn how(end: &End) -> String {

@@ -28,6 +28,8 @@ pub(crate) struct BridgeOptions {
     pub(crate) isolation: Isolation,
     pub(crate) children_max: usize,
     pub(crate) restart: Restart,
+    /// True if the child that all clients have runs without a request.
+    pub(crate) eager: bool,
     /// After this time without a message an idle child is ended.
     pub(crate) child_idle: Option<Duration>,
 }
@@ -38,33 +40,39 @@ impl Default for BridgeOptions {
             isolation: Isolation::default(),
             children_max: 64,
             restart: Restart::default(),
+            eager: false,
             child_idle: None,
         }
     }
 }
 
 /// The options besides those of `serve`: name, value, what it does.
-const OPTIONS: [(&str, &str, &str); 5] = [
-    ("name", "NAME", "What the server is called in the log and in errors [the program's name]"),
-    ("isolate", "session|shared", "Who has a process: each session, or all clients together [session]"),
-    ("children-max", "COUNT", "Processes that may run at once; one more is refused with 503 [64]"),
+const OPTIONS: [(&str, Option<&str>, &str); 6] = [
+    ("name", Some("NAME"), "What the server is called in the log and in errors [the program's name]"),
+    ("isolate", Some("session|shared"), "Who has a process: each session, or all clients together [session]"),
+    ("children-max", Some("COUNT"), "Processes that may run at once; one more is refused with 503 [64]"),
     (
         "restart",
-        "needed|never",
+        Some("needed|never"),
         "Whether a process that has ended is started again for the next request [needed]",
     ),
     (
+        "eager",
+        None,
+        "Start the process that all clients have with the bridge, and again whenever it has ended",
+    ),
+    (
         "child-idle",
-        "SECONDS",
+        Some("SECONDS"),
         "End a process that was not needed for so long; it is started again when it is",
     ),
 ];
 
 /// The same for the parser of arguments.
 pub(super) fn own_options() -> Vec<OwnOption> {
-    let own = |(name, value, about): (&str, &str, &str)| OwnOption {
+    let own = |(name, value, about): (&str, Option<&str>, &str)| OwnOption {
         name: name.to_owned(),
-        value: Some(value.to_owned()),
+        value: value.map(str::to_owned),
         about: about.to_owned(),
     };
     OPTIONS.into_iter().map(own).collect()
@@ -92,6 +100,7 @@ impl BridgeOptions {
                         _ => return Err(wrong("needed or never")),
                     }
                 }
+                "eager" => options.eager = true,
                 "children-max" => {
                     let count = value.parse().ok().filter(|count| (1..=CHILDREN_CAP).contains(count));
                     options.children_max = count.ok_or_else(|| wrong("a number from 1 to 65536"))?;
@@ -103,7 +112,23 @@ impl BridgeOptions {
                 }
             }
         }
+        options.check()?;
         Ok((options, name))
+    }
+
+    /// Options that contradict each other.
+    fn check(&self) -> Result<(), String> {
+        match (self.eager, self.isolation, self.child_idle) {
+            (true, Isolation::Session, _) => Err(
+                "--eager is about the process that all clients have; add --isolate shared, or leave it out"
+                    .to_owned(),
+            ),
+            (true, _, Some(_)) => {
+                Err("--eager keeps the process running, and --child-idle ends it; leave one of them out"
+                    .to_owned())
+            }
+            _ => Ok(()),
+        }
     }
 }
 

@@ -49,6 +49,7 @@ pub(super) struct Bridge {
     /// For what children send: they are trusted more than peers.
     pub(super) child_limits: Limits,
     pub(super) pool: Pool,
+    pub(super) eager: Eager,
     pub(super) sessions: KeyMap<SessionKey, Front>,
     /// The children that several clients have together.
     pub(super) shared: BTreeMap<Group, Place>,
@@ -90,6 +91,23 @@ pub(super) struct Place {
     pub(super) last_end: Option<Box<str>>,
     /// What waits until the child has said what it is.
     pub(super) awaiting: Vec<Awaiting>,
+}
+
+/// When the child that all clients have is started next without a request, and what that follows from.
+#[derive(Debug, Default)]
+pub(super) struct Eager {
+    /// `None` as long as it runs, and without `--eager`.
+    pub(super) start_at: Option<Duration>,
+    /// When the last one was started.
+    pub(super) started_at: Duration,
+    /// How many in a row have run for less than the longest wait.
+    pub(super) short_runs: u32,
+}
+
+impl Eager {
+    fn new(options: &BridgeOptions) -> Eager {
+        Eager { start_at: options.eager.then_some(Duration::ZERO), ..Eager::default() }
+    }
 }
 
 /// A call that waits until a child has said what it is.
@@ -164,6 +182,7 @@ impl Bridge {
         let child_limits = Limits { json_depth_max: 500, json_values_max: 1 << 20, ..limits.clone() };
         Ok(Bridge {
             served,
+            eager: Eager::new(&options),
             options,
             scratch: vec![0; limits.turn_bytes_max],
             limits,
@@ -307,6 +326,7 @@ impl Service for Bridge {
         while let Some(key) = self.pool.take_due(self.now) {
             self.take_step(key, out);
         }
+        self.start_eagerly();
         self.expire_questions(out);
         self.expire_suspended(false);
         if self.stopping {
@@ -315,7 +335,10 @@ impl Service for Bridge {
     }
 
     fn due(&self) -> Option<Duration> {
-        [self.pool.due(), self.questions.due(), self.suspended_due()].into_iter().flatten().min()
+        [self.pool.due(), self.questions.due(), self.suspended_due(), self.eager_due()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     fn held_bytes(&self) -> usize {

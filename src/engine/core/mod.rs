@@ -57,7 +57,7 @@ pub(crate) struct Core {
     pub(crate) sessions: Sessions,
     pub(crate) streams: Streams,
     pub(crate) service: Box<dyn Service>,
-    /// `Service::due` and `Service::held_bytes`, as they were when messages were last sent.
+    /// `Service::due` and `Service::held_bytes`, as they were at the beginning, or when messages were last sent.
     pub(crate) service_due: Option<Duration>,
     pub(crate) service_bytes: usize,
     pub(crate) outbox: Outbox,
@@ -92,8 +92,8 @@ impl Core {
             routes,
             sessions: Sessions::new(held.clone()),
             streams: Streams::default(),
+            service_due: service.due(),
             service,
-            service_due: None,
             service_bytes: 0,
             outbox: Outbox::default(),
             clients: Clients::default(),
