@@ -8,7 +8,6 @@ use std::process::ExitCode;
 
 use super::args::{self, Serve, Syntax, Task};
 use super::bounds::{self, WAITING_BYTES_MAX, WAITING_CALLS_MAX};
-use super::bridge::options::BridgeOptions;
 use super::manifest::Manifest;
 use super::manifest::entries::{CommandEntry, ResourceContent};
 use super::process::ProcessLimits;
@@ -93,11 +92,12 @@ fn table(limits: &Limits, manifest: &Manifest) -> String {
             format!("arguments of {WAITING_CALLS_MAX} calls that wait for a command"),
         ));
     }
-    let bridged = manifest.mcp_servers.len().saturating_mul(BridgeOptions::default().children_max);
+    let each = manifest.mcp_servers.iter().map(|entry| entry.bridge.children_max);
+    let bridged = each.fold(0, usize::saturating_add);
     if bridged > 0 {
         memory.push((
             bridged.saturating_mul(BRIDGED_BYTES),
-            format!("{bridged} bridged processes (mcpServers)"),
+            format!("{bridged} bridged processes (childrenMax of mcpServers)"),
         ));
         memory.push((
             manifest.mcp_servers.len().saturating_mul(limits.turn_bytes_max),

@@ -18,7 +18,7 @@ fn running(bridge: &Bridge) -> Vec<String> {
 }
 
 /// Waits for a process that is not `before`.
-fn next(bridge: &Bridge, before: &str) -> String {
+pub fn next(bridge: &Bridge, before: &str) -> String {
     let mut found = None;
     wait_until("a process runs", || {
         found = running(bridge).into_iter().find(|process| process != before);

@@ -29,6 +29,15 @@ impl Drop for Folder {
     }
 }
 
+/// An entry for the child of these tests with these keys besides.
+fn entry_with(keys: Value) -> Value {
+    let mut entry = entry(json!({}));
+    for (key, value) in keys.as_object().unwrap() {
+        entry[key] = value.clone();
+    }
+    entry
+}
+
 /// An entry for the child of these tests.
 fn entry(tools: Value) -> Value {
     let own = std::env::current_exe().unwrap();
@@ -120,6 +129,37 @@ fn tools_that_are_not_allowed_do_not_exist() {
         assert!(refused(&mut client, "drop_all", "{}").contains("unknown tool `drop_all`"));
         client.call_tool("echo", "{}").unwrap();
     }
+}
+
+/// Each entry has its own number of processes, and its own time for each.
+#[test]
+fn each_server_has_its_own_processes() {
+    let folder = Folder::new("processes");
+    let servers = json!({
+        "eager": entry_with(json!({"isolate": "shared", "eager": true})),
+        "two": entry_with(json!({"childrenMax": 2, "restart": "never"})),
+        "idle": entry_with(json!({"childIdleSeconds": 1})),
+    });
+    let bridge = serve(&folder, &json!({"manifest": 1, "mcpServers": servers}));
+    // The only one that runs before anybody asks for it.
+    let eager = super::eager::next(&bridge, "");
+    let mut clients = [(); 2].map(|()| bridge.client_of("eager", Transport::Streamable).unwrap());
+    clients.iter_mut().for_each(|client| assert_eq!(call(client, "pid", "{}"), eager));
+
+    let mut clients = [(); 2].map(|()| bridge.client_of("two", Transport::Streamable).unwrap());
+    let error = bridge.client_of("two", Transport::Streamable).unwrap_err().to_string();
+    assert!(error.contains("2 processes of the server `two` run already (childrenMax)"), "{error}");
+    let pid = call(&mut clients[0], "pid", "{}");
+    super::signal("KILL", pid.parse().unwrap());
+    bridge.says("two: it was ended by signal 9");
+    let error = refused(&mut clients[0], "pid", "{}");
+    assert!(error.contains(r#"and is not started again ("restart": "never")"#), "{error}");
+    assert_ne!(call(&mut clients[1], "pid", "{}"), pid);
+
+    let mut client = bridge.client_of("idle", Transport::Streamable).unwrap();
+    let pid = call(&mut client, "pid", "{}");
+    super::wait_until("it ends", || !super::is_alive(&pid));
+    assert_ne!(call(&mut client, "pid", "{}"), pid);
 }
 
 #[test]

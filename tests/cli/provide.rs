@@ -867,13 +867,14 @@ fn the_worst_case_of_a_manifest_is_shown() {
     }
     let bridged = folder.write(
         "bridged.json",
-        json!({"manifest": 1, "mcpServers": {"a": {"command": "/bin/a"}, "b": {"command": "/bin/b"}}})
-            .to_string(),
+        json!({"manifest": 1, "mcpServers": {
+            "a": {"command": "/bin/a"}, "b": {"command": "/bin/b"}, "c": {"command": "/bin/c", "childrenMax": 1000}}})
+        .to_string(),
     );
     let text = shown(&[&bridged]);
-    has(&text, "0.5 MiB", "128 bridged processes (mcpServers)");
-    has(&text, "256", "of 128 bridged processes, each with a guard");
-    assert!(text.contains("\n         512  of 128 bridged processes\n"), "{text}");
+    has(&text, "4.4 MiB", "1128 bridged processes (childrenMax of mcpServers)");
+    has(&text, "2256", "of 1128 bridged processes, each with a guard");
+    assert!(text.contains("\n        4512  of 1128 bridged processes\n"), "{text}");
     let text = shown(&[&path, "--limit", "buffered_bytes_max=16MiB"]);
     has(&text, "16.0 MiB", "(buffered_bytes_max)");
     let text = shown(&[]);

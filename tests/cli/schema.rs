@@ -17,7 +17,7 @@ use super::output;
 
 /// The mistakes that no schema can find: what refers to a name elsewhere in the manifest, to the environment or to the file
 /// system, and what JSON Schema has no keyword for.
-const BEYOND: [&str; 36] = [
+const BEYOND: [&str; 38] = [
     "a key twice",
     "server: listen on a Unix socket with a path that is too long",
     "server: a variable that is not set",
@@ -53,6 +53,8 @@ const BEYOND: [&str; 36] = [
     "prompt: a name twice",
     "prompt: an argument that there is not",
     "prompt: an argument twice",
+    "mcpServers: eager without a process of all clients",
+    "mcpServers: eager and ended when it is idle",
     "mcpServers: a variable that is not set",
 ];
 

@@ -53,9 +53,8 @@ impl Bridge {
         }
         if let Some(last_end) = last_end {
             if restart == Restart::Never {
-                return Err(format!(
-                    "the server `{name}` {last_end}, and is not started again (--restart never)"
-                ));
+                let option = self.options.named("--restart never", "\"restart\": \"never\"");
+                return Err(format!("the server `{name}` {last_end}, and is not started again ({option})"));
             }
             if now < not_before {
                 let wait = (not_before - now).as_secs_f64();
@@ -71,7 +70,8 @@ impl Bridge {
             return Err("the bridge is shutting down".to_owned());
         }
         if self.pool.len() >= max {
-            return Err(format!("{max} processes of the server `{name}` run already (--children-max)"));
+            let option = self.options.named("--children-max", "childrenMax");
+            return Err(format!("{max} processes of the server `{name}` run already ({option})"));
         }
         let started = Piped::start(&self.served.spec, KILL_DELAY).and_then(|piped| {
             let child = Child::new(piped, owner.clone(), self.now, self.account.charge(0));

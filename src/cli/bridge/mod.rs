@@ -145,7 +145,7 @@ pub(super) fn of_entry(entry: &McpServerEntry, limits: &Limits, lines: Lines) ->
     };
     let spec = PipedSpec { argv, env, cwd };
     let served = Served { name: entry.name.clone(), spec, tools: entry.tools.clone() };
-    let bridge = Bridge::new(served, BridgeOptions::default(), limits.clone(), lines)?;
+    let bridge = Bridge::new(served, entry.bridge.clone(), limits.clone(), lines)?;
     let (descriptor, processes) = (bridge.descriptor(), bridge.processes_max());
     Ok(OwnService { service: Box::new(bridge), descriptor, processes })
 }

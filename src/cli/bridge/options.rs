@@ -1,5 +1,6 @@
-//! The options of a bridge.
+//! The options of a bridge: those of `mcp-rill bridge`, and the keys of an entry of a manifest's `mcpServers`.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::cli::args::OwnOption;
@@ -32,6 +33,21 @@ pub(crate) struct BridgeOptions {
     pub(crate) eager: bool,
     /// After this time without a message an idle child is ended.
     pub(crate) child_idle: Option<Duration>,
+    /// True if a manifest has them. Errors name what is to be changed by its name there.
+    pub(crate) in_manifest: bool,
+}
+
+/// Processes of one server: more than a machine has room for.
+pub(crate) const CHILDREN_RANGE: RangeInclusive<u64> = 1..=65_536;
+/// Up to a year.
+pub(crate) const IDLE_SECONDS_RANGE: RangeInclusive<u64> = 1..=31_536_000;
+
+/// What contradicts each other.
+pub(crate) enum Contradiction {
+    /// There is no process of all clients that could be started eagerly.
+    EagerSessions,
+    /// What is kept running would be ended.
+    EagerIdle,
 }
 
 impl Default for BridgeOptions {
@@ -42,6 +58,7 @@ impl Default for BridgeOptions {
             restart: Restart::default(),
             eager: false,
             child_idle: None,
+            in_manifest: false,
         }
     }
 }
@@ -102,40 +119,43 @@ impl BridgeOptions {
                 }
                 "eager" => options.eager = true,
                 "children-max" => {
-                    let count = value.parse().ok().filter(|count| (1..=CHILDREN_CAP).contains(count));
+                    let count = value.parse().ok().filter(|count| CHILDREN_RANGE.contains(count));
+                    let count = count.and_then(|count| usize::try_from(count).ok());
                     options.children_max = count.ok_or_else(|| wrong("a number from 1 to 65536"))?;
                 }
                 _ => {
-                    let seconds = value.parse().ok().filter(|seconds| (1..=SECONDS_CAP).contains(seconds));
+                    let seconds = value.parse().ok().filter(|seconds| IDLE_SECONDS_RANGE.contains(seconds));
                     let seconds = seconds.ok_or_else(|| wrong("seconds, a number from 1 to 31536000"))?;
                     options.child_idle = Some(Duration::from_secs(seconds));
                 }
             }
         }
-        options.check()?;
-        Ok((options, name))
-    }
-
-    /// Options that contradict each other.
-    fn check(&self) -> Result<(), String> {
-        match (self.eager, self.isolation, self.child_idle) {
-            (true, Isolation::Session, _) => Err(
+        match options.contradiction() {
+            Some(Contradiction::EagerSessions) => Err(
                 "--eager is about the process that all clients have; add --isolate shared, or leave it out"
                     .to_owned(),
             ),
-            (true, _, Some(_)) => {
+            Some(Contradiction::EagerIdle) => {
                 Err("--eager keeps the process running, and --child-idle ends it; leave one of them out"
                     .to_owned())
             }
-            _ => Ok(()),
+            None => Ok((options, name)),
         }
     }
-}
 
-/// More processes than a machine has room for.
-const CHILDREN_CAP: usize = 65_536;
-/// A year.
-const SECONDS_CAP: u64 = 31_536_000;
+    pub(crate) fn contradiction(&self) -> Option<Contradiction> {
+        match (self.eager, self.isolation, self.child_idle) {
+            (true, Isolation::Session, _) => Some(Contradiction::EagerSessions),
+            (true, _, Some(_)) => Some(Contradiction::EagerIdle),
+            _ => None,
+        }
+    }
+
+    /// The name of an option in an error: the one on the command line, or the key of a manifest.
+    pub(super) fn named(&self, option: &'static str, key: &'static str) -> &'static str {
+        if self.in_manifest { key } else { option }
+    }
+}
 
 fn read_name(name: &str) -> Result<String, String> {
     let lawful = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::cli::bridge::options::BridgeOptions;
 use crate::cli::json_schema::Schema;
 use crate::cli::log::options::Format;
 use crate::cli::manifest::argv::ArgvTemplate;
@@ -195,6 +196,7 @@ pub(crate) struct McpServerEntry {
     pub(crate) env: Vec<(String, String)>,
     pub(crate) cwd: Option<PathBuf>,
     pub(crate) tools: ToolFilter,
+    pub(crate) bridge: BridgeOptions,
 }
 
 /// Which tools of a server are handed on. A `*` stands for any characters.

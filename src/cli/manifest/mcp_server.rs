@@ -1,11 +1,15 @@
 //! Reading the entries of `mcpServers`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
+use crate::cli::bridge::options::{
+    BridgeOptions, CHILDREN_RANGE, Contradiction, IDLE_SECONDS_RANGE, Isolation, Restart,
+};
 use crate::cli::manifest::command::{env, folder};
 use crate::cli::manifest::definitions::Definitions;
 use crate::cli::manifest::entries::{McpServerEntry, ToolFilter};
-use crate::cli::manifest::reader::{Reader, Value};
+use crate::cli::manifest::reader::{Reader, Section, Value};
 use crate::text::printable;
 
 /// Reads the section.
@@ -30,8 +34,23 @@ pub(super) fn mcp_servers<'a>(
     Some(entries)
 }
 
+/// The keys of an entry.
+const KEYS: [&str; 11] = [
+    "type",
+    "command",
+    "args",
+    "env",
+    "cwd",
+    "tools",
+    "isolate",
+    "childrenMax",
+    "restart",
+    "eager",
+    "childIdleSeconds",
+];
+
 fn mcp_server<'a>(reader: &mut Reader<'a>, name: String, value: &Value<'a>) -> Option<McpServerEntry> {
-    let section = reader.section(value, &["type", "command", "args", "env", "cwd", "tools"])?;
+    let section = reader.section(value, &KEYS)?;
     section.read(reader, "type", |reader, value| reader.word(value, &["stdio"]));
     let command = section.require(reader, "command", "write the program that is the server", command);
     let args = section
@@ -40,8 +59,44 @@ fn mcp_server<'a>(reader: &mut Reader<'a>, name: String, value: &Value<'a>) -> O
     let env = section.read(reader, "env", env).unwrap_or_default();
     let cwd = section.read(reader, "cwd", folder);
     let tools = section.read(reader, "tools", filter).unwrap_or_default();
+    let bridge = bridge(reader, &section);
     let position = reader.source.position(value.json.start(), &value.pointer);
-    Some(McpServerEntry { position, name, command: command?, args, env, cwd, tools })
+    Some(McpServerEntry { position, name, command: command?, args, env, cwd, tools, bridge })
+}
+
+/// Reads how many processes of a server there are, and how long they run.
+fn bridge<'a>(reader: &mut Reader<'a>, section: &Section<'a>) -> BridgeOptions {
+    let mut options = BridgeOptions { in_manifest: true, ..BridgeOptions::default() };
+    let isolate = section.read(reader, "isolate", |reader, value| reader.word(value, &["session", "shared"]));
+    if isolate == Some("shared") {
+        options.isolation = Isolation::Shared;
+    }
+    let count = section.read(reader, "childrenMax", |reader, value| reader.whole(value, CHILDREN_RANGE, ""));
+    options.children_max =
+        count.and_then(|count| usize::try_from(count).ok()).unwrap_or(options.children_max);
+    let restart = section.read(reader, "restart", |reader, value| reader.word(value, &["needed", "never"]));
+    if restart == Some("never") {
+        options.restart = Restart::Never;
+    }
+    options.eager = section.read(reader, "eager", Reader::bool).unwrap_or_default();
+    let idle =
+        section.read(reader, "childIdleSeconds", |reader, value| reader.whole(value, IDLE_SECONDS_RANGE, ""));
+    options.child_idle = idle.map(Duration::from_secs);
+    let message = match options.contradiction() {
+        // What is wrong with `isolate` was reported.
+        Some(Contradiction::EagerSessions) if section.has("isolate") && isolate.is_none() => None,
+        Some(Contradiction::EagerSessions) => Some(
+            "`eager` is about the process that all clients have; write \"isolate\": \"shared\" too, or leave `eager` out",
+        ),
+        Some(Contradiction::EagerIdle) => {
+            Some("`eager` keeps the process running, and `childIdleSeconds` ends it; leave one of them out")
+        }
+        None => None,
+    };
+    if let (Some(eager), Some(message)) = (section.get("eager"), message) {
+        reader.problem(&eager, message);
+    }
+    options
 }
 
 /// A name alone is looked for on the `PATH` when the server is started, as other clients do with these entries.

@@ -24,7 +24,7 @@
 //! | `tools` | objects with the keys of a tool and those of a command |
 //! | `resources` | objects with the keys of a resource, and with `argv` those of a command |
 //! | `prompts` | objects with the keys of a prompt |
-//! | `mcpServers` | names, each with `command` *, `args`, `env`, `cwd`, `type` (`"stdio"`), `tools`: `{"allow": [...], "deny": [...]}` |
+//! | `mcpServers` | names, each with `command` *, `args`, `env`, `cwd`, `type` (`"stdio"`), `tools`: `{"allow": [...], "deny": [...]}`, and as the options of `mcp-rill bridge` `isolate` (`"session"`, `"shared"`), `childrenMax` (64), `restart` (`"needed"`, `"never"`), `eager`, `childIdleSeconds` |
 //!
 //! Several files are read as one. The section `server` stands in one of them, and each name once.
 //!
