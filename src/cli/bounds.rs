@@ -82,6 +82,8 @@ bounds! {
     /// Notifications and answers of the local client that wait for the remote server. With one more, standard
     /// input is not read.
     CONNECT_WAITING_MAX = 64;
+    /// Bytes of them together. A notification or an answer that needs more waits, and standard input is not read.
+    CONNECT_WAITING_BYTES_MAX = 16 << 20;
     /// Questions of a remote server that the local client has not answered. One more is answered with an error.
     CONNECT_QUESTIONS_MAX = 64;
     /// Bytes of the id of a remote server's question, and of the name of a tool whose arguments are repeated in

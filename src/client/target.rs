@@ -66,7 +66,7 @@ impl Target {
             "{method} {path} HTTP/1.1\r\nHost: {}\r\nAccept: {accept}\r\n{content}{}{}{fields}\r\n",
             self.defaults.host,
             session.unwrap_or_default(),
-            self.defaults.fields
+            self.defaults.fields()
         )
     }
 }

@@ -4,6 +4,7 @@
 //! (`carrier`), what messages say, and which answers which.
 
 use std::fmt::Write;
+use std::sync::{Mutex, PoisonError};
 
 use crate::client::error::Error;
 use crate::client::url::Url;
@@ -42,7 +43,9 @@ pub(crate) struct RequestDefaults {
     /// The value of the field `Host`.
     pub(crate) host: String,
     /// Header field lines, each with its line end.
-    pub(crate) fields: String,
+    fields: String,
+    /// One more, which may change: the token. Empty without one.
+    authorization: Mutex<String>,
     pub(crate) event_bytes_max: usize,
     pub(crate) reconnects_max: u32,
     pub(crate) limits: Limits,
@@ -64,7 +67,32 @@ impl RequestDefaults {
             let _ = write!(fields, "{name}: {value}\r\n");
         }
         let host = url.authority();
-        Ok(RequestDefaults { url, host, fields, event_bytes_max, reconnects_max, limits: limits() })
+        let authorization = Mutex::default();
+        Ok(RequestDefaults {
+            url,
+            host,
+            fields,
+            authorization,
+            event_bytes_max,
+            reconnects_max,
+            limits: limits(),
+        })
+    }
+
+    /// All later requests have this bearer token, in its form. Returns false if they had it already.
+    #[cfg(feature = "cli")]
+    pub(crate) fn set_authorization(&self, token: &str) -> bool {
+        let field = format!("Authorization: Bearer {token}\r\n");
+        let mut known = self.authorization.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_other = *known != field;
+        *known = field;
+        is_other
+    }
+
+    /// The header field lines of every request.
+    pub(crate) fn fields(&self) -> String {
+        let authorization = self.authorization.lock().unwrap_or_else(PoisonError::into_inner);
+        [&*self.fields, &*authorization].concat()
     }
 }
 

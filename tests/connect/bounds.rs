@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -14,6 +15,9 @@ const MESSAGE_BYTES_MAX: usize = 8 << 20;
 const HELD_BYTES_MAX: usize = 32 << 20;
 const QUESTIONS_MAX: usize = 64;
 const ID_BYTES_MAX: usize = 1 << 10;
+const WAITING_BYTES_MAX: usize = 16 << 20;
+const TOOLS_MAX: usize = 1024;
+const GRACE: Duration = Duration::from_secs(30);
 
 /// Opens when the test says so.
 #[derive(Clone, Default)]
@@ -42,6 +46,9 @@ fn the_bounds_are_those_that_are_printed() {
         ("connect_held_bytes_max", HELD_BYTES_MAX),
         ("connect_questions_max", QUESTIONS_MAX),
         ("connect_id_bytes_max", ID_BYTES_MAX),
+        ("connect_waiting_bytes_max", WAITING_BYTES_MAX),
+        ("connect_tools_max", TOOLS_MAX),
+        ("connect_grace_seconds", GRACE.as_secs() as usize),
     ] {
         assert!(table.contains(&format!("{value}  {name}: ")), "{name}: {table}");
     }
@@ -337,4 +344,104 @@ fn messages_without_an_answer() {
     }
     writing.join().unwrap();
     assert_eq!(connect.code(), Some(0));
+}
+
+/// A notification of this many bytes.
+fn long_notification(bytes: usize) -> String {
+    let head = r#"{"jsonrpc":"2.0","method":"notifications/x","params":{"x":""#;
+    let tail = r#""}}"#;
+    format!("{head}{}{tail}", "x".repeat(bytes - head.len() - tail.len()))
+}
+
+/// As many bytes may wait as the bound says. With one more, what comes behind it is not read.
+#[test]
+fn bytes_of_messages_without_an_answer() {
+    for more in [0, 1] {
+        let gate = Gate::default();
+        let opens = gate.clone();
+        let fake = Fake::new(move |request| match request.rpc().as_str() {
+            "notifications/x" => {
+                opens.wait();
+                request.answer(202, "", "");
+            }
+            _ => request.result("", "{}"),
+        });
+        let mut connect = Connect::to(&[&fake.url()]);
+        let mut input = connect.input.take().unwrap();
+        let lengths = [MESSAGE_BYTES_MAX, WAITING_BYTES_MAX - MESSAGE_BYTES_MAX - 1000, 1000 + more];
+        let writing = std::thread::spawn(move || {
+            lengths.iter().for_each(|bytes| writeln!(input, "{}", long_notification(*bytes)).unwrap());
+            writeln!(input, "{}", request(1, "x/y", lone(json!({})))).unwrap();
+            input
+        });
+        if more > 0 {
+            crate::wait_until("the first is posted", || !fake.seen().is_empty());
+            // Too short a wait could only hide that it is read.
+            let early = connect.lines.recv_timeout(Duration::from_secs(1));
+            assert!(early.is_err(), "{early:?}");
+            gate.open();
+        }
+        assert_eq!(connect.next()["id"], 1);
+        gate.open();
+        connect.input = Some(writing.join().unwrap());
+        assert_eq!(connect.end(), Vec::<Value>::new());
+        assert_eq!(fake.count("POST /mcp notifications/x"), lengths.len(), "nothing is lost");
+    }
+}
+
+/// The arguments of as many tools are repeated in header fields as the bound says.
+#[test]
+fn tools_with_arguments_in_header_fields() {
+    let fake = Fake::new(|request| {
+        let field = request.field("mcp-param-region").unwrap_or("none").to_owned();
+        match request.rpc().as_str() {
+            "tools/list" => {
+                let region = json!({"type": "string", "x-mcp-header": "Region"});
+                let schema = json!({"type": "object", "properties": {"region": region}});
+                let tools: Vec<Value> = (0..=TOOLS_MAX)
+                    .map(|at| json!({"name": format!("tool-{at}"), "inputSchema": schema}))
+                    .collect();
+                request.result("", &json!({"tools": tools, "resultType": "complete"}).to_string());
+            }
+            _ => request.result("", &json!({"field": field}).to_string()),
+        }
+    });
+    let mut connect = Connect::to(&[&fake.url()]);
+    let listed = connect.ask(1, "tools/list", lone(json!({})));
+    assert_eq!(listed["result"]["tools"].as_array().unwrap().len(), TOOLS_MAX + 1);
+    for (at, expected) in [(0, "here"), (TOOLS_MAX - 1, "here"), (TOOLS_MAX, "none")] {
+        let params = lone(call(&format!("tool-{at}"), json!({"region": "here"})));
+        let answer = connect.ask(2, "tools/call", params);
+        assert_eq!(answer["result"]["field"], expected, "{at}: {answer}");
+    }
+}
+
+/// An answer that comes within the time is passed on. One that does not is an error, and the program ends.
+#[test]
+fn seconds_after_the_end_of_the_input() {
+    let begin = |delay: Option<Duration>| {
+        std::thread::spawn(move || {
+            let fake = Fake::new(move |request| match delay {
+                Some(delay) => {
+                    std::thread::sleep(delay);
+                    request.result("", "{}");
+                }
+                None => request.wait_for_end(),
+            });
+            let mut connect = Connect::to(&[&fake.url()]);
+            connect.tell(&request(1, "x/y", lone(json!({}))));
+            crate::wait_until("it is sent", || !fake.seen().is_empty());
+            let start = Instant::now();
+            let mut left = connect.end();
+            (left.remove(0), left, start.elapsed())
+        })
+    };
+    // A good while before the end of the time, so that a machine with much other work does not decide.
+    let [slow, silent] = [Some(GRACE - Duration::from_secs(6)), None].map(begin);
+    let (answer, rest, _) = slow.join().unwrap();
+    assert_eq!((&answer["result"], rest), (&json!({}), vec![]), "{answer}");
+    let (answer, rest, took) = silent.join().unwrap();
+    let text = "standard input has ended, and the answer has not come within 30 s (connect_grace_seconds)";
+    assert!(error(&answer).contains(text) && rest.is_empty(), "{answer}");
+    assert!((GRACE..GRACE + Duration::from_secs(20)).contains(&took), "{took:?}");
 }

@@ -565,3 +565,73 @@ fn a_server_without_sessions_needs_no_end() {
     assert!(connect.end().is_empty());
     assert_eq!(running.sessions(), 0);
 }
+
+/// The server refuses the token, and the file has another one by now: what was refused is sent again, once.
+#[test]
+fn a_token_that_is_refused_is_read_again_once() {
+    let lawful = Arc::new(Mutex::new("a".to_owned()));
+    let known = lawful.clone();
+    let fake = Fake::new(move |request| {
+        let field = format!("Bearer {}", known.lock().unwrap());
+        if request.field("authorization") != Some(&field) {
+            return request.answer(401, "WWW-Authenticate: Bearer\r\n", "");
+        }
+        if !request.is_served("s1") {
+            request.result("", "{}");
+        }
+    });
+    let folder = std::env::temp_dir().join(format!("rill-token-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let file = folder.join("token");
+    let write = |text: &str| {
+        use std::os::unix::fs::PermissionsExt;
+        std::fs::write(&file, text).unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    };
+    let change = |token: &str| token.clone_into(&mut lawful.lock().unwrap());
+    write("old");
+    let mut connect = Connect::to(&[&fake.url(), "--token-file", file.to_str().unwrap()]);
+    assert!(error(&connect.ask(0, "initialize", crate::hello("2025-11-25"))).contains("401"));
+    assert_eq!(fake.count("POST /mcp initialize"), 1, "the file has no other one");
+    // Before the session is open, in it, without one, and for what gets no answer.
+    write("a");
+    connect.initialize("2025-11-25");
+    assert_eq!(fake.count("POST /mcp initialize"), 3);
+    // Then nothing is sent without a message.
+    wait_until("its stream is asked for", || fake.count("GET /mcp ") == 1);
+    change("b");
+    write("b");
+    assert_eq!(connect.ask(1, "x/y", json!({}))["result"], json!({}));
+    change("c");
+    write("c");
+    assert_eq!(connect.ask(2, "x/y", lone(json!({})))["result"], json!({}));
+    assert_eq!(fake.count("POST /mcp x/y"), 4);
+    change("d");
+    write("d");
+    connect.tell(&json!({"jsonrpc": "2.0", "method": "notifications/x"}));
+    wait_until("it arrives", || fake.count("POST /mcp notifications/x") == 2);
+    assert_eq!(
+        connect.ask(3, "x/y", json!({}))["result"],
+        json!({}),
+        "it is known that there is another one"
+    );
+    assert_eq!(fake.count("POST /mcp x/y"), 5);
+    connect.says("the server has refused the token; the one that --token-file has now is used");
+
+    // The file has no other one, one that is refused too, and then no token.
+    change("e");
+    assert!(error(&connect.ask(4, "x/y", json!({}))).contains("401"));
+    assert_eq!(fake.count("POST /mcp x/y"), 6);
+    write("f");
+    assert!(error(&connect.ask(5, "x/y", json!({}))).contains("401"));
+    assert_eq!(fake.count("POST /mcp x/y"), 8, "once more, and no more than that");
+    write("two tokens");
+    assert!(error(&connect.ask(6, "x/y", json!({}))).contains("401"));
+    assert_eq!(fake.count("POST /mcp x/y"), 9);
+    connect.says("it has to have one token and nothing else");
+    // It is right again, and the program goes on.
+    write("e");
+    assert_eq!(connect.ask(7, "x/y", json!({}))["result"], json!({}));
+    connect.end();
+    std::fs::remove_dir_all(folder).unwrap();
+}

@@ -30,6 +30,9 @@ const READ_BYTES: usize = 64 << 10;
 /// Another program that shares the descriptor may have made it non-blocking. Nothing says when it is ready again.
 const NOT_READY_WAIT: Duration = Duration::from_millis(5);
 
+/// How long a message waits for room before it looks again.
+const LOOK: Duration = Duration::from_secs(1);
+
 /// A line, or `None` for one that is too long.
 type Read1 = Option<Vec<u8>>;
 
@@ -180,9 +183,14 @@ fn take_batch(remote: &Arc<Remote>, batch: JsonRef<'_>, ids: Vec<IdText>) -> Res
 
 /// Hands a message to the lane, and waits if that is full.
 fn post(remote: &Remote, message: Posted) {
-    remote.change(|state| state.posts += 1);
+    let bytes = message.bytes();
+    let mut state = remote.state();
+    while !state.begin_posting(bytes) {
+        state = remote.wait(state, LOOK);
+    }
+    drop(state);
     if remote.lane.send(message).is_err() {
-        remote.change(|state| state.posts = state.posts.saturating_sub(1));
+        remote.change(|state| state.end_posting(bytes));
     }
 }
 

@@ -48,7 +48,7 @@ pub(super) fn run(remote: &Arc<Remote>, posted: &Receiver<Posted>) {
         if let Err(why) = done {
             remote.note(format_args!("a message of the client is lost: {why}"));
         }
-        remote.change(|state| state.posts = state.posts.saturating_sub(1));
+        remote.change(|state| state.end_posting(message.bytes()));
     }
 }
 
@@ -106,7 +106,7 @@ fn post(remote: &Remote, session: Option<&Session>, text: &str, patience: Durati
         None => format!("MCP-Protocol-Version: {}\r\n", Revision::V2026_07_28),
     };
     let message = Outgoing { text: text.as_bytes(), request: None, fields: &fields };
-    match remote.wire.deliver(target.post(&endpoint, message), target, within(patience))? {
+    match remote.wire.deliver(|| target.post(&endpoint, message), target, within(patience))? {
         (200..300, _) => Ok(()),
         (404, _) if target.session_id.is_some() => Err(Error::Expired),
         (status, body) => Err(Error::Http { status, body }),

@@ -28,6 +28,7 @@ mod remote;
 mod requests;
 mod streams;
 mod table;
+mod token;
 mod tools;
 mod wire;
 
@@ -47,6 +48,7 @@ use super::verb::Verb;
 use super::{Failure, NAME};
 use crate::threads;
 use remote::{Event, Link, Remote, within};
+use token::Token;
 use wire::Wire;
 
 /// How long the end waits for the remote server, and for a reader of standard output.
@@ -79,7 +81,8 @@ fn run(arguments: Vec<std::ffi::OsString>) -> Result<ExitCode, Failure> {
     let lines = Lines::begin(io::stderr(), NAME, LogOptions::default())?;
     let (lane, posted) = sync_channel(CONNECT_WAITING_MAX);
     let (events, happened) = channel();
-    let remote = Arc::new(Remote::new(options, Wire::new(defaults), lines, lane, events)?);
+    let wire = Wire::new(defaults, Token::new(options.token_file.clone(), lines.clone()));
+    let remote = Arc::new(Remote::new(options, wire, lines, lane, events)?);
     heed_signals(&remote)?;
     let (posting, keeping) = (remote.clone(), remote.clone());
     threads::start("lane", move || lane::run(&posting, &posted))?;
@@ -160,7 +163,7 @@ fn end(remote: &Arc<Remote>, why: &str) {
         let _ = done.send(());
     });
     if let Some(session) = session.filter(|session| session.target.session_id.is_some()) {
-        let request = session.target.bare("DELETE", "*/*", "");
+        let request = || session.target.bare("DELETE", "*/*", "");
         // If this fails, the server ends the unused session by itself.
         let _ = remote.wire.deliver(request, &session.target, within(LAST_PATIENCE));
     }

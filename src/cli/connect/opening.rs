@@ -62,6 +62,16 @@ impl From<Error> for Unopened {
 
 /// Opens a session with this `initialize`. The state of the link is the caller's to change.
 pub(super) fn open(remote: &Remote, initialize: &str, id: &IdText) -> Result<Opened, Unopened> {
+    let token = remote.wire.token();
+    match open_once(remote, initialize, id) {
+        Err(Unopened::Error(Error::Http { status: 401, .. })) if remote.wire.has_other_token(token) => {
+            open_once(remote, initialize, id)
+        }
+        opened => opened,
+    }
+}
+
+fn open_once(remote: &Remote, initialize: &str, id: &IdText) -> Result<Opened, Unopened> {
     let generation = remote.change(|state| {
         state.attempts += 1;
         state.attempts
@@ -149,7 +159,7 @@ impl Opening<'_> {
         })?;
         // Questions may come, and be answered, before the answer to `initialize`.
         remote.change(|state| state.link = Link::Opening(Some(session.clone())));
-        let post = session.target.post(&session.endpoint(), self.outgoing());
+        let post = || session.target.post(&session.endpoint(), self.outgoing());
         let deadline = within(remote.options.timeout);
         match remote.wire.deliver(post, &session.target, deadline)? {
             (200..300, _) => {}
@@ -263,7 +273,7 @@ impl Opening<'_> {
 /// Posts `notifications/initialized`, and reads the session's streams from then on.
 pub(super) fn announce(remote: &Arc<Remote>, session: &Arc<Session>, initialized: &str) -> Result<(), Error> {
     let message = Outgoing { text: initialized.as_bytes(), request: None, fields: &session.target.version };
-    let post = session.target.post(&session.endpoint(), message);
+    let post = || session.target.post(&session.endpoint(), message);
     let deadline = within(ANNOUNCE_TIMEOUT.min(remote.options.timeout));
     let delivered = remote.wire.deliver(post, &session.target, deadline);
     // Without it some servers answer nothing, but others do.

@@ -32,6 +32,8 @@ pub(super) struct ConnectOptions {
     /// The server for people: its URL without the query, which may hold a secret.
     pub(super) place: String,
     pub(super) has_token: bool,
+    /// The file that the token is of.
+    pub(super) token_file: Option<PathBuf>,
 }
 
 /// Reads them. Returns what every request says, too.
@@ -88,12 +90,18 @@ pub(super) fn read(arguments: Vec<OsString>) -> Result<(ConnectOptions, RequestD
         headers.extend(header_file(path)?);
     }
     let has_field = headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("authorization"));
-    match (&token, std::env::var_os(TOKEN).filter(|token| !token.is_empty())) {
-        (Some(path), _) => headers.push(bearer(&token_file(path)?)),
+    let of_file = token.as_deref().map(token_file).transpose()?;
+    match (&of_file, std::env::var_os(TOKEN).filter(|token| !token.is_empty())) {
+        (Some(_), _) if has_field => {
+            return Err(Failure::usage(
+                "--token-file has a token, and so has the header field Authorization; leave one of them out",
+            ));
+        }
         (None, Some(token)) if !has_field => headers.push(bearer(&token_of_environment(&token)?)),
         _ => {}
     }
-    let has_token = headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("authorization"));
+    let has_token =
+        of_file.is_some() || headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("authorization"));
     let place = url.to_string();
     let place = place.split('?').next().unwrap_or_default().to_owned();
     let hosts: Vec<_> = headers.extract_if(.., |(name, _)| name.eq_ignore_ascii_case("host")).collect();
@@ -102,10 +110,13 @@ pub(super) fn read(arguments: Vec<OsString>) -> Result<(ConnectOptions, RequestD
     if let [(_, host)] = hosts.as_slice() {
         defaults.host.clone_from(host);
     }
+    if let Some(first) = &of_file {
+        defaults.set_authorization(first);
+    }
     if hosts.len() > 1 || Host::read(&defaults.host).is_none() {
         return Err(Failure::usage("the header field Host has to have one name, such as mcp.example.com"));
     }
-    Ok((ConnectOptions { era: chosen, timeout, place, has_token }, defaults))
+    Ok((ConnectOptions { era: chosen, timeout, place, has_token, token_file: token }, defaults))
 }
 
 fn bearer(token: &str) -> (String, String) {

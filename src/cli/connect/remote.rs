@@ -21,7 +21,9 @@ use super::options::ConnectOptions;
 use super::output::Output;
 use super::table::{Answered, Table, Ticket};
 use super::wire::{Session, Wire};
-use crate::cli::bounds::{CONNECT_ID_BYTES_MAX, CONNECT_QUESTIONS_MAX, CONNECT_TOOLS_MAX};
+use crate::cli::bounds::{
+    CONNECT_ID_BYTES_MAX, CONNECT_QUESTIONS_MAX, CONNECT_TOOLS_MAX, CONNECT_WAITING_BYTES_MAX,
+};
 use crate::cli::log::Lines;
 use crate::client::error::Error;
 use crate::client::transport::limits;
@@ -65,6 +67,17 @@ pub(super) enum Posted {
     Answer(String, u64),
 }
 
+impl Posted {
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Posted::Notification(text)
+            | Posted::Announcement(text)
+            | Posted::Cancellation(text, _)
+            | Posted::Answer(text, _) => text.len(),
+        }
+    }
+}
+
 pub(super) struct State {
     pub(super) link: Link,
     /// How often a session was opened, or tried to be.
@@ -80,8 +93,28 @@ pub(super) struct State {
     pub(super) table: Table,
     /// How many messages the lane has.
     pub(super) posts: usize,
+    /// Bytes of them.
+    pub(super) posted_bytes: usize,
     /// True once the program is about to end.
     pub(super) is_ending: bool,
+}
+
+impl State {
+    /// Takes account of a message for the lane. Returns false if there is no room for so many bytes now.
+    pub(super) fn begin_posting(&mut self, bytes: usize) -> bool {
+        let sum = self.posted_bytes.saturating_add(bytes);
+        if self.posts > 0 && sum > CONNECT_WAITING_BYTES_MAX {
+            return false;
+        }
+        (self.posts, self.posted_bytes) = (self.posts + 1, sum);
+        true
+    }
+
+    /// A message of the lane is done with.
+    pub(super) fn end_posting(&mut self, bytes: usize) {
+        self.posts = self.posts.saturating_sub(1);
+        self.posted_bytes = self.posted_bytes.saturating_sub(bytes);
+    }
 }
 
 pub(super) struct Remote {
@@ -118,6 +151,7 @@ impl Remote {
             streamed: 0,
             table: Table::default(),
             posts: 0,
+            posted_bytes: 0,
             is_ending: false,
         };
         Ok(Remote {
@@ -290,10 +324,13 @@ impl Remote {
 
     /// Hands a message to the lane. Returns false if that has no room.
     pub(super) fn try_to_post(&self, message: Posted) -> bool {
-        self.change(|state| state.posts += 1);
+        let bytes = message.bytes();
+        if !self.change(|state| state.begin_posting(bytes)) {
+            return false;
+        }
         let is_posted = self.lane.try_send(message).is_ok();
         if !is_posted {
-            self.change(|state| state.posts -= 1);
+            self.change(|state| state.end_posting(bytes));
         }
         is_posted
     }

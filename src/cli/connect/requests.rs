@@ -282,8 +282,16 @@ impl Post {
         remote.change(|state| self.tickets.iter().for_each(|ticket| state.table.sent(*ticket)));
     }
 
-    /// Posts to a server of Streamable HTTP, which answers the POST.
+    /// Posts to a server of Streamable HTTP, which answers the POST; again if there is another token than the one it refuses.
     fn post(&self, remote: &Remote, session: Option<&Session>) -> Ended {
+        let token = remote.wire.token();
+        match self.post_once(remote, session) {
+            Ended::Refused(401, _) if remote.wire.has_other_token(token) => self.post_once(remote, session),
+            ended => ended,
+        }
+    }
+
+    fn post_once(&self, remote: &Remote, session: Option<&Session>) -> Ended {
         let lone;
         let target = match session {
             Some(session) => &session.target,
@@ -324,7 +332,7 @@ impl Post {
     /// Posts to a server of HTTP+SSE, which answers on the stream of the session.
     fn post_sse(&self, remote: &Remote, session: &Session) -> Ended {
         let message = Outgoing { text: self.text.as_bytes(), request: None, fields: &session.target.version };
-        let post = session.target.post(&session.endpoint(), message);
+        let post = || session.target.post(&session.endpoint(), message);
         let timeout = remote.options.timeout;
         let delivered = remote.wire.deliver(post, &session.target, within(timeout));
         self.sent(remote);

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::drive::count;
 use super::remote::{Link, Remote, within};
+use super::token::Version;
 use super::wire::Session;
 use crate::client::error::Error;
 use crate::client::exchange::{Exchange, Step};
@@ -85,11 +86,14 @@ enum Read {
 fn follow_session(remote: &Remote, session: &Session) {
     let (mut cursor, mut failures, mut was_open) = (String::new(), 0, false);
     loop {
+        let token = remote.wire.token();
         let was_read = match remote.wire.resume(&session.target, &cursor, within(CONNECT_TIMEOUT)) {
-            Ok(stream) => match read_session(remote, session, stream, &mut was_open, &mut failures) {
-                Read::Over => break,
-                Read::Broken(at) => at,
-            },
+            Ok(stream) => {
+                match read_session(remote, session, stream, token, (&mut was_open, &mut failures)) {
+                    Read::Over => break,
+                    Read::Broken(at) => at,
+                }
+            }
             Err(_) => cursor,
         };
         remote.change(|state| state.streamed = session.generation);
@@ -111,7 +115,7 @@ fn follow_session(remote: &Remote, session: &Session) {
 /// True if the server still knows a session: it is sent a `ping`, whose answer stays here.
 fn knows(remote: &Remote, session: &Session) -> bool {
     let message = Outgoing { text: PING.as_bytes(), request: None, fields: &session.target.version };
-    let post = session.target.post(&session.endpoint(), message);
+    let post = || session.target.post(&session.endpoint(), message);
     let answered = remote.wire.deliver(post, &session.target, within(CONNECT_TIMEOUT));
     session.target.session_id.is_none() || !matches!(answered, Ok((404, _)))
 }
@@ -120,8 +124,8 @@ fn read_session(
     remote: &Remote,
     session: &Session,
     mut stream: Exchange,
-    was_open: &mut bool,
-    failures: &mut u32,
+    token: Version,
+    (was_open, failures): (&mut bool, &mut u32),
 ) -> Read {
     let mut charge = remote.held.charge(0);
     loop {
@@ -149,6 +153,9 @@ fn read_session(
             Ok(Step::Whole(404, ..)) => {
                 remote.lose(session.generation, "the server does not know it any more");
                 return Read::Over;
+            }
+            Ok(Step::Whole(401, ..)) if remote.wire.has_other_token(token) => {
+                return Read::Broken(stream.cursor().to_owned());
             }
             Ok(Step::Whole(status @ 400..500, text, _)) if !matches!(status, 408 | 409 | 429) => {
                 let error = Error::Http { status, body: text };

@@ -5,6 +5,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::token::{Token, Version};
 use crate::client::connection::Connection;
 use crate::client::deadline::left;
 use crate::client::error::Error;
@@ -20,12 +21,23 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The remote server, as far as HTTP is concerned.
 pub(super) struct Wire {
     pub(super) defaults: Arc<RequestDefaults>,
+    token: Token,
     kept: Mutex<Kept>,
 }
 
 impl Wire {
-    pub(super) fn new(defaults: RequestDefaults) -> Wire {
-        Wire { defaults: Arc::new(defaults), kept: Mutex::default() }
+    pub(super) fn new(defaults: RequestDefaults, token: Token) -> Wire {
+        Wire { defaults: Arc::new(defaults), token, kept: Mutex::default() }
+    }
+
+    /// Which token the next request has.
+    pub(super) fn token(&self) -> Version {
+        self.token.version()
+    }
+
+    /// The server has refused a request with this token. Returns true if it is worth sending it again.
+    pub(super) fn has_other_token(&self, refused: Version) -> bool {
+        self.token.renew(refused, &self.defaults)
     }
 
     /// What requests of this transport say before there is a session.
@@ -75,6 +87,19 @@ impl Wire {
 
     /// Sends a request of which only the status counts. Returns that, and what the body says.
     pub(super) fn deliver(
+        &self,
+        request: impl Fn() -> Vec<u8>,
+        target: &Target,
+        deadline: Instant,
+    ) -> Result<(u16, String), Error> {
+        let token = self.token();
+        match self.deliver_once(request(), target, deadline)? {
+            (401, _) if self.has_other_token(token) => self.deliver_once(request(), target, deadline),
+            delivered => Ok(delivered),
+        }
+    }
+
+    fn deliver_once(
         &self,
         request: Vec<u8>,
         target: &Target,
