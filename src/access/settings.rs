@@ -17,7 +17,7 @@ pub(crate) const HEALTH_PATHS: [&str; 3] = ["/healthz", "/livez", "/readyz"];
 const MOUNTS_MAX: usize = 255;
 
 /// What HTTP requests the server takes, and under which paths ([example](crate::guide#what-a-server-can-say-of-itself)).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// The prefix that a reverse proxy puts before all paths: `""`, or a path such as `/tools`. The endpoint event has it.
     /// Requests are taken with and without it, so the proxy may strip it or not.
@@ -56,9 +56,10 @@ pub struct Settings {
     /// [`ClientAnswer::Unavailable`](crate::ClientAnswer::Unavailable). A call is cancelled when its connection ends. For clients
     /// of 2026-07-28, of HTTP+SSE and of lines nothing changes.
     pub sessionless: bool,
-    /// Names of several services behind one engine: all paths exist once more below `/NAME` for each of them. A session belongs to
-    /// the name under which it began, and [`Session::mount`](crate::service::Session::mount) tells it to the
-    /// [`Service`](crate::service::Service), which has to give each its own. Each is a segment of a path, of A-Z a-z 0-9 `_` `-` `.`; there are 255
+    /// Names of several services behind one engine: all paths exist once more below `/NAME` for each of them. They are for a
+    /// [`Service`](crate::service::Service) of your own; [`Server::mount`](crate::Server::mount) sets them by itself. A session belongs to
+    /// the name under which it began, and [`Session::mount`](crate::service::Session::mount) tells it to the service, which has to give
+    /// each its own. Each is a segment of a path, of A-Z a-z 0-9 `_` `-` `.`; there are 255
     /// at most.
     pub mounts: Vec<String>,
     /// True if the paths are served without any such name too.

@@ -11,7 +11,6 @@ use std::time::Duration;
 use super::args::{self, Serve, Syntax, Task};
 use super::bridge;
 use super::bridge::reported::reported;
-use super::bridge::router::Router;
 use super::check::environment;
 use super::manifest::Manifest;
 use super::manifest::entries::{Health, McpServerEntry, ResourceContent, ServerSection};
@@ -26,6 +25,7 @@ use crate::limits::Limits;
 use crate::server::builder::Server;
 use crate::server::handle::Handle;
 use crate::service::Service;
+use crate::service::router::Router;
 use crate::threads;
 
 /// Serves the manifest at a path. `arguments` are all that stand behind the verb.

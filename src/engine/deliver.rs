@@ -85,7 +85,7 @@ impl Core {
                     let (session, call) = match audience {
                         Audience::Call(call, session) => (Some(*session), Some(*call)),
                         Audience::One(session) => (Some(*session), None),
-                        Audience::All => (None, None),
+                        Audience::All | Audience::Below(_) => (None, None),
                     };
                     match session.filter(|_| streams.iter().all(forgotten)) {
                         Some(session) => unreached.push(Unreached { session, call, message: text.to_vec() }),
@@ -127,11 +127,12 @@ impl Core {
     /// Returns the streams that bring a message to its audience, now or when a client resumes one.
     fn streams_of(&self, audience: Audience) -> Vec<Key> {
         match audience {
-            Audience::All => {
+            Audience::All | Audience::Below(_) => {
+                let mount = if let Audience::Below(mount) = audience { Some(mount) } else { None };
                 let operating = self
                     .sessions
                     .iter()
-                    .filter(|(_, entry)| entry.session.is_operating() && entry.session.mount == 0);
+                    .filter(|(_, entry)| entry.session.is_operating() && entry.session.mount() == mount);
                 operating.filter_map(|(_, entry)| entry.any_stream()).collect()
             }
             Audience::One(session) => self.stream_of_session(session.0).into_iter().collect(),
@@ -167,7 +168,7 @@ impl Core {
     pub(crate) fn session_of_audience(&self, stream: Key, audience: Audience) -> Option<Key> {
         match audience {
             Audience::One(session) | Audience::Call(_, session) => Some(session.0),
-            Audience::All => self.streams.get(stream).map(|stream| stream.session),
+            Audience::All | Audience::Below(_) => self.streams.get(stream).map(|stream| stream.session),
         }
     }
 

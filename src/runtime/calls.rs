@@ -15,7 +15,7 @@ use crate::runtime::handlers::{About, Target};
 #[cfg(feature = "stateless")]
 use crate::runtime::stateless::seal::Binding;
 use crate::server::call::Call;
-use crate::server::mailbox::Flags;
+use crate::server::flags::Flags;
 use crate::server::questions::Label;
 use crate::service::keys::{CallKey, SessionKey};
 use crate::service::outbox::Audience;

@@ -55,11 +55,16 @@ impl EngineConfig {
     /// Limits that contradict each other, and paths that cannot be.
     pub fn new(settings: Settings, limits: Limits) -> Result<EngineConfig, String> {
         limits.check()?;
-        Ok(EngineConfig::of(settings.checked()?, limits, StateTypes::default()))
+        Ok(EngineConfig::of(settings.checked()?, limits, StateTypes::default(), Vec::new()))
     }
 
-    fn of(settings: Settings, limits: Limits, states: StateTypes) -> EngineConfig {
-        let mailbox = Arc::new(Mailbox::new(&limits, states));
+    fn of(
+        settings: Settings,
+        limits: Limits,
+        states: StateTypes,
+        mounts: Vec<(String, StateTypes)>,
+    ) -> EngineConfig {
+        let mailbox = Arc::new(Mailbox::new(&limits, states, mounts));
         let jobs = Arc::new(Jobs::new(&limits, mailbox.clone()));
         EngineConfig {
             settings,
@@ -181,13 +186,36 @@ impl<X> Server<X> {
     /// ```
     pub fn into_service(self, key: StateKey) -> Result<(Box<dyn Service>, EngineConfig), String> {
         let states = self.registry.states.types;
-        let mut server = self.retyped().checked(&states)?;
-        let mut config = EngineConfig::of(server.settings.clone(), server.limits.clone(), states);
+        let mut server = self.retyped().with_mounts()?.checked(&states)?;
+        let mut mounted = Vec::new();
+        for (name, inner) in std::mem::take(&mut server.mounts) {
+            mounted.push((inner.mounted(&name, &server)?, name));
+        }
+        let mounts =
+            mounted.iter().map(|(inner, name)| (name.clone(), inner.registry.states.types)).collect();
+        let mut config = EngineConfig::of(server.settings.clone(), server.limits.clone(), states, mounts);
         config.routes = std::mem::take(&mut server.routes);
         config.routes.check(&config.settings)?;
         #[cfg(feature = "auth")]
-        let (config, server) = config.with_hook_of(server);
-        let service = HandlerService::new(server, config.mailbox.clone(), config.jobs.clone(), key);
-        Ok((Box::new(service), config))
+        let (config, mut server) = config.with_hook_of(server);
+        let join = server.join.take();
+        let service_of = |server: Server, mailbox| -> Box<dyn Service> {
+            Box::new(HandlerService::new(server, mailbox, config.jobs.clone(), key))
+        };
+        let mut services = Vec::new();
+        for (inner, name) in mounted {
+            let mailbox = config.mailbox.mounted(&name).map_or_else(|| config.mailbox.clone(), Arc::new);
+            services.push(service_of(inner, mailbox));
+        }
+        let root = services.len();
+        let service = service_of(server, config.mailbox.clone());
+        let service = match join {
+            None => service,
+            Some(join) => {
+                services.push(service);
+                join(services, root)
+            }
+        };
+        Ok((service, config))
     }
 }

@@ -70,11 +70,13 @@ impl HandlerService {
         server.registry.tools.all().for_each(|(name, ..)| mailbox.note_tool_name(name));
         #[cfg(not(feature = "stateless"))]
         let _ = key;
+        let mut calls = Calls::default();
+        calls.last_question = mailbox.questions_before();
         HandlerService {
             #[cfg(feature = "stateless")]
-            stateless: StatelessState::new(&server, key),
+            stateless: StatelessState::new(&server, mailbox.mount(), key),
             server,
-            calls: Calls::default(),
+            calls,
             mailbox,
             jobs,
             sessions: 0,

@@ -47,9 +47,9 @@ pub struct Jobs {
     stuck_max: usize,
 }
 
-/// Returns a closure that announces its result to the loop, if there is one. It is called when the thread is already free for
-/// the next job: a client may send one as soon as it has the result.
-type Job = Box<dyn FnOnce() -> Option<Announce> + Send>;
+/// Takes whether it has waited for a thread. Returns a closure that announces its result to the loop, if there is one. It is called
+/// when the thread is already free for the next job: a client may send one as soon as it has the result.
+type Job = Box<dyn FnOnce(bool) -> Option<Announce> + Send>;
 pub(crate) type Announce = Box<dyn FnOnce()>;
 
 /// What happens to a job that is pushed.
@@ -57,7 +57,7 @@ pub(crate) type Announce = Box<dyn FnOnce()>;
 pub(crate) enum Place {
     /// A thread is free for it, even if it has not started yet.
     Free,
-    /// It has to wait. The thread that takes it leaves a message in the mailbox.
+    /// It has to wait, and is told so when a thread takes it.
     Waits,
     /// The same, in the place of this call, which is not run.
     WaitsInstead(CallKey),
@@ -66,8 +66,6 @@ pub(crate) enum Place {
 }
 
 struct Queued {
-    /// The number of the call's run.
-    run: u32,
     waits: bool,
     job: Job,
 }
@@ -100,7 +98,7 @@ impl Jobs {
 
     /// Queues a job of that party. If the queue is full, the newest job of those who wait with most gives way, or if that is this
     /// one, or every thread is stuck, there is [`Place::None`]. Jobs that a thread is free for do not count as waiting.
-    pub(crate) fn push(&self, party: Party, (call, run): (CallKey, u32), job: Job) -> Place {
+    pub(crate) fn push(&self, party: Party, call: CallKey, job: Job) -> Place {
         let mut state = self.lock();
         let live = self.live(&state);
         let unfinished = state.queue.len() + state.running.len() - state.stuck.len();
@@ -117,7 +115,7 @@ impl Jobs {
         }
         let waits = unfinished >= live;
         self.is_used.store(true, Ordering::Release);
-        state.queue.push(party, call, Queued { run, waits, job });
+        state.queue.push(party, call, Queued { waits, job });
         self.ready.notify_one();
         // The job that was given up is dropped without the lock.
         drop(state);
@@ -191,13 +189,10 @@ impl Jobs {
                 state = self.ready.wait(state).unwrap_or_else(PoisonError::into_inner);
                 state.idle -= 1;
             }
-            let Some((call, Queued { run, waits, job })) = state.queue.pop() else { break };
+            let Some((call, Queued { waits, job })) = state.queue.pop() else { break };
             state.running.insert(call, ());
             drop(state);
-            if waits {
-                self.mailbox.begin((call, run));
-            }
-            let announce = job();
+            let announce = job(waits);
             state = self.lock();
             state.running.remove(&call);
             state.stuck.remove(&call);
@@ -284,16 +279,16 @@ mod tests {
     fn what_a_job_owns_is_dropped_without_the_lock() {
         let jobs = Arc::new(Jobs::new(
             &Limits::DEFAULT,
-            Arc::new(Mailbox::new(&Limits::DEFAULT, StateTypes::default())),
+            Arc::new(Mailbox::new(&Limits::DEFAULT, StateTypes::default(), Vec::new())),
         ));
         let mut keys = Slab::default();
         let mut push = || {
             let (looks, key) = (Looks(jobs.clone()), CallKey(keys.insert(())));
-            let job = move || {
+            let job = move |_| {
                 drop(looks);
                 None
             };
-            assert_eq!(jobs.push(party(), (key, 1), Box::new(job)), Place::Free);
+            assert_eq!(jobs.push(party(), key, Box::new(job)), Place::Free);
             key
         };
         let first = push();
@@ -306,22 +301,24 @@ mod tests {
     #[test]
     fn a_thread_is_free_before_its_result_is_sent() {
         let limits = Limits { workers: 1, worker_queue_max: 0, ..Limits::DEFAULT };
-        let jobs =
-            Arc::new(Jobs::new(&limits, Arc::new(Mailbox::new(&Limits::DEFAULT, StateTypes::default()))));
+        let jobs = Arc::new(Jobs::new(
+            &limits,
+            Arc::new(Mailbox::new(&Limits::DEFAULT, StateTypes::default(), Vec::new())),
+        ));
         let mut keys = Slab::default();
         let [first, next] = [(); 2].map(|()| CallKey(keys.insert(())));
         let (told, queue) = (jobs.clone(), jobs.clone());
         let announce = move || {
             let close = queue.clone();
-            let job = move || Some(Box::new(move || close.close()) as Announce);
+            let job = move |_| Some(Box::new(move || close.close()) as Announce);
             assert_eq!(
-                queue.push(party(), (next, 1), Box::new(job)),
+                queue.push(party(), next, Box::new(job)),
                 Place::Free,
                 "there is no room for the next one"
             );
         };
         assert_eq!(
-            told.push(party(), (first, 1), Box::new(move || Some(Box::new(announce) as Announce))),
+            told.push(party(), first, Box::new(move |_| Some(Box::new(announce) as Announce))),
             Place::Free
         );
         assert!(jobs.wants_thread());

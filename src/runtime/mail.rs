@@ -13,7 +13,7 @@ use crate::runtime::announcing::Place;
 use crate::runtime::handler_service::HandlerService;
 use crate::runtime::updates::write_log;
 use crate::server::mailbox::{Inbox, Update};
-use crate::service::outbox::{Audience, Outbox, Outgoing, Slot};
+use crate::service::outbox::{Outbox, Outgoing, Slot};
 use crate::timers::Now;
 
 impl HandlerService {
@@ -50,7 +50,7 @@ impl HandlerService {
             match call {
                 Some(call) => self.take_update(call, log, out),
                 None => {
-                    write_log(Audience::All, &log, out);
+                    write_log(self.mailbox.everyone(), &log, out);
                     said += out.bytes() - before;
                 }
             }
@@ -91,7 +91,7 @@ impl HandlerService {
                 ListKind::Resources => "notifications/resources/list_changed",
                 ListKind::Prompts => "notifications/prompts/list_changed",
             };
-            let kind = Outgoing::Latest(Audience::All, Slot::Changed(list));
+            let kind = Outgoing::Latest(self.mailbox.everyone(), Slot::Changed(list));
             out.notify_viewers(&viewers, kind, method, |_| {});
             self.tell_of_change(list, &viewers, method, out);
         }

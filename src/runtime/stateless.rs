@@ -142,7 +142,7 @@ impl HandlerService {
     /// Seals with other keys from now on, if a handle has set some.
     pub(crate) fn take_seal(&mut self, mail: &mut Inbox) {
         if let Some(seal) = mail.seal.take() {
-            self.stateless.seal = seal.of_server(&self.server.info.name);
+            self.stateless.seal = seal.of_server(&self.server.info.name, self.mailbox.mount());
         }
     }
 

@@ -52,9 +52,12 @@ impl HandlerService {
         context.timeout = Some(time);
         let questions = std::mem::take(&mut run.call.questions);
         let (arguments, kind, name) = (run.arguments.clone(), run.target.name(), run.item.clone());
-        let (key, number) = (run.key, run.runs);
-        let job = move || {
+        let key = run.key;
+        let job = move |has_waited: bool| {
             let (call, mailbox) = ((handle.call, handle.run), handle.mailbox.clone());
+            if has_waited {
+                mailbox.begin(call);
+            }
             let mut call_at_hand = Call {
                 context,
                 questions,
@@ -74,7 +77,7 @@ impl HandlerService {
         };
         let session = run.call.context.session_id.map(|_| run.session);
         let party = Party { peer: run.call.context.peer.clone().into_owned(), session };
-        match self.jobs.push(party, (key, number), Box::new(job)) {
+        match self.jobs.push(party, key, Box::new(job)) {
             Place::Free => self.keep(run, Vec::new(), elsewhere_bytes, now, time),
             place @ (Place::Waits | Place::WaitsInstead(_)) => {
                 let deadline = now.mono.saturating_add(self.server.limits.worker_wait_timeout);

@@ -33,6 +33,7 @@ use crate::server::permit::Permit;
 use crate::server::registry::Registry;
 use crate::server::state::StateTypes;
 use crate::service::ended::CallKind;
+use crate::service::router::Join;
 
 /// A server: who it is, what it offers, and what it allows.
 ///
@@ -76,6 +77,10 @@ pub struct Server<X = ()> {
     pub(crate) extensions: Extensions,
     pub(crate) permit: Permit,
     pub(crate) before_call: BeforeCall,
+    /// Servers below paths of this one, with their names.
+    pub(crate) mounts: Vec<(String, Server)>,
+    /// Set with the first mount, and nowhere else: a program without mounts does not have the code for them.
+    pub(crate) join: Option<Join>,
     problems: Vec<String>,
     state: PhantomData<fn(X)>,
 }
@@ -104,6 +109,8 @@ impl<X> Server<X> {
             extensions: Extensions::default(),
             permit: Permit::default(),
             before_call: BeforeCall::default(),
+            mounts: Vec::new(),
+            join: None,
             problems: Vec::new(),
             state: PhantomData,
         }
@@ -126,6 +133,8 @@ impl<X> Server<X> {
             extensions: self.extensions,
             permit: self.permit,
             before_call: self.before_call,
+            mounts: self.mounts,
+            join: self.join,
             problems: self.problems,
             state: PhantomData,
         }

@@ -16,8 +16,8 @@
 use std::any::Any;
 use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -29,7 +29,7 @@ use crate::memory::{Account, Charge};
 use crate::protocol::check::is_widely_taken;
 use crate::protocol::elicitation::Unavailable;
 use crate::protocol::error::CallError;
-use crate::protocol::guard::{contained, guarded};
+use crate::protocol::guard::contained;
 use crate::protocol::kinds::ListKind;
 use crate::protocol::level::Level;
 use crate::protocol::result::Made;
@@ -40,6 +40,7 @@ use crate::server::state::StateTypes;
 use crate::server::stats::Stats;
 use crate::service::ended::CallDetails;
 use crate::service::keys::CallKey;
+use crate::service::outbox::Audience;
 
 /// Results up to this size always have room.
 const SHORT_BYTES_MAX: usize = 16 << 10;
@@ -62,104 +63,6 @@ pub(crate) struct Progress {
     pub(crate) done: f64,
     pub(crate) total: Option<f64>,
     pub(crate) message: Option<String>,
-}
-
-/// What a call's handler, and other threads that work for it, can see of its state.
-#[derive(Default)]
-pub(crate) struct Flags {
-    state: AtomicU8,
-    /// What is called when the state changes. It is taken out before it is called or dropped: it may look at the flags itself.
-    acts: Mutex<Vec<Act>>,
-}
-
-/// The server shuts down: what comes within its grace is still sent.
-const ENDING: u8 = 1;
-/// Nobody waits for the result any more.
-const ABANDONED: u8 = 2;
-
-struct Act {
-    /// The number of the run that it belongs to.
-    run: u32,
-    /// The state from which on it is called.
-    from: u8,
-    act: Box<dyn FnOnce() + Send>,
-}
-
-impl Flags {
-    /// Nobody waits for the result any more.
-    pub(crate) fn cancel(&self) {
-        self.advance(ABANDONED);
-    }
-
-    /// The server shuts down.
-    pub(crate) fn end(&self) {
-        self.advance(ENDING);
-    }
-
-    /// Sets the state, unless it is further, and calls what waits for that.
-    fn advance(&self, state: u8) {
-        self.state.fetch_max(state, Ordering::SeqCst);
-        let due = {
-            // What is not due stays in the list at all times: another thread may look for it.
-            let mut acts = self.acts();
-            let state = self.state.load(Ordering::SeqCst);
-            let (due, others) =
-                std::mem::take(&mut *acts).into_iter().partition::<Vec<_>, _>(|act| act.from <= state);
-            *acts = others;
-            due
-        };
-        for Act { act, .. } in due {
-            // A panic ends that closure alone.
-            let _ = guarded("on_cancel", "", || {
-                act();
-                Ok(())
-            });
-        }
-    }
-
-    /// Calls this when the call is cancelled or the server shuts down: at once if one of these holds.
-    pub(crate) fn on_cancel(&self, run: u32, act: Box<dyn FnOnce() + Send>) {
-        self.add(Act { run, from: ENDING, act });
-    }
-
-    /// Calls this when nobody waits for the result any more: at once if that holds.
-    pub(crate) fn on_abandon(&self, run: u32, act: Box<dyn FnOnce() + Send>) {
-        self.add(Act { run, from: ABANDONED, act });
-    }
-
-    fn add(&self, act: Act) {
-        self.acts().push(act);
-        // The state is set before the list is read, and the list is written before the state is read: one of the two finds it.
-        self.advance(0);
-    }
-
-    /// That run is over: nothing of it is called any more.
-    pub(crate) fn forget(&self, run: u32) {
-        let mut acts = self.acts();
-        let (over, others) =
-            std::mem::take(&mut *acts).into_iter().partition::<Vec<_>, _>(|act| act.run == run);
-        *acts = others;
-        drop(acts);
-        drop(over);
-    }
-
-    fn acts(&self) -> MutexGuard<'_, Vec<Act>> {
-        self.acts.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn is_cancelled(&self) -> bool {
-        self.state.load(Ordering::SeqCst) >= ENDING
-    }
-
-    pub(crate) fn is_abandoned(&self) -> bool {
-        self.state.load(Ordering::SeqCst) == ABANDONED
-    }
-}
-
-impl fmt::Debug for Flags {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Flags").field("cancelled", &self.is_cancelled()).finish_non_exhaustive()
-    }
 }
 
 /// How a run of a call ended on another thread.
@@ -252,9 +155,35 @@ pub(crate) struct ForEngine {
     pub(crate) odd_names: Vec<String>,
 }
 
-/// Where other threads leave messages for the loop.
+/// The inboxes of all servers that one loop runs.
+#[derive(Default)]
+struct Inboxes {
+    root: Inbox,
+    mounted: Vec<Inbox>,
+}
+
+impl Inboxes {
+    /// The inbox of one server: 0 for that at the root, and one more than the number of its mount for another one.
+    fn of(&mut self, at: usize) -> &mut Inbox {
+        let Inboxes { root, mounted } = self;
+        at.checked_sub(1).and_then(|at| mounted.get_mut(at)).unwrap_or(root)
+    }
+}
+
+/// Where other threads leave messages for the loop. Each server that the loop runs has one; what they share is here.
 pub(crate) struct Mailbox {
-    mail: Mutex<Inbox>,
+    shared: Arc<Shared>,
+    /// Which inbox is this server's, as in [`Inboxes::of`].
+    at: usize,
+    /// The types of the server's states, which never change.
+    pub(crate) states: StateTypes,
+}
+
+/// What the mailboxes of all servers of one loop have in common.
+struct Shared {
+    mail: Mutex<Inboxes>,
+    /// The names of the mounts, and the types of the states of the servers there.
+    mounts: Vec<(String, StateTypes)>,
     /// The loop reads it in every turn, so that an empty mailbox costs no lock.
     has_mail: AtomicBool,
     for_engine: Mutex<ForEngine>,
@@ -283,14 +212,15 @@ pub(crate) struct Mailbox {
     clock: OnceLock<Box<dyn Fn() -> Duration + Send + Sync>>,
     /// As they were at the end of the loop's last turn.
     stats: Mutex<Stats>,
-    /// The types of the server's states, which never change.
-    pub(crate) states: StateTypes,
 }
 
 impl Mailbox {
-    pub(crate) fn new(limits: &Limits, states: StateTypes) -> Mailbox {
-        Mailbox {
-            mail: Mutex::default(),
+    /// The mailbox of the server at the root. `mounts` are the names of those below it, with the types of their states.
+    pub(crate) fn new(limits: &Limits, states: StateTypes, mounts: Vec<(String, StateTypes)>) -> Mailbox {
+        let mounted = mounts.iter().map(|_| Inbox::default()).collect();
+        let shared = Shared {
+            mail: Mutex::new(Inboxes { root: Inbox::default(), mounted }),
+            mounts,
             unready: AtomicBool::new(false),
             has_mail: AtomicBool::new(false),
             for_engine: Mutex::default(),
@@ -309,90 +239,115 @@ impl Mailbox {
             arguments_bytes_max: AtomicUsize::new(0),
             clock: OnceLock::new(),
             stats: Mutex::default(),
-            states,
-        }
+        };
+        Mailbox { shared: Arc::new(shared), at: 0, states }
+    }
+
+    /// The mailbox of the server that is mounted under this name.
+    pub(crate) fn mounted(&self, name: &str) -> Option<Mailbox> {
+        let at = self.shared.mounts.iter().position(|(mount, _)| mount == name)?;
+        let states = self.shared.mounts.get(at)?.1;
+        Some(Mailbox { shared: self.shared.clone(), at: at + 1, states })
+    }
+
+    /// The name under which this server is mounted.
+    #[cfg(feature = "stateless")]
+    pub(crate) fn mount(&self) -> Option<&str> {
+        self.shared.mounts.get(self.at.checked_sub(1)?).map(|(name, _)| &**name)
+    }
+
+    /// The number before that of this server's first question: no two servers of a loop ask under the same one.
+    pub(crate) fn questions_before(&self) -> i64 {
+        i64::try_from(self.at).unwrap_or_default() << 40
+    }
+
+    /// All clients of this server.
+    pub(crate) fn everyone(&self) -> Audience {
+        self.at.checked_sub(1).map_or(Audience::All, Audience::Below)
     }
 
     /// Says whether clients are to come.
     pub(crate) fn set_ready(&self, ready: bool) {
-        self.unready.store(!ready, Ordering::Release);
+        self.shared.unready.store(!ready, Ordering::Release);
     }
 
     pub(crate) fn is_ready(&self) -> bool {
-        !self.unready.load(Ordering::Acquire)
+        !self.shared.unready.load(Ordering::Acquire)
     }
 
     /// Sets the function that wakes the loop. Only the first call has an effect.
     pub(crate) fn set_waker(&self, waker: Box<dyn Fn() + Send + Sync>) {
-        let _ = self.waker.set(waker);
+        let _ = self.shared.waker.set(waker);
     }
 
     pub(crate) fn set_observed(&self) {
-        self.observed.store(true, Ordering::Relaxed);
+        self.shared.observed.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn is_observed(&self) -> bool {
-        self.observed.load(Ordering::Relaxed)
+        self.shared.observed.load(Ordering::Relaxed)
     }
 
     pub(crate) fn set_call_details(&self, details: CallDetails) {
-        self.traced.store(details.trace, Ordering::Relaxed);
-        self.arguments_bytes_max.store(details.arguments_bytes_max, Ordering::Relaxed);
+        self.shared.traced.store(details.trace, Ordering::Relaxed);
+        self.shared.arguments_bytes_max.store(details.arguments_bytes_max, Ordering::Relaxed);
     }
 
     pub(crate) fn call_details(&self) -> CallDetails {
         CallDetails {
-            trace: self.traced.load(Ordering::Relaxed),
-            arguments_bytes_max: self.arguments_bytes_max.load(Ordering::Relaxed),
+            trace: self.shared.traced.load(Ordering::Relaxed),
+            arguments_bytes_max: self.shared.arguments_bytes_max.load(Ordering::Relaxed),
         }
     }
 
     /// Sets the clock. Only the first call has an effect.
     pub(crate) fn set_clock(&self, clock: Box<dyn Fn() -> Duration + Send + Sync>) {
-        let _ = self.clock.set(clock);
+        let _ = self.shared.clock.set(clock);
     }
 
     /// The time within a turn of the loop, if there is a clock and it does not panic.
     pub(crate) fn time(&self) -> Option<Duration> {
-        self.clock.get().and_then(contained)
+        self.shared.clock.get().and_then(contained)
     }
 
     /// Publishes the statistics, which `write` writes in their place.
     pub(crate) fn publish(&self, write: impl FnOnce(&mut Stats)) {
-        let mut stats = self.stats.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut stats = self.shared.stats.lock().unwrap_or_else(PoisonError::into_inner);
         write(&mut stats);
-        let besides = stats.buffered_bytes.saturating_sub(self.results_counted.load(Ordering::Relaxed));
-        self.held_bytes.store(besides, Ordering::Relaxed);
+        let besides =
+            stats.buffered_bytes.saturating_sub(self.shared.results_counted.load(Ordering::Relaxed));
+        self.shared.held_bytes.store(besides, Ordering::Relaxed);
     }
 
     pub(crate) fn stats(&self) -> Stats {
-        *self.stats.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.shared.stats.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn has_mail(&self) -> bool {
-        self.has_mail.load(Ordering::Acquire)
+        self.shared.has_mail.load(Ordering::Acquire)
     }
 
     /// True if the loop was woken since the last call. Call it before looking into the mailbox, so that what comes later wakes
     /// the loop again.
     pub(crate) fn take_wake(&self) -> bool {
-        self.has_mail.swap(false, Ordering::AcqRel)
+        self.shared.has_mail.swap(false, Ordering::AcqRel)
     }
 
     /// As [`wake`](Mailbox::wake), on the loop's own thread, which does not sleep.
     #[cfg(all(unix, feature = "net"))]
     pub(crate) fn note_wake(&self) {
-        self.has_mail.store(true, Ordering::Release);
+        self.shared.has_mail.store(true, Ordering::Release);
     }
 
     /// Takes everything.
     pub(crate) fn take(&self) -> Inbox {
-        std::mem::take(&mut *self.lock())
+        std::mem::take(self.lock().of(self.at))
     }
 
     /// Takes the changes and leaves the rest.
     pub(crate) fn take_changes(&self) -> Inbox {
-        let mut mail = self.lock();
+        let mut inboxes = self.lock();
+        let mail = inboxes.of(self.at);
         Inbox {
             updated: std::mem::take(&mut mail.updated),
             all_updated: std::mem::take(&mut mail.all_updated),
@@ -406,8 +361,9 @@ impl Mailbox {
 
     /// Puts back the rest of what was taken, before what has come meanwhile.
     pub(crate) fn put_back(&self, rest: Inbox) {
-        let mut mail = self.lock();
-        let newer = std::mem::replace(&mut *mail, rest);
+        let mut inboxes = self.lock();
+        let mail = inboxes.of(self.at);
+        let newer = std::mem::replace(mail, rest);
         mail.begun.extend(newer.begun);
         mail.finished.extend(newer.finished);
         mail.progress.extend(newer.progress.into_entries());
@@ -422,17 +378,17 @@ impl Mailbox {
         {
             mail.seal = newer.seal.or(mail.seal);
         }
-        self.has_mail.store(true, Ordering::Release);
+        self.shared.has_mail.store(true, Ordering::Release);
     }
 
     /// Returns what was left for the engine since the last call.
     pub(crate) fn take_for_engine(&self) -> ForEngine {
-        std::mem::take(&mut *self.for_engine.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *self.shared.for_engine.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Leaves something for the engine itself.
     pub(crate) fn ask_engine(&self, ask: impl FnOnce(&mut ForEngine)) {
-        ask(&mut self.for_engine.lock().unwrap_or_else(PoisonError::into_inner));
+        ask(&mut self.shared.for_engine.lock().unwrap_or_else(PoisonError::into_inner));
         self.wake();
     }
 
@@ -446,20 +402,20 @@ impl Mailbox {
     /// The loop is gone. What it has not taken is dropped here, without the lock: a handler in it may own a `Handle`.
     pub(crate) fn end(&self) {
         let mut mail = self.lock();
-        self.ended.store(true, Ordering::Release);
+        self.shared.ended.store(true, Ordering::Release);
         let left = std::mem::take(&mut *mail);
         drop(mail);
         drop(left);
-        self.room.notify_all();
+        self.shared.room.notify_all();
     }
 
     pub(crate) fn has_ended(&self) -> bool {
-        self.ended.load(Ordering::Acquire)
+        self.shared.ended.load(Ordering::Acquire)
     }
 
     /// A worker thread has taken a call that had to wait for it.
     pub(crate) fn begin(&self, call: (CallKey, u32)) {
-        self.lock().begun.push(call);
+        self.lock().of(self.at).begun.push(call);
         self.wake();
     }
 
@@ -472,19 +428,19 @@ impl Mailbox {
     /// The same from a worker thread, which waits until there is room for the result.
     pub(crate) fn finish_on_worker(&self, call: (CallKey, u32), finished: Finished) {
         let bytes = finished.held_bytes();
-        let waits = |_: &mut Inbox| !self.has_room_for(bytes) && !self.has_ended();
-        let mail = self.room.wait_while(self.lock(), waits).unwrap_or_else(PoisonError::into_inner);
+        let waits = |_: &mut Inboxes| !self.has_room_for(bytes) && !self.has_ended();
+        let mail = self.shared.room.wait_while(self.lock(), waits).unwrap_or_else(PoisonError::into_inner);
         self.leave(mail, call, finished);
     }
 
-    fn leave(&self, mut mail: MutexGuard<'_, Inbox>, (call, run): (CallKey, u32), finished: Finished) {
+    fn leave(&self, mut mail: MutexGuard<'_, Inboxes>, (call, run): (CallKey, u32), finished: Finished) {
         let bytes = finished.held_bytes();
         let (finished, bytes, dropped) = match self.has_room_for(bytes) {
             true => (finished, bytes, None),
             false => (Finished::NoRoom, 0, Some(finished)),
         };
-        let charge = self.results.charge(bytes);
-        mail.finished.push(WorkerResult { call, run, finished, charge });
+        let charge = self.shared.results.charge(bytes);
+        mail.of(self.at).finished.push(WorkerResult { call, run, finished, charge });
         drop(mail);
         // Without the lock.
         drop(dropped);
@@ -493,9 +449,9 @@ impl Mailbox {
 
     /// True if a result of that many bytes may wait for the loop: a short one in any case, and a long one alone.
     fn has_room_for(&self, bytes: usize) -> bool {
-        let waiting = self.results.bytes();
-        let besides = self.bytes_max.saturating_sub(self.held_bytes.load(Ordering::Relaxed));
-        let max = besides.min(self.bytes_max / 4).max(self.results_bytes_min);
+        let waiting = self.shared.results.bytes();
+        let besides = self.shared.bytes_max.saturating_sub(self.shared.held_bytes.load(Ordering::Relaxed));
+        let max = besides.min(self.shared.bytes_max / 4).max(self.shared.results_bytes_min);
         bytes <= SHORT_BYTES_MAX || waiting == 0 || waiting.saturating_add(bytes) <= max
     }
 
@@ -503,32 +459,38 @@ impl Mailbox {
     pub(crate) fn note_room(&self) {
         // A thread that has just found none is waiting once it has given up the lock.
         drop(self.lock());
-        self.room.notify_all();
+        self.shared.room.notify_all();
     }
 
     /// Returns what the results hold that wait, which then counts as held.
     pub(crate) fn count_results(&self) -> usize {
-        let bytes = self.results.bytes();
-        self.results_counted.store(bytes, Ordering::Relaxed);
+        // Those of all servers are counted once, with the server at the root.
+        if self.at > 0 {
+            return 0;
+        }
+        let bytes = self.shared.results.bytes();
+        self.shared.results_counted.store(bytes, Ordering::Relaxed);
         bytes
     }
 
     /// Returns the calls whose results wait, with what those hold.
     pub(crate) fn waiting_results(&self) -> Vec<(CallKey, usize)> {
-        self.lock().finished.iter().map(|result| (result.call, result.charge.bytes())).collect()
+        let mut mail = self.lock();
+        mail.of(self.at).finished.iter().map(|result| (result.call, result.charge.bytes())).collect()
     }
 
     /// Drops the results of a call that is over, and returns how many there were.
     pub(crate) fn forget_results(&self, call: CallKey) -> usize {
-        if self.results.bytes() == 0 {
+        if self.shared.results.bytes() == 0 {
             return 0;
         }
-        let mut mail = self.lock();
+        let mut inboxes = self.lock();
+        let mail = inboxes.of(self.at);
         let (gone, rest) = std::mem::take(&mut mail.finished)
             .into_iter()
             .partition::<Vec<_>, _>(|result| result.call == call);
         mail.finished = rest;
-        drop(mail);
+        drop(inboxes);
         gone.len()
     }
 
@@ -536,7 +498,8 @@ impl Mailbox {
         match update {
             // Compared here, since the loop sees only the last one: less than before is not the latest.
             Update::Progress(progress) if progress.done.is_finite() => {
-                let mut mail = self.lock();
+                let mut inboxes = self.lock();
+                let mail = inboxes.of(self.at);
                 if mail.progress.get(&call).is_none_or(|before| progress.done > before.done) {
                     mail.progress.insert(call, progress);
                 }
@@ -549,7 +512,17 @@ impl Mailbox {
 
     /// Leaves something: `act` gets the inbox, and how many messages of a kind may wait.
     pub(crate) fn post(&self, act: impl FnOnce(&mut Inbox, usize)) {
-        act(&mut self.lock(), self.queue_max);
+        act(self.lock().of(self.at), self.shared.queue_max);
+        self.wake();
+    }
+
+    /// Leaves the keys that seal from now on, for all servers.
+    #[cfg(feature = "stateless")]
+    pub(crate) fn post_seal(&self, seal: Seal) {
+        let mut mail = self.lock();
+        let Inboxes { root, mounted } = &mut *mail;
+        mounted.iter_mut().chain([root]).for_each(|mail| mail.seal = Some(seal));
+        drop(mail);
         self.wake();
     }
 
@@ -572,29 +545,30 @@ impl Mailbox {
     }
 
     fn log(&self, call: Option<CallKey>, log: Update) {
-        let mut mail = self.lock();
-        if mail.logs.len() < self.queue_max {
+        let mut inboxes = self.lock();
+        let mail = inboxes.of(self.at);
+        if mail.logs.len() < self.shared.queue_max {
             mail.logs.push((call, log));
         } else {
-            self.logs_dropped.fetch_add(1, Ordering::Relaxed);
+            self.shared.logs_dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
 
     /// How many logs were dropped because the mailbox was full.
     pub(crate) fn logs_dropped(&self) -> u64 {
-        self.logs_dropped.load(Ordering::Relaxed)
+        self.shared.logs_dropped.load(Ordering::Relaxed)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inbox> {
-        self.mail.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Inboxes> {
+        self.shared.mail.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Wakes the loop: call it after leaving something. A loop that was woken and has not read the mailbox yet is not woken
     /// again. It clears the flag before it takes the lock, so whatever was left before this call is taken in that turn or wakes
     /// it again.
     pub(crate) fn wake(&self) {
-        if !self.has_mail.swap(true, Ordering::AcqRel)
-            && let Some(waker) = self.waker.get()
+        if !self.shared.has_mail.swap(true, Ordering::AcqRel)
+            && let Some(waker) = self.shared.waker.get()
         {
             // A panic of it must not end the thread that leaves something: that may be a worker's.
             let _ = contained(waker);
@@ -614,7 +588,7 @@ mod tests {
 
     #[test]
     fn what_is_put_back_comes_before_what_has_come_meanwhile() {
-        let mailbox = Mailbox::new(&Limits::DEFAULT, StateTypes::default());
+        let mailbox = Mailbox::new(&Limits::DEFAULT, StateTypes::default(), Vec::new());
         let say = |text: &str| {
             mailbox.log_to_all(Level::Info, None, text.into());
             mailbox.post(|mail, _| {

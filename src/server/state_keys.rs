@@ -35,6 +35,6 @@ impl Handle {
     /// # Ok::<(), String>(())
     /// ```
     pub fn set_state_keys(&self, current: StateKey, previous: Option<StateKey>) {
-        self.0.post(|mail, _| mail.seal = Some(Seal { current, previous }));
+        self.0.post_seal(Seal { current, previous });
     }
 }

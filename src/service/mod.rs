@@ -137,6 +137,7 @@
 pub(crate) mod ended;
 pub(crate) mod keys;
 pub(crate) mod outbox;
+pub(crate) mod router;
 pub(crate) mod session;
 
 use std::time::Duration;

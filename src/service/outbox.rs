@@ -51,6 +51,8 @@ pub enum Audience {
     One(SessionKey),
     /// Every session that takes part in operation and came by the paths without a [mount](crate::Settings::mounts).
     All,
+    /// The same of those that came by the paths below one mount, by its number in [`Settings::mounts`](crate::Settings::mounts).
+    Below(usize),
 }
 
 /// The subject of a notification. A newer notification replaces an unsent older one of the same subject.

@@ -24,6 +24,8 @@ pub(super) type OnQuestion = Box<dyn FnMut(&Question) -> Answer>;
 pub(super) struct Client {
     pub(super) way: Way,
     pub(super) peer: Peer,
+    /// `/` and the name of the mount below which its paths are, or nothing.
+    pub(super) below: String,
     pub(super) headers: Vec<(String, String)>,
     pub(super) capabilities: Value,
     pub(super) answers: BTreeMap<String, Answer>,
@@ -104,6 +106,7 @@ impl Client {
         Client {
             way,
             peer: Peer { loopback: true, ..Peer::default() },
+            below: String::new(),
             headers: Vec::new(),
             capabilities: json!({
                 "roots": {}, "sampling": {"tools": {}}, "elicitation": {"form": {}, "url": {}}
@@ -328,7 +331,7 @@ impl Client {
         self.lost = later;
         for Lost { purpose, last_event, retry_ms } in &lost {
             shared.advance(std::time::Duration::from_millis(*retry_ms));
-            let path = shared.sockets.engine.settings().mcp_path.clone();
+            let path = self.mcp_path(shared);
             let fields = format!("{}Last-Event-ID: {last_event}\r\n", self.session_fields());
             self.get(shared, &path, &fields, *purpose);
         }

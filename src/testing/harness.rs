@@ -128,6 +128,12 @@ impl Harness {
         self.set(|client| client.headers.push((name.to_owned(), value.to_owned())))
     }
 
+    /// Sends all requests below `/NAME`, to the server that is [mounted](Server::mount) under that name. Lines have no paths.
+    #[track_caller]
+    pub fn below(self, mount: &str) -> Harness {
+        self.set(|client| client.below = format!("/{mount}"))
+    }
+
     /// Sets the revision, over the transport that most clients of it use.
     #[track_caller]
     pub fn revision(self, revision: Revision) -> Harness {

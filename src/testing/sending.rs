@@ -15,7 +15,7 @@ impl Client {
         match self.way.transport {
             Transport::Lines => drop(self.connect(shared, Purpose::Lines)),
             Transport::Sse => {
-                let path = shared.sockets.engine.settings().sse_path.clone();
+                let path = format!("{}{}", self.below, shared.sockets.engine.settings().sse_path);
                 self.get(shared, &path, "", Purpose::Stream);
             }
             Transport::Streamable => {}
@@ -25,7 +25,7 @@ impl Client {
     /// Opens the session's own stream, if there is one.
     pub(super) fn open_stream(&mut self, shared: &mut Shared) {
         if self.way.transport == Transport::Streamable && self.session.is_some() {
-            let path = shared.sockets.engine.settings().mcp_path.clone();
+            let path = self.mcp_path(shared);
             let fields = self.session_fields();
             self.get(shared, &path, &fields, Purpose::Stream);
         }
@@ -45,6 +45,11 @@ impl Client {
             "GET {path} HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n{own}{fields}\r\n"
         );
         shared.sockets.send(self.connections[at].sock, text);
+    }
+
+    /// The path of Streamable HTTP.
+    pub(super) fn mcp_path(&self, shared: &Shared) -> String {
+        format!("{}{}", self.below, shared.sockets.engine.settings().mcp_path)
     }
 
     fn own_fields(&self) -> String {
@@ -72,7 +77,7 @@ impl Client {
         let (path, purpose) = match self.way.transport {
             Transport::Sse => (self.endpoint.clone().unwrap_or_default(), Purpose::Delivery(request)),
             _ => {
-                let path = shared.sockets.engine.settings().mcp_path.clone();
+                let path = self.mcp_path(shared);
                 (path, request.map_or(Purpose::Delivery(None), Purpose::Request))
             }
         };
@@ -117,7 +122,7 @@ impl Client {
     /// Breaks all connections: the client is gone.
     pub(super) fn disconnect(&mut self, shared: &mut Shared) {
         if let Some(id) = self.session.take() {
-            let path = shared.sockets.engine.settings().mcp_path.clone();
+            let path = self.mcp_path(shared);
             let own = self.own_fields();
             let at = self.connect(shared, Purpose::Delivery(None));
             let text =

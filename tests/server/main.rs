@@ -17,6 +17,7 @@ mod context;
 mod faults;
 mod items;
 mod lists;
+mod mounts;
 #[cfg(all(feature = "auth", feature = "net"))]
 mod notes;
 mod observed;

@@ -24,7 +24,6 @@ mod pool;
 pub(super) mod reported;
 mod rewrite;
 mod rounds;
-pub(super) mod router;
 mod service;
 mod sessions;
 mod shared;

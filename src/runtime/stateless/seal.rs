@@ -57,12 +57,16 @@ impl Binding<'_> {
 const OF_ONE_ROUND: [&str; 3] = ["_meta", "inputResponses", "requestState"];
 
 impl Seal {
-    /// The keys of the server with this name: another server that was given the same ones does not open what they seal.
-    pub(crate) fn of_server(self, name: &str) -> Seal {
+    /// The keys of the server with this name that is mounted there: another server that was given the same ones, or the same
+    /// server under another mount, does not open what they seal.
+    pub(crate) fn of_server(self, name: &str, mount: Option<&str>) -> Seal {
         let own = |key: StateKey| {
             let mut hash = SipHash::new(key);
             hash.part(b"mcp-rill server");
             hash.part(name.as_bytes());
+            if let Some(mount) = mount {
+                hash.part(mount.as_bytes());
+            }
             StateKey(hash.finish())
         };
         Seal { current: own(self.current), previous: self.previous.map(own) }

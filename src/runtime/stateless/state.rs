@@ -17,12 +17,12 @@ pub(crate) struct StatelessState {
 }
 
 impl StatelessState {
-    /// `key` seals what clients carry for the server, unless the server has a key of its own.
-    pub(crate) fn new(server: &Server, key: StateKey) -> StatelessState {
+    /// `key` seals what clients carry for the server, unless the server has a key of its own. `mount` is where the server is mounted.
+    pub(crate) fn new(server: &Server, mount: Option<&str>, key: StateKey) -> StatelessState {
         let [current, previous] = server.state_keys;
         StatelessState {
             meta: server.info.result_meta(),
-            seal: Seal { current: current.unwrap_or(key), previous }.of_server(&server.info.name),
+            seal: Seal { current: current.unwrap_or(key), previous }.of_server(&server.info.name, mount),
             listens: Listens::default(),
             probing: Probing::default(),
         }

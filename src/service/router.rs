@@ -3,8 +3,8 @@
 //! *Scope:* which service a session belongs to. *Not in scope:* paths ([`Settings::mounts`](crate::Settings::mounts)).
 //!
 //! ```text
-//!  /mcp, /sse ──────▶ the service at the root: that of the manifest itself, or the only server that it names
-//!  /NAME/mcp … ─────▶ the bridge of that server
+//!  /mcp, /sse ──────▶ the service at the root
+//!  /NAME/mcp … ─────▶ the service that is mounted under that name
 //! ```
 
 use std::time::Duration;
@@ -17,6 +17,9 @@ use crate::service::session::Session;
 use crate::service::{Service, ServiceRequest};
 use crate::timers::Now;
 
+/// Makes one service of several, as [`Router::new`] does.
+pub(crate) type Join = fn(Vec<Box<dyn Service>>, usize) -> Box<dyn Service>;
+
 /// Services in the order of the mounts; that of the root may be one of them, or come after them.
 pub(crate) struct Router {
     services: Vec<Box<dyn Service>>,
@@ -27,6 +30,11 @@ pub(crate) struct Router {
 impl Router {
     pub(crate) fn new(services: Vec<Box<dyn Service>>, root: usize) -> Router {
         Router { services, root, sessions: KeyMap::new() }
+    }
+
+    /// The [`Join`] of this.
+    pub(crate) fn join(services: Vec<Box<dyn Service>>, root: usize) -> Box<dyn Service> {
+        Box::new(Router::new(services, root))
     }
 
     fn of(&mut self, session: SessionKey) -> Option<&mut Box<dyn Service>> {
@@ -110,5 +118,10 @@ impl Service for Router {
 
     fn held_by_session(&self) -> Vec<(SessionKey, usize)> {
         self.services.iter().flat_map(|service| service.held_by_session()).collect()
+    }
+
+    #[cfg(feature = "testing")]
+    fn question_key(&self, id: i64) -> Option<&str> {
+        self.services.iter().find_map(|service| service.question_key(id))
     }
 }
