@@ -18,12 +18,15 @@ START_TIMEOUT = 10
 SHUTDOWN_GRACE = 3
 
 
-def build(options: list[str], package: Path = REPOSITORY) -> Path:
-    """The executable that cargo says it made, so that every way to move the target directory works."""
-    command = ["cargo", "build", "--locked", "--message-format=json-render-diagnostics", *options]
+def build(kind: str, name: str, *options: str, package: Path = REPOSITORY) -> Path:
+    """The executable of that target, where cargo says it is, so that every way to move the target directory works. The kind is
+    `bin`, `example` or `bench`. With a bench cargo builds the package's binaries, too."""
+    command = ["cargo", "build", "--locked", "--message-format=json-render-diagnostics", f"--{kind}", name, *options]
     done = subprocess.run(command, cwd=package, check=True, stdout=subprocess.PIPE, text=True, timeout=BUILD_TIMEOUT)
-    made = [json.loads(line).get("executable") for line in done.stdout.splitlines()]
-    return Path([path for path in made if path][-1])
+    messages = [json.loads(line) for line in done.stdout.splitlines()]
+    [made] = [message["executable"] for message in messages if message.get("executable")
+              and message["target"]["kind"] == [kind] and message["target"]["name"] == name]
+    return Path(made)
 
 
 class Server:
@@ -109,13 +112,13 @@ class Server:
 
 def binary() -> Path:
     given = os.environ.get("MCP_RILL_BIN")
-    return Path(given) if given else build(["--release", "--bin", "mcp-rill"])
+    return Path(given) if given else build("bin", "mcp-rill", "--release")
 
 
 @functools.cache
 def example(name: str) -> Path:
     given = os.environ.get("MCP_RILL_EXAMPLES")
-    return Path(given) / name if given else build(["--release", "--example", name])
+    return Path(given) / name if given else build("example", name, "--release")
 
 
 @functools.cache
@@ -129,4 +132,4 @@ def fixture() -> Path:
 def soak() -> Path:
     """The bench, which has the server that tells its counters."""
     given = os.environ.get("MCP_RILL_SOAK")
-    return Path(given) if given else build(["--release", "--bench", "soak"])
+    return Path(given) if given else build("bench", "soak", "--release")

@@ -93,7 +93,7 @@ def _schema_cases() -> Client:
 
 
 def _schema_check() -> Path:
-    return server.build(["--target-dir", str(cache.root() / "schema-check")], HERE / "schema-check")
+    return server.build("bin", "schema-check", "--target-dir", str(cache.root() / "schema-check"), package=HERE / "schema-check")
 
 
 def _test(arguments: list[str], variables: dict[str, str]) -> None:
@@ -107,7 +107,7 @@ def _foreign() -> Client:
     shutil.rmtree(cases, ignore_errors=True)
     cases.mkdir(parents=True)
     _test(["--no-default-features", "--test", "http", "cases"], {"HTTP_CASES": str(cases)})
-    verdicts = server.build(["--target-dir", str(cache.root() / "verdicts")], HERE / "verdicts")
+    verdicts = server.build("bin", "verdicts", "--target-dir", str(cache.root() / "verdicts"), package=HERE / "verdicts")
     return Client([cache.python("h11"), HERE / "python" / "foreign.py", verdicts, shutil.which("node") or "node", cases])
 
 
@@ -128,7 +128,7 @@ def _console() -> Client:
 
 
 def _rmcp(*arguments: str) -> Client:
-    return Client([server.build(["--target-dir", str(cache.root() / "rmcp")], HERE / "rmcp"), *arguments])
+    return Client([server.build("bin", "rmcp-client", "--target-dir", str(cache.root() / "rmcp"), package=HERE / "rmcp"), *arguments])
 
 
 def _ts1(*arguments: str) -> Client:
