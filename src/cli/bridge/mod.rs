@@ -56,7 +56,7 @@ pub(super) const BRIDGE: Verb = Verb {
     options: "  --isolate session|shared  Who has a process: each session, or all [session]
   --children-max COUNT      Processes at once; one more gets 503 [64]
   --restart needed|never    Start one that has ended when it is needed [needed]
-  --eager                   Start that of all clients now, and again when it ends
+  --eager                   Start the shared one at once, and again when it ends
   --child-idle SECONDS      End a process that was not needed for so long
   --name NAME               The server's name in the log [the program's name]
 All options of `mcp-rill serve` come before `--` too: --listen, --token-file ...
