@@ -1,12 +1,14 @@
 //! Two ways to run the server without giving it a thread.
 //!
 //! ```text
-//! cargo run --example own_loop -- 127.0.0.1:3001   # inside a mio loop of this program, until killed
-//! cargo run --example own_loop -- --bare           # without sockets: prints one exchange and exits
+//! cargo run --example own_loop -- 127.0.0.1:3001           # inside a mio loop of this program, until killed
+//! cargo run --example own_loop -- 127.0.0.1:3001 --epoll   # inside a loop of epoll alone (Linux)
+//! cargo run --example own_loop -- --bare                   # without sockets: prints one exchange and exits
 //! ```
 //!
-//! The first is for programs that have a loop already: a GUI, a game, a daemon. The second is for carriers of your own, such as
+//! The first two are for programs that have a loop already: a GUI, a game, a daemon. The last is for carriers of your own, such as
 //! a serial line or a test: bytes go in, bytes come out, and time is a value that you pass. (`tls.rs` shows TLS.)
+#![forbid(unsafe_code)]
 #![allow(clippy::disallowed_methods)] // The loop is this program's, and so is its clock.
 
 use std::io;
@@ -14,6 +16,7 @@ use std::time::Duration;
 
 use mcp_rill::Peer;
 use mcp_rill::engine::{Action, ConnKey, Engine};
+use mcp_rill::net::Listening;
 use mcp_rill::{Now, Server, schema};
 
 schema! { struct Echo {
@@ -22,9 +25,18 @@ schema! { struct Echo {
 } }
 
 fn main() -> io::Result<()> {
-    match std::env::args().nth(1).as_deref() {
-        Some("--bare") => bare(),
-        address => nested(address.unwrap_or("127.0.0.1:3001")),
+    let mut arguments = std::env::args().skip(1);
+    let address = arguments.next().unwrap_or("127.0.0.1:3001".to_owned());
+    if address == "--bare" {
+        return bare();
+    }
+    let listening = server().listen(address)?;
+    for address in listening.local_addrs() {
+        println!("serving on http://{address}/sse inside another loop; kill ends it");
+    }
+    match arguments.next().as_deref() {
+        Some("--epoll") => in_epoll(listening),
+        _ => in_mio(listening),
     }
 }
 
@@ -32,8 +44,9 @@ fn server() -> Server {
     Server::new("own-loop", "1.0.0").tool("echo", "Send a text back", |Echo { text }: Echo, _| text)
 }
 
+/// All sockets of the server hide behind one descriptor, which is readable when any of them has something.
 #[cfg(unix)]
-fn nested(address: &str) -> io::Result<()> {
+fn in_mio(mut listening: Listening) -> io::Result<()> {
     use std::os::fd::{AsFd, AsRawFd};
     use std::time::Instant;
 
@@ -43,12 +56,6 @@ fn nested(address: &str) -> io::Result<()> {
     const SERVER: Token = Token(0);
     const REPORT_EVERY: Duration = Duration::from_secs(5);
 
-    let mut listening = server().listen(address)?;
-    for address in listening.local_addrs() {
-        println!("serving on http://{address}/sse inside another loop; kill ends it");
-    }
-
-    // All sockets of the server hide behind one descriptor, which is readable when any of them has something.
     let mut poll = Poll::new()?;
     let descriptor = listening.as_fd().as_raw_fd();
     poll.registry().register(&mut SourceFd(&descriptor), SERVER, Interest::READABLE)?;
@@ -74,9 +81,40 @@ fn nested(address: &str) -> io::Result<()> {
     }
 }
 
+/// The same with the system's calls alone, which rustix has safe functions for.
+#[cfg(target_os = "linux")]
+fn in_epoll(mut listening: Listening) -> io::Result<()> {
+    use rustix::buffer::spare_capacity;
+    use rustix::event::{Timespec, epoll};
+    use rustix::io::Errno;
+    use std::os::fd::AsFd;
+
+    const SERVER: u64 = 0;
+
+    let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+    epoll::add(&epoll, listening.as_fd(), epoll::EventData::new_u64(SERVER), epoll::EventFlags::IN)?;
+    let mut events = Vec::with_capacity(16);
+    while !listening.is_finished() {
+        let due = listening.poll(Some(Duration::ZERO))?;
+        let timeout = due.and_then(|due| Timespec::try_from(due).ok());
+        events.clear();
+        match epoll::wait(&epoll, spare_capacity(&mut events), timeout.as_ref()) {
+            Err(error) if error != Errno::INTR => return Err(error.into()),
+            // Events of your own descriptors would be handled here.
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 #[cfg(not(unix))]
-fn nested(_: &str) -> io::Result<()> {
+fn in_mio(_: Listening) -> io::Result<()> {
     Err(io::Error::other("nesting by descriptor is for Unix; call `Listening::poll` with a timeout instead"))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn in_epoll(_: Listening) -> io::Result<()> {
+    Err(io::Error::other("epoll is of Linux; leave `--epoll` out"))
 }
 
 /// One client in the same process: no sockets, no clock, and the same bytes in every run.

@@ -33,14 +33,15 @@ class Server:
     """One server process. Its standard error is kept, so that a failure can show the end of it."""
 
     def __init__(self, binary: Path, limits: dict[str, str] | None, options: list[str], manifest: Path | None = None,
-                 token: str | None = None, child: list[str | Path] | None = None):
-        """Without `limits`, `binary` is an example: it takes the address first and promises nothing about signals. The server of
-        a manifest may want a token. With `child` the binary is a bridge in front of that command."""
+                 token: str | None = None, child: list[str | Path] | None = None, before: list[str | Path] = ()):
+        """Without `limits`, `binary` is an example: it takes the address first, or after the arguments `before`, and promises
+        nothing about signals. The server of a manifest may want a token. With `child` the binary is a bridge in front of that
+        command."""
         self.is_binary = limits is not None
         self.port = wire.free_port()
         self._fields = {"Authorization": f"Bearer {token}"} if token else {}
         served = ["serve", str(manifest)] if manifest else ["bridge"] if child else []
-        command = [str(binary), *served, *(["--listen"] if self.is_binary else []), self.address, *options]
+        command = [str(binary), *map(str, before), *served, *(["--listen"] if self.is_binary else []), self.address, *options]
         for name, value in (limits or {}).items():
             command += ["--limit", f"{name}={value}"]
         command += ["--", *map(str, child)] if child else []

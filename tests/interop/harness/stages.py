@@ -22,10 +22,14 @@ STAGE_TIMEOUT = 180
 SOAK_SECONDS = float(os.environ.get("SOAK_SECONDS", 60))
 SOAK_TIMEOUT = SOAK_SECONDS + 400
 # The examples that some stages are about.
-EXAMPLES = ("tutorial", "awkward", "tls")
+EXAMPLES = ("tutorial", "awkward", "tls", "notes", "tokio", "own_loop", "paths")
+# Those that can run in two ways, with the option of the second one.
+TWO_WAYS = {"tokio": "--task", "own_loop": "--epoll"}
 # Servers of other makers, behind a bridge.
 FOREIGN = ("everything", "filesystem", "python")
 NEWEST = "2026-07-28"
+# Of the users of the example `notes`.
+NOTES_TOKENS = {"ada": "a-token-that-nobody-can-guess-of-ada", "bob": "a-token-that-nobody-can-guess-of-bob"}
 SHARED = ("--isolate", "shared")
 PAGE_ITEMS = 2
 KEEP_ALIVE_MS = 1000
@@ -265,6 +269,10 @@ STAGES = {
     "eras": Stage(lambda: Client([cache.node24(), HERE / "node" / "eras.mjs"], cache.piece("ts2")), alone=True),
     "tutorial": Stage(lambda: Client([cache.node24(), HERE / "node" / "tutorial.mjs", cache.piece("ts1"), cache.piece("ts2")]),
                       on="tutorial"),
+    "notes": Stage(lambda: Client([cache.node24(), HERE / "node" / "notes.mjs", cache.piece("ts1"), cache.piece("ts2")]), on="notes"),
+    "tokio": Stage(lambda: Client([cache.python("py1"), HERE / "python" / "long_work.py"]), on="tokio"),
+    "own_loop": Stage(lambda: Client([cache.python("py2"), HERE / "python" / "own_loop.py"]), on="own_loop"),
+    "paths": Stage(lambda: Client([cache.node24(), HERE / "node" / "paths.mjs", cache.piece("ts1"), cache.piece("ts2")]), on="paths"),
     "tls": Stage(lambda: Client([cache.python("py1"), HERE / "python" / "over_tls.py"]), on="tls"),
     "mcp-remote": Stage(lambda: Client(["node", HERE / "node" / "remote.mjs", cache.node24(), cache.piece("conformance")
                                         / "node_modules" / "mcp-remote" / "dist" / "proxy.js"], cache.piece("ts1")), on="fixture"),
@@ -391,8 +399,16 @@ def run_started(name: str, client: Client, demo: Callable[[], Path], own: bool) 
             certificate = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mcp-rill-tls-"))) / "server.pem"
             url = start(server.example(stage.on), None, str(certificate))
             urls |= {"INTEROP_URL": url.replace("http:", "https:"), "INTEROP_CERTIFICATE": str(certificate)}
+        elif stage.on == "notes":
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mcp-rill-notes-")))
+            tokens, kept = folder / "tokens", folder / "notes.jsonl"
+            tokens.write_text("".join(f"{name}:{token}\n" for name, token in NOTES_TOKENS.items()))
+            url = start(server.example(stage.on), None, before=[tokens, kept])
+            urls |= {"INTEROP_URL": url, "INTEROP_TOKENS": json.dumps(NOTES_TOKENS)}
         elif stage.on in EXAMPLES:
             urls["INTEROP_URL"] = start(server.example(stage.on), None)
+            if stage.on in TWO_WAYS:
+                urls["INTEROP_SECOND_URL"] = start(server.example(stage.on), None, TWO_WAYS[stage.on])
         if stage.on in ("demo", "both"):
             urls["INTEROP_URL"] = start_demo(LIMITS | stage.limits)
         if stage.on in FOREIGN:
