@@ -12,6 +12,7 @@ use std::io::{self, ErrorKind};
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::time::Duration;
 
+use mio::event::Event;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 
@@ -53,15 +54,17 @@ impl Readiness {
         let _ = self.poll.registry().deregister(&mut SourceFd(&descriptor.as_raw_fd()));
     }
 
-    /// Appends the tokens of all descriptors to which something has happened since they were taken before. Does not wait.
-    pub(crate) fn take(&mut self, tokens: &mut Vec<usize>) -> io::Result<()> {
+    /// Appends the tokens of all descriptors to which something has happened since they were taken before, each with true if
+    /// nothing more will come: that is not announced again. Does not wait.
+    pub(crate) fn take(&mut self, tokens: &mut Vec<(usize, bool)>) -> io::Result<()> {
         loop {
             match self.poll.poll(&mut self.events, Some(Duration::ZERO)) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 polled => polled?,
             }
             let before = tokens.len();
-            tokens.extend(self.events.iter().map(|event| event.token().0));
+            let read_closed = |event: &Event| event.is_read_closed() || event.is_error();
+            tokens.extend(self.events.iter().map(|event| (event.token().0, read_closed(event))));
             if tokens.len() - before < EVENTS_MAX {
                 return Ok(());
             }
@@ -91,15 +94,15 @@ mod tests {
             readiness.take(&mut tokens).unwrap();
             tokens
         };
-        assert_eq!(ready(&mut readiness), [0_usize; 0]);
+        assert_eq!(ready(&mut readiness), []);
         writer.write_all(b"a").unwrap();
-        assert_eq!(ready(&mut readiness), [7]);
-        assert_eq!(ready(&mut readiness), [0_usize; 0]);
+        assert_eq!(ready(&mut readiness), [(7, false)]);
+        assert_eq!(ready(&mut readiness), []);
         reader.read_exact(&mut [0]).unwrap();
         readiness.add(writer.as_fd(), 8, For::Writing).unwrap();
-        assert_eq!(ready(&mut readiness), [8]);
+        assert_eq!(ready(&mut readiness), [(8, false)]);
         readiness.remove(writer.as_fd());
         drop(writer);
-        assert_eq!(ready(&mut readiness), [7], "its end is an event");
+        assert_eq!(ready(&mut readiness), [(7, true)], "its end is an event");
     }
 }

@@ -56,6 +56,36 @@ fn a_process_that_does_not_want_to_end_is_killed() {
     assert!((4..8).contains(&took.as_secs()), "2 s after its input, 2 s after TERM: {took:?}");
 }
 
+/// What it has written last is passed on, also if nothing but that announces the end of its output.
+#[test]
+fn a_process_that_closes_its_output_is_ended() {
+    let folder = std::env::temp_dir().join(format!("rill-closes-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let answer = r#"{"jsonrpc":"2.0","id":N,"result":{RESULT}}"#;
+    let welcome =
+        r#""protocolVersion":"2025-11-25","capabilities":{},"serverInfo":{"name":"'$$'","version":"1"}"#;
+    let [first, second] = [("1", welcome), ("2", r#""content":[{"type":"text","text":"last"}]"#)]
+        .map(|(id, result)| answer.replace('N', id).replace("RESULT", result));
+    let script = format!(
+        "cd {}; read a; echo '{first}'; read b; read c; : >read; until [ -e go ]; do sleep 0.01; done; echo '{second}'; exec >&-; \
+         : >closed; exec sleep 1000",
+        folder.display()
+    );
+    let bridge = bridge_of(&[], "", &["sh", "-c", &script]);
+    let mut client = bridge.client();
+    let pid = client.server_info().unwrap().member("name").unwrap().unwrap().as_str().unwrap().into_owned();
+    let id = client.send("tools/call", Some(r#"{"name":"x"}"#)).unwrap();
+    wait_until("it has read the call", || folder.join("read").exists());
+    // Its last line and the end of its output are seen at once.
+    bridge.signal("STOP");
+    std::fs::write(folder.join("go"), "").unwrap();
+    wait_until("it has closed its output", || folder.join("closed").exists());
+    bridge.signal("CONT");
+    assert_eq!(super::text(&client.wait(&id).unwrap()), "last");
+    wait_until("it is ended", || !is_alive(&pid));
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
 #[test]
 fn a_process_that_is_killed_has_a_successor() {
     let bridge = bridge(&[], "serve");

@@ -33,11 +33,14 @@ use crate::text::{printable, shown};
 
 impl Bridge {
     /// Reads what a child has written, at most its share of a turn.
-    pub(super) fn read_from(&mut self, key: Key, out: &mut Outbox) {
+    /// Reads once. What is left is read in the next turn. `has_ended` is true if nothing announces the end of the output any more.
+    pub(super) fn read_from(&mut self, key: Key, has_ended: bool, out: &mut Outbox) {
         let mut scratch = std::mem::take(&mut self.scratch);
         let read = self.read_once(key, &mut scratch, out);
         self.scratch = scratch;
         match read {
+            // A short read has emptied the pipe, and what comes later is an event.
+            Some(Taken::Bytes(count)) if count < self.scratch.len() && !has_ended => {}
             Some(Taken::Bytes(_)) => self.pool.read_later(key),
             Some(Taken::Over) => self.closed_output(key),
             Some(Taken::Nothing) | None => {}

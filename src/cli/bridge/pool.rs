@@ -33,7 +33,7 @@ pub(super) struct Pool {
     deadlines: BTreeSet<(Duration, Key)>,
     /// Children whose output was not read to its end: no event announces the rest.
     unread: VecDeque<Key>,
-    ready: Vec<usize>,
+    ready: Vec<(usize, bool)>,
 }
 
 impl Pool {
@@ -131,16 +131,16 @@ impl Pool {
         }
     }
 
-    /// What has happened to the children since the last call.
-    pub(super) fn take_events(&mut self) -> Vec<(Key, Part)> {
+    /// What has happened to the children since the last call; true if that is the end of what can be read.
+    pub(super) fn take_events(&mut self) -> Vec<(Key, Part, bool)> {
         self.ready.clear();
         // Without memory for it the events are taken in the next turn.
         let _ = self.readiness.take(&mut self.ready);
-        let part_of = |token: usize| {
+        let part_of = |(token, is_end): (usize, bool)| {
             let index = u32::try_from(token / PARTS.len()).ok()?;
-            Some((self.children.entry_at(index)?.0, *PARTS.get(token % PARTS.len())?))
+            Some((self.children.entry_at(index)?.0, *PARTS.get(token % PARTS.len())?, is_end))
         };
-        self.ready.iter().filter_map(|token| part_of(*token)).collect()
+        self.ready.iter().filter_map(|event| part_of(*event)).collect()
     }
 
     /// Notes that a child's output was not read to its end.

@@ -310,18 +310,18 @@ impl Service for Bridge {
     fn tick(&mut self, now: Now, out: &mut Outbox) {
         self.now = now.mono;
         let unread: VecDeque<Key> = self.pool.take_unread();
-        for (key, part) in self.pool.take_events() {
+        for (key, part, is_end) in self.pool.take_events() {
             match part {
                 Part::Control => self.look_after(key, out),
                 Part::Stdin => self.write_on(key),
                 Part::Stdout if unread.contains(&key) => {}
-                Part::Stdout => self.read_from(key, out),
+                Part::Stdout => self.read_from(key, is_end, out),
                 Part::Stderr => self.read_stderr(key),
             }
         }
         for key in unread {
             self.read_stderr(key);
-            self.read_from(key, out);
+            self.read_from(key, true, out);
         }
         while let Some(key) = self.pool.take_due(self.now) {
             self.take_step(key, out);

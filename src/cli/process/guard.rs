@@ -13,6 +13,7 @@
 //! It kills only its own children, which no other process can reap, so a process id never names another process. What lies
 //! deeper moves up: when a process dies, its children become the guard's.
 
+use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
@@ -27,6 +28,7 @@ use rustix::process::{
     Pid, Signal, WaitId, WaitIdOptions, WaitOptions, getpid, kill_process, kill_process_group, setsid, wait,
     waitid,
 };
+use rustix::stdio::dup2_stdout;
 use signal_hook::consts::{SIGCHLD, SIGTERM};
 use signal_hook::low_level::pipe;
 
@@ -86,6 +88,8 @@ impl Guard {
             .env_clear()
             .process_group(0)
             .spawn()?;
+        // The command's standard output ends when nothing of the command holds it any more.
+        dup2_stdout(File::options().write(true).open("/dev/null")?)?;
         let command = Pid::from_child(&child);
         let phase = Phase::Running;
         Ok(Guard { control, signals, asked, server_gone: false, command, outcome: None, phase, kill_delay })
