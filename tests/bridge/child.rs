@@ -141,7 +141,7 @@ impl Child {
                     let more = if mode == "many" { 1023 } else { 0 };
                     let more = (0..more).map(|at| headed.replace("headed", &format!("headed-{at}")));
                     let more: Vec<String> = more.collect();
-                    let tools = [vec![headed, tool("echo"), tool("drop_all")], more].concat();
+                    let tools = [vec![headed, tool("echo"), tool("hush"), tool("drop_all")], more].concat();
                     let tools = tools.join(",");
                     self.answer(&id, &format!(r#"{{"tools":[{tools}]}}"#));
                 }
@@ -285,6 +285,8 @@ impl Child {
                 }
                 self.text(id, "done");
             }
+            // The same, for those who cannot ask.
+            "hush" => shout("is silent"),
             "silent" => drop(self.kept.insert("silent".into(), "yes".into())),
             "cancelled" => {
                 let all = self.cancelled.join(" ");

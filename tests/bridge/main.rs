@@ -5,6 +5,7 @@
 #![allow(clippy::disallowed_methods)]
 
 mod child;
+mod clients;
 mod eager;
 mod eras;
 mod faults;

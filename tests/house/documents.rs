@@ -121,6 +121,33 @@ fn documents_name_paths_that_exist() {
     fail_if_any(problems);
 }
 
+/// The tables of faults name tests that there are.
+#[test]
+fn the_tables_of_faults_name_tests() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut problems = Vec::new();
+    for (page, folder) in [("docs/bridge.md", "tests/bridge"), ("docs/connect.md", "tests/connect")] {
+        let files = names_in(&root.join(folder));
+        let code: String =
+            files.iter().map(|file| fs::read_to_string(root.join(folder).join(file)).unwrap()).collect();
+        let text = fs::read_to_string(root.join(page)).unwrap();
+        let rows = text.lines().skip_while(|line| !line.starts_with("| fault |")).skip(2);
+        let rows: Vec<&str> = rows.take_while(|line| line.starts_with('|')).collect();
+        assert!(rows.len() > 10, "{page}: only {} faults were found", rows.len());
+        for row in rows {
+            let cell = row.split('|').nth(2).unwrap_or_default();
+            let tests: Vec<&str> = cell.split('`').skip(1).step_by(2).collect();
+            if tests.is_empty() {
+                problems.push(format!("{page} names no test in the row {row}"));
+            }
+            for test in tests.iter().filter(|test| !code.contains(&format!("\nfn {test}() {{"))) {
+                problems.push(format!("{page} names `{test}`, which is no test in {folder}"));
+            }
+        }
+    }
+    fail_if_any(problems);
+}
+
 /// Who looks for the test of a behaviour looks into the table, so no file is left out of it.
 #[test]
 fn the_table_of_tests_names_every_file() {
