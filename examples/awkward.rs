@@ -83,13 +83,17 @@ schema! { struct Letter {
     tone: Option<Tone>,
 } }
 
-fn main() -> io::Result<()> {
-    let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:3001".to_owned());
+fn server() -> Server {
     let server = Server::new("awkward", env!("CARGO_PKG_VERSION"))
         .title(LINES)
         .instructions(LINES)
         .extension("com.example/awkward", json!({ "text": LINES }));
-    let listening = with_changes(with_mistakes(with_uris(with_lines(server)))).listen(&address)?;
+    with_changes(with_mistakes(with_uris(with_lines(server))))
+}
+
+fn main() -> io::Result<()> {
+    let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:3001".to_owned());
+    let listening = server().listen(&address)?;
     for address in listening.local_addrs() {
         eprintln!("listening on http://{address}/sse");
     }
@@ -251,4 +255,100 @@ fn with_changes(server: Server) -> Server {
 /// Some clients lose progress that they read together with the result.
 fn pause() {
     thread::sleep(Duration::from_millis(50));
+}
+
+#[cfg(test)]
+#[allow(clippy::indexing_slicing, reason = "tests")]
+mod tests {
+    use mcp_rill::testing::{Harness, Notification, Way};
+
+    use super::*;
+
+    fn has_forms(way: Way) -> bool {
+        way.revision() >= mcp_rill::Revision::V2025_06_18
+    }
+
+    fn clients() -> impl Iterator<Item = (Way, Harness)> {
+        Way::all().into_iter().map(|way| (way, Harness::new(server()).over(way)))
+    }
+
+    #[test]
+    fn line_separators_arrive_as_they_are() {
+        for (way, mut client) in clients() {
+            let response = client.call("lines", json!({}));
+            assert_eq!(response.content()[0]["text"], LINES, "{way}");
+            assert_eq!(response.content()[1]["resource"]["text"], LINES, "{way}");
+            let told = |heard: &Notification| matches!(heard, Notification::Progress { message: Some(text), .. } if text == LINES);
+            // 2024-11-05 has no message of progress.
+            let has_message = way.revision() >= mcp_rill::Revision::V2025_03_26;
+            assert_eq!(response.notifications().iter().any(told), has_message, "{way}");
+            assert_eq!(client.call("lines_refused", json!({})).tool_error(), LINES, "{way}");
+            assert_eq!(client.call("lines_failed", json!({})).error().message, LINES, "{way}");
+            assert_eq!(client.read(LINES_URI).text(), LINES, "{way}");
+            assert_eq!(client.complete_prompt("lines", "text", "").completions(), [LINES], "{way}");
+            client = client.answer("lines", json!({"text": LINES}));
+            // Clients before that cannot be asked.
+            let answer = if has_forms(way) { LINES } else { "" };
+            assert_eq!(client.call("lines_asked", json!({})).json(), json!({ "text": answer }), "{way}");
+        }
+    }
+
+    #[test]
+    fn a_resource_is_found_by_every_spelling() {
+        for (way, mut client) in clients() {
+            for uri in ["KBInfo://Summary", "kbinfo://summary", "kbinfo://Summary"] {
+                assert_eq!(client.read(uri).text(), "of KBInfo://Summary", "{way}: {uri}");
+            }
+            for uri in ["http://Example.com", "http://example.com/"] {
+                assert_eq!(client.read(uri).text(), "of http://Example.com", "{way}: {uri}");
+            }
+            assert!(client.read("file:///notes/a-b").error().message.contains("not found"), "{way}");
+            assert_eq!(client.read("file:///notes/a-~b").text(), "of file:///notes/a%2d%7Eb", "{way}");
+            assert_eq!(client.read("kbinfo://items/one").text(), "item one", "{way}");
+            assert_eq!(client.read("file:///tree/a/b").text(), "path a/b", "{way}");
+        }
+    }
+
+    #[test]
+    fn mistakes_of_the_server_are_not_for_the_client_to_pay() {
+        for (way, mut client) in clients() {
+            let mean = client.call("mean", json!({"values": [1, 3]}));
+            assert_eq!(mean.text(), r#"{"mean":2,"smallest":1}"#, "{way}");
+            let none = client.call("mean", json!({"values": []})).error();
+            assert!(none.code == -32603 && none.message.contains("`mean`"), "{way}: {none:?}");
+            assert_eq!(client.call("promise", json!({"broken": "kept"})).text(), "1", "{way}");
+            for broken in ["no JSON", "a list", "more members", "misfit"] {
+                let error = client.call("promise", json!({ "broken": broken })).error();
+                assert_eq!(error.code, -32603, "{way}: {broken}");
+            }
+            let failed = client.call("promise", json!({"broken": "failed misfit"}));
+            assert_eq!(failed.tool_error(), "no number", "{way}");
+            assert!(failed.result().get("structuredContent").is_none(), "{way}");
+            assert_eq!(client.call("register", json!({})).text(), "taken: none", "{way}");
+            assert_eq!(client.call("link", json!({})).error().code, -32603, "{way}");
+            assert_eq!(client.call("region_by_hand", json!({})).error().code, -32603, "{way}");
+            client = client.answer("region", json!({"region": "north"}));
+            let answer = if has_forms(way) { "north" } else { "none" };
+            assert_eq!(client.call("region", json!({})).text(), answer, "{way}");
+        }
+    }
+
+    #[test]
+    fn calls_meet_and_lists_grow() {
+        for (way, mut client) in clients() {
+            let calls =
+                ["ada", "bob", "eve"].map(|name| client.start("meet", json!({"name": name, "of": 3})));
+            let met = calls.map(|call| client.wait(call).text());
+            assert_eq!(met, ["ada, one of 3", "bob, one of 3", "eve, one of 3"], "{way}");
+            assert!(!client.tools().contains(&"grown".to_owned()), "{way}");
+            assert_eq!(client.call("grow", json!({})).text(), "call `grown`", "{way}");
+            assert!(client.tools().contains(&"grown".to_owned()), "{way}");
+            assert_eq!(client.call("grown", json!({})).text(), "Here I am", "{way}");
+            let labelled = client.call("labelled", json!({})).result();
+            assert_eq!(labelled["_meta"]["com.example/label"], json!([1, null]), "{way}");
+            assert_eq!(client.call("any", json!({"a": [1]})).text(), r#"{"a":[1]}"#, "{way}");
+            let letter = client.prompt("letter", json!({"to": "Ada", "tone": ""})).text();
+            assert_eq!(letter, "Write to Ada in any tone", "{way}");
+        }
+    }
 }

@@ -95,15 +95,18 @@ impl Notes {
     }
 }
 
-fn main() -> std::io::Result<()> {
-    let address = std::env::args().nth(1).unwrap_or("127.0.0.1:3001".to_owned());
+fn server() -> Server {
     let notes = Notes::default();
     // The instructions reach the model with the first answer: the place for what no single tool can say.
     let server = Server::new("tutorial", "1.0.0")
         .title("mcp-rill tutorial")
         .instructions("Keep notes with `add_note`; read them at notes:///all or note:///{number}.");
-    let listening = with_prompts(with_resources(with_notes(with_tools(server), &notes), &notes), &notes)
-        .listen(address)?;
+    with_prompts(with_resources(with_notes(with_tools(server), &notes), &notes), &notes)
+}
+
+fn main() -> std::io::Result<()> {
+    let address = std::env::args().nth(1).unwrap_or("127.0.0.1:3001".to_owned());
+    let listening = server().listen(address)?;
     for address in listening.local_addrs() {
         println!("serving on http://{address}/sse, Ctrl-C ends it");
     }
@@ -222,4 +225,84 @@ fn with_prompts(server: Server, notes: &Notes) -> Server {
                 ]))
             },
         ))
+}
+
+/// A function that makes the server is all that a test needs: its client is in memory, and speaks every transport and revision.
+#[cfg(test)]
+#[allow(clippy::indexing_slicing, reason = "tests")]
+mod tests {
+    use mcp_rill::Revision;
+    use mcp_rill::testing::{Answer, Harness, Way};
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn tools_answer_or_say_what_is_wrong() {
+        for way in Way::all() {
+            let mut client = Harness::new(server()).over(way);
+            let greeted = client.call("greet", json!({"name": "Ada", "times": 2, "tone": "formal"}));
+            assert_eq!(greeted.text(), "Dear Ada,\nDear Ada,", "{way}");
+            assert_eq!(client.call("greet", json!({"name": "Ada"})).text(), "Hello, Ada!", "{way}");
+            let often = client.call("greet", json!({"name": "Ada", "times": 11})).tool_error();
+            assert!(often.contains("`times`") && often.contains("10"), "{way}: {often}");
+            let halves = client.call("divide", json!({"dividend": 1, "divisor": 2}));
+            assert_eq!(halves.text(), "0.5", "{way}");
+            let by_none = client.call("divide", json!({"dividend": 1, "divisor": 0}));
+            assert_eq!(by_none.tool_error(), "the divisor is 0; give another one", "{way}");
+            let measured = client.call("measure", json!({"text": "two words"})).json();
+            assert_eq!(measured, json!({"words": 2, "characters": 9, "longest": "words"}), "{way}");
+            assert_eq!([(); 3].map(|()| client.call("ticket", json!({})).text()), ["1", "2", "3"], "{way}");
+            let asking = client.call("whoami", json!({})).text();
+            assert!(asking.ends_with(&format!("with revision {}", way.revision())), "{way}: {asking}");
+        }
+    }
+
+    #[test]
+    fn notes_are_forgotten_if_the_user_agrees() {
+        // Forms came with this revision.
+        for way in Way::all().into_iter().filter(|way| way.revision() >= Revision::V2025_06_18) {
+            let mut client = Harness::new(server()).over(way);
+            for (number, text) in [(1, "milk"), (2, "bread")] {
+                let kept = client.call("add_note", json!({"text": text})).text();
+                assert_eq!(kept, format!("kept as note:///{number}"), "{way}");
+            }
+            assert_eq!(client.read("notes:///all").text(), "milk\nbread", "{way}");
+            for (answer, wanted) in [
+                (Answer::from(json!({"sure": false})), "kept them all"),
+                (Answer::Declined, "kept them all"),
+                (Answer::from(json!({"sure": true})), "notes forgotten: 2"),
+            ] {
+                client = client.answer("forget", answer);
+                assert_eq!(client.call("forget_notes", json!({})).text(), wanted, "{way}");
+            }
+            assert_eq!(client.read("notes:///all").text(), "", "{way}");
+            // A client that cannot be asked is not taken to agree.
+            let mut silent = client.another().over(way).capabilities(json!({}));
+            let kept = silent.call("forget_notes", json!({})).text();
+            assert!(kept.starts_with("kept them all: "), "{way}: {kept}");
+        }
+    }
+
+    #[test]
+    fn resources_and_prompts_have_the_notes() {
+        let mut client = Harness::new(server());
+        assert!(client.call("add_note", json!({"text": "milk"})).is_ok());
+        assert_eq!(client.resources(), ["notes:///all", "logo:///blue"]);
+        assert_eq!(client.templates(), ["note:///{number}"]);
+        assert_eq!(client.read("note:///1").text(), "milk");
+        for missing in ["note:///0", "note:///2", "note:///one"] {
+            assert_eq!(client.read(missing).error().code, -32002, "{missing}");
+        }
+        assert_eq!(client.read("logo:///blue").content()[0]["mimeType"], "image/png");
+        assert_eq!(client.prompts(), ["plan", "review"]);
+        let messages = client.prompt("review", json!({"note": "1", "focus": "spelling"})).result();
+        assert_eq!(
+            messages["messages"][0]["content"]["text"],
+            "Review this note. Look out for spelling.\n\nmilk"
+        );
+        assert_eq!(messages["messages"][1]["role"], "assistant");
+        let missing = client.prompt("review", json!({"note": "7"})).error();
+        assert_eq!((missing.code, &*missing.message), (-32602, "Invalid params: there is no note `7`"));
+    }
 }

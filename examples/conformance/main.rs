@@ -17,6 +17,8 @@ mod changes;
 mod content;
 mod lines;
 mod questions;
+#[cfg(test)]
+mod tests;
 mod work;
 
 use std::io;
@@ -26,18 +28,21 @@ use mcp_rill::Server;
 use mcp_rill::engine::Engine;
 use mcp_rill::net::{Listening, random_id};
 
-fn main() -> io::Result<()> {
-    let mut arguments = std::env::args().skip(1);
-    let address = arguments.next().unwrap_or_else(|| "127.0.0.1:3001".to_owned());
-    let changes = changes::Changes::default();
+fn server(changes: &changes::Changes) -> Server {
     let server = Server::new("mcp-rill-conformance", env!("CARGO_PKG_VERSION"))
         .title("mcp-rill's conformance fixture")
         .instructions("Every tool, resource and prompt here exists to be tested.");
     let server = content::add(server);
     let server = work::add(server);
     let server = questions::add(server);
-    let server = changes::add(server, &changes);
+    changes::add(server, changes)
+}
 
+fn main() -> io::Result<()> {
+    let mut arguments = std::env::args().skip(1);
+    let address = arguments.next().unwrap_or_else(|| "127.0.0.1:3001".to_owned());
+    let changes = changes::Changes::default();
+    let server = server(&changes);
     if arguments.next().as_deref() == Some("--lines") {
         let engine = Engine::new(server, random_id).map_err(io::Error::other)?;
         changes.begin(engine.handle());

@@ -285,11 +285,17 @@ impl Client {
                 }
             }
             Arrival::End => {
+                let reader = &self.connections[at].reader;
+                let (last_event, retry_ms) = (reader.last_event.clone(), reader.retry_ms.unwrap_or(0));
                 self.connections[at].purpose = Purpose::Idle;
-                if let (Purpose::Request(_), Some(id)) = (purpose, request) {
-                    let why = "was not answered: the server ended its response before the result";
-                    self.finish(shared, id, Err(Failure::Unanswered(why.to_owned())));
+                let (Purpose::Request(_), Some(id)) = (purpose, request) else { return };
+                if let Some(last_event) = last_event.filter(|_| self.can_resume()) {
+                    // The handler has sent the client away, which comes back for the rest.
+                    self.lost.push(Lost { purpose, last_event, retry_ms });
+                    return;
                 }
+                let why = "was not answered: the server ended its response before the result";
+                self.finish(shared, id, Err(Failure::Unanswered(why.to_owned())));
             }
         }
     }
@@ -311,8 +317,7 @@ impl Client {
         if is_over {
             return;
         }
-        let can_resume = cfg!(feature = "resume") && self.session.is_some();
-        if let Some(last_event) = last_event.filter(|_| can_resume) {
+        if let Some(last_event) = last_event.filter(|_| self.can_resume()) {
             self.lost.push(Lost { purpose, last_event, retry_ms });
             return;
         }
@@ -321,6 +326,10 @@ impl Client {
             None if self.way.transport == Transport::Streamable => {}
             None => self.fail_all(&why()),
         }
+    }
+
+    fn can_resume(&self) -> bool {
+        cfg!(feature = "resume") && self.session.is_some()
     }
 
     /// Asks for the rest of streams that were lost, after the time that the server wants; without `waits` only where that is none.

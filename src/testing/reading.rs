@@ -131,6 +131,8 @@ impl Reader {
         if head.status < 200 {
             return;
         }
+        // Those of an earlier response on this connection say nothing of this one.
+        (self.last_event, self.retry_ms) = (None, None);
         let is_stream = text("content-type").is_some_and(|kind| kind.starts_with(sse::MEDIA_TYPE));
         let content = Box::new(match is_stream {
             true => Content::Events(sse::Decoder::new(usize::MAX)),
