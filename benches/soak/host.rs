@@ -1,10 +1,12 @@
-//! The server's side of a part: the loop on a thread, its figures, what the process takes of the system, and the clients.
+//! The server's side of a part: the loop on the main thread, where the binary has it, its figures, what the process takes of the
+//! system, and the clients.
 
 use std::io::{BufRead, BufReader, Lines, Write};
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::sync::{Arc, Condvar, Mutex};
-use std::thread::JoinHandle;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use mcp_rill::Server;
@@ -25,12 +27,29 @@ pub(crate) struct Seen {
     pub(crate) wants: Option<Duration>,
 }
 
-/// A server on a thread of its own.
+type Loop = Box<dyn FnOnce() + Send>;
+
+/// What the main thread is to run.
+static LOOPS: OnceLock<Sender<Loop>> = OnceLock::new();
+
+/// Runs a part on a thread of its own, and the loops of its servers, one after the other, on this one: what is allocated on another
+/// thread than the first has a heap of its own. Ends the process with the part.
+pub(crate) fn run_loops_for(part: impl FnOnce() + Send + 'static) {
+    let (sender, loops) = mpsc::channel();
+    LOOPS.set(sender).unwrap();
+    std::thread::spawn(move || {
+        let passed = catch_unwind(AssertUnwindSafe(part)).is_ok();
+        std::process::exit(i32::from(!passed));
+    });
+    loops.into_iter().for_each(|run| run());
+}
+
+/// A server whose loop the main thread runs.
 pub(crate) struct Host {
     pub(crate) address: SocketAddr,
     pub(crate) handle: Handle,
     seen: Arc<(Mutex<Seen>, Condvar)>,
-    thread: Option<JoinHandle<Stats>>,
+    ended: Receiver<Stats>,
 }
 
 impl Host {
@@ -43,7 +62,8 @@ impl Host {
         let handle = listening.handle();
         let seen = Arc::new((Mutex::new(Seen::default()), Condvar::new()));
         let publish = seen.clone();
-        let thread = std::thread::spawn(move || {
+        let (end, ended) = mpsc::channel();
+        let run = move || {
             while !listening.is_finished() {
                 let wants = listening.poll(None).unwrap();
                 let mut seen = publish.0.lock().unwrap();
@@ -52,9 +72,10 @@ impl Host {
                 seen.wants = wants;
                 publish.1.notify_all();
             }
-            listening.stats()
-        });
-        Host { address, handle, seen, thread: Some(thread) }
+            let _ = end.send(listening.stats());
+        };
+        LOOPS.get().unwrap().send(Box::new(run)).unwrap();
+        Host { address, handle, seen, ended }
     }
 
     pub(crate) fn seen(&self) -> Seen {
@@ -78,9 +99,9 @@ impl Host {
         .stats
     }
 
-    pub(crate) fn stop(mut self) -> Stats {
+    pub(crate) fn stop(self) -> Stats {
         self.handle.shutdown(Duration::ZERO);
-        self.thread.take().unwrap().join().unwrap()
+        self.ended.recv().unwrap()
     }
 }
 

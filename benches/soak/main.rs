@@ -119,7 +119,8 @@ mod parts {
             return find(&name).clients.unwrap()(address, scale);
         }
         if let Some(name) = after("--part") {
-            return (find(&name).serve)(scale);
+            let serve = find(&name).serve;
+            return host::run_loops_for(move || serve(scale));
         }
         if !arguments.iter().any(|argument| argument == "--bench") {
             return println!("run by `cargo bench`");

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use mcp_rill::{Limits, Server};
 
-use super::{Promise, among, hold, honest, host_of, judge};
+use super::{Promise, among, hold, honest, host_of, is_reply, judge};
 use crate::host::so_far;
 use crate::parts::Scale;
 use crate::wire::{self, Wire};
@@ -55,7 +55,7 @@ pub(crate) fn clients(address: SocketAddr, scale: Scale) {
         let said = among(&[&bodies], time, |_| {
             let Some(mut wire) = kept.take().or_else(|| honest(address)) else { return false };
             wire.try_send(wire::mcp_post(&session, list));
-            let served = wire.try_response().is_some_and(|response| response.text().contains("tool79"));
+            let served = is_reply(wire.try_response().as_ref(), "tool79");
             kept = served.then_some(wire);
             served
         });

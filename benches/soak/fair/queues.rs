@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use mcp_rill::{Limits, Principal, Server};
 
-use super::{Promise, among, hold, honest, host_of, judge};
+use super::{Promise, among, hold, honest, host_of, is_reply, judge};
 use crate::host::so_far;
 use crate::parts::Scale;
 use crate::wire::{self, Wire};
@@ -63,7 +63,7 @@ pub(crate) fn clients(address: SocketAddr, scale: Scale) {
             let Some(mut wire) = kept.take().or_else(|| honest(address)) else { return false };
             let call = wire::mcp_post(&session, &wire::call(number, "quick", "{}"));
             wire.try_send(with_token(call, "honest"));
-            let served = wire.try_response().is_some_and(|response| response.text().contains("hello"));
+            let served = is_reply(wire.try_response().as_ref(), "hello");
             kept = served.then_some(wire);
             served
         });
