@@ -28,7 +28,25 @@ const POOLED_BYTES_MAX: usize = 1 << 20;
 pub(crate) const BLOCK_OVERHEAD_BYTES: usize = 16;
 
 /// Longer texts are kept in blocks of this size.
-const TEXT_BLOCK_BYTES: usize = 64 << 10;
+pub(crate) const TEXT_BLOCK_BYTES: usize = 64 << 10;
+
+/// A block of this size comes from the heap of the thread that asks for it. Smaller ones may come from any: glibc keeps for a thread
+/// what it has freed, up to 1032 bytes each, whichever thread's heap that belongs to. A block that grows stays in its heap, and
+/// would spread what peers send over the heaps of all threads.
+pub(crate) const OWN_HEAP_BYTES: usize = 2 << 10;
+
+/// Returns a vector that may grow large, with room for `capacity` bytes, in this thread's own heap.
+fn room_to_grow(capacity: usize) -> Vec<u8> {
+    let mut room = Vec::with_capacity(OWN_HEAP_BYTES.max(capacity));
+    room.shrink_to(capacity);
+    room
+}
+
+fn copy_to_grow(bytes: &[u8]) -> Vec<u8> {
+    let mut copy = room_to_grow(bytes.len());
+    copy.extend_from_slice(bytes);
+    copy
+}
 
 /// How many bytes its [`Charge`]s hold together. A clone is the same account.
 #[derive(Clone, Debug, Default)]
@@ -120,8 +138,52 @@ impl KeptText {
         KeptText::Blocks(blocks.into())
     }
 
+    /// Keeps these texts, one behind the other, in blocks if they are long together. No room for all of it in one piece is needed.
+    pub(crate) fn joined(parts: [&[u8]; 3]) -> KeptText {
+        let mut left = parts.iter().map(|part| part.len()).sum::<usize>();
+        if left <= TEXT_BLOCK_BYTES {
+            return KeptText::Whole(parts.concat());
+        }
+        let mut blocks: Vec<Box<[u8]>> = Vec::with_capacity(left.div_ceil(TEXT_BLOCK_BYTES));
+        let mut block = Vec::with_capacity(TEXT_BLOCK_BYTES);
+        for mut part in parts {
+            while let Some((now, rest)) =
+                part.split_at_checked(part.len().min(block.capacity() - block.len()))
+                && !now.is_empty()
+            {
+                block.extend_from_slice(now);
+                part = rest;
+                if block.len() == block.capacity() {
+                    left -= block.len();
+                    let next = Vec::with_capacity(left.min(TEXT_BLOCK_BYTES));
+                    blocks.push(std::mem::replace(&mut block, next).into());
+                }
+            }
+        }
+        if !block.is_empty() {
+            blocks.push(block.into());
+        }
+        KeptText::Blocks(blocks.into())
+    }
+
+    /// Gives back what a short one has room for besides itself.
+    #[cfg(feature = "resume")]
+    pub(crate) fn shrink_to_fit(&mut self) {
+        if let KeptText::Whole(text) = self {
+            text.shrink_to_fit();
+        }
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.pieces().map(<[u8]>::len).sum()
+    }
+
+    /// Calls this with its bytes, piece by piece.
+    pub(crate) fn each_piece_mut(&mut self, mut act: impl FnMut(&mut [u8])) {
+        match self {
+            KeptText::Whole(text) => act(text),
+            KeptText::Blocks(blocks) => blocks.iter_mut().for_each(|block| act(block)),
+        }
     }
 
     /// Its bytes, piece by piece.
@@ -189,7 +251,7 @@ impl Pool {
                 self.free_bytes -= block.bytes.capacity();
                 block
             }
-            None => Box::new(Block { bytes: Vec::with_capacity(BLOCK_BYTES_MIN), start: 0 }),
+            None => Box::new(Block { bytes: room_to_grow(BLOCK_BYTES_MIN), start: 0 }),
         };
         self.recount(0, block.bytes.capacity());
         block
@@ -244,7 +306,7 @@ impl Buffer {
         };
         let capacity = block.bytes.capacity();
         if capacity > RECYCLED_BYTES_MAX && rest.len() < capacity / 4 {
-            block.bytes = rest.to_vec();
+            block.bytes = copy_to_grow(rest);
             block.start = 0;
             pool.recount(capacity, block.bytes.capacity());
         }
@@ -256,7 +318,7 @@ impl Buffer {
         let rest = block.bytes.get(block.start..).unwrap_or_default();
         let capacity = block.bytes.capacity();
         if rest.len() < capacity / 2 {
-            block.bytes = rest.to_vec();
+            block.bytes = copy_to_grow(rest);
             block.start = 0;
             pool.recount(capacity, block.bytes.capacity());
         }
@@ -327,6 +389,23 @@ mod tests {
             kept.append_to(&mut out);
             assert_eq!(&out[6..], &text[..]);
             assert_eq!(kept.into_vec(), text);
+        }
+    }
+
+    #[cfg(any(feature = "streamable", feature = "stateless"))]
+    #[test]
+    fn texts_are_joined_in_blocks_of_one_size() {
+        for len in [0, 1, TEXT_BLOCK_BYTES - 7, TEXT_BLOCK_BYTES, 2 * TEXT_BLOCK_BYTES - 7, 200_000] {
+            let text: Vec<u8> = (0..len).map(|at| (at % 251) as u8).collect();
+            let mut kept = KeptText::joined([b"head", &text, b"end"]);
+            assert_eq!(kept.len(), len + 7);
+            let mut sizes: Vec<usize> = kept.pieces().map(<[u8]>::len).collect();
+            assert!(sizes.pop().is_some_and(|last| last <= TEXT_BLOCK_BYTES));
+            assert!(sizes.iter().all(|size| *size == TEXT_BLOCK_BYTES), "{len}: {sizes:?}");
+            kept.each_piece_mut(|piece| piece.iter_mut().for_each(|byte| *byte = byte.wrapping_add(1)));
+            let whole = [b"head", &text[..], b"end"].concat();
+            let changed: Vec<u8> = whole.iter().map(|byte| byte.wrapping_add(1)).collect();
+            assert_eq!(kept.into_vec(), changed);
         }
     }
 

@@ -19,10 +19,11 @@ use crate::engine::core::Core;
 use crate::engine::observe::Event;
 use crate::engine::refusals::status_of;
 use crate::engine::state::calls::PendingRequest;
-use crate::engine::state::message::MessageKind;
+use crate::engine::state::message::{Enclosed, MessageKind};
 use crate::engine::state::streams::Stream;
 use crate::jsonrpc;
 use crate::jsonrpc::id::Id;
+use crate::memory::TEXT_BLOCK_BYTES;
 use crate::protocol::level::Level;
 use crate::protocol::viewers::Viewers;
 use crate::service::keys::{CallKey, SessionKey};
@@ -215,6 +216,14 @@ impl Core {
         }
         if text.len() >= LARGE_MESSAGE_BYTES {
             self.observe(&Event::LargeMessage { bytes: text.len() });
+        }
+        if text.len() > TEXT_BLOCK_BYTES
+            && let Outgoing::Result(_) = kind
+        {
+            let (mut envelope, mut at) = (Vec::new(), 0);
+            jsonrpc::write_result(&mut envelope, &call.id, |out| at = out.len());
+            let (before, after) = envelope.split_at(at);
+            return self.answer_call_with(call, Enclosed([before, text, after]));
         }
         let id_bytes = if let Id::Str(id) = &call.id { id.len() } else { 0 };
         self.answer_call(call, |out| {

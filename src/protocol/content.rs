@@ -127,7 +127,7 @@ impl Content {
     /// Returns about what it holds: its text or bytes.
     pub(crate) fn held_bytes(&self) -> usize {
         let held = match &self.kind {
-            Block::Text(text) => text.len(),
+            Block::Text(text) => bytes_of(text),
             Block::Image { data, .. } | Block::Audio { data, .. } => data.capacity(),
             Block::Embedded(contents) => contents.held_bytes(),
             Block::Link(link) => link.held_bytes(),
@@ -281,10 +281,18 @@ impl ResourceContents {
     /// Returns about what they hold: their text or bytes.
     pub(crate) fn held_bytes(&self) -> usize {
         let held = match &self.body {
-            Body::Text(text) => text.len(),
+            Body::Text(text) => bytes_of(text),
             Body::Blob(data) => data.capacity(),
         };
         size_of::<ResourceContents>() + held
+    }
+}
+
+/// Returns what a text holds: an owned one all that it has room for.
+fn bytes_of(text: &Cow<'static, str>) -> usize {
+    match text {
+        Cow::Owned(text) => text.capacity(),
+        Cow::Borrowed(text) => text.len(),
     }
 }
 
@@ -292,10 +300,10 @@ impl ToolResult {
     /// Returns about what it holds: its texts and bytes.
     pub(crate) fn held_bytes(&self) -> usize {
         let content = match &self.content {
-            Blocks::Text(text) => text.len(),
+            Blocks::Text(text) => bytes_of(text),
             Blocks::Many(blocks) => blocks.iter().map(Content::held_bytes).sum(),
         };
-        content + self.structured.as_ref().map_or(0, String::len)
+        content + self.structured.as_ref().map_or(0, String::capacity)
     }
 
     /// A result of one text.
@@ -573,6 +581,21 @@ mod tests {
             json(&link, Revision::V2025_06_18),
             r#"{"type":"resource_link","uri":"note:///1","name":"one"}"#
         );
+    }
+
+    #[test]
+    fn a_text_counts_with_all_that_it_has_room_for() {
+        let roomy = || {
+            let mut text = String::with_capacity(10_000);
+            text.push_str("{}");
+            text
+        };
+        assert!(ToolResult::text(roomy()).held_bytes() >= 10_000);
+        assert!(ToolResult::text("{}").structured(roomy()).held_bytes() >= 10_000);
+        assert!(
+            ToolResult::blocks(vec![Content::text(roomy()), Content::text(roomy())]).held_bytes() >= 10_000
+        );
+        assert!(ResourceContents::text(roomy()).held_bytes() >= 10_000);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::json::write_raw;
 use crate::jsonrpc;
 use crate::jsonrpc::Response;
 use crate::jsonrpc::id::IdRef;
+use crate::memory::OWN_HEAP_BYTES;
 use crate::protocol::kinds::ListKind;
 use crate::protocol::level::Level;
 use crate::protocol::viewers::Viewers;
@@ -268,6 +269,9 @@ impl Outbox {
     }
 
     fn push(&mut self, kind: Outgoing, write: impl FnOnce(&mut Vec<u8>)) {
+        if self.text.capacity() == 0 {
+            self.text.reserve_exact(OWN_HEAP_BYTES);
+        }
         write(&mut self.text);
         self.messages.push((kind, self.text.len(), None));
     }

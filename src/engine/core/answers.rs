@@ -17,7 +17,7 @@ use crate::engine::core::Core;
 use crate::engine::refusals::{NO_SESSION, REFUSED, Refused};
 use crate::engine::state::calls::PendingRequest;
 use crate::engine::state::ids::{ID_BUFFER, id_text};
-use crate::engine::state::message::MessageKind;
+use crate::engine::state::message::{MessageKind, MessageText, Written};
 use crate::engine::state::sessions::SessionEntry;
 use crate::engine::state::streams::answer::{Form, Waiting, bytes_of};
 use crate::engine::state::streams::{Source, Stream, with_stream_fields};
@@ -32,8 +32,13 @@ use crate::slab::Key;
 use crate::sse;
 use crate::text::keep_on_one_line;
 
-/// What a response may hold besides its text.
-const SPARE_BYTES_MAX: usize = 128;
+/// Returns a text that is not kept, in one piece and one line.
+fn whole(text: impl MessageText) -> KeptText {
+    let mut out = Vec::new();
+    text.write(&mut out);
+    keep_on_one_line(&mut out);
+    KeptText::Whole(out)
+}
 
 /// The form of an answer.
 impl Core {
@@ -64,7 +69,7 @@ impl Core {
 
     pub(crate) fn send_replies(&mut self, key: Key, replies: Vec<KeptText>) {
         for text in replies {
-            self.send(key, MessageKind::Response, |out| text.append_to(out));
+            self.send_text(key, MessageKind::Response, text);
         }
     }
 }
@@ -95,7 +100,7 @@ impl Core {
     }
 
     /// Adds a response to the answer of its POST.
-    pub(crate) fn answer_post(&mut self, call: &PendingRequest, write: impl FnOnce(&mut Vec<u8>)) {
+    pub(crate) fn answer_post(&mut self, call: &PendingRequest, text: impl MessageText) {
         let key = call.stream;
         let Some(stream) = self.streams.get(key) else { return };
         let conn = stream.conn.and_then(|conn| self.connections.get(conn));
@@ -105,7 +110,7 @@ impl Core {
             self.stats.late += 1;
             return;
         }
-        self.add_reply(call, write);
+        self.add_reply(call, text);
         self.count_answered(key);
     }
 
@@ -133,27 +138,25 @@ impl Core {
         }
         if says_so {
             let error = Error::new(REFUSED, "the request was cancelled");
-            self.add_reply(call, |out| jsonrpc::write_error(out, Some((&call.id).into()), &error));
+            let write = |out: &mut Vec<u8>| jsonrpc::write_error(out, Some((&call.id).into()), &error);
+            self.add_reply(call, Written(write));
         }
         self.count_answered(key);
     }
 
     /// Adds a response to the stream, or keeps it while the answer waits. If there is no room for it, the POST gets 503.
-    fn add_reply(&mut self, call: &PendingRequest, write: impl FnOnce(&mut Vec<u8>)) {
+    fn add_reply(&mut self, call: &PendingRequest, text: impl MessageText) {
         let key = call.stream;
         let Some(stream) = self.streams.get(key) else { return };
         if stream.waiting().is_none() {
-            return self.send(key, MessageKind::Response, write);
+            return self.send_text(key, MessageKind::Response, text);
         }
         let (conn, is_last) = (stream.conn, stream.open <= 1);
-        let mut text = Vec::new();
-        write(&mut text);
-        keep_on_one_line(&mut text);
-        if text.capacity() > text.len() + text.len() / 8 + SPARE_BYTES_MAX {
-            text.shrink_to_fit();
-        }
-        // The last one leaves at once.
-        let text = if is_last { KeptText::Whole(text) } else { KeptText::of(text) };
+        let text = match is_last {
+            // It leaves at once.
+            true => whole(text),
+            false => text.keep(),
+        };
         if let Some(conn) = conn
             && !self.make_room(conn, bytes_of(&text))
         {

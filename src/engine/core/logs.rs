@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::engine::core::Core;
 use crate::engine::state::event_log::{EventId, EventLog};
-use crate::engine::state::message::MessageKind;
+use crate::engine::state::message::{MessageKind, MessageText};
 use crate::engine::state::sessions::SessionEntry;
 use crate::engine::state::streams::{Source, Stream};
 use crate::http::conn::close::CloseReason;
@@ -18,7 +18,6 @@ use crate::service::keys::CallKey;
 use crate::slab::Key;
 use crate::sort::sort_by;
 use crate::sse::{self, Frame};
-use crate::text::keep_on_one_line;
 
 /// Time and memory.
 impl Core {
@@ -118,7 +117,7 @@ impl Core {
 /// Messages.
 impl Core {
     /// Puts a message on a stream with a log.
-    pub(crate) fn send_logged(&mut self, key: Key, kind: MessageKind, write: impl FnOnce(&mut Vec<u8>)) {
+    pub(crate) fn send_logged(&mut self, key: Key, kind: MessageKind, text: impl MessageText) {
         let now = self.now_nanos();
         let Core { streams, connections, common, stats, sessions, .. } = self;
         let Some(stream) = streams.get_mut(key) else { return };
@@ -129,11 +128,8 @@ impl Core {
             // The id is used up, so that a client that comes back learns that something is missing.
             return;
         }
-        let mut text = Vec::new();
-        write(&mut text);
-        keep_on_one_line(&mut text);
+        let mut text = text.keep();
         text.shrink_to_fit();
-        let text = KeptText::of(text);
         stats.messages_queued += 1;
         // A client that has come back gets it after all that it has missed.
         let carrier = conn.filter(|_| !log.has_unsent());

@@ -2,6 +2,7 @@
 
 use crate::engine::core::Core;
 use crate::engine::state::calls::PendingRequest;
+use crate::engine::state::message::MessageText;
 use crate::engine::state::streams::Stream;
 use crate::jsonrpc::id::Id;
 use crate::service::keys::CallKey;
@@ -26,7 +27,7 @@ impl Core {
 
     pub(crate) fn note_failure(&mut self, _: &PendingRequest, _: Option<u16>) {}
 
-    pub(crate) fn answer_post(&mut self, _: &PendingRequest, _: impl FnOnce(&mut Vec<u8>)) {}
+    pub(crate) fn answer_post(&mut self, _: &PendingRequest, _: impl MessageText) {}
 
     pub(crate) fn note_session_over(&mut self, _: CallKey) {}
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::engine::core::Core;
-use crate::engine::state::message::MessageKind;
+use crate::engine::state::message::{MessageKind, MessageText};
 use crate::engine::state::sessions::SessionEntry;
 use crate::engine::state::streams::Stream;
 use crate::service::keys::CallKey;
@@ -41,7 +41,7 @@ impl Core {
         BTreeMap::new()
     }
 
-    pub(crate) fn send_logged(&mut self, _: Key, _: MessageKind, _: impl FnOnce(&mut Vec<u8>)) {}
+    pub(crate) fn send_logged(&mut self, _: Key, _: MessageKind, _: impl MessageText) {}
 
     pub(crate) fn begin_log(&mut self, _: Key, _: Option<Duration>) {}
 

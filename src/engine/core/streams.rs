@@ -19,7 +19,7 @@ use crate::engine::core::Core;
 use crate::engine::state::calls::PendingRequest;
 use crate::engine::state::coalesced::Coalesced;
 use crate::engine::state::connections::Connection;
-use crate::engine::state::message::MessageKind;
+use crate::engine::state::message::{MessageKind, MessageText, Written};
 use crate::engine::state::streams::Source;
 use crate::service::outbox::{Audience, Slot};
 use crate::slab::Key;
@@ -29,11 +29,16 @@ use crate::text::keep_on_one_line;
 impl Core {
     /// Puts one message on a stream, whether or not a connection carries it now.
     pub(crate) fn send(&mut self, key: Key, kind: MessageKind, write: impl FnOnce(&mut Vec<u8>)) {
+        self.send_text(key, kind, Written(write));
+    }
+
+    /// As [`send`](Core::send), with any text.
+    pub(crate) fn send_text(&mut self, key: Key, kind: MessageKind, text: impl MessageText) {
         self.become_events(key);
         let Core { streams, connections, common, stats, .. } = self;
         let Some(stream) = streams.get(key) else { return };
         if stream.is_logged() {
-            return self.send_logged(key, kind, write);
+            return self.send_logged(key, kind, text);
         }
         let (before, after) = match stream.source {
             Source::Lines | Source::Batch => (&b""[..], &b"\n"[..]),
@@ -44,7 +49,7 @@ impl Core {
             let written = conn.http.push(common, |out| {
                 out.extend_from_slice(before);
                 let start = out.len();
-                write(out);
+                text.write(out);
                 keep_on_one_line(out.get_mut(start..).unwrap_or_default());
                 out.extend_from_slice(after);
             });
@@ -115,6 +120,11 @@ impl Core {
 
     /// Sends the response to a request.
     pub(crate) fn answer_call(&mut self, call: &PendingRequest, write: impl FnOnce(&mut Vec<u8>)) {
+        self.answer_call_with(call, Written(write));
+    }
+
+    /// As [`answer_call`](Core::answer_call), with any text.
+    pub(crate) fn answer_call_with(&mut self, call: &PendingRequest, text: impl MessageText) {
         let key = call.stream;
         let Some(stream) = self.streams.get(key) else {
             // The client is gone and has no id to resume with. (A lost connection is no cancellation before 2026-07-28.)
@@ -122,8 +132,8 @@ impl Core {
             return;
         };
         match stream.source.is_answer() {
-            true => self.answer_post(call, write),
-            false => self.send(key, MessageKind::Response, write),
+            true => self.answer_post(call, text),
+            false => self.send_text(key, MessageKind::Response, text),
         }
     }
 
