@@ -33,6 +33,9 @@ const REPLY_TIME_MAX: Duration = Duration::from_secs(5);
 /// So long the honest client waits for it, on a machine that has much else to do.
 const REPLY_PATIENCE: Duration = Duration::from_secs(30);
 
+/// So many calls are made however long they take.
+const CALLS_MIN: usize = 10;
+
 /// Time for an attack to take what it can, before the honest client is measured.
 const WARM_UP: Duration = Duration::from_secs(2);
 
@@ -79,7 +82,7 @@ fn with_honest(
 /// microseconds the 50th and 99th percentile of their times, and of these without waits for a processor.
 fn among(
     attacks: &[&(dyn Fn(&AtomicBool) + Sync)],
-    time: Duration,
+    attack_time: Duration,
     mut call: impl FnMut(usize) -> bool,
 ) -> String {
     let stop = AtomicBool::new(false);
@@ -90,12 +93,12 @@ fn among(
         thread::sleep(WARM_UP);
         let (mut served, waits) = (Served::default(), Waits::of_this_thread_and_the_loop());
         let start = Instant::now();
-        while start.elapsed() < time {
+        while start.elapsed() < attack_time || served.times.len() + served.lost < CALLS_MIN {
             let (begun, waited) = (Instant::now(), waits.so_far());
             let sent = Instant::now();
             let replied = call(served.times.len() + served.lost);
             let time = sent.elapsed();
-            let own_time = waits.so_far().left_of(begun.elapsed(), &waited);
+            let own_time = waits.so_far().left_of(begun.elapsed(), &waited).min(time);
             if replied && own_time <= REPLY_TIME_MAX {
                 served.times.push(time);
                 served.own_times.push(own_time);
@@ -151,7 +154,7 @@ fn judge(part: &str, host: Host, scale: Scale, promises: &[Promise]) {
             stats.refused,
             stats.connections_opened
         );
-        if lost > 0 || calls < 10 {
+        if lost > 0 || calls < CALLS_MIN as u64 {
             broken.push(format!("{}: {lost} of {calls} calls lost", promise.name));
         }
         for (what, most, took) in [("p50", promise.p50, own_p50), ("p99", promise.p99, own_p99)] {
