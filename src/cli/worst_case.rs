@@ -116,6 +116,11 @@ fn table(limits: &Limits, manifest: &Manifest) -> String {
         sum / 2,
         "half of that: pages, holes that growing buffers leave, and what the allocator keeps".to_owned(),
     ));
+    memory.push((
+        (limits.buffered_bytes_max / 4).max(limits.message_bytes_max.saturating_mul(2)),
+        "results that another thread handed over, in its heap (buffered_bytes_max, message_bytes_max)"
+            .to_owned(),
+    ));
     section(&mut out, "memory");
     for (bytes, what) in &memory {
         row(&mut out, &mib(*bytes), what);

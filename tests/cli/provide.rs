@@ -852,7 +852,7 @@ fn the_worst_case_of_a_manifest_is_shown() {
     has(&text, "5.0 MiB", "output of 5 commands");
     has(&text, "8.0 MiB", "256 calls that wait");
     has(&text, "8.0 MiB", "8 files that are read");
-    has(&text, "45.2 MiB", "together");
+    has(&text, "53.2 MiB", "together");
     has(&text, "10", "of 5 commands, each with a guard");
     has(&text, "16", "(health_connections_max)");
     assert!(text.contains("  32  standard streams, listeners, and a few to spare\n          20  of 5 commands\n\nbounds that are fixed\n"), "{text}");
@@ -878,7 +878,7 @@ fn the_worst_case_of_a_manifest_is_shown() {
     let text = shown(&[&path, "--limit", "buffered_bytes_max=16MiB"]);
     has(&text, "16.0 MiB", "(buffered_bytes_max)");
     let text = shown(&[]);
-    has(&text, "99.0 MiB", "together");
+    has(&text, "115.0 MiB", "together");
     assert!(!text.contains("guard"), "the demo runs no commands: {text}");
 }
 

@@ -67,11 +67,12 @@ pub(crate) fn serve(scale: Scale) {
         server = server.tool(&format!("tool{number}"), &"One of many tools. ".repeat(260), |(), _| "done");
     }
     let kib = Some(stated_kib(&LIMITS, LIMITS.connections_max, LIMITS.sessions_max) + BESIDES_KIB);
-    // Long results pass from the heap of one thread to that of another, and glibc keeps of each what was freed, also after these two:
-    // their figures are printed only.
-    let promises =
-        [("batches", kib), ("resumed streams", None), ("waiting replies", None), ("origins", None)]
-            .map(|(name, kib)| Promise { name, p50: None, p99: None, kib });
+    let promises = ["batches", "resumed streams", "waiting replies", "origins"].map(|name| Promise {
+        name,
+        p50: None,
+        p99: None,
+        kib,
+    });
     judge("copies", host_of(server), scale, &promises);
 }
 
