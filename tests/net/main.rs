@@ -128,11 +128,13 @@ impl<S: Read + Write> Client<S> {
 
     /// Everything up to and with `end`; panics if the connection ends before.
     fn through(&mut self, end: &str) -> String {
+        let mut searched = 0;
         loop {
-            if let Some(at) = find(&self.got, end.as_bytes()) {
-                let rest = self.got.split_off(at + end.len());
+            if let Some(at) = find(&self.got[searched..], end.as_bytes()) {
+                let rest = self.got.split_off(searched + at + end.len());
                 return String::from_utf8(std::mem::replace(&mut self.got, rest)).unwrap();
             }
+            searched = self.got.len().saturating_sub(end.len() - 1);
             match self.read() {
                 Ok(0) => panic!("ended before {end:?}, after {:?}", String::from_utf8_lossy(&self.got)),
                 Ok(_) => {}
