@@ -289,6 +289,7 @@ impl ResourceContents {
 }
 
 /// Returns what a text holds: an owned one all that it has room for.
+#[expect(clippy::ptr_arg, reason = "the capacity of an owned one counts")]
 fn bytes_of(text: &Cow<'static, str>) -> usize {
     match text {
         Cow::Owned(text) => text.capacity(),
