@@ -207,6 +207,7 @@ def _bridge_stages() -> dict[str, Stage]:
             for options in [(), SHARED]:
                 stages[f"stateless-bridge-{'shared-' if options else ''}{name}"] = Stage(
                     functools.partial(client, "stateless"), on="fixture", bridge=options, http=True, era=NEWEST)
+    stages["bridge-rmcp"] = Stage(_rmcp, on="fixture", bridge=(), http=True)
     return stages
 
 
