@@ -47,20 +47,29 @@ pub struct Jobs {
     stuck_max: usize,
 }
 
-/// Takes whether it has waited for a thread. Returns a closure that announces its result to the loop, if there is one. It is called
-/// when the thread is already free for the next job: a client may send one as soon as it has the result.
-type Job = Box<dyn FnOnce(bool) -> Option<Announce> + Send>;
+/// Returns a closure that announces its result to the loop, if there is one. It is called when the thread is already free for the
+/// next job: a client may send one as soon as it has the result.
+type Job = Box<dyn FnOnce(Turn) -> Option<Announce> + Send>;
 pub(crate) type Announce = Box<dyn FnOnce()>;
+
+/// How a job's time in the queue has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// A thread runs it, and was free for it when it was pushed.
+    Free,
+    /// A thread runs it, for which it has waited.
+    Waited,
+    /// It gives way to another job, and is not to run.
+    GivesWay,
+}
 
 /// What happens to a job that is pushed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
     /// A thread is free for it, even if it has not started yet.
     Free,
-    /// It has to wait, and is told so when a thread takes it.
+    /// It has to wait, and is told so when a thread takes it. Another one may have given way to it, and was told too.
     Waits,
-    /// The same, in the place of this call, which is not run.
-    WaitsInstead(CallKey),
     /// There is no room for it.
     None,
 }
@@ -108,7 +117,7 @@ impl Jobs {
         let mut given_up = None;
         if unfinished >= live.saturating_add(self.queue_max) {
             let first = state.queue.first_to_give_way(&party).filter(|_| self.queue_max > 0);
-            given_up = first.and_then(|first| Some((first, state.queue.remove(first)?)));
+            given_up = first.and_then(|first| state.queue.remove(first));
             if given_up.is_none() {
                 return Place::None;
             }
@@ -117,13 +126,12 @@ impl Jobs {
         self.is_used.store(true, Ordering::Release);
         state.queue.push(party, call, Queued { waits, job });
         self.ready.notify_one();
-        // The job that was given up is dropped without the lock.
+        // The job that was given up is told and dropped without the lock.
         drop(state);
-        match given_up {
-            Some((first, _)) => Place::WaitsInstead(first),
-            None if waits => Place::Waits,
-            None => Place::Free,
+        if let Some(Queued { job, .. }) = given_up {
+            job(Turn::GivesWay);
         }
+        if waits { Place::Waits } else { Place::Free }
     }
 
     /// True if another job would make one give way, or would have no place itself.
@@ -192,7 +200,7 @@ impl Jobs {
             let Some((call, Queued { waits, job })) = state.queue.pop() else { break };
             state.running.insert(call, ());
             drop(state);
-            let announce = job(waits);
+            let announce = job(if waits { Turn::Waited } else { Turn::Free });
             state = self.lock();
             state.running.remove(&call);
             state.stuck.remove(&call);

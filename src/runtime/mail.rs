@@ -36,6 +36,9 @@ impl HandlerService {
         for begun in std::mem::take(&mut mail.begun) {
             self.take_begun(begun, now);
         }
+        for gave_way in std::mem::take(&mut mail.gave_way) {
+            self.refuse_queued(gave_way, out);
+        }
         for (call, progress) in std::mem::take(&mut mail.progress).into_entries() {
             self.take_update(call, Update::Progress(progress), out);
         }

@@ -20,7 +20,7 @@ use crate::protocol::guard::guarded;
 use crate::runtime::calls::{Purpose, Run, UnfinishedCall};
 use crate::runtime::handler_service::HandlerService;
 use crate::runtime::handlers::Work;
-use crate::runtime::jobs::{Announce, Place};
+use crate::runtime::jobs::{Announce, Place, Turn};
 use crate::runtime::turns::Party;
 use crate::server::call::{Call, Updates};
 use crate::server::mailbox::Finished;
@@ -53,10 +53,15 @@ impl HandlerService {
         let questions = std::mem::take(&mut run.call.questions);
         let (arguments, kind, name) = (run.arguments.clone(), run.target.name(), run.item.clone());
         let key = run.key;
-        let job = move |has_waited: bool| {
+        let job = move |turn| {
             let (call, mailbox) = ((handle.call, handle.run), handle.mailbox.clone());
-            if has_waited {
-                mailbox.begin(call);
+            match turn {
+                Turn::Free => {}
+                Turn::Waited => mailbox.begin(call),
+                Turn::GivesWay => {
+                    mailbox.give_way(call);
+                    return None;
+                }
             }
             let mut call_at_hand = Call {
                 context,
@@ -79,15 +84,12 @@ impl HandlerService {
         let party = Party { peer: run.call.context.peer.clone().into_owned(), session };
         match self.jobs.push(party, key, Box::new(job)) {
             Place::Free => self.keep(run, Vec::new(), elsewhere_bytes, now, time),
-            place @ (Place::Waits | Place::WaitsInstead(_)) => {
+            Place::Waits => {
                 let deadline = now.mono.saturating_add(self.server.limits.worker_wait_timeout);
                 run.times.since = self.measured_time();
                 let mut kept = UnfinishedCall::new(run, Vec::new(), elsewhere_bytes, deadline);
                 kept.waits = true;
                 self.calls.keep(Box::new(kept));
-                if let Place::WaitsInstead(other) = place {
-                    self.refuse_queued(other, out);
-                }
             }
             // This URI alone is not promised.
             Place::None if run.purpose == Purpose::Listen => {
@@ -100,9 +102,10 @@ impl HandlerService {
         }
     }
 
-    /// A call that waited for a thread has given way to another one.
-    fn refuse_queued(&mut self, key: CallKey, out: &mut Outbox) {
-        let Some(mut kept) = self.calls.take(key) else { return };
+    /// A call that waited for a thread has given way to another one, which may be of another server: all have the same threads.
+    pub(crate) fn refuse_queued(&mut self, (key, run): (CallKey, u32), out: &mut Outbox) {
+        let waits = self.calls.is_elsewhere(key, run);
+        let Some(mut kept) = waits.then(|| self.calls.take(key)).flatten() else { return };
         if kept.run.purpose == Purpose::Listen {
             self.take_probe(&kept.run, false, out);
         } else {

@@ -121,6 +121,8 @@ pub(crate) type Change = Box<dyn FnOnce(&mut dyn Any) + Send>;
 pub(crate) struct Inbox {
     /// Calls that waited for a worker thread and that one has taken, each with the number of its run.
     pub(crate) begun: Vec<(CallKey, u32)>,
+    /// Calls that waited for a worker thread and have given way to another one, maybe of another server.
+    pub(crate) gave_way: Vec<(CallKey, u32)>,
     pub(crate) finished: Vec<WorkerResult>,
     pub(crate) progress: KeyMap<CallKey, Progress>,
     /// Of one call, or of the server; among them [`Update::Disconnect`] of a call.
@@ -365,6 +367,7 @@ impl Mailbox {
         let mail = inboxes.of(self.at);
         let newer = std::mem::replace(mail, rest);
         mail.begun.extend(newer.begun);
+        mail.gave_way.extend(newer.gave_way);
         mail.finished.extend(newer.finished);
         mail.progress.extend(newer.progress.into_entries());
         mail.logs.extend(newer.logs);
@@ -416,6 +419,12 @@ impl Mailbox {
     /// A worker thread has taken a call that had to wait for it.
     pub(crate) fn begin(&self, call: (CallKey, u32)) {
         self.lock().of(self.at).begun.push(call);
+        self.wake();
+    }
+
+    /// A call that waited for a worker thread has given way to another one.
+    pub(crate) fn give_way(&self, call: (CallKey, u32)) {
+        self.lock().of(self.at).gave_way.push(call);
         self.wake();
     }
 

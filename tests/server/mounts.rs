@@ -221,6 +221,26 @@ fn all_count_towards_the_limits_of_the_outer_server() {
     world.quiesce();
 }
 
+/// The servers have the worker threads together, and a call of one gives way to a call of another.
+#[test]
+fn a_call_that_gives_way_to_one_of_another_server_is_answered() {
+    let limits = Limits { workers: 1, worker_queue_max: 3, ..Limits::DEFAULT };
+    let mut world = World::new(server().limits(limits));
+    let streams = ["/one/sse", "/two/sse"].map(|path| world.open_sse_at(path));
+    let sock = world.connect();
+    let mut call = |at: usize, id: u32| {
+        let body = request(id, "tools/call", r#"{"name":"wait","arguments":{}}"#);
+        assert_eq!(world.post(sock, &streams[at].endpoint, &body).status, 202);
+        world.tick();
+        streams.each_ref().map(|stream| world.frames(stream))
+    };
+    (1..=4).for_each(|id| assert!(call(0, id).iter().all(Vec::is_empty), "{id}"));
+    let [told, others] = call(1, 1);
+    assert!(told.len() == 1 && others.is_empty(), "{told:?} {others:?}");
+    assert_eq!(told[0]["id"], 4);
+    assert!(told[0]["error"]["message"].as_str().unwrap().contains("worker_queue_max"), "{told:?}");
+}
+
 /// What one server has sealed, another one does not open, though both have the same name and the same key.
 #[cfg(feature = "stateless")]
 #[test]

@@ -108,6 +108,7 @@ fn the_newest_call_of_the_session_with_most_gives_up_its_place_in_the_queue() {
         reply["id"] == id && message.contains("worker_queue_max")
     };
     modest.tell(&mut world, &call(1, "quick", "{}"));
+    world.tick();
     assert!(is_told(&greedy.hear(&mut world), 4) && modest.hear(&mut world).is_empty());
     // With another one it would have as many as the other session.
     let told = modest.say(&mut world, &call(2, "quick", "{}"));
