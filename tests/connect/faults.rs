@@ -583,11 +583,7 @@ fn a_token_that_is_refused_is_read_again_once() {
     let folder = std::env::temp_dir().join(format!("rill-token-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let file = folder.join("token");
-    let write = |text: &str| {
-        use std::os::unix::fs::PermissionsExt;
-        std::fs::write(&file, text).unwrap();
-        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
-    };
+    let write = |text: &str| write_token(&file, text);
     let change = |token: &str| token.clone_into(&mut lawful.lock().unwrap());
     write("old");
     let mut connect = Connect::to(&[&fake.url(), "--token-file", file.to_str().unwrap()]);
@@ -632,6 +628,47 @@ fn a_token_that_is_refused_is_read_again_once() {
     // It is right again, and the program goes on.
     write("e");
     assert_eq!(connect.ask(7, "x/y", json!({}))["result"], json!({}));
+    connect.end();
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+fn write_token(file: &std::path::Path, text: &str) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::write(file, text).unwrap();
+    std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+/// The stream of a request breaks, and the token is refused when the rest is asked for: the request would run twice if it were sent again.
+#[test]
+fn a_request_that_was_taken_is_not_sent_again_with_another_token() {
+    let folder = std::env::temp_dir().join(format!("rill-token-of-stream-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let file = folder.join("token");
+    write_token(&file, "a");
+    let (lawful, written) = (Mutex::new("a"), file.clone());
+    let fake = Fake::new(move |request| {
+        let mut lawful = lawful.lock().unwrap();
+        if request.field("authorization") != Some(&format!("Bearer {lawful}")) {
+            return request.answer(401, "WWW-Authenticate: Bearer\r\n", "");
+        }
+        match (request.rpc().as_str(), request.field("last-event-id")) {
+            ("tools/call", _) => {
+                request.begin_stream("");
+                request.event("id: 1\nretry: 10\n", "");
+                *lawful = "b";
+                write_token(&written, "b");
+            }
+            (_, Some("1")) => {
+                request.begin_stream("");
+                request.event("", r#"{"jsonrpc":"2.0","id":1,"result":{"rest":1}}"#);
+            }
+            _ => drop(request.is_served("s1")),
+        }
+    });
+    let mut connect = Connect::to(&[&fake.url(), "--token-file", file.to_str().unwrap()]);
+    connect.initialize("2025-11-25");
+    assert_eq!(connect.ask(1, "tools/call", call("pay", json!({})))["result"]["rest"], 1);
+    assert_eq!(fake.count("POST /mcp tools/call"), 1);
     connect.end();
     std::fs::remove_dir_all(folder).unwrap();
 }

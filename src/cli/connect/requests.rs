@@ -19,6 +19,8 @@ use crate::cli::bounds::{CONNECT_HELD_BYTES_MAX, CONNECT_REQUESTS_MAX};
 use crate::cli::shell::options::Era;
 use crate::client::deadline::left;
 use crate::client::error::{Error, may_be_another_transport};
+use crate::client::exchange::Exchange;
+use crate::client::target::Target;
 use crate::client::transport::{Outgoing, Transport, limits};
 use crate::json::tape::Tape;
 use crate::json::value::{JsonRef, Members};
@@ -282,16 +284,8 @@ impl Post {
         remote.change(|state| self.tickets.iter().for_each(|ticket| state.table.sent(*ticket)));
     }
 
-    /// Posts to a server of Streamable HTTP, which answers the POST; again if there is another token than the one it refuses.
+    /// Posts to a server of Streamable HTTP, which answers the POST.
     fn post(&self, remote: &Remote, session: Option<&Session>) -> Ended {
-        let token = remote.wire.token();
-        match self.post_once(remote, session) {
-            Ended::Refused(401, _) if remote.wire.has_other_token(token) => self.post_once(remote, session),
-            ended => ended,
-        }
-    }
-
-    fn post_once(&self, remote: &Remote, session: Option<&Session>) -> Ended {
         let lone;
         let target = match session {
             Some(session) => &session.target,
@@ -303,18 +297,46 @@ impl Post {
             }
         };
         let fields = self.fields(remote, session);
-        let message = Outgoing { text: self.text.as_bytes(), request: None, fields: &fields };
-        let post = target.post(&target.defaults.url.target, message);
-        let sent = remote.wire.send(answer(), post, within(remote.options.timeout));
-        self.sent(remote);
-        let mut exchange = match sent {
-            Ok(exchange) => exchange,
-            Err(error) => return Ended::Failed(error),
-        };
+        let (mut cursor, mut is_again) = (String::new(), false);
+        loop {
+            let token = remote.wire.token();
+            let begun = match &*cursor {
+                "" => {
+                    let message = Outgoing { text: self.text.as_bytes(), request: None, fields: &fields };
+                    let post = target.post(&target.defaults.url.target, message);
+                    remote.wire.send(answer(), post, within(remote.options.timeout))
+                }
+                cursor => remote.wire.resume(answer(), target, cursor, within(remote.options.timeout)),
+            };
+            self.sent(remote);
+            let mut exchange = match begun {
+                Ok(exchange) => exchange,
+                Err(error) => return Ended::Failed(error),
+            };
+            let ended = self.read(remote, session, target, &mut exchange);
+            exchange.cursor().clone_into(&mut cursor);
+            // With another token a request is sent again, once. If the server has taken it, it is not: it would run twice. Then the rest
+            // of its answer is asked for.
+            let goes_on = !is_again || !cursor.is_empty();
+            match ended {
+                Ended::Refused(401, _) if goes_on && remote.wire.has_other_token(token) => is_again = true,
+                ended => return ended,
+            }
+        }
+    }
+
+    /// Reads what comes in answer to a POST.
+    fn read(
+        &self,
+        remote: &Remote,
+        session: Option<&Session>,
+        target: &Target,
+        exchange: &mut Exchange,
+    ) -> Ended {
         let lasting = self.method == "subscriptions/listen";
         let patience = Some(remote.options.timeout).filter(|_| !lasting);
         let is_over = || remote.is_over(&self.tickets);
-        let ended = drive(remote, &mut exchange, target, patience, is_over, |text| {
+        let ended = drive(remote, exchange, target, patience, is_over, |text| {
             remote.take_in(text, &self.tickets, session);
         });
         match ended {

@@ -11,7 +11,7 @@ use super::remote::{Link, Remote, within};
 use super::token::Version;
 use super::wire::Session;
 use crate::client::error::Error;
-use crate::client::exchange::{Exchange, Step};
+use crate::client::exchange::{Exchange, Purpose, Step};
 use crate::client::transport::Outgoing;
 use crate::threads;
 
@@ -87,15 +87,16 @@ fn follow_session(remote: &Remote, session: &Session) {
     let (mut cursor, mut failures, mut was_open) = (String::new(), 0, false);
     loop {
         let token = remote.wire.token();
-        let was_read = match remote.wire.resume(&session.target, &cursor, within(CONNECT_TIMEOUT)) {
-            Ok(stream) => {
-                match read_session(remote, session, stream, token, (&mut was_open, &mut failures)) {
-                    Read::Over => break,
-                    Read::Broken(at) => at,
+        let was_read =
+            match remote.wire.resume(Purpose::Stream, &session.target, &cursor, within(CONNECT_TIMEOUT)) {
+                Ok(stream) => {
+                    match read_session(remote, session, stream, token, (&mut was_open, &mut failures)) {
+                        Read::Over => break,
+                        Read::Broken(at) => at,
+                    }
                 }
-            }
-            Err(_) => cursor,
-        };
+                Err(_) => cursor,
+            };
         remote.change(|state| state.streamed = session.generation);
         cursor = was_read;
         let until = within(back_off(failures));

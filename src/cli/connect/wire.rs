@@ -61,9 +61,15 @@ impl Wire {
     }
 
     /// Sends a request for the rest of a stream.
-    pub(super) fn resume(&self, target: &Target, cursor: &str, deadline: Instant) -> Result<Exchange, Error> {
+    pub(super) fn resume(
+        &self,
+        purpose: Purpose,
+        target: &Target,
+        cursor: &str,
+        deadline: Instant,
+    ) -> Result<Exchange, Error> {
         let connection = self.connect(&target.get(cursor), deadline, false)?;
-        Ok(Exchange::resumed(Purpose::Stream, connection, cursor.to_owned()))
+        Ok(Exchange::resumed(purpose, connection, cursor.to_owned()))
     }
 
     fn connect(&self, request: &[u8], deadline: Instant, may_be_kept: bool) -> Result<Connection, Error> {
