@@ -25,11 +25,13 @@ pub(crate) struct Router {
     services: Vec<Box<dyn Service>>,
     root: usize,
     sessions: KeyMap<SessionKey, usize>,
+    /// Which service is first in the next turn: after one that fills the outbox again and again, the others would have no room.
+    first: usize,
 }
 
 impl Router {
     pub(crate) fn new(services: Vec<Box<dyn Service>>, root: usize) -> Router {
-        Router { services, root, sessions: KeyMap::new() }
+        Router { services, root, sessions: KeyMap::new(), first: 0 }
     }
 
     /// The [`Join`] of this.
@@ -105,7 +107,9 @@ impl Service for Router {
     }
 
     fn tick(&mut self, now: Now, out: &mut Outbox) {
-        self.services.iter_mut().for_each(|service| service.tick(now, out));
+        let (later, first) = self.services.split_at_mut_checked(self.first).unwrap_or_default();
+        first.iter_mut().chain(later).for_each(|service| service.tick(now, out));
+        self.first = (self.first + 1) % self.services.len().max(1);
     }
 
     fn due(&self) -> Option<Duration> {
@@ -123,5 +127,37 @@ impl Service for Router {
     #[cfg(feature = "testing")]
     fn question_key(&self, id: i64) -> Option<&str> {
         self.services.iter().find_map(|service| service.question_key(id))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::service::outbox::{Audience, Outgoing};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    /// Fills the outbox in each turn, and counts the turns in which there was room.
+    #[derive(Clone, Default)]
+    struct Talker(Arc<AtomicUsize>);
+
+    impl Service for Talker {
+        fn request(&mut self, _: &ServiceRequest<'_>, _: &mut Session, _: &mut Outbox) {}
+
+        fn tick(&mut self, _: Now, out: &mut Outbox) {
+            self.0.fetch_add(usize::from(!out.is_full()), Ordering::Relaxed);
+            while !out.is_full() {
+                out.notify(Outgoing::Message(Audience::All), "x", |_| {});
+            }
+        }
+    }
+
+    #[test]
+    fn a_service_that_always_has_more_to_tell_leaves_room_for_the_others() {
+        let talkers = [(); 3].map(|()| Talker::default());
+        let services = talkers.iter().map(|talker| Box::new(talker.clone()) as Box<dyn Service>).collect();
+        let mut router = Router::new(services, 2);
+        (0..6).for_each(|_| router.tick(Now::default(), &mut Outbox::default()));
+        assert_eq!(talkers.map(|talker| talker.0.load(Ordering::Relaxed)), [2; 3]);
     }
 }
