@@ -25,7 +25,7 @@ impl<X> Server<X> {
     /// one path is unknown on all others. What concerns the port is set for the outer server and holds for both: [limits](Server::limits),
     /// [settings](Server::settings), [routes](Server::route), keys, and [`authorize`](Server::authorize), whose hook sees the
     /// [path](crate::HttpRequest::path). Connections, sessions, calls and worker threads are counted together; each server has
-    /// `mailbox_max` for itself.
+    /// `mailbox_max` and `listens_max` for itself.
     ///
     /// Standard input and output have no paths: there the outer server answers. [`Settings::serves_root`] set to false
     /// leaves the paths without a name out. The server does not start if the mounted one has settings, limits, routes, keys, a hook that
@@ -66,6 +66,9 @@ impl Server {
             return Err("`Settings::mounts` is for a service of your own; `Server::mount` sets it by itself"
                 .to_owned());
         }
+        // The same as the outer one has is no contradiction. Later the outer ones are in another form.
+        let own = self.mounts.iter_mut().map(|(_, inner)| &mut inner.settings);
+        own.filter(|own| **own == self.settings).for_each(|own| *own = Settings::default());
         self.settings.mounts = self.mounts.iter().map(|(name, _)| name.clone()).collect();
         Ok(self)
     }
@@ -75,7 +78,7 @@ impl Server {
     /// # Errors
     /// What it has of its own that only the outer server can have, and what is wrong with it otherwise.
     pub(crate) fn mounted(mut self, name: &str, outer: &Server) -> Result<Server, String> {
-        let settings = self.settings != Settings::default() && self.settings != outer.settings;
+        let settings = self.settings != Settings::default();
         let limits = self.limits != Limits::DEFAULT && self.limits != outer.limits;
         let own = [
             ("limits", limits),

@@ -292,6 +292,9 @@ fn what_belongs_to_the_port_is_not_for_mounted_servers() {
     // The same as the outer one has is no contradiction.
     let outer = Server::new("outer", "1").limits(limits.clone()).mount("one", inner().limits(limits));
     assert!(Engine::new(outer, counted()).is_ok());
+    let both = |name: &str| Server::new(name, "1").allow_host("A.example").health();
+    let outer = both("outer").mount("one", both("first")).mount("two", inner());
+    assert_eq!(Engine::new(outer, counted()).err(), None);
 }
 
 #[test]
