@@ -205,7 +205,7 @@ impl Listening {
     /// ```
     ///
     /// # Errors
-    /// If the system makes no event queue.
+    /// If the system makes no event queue, or the engine has connections already.
     pub fn new(mut engine: Engine) -> io::Result<Listening> {
         let poll = Poll::new()?;
         let accepting = Accepting::new(poll.registry())?;
@@ -219,7 +219,10 @@ impl Listening {
         let buffer = vec![0; engine.limits().turn_bytes_max];
         // A service may want a turn before anything has arrived.
         let Action::Wait(deadline) = engine.poll() else {
-            return Err(io::Error::new(ErrorKind::InvalidInput, "the engine was driven before"));
+            return Err(io::Error::new(
+                ErrorKind::InvalidInput,
+                "the engine has connections already; give `Listening::new` one that was not driven",
+            ));
         };
         let mut listening = Listening {
             engine,
@@ -705,6 +708,14 @@ mod tests {
         let listening = Server::new("test", "1").listen("127.0.0.1:0").unwrap();
         let address = listening.local_addrs().next().unwrap();
         (listening, address)
+    }
+
+    #[test]
+    fn an_engine_that_has_connections_is_refused() {
+        let mut engine = Engine::new(Server::new("test", "1"), random_id).unwrap();
+        let conn = engine.open(Now::default(), crate::access::peer::Peer::default());
+        engine.receive(Now::default(), conn, b"GET / HTTP/1.1\r\n\r\n");
+        assert!(Listening::new(engine).unwrap_err().to_string().contains("one that was not driven"));
     }
 
     #[test]

@@ -163,7 +163,9 @@ impl Bridge {
                     "{}: a process does not end; its guard goes on ending it",
                     self.served.name
                 ));
+                let owner = child.owner.clone();
                 self.forget(key);
+                self.plan_start(&owner);
             }
         }
     }
