@@ -282,9 +282,11 @@ fn asked_for(suffix: &str, own: &ProtectedResource, settings: &Settings) -> Opti
     if suffix.is_empty() || suffix == own.path() {
         return Some(own.clone());
     }
-    let here = settings::relative(suffix, settings);
-    [&settings.mcp_path, &settings.sse_path].into_iter().find_map(|path| {
-        own.served_at(path, settings).filter(|served| here == path || suffix == served.path())
+    let here = settings::split(suffix, settings);
+    let mounts = (0..settings.mounts.len()).map(Some).chain([None]);
+    let places = mounts.flat_map(|mount| [(mount, &*settings.mcp_path), (mount, &*settings.sse_path)]);
+    places.into_iter().find_map(|place| {
+        own.served_at(place, settings).filter(|served| here == place || suffix == served.path())
     })
 }
 

@@ -241,6 +241,33 @@ fn a_call_that_gives_way_to_one_of_another_server_is_answered() {
     assert!(told[0]["error"]["message"].as_str().unwrap().contains("worker_queue_max"), "{told:?}");
 }
 
+/// A client compares the document with the URL that it connects to.
+#[cfg(feature = "auth")]
+#[test]
+fn the_document_about_tokens_is_for_the_path_of_the_client() {
+    let resource = mcp_rill::ProtectedResource::new("https://mcp.example", "https://login.example");
+    let server = server().protected_resource(resource).authorize(|_| Err(mcp_rill::Denied::missing()));
+    let mut world = World::new(server);
+    let sock = world.connect();
+    for (below, path) in [("", "/sse"), ("/one", "/sse"), ("/two", "/mcp")] {
+        world.send(sock, get(&format!("{below}{path}")));
+        let denied = world.response(sock);
+        assert_eq!(denied.status, 401, "{below}{path}");
+        let document = format!("/.well-known/oauth-protected-resource{below}{path}");
+        let challenge = denied.header("WWW-Authenticate").unwrap();
+        assert!(
+            challenge.contains(&format!("resource_metadata=\"https://mcp.example{document}\"")),
+            "{challenge}"
+        );
+        world.send(sock, get(&document));
+        let document = world.response(sock).text().to_owned();
+        assert!(
+            document.contains(&format!(r#""resource":"https://mcp.example{below}{path}""#)),
+            "{document}"
+        );
+    }
+}
+
 /// What one server has sealed, another one does not open, though both have the same name and the same key.
 #[cfg(feature = "stateless")]
 #[test]

@@ -4,6 +4,7 @@
 //! engine's `gate`).
 
 use crate::access::auth::hook::Denied;
+use crate::access::auth::resource::ProtectedResource;
 use crate::access::settings::{self, Settings};
 use crate::http::head::Head;
 use crate::http::response::{JSON, OwnedResponse};
@@ -26,11 +27,13 @@ pub(crate) fn denial(denied: &Denied, head: &Head<'_>, settings: &Settings) -> O
         500.. => return answer,
         _ => {}
     }
-    let path = settings::relative(head.path, settings);
+    let (mount, path) = settings::split(head.path, settings);
     // Messages that are posted there belong to a stream.
     let path = if path == settings.message_path { &settings.sse_path } else { path };
     let resource = settings.resource.as_ref();
-    let metadata = resource.map(|own| own.served_at(path, settings).unwrap_or_else(|| own.clone()).url());
+    let served =
+        |own: &ProtectedResource| own.served_at((mount, path), settings).unwrap_or_else(|| own.clone());
+    let metadata = resource.map(|own| served(own).url());
     // A client without a valid token asks for one with all scopes (MCP 2025-11-25, authorization).
     let scopes = resource.filter(|resource| denied.status() == 401 && !resource.scopes.is_empty());
     let scope = scopes.map(|resource| resource.scopes.join(" "));

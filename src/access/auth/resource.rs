@@ -14,7 +14,8 @@ use crate::json::write::{Array, Object};
 /// Clients compare the document's `resource` with the URL that they connect to (RFC 9728 §3.3), and each transport has its own
 /// URL. One `ProtectedResource` serves both: `resource` is the URL of either, or the part before the path
 /// (`https://mcp.example`, perhaps with the base path). Each client gets a document for the URL that it asks about,
-/// `https://mcp.example/mcp` or `https://mcp.example/sse`, and tokens are issued for that URL. A URL with another path, because
+/// `https://mcp.example/mcp` or `https://mcp.example/sse`, and tokens are issued for that URL. So does each of the paths below
+/// [mounts](crate::Server::mount), such as `https://mcp.example/git/mcp`. A URL with another path, because
 /// a proxy gives [`mcp_path`](crate::Settings::mcp_path) another name, stands for that path alone.
 ///
 /// ```

@@ -7,13 +7,21 @@ use crate::access::auth::resource::ProtectedResource;
 use crate::access::settings::Settings;
 
 impl ProtectedResource {
-    /// The resource of one of the server's own paths; `None` if its URL does not follow from this one.
-    pub(crate) fn served_at(&self, path: &str, settings: &Settings) -> Option<ProtectedResource> {
+    /// The resource of one of the server's own paths, at the root or below a mount; `None` if its URL does not follow from this one.
+    pub(crate) fn served_at(
+        &self,
+        (mount, path): (Option<usize>, &str),
+        settings: &Settings,
+    ) -> Option<ProtectedResource> {
         let ours = [&settings.mcp_path, &settings.sse_path];
         let known = ours.iter().any(|own| *own == path);
+        let below = match mount {
+            Some(mount) => format!("/{}", settings.mounts.get(mount)?),
+            None => String::new(),
+        };
         let resource = match self.base(settings) {
-            Some(base) if known => format!("{base}{path}"),
-            None if path == settings.mcp_path => self.resource.clone(),
+            Some(base) if known => format!("{base}{below}{path}"),
+            None if mount.is_none() && path == settings.mcp_path => self.resource.clone(),
             _ => return None,
         };
         Some(ProtectedResource { resource, ..self.clone() })
@@ -27,7 +35,15 @@ impl ProtectedResource {
         }
         let ours =
             [&settings.mcp_path, &settings.sse_path].into_iter().filter(|own| path.ends_with(own.as_str()));
-        url.strip_suffix(ours.max_by_key(|own| own.len())?.as_str())
+        let own = ours.max_by_key(|own| own.len())?.as_str();
+        let (base, prefix) = (url.strip_suffix(own)?, path.strip_suffix(own)?);
+        // It may be the URL of a server below a mount.
+        match prefix.rsplit_once('/').filter(|_| prefix != settings.base_path) {
+            Some((_, name)) if settings.mounts.iter().any(|mount| mount == name) => {
+                base.strip_suffix(name)?.strip_suffix('/')
+            }
+            _ => Some(base),
+        }
     }
 }
 
@@ -63,11 +79,31 @@ mod tests {
             ("https://a.example/xmcp", &plain, "https://a.example/xmcp", None),
         ] {
             let resource = ProtectedResource::new(resource, "https://login.example").scope("a");
-            let served = |path: &str| resource.served_at(path, settings);
+            let served = |path: &str| resource.served_at((None, path), settings);
             let expected = |url: &str| ProtectedResource { resource: url.to_owned(), ..resource.clone() };
             assert_eq!(served(&settings.mcp_path), Some(expected(mcp)));
             assert_eq!(served(&settings.sse_path), sse.map(expected));
             assert_eq!(served("/messages"), None);
         }
+    }
+
+    #[test]
+    fn each_mount_has_a_resource_of_its_own() {
+        let settings = Settings { mounts: vec!["git".to_owned(), "time".to_owned()], ..Settings::default() };
+        for (resource, root, time) in [
+            ("https://a.example", "https://a.example/mcp", "https://a.example/time/mcp"),
+            ("https://a.example/sse", "https://a.example/mcp", "https://a.example/time/mcp"),
+            ("https://a.example/git/mcp", "https://a.example/mcp", "https://a.example/time/mcp"),
+            ("https://a.example/b/git/mcp", "https://a.example/b/mcp", "https://a.example/b/time/mcp"),
+            ("https://git/mcp", "https://git/mcp", "https://git/time/mcp"),
+        ] {
+            let resource = ProtectedResource::new(resource, "https://login.example");
+            let url = |mount| resource.served_at((mount, "/mcp"), &settings).map(|served| served.resource);
+            assert_eq!([url(None), url(Some(1))], [Some(root.to_owned()), Some(time.to_owned())]);
+            assert_eq!(resource.served_at((Some(2), "/mcp"), &settings), None);
+        }
+        // Nothing follows from a path that a proxy has given another name.
+        let other = ProtectedResource::new("https://a.example/other", "https://login.example");
+        assert_eq!(other.served_at((Some(0), "/mcp"), &settings), None);
     }
 }
