@@ -170,6 +170,18 @@ impl Settings {
             if self.mounts.iter().take(at).any(|other| other == name) {
                 return Err(format!("the mount `{name}` is there twice"));
             }
+            if name == ".well-known" {
+                return Err(format!(
+                    "the mount `{name}` has the paths of documents about the whole host (RFC 8615); give it another name"
+                ));
+            }
+            // A proxy may strip the base path.
+            if ours.iter().any(|path| split(&format!("/{name}{path}"), self) != (Some(at), path.as_str())) {
+                let base = &self.base_path;
+                return Err(format!(
+                    "the mount `{name}` cannot be told from the base path `{base}`; give one another name"
+                ));
+            }
             // A path of several segments may begin with the name.
             if ours.iter().any(|path| split(path, self).0 == Some(at)) {
                 return Err(format!(

@@ -343,6 +343,11 @@ fn names_are_segments_of_paths_and_there_are_255() {
     assert!(named(&["a/b"]).contains("must be a segment of a path"));
     assert!(named(&["a", "a"]).contains("twice"));
     assert!(named(&["git"]).contains("below the mount `git`"));
+    assert!(named(&[".well-known"]).contains("give it another name"));
+    // Behind a proxy that strips the base path, `/time/time/mcp` and `/time/mcp` would be the same.
+    let settings = Settings { base_path: "/time".to_owned(), ..Settings::default() };
+    let both = Server::new("outer", "1").settings(settings).mount("time", Server::new("inner", "1"));
+    assert!(Engine::new(both, counted()).unwrap_err().contains("cannot be told from the base path `/time`"));
     let settings = Settings { mounts: vec!["a".to_owned()], ..Settings::default() };
     let both = Server::new("outer", "1").settings(settings).mount("b", Server::new("inner", "1"));
     assert!(Engine::new(both, counted()).unwrap_err().contains("`Server::mount` sets it by itself"));
