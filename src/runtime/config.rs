@@ -186,19 +186,18 @@ impl<X> Server<X> {
     /// ```
     pub fn into_service(self, key: StateKey) -> Result<(Box<dyn Service>, EngineConfig), String> {
         let states = self.registry.states.types;
-        let mut server = self.retyped().with_mounts()?.checked(&states)?;
-        let mut mounted = Vec::new();
-        for (name, inner) in std::mem::take(&mut server.mounts) {
-            mounted.push((inner.mounted(&name, &server)?, name));
-        }
+        let mounting = self.mounting;
+        let (mut server, mounted) = match &mounting {
+            None => (self.retyped().checked(&states)?, Vec::new()),
+            Some(mounting) => (mounting.prepare)(self.retyped(), &states)?,
+        };
         let mounts =
             mounted.iter().map(|(inner, name)| (name.clone(), inner.registry.states.types)).collect();
         let mut config = EngineConfig::of(server.settings.clone(), server.limits.clone(), states, mounts);
         config.routes = std::mem::take(&mut server.routes);
         config.routes.check(&config.settings)?;
         #[cfg(feature = "auth")]
-        let (config, mut server) = config.with_hook_of(server);
-        let join = server.join.take();
+        let (config, server) = config.with_hook_of(server);
         let service_of = |server: Server, mailbox| -> Box<dyn Service> {
             Box::new(HandlerService::new(server, mailbox, config.jobs.clone(), key))
         };
@@ -209,11 +208,11 @@ impl<X> Server<X> {
         }
         let root = services.len();
         let service = service_of(server, config.mailbox.clone());
-        let service = match join {
+        let service = match mounting {
             None => service,
-            Some(join) => {
+            Some(mounting) => {
                 services.push(service);
-                join(services, root)
+                (mounting.join)(services, root)
             }
         };
         Ok((service, config))

@@ -80,10 +80,21 @@ pub struct Server<X = ()> {
     /// Servers below paths of this one, with their names.
     pub(crate) mounts: Vec<(String, Server)>,
     /// Set with the first mount, and nowhere else: a program without mounts does not have the code for them.
-    pub(crate) join: Option<Join>,
+    pub(crate) mounting: Option<Mounting>,
     problems: Vec<String>,
     state: PhantomData<fn(X)>,
 }
+
+/// What a server with mounts needs, and no other one.
+#[derive(Clone, Copy)]
+pub(crate) struct Mounting {
+    /// Returns the outer server, checked, and the mounted ones with their names.
+    pub(crate) prepare: fn(Server, &StateTypes) -> Result<Apart, String>,
+    pub(crate) join: Join,
+}
+
+/// The outer server, and those that are mounted in it.
+pub(crate) type Apart = (Server, Vec<(Server, String)>);
 
 impl Server {
     /// A server with its program's name and version.
@@ -110,7 +121,7 @@ impl<X> Server<X> {
             permit: Permit::default(),
             before_call: BeforeCall::default(),
             mounts: Vec::new(),
-            join: None,
+            mounting: None,
             problems: Vec::new(),
             state: PhantomData,
         }
@@ -134,7 +145,7 @@ impl<X> Server<X> {
             permit: self.permit,
             before_call: self.before_call,
             mounts: self.mounts,
-            join: self.join,
+            mounting: self.mounting,
             problems: self.problems,
             state: PhantomData,
         }

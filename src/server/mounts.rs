@@ -13,8 +13,9 @@
 
 use crate::access::settings::Settings;
 use crate::limits::Limits;
-use crate::server::builder::Server;
+use crate::server::builder::{Apart, Mounting, Server};
 use crate::server::handle::Handle;
+use crate::server::state::StateTypes;
 use crate::service::router::Router;
 
 impl<X> Server<X> {
@@ -48,20 +49,28 @@ impl<X> Server<X> {
     /// ```
     pub fn mount<Y>(mut self, name: impl Into<String>, server: Server<Y>) -> Server<X> {
         self.mounts.push((name.into(), server.retyped()));
-        self.join = Some(Router::join);
+        self.mounting = Some(Mounting { prepare: Server::apart, join: Router::join });
         self
     }
 }
 
 impl Server {
+    /// # Errors
+    /// What is wrong with one of them.
+    fn apart(self, states: &StateTypes) -> Result<Apart, String> {
+        let mut outer = self.with_mounts()?.checked(states)?;
+        let mut mounted = Vec::new();
+        for (name, inner) in std::mem::take(&mut outer.mounts) {
+            mounted.push((inner.mounted(&name, &outer)?, name));
+        }
+        Ok((outer, mounted))
+    }
+
     /// The same server, with the names of its mounts in its settings.
     ///
     /// # Errors
     /// Names that were set otherwise.
-    pub(crate) fn with_mounts(mut self) -> Result<Server, String> {
-        if self.mounts.is_empty() {
-            return Ok(self);
-        }
+    fn with_mounts(mut self) -> Result<Server, String> {
         if !self.settings.mounts.is_empty() {
             return Err("`Settings::mounts` is for a service of your own; `Server::mount` sets it by itself"
                 .to_owned());
@@ -77,7 +86,7 @@ impl Server {
     ///
     /// # Errors
     /// What it has of its own that only the outer server can have, and what is wrong with it otherwise.
-    pub(crate) fn mounted(mut self, name: &str, outer: &Server) -> Result<Server, String> {
+    fn mounted(mut self, name: &str, outer: &Server) -> Result<Server, String> {
         let settings = self.settings != Settings::default();
         let limits = self.limits != Limits::DEFAULT && self.limits != outer.limits;
         let own = [
