@@ -148,7 +148,10 @@ fn each_server_has_its_own_processes() {
 
     let mut clients = [(); 2].map(|()| bridge.client_of("two", Transport::Streamable).unwrap());
     let error = bridge.client_of("two", Transport::Streamable).unwrap_err().to_string();
-    assert!(error.contains("2 processes of the server `two` run already (childrenMax)"), "{error}");
+    assert!(
+        error.contains("the server `two` has as many processes as it may have: 2 (childrenMax)"),
+        "{error}"
+    );
     let pid = call(&mut clients[0], "pid", "{}");
     super::signal("KILL", pid.parse().unwrap());
     bridge.says("two: it was ended by signal 9");

@@ -71,7 +71,9 @@ impl Bridge {
         }
         if self.pool.len() >= max {
             let option = self.options.named("--children-max", "childrenMax");
-            return Err(format!("{max} processes of the server `{name}` run already ({option})"));
+            return Err(format!(
+                "the server `{name}` has as many processes as it may have: {max} ({option})"
+            ));
         }
         let started = Piped::start(&self.served.spec, KILL_DELAY).and_then(|piped| {
             let child = Child::new(piped, owner.clone(), self.now, self.account.charge(0));

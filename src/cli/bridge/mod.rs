@@ -54,7 +54,7 @@ pub(super) const BRIDGE: Verb = Verb {
     about: "Put a server of standard input and output on HTTP",
     usage: "bridge [OPTIONS] -- COMMAND [ARGUMENTS]",
     options: "  --isolate session|shared  Who has a process: each session, or all [session]
-  --children-max COUNT      Processes at once; one more gets 503 [64]
+  --children-max COUNT      Processes at once; one more is refused as busy [64]
   --restart needed|never    Start one that has ended when it is needed [needed]
   --eager                   Start the shared one at once, and again when it ends
   --child-idle SECONDS      End a process that was not needed for so long

@@ -67,7 +67,7 @@ impl Default for BridgeOptions {
 const OPTIONS: [(&str, Option<&str>, &str); 6] = [
     ("name", Some("NAME"), "What the server is called in the log and in errors [the program's name]"),
     ("isolate", Some("session|shared"), "Who has a process: each session, or all clients together [session]"),
-    ("children-max", Some("COUNT"), "Processes that may run at once; one more is refused with 503 [64]"),
+    ("children-max", Some("COUNT"), "Processes that may run at once; one more is refused as busy [64]"),
     (
         "restart",
         Some("needed|never"),
