@@ -53,7 +53,7 @@ fn a_process_that_does_not_want_to_end_is_killed() {
     assert!(is_alive(&info));
     let took = bridge.end();
     assert!(!is_alive(&info));
-    assert!((4..8).contains(&took.as_secs()), "2 s after its input, 2 s after TERM: {took:?}");
+    assert!(took.as_secs() >= 4, "2 s after its input, 2 s after TERM: {took:?}");
 }
 
 /// What it has written last is passed on, also if nothing but that announces the end of its output.

@@ -1,6 +1,6 @@
 //! Local clients that do what they should not, or go away.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -133,8 +133,11 @@ fn a_client_that_has_gone_ends_the_program() {
     connect.tell(&request(0, "initialize", crate::hello("2025-11-25")));
     connect.tell(&initialized());
     connect.tell(&request(1, "tools/call", call("never", json!({}))));
-    wait_until("there is a session", || running.sessions() == 1);
-    drop(connect.process.stdout.take());
+    // Only a session of which it knows can be ended by it.
+    let mut output = BufReader::new(connect.process.stdout.take().unwrap());
+    output.read_line(&mut String::new()).unwrap();
+    assert_eq!(running.sessions(), 1);
+    drop(output);
     drop(connect.input.take());
     assert_eq!(connect.code(), Some(0));
     wait_until("the session has ended", || running.sessions() == 0);
