@@ -37,6 +37,8 @@ async def count(steps: int, ctx: Context) -> str:
     """Reports progress."""
     for step in range(steps):
         await ctx.report_progress(step + 1, steps, f"step {step + 1}")
+    # Some clients lose progress that comes with the result in one read.
+    await asyncio.sleep(0.1)
     return f"{steps} steps"
 
 

@@ -387,7 +387,8 @@ def judge(name: str, options: list[str], configure, kinds: list[type[Client]], n
             equal(tally.counts["wrong"], 0, f"wrong replies ({tally.problems}); {tally}")
             equal(tally.counts["lost"], 0, f"lost replies ({tally.problems}); {tally}")
             true(tally.counts["calls"] > 10 * CLIENTS, f"the clients work: {tally}")
-            true(len(tally.spread) == 3 and min(tally.spread.values()) * 2 >= max(tally.spread.values()), f"the spread is even: {tally.spread}")
+            # Of two seconds: a process whose clients are slow counts fewer requests.
+            true(len(tally.spread) == 3 and min(tally.spread.values()) * 3 >= max(tally.spread.values()), f"the spread is even: {tally.spread}")
             if named:
                 wrong_node(nodes)
 

@@ -41,9 +41,10 @@ LIMITS = {"sessions_max": "128", "connections_max": "640", "buffered_bytes_max":
           "worker_queue_max": "300", "session_idle_timeout": "15s", "initialize_timeout": "15s", "head_timeout": "15s",
           "body_timeout": "15s", "write_timeout": "10s", "new_connection_grace": "5s", "connections_reserve_percent": "50",
           "question_timeout": "120s", "replay_timeout": "10s", "keep_alive": "2s"}
-# What docs/memory.md states for these limits: peers' data, entries, buffers for reuse, half of these for holes, and a message in work
-# with its result, which here has 1 MB at most, as text and as JSON. The program itself comes on top.
-STATED_KIB = (16 * 1024 + (640 + 128) * 0.3 + 1127) * 3 / 2 + 3 * 1024
+# What docs/memory.md states for these limits: peers' data, entries, buffers for reuse, half of these for holes, results that another
+# thread has handed over (twice `message_bytes_max`), and a message in work with its result, which here has 1 MB at most, as text and as
+# JSON. The program itself comes on top.
+STATED_KIB = (16 * 1024 + (640 + 128) * 0.3 + 1127) * 3 / 2 + 2 * 4 * 1024 + 3 * 1024
 
 SDKS = ["ts1", "ts2", "py1", "py2"]
 EVERYWHERE = ["echo"] * 6 + ["read"] * 2 + ["prompt"] * 2 + ["list", "big", "slow", "ask", "sample", "cancel", "subscribe"]
