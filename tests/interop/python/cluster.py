@@ -27,6 +27,9 @@ PAGE = (Path(__file__).resolve().parents[3] / "docs" / "proxies.md").read_text()
 NAMES = ["n1", "n2", "n3"]
 CLIENTS = 50
 REPLY_TIME_MAX = 15
+# How many sessions and requests have to be counted before the spread among the processes is judged, and how long that may take.
+SPREAD_COUNT = 300
+SPREAD_TIME_MAX = 30
 META = {"io.modelcontextprotocol/protocolVersion": "2026-07-28", "io.modelcontextprotocol/clientCapabilities": {}}
 
 
@@ -362,7 +365,10 @@ def roll(nodes: list[Node], port: int, kinds: list[type[Client]]) -> Tally:
     threads = [threading.Thread(target=work, args=(client, stop, tally)) for client in clients]
     for thread in threads:
         thread.start()
-    time.sleep(2)
+    # However busy the machine is, as many are counted: the first ones say little.
+    deadline = time.monotonic() + SPREAD_TIME_MAX
+    while tally.nodes.total() < SPREAD_COUNT and time.monotonic() < deadline:
+        time.sleep(0.1)
     tally.spread = dict(tally.nodes)
     tally.ended = []
     for node in nodes:
@@ -387,8 +393,7 @@ def judge(name: str, options: list[str], configure, kinds: list[type[Client]], n
             equal(tally.counts["wrong"], 0, f"wrong replies ({tally.problems}); {tally}")
             equal(tally.counts["lost"], 0, f"lost replies ({tally.problems}); {tally}")
             true(tally.counts["calls"] > 10 * CLIENTS, f"the clients work: {tally}")
-            # Of two seconds: a process whose clients are slow counts fewer requests.
-            true(len(tally.spread) == 3 and min(tally.spread.values()) * 3 >= max(tally.spread.values()), f"the spread is even: {tally.spread}")
+            true(len(tally.spread) == 3 and min(tally.spread.values()) * 2 >= max(tally.spread.values()), f"the spread is even: {tally.spread}")
             if named:
                 wrong_node(nodes)
 
