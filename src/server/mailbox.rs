@@ -121,7 +121,7 @@ pub(crate) type Change = Box<dyn FnOnce(&mut dyn Any) + Send>;
 pub(crate) struct Inbox {
     /// Calls that waited for a worker thread and that one has taken, each with the number of its run.
     pub(crate) begun: Vec<(CallKey, u32)>,
-    /// Calls that waited for a worker thread and have given way to another one, maybe of another server.
+    /// Calls that waited for a worker thread and had to give way to another call, perhaps one of another server.
     pub(crate) gave_way: Vec<(CallKey, u32)>,
     pub(crate) finished: Vec<WorkerResult>,
     pub(crate) progress: KeyMap<CallKey, Progress>,
@@ -195,9 +195,9 @@ struct Shared {
     ended: AtomicBool,
     waker: OnceLock<Box<dyn Fn() + Send + Sync>>,
     queue_max: usize,
-    /// What the results hold that wait for the loop.
+    /// Bytes that results hold while they wait for the loop.
     results: Account,
-    /// The part of that which was counted as held by the service.
+    /// How many of these bytes are counted as held by the service.
     results_counted: AtomicUsize,
     /// Told when there may be room for another result. The lock is that of the mail.
     room: Condvar,
@@ -471,7 +471,7 @@ impl Mailbox {
         self.shared.room.notify_all();
     }
 
-    /// Returns what the results hold that wait, which then counts as held.
+    /// Returns how many bytes the waiting results hold. From then on they count as held.
     pub(crate) fn count_results(&self) -> usize {
         // Those of all servers are counted once, with the server at the root.
         if self.at > 0 {
@@ -482,7 +482,7 @@ impl Mailbox {
         bytes
     }
 
-    /// Returns the calls whose results wait, with what those hold.
+    /// Returns the calls whose results wait, with the bytes that each result holds.
     pub(crate) fn waiting_results(&self) -> Vec<(CallKey, usize)> {
         let mut mail = self.lock();
         mail.of(self.at).finished.iter().map(|result| (result.call, result.charge.bytes())).collect()

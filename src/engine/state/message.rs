@@ -32,7 +32,7 @@ pub(crate) trait MessageText {
 /// A text that this function appends.
 pub(crate) struct Written<F>(pub(crate) F);
 
-/// What such a text may hold besides its bytes.
+/// Bytes of spare capacity that such a text may keep.
 #[cfg(any(feature = "streamable", feature = "stateless"))]
 const SPARE_BYTES_MAX: usize = 128;
 
@@ -53,8 +53,8 @@ impl<F: FnOnce(&mut Vec<u8>)> MessageText for Written<F> {
     }
 }
 
-/// A text that is at hand, and what is before and behind it. A long one is kept without a copy of it in one piece: the hole that such
-/// a copy leaves is as long, and nothing but another one fills it.
+/// A finished text, with the bytes that go before and after it. A long one is never copied into one piece: when such a copy is freed,
+/// it leaves a hole that only a text of the same length fills.
 pub(crate) struct Enclosed<'a>(pub(crate) [&'a [u8]; 3]);
 
 impl MessageText for Enclosed<'_> {
@@ -75,7 +75,7 @@ impl MessageText for Enclosed<'_> {
     }
 }
 
-/// One that has waited already.
+/// A text that has waited already.
 #[cfg(any(feature = "streamable", feature = "stateless"))]
 impl MessageText for KeptText {
     fn write(self, out: &mut Vec<u8>) {
