@@ -1,4 +1,5 @@
 // A server of another maker behind a bridge: what a client gets there, and what it gets from the same server as its own child.
+import { isUtf8 } from 'node:buffer';
 import { join } from 'node:path';
 import { assert, check, finish } from './report.mjs';
 import { promptArguments, toolArguments } from './samples.mjs';
@@ -82,12 +83,19 @@ async function outcome(body) {
     const { code, message } = over ? JSON.parse(over).error : error;
     return { failed: { code, message: message.replace(/^MCP error -?\d+: /, '') } };
   });
-  const text = JSON.stringify(settled)
+  const text = JSON.stringify(settled, decoded)
     .replace(/[A-Z][a-z]{2} [A-Z][a-z]{2} \d\d \d{4} [\d:]+ GMT[^"\\]*/g, 'DATE')
     .replace(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, 'DATE')
     .replace(/\d{1,2}:\d\d:\d\d( [AP]M)?/g, 'TIME')
     .replace(/for session [\w-]+/g, 'for session');
   return plain(JSON.parse(text));
+}
+
+/** Blobs that are text are decoded, since a text can say when it was made. */
+function decoded(name, value) {
+  if (name !== 'blob' || typeof value !== 'string') return value;
+  const bytes = Buffer.from(value, 'base64');
+  return isUtf8(bytes) ? { text: bytes.toString() } : value;
 }
 
 /** Without what only results of one era have. */

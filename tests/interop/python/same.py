@@ -1,6 +1,8 @@
 """A server of another maker behind a bridge: what a client gets there, and what it gets from the same server as its own child."""
 
 import asyncio
+import base64
+import contextlib
 import json
 import os
 import re
@@ -101,10 +103,23 @@ async def _outcome(call) -> object:
         result = plain(await call)
     except Exception as error:
         result = {"failed": str(error)}
-    text = json.dumps(result)
+    text = json.dumps(_decoded(result))
     for moment in MOMENTS:
         text = re.sub(moment, "MOMENT", text)
     return _plain(json.loads(text))
+
+
+def _decoded(value: object) -> object:
+    """The value with blobs that are text decoded, since a text can say when it was made."""
+    if isinstance(value, list):
+        return [_decoded(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    decoded = {name: _decoded(one) for name, one in value.items()}
+    if isinstance(decoded.get("blob"), str):
+        with contextlib.suppress(UnicodeDecodeError):
+            decoded["blob"] = {"text": base64.b64decode(decoded["blob"]).decode()}
+    return decoded
 
 
 def _plain(value: object) -> object:
