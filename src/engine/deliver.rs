@@ -16,6 +16,7 @@
 use std::collections::VecDeque;
 
 use crate::engine::core::Core;
+use crate::engine::core::timing::outcome_of;
 use crate::engine::observe::Event;
 use crate::engine::refusals::status_of;
 use crate::engine::state::calls::PendingRequest;
@@ -101,6 +102,7 @@ impl Core {
                     let cancelled = self.sessions.call(*call).is_some_and(|call| call.cancelled);
                     match (!cancelled).then(|| self.end_call(*call)).flatten() {
                         Some(ended) => {
+                            self.report_request(*call, &ended, outcome_of(kind));
                             self.reply(&ended, kind, text);
                             self.finish_call(&ended);
                         }

@@ -318,10 +318,11 @@ impl Engine {
     pub fn on_event(&mut self, observer: impl FnMut(&Event<'_>) + Send + 'static) {
         self.on_event_but_calls(observer);
         self.mailbox.set_observed();
+        self.core.timing.start(self.mailbox.clone());
     }
 
-    /// As [`on_event`](Engine::on_event), without [`Event::CallEnded`]: calls are then not timed, which takes two looks at the clock
-    /// and an allocation each.
+    /// As [`on_event`](Engine::on_event), without [`Event::CallEnded`] and [`Event::RequestEnded`]: calls are then not timed, which takes
+    /// two looks at the clock and an allocation each.
     ///
     /// ```
     /// # use mcp_rill::engine::{Engine, Event};
@@ -360,7 +361,7 @@ impl Engine {
     }
 
     /// Sets the clock by which handlers are timed for [`Event::CallEnded`]: it returns the same time as [`Now::mono`]. Without one the
-    /// times of that event are those of turns: a handler on the loop's thread takes none. The same holds while it panics. Only the first
+    /// times of that event and of [`Event::RequestEnded`] are those of turns: a handler on the loop's thread takes none. The same holds while it panics. Only the first
     /// call of this method counts.
     pub fn set_clock(&mut self, clock: impl Fn() -> Duration + Send + Sync + 'static) {
         self.mailbox.set_clock(Box::new(clock));

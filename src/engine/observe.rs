@@ -109,6 +109,38 @@ pub enum Event<'a> {
         /// The arguments as JSON text, if there are some and [`CallDetails`](crate::engine::CallDetails) asks for them.
         arguments: Option<&'a str>,
     },
+    /// A request ended that no handler of the server answers: `initialize`, `server/discover` or a list. A page of
+    /// `resources/list` that a template makes is a call ([`CallEnded`](Event::CallEnded)) and not reported here.
+    ///
+    /// ```
+    /// # use mcp_rill::{Now, Peer, Server, engine::{Engine, Event}};
+    /// let mut engine = Engine::new(Server::new("demo", "1.0.0").tool("hello", "Say hello", |(), _| "hello"), || 1)?;
+    /// let (log, lines) = std::sync::mpsc::sync_channel(100);
+    /// engine.on_event(move |event| {
+    ///     if let Event::RequestEnded { method, ran, outcome, .. } = event {
+    ///         let _ = log.try_send(format!("{method} {outcome:?} {} ms", ran.as_millis()));
+    ///     }
+    /// });
+    /// let conn = engine.open_lines(Now::default(), Peer::default());
+    /// engine.receive(Now::default(), conn, br#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#);
+    /// engine.receive(Now::default(), conn, b"\n");
+    /// assert_eq!(lines.recv().unwrap(), "tools/list Result 0 ms");
+    /// # Ok::<(), String>(())
+    /// ```
+    RequestEnded {
+        /// The method.
+        method: &'static str,
+        /// The other end of the connection that brought the request.
+        peer: &'a Peer,
+        /// How the request came.
+        transport: Transport,
+        /// The revision of MCP that was spoken; of `initialize`, the one that was negotiated.
+        revision: Revision,
+        /// How long it was open.
+        ran: Duration,
+        /// How it ended.
+        outcome: CallOutcome,
+    },
     /// A client sends requests that belong to no session: reported for the first one of each connection.
     SessionlessClient {
         /// Who sends them.

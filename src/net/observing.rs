@@ -23,7 +23,7 @@ impl Listening {
         self.engine.on_event(observer);
     }
 
-    /// As [`on_event`](Listening::on_event), without [`Event::CallEnded`]; see
+    /// As [`on_event`](Listening::on_event), without [`Event::CallEnded`] and [`Event::RequestEnded`]; see
     /// [`Engine::on_event_but_calls`](crate::engine::Engine::on_event_but_calls).
     pub fn on_event_but_calls(&mut self, observer: impl FnMut(&Event<'_>) + Send + 'static) {
         self.engine.on_event_but_calls(observer);

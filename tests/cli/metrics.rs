@@ -91,6 +91,37 @@ fn a_manifest_asks_for_them() {
 }
 
 #[test]
+fn initialize_and_lists_are_timed_of_our_own_server_and_of_a_bridged_one() {
+    let bridged = ["--metrics", "--", env!("CARGO_BIN_EXE_mcp-rill"), "serve", "--stdio"];
+    for (verb, options) in [(&[][..], &["--metrics"][..]), (&["bridge"], &bridged)] {
+        let running = Running::start(&[verb, &ANY, options].concat());
+        for era in ["2026", "2025"] {
+            done(&["list", &running.urls[0], "--era", era]);
+        }
+        let page = get(running.addr(), "/metrics", "127.0.0.1");
+        for (method, version) in [
+            ("initialize", "2025-11-25"),
+            ("server/discover", "2026-07-28"),
+            ("tools/list", "2025-11-25"),
+            ("tools/list", "2026-07-28"),
+            ("resources/list", "2026-07-28"),
+            ("resources/templates/list", "2026-07-28"),
+            ("prompts/list", "2025-11-25"),
+        ] {
+            let start = format!(
+                "mcp_server_operation_duration_seconds_count{{mcp_method_name=\"{method}\",gen_ai_tool_name=\"\",error_type=\"\","
+            );
+            let end = format!("mcp_protocol_version=\"{version}\"}} 1");
+            let counted = samples(&page, &start);
+            assert!(
+                counted.iter().any(|line| line.ends_with(&end)),
+                "{verb:?} {method} {version}: {counted:?}"
+            );
+        }
+    }
+}
+
+#[test]
 fn names_that_a_client_makes_up_make_one_series() {
     let running = Running::start(&[&ANY[..], &["--metrics"]].concat());
     let mut socket = connect(running.addr());

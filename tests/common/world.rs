@@ -59,12 +59,24 @@ pub struct EndedCall {
     pub request_bytes: usize,
 }
 
+/// How a request ended that no handler answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndedRequest {
+    pub method: &'static str,
+    pub transport: Transport,
+    pub revision: Revision,
+    pub ran: Duration,
+    pub outcome: CallOutcome,
+}
+
 /// An engine, its driver, and the clients around it.
 pub struct World {
     pub sockets: Sockets,
     seen: Arc<Mutex<Vec<Seen>>>,
     /// The calls that have ended.
     calls: Arc<Mutex<Vec<EndedCall>>>,
+    /// The other requests that have ended.
+    requests: Arc<Mutex<Vec<EndedRequest>>>,
 }
 
 impl Deref for World {
@@ -139,6 +151,8 @@ impl World {
         let sink = seen.clone();
         let calls = Arc::new(Mutex::new(Vec::new()));
         let ended = calls.clone();
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let others = requests.clone();
         let observer = move |event: &Event<'_>| {
             let event = match event {
                 Event::SessionOpened { .. } => Seen::Opened,
@@ -189,12 +203,17 @@ impl World {
                     });
                     return;
                 }
+                Event::RequestEnded { method, transport, revision, ran, outcome, .. } => {
+                    let (transport, revision, ran, outcome) = (*transport, *revision, *ran, *outcome);
+                    others.lock().unwrap().push(EndedRequest { method, transport, revision, ran, outcome });
+                    return;
+                }
                 Event::HookPanicked { hook } => Seen::HookPanicked(hook),
                 _ => return,
             };
             sink.lock().unwrap().push(event);
         };
-        World { sockets: Sockets::new(engine, reads, writes, observer), seen, calls }
+        World { sockets: Sockets::new(engine, reads, writes, observer), seen, calls, requests }
     }
 
     /// What the observer saw since the last call.
@@ -205,6 +224,11 @@ impl World {
     /// The calls that have ended since the last call of this.
     pub fn calls_ended(&mut self) -> Vec<EndedCall> {
         std::mem::take(&mut self.calls.lock().unwrap())
+    }
+
+    /// The requests without a handler that have ended since the last call of this.
+    pub fn requests_ended(&mut self) -> Vec<EndedRequest> {
+        std::mem::take(&mut self.requests.lock().unwrap())
     }
 
     pub fn stats(&self) -> Stats {

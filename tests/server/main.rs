@@ -26,6 +26,7 @@ mod pool;
 mod questions;
 mod replaced;
 mod replies;
+mod requests_ended;
 mod sampling;
 #[cfg(feature = "schemars")]
 mod schemars;

@@ -211,6 +211,16 @@ impl Visitor {
         }
     }
 
+    /// False for a way that the server has to be built for.
+    pub fn is_of_any_server(way: Way) -> bool {
+        #[cfg(feature = "streamable")]
+        if way == Way::Sessionless {
+            return false;
+        }
+        let _ = way;
+        true
+    }
+
     pub fn has_sessions(&self) -> bool {
         #[cfg(feature = "stateless")]
         if matches!(self.way, Way::LoneLines | Way::Stateless) {

@@ -1,6 +1,6 @@
-//! How long calls took, by what was called, how it ended, and who asked in which way.
+//! How long calls and other requests took, by what was called, how it ended, and who asked in which way.
 //!
-//! *Scope:* the labels of calls, and their bound. A client can make up names and a server error codes: neither makes a series of its
+//! *Scope:* their labels, and their bound. A client can make up names and a server error codes: neither makes a series of its
 //! own, unless the server has an item of that name and MCP or JSON-RPC the code.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -42,20 +42,35 @@ pub(super) struct Calls {
 }
 
 impl Calls {
-    /// Counts a call that has ended.
+    /// Counts a call or another request that has ended.
     pub(super) fn add(&mut self, event: &Event<'_>) {
-        let Event::CallEnded {
-            kind, name, is_known, peer, transport, revision, queued, ran, outcome, ..
-        } = event
-        else {
-            return;
-        };
-        let tool = match kind {
-            CallKind::Tool => self.tool(name, *is_known),
-            _ => Arc::default(),
+        let (method, tool, peer, transport, revision, took, outcome) = match event {
+            Event::CallEnded {
+                kind,
+                name,
+                is_known,
+                peer,
+                transport,
+                revision,
+                queued,
+                ran,
+                outcome,
+                ..
+            } => {
+                let tool = match kind {
+                    CallKind::Tool => self.tool(name, *is_known),
+                    _ => Arc::default(),
+                };
+                let took = queued.saturating_add(*ran);
+                (method_of(*kind), tool, peer, transport, revision, took, outcome)
+            }
+            Event::RequestEnded { method, peer, transport, revision, ran, outcome } => {
+                (*method, Arc::default(), peer, transport, revision, *ran, outcome)
+            }
+            _ => return,
         };
         let mut labels = Labels {
-            method: method_of(*kind),
+            method,
             tool,
             error: error_of(*outcome),
             network: network_of(*transport, peer),
@@ -72,7 +87,7 @@ impl Calls {
             };
         }
         let histogram = self.series.entry(labels).or_insert_with(|| Histogram::new(OPERATION_SECONDS));
-        histogram.add(queued.saturating_add(*ran));
+        histogram.add(took);
     }
 
     /// The label of a tool. One that has succeeded before keeps its name when it fails.
@@ -90,7 +105,7 @@ impl Calls {
 
     pub(super) fn write(&self, page: &mut Page) {
         let name = "mcp_server_operation_duration_seconds";
-        page.family(name, Kind::Histogram, "How long calls took, questions to their clients left out.");
+        page.family(name, Kind::Histogram, "How long requests took, questions to their clients left out.");
         for (labels, durations) in &self.series {
             let error = match labels.error {
                 ErrorType::Word(word) => word.to_owned(),

@@ -7,9 +7,9 @@
 //! is begins with `mcp_rill_`.
 //!
 //! ```text
-//!  Event::CallEnded, SessionClosed, Refused ──▶ Counted ──┐
-//!  turns of the loop ─────────────────────────▶           ├──▶ page ──▶ GET /metrics
-//!  Stats, /proc/self ─────────────────────────────────────┘
+//!  Event::CallEnded, RequestEnded, SessionClosed, Refused ──▶ Counted ──┐
+//!  turns of the loop ───────────────────────────────────────▶           ├──▶ page ──▶ GET /metrics
+//!  Stats, /proc/self ───────────────────────────────────────────────────┘
 //! ```
 
 mod calls;
@@ -74,7 +74,7 @@ impl Metrics {
     pub(super) fn observe(&self, event: &Event<'_>) {
         let mut counted = self.counted();
         match event {
-            Event::CallEnded { .. } => counted.calls.add(event),
+            Event::CallEnded { .. } | Event::RequestEnded { .. } => counted.calls.add(event),
             Event::SessionOpened { transport, .. } => {
                 *counted.open.entry(name_of(*transport)).or_default() += 1
             }

@@ -145,6 +145,34 @@ fn sessions_and_refusals_are_counted_by_transport_and_reason() {
 }
 
 #[test]
+fn initialize_and_lists_are_counted_among_the_calls() {
+    let metrics = metrics();
+    let ended = |method, millis, outcome| {
+        let (ran, peer) = (Duration::from_millis(millis), &Peer::default());
+        let (transport, revision) = (Transport::Lines, Revision::V2025_06_18);
+        metrics.observe(&Event::RequestEnded { method, peer, transport, revision, ran, outcome });
+    };
+    ended("initialize", 3, CallOutcome::Result);
+    ended("tools/list", 7, CallOutcome::Result);
+    ended("tools/list", 700, CallOutcome::Cancelled);
+    let text = text(&metrics);
+    let name = "mcp_server_operation_duration_seconds";
+    let labels = |method: &str, error: &str| {
+        format!(
+            "mcp_method_name=\"{method}\",gen_ai_tool_name=\"\",error_type=\"{error}\",network_transport=\"pipe\",mcp_protocol_version=\"2025-06-18\""
+        )
+    };
+    for line in [
+        format!("{name}_sum{{{}}} 0.003", labels("initialize", "")),
+        format!("{name}_bucket{{{},le=\"0.01\"}} 1", labels("tools/list", "")),
+        format!("{name}_count{{{}}} 1", labels("tools/list", "cancelled")),
+    ] {
+        assert!(text.lines().any(|other| other == line), "no {line} in\n{text}");
+    }
+    assert_eq!(series(&metrics), 3);
+}
+
+#[test]
 fn turns_are_counted() {
     let metrics = metrics();
     metrics.turned(Duration::from_micros(700));

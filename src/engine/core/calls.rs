@@ -16,6 +16,7 @@ use crate::http::head::Head;
 use crate::jsonrpc::id::IdRef;
 use crate::jsonrpc::{self, Message, Notification};
 use crate::service::ServiceRequest;
+use crate::service::ended::CallOutcome;
 use crate::service::keys::{CallKey, SessionKey};
 use crate::service::outbox::Slot;
 use crate::slab::Key;
@@ -31,11 +32,14 @@ impl Core {
         call: Option<CallKey>,
     ) {
         let now = self.now();
-        let Core { sessions, connections, service, outbox, clients, .. } = self;
-        if call.is_some_and(|call| sessions.call(call).is_none()) {
+        if call.is_some_and(|call| self.sessions.call(call).is_none()) {
             // A message before it in its batch has cancelled it.
             return;
         }
+        if let (Message::Request(request), Some(call)) = (message, call) {
+            self.begin_timing(conn, call, &request.method);
+        }
+        let Core { sessions, connections, service, outbox, clients, .. } = self;
         let (Some(entry), Some(conn_entry)) = (sessions.get_mut(key), connections.get(conn)) else { return };
         let session = SessionKey(key);
         match (message, call) {
@@ -171,6 +175,7 @@ impl Core {
         self.service.cancelled(session, call, &mut self.outbox);
         self.flush();
         let Some(ended) = self.end_call(call) else { return };
+        self.report_request(call, &ended, CallOutcome::Cancelled);
         self.answer_cancelled(&ended);
         self.finish_call(&ended);
     }

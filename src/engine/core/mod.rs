@@ -24,6 +24,7 @@ pub(crate) mod sessions;
 #[cfg(feature = "streamable")]
 pub(crate) mod streamable;
 pub(crate) mod streams;
+pub(crate) mod timing;
 
 use std::time::Duration;
 
@@ -31,6 +32,7 @@ use uuid::Uuid;
 
 use crate::access::route::Routes;
 use crate::access::settings::Settings;
+use crate::engine::core::timing::Timing;
 use crate::engine::observe::Event;
 use crate::engine::state::connections::Connections;
 use crate::engine::state::sessions::Sessions;
@@ -68,6 +70,7 @@ pub(crate) struct Core {
     pub(crate) tape: Tape,
     new_id: NewId,
     pub(crate) observer: Option<Observer>,
+    pub(crate) timing: Timing,
     pub(crate) stats: Stats,
     /// What is kept besides buffers: notifications for slow streams, replies that wait for others of their POST, open calls,
     /// and heads that are kept to be authorized again.
@@ -101,6 +104,7 @@ impl Core {
             tape: Tape::new(),
             new_id,
             observer: None,
+            timing: Timing::new(),
             stats: Stats::default(),
             held,
             stopping: None,

@@ -6,9 +6,8 @@
 use std::borrow::Cow;
 
 use crate::engine::core::{Core, Observer};
-use crate::engine::observe::{Event, Transport};
+use crate::engine::observe::Event;
 use crate::engine::state::connections::Connection;
-use crate::engine::state::streams::Source;
 use crate::http::conn::close::CloseReason;
 use crate::http::response::OwnedResponse;
 use crate::json::tape::Tape;
@@ -82,12 +81,8 @@ impl Core {
 
     /// Tells the observer of a call that has ended. It is still open in the engine, so its stream is known.
     pub(crate) fn report_call(&mut self, end: &CallEnd) {
-        let stream = self.sessions.call(end.call).and_then(|call| self.streams.get(call.stream));
-        let transport = match stream.map(|stream| stream.source) {
-            Some(Source::Sse) => Transport::Sse,
-            Some(Source::Lines | Source::Batch) => Transport::Lines,
-            Some(Source::Get | Source::Post) | None => Transport::Streamable,
-        };
+        let transport = self.transport_of(end.call);
+        self.timing.forget(end.call);
         self.observe(&Event::CallEnded {
             kind: end.kind,
             name: &end.name,
