@@ -34,15 +34,74 @@ fn exec_start(path: &str) -> Vec<String> {
     words[1..].to_vec()
 }
 
-/// What `start_service` passes to procd: its parameters, a line each.
-fn procd() -> Vec<Vec<String>> {
-    let stubs =
-        "procd_open_instance() { :; }; procd_close_instance() { :; }; procd_set_param() { echo \"$@\"; }";
-    let script = format!("{stubs}; . '{}'; start_service", root().join(INIT).display());
-    let told = Command::new("sh").args(["-c", &script]).output().unwrap();
-    assert!(told.status.success() && told.stderr.is_empty(), "{told:?}");
-    let told = String::from_utf8(told.stdout).unwrap();
-    told.lines().map(|line| line.split(' ').map(str::to_owned).collect()).collect()
+/// Stands in for OpenWrt's `/etc/rc.common` and functions of procd, which it calls with the path of the script and an action: each call
+/// of procd is a line, whose words are separated by a control character.
+const RC_COMMON: &str = r#"
+set -eu
+initscript=$1 action=$2
+tell() { printf '%s\037' "$@"; echo; }
+for name in open_instance set_param close_instance kill send_signal; do
+    eval "procd_$name() { tell $name \"\$@\"; }"
+done
+. "$initscript"
+[ "$USE_PROCD" = 1 ] && [ "$START" -gt 0 ] && [ "$STOP" -gt 0 ]
+start() { start_service; }
+stop() { procd_kill "${initscript##*/}"; }
+reload() { if type reload_service >/dev/null; then reload_service; else start; fi; }
+"$action"
+"#;
+
+/// The parameters that procd knows; it ignores any other.
+const PARAMETERS: [&str; 21] = [
+    "env",
+    "data",
+    "limits",
+    "command",
+    "netdev",
+    "file",
+    "respawn",
+    "watch",
+    "watchdog",
+    "error",
+    "nice",
+    "term_timeout",
+    "reload_signal",
+    "pidfile",
+    "user",
+    "group",
+    "seccomp",
+    "capabilities",
+    "stdout",
+    "stderr",
+    "no_new_privs",
+];
+
+/// What the script tells procd for an action, as each shell runs it that is here: `sh`, and the one of OpenWrt.
+fn procd(action: &str) -> Vec<Vec<String>> {
+    let script = root().join(INIT);
+    let shells = [&["sh"][..], &["busybox", "ash"], &["bash", "--posix"]].into_iter().filter_map(|shell| {
+        let (program, options) = shell.split_first().unwrap();
+        let mut command = Command::new(program);
+        command.args(options).args(["-c", RC_COMMON, "rc.common"]).arg(&script).arg(action);
+        let told = match command.output() {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && *program != "sh" => return None,
+            told => told.unwrap(),
+        };
+        assert!(told.status.success() && told.stderr.is_empty(), "{shell:?} {action}: {told:?}");
+        Some(String::from_utf8(told.stdout).unwrap())
+    });
+    let mut told: Vec<String> = shells.collect();
+    told.dedup();
+    assert_eq!(told.len(), 1, "the shells differ: {told:#?}");
+    let words = |line: &str| line.split_terminator('\u{1f}').map(str::to_owned).collect();
+    told[0].lines().map(words).collect()
+}
+
+/// The value of a parameter of the only instance.
+fn parameter(name: &str) -> Vec<String> {
+    let told = procd("start");
+    let of_name = |words: &&Vec<String>| words[0] == "set_param" && words[1] == name;
+    told.iter().find(of_name).unwrap_or_else(|| panic!("{told:?}"))[2..].to_vec()
 }
 
 /// The words of an instruction of the container file that has a list.
@@ -54,12 +113,12 @@ fn container(instruction: &str) -> Vec<String> {
 
 /// The command lines, without the program.
 fn commands() -> Vec<(&'static str, Vec<String>)> {
-    let procd = procd().into_iter().find(|words| words[0] == "command").unwrap();
-    assert_eq!(procd[1], "/usr/bin/mcp-rill");
+    let procd = parameter("command");
+    assert_eq!(procd[0], "/usr/bin/mcp-rill");
     vec![
         (UNIT, exec_start(UNIT)),
         (DROP_IN, exec_start(DROP_IN)),
-        (INIT, procd[2..].to_vec()),
+        (INIT, procd[1..].to_vec()),
         (CONTAINER, container("CMD")),
         (CONTAINER, container("HEALTHCHECK")[1..].to_vec()),
     ]
@@ -112,6 +171,55 @@ fn their_command_lines_start_a_server() {
 }
 
 #[test]
+fn the_script_of_procd_starts_serves_reloads_and_stops() {
+    assert!(read(INIT).starts_with("#!/bin/sh /etc/rc.common\n"));
+    let told = procd("start");
+    let calls: Vec<&str> = told.iter().map(|words| &*words[0]).collect();
+    assert!(
+        matches!(&calls[..], ["open_instance", rest @ .., "close_instance"] if rest.iter().all(|call| *call == "set_param"))
+    );
+    for words in &told[1..told.len() - 1] {
+        assert!(PARAMETERS.contains(&&*words[1]), "procd does not know {}", words[1]);
+    }
+
+    let folder = Folder::new();
+    let socket = folder.0.join("s").display().to_string();
+    std::fs::create_dir(folder.0.join("manifests")).unwrap();
+    let manifest = |name: &str| {
+        let tool = format!(
+            r#"{{"name": "{name}", "description": "d", "argv": ["/bin/echo", "ready"], "inputSchema": {{"type": "object"}}}}"#
+        );
+        folder.write("manifests/m.json", &format!(r#"{{"manifest": 1, "tools": [{tool}]}}"#));
+    };
+    manifest("before");
+    let command = parameter("command");
+    let place = |word: &String| match word.as_str() {
+        "/etc/mcp-rill" => folder.0.join("manifests").display().to_string(),
+        word => word.replace("/var/run/mcp-rill.socket", &socket),
+    };
+    let mut started = Command::new(env!("CARGO_BIN_EXE_mcp-rill"));
+    started.args(command[1..].iter().map(place));
+    let mut running = Running::with_stderr(started, Stdio::null());
+    let target = format!("unix://{socket}#/mcp");
+    assert_eq!(done(&["call", &target, "before"]), "ready\n");
+
+    manifest("after");
+    let [call] = &procd("reload")[..] else { panic!("{:?}", procd("reload")) };
+    let [_, service, instance, signal] = &call[..] else { panic!("{call:?}") };
+    assert_eq!((&*call[0], &**service, &**instance), ("send_signal", "mcp-rill", "*"));
+    running.guard.signal(signal);
+    let begun = std::time::Instant::now();
+    while !done(&["list", &target, "tools"]).starts_with("after") {
+        assert!(begun.elapsed() < super::PATIENCE, "the manifest was not read again");
+    }
+    assert_eq!(done(&["call", &target, "after"]), "ready\n");
+
+    assert_eq!(procd("stop"), [["kill", "mcp-rill.init"]]);
+    running.guard.signal("TERM");
+    assert_eq!(running.guard.exit_code(), Some(0));
+}
+
+#[test]
 fn the_unit_and_the_server_agree() {
     let unit = read(UNIT);
     assert_eq!(values(&unit, "Type"), ["notify"]);
@@ -119,8 +227,7 @@ fn the_unit_and_the_server_agree() {
     let grace = mcp_rill::Limits::DEFAULT.shutdown_grace.as_secs();
     let stop: u64 = values(&unit, "TimeoutStopSec")[0].trim_end_matches('s').parse().unwrap();
     assert!(stop > grace, "systemd kills it before its grace is over");
-    let of_procd = procd().into_iter().find(|words| words[0] == "term_timeout").unwrap();
-    assert!(of_procd[1].parse::<u64>().unwrap() > grace);
+    assert!(parameter("term_timeout")[0].parse::<u64>().unwrap() > grace);
     // The socket is not in a folder that goes with the service.
     let runtime = format!("/run/{}/", values(&unit, "RuntimeDirectory")[0]);
     let listened = values(&read(SOCKET), "ListenStream");
