@@ -46,7 +46,7 @@ pub(crate) const fn entry_bytes<K, V>() -> usize {
 /// A map with the methods of [`BTreeMap`].
 pub(crate) struct KeyMap<K, V>(BTreeMap<u128, Entry>, PhantomData<(K, V)>);
 
-#[cfg_attr(not(feature = "cli"), allow(dead_code, reason = "other builds use fewer of them"))]
+#[cfg_attr(not(feature = "bridge"), allow(dead_code, reason = "other builds use fewer of them"))]
 impl<K: Numbered, V: Send + 'static> KeyMap<K, V> {
     pub(crate) fn new() -> KeyMap<K, V> {
         KeyMap(BTreeMap::new(), PhantomData)

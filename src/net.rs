@@ -28,7 +28,7 @@ mod adopt;
 mod descriptors;
 pub(crate) mod listen;
 mod observing;
-#[cfg(all(unix, feature = "cli"))]
+#[cfg(all(unix, feature = "bridge"))]
 pub(crate) mod readiness;
 pub(crate) mod socket;
 mod stdio;

@@ -341,7 +341,7 @@ impl Decoder {
     }
 
     /// Returns how many bytes of an event that is not whole are kept.
-    #[cfg(feature = "cli")]
+    #[cfg(feature = "bridge")]
     pub(crate) fn unused_bytes(&self) -> usize {
         self.line.len() + self.name.len() + self.data.as_ref().map_or(0, Vec::len)
     }

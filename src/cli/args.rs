@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use super::Failure;
 use super::activation::is_announced;
-use super::help::OPTIONS;
+use super::help::{OPTIONS, is_left_out};
 use super::identity::IdentityHeader;
 use super::log::options::{Format, LogOptions, Severity};
+use super::messages::left_out;
 use super::peers::Admission;
 use crate::access::auth::resource::ProtectedResource;
 use crate::access::settings::Settings;
@@ -87,7 +88,8 @@ const WITHOUT_HTTP: &[&str] =
 /// The options that all programs have.
 pub(super) fn names<'a>() -> impl Iterator<Item = &'a str> {
     let words = OPTIONS.split([' ', '\n']);
-    words.filter_map(|word| word.strip_prefix("--")).filter(|name| !name.is_empty())
+    let names = words.filter_map(|word| word.strip_prefix("--"));
+    names.filter(|name| !name.is_empty() && !is_left_out(name))
 }
 
 impl Syntax<'_> {
@@ -177,6 +179,9 @@ pub(super) fn parse(
             continue;
         }
         match argument {
+            Arg::Long(name) if is_left_out(name) => {
+                return Err(Failure::usage(left_out("operations", &format!("has no option `--{name}`"))));
+            }
             Arg::Short('h') | Arg::Long("help") => return help_topic(&mut parser),
             Arg::Short('V') | Arg::Long("version") => return Ok(Task::Version),
             Arg::Value(path) if syntax.takes_manifest && serve.manifest.is_none() => {

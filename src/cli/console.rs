@@ -6,21 +6,29 @@
 //! The page is for everyone who may connect, without a token, because a browser sends none when it opens a page. There is nothing of the
 //! server in it. Its policy (CSP level 3) lets it run its own script only, and speak to no other origin.
 
+use super::Failure;
 use crate::access::route::RouteResponse;
 use crate::access::settings::Settings;
 use crate::net::random_id;
+use crate::runtime::config::EngineConfig;
 
 const PAGE: &str = include_str!("console.html");
 
+/// Has the page served at `/`.
+pub(super) fn add_to(config: EngineConfig) -> Result<EngineConfig, Failure> {
+    let path = mcp_path(&config.settings);
+    config.public_route("GET", "/", move |_| page(&path)).map_err(Failure::usage)
+}
+
 /// The path at which the page finds MCP: that of the root or, if only mounts are served, of the first one.
-pub(super) fn mcp_path(settings: &Settings) -> String {
+fn mcp_path(settings: &Settings) -> String {
     let mount = settings.mounts.first().filter(|_| !settings.serves_root);
     let mount = mount.map(|name| format!("/{name}")).unwrap_or_default();
     format!("{}{mount}{}", settings.base_path, settings.mcp_path)
 }
 
 /// The page, for a server whose clients connect to this path.
-pub(super) fn page(mcp_path: &str) -> RouteResponse {
+fn page(mcp_path: &str) -> RouteResponse {
     // Nobody can guess it, so nothing that gets into the page runs as its script.
     let nonce = format!("{:032x}", random_id());
     let body = PAGE.replace("{{NONCE}}", &nonce).replace("{{MCP}}", &mcp_path.replace('&', "&amp;"));

@@ -59,9 +59,24 @@ pub(super) const MAIN_OPTIONS: &str =
 `--help options` shows all options, `--help limits` what each limit means.
 SIGHUP reads files again. SIGINT and SIGTERM end it when open calls are done.";
 
+/// Options of the feature `operations`.
+const OF_OPERATIONS: &[&str] = &["console", "idle-exit", "metrics"];
+
+/// True if a build without `operations` has no option of this name, and this is one.
+pub(super) fn is_left_out(name: &str) -> bool {
+    !cfg!(feature = "operations") && OF_OPERATIONS.contains(&name)
+}
+
+/// [`OPTIONS`] without the lines of those that this build leaves out.
+pub(super) fn options() -> String {
+    let named = |line: &str| line.trim_start().strip_prefix("--")?.split(' ').next().map(str::to_owned);
+    let lines = OPTIONS.lines().filter(|line| !named(line).is_some_and(|name| is_left_out(&name)));
+    lines.map(|line| format!("{line}\n")).collect()
+}
+
 /// All options, under a line of usage.
 pub(super) fn all_options(program: &str) -> String {
-    format!("Usage: {program} serve [FILE|DIR] [OPTIONS]\n\n{OPTIONS}\n")
+    format!("Usage: {program} serve [FILE|DIR] [OPTIONS]\n\n{}", options())
 }
 
 /// What each limit means, with its default.

@@ -10,6 +10,11 @@ use crate::threads;
 /// The binary's name, in what it says.
 pub(super) const NAME: &str = "mcp-rill";
 
+/// Why this build cannot do something that another one can. `lacks` completes the sentence "… so it".
+pub(super) fn left_out(feature: &str, lacks: &str) -> String {
+    format!("this {NAME} is built without `{feature}`, so it {lacks}; build it with `--features {feature}`")
+}
+
 /// Writes a line to standard error, after the name of the program.
 pub(super) fn say(program: &str, text: &str) {
     // If standard error is closed, the error cannot be reported.

@@ -4,12 +4,16 @@
 //!
 //! *Scope:* arguments, help, errors for people, exit codes, signals. *Not in scope:* serving itself ([`net`](crate::net)).
 
+#[cfg(feature = "operations")]
 mod activation;
 mod args;
 mod bounds;
+#[cfg(feature = "bridge")]
 mod bridge;
 mod check;
+#[cfg(feature = "bridge")]
 mod connect;
+#[cfg(feature = "operations")]
 mod console;
 mod demo;
 mod descriptors;
@@ -18,8 +22,15 @@ mod identity;
 mod json_schema;
 mod log;
 pub mod manifest;
+#[cfg(feature = "bridge")]
+mod mcp_servers;
 mod messages;
+#[cfg(feature = "operations")]
 mod metrics;
+#[cfg(not(feature = "bridge"))]
+mod no_mcp_servers;
+#[cfg(not(feature = "operations"))]
+mod no_operations;
 mod open;
 mod peers;
 mod process;
@@ -29,6 +40,7 @@ mod schema;
 mod secrets;
 mod serve;
 mod serve_manifest;
+#[cfg(feature = "operations")]
 mod service_manager;
 mod shell;
 mod signals;
@@ -43,6 +55,10 @@ use std::process::ExitCode;
 use args::{Serve, Syntax, Task};
 use check::CHECK;
 use messages::{NAME, say};
+#[cfg(not(feature = "bridge"))]
+use no_mcp_servers as mcp_servers;
+#[cfg(not(feature = "operations"))]
+use no_operations::{activation, console, metrics, service_manager};
 use schema::SCHEMA;
 use verb::Verb;
 use worst_case::LIMITS;
@@ -52,7 +68,9 @@ pub use program::{OwnOptions, Program, run};
 /// The verbs, in the order of the overview.
 const VERBS: &[Verb] = &[
     SERVE,
+    #[cfg(feature = "bridge")]
     bridge::BRIDGE,
+    #[cfg(feature = "bridge")]
     connect::CONNECT,
     CHECK,
     SCHEMA,

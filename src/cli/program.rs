@@ -204,7 +204,7 @@ impl<'a> Program<'a> {
                 value.as_ref().map_or_else(|| format!("--{name}"), |value| format!("--{name} {value}"));
             text.push_str(&format!("  {form:<22} {about}\n"));
         }
-        text + help::OPTIONS + "\n"
+        text + &help::options()
     }
 }
 

@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use super::activation::{Inherited, exit_when_idle};
 use super::args::{DEFAULT_ADDRESS, Serve};
-use super::bridge::reported::reported;
 use super::console;
 use super::identity::Guard;
 use super::log::{Lines, PATIENCE};
@@ -56,10 +55,14 @@ pub(super) struct Served {
 pub(super) type MakeAnswering = Box<dyn FnOnce(Setup) -> Result<Answering, Failure>>;
 
 /// What a service is made with.
+#[cfg_attr(
+    not(feature = "bridge"),
+    expect(dead_code, reason = "a bridge writes lines of its own, and reports its calls itself")
+)]
 pub(super) struct Setup {
     pub(super) settings: Settings,
     pub(super) limits: Limits,
-    guard: Option<Guard>,
+    pub(super) guard: Option<Guard>,
     keys: Option<StateKeyFile>,
     pub(super) lines: Lines,
     /// What is reported of each call; `None` if none is reported.
@@ -77,20 +80,6 @@ pub(super) struct Answering {
 }
 
 impl Setup {
-    /// A service that reports its calls, if somebody is interested.
-    pub(super) fn reported(&self, service: Box<dyn Service>) -> Box<dyn Service> {
-        reported(service, self.details)
-    }
-
-    /// The configuration of an engine whose service is not made from a [`Server`].
-    pub(super) fn config(self) -> Result<EngineConfig, Failure> {
-        let config = EngineConfig::new(self.settings, self.limits).map_err(Failure::usage)?;
-        Ok(match self.guard {
-            Some(guard) => config.authorize(move |request| guard.authorize(request)),
-            None => config,
-        })
-    }
-
     /// A server with its settings.
     pub(super) fn server(self, server: Server) -> Result<Answering, Failure> {
         let mut server = authorized(server.settings(self.settings).limits(self.limits), self.guard);
@@ -101,15 +90,6 @@ impl Setup {
         let (service, config) = server.into_service(key).map_err(Failure::usage)?;
         Ok(Answering { service, config, descriptors: Vec::new(), processes: 0 })
     }
-}
-
-/// A service that has descriptors of its own.
-pub(super) struct OwnService {
-    pub(super) service: Box<dyn Service>,
-    /// The service wants a turn when it is readable.
-    pub(super) descriptor: RawFd,
-    /// Processes that it may run at once.
-    pub(super) processes: usize,
 }
 
 type Begin = Box<dyn FnOnce(Handle) -> Result<(), Failure>>;
@@ -152,8 +132,7 @@ pub(super) fn serve(options: Serve, served: Served) -> Result<(), Failure> {
         say(&program, &format!("warning: {warning}"));
     }
     if console {
-        let path = console::mcp_path(&config.settings);
-        config = config.public_route("GET", "/", move |_| console::page(&path)).map_err(Failure::usage)?;
+        config = console::add_to(config)?;
     }
     let paths = Paths::of(&config.settings, console);
     let mut listening = Listening::new(Engine::with_service(service, config, random_id))?;
@@ -175,8 +154,7 @@ pub(super) fn serve(options: Serve, served: Served) -> Result<(), Failure> {
     }
     if let Some(metrics) = &metrics {
         // Where there is an address for operators, clients see none.
-        let page = metrics.page().for_clients(health_listen.is_none());
-        listening.add_page(page).map_err(|error| Failure::usage(format!("--metrics: {error}")))?;
+        metrics.add_to(&mut listening, health_listen.is_none())?;
     }
     let turned = manager.watch(listening.handle())?;
     if metrics.is_some() || turned.is_some() {

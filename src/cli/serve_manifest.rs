@@ -9,23 +9,18 @@ use std::thread;
 use std::time::Duration;
 
 use super::args::{self, Serve, Syntax, Task};
-use super::bridge;
-use super::bridge::reported::reported;
 use super::check::environment;
 use super::manifest::Manifest;
-use super::manifest::entries::{Health, McpServerEntry, ResourceContent, ServerSection};
+use super::manifest::entries::{Health, ResourceContent, ServerSection};
 use super::manifest::problem::{Problem, Severity};
 use super::process::{self, Processes};
 use super::provide::Provider;
 use super::provide::commands::Commands;
-use super::serve::{self, Answering, OwnService, Served, Setup};
+use super::serve::{self, Served};
 use super::signals::{Hangups, Reload};
-use super::{Failure, NAME, say};
+use super::{Failure, NAME, mcp_servers, say};
 use crate::limits::Limits;
-use crate::server::builder::Server;
 use crate::server::handle::Handle;
-use crate::service::Service;
-use crate::service::router::Router;
 use crate::threads;
 
 /// Serves the manifest at a path. `arguments` are all that stand behind the verb.
@@ -44,13 +39,13 @@ pub(super) fn serve(path: PathBuf, arguments: Vec<OsString>) -> Result<(), Failu
     let limits = options.limits.clone();
     let server = provider.server(&manifest, &limits);
     let has_own = has_own_items(&manifest);
-    let servers = if options.stdio { on_stdio(&manifest, has_own)? } else { manifest.mcp_servers.clone() };
+    let servers = mcp_servers::served(&manifest.mcp_servers, options.stdio, has_own)?;
     let Provider { watch, commands } = provider.clone();
     let (grace, ending) = (limits.shutdown_grace, commands.clone());
     let served = Served {
         hangups,
         program: NAME.to_owned(),
-        content: Box::new(move |setup| with_servers(setup, server, has_own, &servers)),
+        content: Box::new(move |setup| mcp_servers::serve_with(&servers, setup, server, has_own)),
         what: description(&manifest),
         reload: Some(reload(path, provider, limits)),
         begin: Some(Box::new(move |handle: Handle| Ok(watch.start(handle)?))),
@@ -82,51 +77,6 @@ fn end_in_time(commands: &Commands, grace: Duration) {
 /// True if the manifest is a server itself, besides those that it names.
 fn has_own_items(manifest: &Manifest) -> bool {
     !(manifest.tools.is_empty() && manifest.resources.is_empty() && manifest.prompts.is_empty())
-}
-
-/// Standard input and output have one server: that of the manifest itself, or the only one that it names.
-fn on_stdio(manifest: &Manifest, has_own: bool) -> Result<Vec<McpServerEntry>, Failure> {
-    match &*manifest.mcp_servers {
-        [first, ..] if has_own => {
-            let McpServerEntry { position, name, .. } = first;
-            let text = "on standard input and output there is one server, that of the manifest itself; its mcpServers are left out";
-            say(NAME, &format!("warning: {position}: {text}, `{name}` among them"));
-            Ok(Vec::new())
-        }
-        [first, _, ..] => Err(Failure::usage(format!(
-            "{}: on standard input and output there is one server, and the manifest names {}: use --listen, or name one",
-            first.position,
-            manifest.mcp_servers.len()
-        ))),
-        one => Ok(one.to_vec()),
-    }
-}
-
-/// The manifest's own server at the root, and each that it names below its name; a single one at the root too.
-fn with_servers(
-    mut setup: Setup,
-    server: Server,
-    has_own: bool,
-    entries: &[McpServerEntry],
-) -> Result<Answering, Failure> {
-    let (limits, lines, details) = (setup.limits.clone(), setup.lines.clone(), setup.details);
-    setup.settings.mounts = entries.iter().map(|entry| entry.name.clone()).collect();
-    setup.settings.serves_root = has_own || entries.len() < 2;
-    let mut answering = setup.server(server)?;
-    if entries.is_empty() {
-        return Ok(answering);
-    }
-    let mut services: Vec<Box<dyn Service>> = Vec::new();
-    for entry in entries {
-        let OwnService { service, descriptor, processes } = bridge::of_entry(entry, &limits, lines.clone())?;
-        services.push(reported(service, details));
-        answering.descriptors.push(descriptor);
-        answering.processes += processes;
-    }
-    let root = if has_own { services.len() } else { 0 };
-    services.push(answering.service);
-    answering.service = Box::new(Router::new(services, root));
-    Ok(answering)
 }
 
 /// Reads a manifest. Warnings are counted on standard error, and shown by `mcp-rill check`.

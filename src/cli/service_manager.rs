@@ -1,6 +1,6 @@
 //! What a service manager is told: systemd's protocol, which other managers and container runtimes speak too.
 //!
-//! *Scope:* messages to the socket that `NOTIFY_SOCKET` names, the watchdog, and the variables that are for this process alone. *Not in
+//! *Scope:* messages to the socket that `NOTIFY_SOCKET` names, and the watchdog. *Not in
 //! scope:* sockets that it hands over (`activation`).
 //!
 //! ```text
@@ -17,10 +17,6 @@ use std::time::Duration;
 
 use crate::server::handle::Handle;
 use crate::threads;
-
-/// Variables that a service manager sets for one process: its children must not speak for it.
-pub(super) const OWN_VARIABLES: [&str; 6] =
-    ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"];
 
 /// The service manager, if there is one. Clones speak to the same one.
 #[derive(Clone, Default)]

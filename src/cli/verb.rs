@@ -6,6 +6,7 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+use super::messages::left_out;
 use super::{Failure, NAME};
 use crate::text::nearest;
 
@@ -40,14 +41,18 @@ impl Verb {
     }
 }
 
+/// The verbs of the feature `bridge`.
+const OF_BRIDGE: [&str; 2] = ["bridge", "connect"];
+
 /// The verb of this name.
 ///
 /// # Errors
-/// A sentence with the name that is nearest, if there is none.
+/// A sentence with the name that is nearest if there is none, or with the feature that this build lacks.
 pub(super) fn find<'v>(verbs: &'v [Verb], name: &str) -> Result<&'v Verb, Failure> {
     verbs.iter().find(|verb| verb.name == name).ok_or_else(|| {
         let names: Vec<&str> = verbs.iter().map(|verb| verb.name).collect();
         Failure::usage(match nearest(name, &names) {
+            _ if OF_BRIDGE.contains(&name) => left_out("bridge", &format!("has no verb `{name}`")),
             Some(near) => format!("there is no verb `{name}`; did you mean `{near}`?"),
             None => format!("there is no verb `{name}`; see `{NAME} --help`"),
         })

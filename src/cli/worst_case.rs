@@ -12,7 +12,7 @@ use super::manifest::Manifest;
 use super::manifest::entries::{CommandEntry, ResourceContent};
 use super::process::ProcessLimits;
 use super::verb::Verb;
-use super::{Failure, NAME, descriptors, print, serve_manifest};
+use super::{Failure, NAME, descriptors, mcp_servers, print, serve_manifest};
 use crate::limits::Limits;
 
 pub(super) const LIMITS: Verb = Verb {
@@ -92,8 +92,7 @@ fn table(limits: &Limits, manifest: &Manifest) -> String {
             format!("arguments of {WAITING_CALLS_MAX} calls that wait for a command"),
         ));
     }
-    let each = manifest.mcp_servers.iter().map(|entry| entry.bridge.children_max);
-    let bridged = each.fold(0, usize::saturating_add);
+    let bridged = mcp_servers::processes_max(&manifest.mcp_servers);
     if bridged > 0 {
         memory.push((
             bridged.saturating_mul(BRIDGED_BYTES),

@@ -99,25 +99,25 @@ impl Exchange {
     }
 
     /// As [`new`](Exchange::new), for the rest of a stream after the event with this id.
-    #[cfg(feature = "cli")]
+    #[cfg(feature = "bridge")]
     pub(crate) fn resumed(purpose: Purpose, connection: Connection, cursor: String) -> Exchange {
         Exchange { cursor, ..Exchange::new(purpose, connection, Vec::new()) }
     }
 
     /// Returns the id of the last event, after which the stream can be resumed; empty if there is none.
-    #[cfg(feature = "cli")]
+    #[cfg(feature = "bridge")]
     pub(crate) fn cursor(&self) -> &str {
         &self.cursor
     }
 
     /// True if the response has turned out to be an event stream that can be read on.
-    #[cfg(feature = "cli")]
+    #[cfg(feature = "bridge")]
     pub(crate) fn is_streaming(&self) -> bool {
         matches!(self.state, State::Events(..))
     }
 
     /// Returns how many bytes of the response were read and not returned yet.
-    #[cfg(feature = "cli")]
+    #[cfg(feature = "bridge")]
     pub(crate) fn unused_bytes(&self) -> usize {
         match &self.state {
             State::Asked(connection) => connection.input.len(),
@@ -385,7 +385,7 @@ impl Body {
         self.info.moved.clone().unwrap_or_else(|| String::from_utf8_lossy(content).into_owned())
     }
 
-    #[cfg(feature = "cli")]
+    #[cfg(feature = "bridge")]
     fn bytes(&self) -> usize {
         self.connection.input.len() + self.content.len()
     }

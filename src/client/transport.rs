@@ -80,7 +80,7 @@ impl RequestDefaults {
     }
 
     /// All later requests have this bearer token, in its form. Returns false if they had it already.
-    #[cfg(feature = "cli")]
+    #[cfg(feature = "bridge")]
     pub(crate) fn set_authorization(&self, token: &str) -> bool {
         let field = format!("Authorization: Bearer {token}\r\n");
         let mut known = self.authorization.lock().unwrap_or_else(PoisonError::into_inner);

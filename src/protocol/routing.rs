@@ -49,13 +49,13 @@ impl Params {
     }
 
     /// Returns of how many tools annotated arguments are known.
-    #[cfg(feature = "cli")]
+    #[cfg(feature = "bridge")]
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
 
     /// True if annotated arguments of a tool with this name are known.
-    #[cfg(feature = "cli")]
+    #[cfg(feature = "bridge")]
     pub(crate) fn has(&self, name: &str) -> bool {
         self.0.contains_key(name)
     }

@@ -325,10 +325,12 @@ fn other_items_are_warned_of_too() {
             r#""prompts": [ { "name": "p", "text": "x", "arguments": [ { "name": "a" } ] } ]"#,
             &["the argument `a` stands in no text of the prompt", "/prompts/0: `description` is missing"][..],
         ),
+        #[cfg(feature = "bridge")]
         (
             r#""mcpServers": { "p": { "command": "p" } }"#,
             &["`p` is looked for on the PATH, where it is now bin/p"],
         ),
+        #[cfg(feature = "bridge")]
         (r#""mcpServers": { "p": { "command": "q" } }"#, &["there is no program `q` on the PATH now"]),
         (
             r#""tools": [ { "name": "a.b", "description": "x", "argv": ["bin/p"] } ]"#,

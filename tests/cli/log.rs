@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use super::shell::{Folder, done, run};
+use super::shell::{Folder, run};
 use super::{ANY, PING, Running, connect, post, read_through};
 
 /// A server and the lines of its standard error.
@@ -120,11 +120,12 @@ fn as_json_each_line_is_an_object_with_the_arguments_if_they_are_wanted() {
     assert_eq!((&refused["level"], &refused["event"]), (&json!("warning"), &json!("refused")));
 }
 
+#[cfg(feature = "bridge")]
 #[test]
 fn a_bridged_call_is_a_line_too_and_its_values_are_not_shown() {
     let child = ["--log", "--log-arguments", "--", env!("CARGO_BIN_EXE_mcp-rill"), "serve", "--stdio"];
     let mut logged = Logged::start(&[&["bridge"], &ANY[..], &child].concat());
-    assert_eq!(done(&["call", &logged.running.urls[0], "echo", "text=hello"]), "hello\n");
+    assert_eq!(super::shell::done(&["call", &logged.running.urls[0], "echo", "text=hello"]), "hello\n");
     let line = logged.next(" call ");
     let end = r#" arguments={"text":"***"}"#;
     assert!(line.contains(r#"name="echo" outcome=result"#) && line.ends_with(end), "{line}");
@@ -171,8 +172,10 @@ fn a_command_is_part_of_the_trace_of_its_call() {
     assert_eq!(answer(&running, "TRACEPARENT"), traced);
     assert_eq!(answer(&running, "TRACESTATE"), "vendor=1\\n");
     assert_eq!(answer(&running, "own"), "mine\\n");
-    // Through a bridge and a server of standard input and output.
-    let child = ["--", env!("CARGO_BIN_EXE_mcp-rill"), "serve", &*file, "--stdio"];
-    let bridged = Running::start(&[&["bridge"], &ANY[..], &child].concat());
-    assert_eq!(answer(&bridged, "TRACEPARENT"), traced);
+    if cfg!(feature = "bridge") {
+        // Through a bridge and a server of standard input and output.
+        let child = ["--", env!("CARGO_BIN_EXE_mcp-rill"), "serve", &*file, "--stdio"];
+        let bridged = Running::start(&[&["bridge"], &ANY[..], &child].concat());
+        assert_eq!(answer(&bridged, "TRACEPARENT"), traced);
+    }
 }

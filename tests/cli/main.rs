@@ -5,15 +5,20 @@
 #![allow(clippy::disallowed_methods)]
 
 mod check;
+#[cfg(feature = "operations")]
 mod deploy;
 mod ending;
 mod examples;
 mod health;
 mod identity;
 mod in_process;
+#[cfg(not(any(feature = "bridge", feature = "operations")))]
+mod left_out;
 mod log;
+#[cfg(feature = "operations")]
 mod manager;
 mod manifest;
+#[cfg(feature = "operations")]
 mod metrics;
 mod program;
 mod provide;

@@ -25,6 +25,14 @@ pub(super) struct Mistake<'a> {
     expected: Vec<&'a str>,
 }
 
+impl Mistake<'_> {
+    /// True if this build knows everything that is in the manifest.
+    pub(super) fn is_judged(&self) -> bool {
+        let needs = |feature, key| feature || !self.text.contains(key);
+        needs(cfg!(feature = "bridge"), "mcpServers") && needs(cfg!(feature = "operations"), "metrics")
+    }
+}
+
 pub(super) fn mistakes(file: &str) -> Vec<Mistake<'_>> {
     let cases = file.split("== ").skip(1).map(|case| {
         let (title, rest) = case.split_once('\n').unwrap();
@@ -43,7 +51,7 @@ fn each_mistake_is_reported_with_its_place_and_remedy() {
     let cases = mistakes(&file);
     assert!(cases.len() >= 150, "{} cases were read", cases.len());
     let (mut written, mut wrong) = (String::new(), Vec::new());
-    for Mistake { title, text, expected } in &cases {
+    for Mistake { title, text, expected } in cases.iter().filter(|case| case.is_judged()) {
         let problems = errors(text);
         let lines: Vec<&str> = text.split('\n').collect();
         let json: Option<serde_json::Value> = serde_json::from_str(text).ok();
@@ -64,6 +72,7 @@ fn each_mistake_is_reported_with_its_place_and_remedy() {
         written.extend(found.iter().map(|line| format!("> {line}\n")));
     }
     if std::env::var_os("UPDATE_MISTAKES").is_some() {
+        assert!(cases.iter().all(Mistake::is_judged), "this build judges a part of the cases");
         fs::write(&path, written).unwrap();
     } else {
         assert!(wrong.is_empty(), "{}", wrong.join("\n"));

@@ -147,6 +147,7 @@ fn names_that_a_client_makes_up_make_one_series() {
     assert!(!page.contains("made-up"), "{page}");
 }
 
+#[cfg(feature = "bridge")]
 #[test]
 fn calls_of_bridged_servers_are_counted() {
     let options = ["--metrics", "--", env!("CARGO_BIN_EXE_mcp-rill"), "serve", "--stdio"];

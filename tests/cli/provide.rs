@@ -810,6 +810,22 @@ fn standard_input_and_output_need_no_tokens() {
     let folder = Folder::new("tokens");
     let path = folder.manifest(json!({
         "server": {"tokenFile": "nowhere", "listen": ["127.0.0.1:0"]},
+        "tools": [{"name": "echo", "description": "Echo", "argv": ["/bin/echo", "hello"]}]
+    }));
+    let mut served = Served::start(&path);
+    assert_eq!(served.text("echo", json!({})), "hello\n");
+    served.end();
+    let refused = output(&["serve", &path]);
+    assert_eq!(refused.status.code(), Some(1));
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert!(said.contains("nowhere") && said.contains("No such file"), "{said}");
+}
+
+#[cfg(feature = "bridge")]
+#[test]
+fn servers_beside_items_are_left_out_on_standard_input_and_output() {
+    let folder = Folder::new("beside");
+    let path = folder.manifest(json!({
         "tools": [{"name": "echo", "description": "Echo", "argv": ["/bin/echo", "hello"]}],
         "mcpServers": {"git": {"command": "/bin/true"}}
     }));
@@ -820,10 +836,6 @@ fn standard_input_and_output_need_no_tokens() {
         said.contains("m.json:1:") && said.contains("its mcpServers are left out, `git` among them"),
         "{said}"
     );
-    let refused = output(&["serve", &path]);
-    assert_eq!(refused.status.code(), Some(1));
-    let said = String::from_utf8(refused.stderr).unwrap();
-    assert!(said.contains("nowhere") && said.contains("No such file"), "{said}");
 }
 
 #[test]
@@ -865,16 +877,18 @@ fn the_worst_case_of_a_manifest_is_shown() {
         let row = format!("| `{}` | {value} |", rest.split(':').next().unwrap());
         assert!(page.contains(&row), "docs/manifest.md has no row {row}");
     }
-    let bridged = folder.write(
-        "bridged.json",
-        json!({"manifest": 1, "mcpServers": {
-            "a": {"command": "/bin/a"}, "b": {"command": "/bin/b"}, "c": {"command": "/bin/c", "childrenMax": 1000}}})
-        .to_string(),
-    );
-    let text = shown(&[&bridged]);
-    has(&text, "4.4 MiB", "1128 bridged processes (childrenMax of mcpServers)");
-    has(&text, "2256", "of 1128 bridged processes, each with a guard");
-    assert!(text.contains("\n        4512  of 1128 bridged processes\n"), "{text}");
+    if cfg!(feature = "bridge") {
+        let bridged = folder.write(
+            "bridged.json",
+            json!({"manifest": 1, "mcpServers": {
+                "a": {"command": "/bin/a"}, "b": {"command": "/bin/b"}, "c": {"command": "/bin/c", "childrenMax": 1000}}})
+            .to_string(),
+        );
+        let text = shown(&[&bridged]);
+        has(&text, "4.4 MiB", "1128 bridged processes (childrenMax of mcpServers)");
+        has(&text, "2256", "of 1128 bridged processes, each with a guard");
+        assert!(text.contains("\n        4512  of 1128 bridged processes\n"), "{text}");
+    }
     let text = shown(&[&path, "--limit", "buffered_bytes_max=16MiB"]);
     has(&text, "16.0 MiB", "(buffered_bytes_max)");
     let text = shown(&[]);

@@ -12,7 +12,7 @@ use mcp_rill::cli::manifest::Manifest;
 use mcp_rill::schema::conforms;
 use serde_json::{Value, json};
 
-use super::manifest::{errors, mistakes};
+use super::manifest::{Mistake, errors, mistakes};
 use super::output;
 
 /// The mistakes that no schema can find: what refers to a name elsewhere in the manifest, to the environment or to the file
@@ -74,7 +74,7 @@ fn what_is_a_manifest_is_one_to_the_schema() {
     let schema = Manifest::json_schema();
     let cases = mistakes(include_str!("accepted.txt"));
     assert!(cases.len() >= 14, "{} cases were read", cases.len());
-    for case in cases {
+    for case in cases.into_iter().filter(Mistake::is_judged) {
         assert_eq!(errors(&case.text), [], "{}", case.title);
         assert_eq!(conforms(&schema, &case.text), Ok(()), "{}", case.title);
         write_down(case.title, &case.text, true);
@@ -150,13 +150,16 @@ fn the_schema_has_the_keys_that_a_manifest_may_have() {
         ),
         (
             format!(r#"{{ "manifest": 1, "mcpServers": {{ "a": {{ {unknown} }} }} }}"#),
-            "/definitions/mcpServer",
+            "/properties/mcpServers/additionalProperties",
         ),
         (
             format!(r#"{{ "manifest": 1, "mcpServers": {{ "a": {{ "tools": {{ {unknown} }} }} }} }}"#),
-            "/definitions/mcpServer/properties/tools",
+            "/properties/mcpServers/additionalProperties/properties/tools",
         ),
-    ] {
+    ]
+    .into_iter()
+    .filter(|(text, _)| cfg!(feature = "bridge") || !text.contains("mcpServers"))
+    {
         let known = schema.pointer(&format!("{place}/properties")).unwrap().as_object().unwrap();
         let known: BTreeSet<String> = known.keys().cloned().collect();
         assert_eq!(known, listed(&text, "zzzzzzzz", "known here: "), "{place}");

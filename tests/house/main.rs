@@ -4,7 +4,7 @@
 mod code;
 mod documents;
 // The oracles expect every transport, and manifests.
-#[cfg(all(feature = "cli", unix))]
+#[cfg(all(feature = "bridge", unix))]
 mod fuzz;
 mod layers;
 mod lines;

@@ -3,7 +3,7 @@
 //! *Scope:* names against `allow` and `deny`, where `*` stands for any characters; lists without the others. *Not in scope:*
 //! reading a filter (`manifest`).
 
-use crate::cli::manifest::entries::ToolFilter;
+use crate::cli::manifest::mcp_server::ToolFilter;
 use crate::json::value::{JsonRef, Members};
 use crate::json::write::{Array, Object};
 

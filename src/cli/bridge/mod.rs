@@ -32,22 +32,25 @@ mod tables;
 mod upward;
 
 use std::ffi::OsString;
+use std::os::fd::RawFd;
 use std::path::Path;
 use std::process::ExitCode;
 
 use options::{BridgeOptions, own_options};
+use reported::reported;
 use service::{Bridge, Served};
 
 use super::args::{self, Serve, Syntax, Task};
 use super::log::Lines;
-use super::manifest::entries::{McpServerEntry, ToolFilter};
+use super::manifest::mcp_server::{McpServerEntry, ToolFilter};
 use super::process::piped::{PipedSpec, find_program};
-use super::serve::{self, Answering, OwnService, Setup};
-use super::service_manager::OWN_VARIABLES;
+use super::serve::{self, Answering, Setup};
 use super::signals::Hangups;
 use super::verb::Verb;
 use super::{Failure, NAME, help, print, process, say};
 use crate::limits::Limits;
+use crate::runtime::config::EngineConfig;
+use crate::service::Service;
 
 pub(super) const BRIDGE: Verb = Verb {
     name: "bridge",
@@ -105,8 +108,8 @@ fn run(arguments: Vec<OsString>) -> Result<(), Failure> {
     let service = Box::new(move |setup: Setup| {
         let bridge = Bridge::new(served, options, setup.limits.clone(), setup.lines.clone())?;
         let (descriptor, processes) = (bridge.descriptor(), bridge.processes_max());
-        let service = setup.reported(Box::new(bridge));
-        let config = setup.config()?;
+        let service = reported(Box::new(bridge), setup.details);
+        let config = config(setup)?;
         Ok(Answering { service, config, descriptors: vec![descriptor], processes })
     });
     serve::serve(
@@ -122,6 +125,24 @@ fn run(arguments: Vec<OsString>) -> Result<(), Failure> {
             end: None,
         },
     )
+}
+
+/// The configuration of the engine in front of a bridge.
+fn config(setup: Setup) -> Result<EngineConfig, Failure> {
+    let config = EngineConfig::new(setup.settings, setup.limits).map_err(Failure::usage)?;
+    Ok(match setup.guard {
+        Some(guard) => config.authorize(move |request| guard.authorize(request)),
+        None => config,
+    })
+}
+
+/// A bridge of a manifest, beside other services.
+pub(super) struct OwnService {
+    pub(super) service: Box<dyn Service>,
+    /// The service wants a turn when it is readable.
+    pub(super) descriptor: RawFd,
+    /// Processes that it may run at once.
+    pub(super) processes: usize,
 }
 
 /// The bridge of an entry of a manifest.
@@ -151,6 +172,10 @@ pub(super) fn of_entry(entry: &McpServerEntry, limits: &Limits, lines: Lines) ->
 
 /// Variables that the servers of a manifest get from this process besides those of their entries, as other clients pass them on.
 const KEPT_VARIABLES: [&str; 6] = ["HOME", "LOGNAME", "PATH", "SHELL", "TERM", "USER"];
+
+/// Variables that a service manager sets for one process: its children must not speak for it.
+const OWN_VARIABLES: [&str; 6] =
+    ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"];
 
 /// The command as it is typed: with the environment and the folder of this process.
 fn spec_of(program: &OsString, arguments: &[OsString]) -> Result<PipedSpec, Failure> {

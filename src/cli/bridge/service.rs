@@ -14,7 +14,7 @@ use super::pool::{Part, Pool};
 use super::tables::{Group, Listen, NewListen, Owner, Question, Questions, Round, Route, Suspended};
 use crate::cli::bounds::CHILD_INITIALIZE_BYTES_MAX;
 use crate::cli::log::Lines;
-use crate::cli::manifest::entries::ToolFilter;
+use crate::cli::manifest::mcp_server::ToolFilter;
 use crate::cli::process::piped::PipedSpec;
 use crate::json::tape::Tape;
 use crate::jsonrpc::{Error, Notification, Response};

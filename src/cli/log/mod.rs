@@ -123,6 +123,7 @@ impl Lines {
     }
 
     /// Adds a line of a server that runs behind this one.
+    #[cfg(feature = "bridge")]
     pub(super) fn pass_on(&self, line: &str) {
         self.add_logged(Severity::Info, "bridged", line);
     }

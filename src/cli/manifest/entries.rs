@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::cli::bridge::options::BridgeOptions;
 use crate::cli::json_schema::Schema;
 use crate::cli::log::options::Format;
 use crate::cli::manifest::argv::ArgvTemplate;
@@ -183,28 +182,6 @@ pub(crate) struct PromptMessageEntry {
     pub(crate) role: Role,
     /// An argument that is absent is the empty string.
     pub(crate) text: TextTemplate,
-}
-
-/// A stdio server of others, for bridges.
-#[derive(Clone, Debug)]
-pub(crate) struct McpServerEntry {
-    pub(crate) position: Position,
-    pub(crate) name: String,
-    /// Absolute, or a name to look for on `PATH`.
-    pub(crate) command: PathBuf,
-    pub(crate) args: Vec<String>,
-    pub(crate) env: Vec<(String, String)>,
-    pub(crate) cwd: Option<PathBuf>,
-    pub(crate) tools: ToolFilter,
-    pub(crate) bridge: BridgeOptions,
-}
-
-/// Which tools of a server are handed on. A `*` stands for any characters.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct ToolFilter {
-    /// `None` for all.
-    pub(crate) allow: Option<Vec<String>>,
-    pub(crate) deny: Vec<String>,
 }
 
 /// The names in `groups`, and who is in each of them.

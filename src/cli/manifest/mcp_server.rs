@@ -8,9 +8,34 @@ use crate::cli::bridge::options::{
 };
 use crate::cli::manifest::command::{env, folder};
 use crate::cli::manifest::definitions::Definitions;
-use crate::cli::manifest::entries::{McpServerEntry, ToolFilter};
+use crate::cli::manifest::problem::Position;
 use crate::cli::manifest::reader::{Reader, Section, Value};
 use crate::text::printable;
+
+/// A stdio server of others, for bridges.
+#[derive(Clone, Debug)]
+pub(crate) struct McpServerEntry {
+    pub(crate) position: Position,
+    pub(crate) name: String,
+    /// Absolute, or a name to look for on `PATH`.
+    pub(crate) command: PathBuf,
+    pub(crate) args: Vec<String>,
+    pub(crate) env: Vec<(String, String)>,
+    pub(crate) cwd: Option<PathBuf>,
+    pub(crate) tools: ToolFilter,
+    pub(crate) bridge: BridgeOptions,
+}
+
+/// Which tools of a server are handed on. A `*` stands for any characters.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ToolFilter {
+    /// `None` for all.
+    pub(crate) allow: Option<Vec<String>>,
+    pub(crate) deny: Vec<String>,
+}
+
+/// The JSON Schema of the section.
+pub(super) const JSON_SCHEMA: &str = include_str!("mcp_servers.json");
 
 /// Reads the section.
 pub(super) fn mcp_servers<'a>(

@@ -78,7 +78,10 @@ mod command;
 mod definitions;
 pub(crate) mod entries;
 mod known;
-mod mcp_server;
+#[cfg(feature = "bridge")]
+pub(crate) mod mcp_server;
+#[cfg(not(feature = "bridge"))]
+pub(crate) mod no_mcp_server;
 mod number;
 mod paths;
 pub mod problem;
@@ -95,12 +98,13 @@ pub(in crate::cli) mod variables;
 
 use std::path::PathBuf;
 
+#[cfg(not(feature = "bridge"))]
+pub(crate) use no_mcp_server as mcp_server;
+
 use crate::cli::manifest::command::defaults;
 use crate::cli::manifest::definitions::Definitions;
-use crate::cli::manifest::entries::{
-    Groups, McpServerEntry, PromptEntry, ResourceEntry, ServerSection, ToolEntry,
-};
-use crate::cli::manifest::mcp_server::mcp_servers;
+use crate::cli::manifest::entries::{Groups, PromptEntry, ResourceEntry, ServerSection, ToolEntry};
+use crate::cli::manifest::mcp_server::{McpServerEntry, mcp_servers};
 use crate::cli::manifest::number::number_text;
 use crate::cli::manifest::problem::{Problem, Severity};
 use crate::cli::manifest::reader::{Environment, Reader, Section, Value};

@@ -5,11 +5,18 @@
 
 use crate::cli::help;
 use crate::cli::manifest::Manifest;
+use crate::cli::manifest::mcp_server::JSON_SCHEMA;
 use crate::json::write::Object;
 use crate::limits::Limits;
 
 /// Draft-07, since editors know no later one as well.
 const SCHEMA: &str = include_str!("schema.json");
+
+/// Where the entries of `mcpServers` belong.
+const NO_MCP_SERVERS: &str = r#""mcpServers": {}"#;
+
+/// What stands for `metrics`, and what a build without the feature `operations` has in its place.
+const METRICS: [&str; 2] = [r#""metrics": { "type": "boolean","#, r#""metrics": { "const": false,"#];
 
 /// Where the limits belong.
 const NO_LIMITS: &str = r#""properties": {}"#;
@@ -25,7 +32,10 @@ impl Manifest {
     pub fn json_schema() -> String {
         let limits: Vec<String> = Limits::NAMES.iter().map(|name| limit(name)).collect();
         let limits = format!("\"properties\": {{\n{}\n          }}", limits.join(",\n"));
-        SCHEMA.replacen(NO_LIMITS, &limits, 1)
+        let mcp_servers = format!("\"mcpServers\": {}", JSON_SCHEMA.trim_end());
+        let schema = SCHEMA.replacen(NO_LIMITS, &limits, 1).replacen(NO_MCP_SERVERS, &mcp_servers, 1);
+        let [has_metrics, no_metrics] = METRICS;
+        if cfg!(feature = "operations") { schema } else { schema.replacen(has_metrics, no_metrics, 1) }
     }
 }
 

@@ -7,6 +7,7 @@ use crate::cli::manifest::entries::{Health, ServerSection};
 use crate::cli::manifest::number::number_text;
 use crate::cli::manifest::reader::{Reader, Value, shown};
 use crate::cli::manifest::risks;
+use crate::cli::messages::left_out;
 use crate::limits::Limits;
 use crate::net::listen::Address;
 
@@ -55,7 +56,7 @@ pub(super) fn server<'a>(reader: &mut Reader<'a>, value: &Value<'a>) -> Option<S
         limits: section.read(reader, "limits", limits).unwrap_or_default(),
         log: section.read(reader, "log", log),
         health: section.read(reader, "health", health),
-        metrics: section.read(reader, "metrics", Reader::bool),
+        metrics: section.read(reader, "metrics", metrics),
     };
     for (key, file) in [("tokenFile", &server.token_file), ("stateKeyFile", &server.state_key_file)] {
         if let Some(file) = file
@@ -69,6 +70,14 @@ pub(super) fn server<'a>(reader: &mut Reader<'a>, value: &Value<'a>) -> Option<S
         risks::warn_of_address(reader, item, address, server.insecure_public == Some(true));
     }
     Some(server)
+}
+
+fn metrics<'a>(reader: &mut Reader<'a>, value: &Value<'a>) -> Option<bool> {
+    let answered = reader.bool(value)?;
+    if answered && !cfg!(feature = "operations") {
+        reader.problem(value, left_out("operations", "answers no `/metrics`"));
+    }
+    Some(answered)
 }
 
 /// A string that makes settings which the server takes.

@@ -26,10 +26,12 @@ use calls::{Calls, network_of};
 use histogram::{Histogram, OPERATION_SECONDS, TURN_SECONDS};
 use page::{Kind, Page};
 
+use super::Failure;
 use crate::engine::observe::{Event, Transport};
 use crate::engine::pages::StatusPage;
 use crate::http::response::reason_phrase;
 use crate::limits::Limits;
+use crate::net::Listening;
 use crate::protocol::revision::Revision;
 use crate::server::stats::Stats;
 
@@ -99,9 +101,12 @@ impl Metrics {
         self.counted().turns.add(time);
     }
 
-    pub(super) fn page(&self) -> StatusPage {
+    /// Has the page answered at [`PATH`] on the addresses for health checks, and for clients too if `for_clients`.
+    pub(super) fn add_to(&self, listening: &mut Listening, for_clients: bool) -> Result<(), Failure> {
         let metrics = self.clone();
-        StatusPage::new(PATH, MEDIA_TYPE, move |stats| metrics.counted().page(stats))
+        let page = StatusPage::new(PATH, MEDIA_TYPE, move |stats| metrics.counted().page(stats));
+        let added = listening.add_page(page.for_clients(for_clients));
+        added.map_err(|error| Failure::usage(format!("--metrics: {error}")))
     }
 
     fn counted(&self) -> MutexGuard<'_, Counted> {

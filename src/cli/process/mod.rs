@@ -38,6 +38,7 @@ mod guard;
 mod guarded;
 mod launch;
 mod output;
+#[cfg(feature = "bridge")]
 pub(crate) mod piped;
 mod run;
 mod supervisor;
