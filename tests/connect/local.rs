@@ -136,7 +136,7 @@ fn a_client_that_has_gone_ends_the_program() {
     // Only a session of which it knows can be ended by it.
     let mut output = BufReader::new(connect.process.stdout.take().unwrap());
     output.read_line(&mut String::new()).unwrap();
-    assert_eq!(running.sessions(), 1);
+    wait_until("there is a session", || running.sessions() == 1);
     drop(output);
     drop(connect.input.take());
     assert_eq!(connect.code(), Some(0));
