@@ -51,7 +51,7 @@ KINDS: dict[str, Misbehaviour] = {}
 
 
 def kind(name: str, allowed: str, pause: float = 1.0, on: str = "both", who: str = "trudy"):
-    """`allowed` are the answers it may get. `on` is `both` servers, or the one that has what is abused."""
+    """`allowed` are the answers it may get. `on` is `both` servers, or those that have what is abused."""
 
     def add(run: Kind) -> Kind:
         KINDS[name] = Misbehaviour(run, set(allowed.split()), pause, on, who)
@@ -410,7 +410,7 @@ async def _(target):
     return outcomes
 
 
-@kind("equal ids", "answered 400", on="soak")
+@kind("equal ids", "answered 400", on="soak child")
 async def _(target):
     async with Peer(target) as one:
         session = await begin(one)
@@ -468,7 +468,7 @@ async def _victim_asks(target: Target, disturb: Callable[[str, object], Awaitabl
         return outcomes
 
 
-@kind("answers to questions of others", "202 404", on="soak")
+@kind("answers to questions of others", "202 404", on="soak child")
 async def _(target):
     async def disturb(session: str, question: object) -> list[str]:
         async with Peer(target) as peer:
@@ -481,7 +481,7 @@ async def _(target):
     return await _victim_asks(target, disturb)
 
 
-@kind("cancels of ids of others", "202 404", on="soak")
+@kind("cancels of ids of others", "202 404", on="soak child")
 async def _(target):
     async def disturb(session: str, question: object) -> list[str]:
         async with Peer(target) as peer:
@@ -649,6 +649,54 @@ async def _(target):
     return await all_of(*(one() for _ in range(30)))
 
 
+@kind("floods of sessions of a bridged server", f"200 202 204 -32000 {BUSY}", pause=3, on="crowded", who="mallory")
+async def _(target):
+    # More than may have a process.
+    async def one() -> str:
+        async with Peer(target) as peer:
+            opened = await peer.ask(mcp(target, None, initialize()))
+            if "mcp-session-id" not in opened.headers:
+                return str(opened.message["error"]["code"] if opened.status == 200 else opened.status)
+            return str(await end(peer, opened.headers["mcp-session-id"]))
+
+    return await all_of(*(one() for _ in range(40)))
+
+
+@kind("sessions of a bridged server that are left in the middle of a call", f"left -32000 {ENDS} {BUSY}", pause=0.5,
+      on="crowded shared", who="mallory")
+async def _(target):
+    calls = [("big", {"text": "left", "bytes": 300_000})]
+    if target.name == "crowded":
+        # Of a process that all clients share this would take the worker threads, as their calls do.
+        calls.append(("wait", {"text": "left", "seconds": 5}))
+    tool, arguments = random.choice(calls)
+    async with Peer(target) as peer, Peer(target) as other:
+        try:
+            await peer.send(mcp(target, await begin(other), call(1, tool, arguments)))
+        except KeyError:
+            # All processes are taken, and so there is no session.
+            return ["-32000"]
+        await asyncio.sleep(random.uniform(0, 0.3))
+        peer.reset()
+        return ["left"]
+
+
+@kind("equal ids of two clients of one process", "answered", pause=0.5, on="shared")
+async def _(target):
+    async def one() -> str:
+        nonce = str(random.random())
+        async with Peer(target, victim=True) as victim:
+            session = await begin(victim, "victim")
+            for _ in range(10):
+                answer = await victim.ask(mcp(target, session, call(1, "echo", {"text": nonce}), "victim"))
+                true(answer.status == 200 and answer.message["result"]["content"][0]["text"] == nonce,
+                     f"{nonce} got {answer.status} {answer.body[:300]!r}")
+            await end(victim, session, "victim")
+        return "answered"
+
+    return await all_of(one(), one())
+
+
 @kind("a token that is withdrawn", "200 401 closed", pause=2, on="manifest")
 async def _(target):
     """SIGHUP with a token less, and with it again: its stream ends, and its next request is refused."""
@@ -759,14 +807,17 @@ async def _misbehave(one: Misbehaviour, targets: list, end_at: float, report: Re
 async def misbehave(seconds: float, targets: list[Target], commands: list[list[str]], only: list[str]) -> dict[str, dict]:
     end_at = time.monotonic() + seconds
     reports = {name: Report(0, collections.Counter(), []) for name in KINDS if not only or any(word in name for word in only)}
-    on = {"both": targets, "stdio": commands} | {target.name: [target] for target in targets}
-    await all_of(*(_misbehave(KINDS[name], on[KINDS[name].on], end_at, report) for name, report in reports.items()))
+    named = {"both": [target for target in targets if not target.base], "stdio": commands}
+    named |= {target.name: [target] for target in targets}
+    on = {name: [target for one in KINDS[name].on.split() for target in named[one]] for name in reports}
+    await all_of(*(_misbehave(KINDS[name], on[name], end_at, report) for name, report in reports.items()))
     return {name: vars(report) for name, report in reports.items()}
 
 
 def main() -> None:
     wanted = json.loads(os.environ["INTEROP_HOSTILE"])
-    targets = [Target(one["name"], one["port"], one["pid"], one["tokens"], Path(one["token_file"]) if "token_file" in one else None)
+    targets = [Target(one["name"], one["port"], one["pid"], one["tokens"], Path(one["token_file"]) if "token_file" in one else None,
+                      one.get("base", ""))
                for one in wanted["targets"]]
     print(json.dumps(asyncio.run(misbehave(wanted["seconds"], targets, wanted["commands"], wanted["only"]))))
 

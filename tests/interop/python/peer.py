@@ -29,6 +29,8 @@ class Target:
     tokens: dict[str, str]
     # The file that SIGHUP makes it read again; only the binary has one.
     token_file: Path | None = None
+    # Of a bridged server: the path below which it is.
+    base: str = ""
 
 
 @dataclass
@@ -216,7 +218,7 @@ def alone(target: Target, method: str, params: dict, who: object = SAME, name: s
     meta = {"io.modelcontextprotocol/protocolVersion": VERSION, "io.modelcontextprotocol/clientCapabilities": {"elicitation": {}}}
     named = f"Mcp-Name: {name}\r\n" if name else ""
     fields = f"{ACCEPT}MCP-Protocol-Version: {more.get('version', VERSION)}\r\nMcp-Method: {more.get('header', method)}\r\n{named}"
-    return request(target, "POST", "/mcp", fields, rpc(identity, method, params | {"_meta": meta}), who)
+    return request(target, "POST", f"{target.base}/mcp", fields, rpc(identity, method, params | {"_meta": meta}), who)
 
 
 def alone_call(target: Target, tool: str, arguments: dict, **more) -> bytes:
@@ -231,7 +233,7 @@ def initialize(revision: str = "2025-11-25") -> str:
 def mcp(target: Target, session: str | None, body: str, who: object = SAME, fields: str = "") -> bytes:
     """A POST of Streamable HTTP."""
     named = f"Mcp-Session-Id: {session}\r\n" if session else ""
-    return request(target, "POST", "/mcp", ACCEPT + named + fields, body, who)
+    return request(target, "POST", f"{target.base}/mcp", ACCEPT + named + fields, body, who)
 
 
 async def begin(peer: Peer, who: object = SAME, revision: str = "2025-11-25") -> str:
@@ -245,12 +247,12 @@ async def begin(peer: Peer, who: object = SAME, revision: str = "2025-11-25") ->
 
 
 async def end(peer: Peer, session: str, who: object = SAME) -> int:
-    return (await peer.ask(request(peer.target, "DELETE", "/mcp", f"Mcp-Session-Id: {session}\r\n", None, who))).status
+    return (await peer.ask(request(peer.target, "DELETE", f"{peer.target.base}/mcp", f"Mcp-Session-Id: {session}\r\n", None, who))).status
 
 
 async def open_sse(peer: Peer, who: object = SAME) -> str:
     """Opens a session of HTTP+SSE; returns its endpoint."""
-    await peer.send(request(peer.target, "GET", "/sse", "", None, who))
+    await peer.send(request(peer.target, "GET", f"{peer.target.base}/sse", "", None, who))
     if (response := await peer.head()).status != 200:
         raise Ended(str(response.status))
     return (await peer.event())[b"data"].decode()

@@ -3,12 +3,14 @@
 Arguments: the two Nodes, the packages of `ts1` and `ts2`, the Pythons of `py1` and `py2`. `SOAK_SECONDS` is the length,
 `SOAK_ONLY` words that choose kinds of misbehaviour, separated by commas.
 
-One server is that of benches/soak, which tells its counters; the other one the binary, with a manifest, tokens and a log.
+One server is that of benches/soak, which tells its counters; the other one the binary, with a manifest, tokens, a log and metrics. It
+bridges the former one, too, so that commands, bridged processes and tools of its own work at once.
 """
 
 import collections
 import contextlib
 import fcntl
+import http.client
 import json
 import os
 import re
@@ -49,8 +51,12 @@ STATED_KIB = (16 * 1024 + (640 + 128) * 0.3 + 1127) * 3 / 2 + 2 * 4 * 1024 + 3 *
 SDKS = ["ts1", "ts2", "py1", "py2"]
 EVERYWHERE = ["echo"] * 6 + ["read"] * 2 + ["prompt"] * 2 + ["list", "big", "slow", "ask", "sample", "cancel", "subscribe"]
 COMMANDS = ["say"] * 4 + ["prompt"] * 3 + ["list", "sleep"]
+# All that a process does which all clients share: it can ask nobody, because its questions do not say for which call they are.
+SHARED = ["echo"] * 4 + ["read", "prompt", "list", "big", "slow", "cancel"]
 PAUSE_MS = 120
 LANES = 2
+# Of all turns of the loop one in a hundred may be longer, and one more for each time that the system took the processor away.
+TURN_SECONDS = 0.002
 
 
 @dataclass
@@ -75,6 +81,12 @@ class Watched:
         return Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
 
 
+    def taken_away(self) -> int:
+        """How often the loop had to stop for others."""
+        status = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/status").read_text()
+        return int(re.search(r"^nonvoluntary_ctxt_switches:\s+(\d+)", status, re.MULTILINE)[1])
+
+
 class Counting(Watched):
     """The server of benches/soak."""
 
@@ -84,7 +96,32 @@ class Counting(Watched):
         return json.loads(self.process.stdout.readline())
 
 
-GAUGES = ["connections", "sessions", "calls", "workers_busy", "workers_stuck", "buffered_bytes", "remembered_bytes"]
+def gauges(stats: dict) -> dict:
+    """What has to be nothing once nobody is left."""
+    return {name: count for name, count in stats.items() if name in GAUGES or name.startswith("mcp_rill_sessions{")}
+
+
+GAUGES = ["connections", "sessions", "calls", "workers_busy", "workers_queued", "workers_stuck", "buffered_bytes", "remembered_bytes"]
+
+
+class Measured(Watched):
+    """The binary, whose counters are those of /metrics."""
+    health: int = 0
+
+    def samples(self) -> dict[str, float]:
+        """All samples of the page, by name and labels."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.health, timeout=30)
+        connection.request("GET", "/metrics", headers={"Connection": "close"})
+        lines = connection.getresponse().read().decode().splitlines()
+        pairs = (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+        return {name: float(value) for name, value in pairs}
+
+    def stats(self) -> dict:
+        """The gauges, without the connection that asks for them."""
+        samples = self.samples()
+        gauges = {name: samples[f"mcp_rill_{name}"] for name in GAUGES if name != "sessions"}
+        sessions = {name: value for name, value in samples.items() if name.startswith("mcp_rill_sessions{")}
+        return gauges | sessions | {"connections": gauges["connections"] - 1}
 
 
 def start_counting(executable: str, tokens: Path) -> Counting:
@@ -112,15 +149,25 @@ MANIFEST = {
 }
 
 
-def start_binary(executable: str, manifest: Path, tokens: Path) -> Watched:
-    port = wire.free_port()
+def manifest_of(soak: str) -> dict:
+    """Bridged: a process for each session, one for all, and so few that floods use them up."""
+    bridged = {"command": soak, "args": ["--sdks", "stdio"], "childIdleSeconds": 5}
+    servers = {"child": bridged, "shared": bridged | {"isolate": "shared"}, "crowded": bridged | {"childrenMax": 8}}
+    return MANIFEST | {"mcpServers": servers}
+
+
+def start_binary(executable: str, manifest: Path, tokens: Path) -> Measured:
+    port, health = wire.free_port(), wire.free_port()
     limits = [f"--limit={name}={value}" for name, value in LIMITS.items()]
-    command = [executable, "serve", str(manifest), "--listen", f"127.0.0.1:{port}", "--token-file", str(tokens), "--log", *limits]
+    command = [executable, "serve", str(manifest), "--listen", f"127.0.0.1:{port}", "--token-file", str(tokens), "--log", "--metrics",
+               "--health-listen", f"127.0.0.1:{health}", *limits]
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     while "Ctrl-C" not in (line := process.stdout.readline()):
         true(line, "the binary did not start")
     fcntl.fcntl(process.stderr, fcntl.F_SETPIPE_SZ, 4096)
-    return Watched("manifest", process, port)
+    server = Measured("manifest", process, port)
+    server.health = health
+    return server
 
 
 def slow_collector(server: Watched, stop: threading.Event, taken: collections.Counter) -> None:
@@ -151,6 +198,15 @@ def jobs_of(sdk: str, servers: list[Watched], tokens: dict[str, str], commands: 
                            "operations": operations + (["away"] if server.name == "soak" else [])})
         if sdk in ("ts2", "py2"):
             jobs.append(one | {"name": f"2026-07-28{more}", "carrier": "stateless", "url": f"{url}/mcp", "era": "2026-07-28"})
+    # The bridged ones.
+    url, one = f"http://127.0.0.1:{servers[1].port}", common | {"token": tokens[sdk], "sessions": 1, "lanes": 1}
+    for carrier, path in [("sse", "sse"), ("http", "mcp"), ("stateless", "mcp")]:
+        job = one | {"name": f"bridge, {carrier}", "carrier": carrier, "url": f"{url}/child/{path}", "operations": EVERYWHERE}
+        if carrier != "stateless":
+            jobs.append(job)
+        elif sdk in ("ts2", "py2"):
+            jobs.append(job | {"era": "2026-07-28"})
+    jobs.append(one | {"name": "bridge, shared", "carrier": "http", "url": f"{url}/shared/mcp", "operations": SHARED})
     for command, operations, more in zip(commands, (EVERYWHERE, COMMANDS), ("", " (manifest)"), strict=True):
         one = common | {"name": f"stdio{more}", "carrier": "stdio", "command": command, "operations": operations, "sessions": 1}
         jobs.append(one | ({"era": "auto"} if sdk in ("ts2", "py2") else {}))
@@ -187,9 +243,9 @@ def calm(server: Watched, wanted: tuple[int, int] | None) -> tuple[dict, tuple[i
     """Waits until nobody is left, for a second; returns the counters, what the process takes, and the seconds that it took."""
     begun, same, last = time.monotonic(), 0, wanted
     while True:
-        stats = server.stats() if isinstance(server, Counting) else {}
+        stats = server.stats()
         looked = server.look()
-        held = {name: stats[name] for name in GAUGES if stats.get(name)}
+        held = {name: count for name, count in gauges(stats).items() if count}
         is_calm = not held and not server.children() and looked[:2] == (wanted or last)
         same, last = same + 1 if is_calm else 0, looked[:2]
         if same == CALM_LOOKS:
@@ -205,6 +261,21 @@ def watch(servers: list[Watched], stop: threading.Event) -> None:
     while not stop.wait(1):
         for server in servers:
             server.resident.append((time.monotonic() - begun, server.look()[2]))
+
+
+def judge_turns(server: Measured, before: dict[str, float], taken_away: int) -> None:
+    """By the histogram of /metrics: in a turn of the loop nobody else is served."""
+    after, name = server.samples(), "mcp_rill_loop_turn_seconds"
+    with check(f"{server.name}: a turn of the loop takes less than {TURN_SECONDS * 1000:.0f} ms in 99 of 100 cases") as notes:
+        buckets = {re.search(r'le="([^"]+)"', sample)[1]: int(count - before[sample]) for sample, count in after.items()
+                   if sample.startswith(f"{name}_bucket")}
+        turns = buckets["+Inf"]
+        most = next(bound for bound, count in buckets.items() if count >= turns * 99 / 100)
+        slow, switches = turns - buckets[str(TURN_SECONDS)], server.taken_away() - taken_away
+        mean = (after[f"{name}_sum"] - before[f"{name}_sum"]) / turns
+        notes.append(f"{turns} turns of {mean * 1e6:.0f} µs, 99 of 100 within {most} s; {slow} took longer, and {switches} times the "
+                     "system took the processor away")
+        true(slow <= turns / 100 + switches, notes[0])
 
 
 def percentile(times: list[int], percent: int) -> str:
@@ -269,7 +340,7 @@ def main() -> None:
     token_file, manifest = folder / "tokens", folder / "manifest.json"
     token_file.touch(0o600)
     token_file.write_text("".join(f"{name}:{token}\n" for name, token in tokens.items()))
-    manifest.write_text(json.dumps(MANIFEST))
+    manifest.write_text(json.dumps(manifest_of(soak)))
     commands = [[soak, "--sdks", "stdio"], [binary, "serve", str(manifest), "--stdio"]]
 
     counting, of_binary = start_counting(soak, token_file), start_binary(binary, manifest, token_file)
@@ -284,6 +355,8 @@ def main() -> None:
         clients = {sdk: start_clients(sdk, jobs_of(sdk, servers, tokens, commands), tools) for sdk in SDKS}
         targets = [{"name": server.name, "port": server.port, "pid": server.process.pid, "tokens": tokens} for server in servers]
         targets[1]["token_file"] = str(token_file)
+        targets += [targets[1] | {"name": name, "base": f"/{name}"} for name in ("child", "shared", "crowded")]
+        turns, taken_away = of_binary.samples(), of_binary.taken_away()
         wanted = {"seconds": SECONDS, "targets": targets, "commands": commands, "only": ONLY}
         hostile = subprocess.Popen([sys.executable, HERE / "python" / "hostile.py"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                    text=True, env=os.environ | {"INTEROP_HOSTILE": json.dumps(wanted)})
@@ -307,12 +380,13 @@ def main() -> None:
         with check("misbehaviour: a collector of the log that is stuck") as notes:
             notes.append(told(taken))
             true(taken["bytes read"] > 0, "the binary logged nothing")
+        judge_turns(of_binary, turns, taken_away)
         for server in servers:
             with check(f"{server.name}: afterwards all is as at the start") as notes:
                 stats, looked, took = calm(server, before[server.name][:2])
                 notes.append(f"after {took:.0f} s {looked[0]} descriptors, {looked[1]} threads, no command")
-                if stats:
-                    notes.append(told({name: stats[name] for name in GAUGES}))
+                notes.append(told(gauges(stats)))
+                if isinstance(server, Counting):
                     others = {name: count for name, count in stats.items() if name not in (*GAUGES, "max", "gave_way") and count}
                     notes.append("counted: " + told(others))
                     notes.append("gave way: " + told(stats["gave_way"]))
