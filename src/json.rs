@@ -34,7 +34,6 @@ use crate::memory::room_behind;
 pub(crate) mod canonical;
 pub(crate) mod finite;
 pub(crate) mod ijson;
-mod node;
 pub(crate) mod number;
 pub(crate) mod pointer;
 pub(crate) mod tape;

@@ -49,8 +49,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use mio::{Events, Interest, Poll, Token, Waker};
 
 use crate::engine::Action;
+use crate::engine::ConnKey;
 use crate::engine::Engine;
-use crate::engine::keys::ConnKey;
 use crate::limits::Limits;
 use crate::server::builder::Server;
 use crate::server::stats::Stats;

@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use crate::access::fairness::{Claim, Holder, first_to_give_way};
 use crate::access::peer::{Peer, Principal};
+use crate::engine::ConnKey;
 use crate::engine::Engine;
-use crate::engine::keys::ConnKey;
 use crate::http::conn::Conn;
 use crate::http::conn::close::CloseReason;
 use crate::slab::Key;

@@ -154,7 +154,6 @@ pub(crate) mod deliver;
 pub(crate) mod gate;
 pub(crate) mod handshakes;
 pub(crate) mod health;
-pub(crate) mod keys;
 #[cfg(any(feature = "streamable", feature = "stateless"))]
 pub(crate) mod negotiate;
 pub(crate) mod observe;
@@ -187,7 +186,6 @@ use crate::timers::{Now, earlier};
 /// What taking up kept requests counts as at least.
 const GO_ON_BYTES_MIN: usize = 512;
 
-pub use crate::engine::keys::ConnKey;
 pub use crate::engine::observe::{Event, Transport};
 pub use crate::engine::pages::StatusPage;
 pub use crate::runtime::config::EngineConfig;
@@ -195,6 +193,28 @@ pub use crate::runtime::jobs::Jobs;
 pub use crate::server::stats::Stats;
 pub use crate::service::ended::{CallDetails, CallKind, CallOutcome};
 pub use crate::service::session::SessionId;
+
+/// The key of one connection. It is never used again for another one.
+///
+/// ```
+/// # let mut engine = mcp_rill::engine::Engine::new(mcp_rill::Server::new("demo", "1.0.0"), || 1).unwrap();
+/// let conn = engine.open(Default::default(), Default::default());
+/// assert_eq!((conn.index(), engine.find(conn.token())), (0, Some(conn)));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnKey(pub(crate) Key);
+
+impl ConnKey {
+    /// The slot number: below `connections_max`, and shared with keys that are dead.
+    pub fn index(self) -> usize {
+        self.0.index() as usize
+    }
+
+    /// 32 bits that [`Engine::find`](crate::engine::Engine::find) turns back into the key, for event queues that carry one word.
+    pub fn token(self) -> u32 {
+        self.0.token()
+    }
+}
 
 /// What the driver is to do next; see the [contract](self#driving-contract).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

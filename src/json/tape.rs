@@ -12,8 +12,7 @@
 //! A name stands before its value. While an array or object is open, its node keeps the place of the one around it, so
 //! no stack is needed. The texts that are accepted are those that `serde_json` reads as a `RawValue`.
 
-use crate::json::node::{Kind, Node};
-use crate::json::value::{JsonBuf, JsonRef};
+use crate::json::value::{JsonBuf, JsonRef, Kind, Node};
 use crate::limits::Limits;
 
 /// Why a text has no index.

@@ -21,7 +21,7 @@ use super::stream::Stream;
 use super::transport::{StreamHook, TcpSocket, Transport, Wrapped};
 use super::{Listening, Socket};
 use crate::access::peer::{Peer, Principal};
-use crate::engine::keys::ConnKey;
+use crate::engine::ConnKey;
 use crate::engine::observe::Event;
 use crate::limits::CONNECTIONS_CAP;
 use crate::protocol::guard::contained;

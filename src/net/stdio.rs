@@ -30,7 +30,7 @@ use super::Listening;
 use super::stream::Stream;
 #[cfg(unix)]
 use crate::access::peer::Peer;
-use crate::engine::keys::ConnKey;
+use crate::engine::ConnKey;
 use crate::server::builder::Server;
 use crate::threads;
 use crate::timers::Now;

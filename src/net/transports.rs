@@ -11,7 +11,7 @@ use std::io::{self, ErrorKind};
 use super::Listening;
 use super::transport::{TcpSocket, Transport, is_panic};
 use crate::access::peer::Peer;
-use crate::engine::keys::ConnKey;
+use crate::engine::ConnKey;
 use crate::engine::observe::Event;
 use crate::text::cut;
 use crate::timers::Now;

@@ -18,7 +18,10 @@ use crate::json::value::{JsonCow, JsonRef, Members};
 use crate::json::write::Object;
 use crate::jsonrpc::{Error, Response};
 use crate::key_map::KeyMap;
+use crate::protocol::cache::CacheHint;
 use crate::protocol::level::read_level;
+use crate::protocol::meta::Meta;
+use crate::protocol::revision::Revision;
 use crate::protocol::state_key::StateKey;
 use crate::runtime::announcing::Announcing;
 use crate::runtime::calls::{Calls, Run};
@@ -28,10 +31,9 @@ use crate::runtime::jobs::Jobs;
 use crate::runtime::stateless::state::StatelessState;
 use crate::runtime::subscriptions::Subscriptions;
 use crate::server::builder::Server;
-use crate::server::call::Call;
+use crate::server::call::{Call, SessionData};
 use crate::server::context::Context;
 use crate::server::mailbox::Mailbox;
-use crate::server::session_data::SessionData;
 use crate::service::keys::{CallKey, SessionKey};
 use crate::service::outbox::Outbox;
 use crate::service::session::Session;
@@ -309,5 +311,44 @@ impl HandlerService {
                 "`uri` has {bytes} bytes, more than the limit uri_bytes_max = {max}"
             ))),
         }
+    }
+}
+
+/// Sending results.
+impl HandlerService {
+    /// Sends a result: the object that `write` appends, and the members that all results have since 2026-07-28.
+    pub(crate) fn result(
+        &self,
+        call: CallKey,
+        revision: Revision,
+        cache: Option<CacheHint>,
+        out: &mut Outbox,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) {
+        self.result_with(call, revision, cache, &Meta::EMPTY, out, write);
+    }
+
+    /// As [`result`](HandlerService::result), with a `_meta` of its own.
+    pub(crate) fn result_with(
+        &self,
+        call: CallKey,
+        revision: Revision,
+        cache: Option<CacheHint>,
+        meta: &Meta,
+        out: &mut Outbox,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) {
+        out.written(call, |out| {
+            let start = out.len();
+            write(out);
+            if revision.has_sessions() && meta.is_empty() {
+                return;
+            }
+            let mut result = Object::reopened(out, start);
+            if !revision.has_sessions() {
+                return self.write_common(&mut result, cache, meta);
+            }
+            result.member("_meta", meta);
+        });
     }
 }

@@ -17,7 +17,6 @@ pub(crate) mod mail;
 mod no_stateless;
 pub(crate) mod observed;
 pub(crate) mod permit;
-pub(crate) mod results;
 pub(crate) mod run;
 #[cfg(feature = "stateless")]
 pub(crate) mod stateless;

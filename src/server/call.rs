@@ -1,14 +1,15 @@
 //! What a handler gets besides its arguments.
 //!
-//! *Scope:* [`Call`]: who is asking, and what the handler can do while it runs. *Not in scope:* arguments, results and errors; the questions that a
+//! *Scope:* [`Call`]: who is asking, what the handler can do while it runs, and what it keeps for a session. *Not in scope:* arguments, results and errors; the questions that a
 //! handler can ask (that is `ask`), and work that goes on after it returned (that is `reply`).
 
+use std::any::Any;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::access::peer::{Peer, Principal};
-use crate::json::value::JsonCow;
-use crate::json::value::JsonRef;
+use crate::json::value::{JsonCow, JsonRef};
 use crate::protocol::client_info::{Capabilities, ClientInfo};
 use crate::protocol::error::CallError;
 use crate::protocol::level::Level;
@@ -18,7 +19,6 @@ use crate::server::context::Context;
 use crate::server::flags::Flags;
 use crate::server::mailbox::{Mailbox, Progress, Update};
 use crate::server::questions::Questions;
-use crate::server::session_data::SessionData;
 use crate::service::keys::CallKey;
 use serde_json::Value;
 
@@ -363,5 +363,35 @@ impl Updates {
             Updates::Kept(updates) => std::mem::take(updates),
             Updates::Mailed => Vec::new(),
         }
+    }
+}
+
+/// The values that are kept for a session, one of each type.
+#[derive(Default)]
+pub(crate) struct SessionData(Vec<Box<dyn Any + Send>>);
+
+impl SessionData {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn get<T: 'static>(&mut self) -> Option<&mut T> {
+        self.0.iter_mut().find_map(|value| value.downcast_mut())
+    }
+
+    pub(crate) fn get_or_insert_with<T: Send + 'static>(
+        &mut self,
+        value: impl FnOnce() -> T,
+    ) -> Option<&mut T> {
+        if self.get::<T>().is_none() {
+            self.0.push(Box::new(value()));
+        }
+        self.get()
+    }
+}
+
+impl fmt::Debug for SessionData {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SessionData({})", self.0.len())
     }
 }

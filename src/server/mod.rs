@@ -9,7 +9,6 @@ pub(crate) mod arguments;
 pub(crate) mod ask;
 #[cfg(feature = "auth")]
 pub(crate) mod auth;
-pub(crate) mod before;
 pub(crate) mod blocking;
 pub(crate) mod builder;
 pub(crate) mod call;
@@ -19,17 +18,16 @@ pub(crate) mod flags;
 pub(crate) mod form;
 pub(crate) mod handle;
 pub(crate) mod handler;
+pub(crate) mod hooks;
 pub(crate) mod item;
 pub(crate) mod items;
 pub(crate) mod listed;
 pub(crate) mod mailbox;
 pub(crate) mod mounts;
 pub(crate) mod pages;
-pub(crate) mod permit;
 pub(crate) mod questions;
 pub(crate) mod registry;
 pub(crate) mod reply;
-pub(crate) mod session_data;
 pub(crate) mod state;
 #[cfg(feature = "stateless")]
 pub(crate) mod state_keys;

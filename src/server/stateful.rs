@@ -13,12 +13,11 @@ use crate::protocol::prompt::IntoPrompt;
 use crate::protocol::uri::Vars;
 use crate::protocol::uri::normal::normalize_template;
 use crate::server::arguments::Arguments;
-use crate::server::before::BeforeCall;
 use crate::server::builder::Server;
 use crate::server::call::Call;
 use crate::server::complete::{Completed, Completing, CompletionRequest};
 use crate::server::handler::other_state;
-use crate::server::permit::Permit;
+use crate::server::hooks::{BeforeCall, Permit};
 use crate::server::state::State;
 use crate::service::ended::CallKind;
 

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::access::peer::Peer;
-use crate::engine::keys::ConnKey;
+use crate::engine::ConnKey;
 use crate::engine::observe::Event;
 use crate::engine::{Action, Engine};
 use crate::http::conn::close::CloseReason;

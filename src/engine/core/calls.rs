@@ -10,8 +10,8 @@
 
 use crate::engine::core::Core;
 use crate::engine::refusals::Refused;
-use crate::engine::state::calls::PendingRequest;
 use crate::engine::state::message::MessageKind;
+use crate::engine::state::sessions::PendingRequest;
 use crate::http::head::Head;
 use crate::jsonrpc::id::IdRef;
 use crate::jsonrpc::{self, Message, Notification};

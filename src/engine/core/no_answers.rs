@@ -1,8 +1,8 @@
 //! The twin of `answers` and `state::streams::answer` for builds in which no POST has a stream of its own.
 
 use crate::engine::core::Core;
-use crate::engine::state::calls::PendingRequest;
 use crate::engine::state::message::MessageText;
+use crate::engine::state::sessions::PendingRequest;
 use crate::engine::state::streams::Stream;
 use crate::jsonrpc::id::Id;
 use crate::service::keys::CallKey;

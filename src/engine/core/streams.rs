@@ -16,10 +16,10 @@
 
 use crate::access::peer::Peer;
 use crate::engine::core::Core;
-use crate::engine::state::calls::PendingRequest;
 use crate::engine::state::coalesced::Coalesced;
 use crate::engine::state::connections::Connection;
 use crate::engine::state::message::{MessageKind, MessageText, Written};
+use crate::engine::state::sessions::PendingRequest;
 use crate::engine::state::streams::Source;
 use crate::service::outbox::{Audience, Slot};
 use crate::slab::Key;

@@ -7,7 +7,6 @@
 
 #[cfg(feature = "auth")]
 pub(crate) mod auth;
-pub(crate) mod calls;
 pub(crate) mod coalesced;
 pub(crate) mod connections;
 #[cfg(feature = "resume")]
