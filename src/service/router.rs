@@ -7,10 +7,11 @@
 //!  /NAME/mcp … ─────▶ the service that is mounted under that name
 //! ```
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::jsonrpc::{Error, Notification, Response};
-use crate::key_map::KeyMap;
+use crate::key_map::{KeyMap, entry_bytes};
 use crate::service::keys::{CallKey, SessionKey};
 use crate::service::outbox::Outbox;
 use crate::service::session::Session;
@@ -19,6 +20,9 @@ use crate::timers::Now;
 
 /// Makes one service of several, as [`Router::new`] does.
 pub(crate) type Join = fn(Vec<Box<dyn Service>>, usize) -> Box<dyn Service>;
+
+/// What is kept for each session: which service it belongs to.
+const SESSION_BYTES: usize = entry_bytes::<SessionKey, usize>();
 
 /// Services in the order of the mounts; that of the root may be one of them, or come after them.
 pub(crate) struct Router {
@@ -39,6 +43,12 @@ impl Router {
         Box::new(Router::new(services, root))
     }
 
+    /// Which service a session belongs to.
+    fn place_of(&self, session: &Session) -> usize {
+        session.mount().unwrap_or(self.root)
+    }
+
+    /// As [`place_of`](Router::place_of), for what comes without the session itself.
     fn of(&mut self, session: SessionKey) -> Option<&mut Box<dyn Service>> {
         self.services.get_mut(*self.sessions.get(&session)?)
     }
@@ -46,7 +56,7 @@ impl Router {
 
 impl Service for Router {
     fn opened(&mut self, key: SessionKey, session: &mut Session) {
-        let at = session.mount().unwrap_or(self.root);
+        let at = self.place_of(session);
         self.sessions.insert(key, at);
         if let Some(service) = self.services.get_mut(at) {
             service.opened(key, session);
@@ -54,7 +64,8 @@ impl Service for Router {
     }
 
     fn request(&mut self, request: &ServiceRequest<'_>, session: &mut Session, out: &mut Outbox) {
-        match self.of(request.session) {
+        let at = self.place_of(session);
+        match self.services.get_mut(at) {
             Some(service) => service.request(request, session, out),
             None => out.error(request.call, &Error::method_not_found(request.method)),
         }
@@ -67,7 +78,8 @@ impl Service for Router {
         notification: &Notification<'_>,
         out: &mut Outbox,
     ) {
-        if let Some(service) = self.of(key) {
+        let at = self.place_of(session);
+        if let Some(service) = self.services.get_mut(at) {
             service.notification(key, session, notification, out);
         }
     }
@@ -117,11 +129,17 @@ impl Service for Router {
     }
 
     fn held_bytes(&self) -> usize {
-        self.services.iter().map(|service| service.held_bytes()).sum()
+        let sessions = self.sessions.len() * SESSION_BYTES;
+        self.services.iter().map(|service| service.held_bytes()).sum::<usize>() + sessions
     }
 
     fn held_by_session(&self) -> Vec<(SessionKey, usize)> {
-        self.services.iter().flat_map(|service| service.held_by_session()).collect()
+        let mut sums: BTreeMap<SessionKey, usize> =
+            self.sessions.keys().map(|session| (*session, SESSION_BYTES)).collect();
+        for (session, bytes) in self.services.iter().flat_map(|service| service.held_by_session()) {
+            *sums.entry(session).or_default() += bytes;
+        }
+        sums.into_iter().collect()
     }
 
     #[cfg(feature = "testing")]

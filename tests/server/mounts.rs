@@ -221,6 +221,25 @@ fn all_count_towards_the_limits_of_the_outer_server() {
     world.quiesce();
 }
 
+/// Which server a session belongs to is kept for as long as the session is.
+#[test]
+fn what_is_kept_for_a_session_counts_until_it_ends() {
+    let mut held = Vec::new();
+    for count in [1, 11] {
+        let mut world = World::new(server());
+        let sock = world.connect();
+        let streams: Vec<_> = (0..count).map(|_| world.open_sse_at("/one/sse")).collect();
+        let stream = streams.last().unwrap();
+        assert_eq!(world.post(sock, &stream.endpoint, &ping(1)).status, 202);
+        assert_eq!(world.frames(stream).len(), 1);
+        held.push(world.stats().buffered_bytes);
+        world.quiesce();
+        assert_eq!(world.stats().buffered_bytes, 0);
+    }
+    let each = (held[1] - held[0]) / 10;
+    assert!((32..256).contains(&each), "{held:?}");
+}
+
 /// The servers have the worker threads together, and a call of one gives way to a call of another.
 #[test]
 fn a_call_that_gives_way_to_one_of_another_server_is_answered() {
