@@ -1,5 +1,6 @@
 //! Tests of this server, over every transport and revision. Those of single texts and schemas are in `tests/server/conformance.rs`.
 
+use std::thread;
 use std::time::Duration;
 
 use mcp_rill::Revision;
@@ -18,6 +19,19 @@ fn clients() -> impl Iterator<Item = (Way, Harness)> {
     })
 }
 
+/// Waits for what happens on another thread.
+fn until(way: &Way, problem: &str, mut is_so: impl FnMut() -> bool) {
+    let mut looks = 0..2000;
+    let happened = looks.any(|_| {
+        let happened = is_so();
+        if !happened {
+            thread::sleep(Duration::from_millis(10));
+        }
+        happened
+    });
+    assert!(happened, "{way}: {problem}");
+}
+
 #[test]
 fn slow_tools_report_and_make_way_when_they_are_cancelled() {
     for (way, mut client) in clients() {
@@ -31,9 +45,12 @@ fn slow_tools_report_and_make_way_when_they_are_cancelled() {
         assert!(response.text().starts_with("progress token: "), "{way}");
         assert_eq!(client.call("test_reconnection", json!({})).text(), "Finished after a while", "{way}");
         let waiting = client.start("test_wait", json!({"seconds": 30}));
+        until(&way, "the handler has not begun", || client.stats().workers_busy == 1);
         client.cancel(waiting);
         // It would have taken 30 s: others go on meanwhile.
         assert_eq!(client.call("test_wait", json!({"seconds": 0.1})).text(), "waited", "{way}");
+        let mut seen = || client.call("test_wait_cancelled", json!({})).text() == "1";
+        until(&way, "the handler has not seen that it is cancelled", &mut seen);
     }
 }
 
