@@ -77,7 +77,7 @@ impl<K: Numbered, V: Send + 'static> KeyMap<K, V> {
     }
 
     pub(crate) fn first_key_value(&self) -> Option<(&K, &V)> {
-        self.iter().next()
+        self.0.first_key_value().and_then(|(_, entry)| pair(entry)).map(|(key, value)| (key, value))
     }
 
     pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = (&K, &V)> {

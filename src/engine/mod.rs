@@ -658,11 +658,15 @@ impl Engine {
     }
 
     /// Sets the time, less what was put off. It never goes back.
+    #[inline]
     pub(crate) fn set_now(&mut self, now: Now) {
         // A turn has many steps at one time.
-        if now == self.given {
-            return;
+        if now != self.given {
+            self.change_now(now);
         }
+    }
+
+    fn change_now(&mut self, now: Now) {
         self.given = now;
         let mono = now.mono.saturating_sub(self.put_off).max(self.core.now().mono);
         self.core.common.set_now(Now { mono, ..now });

@@ -57,7 +57,7 @@ impl Engine {
             let Core { connections, common, .. } = &mut self.core;
             let Some(conn) = connections.get_mut(key) else { return };
             match conn.http.step(&mut input, &mut fields, common) {
-                Step::Head(head) => self.take_head(key, &head, &mut input),
+                Step::Head(ref head) => self.take_head(key, head, &mut input),
                 Step::Request(request) => self.take_request(key, request),
                 Step::Refused(refusal) => self.core.report_refusal(key, refusal.status, &refusal.reason),
                 Step::More => break,

@@ -208,6 +208,7 @@ fn scalar(bytes: &[u8], at: &mut usize, first: u8) -> Result<Kind, Fault> {
     }
 }
 
+#[inline(always)]
 fn word(bytes: &[u8], at: &mut usize, word: &[u8], kind: Kind) -> Result<Kind, Fault> {
     let is_it = bytes.get(*at..).is_some_and(|rest| rest.starts_with(word));
     *at += word.len();
@@ -217,29 +218,26 @@ fn word(bytes: &[u8], at: &mut usize, word: &[u8], kind: Kind) -> Result<Kind, F
 #[inline(always)]
 fn string(bytes: &[u8], at: &mut usize) -> Result<Kind, Fault> {
     *at = after_plain(bytes, *at + 1);
-    match bytes.get(*at) {
-        Some(b'"') => {
-            *at += 1;
-            Ok(Kind::Str)
-        }
-        _ => escaped(bytes, at),
+    if bytes.get(*at) == Some(&b'"') {
+        *at += 1;
+        return Ok(Kind::Str);
     }
+    *at = after_escaped(bytes, *at)?;
+    Ok(Kind::Escaped)
 }
 
-/// The rest of a string, from the first byte that is not plain.
-fn escaped(bytes: &[u8], at: &mut usize) -> Result<Kind, Fault> {
+/// The place behind a string, from its first byte on that is not plain.
+// A place that is passed by reference to a function that is not inlined stays in memory everywhere.
+fn after_escaped(bytes: &[u8], mut at: usize) -> Result<usize, Fault> {
     loop {
         // Half of a surrogate pair is JSON too (RFC 8259, section 8.2).
-        match bytes.get(*at..).unwrap_or_default() {
-            [b'"', ..] => {
-                *at += 1;
-                return Ok(Kind::Escaped);
-            }
-            [b'\\', b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't', ..] => *at += 2,
-            [b'\\', b'u', digits @ ..] if is_hex(digits.get(..4)) => *at += 6,
+        match bytes.get(at..).unwrap_or_default() {
+            [b'"', ..] => return Ok(at + 1),
+            [b'\\', b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't', ..] => at += 2,
+            [b'\\', b'u', digits @ ..] if is_hex(digits.get(..4)) => at += 6,
             _ => return Err(Fault::Syntax),
         }
-        *at = after_plain(bytes, *at);
+        at = after_plain(bytes, at);
     }
 }
 
@@ -263,10 +261,10 @@ fn after_plain(bytes: &[u8], mut at: usize) -> usize {
 fn number(bytes: &[u8], at: &mut usize) -> Result<Kind, Fault> {
     skip(bytes, at, b"-");
     if !skip(bytes, at, b"0") {
-        digits(bytes, at)?;
+        *at = after_digits(bytes, *at)?;
     }
     match bytes.get(*at) {
-        Some(b'.' | b'e' | b'E') => fraction(bytes, at)?,
+        Some(b'.' | b'e' | b'E') => *at = after_fraction(bytes, *at)?,
         // A digit here follows a zero. Anything else that is wrong is no token.
         Some(b'0'..=b'9') => return Err(Fault::Syntax),
         _ => {}
@@ -274,31 +272,33 @@ fn number(bytes: &[u8], at: &mut usize) -> Result<Kind, Fault> {
     Ok(Kind::Number)
 }
 
-fn fraction(bytes: &[u8], at: &mut usize) -> Result<(), Fault> {
-    if skip(bytes, at, b".") {
-        digits(bytes, at)?;
+fn after_fraction(bytes: &[u8], mut at: usize) -> Result<usize, Fault> {
+    if skip(bytes, &mut at, b".") {
+        at = after_digits(bytes, at)?;
     }
-    if skip(bytes, at, b"eE") {
-        skip(bytes, at, b"+-");
-        digits(bytes, at)?;
+    if skip(bytes, &mut at, b"eE") {
+        skip(bytes, &mut at, b"+-");
+        at = after_digits(bytes, at)?;
     }
-    Ok(())
+    Ok(at)
 }
 
 /// Skips one of these bytes, if it comes next.
+#[inline(always)]
 fn skip(bytes: &[u8], at: &mut usize, any: &[u8]) -> bool {
     let is_there = bytes.get(*at).is_some_and(|byte| any.contains(byte));
     *at += usize::from(is_there);
     is_there
 }
 
-/// At least one.
-fn digits(bytes: &[u8], at: &mut usize) -> Result<(), Fault> {
-    let start = *at;
-    while bytes.get(*at).is_some_and(u8::is_ascii_digit) {
-        *at += 1;
+/// The place behind digits, of which there is at least one.
+#[inline(always)]
+fn after_digits(bytes: &[u8], start: usize) -> Result<usize, Fault> {
+    let mut at = start;
+    while bytes.get(at).is_some_and(u8::is_ascii_digit) {
+        at += 1;
     }
-    if *at == start { Err(Fault::Syntax) } else { Ok(()) }
+    if at == start { Err(Fault::Syntax) } else { Ok(at) }
 }
 
 fn is_hex(digits: Option<&[u8]>) -> bool {
