@@ -28,7 +28,8 @@ mod adopt;
 mod descriptors;
 pub(crate) mod listen;
 mod observing;
-#[cfg(all(unix, feature = "bridge"))]
+#[cfg(all(unix, feature = "cli"))]
+#[cfg_attr(not(feature = "bridge"), allow(dead_code))]
 pub(crate) mod readiness;
 pub(crate) mod socket;
 mod stdio;
@@ -41,8 +42,6 @@ pub(crate) mod unix;
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::SocketAddr;
-use std::path::Path;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -72,7 +71,7 @@ pub use transport::{TcpSocket, Transport};
 const EVENTS_PER_POLL: usize = 1024;
 
 const WAKER: Token = Token(usize::MAX);
-/// Listeners' tokens lie above all connections' tokens, which have 32 bits, or below the waker's where a word has no more.
+/// Listeners' tokens lie above all connections' tokens, which have 31 bits, and below the waker's.
 const LISTENER_TOKENS: usize = usize::MAX - 1024;
 /// Descriptors that wake the service.
 #[cfg(unix)]
@@ -148,6 +147,9 @@ pub fn random_id() -> u128 {
 pub struct Listening {
     engine: Engine,
     poll: Poll,
+    /// Where services with descriptors in this poll learn which are ready.
+    #[cfg(all(unix, feature = "cli"))]
+    ready: Option<readiness::ReadyDescriptors>,
     events: Events,
     listeners: Vec<Listener>,
     /// By [`ConnKey::index`].
@@ -206,8 +208,11 @@ impl Listening {
     ///
     /// # Errors
     /// If the system makes no event queue, or the engine has connections already.
-    pub fn new(mut engine: Engine) -> io::Result<Listening> {
-        let poll = Poll::new()?;
+    pub fn new(engine: Engine) -> io::Result<Listening> {
+        Listening::with_poll(engine, Poll::new()?)
+    }
+
+    fn with_poll(mut engine: Engine, poll: Poll) -> io::Result<Listening> {
         let accepting = Accepting::new(poll.registry())?;
         let waker = Waker::new(poll.registry(), WAKER)?;
         engine.set_waker(move || {
@@ -227,6 +232,8 @@ impl Listening {
         let mut listening = Listening {
             engine,
             poll,
+            #[cfg(all(unix, feature = "cli"))]
+            ready: None,
             events: Events::with_capacity(EVENTS_PER_POLL),
             listeners: Vec::new(),
             sockets: Vec::new(),
@@ -293,45 +300,6 @@ impl Listening {
         listener.register(self.poll.registry(), Token(LISTENER_TOKENS + self.listeners.len()))?;
         self.listeners.push(listener);
         Ok(())
-    }
-
-    /// The TCP addresses on which the server listens for clients, with the ports that the system chose for port 0.
-    pub fn local_addrs(&self) -> impl Iterator<Item = SocketAddr> {
-        self.for_clients().filter_map(Listener::local_addr)
-    }
-
-    /// The paths of the Unix sockets on which the server listens for clients, as they were given.
-    pub fn local_paths(&self) -> impl Iterator<Item = &Path> {
-        self.for_clients().filter_map(Listener::path)
-    }
-
-    /// The TCP addresses for health checks alone, with the ports that the system chose for port 0.
-    pub fn health_addrs(&self) -> impl Iterator<Item = SocketAddr> {
-        self.listeners.iter().filter(|listener| listener.is_for_health).filter_map(Listener::local_addr)
-    }
-
-    fn for_clients(&self) -> impl Iterator<Item = &Listener> {
-        self.listeners.iter().filter(|listener| !listener.is_for_health)
-    }
-
-    /// The sockets on which the server listens, in the order in which they were bound, to set options of the system. Only on
-    /// Unix.
-    ///
-    /// The main use is a longer backlog, by another `listen(2)`. It is 128: if more clients than that connect at once, some
-    /// wait a second or more until their system tries again. A backlog that is longer than a second's work serves clients that
-    /// have given up.
-    ///
-    /// ```
-    /// # use std::{io, os::fd::BorrowedFd};
-    /// # fn f(server: &mcp_rill::net::Listening, listen: fn(BorrowedFd<'_>, i32) -> io::Result<()>) -> io::Result<()> {
-    /// for socket in server.listeners() {
-    ///     listen(socket, 1024)?; // of the crate rustix, say
-    /// }
-    /// # Ok(()) }
-    /// ```
-    #[cfg(unix)]
-    pub fn listeners(&self) -> impl Iterator<Item = std::os::fd::BorrowedFd<'_>> {
-        self.listeners.iter().map(std::os::fd::AsFd::as_fd)
     }
 
     /// Returns a handle for other threads.
@@ -467,6 +435,11 @@ impl Listening {
                 continue;
             }
             found = true;
+            #[cfg(all(unix, feature = "cli"))]
+            if self.ready.as_ref().is_some_and(|ready| ready.note(event)) {
+                self.engine.wake_service();
+                continue;
+            }
             #[cfg(unix)]
             if token == SERVICE {
                 self.engine.wake_service();
@@ -702,7 +675,7 @@ impl std::fmt::Debug for Listening {
 mod tests {
     use super::*;
     use std::io::{BufRead, BufReader};
-    use std::net::{Shutdown, TcpStream as Client};
+    use std::net::{Shutdown, SocketAddr, TcpStream as Client};
 
     fn listening() -> (Listening, SocketAddr) {
         let listening = Server::new("test", "1").listen("127.0.0.1:0").unwrap();

@@ -39,9 +39,10 @@ impl Key {
         { self.serial }.get()
     }
 
-    /// The slot number and the low bits of the serial in 32 bits, for event queues that carry one word.
+    /// The slot number and the low bits of the serial, for event queues that carry one word. The highest bit is left to what else is
+    /// in such a queue.
     pub fn token(self) -> u32 {
-        (self.serial.get() as u32) << TOKEN_INDEX_BITS | self.index
+        ((self.serial.get() as u32) << TOKEN_INDEX_BITS | self.index) & (u32::MAX >> 1)
     }
 }
 

@@ -40,7 +40,8 @@ pub(super) fn serve_with(
     server: Server,
     has_own: bool,
 ) -> Result<Answering, Failure> {
-    let (limits, lines, details) = (setup.limits.clone(), setup.lines.clone(), setup.details);
+    let (limits, lines, ready, details) =
+        (setup.limits.clone(), setup.lines.clone(), setup.ready.clone(), setup.details);
     setup.settings.mounts = entries.iter().map(|entry| entry.name.clone()).collect();
     setup.settings.serves_root = has_own || entries.len() < 2;
     let mut answering = setup.server(server)?;
@@ -49,9 +50,9 @@ pub(super) fn serve_with(
     }
     let mut services: Vec<Box<dyn Service>> = Vec::new();
     for entry in entries {
-        let OwnService { service, descriptor, processes } = bridge::of_entry(entry, &limits, lines.clone())?;
+        let OwnService { service, processes } =
+            bridge::of_entry(entry, &limits, lines.clone(), ready.of_service()?)?;
         services.push(reported(service, details));
-        answering.descriptors.push(descriptor);
         answering.processes += processes;
     }
     let root = if has_own { services.len() } else { 0 };

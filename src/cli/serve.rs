@@ -5,7 +5,6 @@
 
 use std::io::{self, ErrorKind, IsTerminal};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::RawFd;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Duration;
@@ -26,6 +25,7 @@ use crate::engine::Engine;
 use crate::engine::observe::Event;
 use crate::limits::Limits;
 use crate::net::listen::Address;
+use crate::net::readiness::{LoopPoll, ReadyDescriptors};
 use crate::net::{Listening, random_id};
 use crate::protocol::state_key::StateKey;
 use crate::runtime::config::EngineConfig;
@@ -65,6 +65,8 @@ pub(super) struct Setup {
     pub(super) guard: Option<Guard>,
     keys: Option<StateKeyFile>,
     pub(super) lines: Lines,
+    /// For services with descriptors of their own.
+    pub(super) ready: ReadyDescriptors,
     /// What is reported of each call; `None` if none is reported.
     pub(super) details: Option<CallDetails>,
 }
@@ -73,8 +75,6 @@ pub(super) struct Setup {
 pub(super) struct Answering {
     pub(super) service: Box<dyn Service>,
     pub(super) config: EngineConfig,
-    /// The service wants a turn when one of them is readable.
-    pub(super) descriptors: Vec<RawFd>,
     /// Processes that it may run at once.
     pub(super) processes: usize,
 }
@@ -88,7 +88,7 @@ impl Setup {
         }
         let key = StateKey::new(random_id().to_be_bytes());
         let (service, config) = server.into_service(key).map_err(Failure::usage)?;
-        Ok(Answering { service, config, descriptors: Vec::new(), processes: 0 })
+        Ok(Answering { service, config, processes: 0 })
     }
 }
 
@@ -125,9 +125,17 @@ pub(super) fn serve(options: Serve, served: Served) -> Result<(), Failure> {
     let metrics = metrics.then(|| Metrics::new(&limits));
     let of_log = lines.call_details();
     let details = of_log.or_else(|| metrics.as_ref().map(|_| CallDetails::default()));
-    let bounds = limits.clone();
-    let setup = Setup { settings, limits, guard, keys: keys_read, lines: lines.clone(), details };
-    let Answering { service, mut config, descriptors, processes } = content(setup)?;
+    let (bounds, poll) = (limits.clone(), LoopPoll::new()?);
+    let setup = Setup {
+        settings,
+        limits,
+        guard,
+        keys: keys_read,
+        lines: lines.clone(),
+        ready: poll.ready(),
+        details,
+    };
+    let Answering { service, mut config, processes } = content(setup)?;
     if let Some(warning) = descriptors::raise(&bounds, processes) {
         say(&program, &format!("warning: {warning}"));
     }
@@ -135,8 +143,7 @@ pub(super) fn serve(options: Serve, served: Served) -> Result<(), Failure> {
         config = console::add_to(config)?;
     }
     let paths = Paths::of(&config.settings, console);
-    let mut listening = Listening::new(Engine::with_service(service, config, random_id))?;
-    descriptors.iter().try_for_each(|descriptor| listening.wake_on(descriptor))?;
+    let mut listening = Listening::on(Engine::with_service(service, config, random_id), poll)?;
     match stdio {
         true => listening.serve_stdio()?,
         false => {

@@ -210,7 +210,7 @@ impl ConnKey {
         self.0.index() as usize
     }
 
-    /// 32 bits that [`Engine::find`](crate::engine::Engine::find) turns back into the key, for event queues that carry one word.
+    /// 31 bits that [`Engine::find`](crate::engine::Engine::find) turns back into the key, for event queues that carry one word.
     pub fn token(self) -> u32 {
         self.0.token()
     }

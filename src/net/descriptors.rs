@@ -1,6 +1,7 @@
 //! Descriptors between loops: that of the server in a loop around it, and those of a service in the server's.
 //!
-//! *Scope:* [`Listening`] as a descriptor, and [`Listening::wake_on`]. *Not in scope:* the turns.
+//! *Scope:* [`Listening`] as a descriptor, and [`Listening::wake_on`]. *Not in scope:* the turns, and the many descriptors of services of
+//! this crate (`readiness`).
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};

@@ -1,7 +1,7 @@
 //! Addresses, and what listens on them.
 //!
-//! *Scope:* [`Address`], binding it, what to say when that fails, the next peer of a listener. *Not in scope:* whether there
-//! is room for that peer (`accept`); the file of a Unix socket (`unix`).
+//! *Scope:* [`Address`], binding it, what to say when that fails, the next peer of a listener; where [`Listening`] listens. *Not in
+//! scope:* whether there is room for that peer (`accept`); the file of a Unix socket (`unix`).
 
 use std::fmt;
 use std::io::{self, ErrorKind};
@@ -14,6 +14,7 @@ use mio::net::TcpListener;
 use mio::net::UnixListener;
 use mio::{Interest, Registry, Token};
 
+use super::Listening;
 use super::socket::{ListeningSocket, peer_at};
 use super::stream::Stream;
 #[cfg(unix)]
@@ -286,6 +287,48 @@ impl std::os::fd::AsFd for Listener {
             Socket::Tcp { socket, .. } => socket.as_fd(),
             Socket::Unix { socket, .. } => socket.as_fd(),
         }
+    }
+}
+
+/// Where it listens.
+impl Listening {
+    /// The TCP addresses on which the server listens for clients, with the ports that the system chose for port 0.
+    pub fn local_addrs(&self) -> impl Iterator<Item = SocketAddr> {
+        self.for_clients().filter_map(Listener::local_addr)
+    }
+
+    /// The paths of the Unix sockets on which the server listens for clients, as they were given.
+    pub fn local_paths(&self) -> impl Iterator<Item = &Path> {
+        self.for_clients().filter_map(Listener::path)
+    }
+
+    /// The TCP addresses for health checks alone, with the ports that the system chose for port 0.
+    pub fn health_addrs(&self) -> impl Iterator<Item = SocketAddr> {
+        self.listeners.iter().filter(|listener| listener.is_for_health).filter_map(Listener::local_addr)
+    }
+
+    pub(super) fn for_clients(&self) -> impl Iterator<Item = &Listener> {
+        self.listeners.iter().filter(|listener| !listener.is_for_health)
+    }
+
+    /// The sockets on which the server listens, in the order in which they were bound, to set options of the system. Only on
+    /// Unix.
+    ///
+    /// The main use is a longer backlog, by another `listen(2)`. It is 128: if more clients than that connect at once, some
+    /// wait a second or more until their system tries again. A backlog that is longer than a second's work serves clients that
+    /// have given up.
+    ///
+    /// ```
+    /// # use std::{io, os::fd::BorrowedFd};
+    /// # fn f(server: &mcp_rill::net::Listening, listen: fn(BorrowedFd<'_>, i32) -> io::Result<()>) -> io::Result<()> {
+    /// for socket in server.listeners() {
+    ///     listen(socket, 1024)?; // of the crate rustix, say
+    /// }
+    /// # Ok(()) }
+    /// ```
+    #[cfg(unix)]
+    pub fn listeners(&self) -> impl Iterator<Item = std::os::fd::BorrowedFd<'_>> {
+        self.listeners.iter().map(std::os::fd::AsFd::as_fd)
     }
 }
 

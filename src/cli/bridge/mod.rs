@@ -7,7 +7,7 @@
 //! ```text
 //!  clients ⇄ engine ── Service ──▶ Bridge ── upward ──▶ child ⇄ the server, one message a line
 //!               ▲                    │ life: start, initialize, back-off, end
-//!               └─── Outbox ◀── downward ◀── lines ◀── pipes, in a poll of their own that wakes the loop
+//!               └─── Outbox ◀── downward ◀── lines ◀── pipes, in the poll of the loop
 //! ```
 
 mod asking;
@@ -32,7 +32,6 @@ mod tables;
 mod upward;
 
 use std::ffi::OsString;
-use std::os::fd::RawFd;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -49,6 +48,7 @@ use super::signals::Hangups;
 use super::verb::Verb;
 use super::{Failure, NAME, help, print, process, say};
 use crate::limits::Limits;
+use crate::net::readiness::Readiness;
 use crate::runtime::config::EngineConfig;
 use crate::service::Service;
 
@@ -106,11 +106,12 @@ fn run(arguments: Vec<OsString>) -> Result<(), Failure> {
     process::missing().iter().for_each(|lack| say(NAME, &format!("warning: {lack}")));
     let served = Served { name: name.clone(), spec, tools: ToolFilter::default() };
     let service = Box::new(move |setup: Setup| {
-        let bridge = Bridge::new(served, options, setup.limits.clone(), setup.lines.clone())?;
-        let (descriptor, processes) = (bridge.descriptor(), bridge.processes_max());
+        let (limits, lines, ready) = (setup.limits.clone(), setup.lines.clone(), setup.ready.of_service()?);
+        let bridge = Bridge::new(served, options, limits, lines, ready);
+        let processes = bridge.processes_max();
         let service = reported(Box::new(bridge), setup.details);
         let config = config(setup)?;
-        Ok(Answering { service, config, descriptors: vec![descriptor], processes })
+        Ok(Answering { service, config, processes })
     });
     serve::serve(
         *serve,
@@ -139,8 +140,6 @@ fn config(setup: Setup) -> Result<EngineConfig, Failure> {
 /// A bridge of a manifest, beside other services.
 pub(super) struct OwnService {
     pub(super) service: Box<dyn Service>,
-    /// The service wants a turn when it is readable.
-    pub(super) descriptor: RawFd,
     /// Processes that it may run at once.
     pub(super) processes: usize,
 }
@@ -148,8 +147,13 @@ pub(super) struct OwnService {
 /// The bridge of an entry of a manifest.
 ///
 /// # Errors
-/// If its program is not there, or the system has no descriptor.
-pub(super) fn of_entry(entry: &McpServerEntry, limits: &Limits, lines: Lines) -> Result<OwnService, Failure> {
+/// If its program is not there.
+pub(super) fn of_entry(
+    entry: &McpServerEntry,
+    limits: &Limits,
+    lines: Lines,
+    ready: Readiness,
+) -> Result<OwnService, Failure> {
     let named = |problem: String| Failure::system(format!("{}: {problem}", entry.position));
     let kept = KEPT_VARIABLES.iter().filter(|name| entry.env.iter().all(|(own, _)| own != **name));
     let kept = kept.filter_map(|name| Some(((*name).into(), std::env::var_os(name)?)));
@@ -165,9 +169,9 @@ pub(super) fn of_entry(entry: &McpServerEntry, limits: &Limits, lines: Lines) ->
     };
     let spec = PipedSpec { argv, env, cwd };
     let served = Served { name: entry.name.clone(), spec, tools: entry.tools.clone() };
-    let bridge = Bridge::new(served, entry.bridge.clone(), limits.clone(), lines)?;
-    let (descriptor, processes) = (bridge.descriptor(), bridge.processes_max());
-    Ok(OwnService { service: Box::new(bridge), descriptor, processes })
+    let bridge = Bridge::new(served, entry.bridge.clone(), limits.clone(), lines, ready);
+    let processes = bridge.processes_max();
+    Ok(OwnService { service: Box::new(bridge), processes })
 }
 
 /// Variables that the servers of a manifest get from this process besides those of their entries, as other clients pass them on.

@@ -5,7 +5,6 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::io;
-use std::os::fd::RawFd;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -33,24 +32,18 @@ pub(super) struct Pool {
     deadlines: BTreeSet<(Duration, Key)>,
     /// Children whose output was not read to its end: no event announces the rest.
     unread: VecDeque<Key>,
-    ready: Vec<(usize, bool)>,
+    ready: VecDeque<(usize, bool)>,
 }
 
 impl Pool {
-    pub(super) fn new() -> io::Result<Pool> {
-        Ok(Pool {
+    pub(super) fn new(readiness: Readiness) -> Pool {
+        Pool {
             children: Slab::default(),
-            readiness: Readiness::new()?,
+            readiness,
             deadlines: BTreeSet::new(),
             unread: VecDeque::new(),
-            ready: Vec::new(),
-        })
-    }
-
-    /// The descriptor that is readable when something has happened to one of the children.
-    pub(super) fn descriptor(&self) -> RawFd {
-        use std::os::fd::AsRawFd;
-        self.readiness.as_raw_fd()
+            ready: VecDeque::new(),
+        }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -131,16 +124,21 @@ impl Pool {
         }
     }
 
-    /// What has happened to the children since the last call; true if that is the end of what can be read.
-    pub(super) fn take_events(&mut self) -> Vec<(Key, Part, bool)> {
-        self.ready.clear();
-        // Without memory for it the events are taken in the next turn.
-        let _ = self.readiness.take(&mut self.ready);
-        let part_of = |(token, is_end): (usize, bool)| {
-            let index = u32::try_from(token / PARTS.len()).ok()?;
-            Some((self.children.entry_at(index)?.0, *PARTS.get(token % PARTS.len())?, is_end))
-        };
-        self.ready.iter().filter_map(|event| part_of(*event)).collect()
+    /// Takes in what has happened to the children since the last call, for [`next_event`](Pool::next_event).
+    pub(super) fn take_events(&mut self) {
+        self.readiness.take(&mut self.ready);
+    }
+
+    /// The next thing that has happened to a child; true if that is the end of what can be read.
+    pub(super) fn next_event(&mut self) -> Option<(Key, Part, bool)> {
+        while let Some((token, is_end)) = self.ready.pop_front() {
+            let child =
+                u32::try_from(token / PARTS.len()).ok().and_then(|index| self.children.entry_at(index));
+            if let (Some((key, _)), Some(part)) = (child, PARTS.get(token % PARTS.len())) {
+                return Some((key, *part, is_end));
+            }
+        }
+        None
     }
 
     /// Notes that a child's output was not read to its end.

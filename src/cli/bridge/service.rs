@@ -4,8 +4,6 @@
 //! comes from it (`downward`), and its life (`life`).
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::io;
-use std::os::fd::RawFd;
 use std::time::Duration;
 
 use super::child::Child;
@@ -22,6 +20,7 @@ use crate::key_map::KeyMap;
 use crate::limits::Limits;
 use crate::memory::{Account, Charge};
 use crate::net::random_id;
+use crate::net::readiness::Readiness;
 use crate::protocol::client_info::Capabilities;
 use crate::protocol::level::Level;
 use crate::protocol::param_headers::Annotation;
@@ -178,16 +177,17 @@ impl Bridge {
         options: BridgeOptions,
         limits: Limits,
         log: Lines,
-    ) -> io::Result<Bridge> {
+        ready: Readiness,
+    ) -> Bridge {
         let child_limits = Limits { json_depth_max: 500, json_values_max: 1 << 20, ..limits.clone() };
-        Ok(Bridge {
+        Bridge {
             served,
             eager: Eager::new(&options),
             options,
             scratch: vec![0; limits.turn_bytes_max],
             limits,
             child_limits,
-            pool: Pool::new()?,
+            pool: Pool::new(ready),
             sessions: KeyMap::new(),
             shared: BTreeMap::new(),
             calls: KeyMap::new(),
@@ -207,12 +207,7 @@ impl Bridge {
             headers: BTreeMap::new(),
             refuses_discover: false,
             is_stateless: false,
-        })
-    }
-
-    /// What the loop has to wait for: [`Listening::wake_on`](crate::net::Listening::wake_on).
-    pub(super) fn descriptor(&self) -> RawFd {
-        self.pool.descriptor()
+        }
     }
 
     /// How many children may run at once.
@@ -310,7 +305,8 @@ impl Service for Bridge {
     fn tick(&mut self, now: Now, out: &mut Outbox) {
         self.now = now.mono;
         let unread: VecDeque<Key> = self.pool.take_unread();
-        for (key, part, is_end) in self.pool.take_events() {
+        self.pool.take_events();
+        while let Some((key, part, is_end)) = self.pool.next_event() {
             match part {
                 Part::Control => self.look_after(key, out),
                 Part::Stdin => self.write_on(key),

@@ -16,7 +16,7 @@ use std::time::Duration;
 use crate::access::peer::Peer;
 use crate::engine::core::Core;
 use crate::engine::observe::{Event, Transport};
-use crate::engine::state::calls::PendingRequest;
+use crate::engine::state::sessions::PendingRequest;
 use crate::engine::state::streams::Source;
 use crate::key_map::{KeyMap, entry_bytes};
 use crate::memory::Charge;
