@@ -108,10 +108,18 @@ pub(super) enum Fault {
 }
 
 /// What was read from standard output.
-pub(super) struct Output {
-    /// What stood in the child's buffer, and the new bytes.
-    pub(super) bytes: Vec<u8>,
+pub(super) struct Output<'s> {
+    /// The beginning of a line that came before, and the new bytes; empty if no such line had begun.
+    kept: Vec<u8>,
+    fresh: &'s [u8],
     pub(super) taken: Taken,
+}
+
+impl Output<'_> {
+    /// All bytes whose lines were not taken yet.
+    pub(super) fn bytes(&self) -> &[u8] {
+        if self.kept.is_empty() { self.fresh } else { &self.kept }
+    }
 }
 
 impl Child {
@@ -193,7 +201,24 @@ impl Child {
     pub(super) fn send_now(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         let mut line = Vec::new();
         append_line(&mut line, write);
-        let written = if self.output.is_empty() { self.piped.write(&line).unwrap_or(line.len()) } else { 0 };
+        self.write_line(&line);
+    }
+
+    /// As [`send`](Child::send), of a message that is written already, and whose end of line is added.
+    pub(super) fn send_written(&mut self, message: &mut Vec<u8>) {
+        end_line(message, 0);
+        match self.state {
+            State::Starting => {
+                self.held.extend_from_slice(message);
+                self.recount();
+            }
+            State::Running => self.write_line(message),
+            State::Draining | State::Ending => {}
+        }
+    }
+
+    fn write_line(&mut self, line: &[u8]) {
+        let written = if self.output.is_empty() { self.piped.write(line).unwrap_or(line.len()) } else { 0 };
         self.output.extend(line.get(written..).unwrap_or_default());
         self.recount();
     }
@@ -264,14 +289,15 @@ impl Child {
         self.recount();
     }
 
-    /// Reads once from standard output. The bytes go back by [`keep`](Child::keep).
-    pub(super) fn read(&mut self, scratch: &mut [u8]) -> Output {
+    /// Reads once from standard output. What is left of the bytes goes back by [`keep`](Child::keep).
+    pub(super) fn read<'s>(&mut self, scratch: &'s mut [u8]) -> Output<'s> {
         let taken = self.piped.read_stdout(scratch);
-        let mut bytes = std::mem::take(&mut self.input);
-        if let Taken::Bytes(count) = taken {
-            bytes.extend_from_slice(scratch.get(..count).unwrap_or_default());
+        let count = if let Taken::Bytes(count) = taken { count } else { 0 };
+        let (mut kept, fresh) = (std::mem::take(&mut self.input), scratch.get(..count).unwrap_or_default());
+        if !kept.is_empty() {
+            kept.extend_from_slice(fresh);
         }
-        Output { bytes, taken }
+        Output { kept, fresh, taken }
     }
 
     /// The next message in `rest`, as it stands.
@@ -296,12 +322,16 @@ impl Child {
         }
     }
 
-    /// Keeps the beginning of a line for the next read.
-    pub(super) fn keep(&mut self, mut bytes: Vec<u8>, left: usize) {
-        bytes.drain(..bytes.len() - left);
-        // A long message before must not be paid for by an idle child.
-        bytes.shrink_to(2 * left);
-        self.input = bytes;
+    /// Keeps the beginning of a line, the last `left` bytes, for the next read.
+    pub(super) fn keep(&mut self, Output { mut kept, fresh, .. }: Output<'_>, left: usize) {
+        if kept.is_empty() {
+            kept.extend_from_slice(fresh.get(fresh.len().saturating_sub(left)..).unwrap_or_default());
+        } else {
+            kept.drain(..kept.len().saturating_sub(left));
+            // A long message before must not be paid for by an idle child.
+            kept.shrink_to(2 * left);
+        }
+        self.input = kept;
         self.recount();
     }
 
@@ -351,6 +381,11 @@ impl Child {
 fn append_line(lines: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
     let start = lines.len();
     write(lines);
+    end_line(lines, start);
+}
+
+/// Ends a line that begins at `start`.
+fn end_line(lines: &mut Vec<u8>, start: usize) {
     keep_on_one_line(lines.get_mut(start..).unwrap_or_default());
     lines.push(b'\n');
 }

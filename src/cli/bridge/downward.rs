@@ -10,7 +10,7 @@
 //! ```
 
 use super::asking;
-use super::child::{Era, Fault, Output};
+use super::child::{Era, Fault};
 use super::options::Isolation;
 use super::rewrite::{self, Meta, outcome_of};
 use super::rounds::kept_outcome;
@@ -66,8 +66,8 @@ impl Bridge {
     fn read_once(&mut self, key: Key, scratch: &mut [u8], out: &mut Outbox) -> Option<Taken> {
         let max = self.limits.message_bytes_max;
         let child = self.pool.get_mut(key)?;
-        let Output { bytes, taken } = child.read(scratch);
-        let mut rest = bytes.as_slice();
+        let output = child.read(scratch);
+        let mut rest = output.bytes();
         loop {
             let child = self.pool.get_mut(key)?;
             match child.next_line(&mut rest, max) {
@@ -79,8 +79,8 @@ impl Bridge {
                 None => break,
             }
         }
-        let left = rest.len();
-        self.pool.get_mut(key)?.keep(bytes, left);
+        let (left, taken) = (rest.len(), output.taken);
+        self.pool.get_mut(key)?.keep(output, left);
         Some(taken)
     }
 

@@ -42,17 +42,15 @@ impl Bridge {
     /// # Errors
     /// Why there is none now.
     pub(super) fn child_for(&mut self, owner: &Owner) -> Result<Key, String> {
-        let (now, restart) = (self.now, self.options.restart);
-        let name = self.served.name.clone();
-        let Some(place) = self.place(owner) else { return Err(format!("the server `{name}` has no place")) };
-        let (found, not_before) = (place.child, place.not_before);
-        let last_end = place.last_end.clone();
-        let found = found.filter(|key| self.pool.get(*key).is_some_and(Child::serves));
-        if let Some(key) = found {
+        let found = self.place(owner).and_then(|place| place.child);
+        if let Some(key) = found.filter(|key| self.pool.get(*key).is_some_and(Child::serves)) {
             return Ok(key);
         }
-        if let Some(last_end) = last_end {
-            if restart == Restart::Never {
+        let (now, name) = (self.now, self.served.name.clone());
+        let Some(place) = self.place(owner) else { return Err(format!("the server `{name}` has no place")) };
+        let not_before = place.not_before;
+        if let Some(last_end) = place.last_end.clone() {
+            if self.options.restart == Restart::Never {
                 let option = self.options.named("--restart never", "\"restart\": \"never\"");
                 return Err(format!("the server `{name}` {last_end}, and is not started again ({option})"));
             }

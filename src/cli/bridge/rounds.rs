@@ -234,6 +234,9 @@ impl Bridge {
             .filter(|(_, suspended)| due(suspended))
             .map(|(number, _)| *number)
             .collect();
+        if over.is_empty() {
+            return;
+        }
         let error = Error::internal("the client has not answered in time (limit request_state_ttl)");
         for number in over {
             let Some(Suspended { route, asked, .. }) = self.suspended.remove(&number) else { continue };

@@ -67,6 +67,8 @@ pub(super) struct Bridge {
     pub(super) log: Lines,
     pub(super) tape: Tape,
     pub(super) scratch: Vec<u8>,
+    /// Room for a message to a child.
+    pub(super) message: Vec<u8>,
     pub(super) now: Duration,
     pub(super) stopping: bool,
     /// What a child has refused is not asked of the next one.
@@ -185,6 +187,7 @@ impl Bridge {
             eager: Eager::new(&options),
             options,
             scratch: vec![0; limits.turn_bytes_max],
+            message: Vec::new(),
             limits,
             child_limits,
             pool: Pool::new(ready),

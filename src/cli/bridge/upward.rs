@@ -130,15 +130,18 @@ impl Bridge {
         let able = self.sessions.get(&request.session).map_or(Capabilities::NONE, |front| front.able);
         let ended = || Error::internal("the server has ended");
         let id = self.pool.get_mut(key).ok_or_else(ended)?.next_id();
-        let mut params = Vec::new();
+        let mut message = std::mem::take(&mut self.message);
+        message.clear();
         let child = self.pool.get(key).ok_or_else(ended)?;
-        let token =
-            self.write_params(child, request.params, id, lone.is_some(), request.session, &mut params)?;
-        let child = self.pool.get_mut(key).ok_or_else(ended)?;
-        let era = child.era;
-        child.send(|out| {
-            jsonrpc::write_request(out, IdRef::Int(id), request.method, |out| out.append(&mut params));
+        let (era, mut token) = (child.era, Ok(None));
+        jsonrpc::write_request(&mut message, IdRef::Int(id), request.method, |out| {
+            token = self.write_params(child, request.params, id, lone.is_some(), request.session, out);
         });
+        let token = token?;
+        let child = self.pool.get_mut(key).ok_or_else(ended)?;
+        child.send_written(&mut message);
+        message.shrink_to(self.limits.turn_bytes_max);
+        self.message = message;
         let about = if request.method == "tools/list" { About::Tools } else { About::Other };
         let lone_bytes = if lone.is_some() { size_of::<Lone>() } else { 0 };
         let asks = lone.is_none() && era != Some(Era::Sessions) && able != Capabilities::NONE;
