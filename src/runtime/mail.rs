@@ -81,9 +81,9 @@ impl HandlerService {
         mail.changes.into_iter().for_each(|change| change(&mut self.server.registry));
         for list in ListKind::ALL {
             let mut viewers = self.server.registry.take_changed(list);
-            let of_list = mail.changed_for.iter().filter(|(changed, _)| *changed == list);
-            of_list.for_each(|(_, principal)| viewers.add_principal(principal.clone()));
-            if mail.changed.contains(&list) {
+            let of_list = mail.changed.iter().filter(|(changed, _)| *changed == list);
+            of_list.filter_map(|(_, only)| only.clone()).for_each(|only| viewers.add_principal(only));
+            if mail.changed.contains(&(list, None)) {
                 viewers = Viewers::ALL;
             }
             if viewers.is_empty() {

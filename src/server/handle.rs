@@ -355,19 +355,15 @@ impl Handle {
 
     fn changed(&self, list: ListKind) {
         self.0.post(|mail, _| {
-            mail.changed.insert(list);
+            mail.changed.insert((list, None));
         });
     }
 
     fn changed_for(&self, list: ListKind, principal: &Principal) {
-        let change = (list, principal.clone());
-        self.0.post(|mail, max| match mail.changed_for.len() < max || mail.changed_for.contains(&change) {
-            true => {
-                mail.changed_for.insert(change);
-            }
-            false => {
-                mail.changed.insert(list);
-            }
+        let change = (list, Some(principal.clone()));
+        self.0.post(|mail, max| {
+            let has_room = mail.changed.len() < max || mail.changed.contains(&change);
+            mail.changed.insert(if has_room { change } else { (list, None) });
         });
     }
 

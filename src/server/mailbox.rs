@@ -130,10 +130,10 @@ pub(crate) struct Inbox {
     pub(crate) updated: BTreeSet<String>,
     /// More URIs were updated than are kept: any may have been.
     pub(crate) all_updated: bool,
-    /// Updates and changes that are for the clients of one principal.
+    /// Updates that are for the clients of one principal.
     pub(crate) updated_for: BTreeSet<(String, Principal)>,
-    pub(crate) changed_for: BTreeSet<(ListKind, Principal)>,
-    pub(crate) changed: BTreeSet<ListKind>,
+    /// Lists that changed for everybody, or for the clients of one principal.
+    pub(crate) changed: BTreeSet<(ListKind, Option<Principal>)>,
     pub(crate) changes: Vec<Change>,
     /// The keys that seal from now on.
     #[cfg(feature = "stateless")]
@@ -354,7 +354,6 @@ impl Mailbox {
             updated: std::mem::take(&mut mail.updated),
             all_updated: std::mem::take(&mut mail.all_updated),
             updated_for: std::mem::take(&mut mail.updated_for),
-            changed_for: std::mem::take(&mut mail.changed_for),
             changed: std::mem::take(&mut mail.changed),
             changes: std::mem::take(&mut mail.changes),
             ..Inbox::default()
@@ -374,7 +373,6 @@ impl Mailbox {
         mail.updated.extend(newer.updated);
         mail.all_updated |= newer.all_updated;
         mail.updated_for.extend(newer.updated_for);
-        mail.changed_for.extend(newer.changed_for);
         mail.changed.extend(newer.changed);
         mail.changes.extend(newer.changes);
         #[cfg(feature = "stateless")]
@@ -602,7 +600,8 @@ mod tests {
             mailbox.log_to_all(Level::Info, None, text.into());
             mailbox.post(|mail, _| {
                 mail.updated.insert(text.to_owned());
-                mail.changed.insert(if text == "old" { ListKind::Tools } else { ListKind::Prompts });
+                let list = if text == "old" { ListKind::Tools } else { ListKind::Prompts };
+                mail.changed.insert((list, None));
                 mail.changes.push(Box::new(|_| {}));
                 mail.all_updated |= text == "new";
             });

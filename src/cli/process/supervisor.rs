@@ -7,7 +7,6 @@
 //!   └────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────┘
 //! ```
 
-use std::collections::BTreeMap;
 use std::io::{self, PipeReader, Read};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -28,7 +27,8 @@ pub(super) struct Supervisor {
     /// Readable when there are orders. At its end all handles are gone.
     woken: PipeReader,
     running: Arc<AtomicUsize>,
-    runs: BTreeMap<u64, Box<Run>>,
+    /// Those that run, at most `running_max`, each with its key.
+    runs: Vec<(u64, Box<Run>)>,
     /// Those that wait for a shutdown. No command is started any more if there is one.
     shutting_down: Vec<Sender<()>>,
     stopping: bool,
@@ -43,7 +43,7 @@ impl Supervisor {
         woken: PipeReader,
         running: Arc<AtomicUsize>,
     ) -> io::Result<()> {
-        let (runs, shutting_down, scratch) = (BTreeMap::new(), Vec::new(), vec![0; READ_BYTES]);
+        let (runs, shutting_down, scratch) = (Vec::new(), Vec::new(), vec![0; READ_BYTES]);
         let stopping = false;
         let supervisor =
             Supervisor { program, limits, orders, woken, running, runs, shutting_down, stopping, scratch };
@@ -74,7 +74,7 @@ impl Supervisor {
             match self.orders.try_recv() {
                 Ok(Order::Run(new)) => self.begin(*new),
                 Ok(Order::Cancel(key)) => {
-                    if let Some(run) = self.runs.get_mut(&key) {
+                    if let Some((_, run)) = self.runs.iter_mut().find(|(of, _)| *of == key) {
                         run.end(End::Cancelled, &self.limits, now());
                     }
                 }
@@ -95,7 +95,7 @@ impl Supervisor {
             None => Run::start(&self.program, new, &self.limits, now()),
         };
         match started {
-            Ok(run) => drop(self.runs.insert(key, Box::new(run))),
+            Ok(run) => self.runs.push((key, Box::new(run))),
             Err((text, done)) => {
                 self.running.fetch_sub(1, Ordering::Relaxed);
                 done(Finished::not_started(text));
@@ -105,7 +105,7 @@ impl Supervisor {
 
     fn refusal(&self, spec: &CommandSpec) -> Option<String> {
         let ProcessLimits { running_max, captured_bytes_max, .. } = self.limits;
-        let captured = self.runs.values().fold(0, |sum: usize, run| sum.saturating_add(run.bytes_max()));
+        let captured = self.runs.iter().fold(0, |sum: usize, (_, run)| sum.saturating_add(run.bytes_max()));
         let bytes = bytes_max(spec, &self.limits);
         if self.stopping {
             Some("the server is shutting down".to_owned())
@@ -123,13 +123,13 @@ impl Supervisor {
 
     fn stop(&mut self) {
         self.stopping = true;
-        for run in self.runs.values_mut() {
+        for (_, run) in &mut self.runs {
             run.end(End::Cancelled, &self.limits, now());
         }
     }
 
     fn take_due_steps(&mut self) {
-        for run in self.runs.values_mut() {
+        for (_, run) in &mut self.runs {
             let now = now();
             if run.due.is_some_and(|due| due <= now) {
                 run.take_due_step(&self.limits, &mut self.scratch, now);
@@ -150,7 +150,7 @@ impl Supervisor {
         if handles_left {
             fds.push(PollFd::new(&self.woken, PollFlags::IN));
         }
-        let due = self.runs.values().filter_map(|run| run.due).min();
+        let due = self.runs.iter().filter_map(|(_, run)| run.due).min();
         let timeout = due.map(|due| due.saturating_duration_since(now()));
         let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
         if poll(&mut fds, timeout.as_ref()).is_err() {
@@ -166,10 +166,9 @@ impl Supervisor {
         drop(fds);
         while matches!(self.woken.read(&mut self.scratch), Ok(1..)) {}
         for (key, part) in ready {
-            let Some(run) = self.runs.get_mut(&key) else { continue };
-            if run.proceed(part, &mut self.scratch)
-                && let Some(run) = self.runs.remove(&key)
-            {
+            let Some(at) = self.runs.iter().position(|(of, _)| *of == key) else { continue };
+            if self.runs.get_mut(at).is_some_and(|(_, run)| run.proceed(part, &mut self.scratch)) {
+                let (_, run) = self.runs.swap_remove(at);
                 self.running.fetch_sub(1, Ordering::Relaxed);
                 run.conclude(&mut self.scratch, now());
             }
