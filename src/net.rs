@@ -29,7 +29,7 @@ mod descriptors;
 pub(crate) mod listen;
 mod observing;
 #[cfg(all(unix, feature = "cli"))]
-#[cfg_attr(not(feature = "bridge"), allow(dead_code))]
+#[cfg_attr(not(feature = "bridge"), expect(dead_code, reason = "only bridges have descriptors"))]
 pub(crate) mod readiness;
 pub(crate) mod socket;
 mod stdio;
