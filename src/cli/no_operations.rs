@@ -7,6 +7,7 @@ pub(super) mod activation {
 
     use crate::cli::Failure;
     use crate::cli::log::Lines;
+    use crate::cli::messages::left_out;
     use crate::net::Listening;
     use crate::server::handle::Handle;
 
@@ -25,8 +26,17 @@ pub(super) mod activation {
             true
         }
 
+        /// Refuses sockets that were handed over to this process: otherwise it would serve another address without a word.
         pub(in crate::cli) fn serve(self, _: &mut Listening) -> Result<(), Failure> {
-            Ok(())
+            let is_for_us =
+                std::env::var("LISTEN_PID").is_ok_and(|pid| pid == std::process::id().to_string());
+            match std::env::var_os("LISTEN_FDS") {
+                Some(_) if is_for_us => {
+                    let lacks = "serves no sockets that are handed over (LISTEN_FDS)";
+                    Err(Failure::usage(left_out("operations", lacks)))
+                }
+                _ => Ok(()),
+            }
         }
     }
 

@@ -1,5 +1,7 @@
 //! What a build with `cli` alone says of what it has not.
 
+use std::process::Command;
+
 use serde_json::{Value, json};
 
 use super::shell::{Folder, done, error};
@@ -63,6 +65,23 @@ fn options_that_are_left_out_name_their_feature_and_are_in_no_help() {
     let said = error(1, &["serve", &folder.write("m.json", &manifest.to_string())]);
     assert!(said.contains(&format!("/server/metrics: {lacks} answers no `/metrics`")), "{said}");
     assert_eq!(schema().pointer("/definitions/server/properties/metrics/const"), Some(&json!(false)));
+}
+
+#[test]
+fn sockets_that_are_handed_over_are_refused() {
+    let started = |pid: &str| {
+        let script =
+            format!("export LISTEN_FDS=1 LISTEN_PID={pid}; exec \"$0\" serve --listen 127.0.0.1:none");
+        let ended =
+            Command::new("sh").args(["-c", &script, env!("CARGO_BIN_EXE_mcp-rill")]).output().unwrap();
+        (ended.status.code(), String::from_utf8(ended.stderr).unwrap())
+    };
+    let lacks = "this mcp-rill is built without `operations`, so it serves no sockets that are handed over (LISTEN_FDS)";
+    let (code, said) = started("$$");
+    assert!(code == Some(2) && said.contains(lacks), "{said}");
+    // Those are for a process that has started this one.
+    let (code, said) = started("1");
+    assert!(code == Some(2) && said.contains("127.0.0.1:none") && !said.contains("LISTEN_FDS"), "{said}");
 }
 
 fn schema() -> Value {
