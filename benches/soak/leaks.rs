@@ -150,7 +150,7 @@ pub(crate) fn serve(scale: Scale) {
         // The events of the rounds are kept by the bench until they are looked at.
         let round = |bench: &mut Bench| {
             round(bench);
-            drop(bench.world.calls_ended());
+            drop((bench.world.calls_ended(), bench.world.requests_ended()));
         };
         // What the first ones bring about once is not a leak.
         (0..count / 10).for_each(|_| round(&mut bench));
