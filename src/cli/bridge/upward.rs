@@ -140,6 +140,8 @@ impl Bridge {
         let token = token?;
         let child = self.pool.get_mut(key).ok_or_else(ended)?;
         child.send_written(&mut message);
+        // A long message must not be paid for until the next one.
+        message.clear();
         message.shrink_to(self.limits.turn_bytes_max);
         self.message = message;
         let about = if request.method == "tools/list" { About::Tools } else { About::Other };
