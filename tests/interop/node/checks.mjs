@@ -40,7 +40,7 @@ export async function runChecks(sdk, more = async () => {}) {
     assert.equal(posts.some(({ method }) => method === 'initialize'), !stateless);
     return `${client.getServerVersion().name} ${client.getServerVersion().version}, ${revision}`;
   });
-  if (!connected) finish();
+  if (!connected) return finish();
   const { client } = connection;
 
   const lists = await checkLists(sdk, client);

@@ -28,7 +28,12 @@ export async function check(name, body) {
 
 /** Ends the process: a client that keeps a timer or socket after its close must not keep the stage. */
 export function finish() {
-  process.exit(failed ? 1 : 0);
+  exit(failed ? 1 : 0);
+}
+
+/** Ends the process once its output is written: `process.exit` alone loses what does not fit into the pipe. */
+export function exit(code) {
+  process.stdout.write('', () => process.exit(code));
 }
 
 export const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));

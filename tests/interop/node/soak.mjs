@@ -1,6 +1,7 @@
 // Honest clients of the soak, of one TypeScript SDK: each call carries a nonce, and its reply has to bring that one back.
 // Argument: ts1 or ts2. `INTEROP_JOBS` is what python/soak.py wants; the last line on standard output is what came of it.
 import { createRequire } from 'node:module';
+import { exit } from './report.mjs';
 
 const require = createRequire(`${process.env.INTEROP_PACKAGES}/`);
 const old = process.argv[2] === 'ts1';
@@ -247,4 +248,4 @@ await Promise.all(jobs.flatMap((job) => {
   return Array.from({ length: job.sessions }, () => run(job, tally));
 }));
 console.log(JSON.stringify(tallies));
-process.exit(0);
+exit(0);
