@@ -45,7 +45,7 @@ bounds! {
     CALL_LINES_BYTES_MAX = 4 << 20;
     /// Lines for the operator that wait. They go before those of events, so that no peer can hold them up.
     SAID_LINES_MAX = 100;
-    /// Series of the durations of calls that `/metrics` has. Calls that would make one more are counted together, by method.
+    /// Series of the durations of requests that `/metrics` has. Requests that would make one more are counted together, by method.
     METRIC_SERIES_MAX = 500;
     /// Bytes of a file of tokens or keys, 10,000 tokens for example; it may be a pipe.
     SECRET_BYTES_MAX = 1 << 20;

@@ -380,9 +380,9 @@ impl Engine {
         self.mailbox.set_call_details(details);
     }
 
-    /// Sets the clock by which handlers are timed for [`Event::CallEnded`]: it returns the same time as [`Now::mono`]. Without one the
-    /// times of that event and of [`Event::RequestEnded`] are those of turns: a handler on the loop's thread takes none. The same holds while it panics. Only the first
-    /// call of this method counts.
+    /// Sets the clock by which requests are timed for [`Event::CallEnded`] and [`Event::RequestEnded`]: it returns the same time as
+    /// [`Now::mono`]. Without one the times of those events are those of turns: a handler on the loop's thread takes none. The same holds
+    /// while it panics. Only the first call of this method counts.
     pub fn set_clock(&mut self, clock: impl Fn() -> Duration + Send + Sync + 'static) {
         self.mailbox.set_clock(Box::new(clock));
     }

@@ -1,7 +1,7 @@
 //! What a handler gets besides its arguments.
 //!
-//! *Scope:* [`Call`]: who is asking, what the handler can do while it runs, and what it keeps for a session. *Not in scope:* arguments, results and errors; the questions that a
-//! handler can ask (that is `ask`), and work that goes on after it returned (that is `reply`).
+//! *Scope:* [`Call`]: who is asking, what the handler can do while it runs, and what it keeps for a session. *Not in scope:* arguments,
+//! results and errors; the questions that a handler can ask (that is `ask`), and work that goes on after it returned (that is `reply`).
 
 use std::any::Any;
 use std::fmt;

@@ -32,8 +32,8 @@ use crate::slab::Key;
 use crate::text::{printable, shown};
 
 impl Bridge {
-    /// Reads what a child has written, at most its share of a turn.
-    /// Reads once. What is left is read in the next turn. `has_ended` is true if nothing announces the end of the output any more.
+    /// Reads once what a child has written, at most its share of a turn. What is left is read in the next turn. `has_ended` is true if
+    /// nothing announces the end of the output any more.
     pub(super) fn read_from(&mut self, key: Key, has_ended: bool, out: &mut Outbox) {
         let mut scratch = std::mem::take(&mut self.scratch);
         let read = self.read_once(key, &mut scratch, out);
