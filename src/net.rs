@@ -29,7 +29,7 @@ mod descriptors;
 pub(crate) mod listen;
 mod observing;
 #[cfg(all(unix, feature = "cli"))]
-#[cfg_attr(not(feature = "bridge"), expect(dead_code, reason = "only bridges have descriptors"))]
+#[cfg_attr(not(feature = "bridge"), expect(dead_code, reason = "only bridges have descriptors of their own"))]
 pub(crate) mod readiness;
 pub(crate) mod socket;
 mod stdio;

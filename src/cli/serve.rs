@@ -55,10 +55,7 @@ pub(super) struct Served {
 pub(super) type MakeAnswering = Box<dyn FnOnce(Setup) -> Result<Answering, Failure>>;
 
 /// What a service is made with.
-#[cfg_attr(
-    not(feature = "bridge"),
-    expect(dead_code, reason = "a bridge writes lines of its own, and reports its calls itself")
-)]
+#[cfg_attr(not(feature = "bridge"), expect(dead_code, reason = "only a bridge uses all of it"))]
 pub(super) struct Setup {
     pub(super) settings: Settings,
     pub(super) limits: Limits,
