@@ -1,7 +1,7 @@
 //! Maps from keys that are numbers, in their order.
 //!
-//! *Scope:* [`KeyMap`]: one compiled copy of the standard library's tree for all values. The standard library compiles some 5 KiB of machine
-//! code for each type of value. *Not in scope:* keys that are texts, and maps that every message looks into.
+//! *Scope:* [`KeyMap`]: one compiled copy of the standard library's tree for all values. The standard library compiles some 5 KiB
+//! of machine code for each type of value. *Not in scope:* keys that are texts, and maps that every message looks into.
 
 use std::any::Any;
 use std::collections::BTreeMap;

@@ -8,6 +8,9 @@
 //!   └──────────────────────────── sleep until the next event or deadline ◀─────────────────────────────┘
 //! ```
 //!
+//! What one turn may do is bounded: reading by `turn_bytes_max` and `loop_bytes_max` (`share_of`), new connections in `accept`,
+//! requests that were kept in the engine (`go_on`), and the messages of a service by its outbox (`is_full`).
+//!
 //! Sockets are edge-triggered: an event means that something changed, not that there are bytes. So a socket that was left
 //! with bytes to read stays on a list, and every write is tried at once; only a short one waits for an event.
 //!

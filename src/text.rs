@@ -1,8 +1,7 @@
 //! Excerpts of a peer's text for error messages and logs: cut, on one line, without hidden characters.
 //!
-//! *Scope:* excerpts for error messages and logs, hidden characters in all that a person reads, the name that a misspelled one stands for, which bytes are allowed where
-//! (RFC 9110 §5.6.2, §5.5), and errors that are one sentence.
-//! *Not in scope:* the sentences themselves.
+//! *Scope:* the excerpts, removing hidden characters, suggesting the nearest name, the bytes that a token or a field's value may have
+//! (RFC 9110 §5.6.2, §5.5), and the macro for errors that are one sentence. *Not in scope:* the sentences themselves.
 
 use std::borrow::Cow;
 

@@ -3,14 +3,12 @@
 //! *Scope:* the rule, as a function of what is held. *Not in scope:* when something is full, and how a holder gives it up: each
 //! limit's own code does that.
 //!
-//! A holder is a principal, or a network address where there is no principal. Those who have proven nothing are counted as one holder.
+//! A holder is a principal, or a network address where there is no principal. A holder is *proven* if it has a principal or has
+//! finished a request. All that are not count together as one holder. The share of each is the mean.
 //!
-//! ```text
-//!  all claims ─▶ of holders over their share ─┬─ those who have proven nothing are ──▶ of these the holder with most ─┐
-//!                                             └─ they are not ──▶ the holder with most ───────────────────────────────┤
-//!                                                                                                                     ▼
-//!     the claim that comes first ◀── the session that holds most of that ◀── what is lost with the least harm ◀───────┘
-//! ```
+//! 1. If the unproven together hold more than their share, or no proven holder does, the unproven one that holds most gives way.
+//! 2. Otherwise, and if all are proven, the holder that holds most gives way.
+//! 3. What it gives up is what is lost with the least harm; of that, from the session that holds most; of that, the first claim.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;

@@ -1,7 +1,8 @@
 //! Which web pages may send requests: Host, Origin and `Sec-Fetch-Site`.
 //!
 //! *Scope:* the checks that keep web pages of other sites out, also after DNS rebinding. *Not in scope:* what lets pages of
-//! allowed origins read responses (`cors`), and the form of the refusal for Streamable HTTP (the engine's `gate`).
+//! allowed origins read responses (`cors`), and the form of the refusal for Streamable HTTP (the engine's
+//! `refusals`).
 
 use std::net::IpAddr;
 

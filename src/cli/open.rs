@@ -1,6 +1,6 @@
 //! Opening files without waiting for anything.
 //!
-//! *Scope:* how a file is opened whose place a pipe or a device may have taken. *Not in scope:* what kind of file is wanted.
+//! *Scope:* opening a path that may turn out to be a pipe or a device, without blocking. *Not in scope:* what kind of file is wanted.
 
 use std::fs::File;
 use std::io;

@@ -1,6 +1,7 @@
 //! What a serving program does on signals.
 //!
-//! *Scope:* SIGINT and SIGTERM, SIGHUP, what the service manager is told of them. *Not in scope:* what is read again.
+//! *Scope:* SIGINT and SIGTERM, SIGHUP, what the service manager is told of them. *Not in scope:* what is read again:
+//! manifests (`serve_manifest`), `tokens`, `secrets`, and what an author adds (`on_reload`).
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -7,8 +7,8 @@
 //! What counts against that budget:
 //!
 //! - the buffers of all connections: heads and bodies that are not whole, requests that wait, output (`Pool`);
-//! - open calls with their ids, responses that wait for others of their POST, notifications that wait for a slow stream, and heads
-//!   that are kept to be authorized again (`Core::held`);
+//! - open calls with their ids, responses that wait for others of their POST, notifications that wait for a slow stream, heads
+//!   that are kept to be authorized again, fields that responses repeat for CORS, and requests that are timed (`Core::held`);
 //! - messages that are still to be sent, while one before them is (`Core::outbox_bytes`);
 //! - what the service holds: arguments, questions, subscriptions (`Service::held_bytes`);
 //! - what is kept of streams for clients that come back (`Streams::logged`): of one holder's, this gives way first;

@@ -1,8 +1,8 @@
 //! The server without sockets, clock or randomness: bytes in, bytes and actions out.
 //!
 //! *Scope:* [`Engine`]: connections, sessions, calls, deadlines, budgets, and the contract with its driver.
-//! *Not in scope:* reading and writing sockets (`net` does, or a driver of your own: an in-memory test, a TLS stack). A table of
-//! where to find what is below the examples.
+//! *Not in scope:* reading and writing sockets (`net` does, or a driver of your own: an in-memory test, a TLS stack). For readers
+//! of the source, a table below these comments tells where to find what.
 //!
 //! # Driving contract
 //!
@@ -137,6 +137,10 @@
 //   which stream a message goes to, and how           deliver, core::streams, core::answers
 //   a stream loses its connection                     core::streams (`lose_stream`)
 //   the order of messages on a stream                 deliver, core::streams
+//   a question to a client and its answer             not here: runtime::run (`take_answer`), runtime::stateless::rounds
+//   a handler panics                                  not here: protocol::panics
+//   how much one turn of the loop does                net, and `go_on` here
+//   a field that comes twice                          http::head, and the code that reads the field
 //   whose session it is                               transport::session, transport::sse, then core::sessions (`find_session`)
 //   the states of a connection                        http::conn
 //   what is kept of a lost stream, and for how long   state::event_log, core::logs

@@ -9,7 +9,7 @@ use crate::engine::Engine;
 use crate::engine::refusals::not_allowed;
 use crate::http::head::Head;
 use crate::http::response::OwnedResponse;
-use crate::protocol::guard::contained;
+use crate::protocol::panics::contained;
 use crate::server::stats::Stats;
 use crate::slab::Key;
 

@@ -31,7 +31,7 @@ use crate::http::head::{Fields, Framing, Head};
 #[cfg(feature = "browser")]
 use crate::http::response::CommonFields;
 use crate::http::response::OwnedResponse;
-use crate::protocol::guard::contained;
+use crate::protocol::panics::contained;
 use crate::slab::Key;
 
 impl Engine {

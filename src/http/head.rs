@@ -1,7 +1,8 @@
 //! The head of a request: every rule that decides its meaning and how its body is delimited.
 //!
-//! *Scope:* [`parse`] reads a whole head, which [`Search`] found, into a [`Head`], or refuses it. *Not in scope:* what
-//! the target, the host or a field means to the application.
+//! *Scope:* [`parse`] reads a whole head, which [`Search`] found, into a [`Head`], or refuses it. A field that may
+//! come once only and comes twice is [`Single::Several`]: Host, Content-Length, Transfer-Encoding and Expect are refused here, any
+//! other by the code that reads it. *Not in scope:* what the target, the host or a field means to the application.
 //!
 //! ```text
 //!  bytes ──Search──▶ a whole head ──httparse──▶ lines and fields ──method, target, Host, framing, Expect──▶ Head

@@ -1,4 +1,4 @@
-//! Where fields are that are looked up for each message.
+//! Remembers where the fields that every message needs stand in a head that repeats.
 //!
 //! *Scope:* [`Places`], which a head that repeats keeps. *Not in scope:* looking the fields up (`usual`).
 

@@ -1,4 +1,4 @@
-//! Looking up the fields that each message has.
+//! Looks up the fields that every message needs.
 //!
 //! *Scope:* look-ups that use the places which a head that repeats keeps. *Not in scope:* all other look-ups by name (`head`).
 

@@ -1,4 +1,4 @@
-//! Where in a value a float is that is not finite.
+//! Finds a float that is NaN or infinite, and says where in the value it is.
 //!
 //! *Scope:* a walk over any serializable value that remembers the way. *Not in scope:* text.
 

@@ -24,7 +24,7 @@ use crate::access::peer::{Peer, Principal};
 use crate::engine::ConnKey;
 use crate::engine::observe::Event;
 use crate::limits::CONNECTIONS_CAP;
-use crate::protocol::guard::contained;
+use crate::protocol::panics::contained;
 use crate::timers::Now;
 
 /// New connections of one turn, so that open ones get theirs.

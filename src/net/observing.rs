@@ -10,7 +10,7 @@ use super::Listening;
 use crate::access::peer::{Peer, Principal};
 use crate::engine::observe::Event;
 use crate::engine::pages::StatusPage;
-use crate::protocol::guard::contained;
+use crate::protocol::panics::contained;
 use crate::service::ended::CallDetails;
 use crate::timers::Now;
 

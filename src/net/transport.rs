@@ -15,7 +15,7 @@ use std::net::{Shutdown, SocketAddr};
 use mio::net::TcpStream;
 
 use crate::access::peer::{Peer, Principal};
-use crate::protocol::guard::contained;
+use crate::protocol::panics::contained;
 
 /// Makes the transport of a new TCP connection.
 pub(super) type StreamHook = Box<dyn FnMut(TcpSocket, &Peer) -> io::Result<Box<dyn Transport>> + Send>;

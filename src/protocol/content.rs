@@ -4,8 +4,8 @@
 //! *Not in scope:* the envelope around a result.
 //!
 //! Clients check content blocks against the closed list of types that their revision knows, so newer types are sent in
-//! an older form: audio becomes an embedded resource before 2025-03-26, a resource link becomes text before 2025-06-18. Structured content is left out
-//! before that revision.
+//! an older form: audio becomes an embedded resource before 2025-03-26, a resource link becomes text before 2025-06-18.
+//! Structured content is left out before 2025-06-18.
 
 use std::borrow::Cow;
 use std::error::Error;

@@ -16,7 +16,6 @@ pub(crate) mod envelope;
 pub(crate) mod error;
 pub(crate) mod extensions;
 pub(crate) mod forms;
-pub(crate) mod guard;
 pub(crate) mod icon;
 pub(crate) mod into;
 pub(crate) mod kinds;
@@ -25,6 +24,7 @@ pub(crate) mod listing;
 pub(crate) mod meta;
 #[cfg(any(feature = "client", feature = "stateless"))]
 pub(crate) mod meta_names;
+pub(crate) mod panics;
 #[cfg(any(feature = "client", feature = "stateless"))]
 pub(crate) mod param_headers;
 pub(crate) mod prompt;

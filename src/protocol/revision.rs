@@ -1,7 +1,7 @@
 //! The revisions of the protocol that are served.
 //!
-//! *Scope:* their names and order, and version negotiation (MCP lifecycle). *Not in scope:* their differences: results
-//! (`content`), batches (the engine's `transport::batch`), questions (`server::ask`, `runtime::stateless`), progress (`server::mailbox`).
+//! *Scope:* their names and order, and version negotiation (MCP lifecycle). *Not in scope:* their differences: results (`content`),
+//! batches (the engine's `transport::batch`), questions (`server::ask`, `runtime::stateless`), progress (`runtime::updates`).
 //!
 //! ```
 //! use mcp_rill::Revision;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use crate::access::peer::Principal;
-use crate::protocol::guard::guarded;
+use crate::protocol::panics::guarded;
 
 /// A client, as the closure of [`Tool::visible`](crate::Tool::visible) sees it.
 ///

@@ -6,7 +6,7 @@
 use crate::json::value::{JsonRef, Members};
 use crate::json::write::{Array, Object};
 use crate::jsonrpc::Error;
-use crate::protocol::guard::guarded;
+use crate::protocol::panics::guarded;
 use crate::protocol::revision::Revision;
 use crate::protocol::uri::normal::{normalize, normalize_template};
 use crate::protocol::viewers::Viewer;

@@ -1,4 +1,4 @@
-//! How a handler's run ends that has asked the client, or that failed to ask.
+//! How the run of a handler ends after it has asked the client, or has failed to.
 //!
 //! *Scope:* whether a handler has passed on the error of its question, and how its call ends if not.
 //! *Not in scope:* asking (that is `ask`), sending and answering (that is `run`).

@@ -1,7 +1,8 @@
 //! Calls from their first run to their last: handlers on this thread and on others, questions, deadlines.
 //!
-//! *Scope:* running a tool's, resource's or prompt's handler, keeping unfinished calls, and finishing them.
-//! *Not in scope:* methods (`handler_service`), calls that wait for worker threads (`workers`), threads and clocks.
+//! *Scope:* running a tool's, resource's or prompt's handler, keeping unfinished calls, matching a client's answer to its question
+//! (`take_answer`), and finishing them. *Not in scope:* methods (`handler_service`), calls that wait for worker threads
+//! (`workers`), threads and clocks.
 //!
 //! ```text
 //!              ┌────────── all answered, no way to the client, or question_timeout ◀────┐
@@ -23,7 +24,7 @@ use crate::jsonrpc::id::IdRef;
 use crate::jsonrpc::{Error, Response};
 use crate::protocol::content::ToolResult;
 use crate::protocol::error::{CallError, Failure};
-use crate::protocol::guard::guarded;
+use crate::protocol::panics::guarded;
 use crate::runtime::calls::{Purpose, Run, UnfinishedCall};
 use crate::runtime::conclusion::{Conclusion, conclusion_of};
 use crate::runtime::handler_service::HandlerService;

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use crate::json::value::JsonCow;
 use crate::protocol::error::{CallError, Failure};
-use crate::protocol::guard::guarded;
+use crate::protocol::panics::guarded;
 use crate::runtime::calls::{Purpose, Run, UnfinishedCall};
 use crate::runtime::handler_service::HandlerService;
 use crate::runtime::handlers::Work;

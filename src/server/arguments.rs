@@ -1,6 +1,8 @@
 //! The types of arguments that handlers take: types with a schema, or any JSON.
 //!
-//! *Scope:* [`Arguments`]. *Not in scope:* schemas ([`mod@crate::schema`]).
+//! *Scope:* [`Arguments`] reads the arguments of a call before its handler runs. Types with a schema are checked as they are read.
+//! Types that take any JSON are not: a schema that an author has written for them is listed to clients, and the handler checks.
+//! *Not in scope:* schemas ([`mod@crate::schema`]).
 
 use serde_json::Value;
 use serde_json::value::RawValue;

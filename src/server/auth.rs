@@ -1,7 +1,8 @@
 //! Authorization as an author sets it up.
 //!
 //! *Scope:* [`Server::authorize`], [`Server::authorize_later`], [`Server::protected_resource`], [`Server::public_route`],
-//! [`Handle::reauthorize`]. *Not in scope:* the hook itself and lists of tokens (`access::auth`), and when the hook is asked (the engine's `auth`).
+//! [`Handle::reauthorize`]. *Not in scope:* the hook itself and lists of tokens (`access::auth`), and when the hook
+//! is asked (the engine's `auth`).
 
 use crate::access::auth::hook::{Denied, HttpRequest};
 use crate::access::auth::resource::ProtectedResource;

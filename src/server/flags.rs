@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::protocol::guard::guarded;
+use crate::protocol::panics::guarded;
 
 /// What a call's handler, and other threads that work for it, can see of its state.
 #[derive(Default)]

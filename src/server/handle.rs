@@ -1,7 +1,7 @@
 //! Access to the running server from other threads.
 //!
 //! *Scope:* [`Handle`]: announcing changes, logs, adding, removing and replacing items, shutdown.
-//! *Not in scope:* acting on it: the mailbox carries it to the loop, and `handler_service` does the rest.
+//! *Not in scope:* acting on it: the mailbox carries it to the loop, and `runtime::mail` acts on it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,9 +10,9 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::access::peer::Principal;
-use crate::protocol::guard::guarded;
 use crate::protocol::kinds::{ItemKind, ListKind};
 use crate::protocol::level::Level;
+use crate::protocol::panics::guarded;
 use crate::protocol::result::Result;
 use crate::protocol::uri::normal::normalize;
 use crate::server::builder::Server;

@@ -5,7 +5,7 @@
 
 use crate::access::peer::Principal;
 use crate::protocol::error::CallError;
-use crate::protocol::guard::guarded;
+use crate::protocol::panics::guarded;
 use crate::server::call::Call;
 use crate::server::state::Own;
 use crate::service::ended::CallKind;

@@ -1,6 +1,7 @@
 //! What a server offers: a description together with its handler.
 //!
-//! *Scope:* [`Item`], made from a [`Tool`], [`Resource`], [`ResourceTemplate`] or [`Prompt`]. *Not in scope:* keeping items (`registry`), and the descriptions themselves.
+//! *Scope:* [`Item`], made from a [`Tool`], [`Resource`], [`ResourceTemplate`] or [`Prompt`].
+//! *Not in scope:* keeping items (`registry`), and the descriptions themselves.
 
 use crate::protocol::check;
 use crate::protocol::content::{IntoResource, IntoToolResult};

@@ -1,7 +1,7 @@
 //! What reaches the loop from other threads: late results, progress, logs, and what a `Handle` asks for.
 //!
-//! *Scope:* the mailbox that `Reply`, blocking handlers and `Handle` write to. *Not in scope:* threads (a pool of them is in
-//! `net`), and what becomes of the mail (that is `mail`).
+//! *Scope:* the mailbox that `Reply`, blocking handlers and `Handle` write to. *Not in scope:* threads (`runtime::jobs`
+//! queues their work, and the driver starts them), and what becomes of the mail (`runtime::mail`).
 //!
 //! ```text
 //!  handler ─ call.defer(…) ─▶ Reply ─ progress, log, finish or Drop ─┐
@@ -29,9 +29,9 @@ use crate::memory::{Account, Charge};
 use crate::protocol::check::is_widely_taken;
 use crate::protocol::elicitation::Unavailable;
 use crate::protocol::error::CallError;
-use crate::protocol::guard::contained;
 use crate::protocol::kinds::ListKind;
 use crate::protocol::level::Level;
+use crate::protocol::panics::contained;
 use crate::protocol::result::Made;
 #[cfg(feature = "stateless")]
 use crate::protocol::state_key::Seal;

@@ -1,7 +1,7 @@
 //! How a call ended, for the observer.
 //!
-//! *Scope:* the kinds of calls and their outcomes, which parts of a request are reported, and what a service reports of each call. *Not in scope:* the event that is made of it
-//! (`observe`).
+//! *Scope:* the kinds of calls and their outcomes, which parts of a request are reported, and what a service reports of each call.
+//! *Not in scope:* the event that is made of it (`observe`).
 
 use std::time::Duration;
 

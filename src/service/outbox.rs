@@ -1,7 +1,7 @@
 //! The messages of a service, and whom they are for.
 //!
-//! *Scope:* [`Outbox`] and the kinds of messages in it. *Not in scope:* which stream carries a message (the engine's
-//! `deliver`).
+//! *Scope:* [`Outbox`], the kinds of messages in it, and when it is full: a service then leaves the rest for the next turn. *Not in
+//! scope:* which stream carries a message (the engine's `deliver`).
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! Responses to requests that the hook denies (RFC 6750 §3, RFC 9728 §5.1).
 //!
 //! *Scope:* the response to a [`Denied`]. *Not in scope:* asking the hook (`hook`), and when it is asked (the
-//! engine's `gate`).
+//! engine's `auth`).
 
 use crate::access::auth::hook::Denied;
 use crate::access::auth::resource::ProtectedResource;

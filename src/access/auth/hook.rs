@@ -1,7 +1,7 @@
 //! The `authorize` hook: what it is asked, and what it returns.
 //!
-//! *Scope:* [`HttpRequest`], which reads `Authorization: Bearer`, and [`Denied`]. *Not in scope:* when the hook is asked and what a
-//! denial looks like on the wire (the engine's `auth`, and `denial`); lists of tokens (that is `tokens`).
+//! *Scope:* [`HttpRequest`], which reads `Authorization: Bearer`, and [`Denied`]. *Not in scope:* when the hook is asked
+//! (the engine's `auth`), what a denial looks like on the wire (`denial`), lists of tokens (`tokens`).
 //!
 //! ```text
 //!  HttpRequest ──▶ hook ─┬─ Ok(Principal) ──▶ served, and sessions belong to that principal

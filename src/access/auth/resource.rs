@@ -1,7 +1,7 @@
 //! The metadata document of a protected resource, which tells clients where to get a token (RFC 9728).
 //!
 //! *Scope:* [`ProtectedResource`]: what is in the document, and its URL. *Not in scope:* serving it (the engine's
-//! `gate`), and authorization servers, which this server never talks to.
+//! `auth`), and authorization servers, which this server never talks to.
 //!
 //! ```text
 //!  401, WWW-Authenticate: … resource_metadata="URL" ──▶ GET URL ──▶ authorization_servers ──▶ a token ──▶ again

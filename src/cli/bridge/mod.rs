@@ -1,8 +1,8 @@
 //! `mcp-rill bridge -- COMMAND`: a server of standard input and output, on all transports of this one.
 //!
-//! *Scope:* the second implementation of [`Service`]: what clients ask is answered by children, which are
-//! processes of another server. *Not in scope:* transports, sessions and streams, which are the engine's; how a process is started
-//! so that nothing of it is left behind ([`process`]).
+//! *Scope:* a [`Service`] whose requests are answered by children, which are processes of another server. *Not in scope:*
+//! transports, sessions and streams, which are the engine's; how a process is started so that nothing of it is left behind
+//! ([`process`]).
 //!
 //! ```text
 //!  clients ⇄ engine ── Service ──▶ Bridge ── upward ──▶ child ⇄ the server, one message a line

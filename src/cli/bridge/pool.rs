@@ -1,7 +1,7 @@
 //! All children with their descriptors and deadlines.
 //!
-//! *Scope:* who has which token, which of them want a turn, whose time has come. *Not in scope:* what is done then (`life`,
-//! `downward`).
+//! *Scope:* which descriptor belongs to which child, which children have output left to read, which deadlines have passed. *Not in
+//! scope:* what is done then (`life`, `downward`).
 
 use std::collections::{BTreeSet, VecDeque};
 use std::io;

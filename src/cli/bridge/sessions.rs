@@ -1,6 +1,7 @@
-//! Clients that have sessions in front of a child of 2026-07-28.
+//! Clients with sessions, served by a child of 2026-07-28, which knows none.
 //!
-//! *Scope:* what their requests lack, what its results have too many, and requests that it does not know. *Not in scope:* its
+//! *Scope:* adding to requests what the child expects, removing from results what these clients do not know, and answering requests
+//! that the child no longer has. *Not in scope:* its
 //! questions (`asking`), what it announces (`listens`).
 //!
 //! ```text

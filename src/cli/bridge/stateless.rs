@@ -1,7 +1,7 @@
-//! Clients of 2026-07-28 in front of a child that begins with `initialize`.
+//! Clients of 2026-07-28, served by a child that begins with `initialize`.
 //!
-//! *Scope:* their requests without what older children do not know, and results with what they need. *Not in scope:* questions
-//! (`rounds`), `subscriptions/listen` (`listens`).
+//! *Scope:* removing from requests what older children do not know, and adding to results what these clients need. *Not in scope:*
+//! questions (`rounds`), `subscriptions/listen` (`listens`).
 //!
 //! ```text
 //!  server/discover ──▶ what the child has answered to `initialize`

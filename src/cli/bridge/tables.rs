@@ -1,7 +1,7 @@
 //! What is open: requests of clients at a child, and questions of a child at a client.
 //!
-//! *Scope:* the entries of the tables. Ids are the bridge's own in both directions, so that no two clients and no two children
-//! can be taken for each other.
+//! *Scope:* the entries of the tables, and [`Questions`], which finds the child and its own id for the id that a client saw. Ids
+//! are the bridge's own in both directions, so that no two clients and no two children can be taken for each other.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Reading the response to a POST until what it was for is over.
+//! Reads the response to a POST until its request is answered or cancelled, or the server takes too long.
 
 use std::time::{Duration, Instant};
 

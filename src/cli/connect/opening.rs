@@ -1,7 +1,8 @@
 //! Opening a session, and opening it again once it is lost.
 //!
-//! *Scope:* which transport the server speaks, as the client finds out too (MCP 2025-11-25, transports, "Backwards
-//! Compatibility"); the same `initialize` once more. *Not in scope:* what the client does without a session.
+//! *Scope:* finding out which transport the server speaks (MCP 2025-11-25, transports, "Backwards Compatibility"), as
+//! `client::negotiation` does; repeating the same `initialize` for a session that was lost. *Not in scope:* what the client does
+//! without a session.
 //!
 //! ```text
 //!   POST initialize ──result──▶ Streamable HTTP

@@ -1,4 +1,4 @@
-//! From the arguments of a call to what is run.
+//! Prepares a call: checks its arguments against the schema, fills in defaults, and builds the command line and standard input.
 
 use crate::cli::manifest::entries::{CommandEntry, ToolEntry};
 use crate::cli::manifest::template::ArgumentRefusal;

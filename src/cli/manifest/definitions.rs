@@ -1,4 +1,4 @@
-//! Names that stand once in all files, and the groups of principals.
+//! Reports names that the files of a manifest define twice, and expands groups of principals.
 
 use std::collections::HashMap;
 

@@ -1,4 +1,4 @@
-//! The arguments that a template may name, and what they can be.
+//! The arguments that a template may name, and their types.
 
 use crate::cli::json_schema::Schema;
 use crate::schema::json_type::JsonType;

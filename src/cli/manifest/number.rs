@@ -1,4 +1,4 @@
-//! Numbers as programs read them.
+//! Writes whole JSON numbers in plain digits (`3` for `3.0`), because programs read nothing else.
 
 use std::borrow::Cow;
 

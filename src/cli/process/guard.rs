@@ -10,8 +10,9 @@
 //!   asked by the server (TERM), or the server has gone       kill_delay has passed
 //! ```
 //!
-//! It kills only its own children, which no other process can reap, so a process id never names another process. What lies
-//! deeper moves up: when a process dies, its children become the guard's.
+//! It signals the process group of the command, for as long as the command has not been reaped, and its own children. No other
+//! process can reap those, so an id never names another process. What lies deeper moves up: when a process dies, its children
+//! become the guard's.
 
 use std::fs::File;
 use std::io::{self, Read};

@@ -24,7 +24,7 @@
 //! detaches itself: an orphan gets the guard as its parent (`PR_SET_CHILD_SUBREAPER`). So the guard is done exactly when it
 //! has no children left, and it outlives the server to get there: it notices by its socket that the server has gone.
 //! If the guard itself is killed, the command goes with it (`PR_SET_PDEATHSIG`), but not what that has started. A command can
-//! do this to its own guard on purpose, having the same user: what must not be able to is run as another user.
+//! do this to its own guard on purpose, having the same user: run a command that must not be able to do this as another user.
 //!
 //! Three messages pass over one socket between the server and the two:
 //!

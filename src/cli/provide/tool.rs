@@ -1,6 +1,7 @@
 //! Tools that run commands.
 //!
-//! *Scope:* from a call to a command that runs, its progress, and its end when nobody waits for the result (`Ticket`). *Not in scope:* what its output becomes (`output`).
+//! *Scope:* from a call to a command that runs, its progress, and its end when nobody waits for the result (`Ticket`).
+//! *Not in scope:* what its output becomes (`output`).
 //!
 //! ```text
 //!   arguments ─▶ schema ─▶ defaults ─▶ confirm ─▶ argv, stdin ─▶ a place ─▶ the command ─▶ result

@@ -2,7 +2,8 @@
 //!
 //! *Scope:* which files, and noticing that one has changed. *Not in scope:* telling clients (`Handle::resource_updated`).
 //!
-//! A file that is announced and that no subscriber is asked about afterwards has none, and is looked at no longer.
+//! When a change is announced, the server asks for each subscriber whether it may hear of it. A file for which nothing is asked has
+//! no subscriber left, and is no longer watched.
 
 use std::collections::HashMap;
 use std::io;

@@ -14,7 +14,7 @@ use crate::json::tape::Tape;
 use crate::json::value::Members;
 use crate::jsonrpc::id::IdRef;
 use crate::jsonrpc::{Error, Response};
-use crate::protocol::guard::contained;
+use crate::protocol::panics::contained;
 use crate::server::stats::Stats;
 use crate::service::ended::CallEnd;
 use crate::slab::Key;

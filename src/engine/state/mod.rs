@@ -3,7 +3,7 @@
 //! *Scope:* the data and what can be said of it alone. *Not in scope:* the steps that change several of them together
 //! (`core`).
 //!
-//! No module here names the engine.
+//! No module here uses the engine or its `core`.
 
 #[cfg(feature = "auth")]
 pub(crate) mod auth;

@@ -12,7 +12,7 @@
 //!  batch in a line ──▶ Waiting ── all answered: one line ──▶ gone
 //! ```
 //!
-//! A stream of HTTP+SSE or of lines never loses its connection: its session ends with it.
+//! A stream of HTTP+SSE or of lines does not outlive its connection: when that is lost, the session ends.
 
 #[cfg(any(feature = "streamable", feature = "stateless"))]
 pub(crate) mod answer;

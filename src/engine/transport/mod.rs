@@ -4,7 +4,7 @@
 //! path that the last two share (`mcp`), lines as on standard input and output (`lines`).
 //! *Not in scope:* what messages mean: a service answers them.
 //!
-//! No transport imports another one.
+//! Transports share `batch`, `session` and `content_type`. Beyond these only `mcp` uses other transports, and `lines::lone` one.
 
 #[cfg(feature = "streamable")]
 pub(crate) mod batch;

@@ -2,7 +2,7 @@
 //!
 //! *Scope:* which POST is one, what is checked before the service sees it, and what stands in for its session. *Not in
 //! scope:* methods (the service's), how the answer is sent (`core::answers`), the tasks extension, which is not implemented,
-//! older revisions where the server keeps no sessions (`sessionless`).
+//! older revisions on a server without sessions (`streamable`, with the setting `sessionless`).
 //!
 //! ```text
 //!  POST ─┬ notification ──▶ 202, and nothing happens: this revision has none from clients

@@ -1,6 +1,8 @@
-//! The one place where a panic of an author's closure is caught.
+//! Catches panics in an author's closures.
 //!
-//! *Scope:* [`guarded`] for handlers, [`contained`] for others. *Not in scope:* what the client is told beyond an internal error.
+//! *Scope:* [`guarded`] turns the panic of a handler into an internal error (−32603), which `runtime::run` sends as the answer;
+//! [`contained`] is for closures that answer nothing. *Not in scope:* the hooks for authorization (`access::auth::hook`,
+//! `server::admission`) and for a reload (`cli::signals`), which have answers of their own.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
