@@ -13,7 +13,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use crate::access::peer::Peer;
-use crate::access::settings::{HEALTH_PATHS, Settings};
+use crate::access::settings::{HEALTH_PATHS, Settings, is_path};
 use crate::http::head::Head;
 use crate::http::response::OwnedResponse;
 
@@ -220,6 +220,11 @@ impl Routes {
         Some(Found::OtherMethods(methods.join(", ")))
     }
 
+    /// True if a path, without a slash at its end, has routes.
+    pub(crate) fn has(&self, path: &str) -> bool {
+        self.0.iter().any(|route| route.path == path)
+    }
+
     /// True if the request is for a route that needs no authorization.
     #[cfg(feature = "auth")]
     pub(crate) fn is_public(&self, method: &str, path: &str) -> bool {
@@ -245,17 +250,15 @@ impl Routes {
             if !METHODS.contains(&method.as_str()) {
                 return Err(format!("the method of the route {route} must be one of {}", METHODS.join(", ")));
             }
-            let lawful = |byte: u8| byte.is_ascii_graphic() && !b"?#\"<>\\^`{|}".contains(&byte);
-            let is_path = path.is_empty() || path.starts_with('/') && !path.starts_with("//");
-            if !is_path || !path.bytes().all(lawful) {
+            if !path.is_empty() && !is_path(path) {
                 return Err(format!(
                     "the path of the route {route} must start with one `/` and have only characters of a URL's path"
                 ));
             }
-            let own = [&settings.mcp_path, &settings.sse_path, &settings.message_path];
+            let is_own = settings.own_paths().iter().any(|(_, own)| own == path);
             let is_health = settings.health && HEALTH_PATHS.contains(&path.as_str());
             let is_document = path.starts_with("/.well-known/oauth-protected-resource");
-            if own.contains(&path) || is_health || is_document {
+            if is_own || is_health || is_document {
                 return Err(format!("the route {route} has a path that the server serves itself"));
             }
             let segment = path.split('/').nth(1).unwrap_or_default();

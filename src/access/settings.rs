@@ -99,6 +99,11 @@ impl Settings {
         cfg!(any(feature = "streamable", feature = "stateless")) && path == self.mcp_path
     }
 
+    /// The paths of MCP's transports, below the base path, and what errors call them.
+    pub(crate) fn own_paths(&self) -> [(&'static str, &str); 3] {
+        [("SSE path", &self.sse_path), ("message path", &self.message_path), ("MCP path", &self.mcp_path)]
+    }
+
     /// True if clients of Streamable HTTP can have sessions.
     pub(crate) fn keeps_sessions(&self) -> bool {
         cfg!(feature = "streamable") && !self.sessionless
@@ -117,30 +122,19 @@ impl Settings {
         ] {
             let trimmed = path.trim_end_matches('/').len();
             path.truncate(trimmed);
-            let lawful =
-                path.bytes().all(|byte| byte.is_ascii_graphic() && !b"?#%\"<>\\^`{|}".contains(&byte));
-            if !lawful
-                || !(path.starts_with('/') || (path.is_empty() && name == "base path"))
-                || path.starts_with("//")
-            {
+            let lawful = is_path(path) && !path.contains('%') || path.is_empty() && name == "base path";
+            if !lawful {
                 return Err(format!(
                     "the {name} `{path}` must start with one `/` and have only characters of a URL's path"
                 ));
             }
         }
-        for (one, a, other, b) in [
-            ("SSE path", &self.sse_path, "message path", &self.message_path),
-            ("SSE path", &self.sse_path, "MCP path", &self.mcp_path),
-            ("message path", &self.message_path, "MCP path", &self.mcp_path),
-        ] {
-            if a == b {
-                return Err(format!("the {one} and the {other} are both `{a}`"));
+        let own = self.own_paths();
+        for (at, (name, path)) in own.iter().enumerate() {
+            if let Some((other, _)) = own.iter().skip(at + 1).find(|(_, other)| other == path) {
+                return Err(format!("the {name} and the {other} are both `{path}`"));
             }
-        }
-        for (name, path) in
-            [("SSE path", &self.sse_path), ("message path", &self.message_path), ("MCP path", &self.mcp_path)]
-        {
-            if self.health && HEALTH_PATHS.contains(&path.as_str()) {
+            if self.health && HEALTH_PATHS.contains(path) {
                 return Err(format!("the {name} `{path}` is that of a health check; choose another one"));
             }
         }
@@ -161,7 +155,7 @@ impl Settings {
         if self.mounts.len() > MOUNTS_MAX {
             return Err(format!("there are {} mounts; {MOUNTS_MAX} are the most", self.mounts.len()));
         }
-        let ours = [&self.mcp_path, &self.sse_path, &self.message_path];
+        let ours = self.own_paths().map(|(_, path)| path);
         for (at, name) in self.mounts.iter().enumerate() {
             let lawful = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
             if name.is_empty() || !name.bytes().all(lawful) || name.bytes().all(|byte| byte == b'.') {
@@ -176,7 +170,7 @@ impl Settings {
                 ));
             }
             // A proxy may strip the base path.
-            if ours.iter().any(|path| split(&format!("/{name}{path}"), self) != (Some(at), path.as_str())) {
+            if ours.iter().any(|path| split(&format!("/{name}{path}"), self) != (Some(at), *path)) {
                 let base = &self.base_path;
                 return Err(format!(
                     "the mount `{name}` cannot be told from the base path `{base}`; give one another name"
@@ -201,6 +195,12 @@ impl Settings {
         }
         self.origins.iter().try_for_each(|origin| check_origin(origin))
     }
+}
+
+/// True if a request can have this path.
+pub(crate) fn is_path(text: &str) -> bool {
+    let lawful = |byte: u8| byte.is_ascii_graphic() && !b"?#\"<>\\^`{|}".contains(&byte);
+    text.starts_with('/') && !text.starts_with("//") && text.bytes().all(lawful)
 }
 
 /// True if a `Host` field can have this name. It has no port, because the port of the field is ignored.

@@ -1,6 +1,7 @@
 //! Health checks: `GET /healthz`, `/livez` and `/readyz`, as container runtimes and load balancers ask them.
 //!
-//! *Scope:* which request is one, and its answer. *Not in scope:* connections that carry nothing else (`core::connections`).
+//! *Scope:* what they find. *Not in scope:* which request is one (`pages`), and connections that carry nothing else
+//! (`core::connections`).
 //!
 //! ```text
 //!  /healthz, /livez ──▶ 200: the loop turns
@@ -13,40 +14,20 @@
 //! The loop answers them itself, so handlers that block hold up none of them. On the server's own listeners they are requests
 //! like any other: Host, Origin and authorization are checked before.
 
-use crate::access::settings::HEALTH_PATHS;
 use crate::engine::Engine;
 use crate::engine::budget::MEMORY_FULL;
-use crate::engine::pages::StatusPage;
-use crate::engine::refusals::not_allowed;
-use crate::http::head::Head;
 use crate::http::response::OwnedResponse;
-use crate::slab::Key;
 
-/// The one of [`HEALTH_PATHS`] that asks whether the server takes new clients.
+/// The one of `HEALTH_PATHS` that asks whether the server takes new clients.
 const READY: &str = "/readyz";
 
 impl Engine {
-    /// Returns the answer to a health check; `None` if the request is something else. `path` is what `split` leaves of that of the head.
-    pub(crate) fn health(&self, key: Key, head: &Head<'_>, path: &str) -> Option<OwnedResponse> {
-        let core = &self.core;
-        let nothing_else = core.connections.get(key)?.is_for_health();
-        if !nothing_else && !core.settings.health {
-            return None;
-        }
-        if !HEALTH_PATHS.contains(&path) {
-            let pages = self.pages.iter().map(StatusPage::path);
-            let paths: Vec<&str> = HEALTH_PATHS.into_iter().chain(pages).collect();
-            let text = format!("only {} are served here", paths.join(", "));
-            return nothing_else.then(|| OwnedResponse::text(404, text));
-        }
-        if !matches!(head.method, "GET" | "HEAD") {
-            return Some(not_allowed(head.method, path, "GET, HEAD"));
-        }
-        let answer = match self.unready().filter(|_| path == READY) {
+    /// Returns the answer to the health check of a path, one of `HEALTH_PATHS`.
+    pub(crate) fn health(&self, path: &str) -> OwnedResponse {
+        match self.unready().filter(|_| path == READY) {
             Some(reason) => OwnedResponse::text(503, format!("not ready: {reason}")),
             None => OwnedResponse::text(200, "ok"),
-        };
-        Some(answer.header("Cache-Control", "no-store"))
+        }
     }
 
     /// Returns why new clients are not served.

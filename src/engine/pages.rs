@@ -1,10 +1,11 @@
-//! Pages for the operator beside the health checks: metrics, for example.
+//! Pages for the operator: health checks, and those beside them, metrics for example.
 //!
-//! *Scope:* which request asks for one, and its answer. *Not in scope:* what is on it, which its author writes.
+//! *Scope:* which request asks for one, and its answer. *Not in scope:* what is on it, which its author writes, and what a
+//! health check finds (`health`).
 //!
-//! The loop answers them itself, like [health checks](super::health): they come also while all workers are busy.
+//! The loop answers them itself, so they come also while all workers are busy.
 
-use crate::access::settings::{HEALTH_PATHS, relative};
+use crate::access::settings::{HEALTH_PATHS, is_path};
 use crate::engine::Engine;
 use crate::engine::refusals::not_allowed;
 use crate::http::head::Head;
@@ -39,10 +40,6 @@ impl StatusPage {
         StatusPage { path: path.into(), media_type, for_clients: false, write: Box::new(write) }
     }
 
-    pub(crate) fn path(&self) -> &str {
-        &self.path
-    }
-
     /// Answers it on the addresses for clients too, below the base path of the settings.
     pub fn for_clients(mut self, answered: bool) -> StatusPage {
         self.for_clients = answered;
@@ -73,46 +70,51 @@ impl Engine {
     /// # Errors
     /// If something else has the path, or if it does not begin with `/`.
     pub fn add_page(&mut self, page: StatusPage) -> Result<(), String> {
-        let (path, settings) = (&page.path, &self.core.settings);
-        let ours = [&settings.mcp_path, &settings.sse_path, &settings.message_path];
-        if !path.starts_with('/') || path.len() < 2 || path.ends_with('/') {
+        let (path, core) = (page.path.as_str(), &self.core);
+        if !is_path(path) || path.ends_with('/') {
             return Err(format!("the path of a page must begin with `/` and not end with one: `{path}`"));
         }
-        if HEALTH_PATHS.contains(&path.as_str())
-            || ours.contains(&path)
-            || self.pages.iter().any(|other| other.path == *path)
-        {
+        let is_own = core.settings.own_paths().iter().any(|(_, own)| *own == path);
+        let is_page = self.pages.iter().any(|other| other.path == path);
+        if is_own || is_page || HEALTH_PATHS.contains(&path) || core.routes.has(path) {
             return Err(format!("`{path}` is the path of something else; choose another one for the page"));
         }
         self.pages.push(page);
         Ok(())
     }
 
-    /// Returns the answer to a request for a page; `None` if the request is for something else.
-    pub(crate) fn page(&mut self, key: Key, head: &Head<'_>) -> Option<OwnedResponse> {
-        if self.pages.is_empty() {
-            return None;
-        }
+    /// Returns the answer to a request for a page or a health check, and to all others of a connection for those; `None` if it is for
+    /// something else. `path` is what `split` leaves of that of the head.
+    pub(crate) fn page(&mut self, key: Key, head: &Head<'_>, path: &str) -> Option<OwnedResponse> {
         let for_health = self.core.connections.get(key)?.is_for_health();
-        let path = relative(head.path, &self.core.settings);
-        let stats = self.stats();
-        let page =
-            self.pages.iter_mut().find(|page| page.path == path && (for_health || page.for_clients))?;
+        let is_check = (for_health || self.core.settings.health) && HEALTH_PATHS.contains(&path);
+        let at = self.pages.iter().position(|page| page.path == path && (for_health || page.for_clients));
+        if !is_check && at.is_none() {
+            return for_health.then(|| self.no_page());
+        }
         if !matches!(head.method, "GET" | "HEAD") {
             return Some(not_allowed(head.method, path, "GET, HEAD"));
         }
-        let Some(body) = contained(|| (page.write)(&stats)) else {
-            return Some(OwnedResponse::text(
-                500,
-                format!("the page {path} could not be made: its writer panicked"),
-            ));
-        };
-        let answer = OwnedResponse {
-            status: 200,
-            headers: Vec::new(),
-            content_type: Some(page.media_type.into()),
-            body,
+        let stats = self.stats();
+        let answer = match at.and_then(|at| self.pages.get_mut(at)) {
+            None => self.health(path),
+            Some(page) => match contained(|| (page.write)(&stats)) {
+                Some(body) => {
+                    let content_type = Some(page.media_type.into());
+                    OwnedResponse { status: 200, headers: Vec::new(), content_type, body }
+                }
+                None => OwnedResponse::text(
+                    500,
+                    format!("the page {path} could not be made: its writer panicked"),
+                ),
+            },
         };
         Some(answer.header("Cache-Control", "no-store"))
+    }
+
+    fn no_page(&self) -> OwnedResponse {
+        let pages = self.pages.iter().map(|page| page.path.as_str());
+        let paths: Vec<&str> = HEALTH_PATHS.into_iter().chain(pages).collect();
+        OwnedResponse::text(404, format!("only {} are served here", paths.join(", ")))
     }
 }

@@ -100,11 +100,10 @@ impl Engine {
         let wants_principal = self.authenticates();
         #[cfg(not(feature = "auth"))]
         let wants_principal = false;
-        let target =
-            admitted.and_then(|_| match self.page(key, head).or_else(|| self.health(key, head, place.1)) {
-                Some(answer) => Err(answer.into()),
-                None => choose_target(&mut self.core, key, head, place),
-            });
+        let target = admitted.and_then(|_| match self.page(key, head, place.1) {
+            Some(answer) => Err(answer.into()),
+            None => choose_target(&mut self.core, key, head, place),
+        });
         let core = &mut self.core;
         let Some(conn) = core.connections.get_mut(key) else { return };
         // What everybody may ask proves nothing.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::common::http::get;
 use crate::common::{Sock, World};
 use mcp_rill::engine::StatusPage;
-use mcp_rill::{Limits, Server, Settings};
+use mcp_rill::{Limits, RouteResponse, Server, Settings};
 
 const MS: Duration = Duration::from_millis(1);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -268,8 +268,9 @@ fn a_page_that_panics_is_answered_with_an_error() {
 
 #[test]
 fn a_page_has_a_path_of_its_own() {
-    let mut world = World::new(Server::new("test", "1"));
-    for path in ["/mcp", "/sse", "/messages", "/livez", "facts", "/", "/facts/"] {
+    let server = Server::new("test", "1").route("GET", "/version", |_| RouteResponse::text(200, "1"));
+    let mut world = World::new(server);
+    for path in ["/mcp", "/sse", "/messages", "/livez", "/version", "facts", "//facts", "/", "/facts/"] {
         assert!(world.engine.add_page(page(path, true)).is_err(), "{path}");
     }
     world.engine.add_page(page("/facts", true)).unwrap();
