@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use super::args::{self, Serve, Syntax, Task};
 use super::check::environment;
+use super::log::options::LogOptions;
 use super::manifest::Manifest;
-use super::manifest::entries::{Health, ResourceContent, ServerSection};
+use super::manifest::entries::{ResourceContent, ServerSection};
 use super::manifest::problem::{Problem, Severity};
 use super::process::{self, Processes};
 use super::provide::Provider;
@@ -28,8 +29,9 @@ pub(super) fn serve(path: PathBuf, arguments: Vec<OsString>) -> Result<(), Failu
     let hangups = Hangups::listen()?;
     let manifest = load(&path)?;
     let syntax = Syntax { program: NAME, takes_manifest: true, own: &[] };
-    let defaults = settings(&manifest.server)?;
-    let Task::Serve(mut options) = args::parse(&syntax, arguments, defaults)? else { return Ok(()) };
+    let Task::Serve(mut options) = args::parse(&syntax, arguments, settings(&manifest.server))? else {
+        return Ok(());
+    };
     if options.stdio {
         // The program that starts the server needs no token, and may not be allowed to read the file.
         options.token_file = None;
@@ -118,28 +120,21 @@ pub(super) fn failure(path: &Path, problems: &[Problem]) -> Failure {
 }
 
 /// What the manifest sets and options may replace.
-pub(super) fn settings(section: &ServerSection) -> Result<Serve, Failure> {
-    let mut serve = Serve { listen: section.listen.clone(), ..Serve::default() };
-    serve.token_file.clone_from(&section.token_file);
-    serve.state_key_file.clone_from(&section.state_key_file);
-    serve.log.format = section.log.unwrap_or(None);
-    serve.metrics = section.metrics.unwrap_or(false);
-    let settings = &mut serve.settings;
-    match &section.health {
-        Some(Health::OnListeners(answered)) => settings.health = *answered,
-        Some(Health::At(address)) => serve.health_listen = Some(address.clone()),
-        None => {}
+pub(super) fn settings(section: &ServerSection) -> Serve {
+    let ServerSection { listen, health_listen, token_file, state_key_file, settings, limits, .. } =
+        section.clone();
+    let (log, metrics) = (LogOptions { format: section.log, ..LogOptions::default() }, section.metrics);
+    Serve {
+        listen,
+        health_listen,
+        token_file,
+        state_key_file,
+        log,
+        metrics,
+        settings,
+        limits,
+        ..Serve::default()
     }
-    settings.base_path = section.base_path.clone().unwrap_or_default();
-    settings.node_id = section.node_id.clone().unwrap_or_default();
-    settings.hosts.clone_from(&section.allow_hosts);
-    settings.origins.clone_from(&section.allow_origins);
-    settings.cors = section.cors.unwrap_or(false);
-    settings.insecure_public = section.insecure_public.unwrap_or(false);
-    for (name, value) in &section.limits {
-        serve.limits.set(name, value).map_err(Failure::system)?;
-    }
-    Ok(serve)
 }
 
 /// What this system lacks for running commands, and what the kernel would refuse each time one starts: a warning each.

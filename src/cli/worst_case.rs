@@ -35,7 +35,7 @@ bounds it. Nothing is served or run. `mcp-rill --help limits` explains limits.",
             && let Some(path) = options.manifest
         {
             manifest = serve_manifest::load(&path)?;
-            defaults = serve_manifest::settings(&manifest.server)?;
+            defaults = serve_manifest::settings(&manifest.server);
         }
         if let Task::Serve(options) = args::parse(&syntax, arguments, defaults)? {
             options.limits.check().map_err(Failure::usage)?;

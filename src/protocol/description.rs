@@ -26,11 +26,11 @@ use crate::schema::shape::Field;
 
 /// Members that all descriptions have.
 #[derive(Clone, Debug, Default, PartialEq)]
-struct Common {
-    title: Option<String>,
-    description: Option<String>,
-    icons: Vec<Icon>,
-    meta: Meta,
+pub(crate) struct Common {
+    pub(crate) title: Option<String>,
+    pub(crate) description: Option<String>,
+    pub(crate) icons: Vec<Icon>,
+    pub(crate) meta: Meta,
 }
 
 impl Common {
@@ -127,7 +127,7 @@ impl ToJson for Implementation {
 #[derive(Clone, Debug, Default)]
 pub struct Tool {
     pub(crate) name: String,
-    common: Common,
+    pub(crate) common: Common,
     pub(crate) input_schema: Option<String>,
     pub(crate) output_schema: Option<String>,
     /// The output schema as a value, to check results against.
@@ -135,7 +135,7 @@ pub struct Tool {
     /// The arguments that clients repeat in header fields.
     #[cfg(feature = "stateless")]
     pub(crate) param_headers: Vec<Annotation>,
-    hints: Hints,
+    pub(crate) hints: Hints,
     pub(crate) timeout: Option<Duration>,
     pub(crate) visible: Option<Visible>,
 }
@@ -148,11 +148,11 @@ pub(crate) const ANY_OBJECT: &str = r#"{"type":"object","properties":{}}"#;
 
 /// What a tool does to the world, as far as its author declares it (MCP schema, `ToolAnnotations`).
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-struct Hints {
-    read_only: Option<bool>,
-    destructive: Option<bool>,
-    idempotent: Option<bool>,
-    open_world: Option<bool>,
+pub(crate) struct Hints {
+    pub(crate) read_only: Option<bool>,
+    pub(crate) destructive: Option<bool>,
+    pub(crate) idempotent: Option<bool>,
+    pub(crate) open_world: Option<bool>,
 }
 
 impl ToJson for Hints {
@@ -244,7 +244,7 @@ impl ToJson for Tool {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct About {
     pub(crate) mime_type: Option<String>,
-    annotations: Option<Annotations>,
+    pub(crate) annotations: Option<Annotations>,
     pub(crate) cache: CacheHint,
 }
 
@@ -303,7 +303,7 @@ pub struct Resource {
     pub(crate) uri: String,
     name: String,
     size: Option<u64>,
-    common: Common,
+    pub(crate) common: Common,
     pub(crate) about: About,
     pub(crate) timeout: Option<Duration>,
     pub(crate) visible: Option<Visible>,
@@ -373,7 +373,7 @@ impl ToJson for Resource {
 pub struct ResourceTemplate {
     pub(crate) uri_template: String,
     name: String,
-    common: Common,
+    pub(crate) common: Common,
     pub(crate) about: About,
     pub(crate) timeout: Option<Duration>,
     pub(crate) visible: Option<Visible>,
@@ -419,7 +419,7 @@ impl ToJson for ResourceTemplate {
 pub struct Prompt {
     pub(crate) name: String,
     pub(crate) arguments: Vec<PromptArgument>,
-    common: Common,
+    pub(crate) common: Common,
     pub(crate) timeout: Option<Duration>,
     pub(crate) visible: Option<Visible>,
 }
@@ -466,7 +466,7 @@ impl ToJson for Prompt {
 pub struct PromptArgument {
     pub(crate) name: String,
     pub(crate) required: bool,
-    title: Option<String>,
+    pub(crate) title: Option<String>,
     pub(crate) description: Option<String>,
     /// All values that it can have, if they are known.
     pub(crate) choices: Vec<String>,

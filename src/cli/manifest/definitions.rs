@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use crate::cli::manifest::entries::Groups;
 use crate::cli::manifest::problem::Position;
 use crate::cli::manifest::reader::{Reader, Section, Value};
+use crate::protocol::viewers::Visible;
 use crate::sort::sort_by;
 use crate::text::{nearest, printable};
 
@@ -51,8 +52,17 @@ impl Definitions {
         Some(())
     }
 
-    /// Reads the `principals` of an item, with the names of groups replaced by those who are in them.
-    pub(super) fn principals<'a>(&self, reader: &mut Reader<'a>, value: &Value<'a>) -> Option<Vec<String>> {
+    /// Reads the `principals` of an item: who sees it. On standard input and output, and without authentication, a client has no
+    /// name.
+    pub(super) fn viewers<'a>(&self, reader: &mut Reader<'a>, value: &Value<'a>) -> Option<Visible> {
+        let principals = self.principals(reader, value)?;
+        Some(Visible::new(move |viewer| {
+            viewer.principal().is_some_and(|principal| principals.iter().any(|name| name == principal.name()))
+        }))
+    }
+
+    /// The names, with those of groups replaced by those who are in them.
+    fn principals<'a>(&self, reader: &mut Reader<'a>, value: &Value<'a>) -> Option<Vec<String>> {
         let names = reader.list(value, |reader, item| Some((reader.name(item)?, item.clone())))?;
         if value.json.items().is_some_and(|mut items| items.next().is_none()) {
             reader.problem(value, "`principals` is empty, so no client could use this; name a principal, or leave it out for all clients");

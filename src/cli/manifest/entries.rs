@@ -6,15 +6,19 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::access::settings::Settings;
 use crate::cli::json_schema::Schema;
 use crate::cli::log::options::Format;
 use crate::cli::manifest::argv::ArgvTemplate;
 use crate::cli::manifest::problem::Position;
 use crate::cli::manifest::template::TextTemplate;
 use crate::cli::process::Rlimits;
+use crate::limits::Limits;
 use crate::net::listen::Address;
-use crate::protocol::annotations::{Annotations, Role};
+use crate::protocol::annotations::Role;
+use crate::protocol::description::{About, Common, Prompt, Tool};
 use crate::protocol::uri::UriTemplate;
+use crate::protocol::viewers::Visible;
 
 /// The `server` section, with what a flag on the command line may replace.
 #[derive(Clone, Debug, Default)]
@@ -25,65 +29,28 @@ pub(crate) struct ServerSection {
     pub(crate) instructions: Option<String>,
     /// The paths of Unix sockets are absolute.
     pub(crate) listen: Vec<Address>,
-    pub(crate) base_path: Option<String>,
-    pub(crate) allow_hosts: Vec<String>,
-    pub(crate) allow_origins: Vec<String>,
-    pub(crate) cors: Option<bool>,
+    pub(crate) health_listen: Option<Address>,
     pub(crate) token_file: Option<PathBuf>,
-    pub(crate) insecure_public: Option<bool>,
-    pub(crate) node_id: Option<String>,
     pub(crate) state_key_file: Option<PathBuf>,
-    /// Name and value as [`Limits::set`](crate::Limits::set) takes them; it took each of them already.
-    pub(crate) limits: Vec<(String, String)>,
-    /// The form of the log; `None` inside is none.
-    pub(crate) log: Option<Option<Format>>,
-    pub(crate) health: Option<Health>,
-    pub(crate) metrics: Option<bool>,
-}
-
-/// Where health checks are answered.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Health {
-    /// On the addresses for clients, or nowhere.
-    OnListeners(bool),
-    /// On an address of their own.
-    At(Address),
+    pub(crate) log: Option<Format>,
+    pub(crate) metrics: bool,
+    pub(crate) settings: Settings,
+    pub(crate) limits: Limits,
 }
 
 /// A tool that runs a command.
 #[derive(Clone, Debug)]
 pub(crate) struct ToolEntry {
     pub(crate) position: Position,
-    pub(crate) name: String,
-    pub(crate) title: Option<String>,
-    pub(crate) description: Option<String>,
-    pub(crate) hints: ToolHints,
-    /// One line of JSON, for lists. Where the manifest has none: an object without members.
-    pub(crate) input_schema: String,
-    /// The same, to check arguments.
+    /// As clients see it. Its schemas are one line of JSON each; where the manifest has none for arguments, an object without members.
+    pub(crate) tool: Tool,
+    /// What arguments are checked against.
     pub(crate) schema: Schema,
-    pub(crate) output_schema: Option<OutputSchema>,
+    /// What structured content is checked against.
+    pub(crate) output_schema: Option<Schema>,
     pub(crate) command: CommandEntry,
     pub(crate) output: Output,
     pub(crate) confirm: Option<Confirm>,
-    pub(crate) principals: Option<Vec<String>>,
-}
-
-/// The annotations of a tool.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct ToolHints {
-    pub(crate) read_only: Option<bool>,
-    pub(crate) destructive: Option<bool>,
-    pub(crate) idempotent: Option<bool>,
-    pub(crate) open_world: Option<bool>,
-}
-
-/// What the structured content of a tool is checked against.
-#[derive(Clone, Debug)]
-pub(crate) struct OutputSchema {
-    /// One line of JSON, for lists.
-    pub(crate) text: String,
-    pub(crate) schema: Schema,
 }
 
 /// A command with everything that bounds it.
@@ -132,13 +99,11 @@ pub(crate) struct ResourceEntry {
     pub(crate) position: Position,
     pub(crate) uri: ResourceUri,
     pub(crate) name: String,
-    pub(crate) title: Option<String>,
-    pub(crate) description: Option<String>,
-    pub(crate) mime_type: Option<String>,
-    pub(crate) annotations: Option<Annotations>,
+    pub(crate) common: Common,
+    pub(crate) about: About,
+    pub(crate) visible: Option<Visible>,
     pub(crate) content: ResourceContent,
     pub(crate) bytes_max: usize,
-    pub(crate) principals: Option<Vec<String>>,
 }
 
 #[derive(Clone, Debug)]
@@ -159,22 +124,12 @@ pub(crate) enum ResourceContent {
 
 #[derive(Clone, Debug)]
 pub(crate) struct PromptEntry {
-    pub(crate) name: String,
-    pub(crate) title: Option<String>,
-    pub(crate) description: Option<String>,
-    pub(crate) arguments: Vec<PromptArgumentEntry>,
+    /// As clients see it.
+    pub(crate) prompt: Prompt,
+    /// Values of its arguments to choose from, by their names.
+    pub(crate) completions: Vec<(String, Vec<String>)>,
     /// At least one. `text` of a manifest is one of the user.
     pub(crate) messages: Vec<PromptMessageEntry>,
-    pub(crate) principals: Option<Vec<String>>,
-}
-
-#[derive(Clone, Debug)]
-pub(crate) struct PromptArgumentEntry {
-    pub(crate) name: String,
-    pub(crate) title: Option<String>,
-    pub(crate) description: Option<String>,
-    pub(crate) required: bool,
-    pub(crate) completions: Vec<String>,
 }
 
 #[derive(Clone, Debug)]

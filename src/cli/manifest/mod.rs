@@ -178,7 +178,7 @@ impl Manifest {
     /// # Errors
     /// There is no such tool, or what a client is told of arguments that the tool does not take.
     pub fn argv(&self, tool: &str, arguments: &str) -> Result<Vec<String>, String> {
-        let entry = self.tools.iter().find(|entry| entry.name == tool);
+        let entry = self.tools.iter().find(|entry| entry.tool.name == tool);
         let entry = entry.ok_or_else(|| format!("there is no tool `{}`", printable(tool)))?;
         let mut tape = Tape::new();
         let arguments =

@@ -2,11 +2,12 @@
 
 use crate::cli::manifest::argv_reader::Templates;
 use crate::cli::manifest::definitions::{Definitions, at};
-use crate::cli::manifest::entries::{PromptArgumentEntry, PromptEntry, PromptMessageEntry};
+use crate::cli::manifest::entries::{PromptEntry, PromptMessageEntry};
 use crate::cli::manifest::known::KnownArguments;
 use crate::cli::manifest::reader::{Reader, Section, Value};
 use crate::cli::manifest::resource::role;
 use crate::protocol::annotations::Role;
+use crate::protocol::description::{Prompt, PromptArgument};
 use crate::text::printable;
 
 /// Reads one prompt.
@@ -21,7 +22,10 @@ pub(super) fn prompt<'a>(
     if let Some(name) = &name {
         definitions.define(reader, "prompt", name, &at(&entry, "name"));
     }
-    let arguments = entry.read(reader, "arguments", arguments).unwrap_or_default();
+    let mut completions = Vec::new();
+    let arguments =
+        entry.read(reader, "arguments", |reader, value| arguments(reader, value, &mut completions));
+    let arguments = arguments.unwrap_or_default();
     let known = KnownArguments::OfPrompt(arguments.iter().map(|argument| argument.name.clone()).collect());
     let mut templates = Templates::new(&known);
     let messages = messages(reader, &entry, &mut templates);
@@ -36,24 +40,32 @@ pub(super) fn prompt<'a>(
     if !entry.has("description") {
         reader.warning(value, "`description` is missing; users choose a prompt by it");
     }
-    let principals = entry.read(reader, "principals", |reader, value| definitions.principals(reader, value));
-    Some(PromptEntry { name: name?, title, description, arguments, messages: messages?, principals })
+    let mut prompt = Prompt::new(name.clone().unwrap_or_default(), description.unwrap_or_default());
+    (prompt.common.title, prompt.arguments) = (title, arguments);
+    prompt.visible = entry.read(reader, "principals", |reader, value| definitions.viewers(reader, value));
+    name.and(messages).map(|messages| PromptEntry { prompt, completions, messages })
 }
 
-fn arguments<'a>(reader: &mut Reader<'a>, value: &Value<'a>) -> Option<Vec<PromptArgumentEntry>> {
-    let mut arguments: Vec<PromptArgumentEntry> = Vec::new();
+/// Reads the arguments, and what of each can be completed.
+fn arguments<'a>(
+    reader: &mut Reader<'a>,
+    value: &Value<'a>,
+    completions: &mut Vec<(String, Vec<String>)>,
+) -> Option<Vec<PromptArgument>> {
+    let mut arguments: Vec<PromptArgument> = Vec::new();
     for item in reader.items(value)? {
-        let Some(argument) = argument(reader, &item) else { continue };
+        let Some((argument, values)) = argument(reader, &item) else { continue };
         if arguments.iter().any(|other| other.name == argument.name) {
             let message = format!("the prompt has two arguments `{}`; rename one", printable(&argument.name));
             reader.problem(&item, message);
         }
+        completions.extend(values.map(|values| (argument.name.clone(), values)));
         arguments.push(argument);
     }
     Some(arguments)
 }
 
-fn argument<'a>(reader: &mut Reader<'a>, value: &Value<'a>) -> Option<PromptArgumentEntry> {
+fn argument<'a>(reader: &mut Reader<'a>, value: &Value<'a>) -> Option<(PromptArgument, Option<Vec<String>>)> {
     let section = reader.section(value, &["name", "title", "description", "required", "completions"])?;
     let name = section.require(
         reader,
@@ -61,13 +73,12 @@ fn argument<'a>(reader: &mut Reader<'a>, value: &Value<'a>) -> Option<PromptArgu
         "write the name that stands in the text, `host` for {host}",
         Reader::name,
     );
-    let title = section.read(reader, "title", Reader::name);
-    let description = section.read(reader, "description", Reader::name);
-    let required = section.read(reader, "required", Reader::bool).unwrap_or(false);
-    let completions = section
-        .read(reader, "completions", |reader, value| reader.list(value, Reader::text))
-        .unwrap_or_default();
-    Some(PromptArgumentEntry { name: name?, title, description, required, completions })
+    let mut argument = PromptArgument::new(name.clone().unwrap_or_default());
+    argument.title = section.read(reader, "title", Reader::name);
+    argument.description = section.read(reader, "description", Reader::name);
+    argument.required = section.read(reader, "required", Reader::bool).unwrap_or(false);
+    let values = section.read(reader, "completions", |reader, value| reader.list(value, Reader::text));
+    name.map(|_| (argument, values.filter(|values| !values.is_empty())))
 }
 
 fn messages<'a>(

@@ -10,6 +10,7 @@ use crate::cli::manifest::known::KnownArguments;
 use crate::cli::manifest::reader::{Reader, Section, Value};
 use crate::cli::manifest::tool::mime_type;
 use crate::protocol::annotations::{Annotations, Role};
+use crate::protocol::description::{About, Common};
 use crate::protocol::uri::UriTemplate;
 use crate::protocol::uri::normal::normalize;
 use crate::protocol::uri_syntax;
@@ -43,22 +44,26 @@ pub(super) fn resource<'a>(
     let bytes_max = entry.read(reader, "bytesMax", bytes).unwrap_or(defaults.bytes_max);
     let content = content(reader, &entry, uri.as_ref(), defaults, bytes_max);
     let name = entry.require(reader, "name", "write a short name for lists", Reader::name);
-    let title = entry.read(reader, "title", Reader::name);
-    let description = entry.read(reader, "description", Reader::name);
-    let mime_type = entry.read(reader, "mimeType", mime_type);
-    let annotations = entry.read(reader, "annotations", annotations);
-    let principals = entry.read(reader, "principals", |reader, value| definitions.principals(reader, value));
+    let common = Common {
+        title: entry.read(reader, "title", Reader::name),
+        description: entry.read(reader, "description", Reader::name),
+        ..Common::default()
+    };
+    let about = About {
+        mime_type: entry.read(reader, "mimeType", mime_type),
+        annotations: entry.read(reader, "annotations", annotations),
+        ..About::default()
+    };
+    let visible = entry.read(reader, "principals", |reader, value| definitions.viewers(reader, value));
     Some(ResourceEntry {
         position: reader.source.position(value.json.start(), &value.pointer),
         uri: uri?,
         name: name?,
-        title,
-        description,
-        mime_type,
-        annotations,
+        common,
+        about,
+        visible,
         content: content?,
         bytes_max,
-        principals,
     })
 }
 

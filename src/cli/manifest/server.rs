@@ -3,7 +3,7 @@
 use crate::access::settings::Settings;
 use crate::cli::log::options::Format;
 use crate::cli::manifest::definitions::at;
-use crate::cli::manifest::entries::{Health, ServerSection};
+use crate::cli::manifest::entries::ServerSection;
 use crate::cli::manifest::number::number_text;
 use crate::cli::manifest::reader::{Reader, Value, shown};
 use crate::cli::manifest::risks;
@@ -34,29 +34,39 @@ const SERVER_KEYS: [&str; 17] = [
 pub(super) fn server<'a>(reader: &mut Reader<'a>, value: &Value<'a>) -> Option<ServerSection> {
     let section = reader.section(value, &SERVER_KEYS)?;
     let listen = section.read(reader, "listen", listen).unwrap_or_default();
+    let (health, health_listen) = section.read(reader, "health", health).unwrap_or_default();
+    let settings = Settings {
+        base_path: section
+            .read(reader, "basePath", |reader, value| {
+                checked(reader, value, |base_path| Settings { base_path, ..Settings::default() })
+            })
+            .unwrap_or_default(),
+        hosts: section.read(reader, "allowHosts", hosts).unwrap_or_default(),
+        origins: section.read(reader, "allowOrigins", origins).unwrap_or_default(),
+        cors: section.read(reader, "cors", Reader::bool).unwrap_or_default(),
+        insecure_public: section.read(reader, "insecurePublic", Reader::bool).unwrap_or_default(),
+        node_id: section
+            .read(reader, "nodeId", |reader, value| {
+                reader.name(value)?;
+                checked(reader, value, |node_id| Settings { node_id, ..Settings::default() })
+            })
+            .unwrap_or_default(),
+        health,
+        ..Settings::default()
+    };
     let server = ServerSection {
         name: section.read(reader, "name", Reader::name),
         version: section.read(reader, "version", Reader::name),
         title: section.read(reader, "title", Reader::name),
         instructions: section.read(reader, "instructions", Reader::name),
         listen: listen.iter().map(|(address, _)| address.clone()).collect(),
-        base_path: section.read(reader, "basePath", |reader, value| {
-            checked(reader, value, |base_path| Settings { base_path, ..Settings::default() })
-        }),
-        allow_hosts: section.read(reader, "allowHosts", hosts).unwrap_or_default(),
-        allow_origins: section.read(reader, "allowOrigins", origins).unwrap_or_default(),
-        cors: section.read(reader, "cors", Reader::bool),
+        health_listen,
         token_file: section.read(reader, "tokenFile", Reader::path),
-        insecure_public: section.read(reader, "insecurePublic", Reader::bool),
-        node_id: section.read(reader, "nodeId", |reader, value| {
-            reader.name(value)?;
-            checked(reader, value, |node_id| Settings { node_id, ..Settings::default() })
-        }),
         state_key_file: section.read(reader, "stateKeyFile", Reader::path),
+        log: section.read(reader, "log", log).flatten(),
+        metrics: section.read(reader, "metrics", metrics).unwrap_or_default(),
+        settings,
         limits: section.read(reader, "limits", limits).unwrap_or_default(),
-        log: section.read(reader, "log", log),
-        health: section.read(reader, "health", health),
-        metrics: section.read(reader, "metrics", metrics),
     };
     for (key, file) in [("tokenFile", &server.token_file), ("stateKeyFile", &server.state_key_file)] {
         if let Some(file) = file
@@ -67,7 +77,7 @@ pub(super) fn server<'a>(reader: &mut Reader<'a>, value: &Value<'a>) -> Option<S
         }
     }
     for (address, item) in listen.iter().filter(|_| server.token_file.is_none()) {
-        risks::warn_of_address(reader, item, address, server.insecure_public == Some(true));
+        risks::warn_of_address(reader, item, address, server.settings.insecure_public);
     }
     Some(server)
 }
@@ -154,10 +164,11 @@ fn log<'a>(reader: &mut Reader<'a>, value: &Value<'a>) -> Option<Option<Format>>
     known
 }
 
-fn health<'a>(reader: &mut Reader<'a>, value: &Value<'a>) -> Option<Health> {
+/// Whether health checks are answered on the addresses for clients, and the address for them alone.
+fn health<'a>(reader: &mut Reader<'a>, value: &Value<'a>) -> Option<(bool, Option<Address>)> {
     match value.json.is_str() {
-        true => address(reader, value).map(Health::At),
-        false if value.json.is_bool() => reader.bool(value).map(Health::OnListeners),
+        true => Some((false, Some(address(reader, value)?))),
+        false if value.json.is_bool() => Some((reader.bool(value)?, None)),
         false => {
             reader.wrong(
                 value,
@@ -168,9 +179,8 @@ fn health<'a>(reader: &mut Reader<'a>, value: &Value<'a>) -> Option<Health> {
     }
 }
 
-fn limits<'a>(reader: &mut Reader<'a>, value: &Value<'a>) -> Option<Vec<(String, String)>> {
+fn limits<'a>(reader: &mut Reader<'a>, value: &Value<'a>) -> Option<Limits> {
     let mut limits = Limits::DEFAULT;
-    let mut assignments = Vec::new();
     for (name, member, _) in reader.members(value)? {
         let text = match member.json.is_number() {
             true => number_text(member.json.text()).into_owned(),
@@ -180,13 +190,12 @@ fn limits<'a>(reader: &mut Reader<'a>, value: &Value<'a>) -> Option<Vec<(String,
                 continue;
             }
         };
-        match limits.set(&name, &text) {
-            Ok(()) => assignments.push((name.into_owned(), text)),
-            Err(problem) => reader.problem(&member, problem),
+        if let Err(problem) = limits.set(&name, &text) {
+            reader.problem(&member, problem);
         }
     }
     if let Err(problem) = limits.check() {
         reader.problem(value, problem);
     }
-    Some(assignments)
+    Some(limits)
 }

@@ -4,12 +4,13 @@ use crate::cli::json_schema::Schema;
 use crate::cli::manifest::argv_reader::Templates;
 use crate::cli::manifest::command::{COMMAND_KEYS, Defaults, bytes, command};
 use crate::cli::manifest::definitions::{Definitions, at};
-use crate::cli::manifest::entries::{Confirm, Output, OutputSchema, ToolEntry, ToolHints};
+use crate::cli::manifest::entries::{Confirm, Output, ToolEntry};
 use crate::cli::manifest::known::KnownArguments;
 use crate::cli::manifest::reader::{Reader, Section, Value, shown};
 use crate::cli::manifest::risks;
 use crate::json::tape::Tape;
 use crate::protocol::check::{is_tool_name, is_widely_taken};
+use crate::protocol::description::{Hints, Tool};
 use crate::text::{is_token_byte, nearest, printable};
 
 const TOOL_KEYS: [&str; 10] = [
@@ -67,28 +68,20 @@ pub(super) fn tool<'a>(
     if !entry.has("description") {
         reader.warning(value, "`description` is missing; models choose a tool by it");
     }
-    let title = entry.read(reader, "title", Reader::name);
-    let hints = entry.read(reader, "annotations", hints).unwrap_or_default();
+    let mut tool = Tool::new(name.clone().unwrap_or_default(), description.unwrap_or_default());
+    tool.common.title = entry.read(reader, "title", Reader::name);
+    tool.hints = entry.read(reader, "annotations", hints).unwrap_or_default();
     let output = entry.read(reader, "output", output).unwrap_or(Output::Text);
     let output_schema =
         entry.read(reader, "outputSchema", |reader, value| output_schema(reader, value, &output));
     let confirm = entry.read(reader, "confirm", confirm);
-    let principals = entry.read(reader, "principals", |reader, value| definitions.principals(reader, value));
+    tool.visible = entry.read(reader, "principals", |reader, value| definitions.viewers(reader, value));
     let (input_schema, schema) = input?;
-    Some(ToolEntry {
-        position: reader.source.position(value.json.start(), &value.pointer),
-        name: name?,
-        title,
-        description,
-        hints,
-        input_schema,
-        schema,
-        output_schema,
-        command,
-        output,
-        confirm,
-        principals,
-    })
+    tool.input_schema = Some(input_schema);
+    let (output_text, output_schema) = output_schema.unzip();
+    tool.output_schema = output_text;
+    let position = reader.source.position(value.json.start(), &value.pointer);
+    name.map(|_| ToolEntry { position, tool, schema, output_schema, command, output, confirm })
 }
 
 fn tool_name<'a>(reader: &mut Reader<'a>, value: &Value<'a>) -> Option<String> {
@@ -167,18 +160,22 @@ fn compact(value: &Value<'_>) -> String {
     out
 }
 
-fn output_schema<'a>(reader: &mut Reader<'a>, value: &Value<'a>, output: &Output) -> Option<OutputSchema> {
-    let (text, schema) = schema(reader, value)?;
+fn output_schema<'a>(
+    reader: &mut Reader<'a>,
+    value: &Value<'a>,
+    output: &Output,
+) -> Option<(String, Schema)> {
+    let schema = schema(reader, value)?;
     if *output != Output::Json {
         reader.problem(value, "`outputSchema` is for \"output\": \"json\"; add that, or remove the schema");
     }
-    Some(OutputSchema { text, schema })
+    Some(schema)
 }
 
-fn hints<'a>(reader: &mut Reader<'a>, value: &Value<'a>) -> Option<ToolHints> {
+fn hints<'a>(reader: &mut Reader<'a>, value: &Value<'a>) -> Option<Hints> {
     let section =
         reader.section(value, &["readOnlyHint", "destructiveHint", "idempotentHint", "openWorldHint"])?;
-    let hints = ToolHints {
+    let hints = Hints {
         read_only: section.read(reader, "readOnlyHint", Reader::bool),
         destructive: section.read(reader, "destructiveHint", Reader::bool),
         idempotent: section.read(reader, "idempotentHint", Reader::bool),

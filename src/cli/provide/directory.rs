@@ -22,7 +22,7 @@ pub(super) const VARIABLE: &str = "{+path}";
 
 /// Adds a folder.
 pub(super) fn add(server: Server, entry: &ResourceEntry, template: &UriTemplate, folder: PathBuf) -> Server {
-    let (bytes_max, root, of_all) = (entry.bytes_max, folder.clone(), entry.mime_type.is_some());
+    let (bytes_max, root, of_all) = (entry.bytes_max, folder.clone(), entry.about.mime_type.is_some());
     let read = move |vars: &Vars, _: &mut Call| -> Result<ResourceContents> {
         let path = vars.get(PATH).unwrap_or_default();
         let bytes = Place::Below(root.clone(), path.to_owned()).read(bytes_max)?;

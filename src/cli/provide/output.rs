@@ -4,7 +4,8 @@
 
 use super::media_type;
 use crate::cli::bounds::EXCERPT_BYTES_MAX;
-use crate::cli::manifest::entries::{CommandEntry, Output, OutputSchema};
+use crate::cli::json_schema::Schema;
+use crate::cli::manifest::entries::{CommandEntry, Output};
 use crate::cli::process::{End, Finished};
 use crate::json::tape::Tape;
 use crate::protocol::content::{Content, ResourceContents, ToolResult};
@@ -16,7 +17,7 @@ pub(super) fn tool_result(
     name: &str,
     command: &CommandEntry,
     output: &Output,
-    schema: Option<&OutputSchema>,
+    schema: Option<&Schema>,
     finished: Finished,
 ) -> ToolResult {
     if let Some(failure) = failure(name, command, &finished) {
@@ -121,7 +122,7 @@ fn too_long(name: &str, key: &str, bytes_max: usize) -> String {
     format!("the output of `{name}` has more than {bytes_max} bytes ({key}), and a part of it is of no use")
 }
 
-fn json(name: &str, schema: Option<&OutputSchema>, bytes: &[u8]) -> ToolResult {
+fn json(name: &str, schema: Option<&Schema>, bytes: &[u8]) -> ToolResult {
     let not_json = |why: String| {
         let begin = printable(&String::from_utf8_lossy(bytes));
         ToolResult::error(format!("the output of `{name}` is not JSON: {why}. It begins with: {begin}"))
@@ -135,7 +136,7 @@ fn json(name: &str, schema: Option<&OutputSchema>, bytes: &[u8]) -> ToolResult {
         Ok(value) => value,
         Err(error) => return not_json(error.to_string()),
     };
-    if let Some(problem) = schema.and_then(|schema| schema.schema.check(Subject::Member, value).err()) {
+    if let Some(problem) = schema.and_then(|schema| schema.check(Subject::Member, value).err()) {
         return ToolResult::error(format!("the output of `{name}` does not fit its outputSchema: {problem}"));
     }
     ToolResult::text(text.to_owned()).structured(text)

@@ -4,12 +4,11 @@ use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
-use super::describe::restricted;
-use crate::cli::manifest::entries::{PromptArgumentEntry, PromptEntry};
+use crate::cli::manifest::entries::PromptEntry;
 use crate::json::tape::Tape;
 use crate::json::value::JsonRef;
 use crate::protocol::annotations::Role;
-use crate::protocol::description::{Prompt, PromptArgument};
+use crate::protocol::description::Prompt;
 use crate::protocol::error::CallError;
 use crate::protocol::prompt::PromptMessage;
 use crate::server::builder::Server;
@@ -17,39 +16,21 @@ use crate::server::call::Call;
 
 /// Adds a prompt with the completions of its arguments.
 pub(super) fn add(mut server: Server, entry: &PromptEntry) -> Server {
-    let mut prompt = Prompt::new(&entry.name, entry.description.as_deref().unwrap_or_default());
-    if let Some(title) = &entry.title {
-        prompt = prompt.title(title);
-    }
-    for argument in &entry.arguments {
-        prompt = prompt.argument(described(argument));
-    }
     let shared = Arc::new(entry.clone());
-    let prompt = restricted!(prompt, &entry.principals);
-    server =
-        server.offer(prompt.handler(move |given: Box<RawValue>, _: &mut Call| messages(&shared, &given)));
-    for argument in entry.arguments.iter().filter(|argument| !argument.completions.is_empty()) {
-        server = server.complete_prompt(&entry.name, &argument.name, argument.completions.clone());
+    let handler = move |given: Box<RawValue>, _: &mut Call| messages(&shared, &given);
+    server = server.offer(entry.prompt.clone().handler(handler));
+    for (argument, values) in &entry.completions {
+        server = server.complete_prompt(&entry.prompt.name, argument, values.clone());
     }
     server
 }
 
-fn described(entry: &PromptArgumentEntry) -> PromptArgument {
-    let mut argument = PromptArgument::new(&entry.name);
-    if let Some(title) = &entry.title {
-        argument = argument.title(title);
-    }
-    if let Some(description) = &entry.description {
-        argument = argument.description(description);
-    }
-    if entry.required { argument.required() } else { argument }
-}
-
 fn messages(entry: &PromptEntry, given: &RawValue) -> Result<Vec<PromptMessage>, CallError> {
-    let wrong = |problem: String| CallError::invalid_params(format!("prompt `{}`: {problem}", entry.name));
+    let wrong =
+        |problem: String| CallError::invalid_params(format!("prompt `{}`: {problem}", entry.prompt.name));
     let mut tape = Tape::new();
     let arguments = tape.read(given.get()).map_err(|error| wrong(error.to_string()))?;
-    check(entry, arguments).map_err(wrong)?;
+    check(&entry.prompt, arguments).map_err(wrong)?;
     let made = entry.messages.iter().map(|message| {
         let text = message.text.expand(arguments).map_err(|refusal| wrong(refusal.to_string()))?;
         Ok(match message.role {
@@ -61,12 +42,12 @@ fn messages(entry: &PromptEntry, given: &RawValue) -> Result<Vec<PromptMessage>,
 }
 
 /// Arguments of prompts are texts (MCP prompts).
-fn check(entry: &PromptEntry, arguments: JsonRef<'_>) -> Result<(), String> {
-    let known = |name: &str| entry.arguments.iter().any(|argument| argument.name == name);
+fn check(prompt: &Prompt, arguments: JsonRef<'_>) -> Result<(), String> {
+    let known = |name: &str| prompt.arguments.iter().any(|argument| argument.name == name);
     for pair in arguments.pairs() {
         let name = pair.name().unwrap_or_default();
         if !known(&name) {
-            let names: Vec<&str> = entry.arguments.iter().map(|argument| argument.name.as_str()).collect();
+            let names: Vec<&str> = prompt.arguments.iter().map(|argument| argument.name.as_str()).collect();
             return Err(match names.is_empty() {
                 true => format!("unknown argument `{name}`; it has none"),
                 false => format!("unknown argument `{name}`; it has {}", names.join(", ")),
@@ -77,6 +58,6 @@ fn check(entry: &PromptEntry, arguments: JsonRef<'_>) -> Result<(), String> {
         }
     }
     let missing =
-        entry.arguments.iter().find(|argument| argument.required && arguments.get(&argument.name).is_none());
+        prompt.arguments.iter().find(|argument| argument.required && arguments.get(&argument.name).is_none());
     missing.map_or(Ok(()), |argument| Err(format!("argument `{}` is missing", argument.name)))
 }

@@ -14,14 +14,12 @@ use std::time::Duration;
 use serde_json::value::RawValue;
 
 use super::commands::{Commands, Places};
-use super::describe::restricted;
 use super::{confirm, output};
 use crate::cli::manifest::call::PreparedCall;
-use crate::cli::manifest::entries::{CommandEntry, Output, ToolEntry, ToolHints};
+use crate::cli::manifest::entries::{CommandEntry, Output, ToolEntry};
 use crate::cli::process::{CommandSpec, OnLine};
 use crate::json::tape::Tape;
 use crate::protocol::content::ToolResult;
-use crate::protocol::description::Tool;
 use crate::protocol::result::Result;
 use crate::server::call::Call;
 use crate::server::item::Item;
@@ -37,36 +35,11 @@ const TRACESTATE: &str = "TRACESTATE";
 
 /// The tool of a manifest's entry.
 pub(super) fn tool(entry: &ToolEntry, commands: &Commands, wait_max: Duration) -> Item {
-    let mut tool = Tool::new(&entry.name, entry.description.as_deref().unwrap_or_default())
-        .input_schema(&entry.input_schema)
-        .timeout(call_timeout(&entry.command, wait_max));
-    if let Some(title) = &entry.title {
-        tool = tool.title(title);
-    }
-    if let Some(schema) = &entry.output_schema {
-        tool = tool.output_schema(&schema.text);
-    }
+    let tool = entry.tool.clone().timeout(call_timeout(&entry.command, wait_max));
     let places = commands.places(entry.command.concurrency);
     let shared = Arc::new(entry.clone());
     let handler = move |arguments: Box<RawValue>, call: &mut Call| start(&shared, &places, &arguments, call);
-    restricted!(with_hints(tool, entry.hints), &entry.principals).handler(handler)
-}
-
-fn with_hints(mut tool: Tool, hints: ToolHints) -> Tool {
-    let ToolHints { read_only, destructive, idempotent, open_world } = hints;
-    if let Some(value) = read_only {
-        tool = tool.read_only(value);
-    }
-    if let Some(value) = destructive {
-        tool = tool.destructive(value);
-    }
-    if let Some(value) = idempotent {
-        tool = tool.idempotent(value);
-    }
-    if let Some(value) = open_world {
-        tool = tool.open_world(value);
-    }
-    tool
+    tool.handler(handler)
 }
 
 /// How long a call may take, the wait for a place included.
@@ -79,7 +52,7 @@ fn start(entry: &Arc<ToolEntry>, places: &Places, arguments: &RawValue, call: &m
     let mut tape = Tape::new();
     let prepared = entry.prepare(tape.read(arguments.get())?)?;
     if let Some(confirm) = &entry.confirm {
-        confirm::ask(call, &entry.name, confirm, &entry.schema, tape.read(&prepared.arguments)?)?;
+        confirm::ask(call, &entry.tool.name, confirm, &entry.schema, tape.read(&prepared.arguments)?)?;
     }
     let spec = spec(&entry.command, prepared, entry.output == Output::Lines, call);
     let (entry, places) = (entry.clone(), places.clone());
@@ -94,7 +67,7 @@ fn run(entry: Arc<ToolEntry>, places: &Places, spec: CommandSpec, reply: Reply) 
     let on_line = (entry.output == Output::Lines).then(|| progress(reply.clone()));
     let done = Box::new(move |finished| {
         let result: ToolResult = output::tool_result(
-            &entry.name,
+            &entry.tool.name,
             &entry.command,
             &entry.output,
             entry.output_schema.as_ref(),

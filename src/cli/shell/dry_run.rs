@@ -22,8 +22,8 @@ pub(super) fn run(options: &Options, name: &str, output: &mut Output) -> Result<
         ));
     };
     let manifest = serve_manifest::load(path)?;
-    let tool = manifest.tools.iter().find(|tool| tool.name == name).ok_or_else(|| {
-        let names: Vec<&str> = manifest.tools.iter().map(|tool| tool.name.as_str()).collect();
+    let entry = manifest.tools.iter().find(|entry| entry.tool.name == name).ok_or_else(|| {
+        let names: Vec<&str> = manifest.tools.iter().map(|entry| entry.tool.name.as_str()).collect();
         let (file, name) = (path.display(), printable(name));
         Failure::usage(match nearest(&name, &names) {
             Some(meant) => format!("{file} has no tool `{name}`; did you mean `{meant}`?"),
@@ -31,18 +31,18 @@ pub(super) fn run(options: &Options, name: &str, output: &mut Output) -> Result<
         })
     })?;
     let mut tape = Tape::new();
-    let schema = tape.read(&tool.input_schema).unwrap_or(JsonRef::NULL);
+    let schema = tape.read(entry.tool.input_schema.as_deref().unwrap_or_default()).unwrap_or(JsonRef::NULL);
     let arguments = arguments::of_tool(name, schema, &options.words, options.json_args.as_deref())?;
     let mut tape = Tape::new();
     let arguments = tape.read(&arguments).unwrap_or(JsonRef::NULL);
-    output.json(&what_would_run(tool, arguments).map_err(|why| tool_failed(name, &why))?)
+    output.json(&what_would_run(entry, arguments).map_err(|why| tool_failed(name, &why))?)
 }
 
 /// # Errors
 /// What is wrong with the arguments, as the call would be answered.
-fn what_would_run(tool: &ToolEntry, arguments: JsonRef<'_>) -> Result<String, String> {
-    let prepared = tool.prepare(arguments)?;
-    let command = &tool.command;
+fn what_would_run(entry: &ToolEntry, arguments: JsonRef<'_>) -> Result<String, String> {
+    let prepared = entry.prepare(arguments)?;
+    let command = &entry.command;
     let mut out = Vec::new();
     let mut object = Object::new(&mut out);
     object.field("argv", |out| {
@@ -59,8 +59,8 @@ fn what_would_run(tool: &ToolEntry, arguments: JsonRef<'_>) -> Result<String, St
     });
     object.str("cwd", &command.cwd.to_string_lossy());
     object.opt_str("stdin", prepared.stdin.as_deref());
-    object.opt_str("confirm", tool.confirm.as_ref().map(|confirm| confirm.message.as_str()));
-    object.field("output", |out| match &tool.output {
+    object.opt_str("confirm", entry.confirm.as_ref().map(|confirm| confirm.message.as_str()));
+    object.field("output", |out| match &entry.output {
         Form::Text => write_str(out, "text"),
         Form::Json => write_str(out, "json"),
         Form::Lines => write_str(out, "lines"),

@@ -41,7 +41,7 @@ impl InProcess {
             serve_manifest::say_warnings(path, &warnings);
             serve_manifest::restrictions(&manifest).iter().for_each(|warning| say(NAME, warning));
         }
-        let limits = serve_manifest::settings(&manifest.server)?.limits;
+        let limits = manifest.server.limits.clone();
         limits.check().map_err(Failure::system)?;
         let provider = Provider::new(Processes::start()?);
         let server = provider.server(&manifest, &limits).limits(limits.clone());
