@@ -228,7 +228,7 @@ impl Routes {
     /// True if the request is for a route that needs no authorization.
     #[cfg(feature = "auth")]
     pub(crate) fn is_public(&self, method: &str, path: &str) -> bool {
-        let found = self.find(method, path);
+        let found = if self.0.is_empty() { None } else { self.find(method, path) };
         matches!(found, Some(Found::Route(at)) if self.0.get(at).is_some_and(|route| route.is_public))
     }
 

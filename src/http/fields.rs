@@ -120,8 +120,8 @@ pub(crate) enum Derivation {
     /// The revision that the client speaks.
     #[cfg(any(feature = "streamable", feature = "stateless"))]
     Version,
-    /// The place of the session's id in the query.
-    SessionParameter,
+    /// What serves the request, and which part of the query it needs.
+    Target,
     /// The id of the session.
     Session,
     /// The place of that session among the open ones, when it was first looked for.

@@ -19,6 +19,8 @@
 use crate::access::query::{parameters, value_of};
 use crate::access::route::{Found, Routes};
 use crate::access::settings::Settings;
+#[cfg(any(feature = "streamable", feature = "stateless"))]
+use crate::engine::negotiate::McpMethod;
 use crate::engine::refusals::{not_allowed, nothing_here};
 use crate::engine::state::connections::Target;
 use crate::engine::transport::content_type::check_json;
@@ -31,9 +33,38 @@ use crate::http::response::OwnedResponse;
 /// A query that is copied into the endpoint may have this many bytes.
 const QUERY_BYTES_MAX: usize = 1 << 10;
 
+/// A message of HTTP+SSE, as a [`Derivation::Target`]: the low bits are the place of its session's id in the query.
+const MESSAGE: u128 = 1 << 64;
+/// A POST of Streamable HTTP, as a [`Derivation::Target`].
+#[cfg(any(feature = "streamable", feature = "stateless"))]
+const MCP_POST: u128 = 2 << 64;
+
 /// Returns what serves the request, or the response to it: a refusal, or the answer to `OPTIONS *`.
-/// `mount` and `path` are what `split` makes of the path.
+/// `place` is what `split` makes of the path.
 pub(crate) fn route<'a>(
+    head: &Head<'a>,
+    place: (Option<usize>, &str),
+    settings: &Settings,
+    routes: &Routes,
+) -> Result<Target<&'a str>, OwnedResponse> {
+    let query = head.query.unwrap_or_default();
+    let derived = head.derive(Derivation::Target, || match find(head, place, settings, routes) {
+        Ok(Target::Message(session)) => {
+            Span::of(session.as_bytes(), query.as_bytes()).map_or(0, |place| MESSAGE | u128::from(place))
+        }
+        #[cfg(any(feature = "streamable", feature = "stateless"))]
+        Ok(Target::Mcp(McpMethod::Post)) => MCP_POST,
+        _ => 0,
+    });
+    #[cfg(any(feature = "streamable", feature = "stateless"))]
+    if derived == MCP_POST {
+        return Ok(Target::Mcp(McpMethod::Post));
+    }
+    let session = derived.checked_sub(MESSAGE).and_then(|place| Span::try_from(place).ok()?.get(query));
+    session.map_or_else(|| find(head, place, settings, routes), |session| Ok(Target::Message(session)))
+}
+
+fn find<'a>(
     head: &Head<'a>,
     (mount, path): (Option<usize>, &str),
     settings: &Settings,
@@ -86,19 +117,49 @@ pub(crate) fn route<'a>(
 pub(crate) fn message<'a>(head: &Head<'a>) -> Result<Target<&'a str>, OwnedResponse> {
     check_json(head, 400)?;
     let query = head.query.unwrap_or_default();
-    let find = || session_in(query).ok().and_then(|session| Span::of(session.as_bytes(), query.as_bytes()));
-    let place = head.derive(Derivation::SessionParameter, || find().map_or(u128::MAX, u128::from));
-    let session = Span::try_from(place).ok().and_then(|place| place.get(query));
-    session.map_or_else(|| session_in(query), Ok).map(Target::Message)
-}
-
-fn session_in(query: &str) -> Result<&str, OwnedResponse> {
     let mut sessions = parameters(query).filter_map(|parameter| value_of(parameter, "sessionId"));
     match (sessions.next(), sessions.next()) {
         (None, _) => Err(OwnedResponse::text(400, "Missing sessionId parameter")),
-        (Some(session), None) => Ok(session),
+        (Some(session), None) => Ok(Target::Message(session)),
         (Some(_), Some(_)) => {
             Err(OwnedResponse::text(400, "the query has more than one sessionId parameter"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::access::settings::split;
+    use crate::http::head::{Fields, parse};
+    use crate::http::remembered::RememberedHead;
+    use crate::limits::Limits;
+    use crate::memory::Account;
+
+    #[test]
+    fn a_head_that_repeats_has_the_same_target_each_time() {
+        let (limits, settings, routes) = (Limits::DEFAULT, Settings::default(), Routes::default());
+        for (target, accept) in [
+            ("/messages?sessionId=7", "*/*"),
+            ("/messages?a=b&sessionId=&c", "*/*"),
+            ("/messages/?sessionId=7&sessionId=7", "*/*"),
+            ("/messages", "*/*"),
+            ("/mcp?sessionId=7", "*/*"),
+            ("/mcp/", "text/html"),
+            ("/sse?sessionId=7", "*/*"),
+            ("/nothing?sessionId=7", "*/*"),
+        ] {
+            let fields = format!("Host: a\r\nContent-Type: application/json\r\nAccept: {accept}");
+            let text = format!("POST {target} HTTP/1.1\r\n{fields}\r\nContent-Length: 2\r\n\r\n");
+            let mut room = Fields::new();
+            let parsed = parse(text.as_bytes(), &mut room, &limits).unwrap();
+            let remembered = RememberedHead::of(&parsed, text.as_bytes(), 0, &Account::default()).unwrap();
+            let place = split(parsed.path, &settings);
+            let first = find(&parsed, place, &settings, &routes);
+            for _ in 0..3 {
+                let (head, _) = remembered.read(text.as_bytes()).unwrap();
+                assert_eq!(route(&head, place, &settings, &routes), first, "{target}");
+            }
         }
     }
 }
