@@ -73,6 +73,8 @@ struct Lines {
     date: [u8; 29],
     /// The end of a head after which the connection stays open.
     keep_alive: Vec<u8>,
+    /// The beginning of the head of a 200 with JSON, up to the length: almost every answer to a POST of Streamable HTTP.
+    json: Vec<u8>,
 }
 
 impl Lines {
@@ -83,7 +85,10 @@ impl Lines {
         let mut keep_alive = b"Connection: keep-alive\r\nKeep-Alive: timeout=".to_vec();
         write_number(&mut keep_alive, idle.as_secs().max(1));
         keep_alive.extend_from_slice(b"\r\n\r\n");
-        Lines { date: imf_fixdate(second), keep_alive }
+        let (date, mut json) = (imf_fixdate(second), Vec::new());
+        begin(&mut json, &date, 200, Some(JSON));
+        json.extend_from_slice(LENGTH);
+        Lines { date, keep_alive, json }
     }
 }
 
@@ -162,7 +167,7 @@ impl Common {
     ) {
         let Common { pool, lines, .. } = self;
         output.write(pool, |out| {
-            begin(out, lines, 200, Some(content_type));
+            begin(out, &lines.date, 200, Some(content_type));
             write_fields(out, headers, common_fields);
             out.extend_from_slice(CLOSE);
             first(out);
@@ -180,13 +185,16 @@ impl Common {
     ) {
         let Common { pool, lines, .. } = self;
         output.write(pool, |out| {
-            begin(out, lines, 200, Some(content_type));
+            begin(out, &lines.date, 200, Some(content_type));
             write_fields(out, headers, common_fields);
             out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
             out.extend_from_slice(if to.keep_alive { &lines.keep_alive } else { CLOSE });
         });
     }
 }
+
+/// What stands before the length of a body.
+const LENGTH: &[u8] = b"Content-Length: ";
 
 /// The end of a head after which the connection is closed.
 const CLOSE: &[u8] = b"Connection: close\r\n\r\n";
@@ -342,9 +350,13 @@ fn write_response(
     // RFC 9110 §8.6 forbids the length with 1xx and 204; with 304 it would describe another response.
     let has_body = !(status < 200 || status == 204 || status == 304);
     out.reserve(HEAD_BYTES_USUAL + body.len());
-    begin(out, lines, status, content_type.filter(|_| has_body));
+    if status == 200 && content_type == Some(JSON) {
+        out.extend_from_slice(&lines.json);
+    } else {
+        begin(out, &lines.date, status, content_type.filter(|_| has_body));
+        out.extend_from_slice(if has_body { LENGTH } else { b"" });
+    }
     if has_body {
-        out.extend_from_slice(b"Content-Length: ");
         write_number(out, body.len() as u64);
         out.extend_from_slice(b"\r\n");
     }
@@ -362,13 +374,13 @@ fn write_fields(out: &mut Vec<u8>, fields: &[(&str, &str)], common_fields: Optio
     }
 }
 
-fn begin(out: &mut Vec<u8>, lines: &Lines, status: u16, content_type: Option<&str>) {
+fn begin(out: &mut Vec<u8>, date: &[u8], status: u16, content_type: Option<&str>) {
     out.extend_from_slice(b"HTTP/1.1 ");
     write_number(out, status.into());
     out.push(b' ');
     out.extend_from_slice(reason_phrase(status).as_bytes());
     out.extend_from_slice(b"\r\nDate: ");
-    out.extend_from_slice(&lines.date);
+    out.extend_from_slice(date);
     out.extend_from_slice(b"\r\n");
     if let Some(content_type) = content_type {
         field(out, "Content-Type", content_type);
