@@ -495,7 +495,7 @@ impl Listening {
 
     /// Starts the threads that blocking handlers need, and stops listening when the server ends.
     fn start_workers(&mut self) {
-        while self.engine.jobs().wants_thread() {
+        while self.engine.wants_thread() {
             let jobs = self.engine.jobs();
             match threads::start("mcp-rill worker", move || jobs.work()) {
                 Ok(worker) => {

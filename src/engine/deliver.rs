@@ -47,13 +47,26 @@ struct Unreached {
 impl Core {
     /// Sends the messages in the outbox, and those that the service adds when a message cannot reach its client.
     pub(crate) fn flush(&mut self) {
-        let mut unreached = VecDeque::from(self.flush_once());
+        let unreached = self.flush_once();
+        if unreached.is_empty() {
+            return;
+        }
+        let mut unreached = VecDeque::from(unreached);
         // One at a time: its handler may run again, with a long result.
         while let Some(Unreached { session, call, message }) = unreached.pop_front() {
             let now = self.now();
             self.service.unreached(session, call, &message, now, &mut self.outbox);
             unreached.extend(self.flush_once());
         }
+    }
+
+    /// Tells the observer what the service has reported.
+    fn report(&mut self) {
+        let faults = self.outbox.take_faults();
+        faults.iter().for_each(|problem| self.observe(&Event::HandlerFault { problem }));
+        let ended = self.outbox.take_ended();
+        ended.iter().for_each(|end| self.report_call(end));
+        self.outbox.reuse_ended(ended);
     }
 
     /// Sends the messages in the outbox. Returns those that have to arrive and could not be sent.
@@ -63,11 +76,9 @@ impl Core {
         self.service_due = self.service.due();
         self.service_bytes = self.service.held_bytes();
         self.stats.late += self.outbox.take_late();
-        let faults = self.outbox.take_faults();
-        faults.iter().for_each(|problem| self.observe(&Event::HandlerFault { problem }));
-        let ended = self.outbox.take_ended();
-        ended.iter().for_each(|end| self.report_call(end));
-        self.outbox.reuse_ended(ended);
+        if self.outbox.has_reports() {
+            self.report();
+        }
         if self.outbox.is_empty() {
             return unreached;
         }

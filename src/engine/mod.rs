@@ -337,6 +337,12 @@ impl Engine {
         self.jobs.clone()
     }
 
+    /// As [`Jobs::wants_thread`] of them, for each turn.
+    #[cfg(feature = "net")]
+    pub(crate) fn wants_thread(&self) -> bool {
+        self.jobs.wants_thread()
+    }
+
     /// Calls `observer` for every [`Event`]: the only logging there is. If it panics, that is counted as
     /// [`Stats::observer_panics`], and it is called again with the next event.
     pub fn on_event(&mut self, observer: impl FnMut(&Event<'_>) + Send + 'static) {
@@ -492,11 +498,13 @@ impl Engine {
     pub fn sent(&mut self, now: Now, conn: ConnKey, count: usize) {
         self.set_now(now);
         let Core { connections, common, .. } = &mut self.core;
-        let sent = connections.with(conn.0, |conn| {
-            conn.blocked = count < conn.http.outgoing().len();
-            (conn.http.sent(count, common), conn.stream.is_some())
-        });
-        let Some((goes_on, has_stream)) = sent else { return };
+        let Some(entry) = connections.get_mut(conn.0) else { return };
+        entry.blocked = count < entry.http.outgoing().len();
+        let (goes_on, has_stream) = (entry.http.sent(count, common), entry.stream.is_some());
+        match entry.is_settled(&common.limits) {
+            true => self.core.schedule(conn.0),
+            false => connections.enqueue(conn.0),
+        }
         if goes_on {
             self.go_on(conn.0);
         }

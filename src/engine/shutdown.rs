@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use crate::engine::Engine;
 use crate::engine::core::Core;
-use crate::engine::observe::Event;
+use crate::engine::observe::{Event, Transport};
 use crate::engine::state::connections::Connection;
 use crate::engine::state::streams::Source;
 use crate::http::conn::close::CloseReason;
@@ -128,9 +128,14 @@ impl Core {
 
     /// In a shutdown a stream ends with the last of its calls, and so does a connection of lines whose client sends no more.
     pub(crate) fn finish_if_last(&mut self, session: Key) {
-        let stream = self.sessions.get(session).and_then(|entry| self.streams.get(entry.stream?));
+        let Some(entry) = self.sessions.get(session) else { return };
+        let is_lines = entry.transport == Transport::Lines;
+        if self.stopping.is_none() && !is_lines {
+            return;
+        }
+        let stream = entry.stream.and_then(|stream| self.streams.get(stream));
         let Some(conn) = stream.and_then(|stream| stream.conn) else { return };
-        let ends = |conn: &Connection| conn.http.is_lines() && conn.http.is_read_to_end();
+        let ends = |conn: &Connection| is_lines && conn.http.is_read_to_end();
         if self.stopping.is_some() {
             self.finish(conn, CloseReason::Shutdown);
         } else if self.connections.get(conn).is_some_and(ends) {

@@ -216,6 +216,11 @@ impl Outbox {
         self.faults.push(fault);
     }
 
+    /// True if there are faults or calls that have ended.
+    pub(crate) fn has_reports(&self) -> bool {
+        !self.faults.is_empty() || !self.ended.is_empty()
+    }
+
     pub(crate) fn take_faults(&mut self) -> Vec<String> {
         std::mem::take(&mut self.faults)
     }

@@ -55,7 +55,7 @@ impl Core {
     pub(crate) fn begin_events(&mut self, key: Key) -> Option<Vec<KeptText>> {
         let Core { streams, connections, common, sessions, settings, .. } = self;
         let stream = streams.get_mut(key)?;
-        let conn = stream.conn.filter(|_| stream.waiting().is_some())?;
+        let conn = stream.conn.filter(|_| stream.is_waiting())?;
         if !connections.get(conn).is_some_and(|conn| conn.http.is_waiting()) {
             return None;
         }
@@ -148,7 +148,7 @@ impl Core {
     fn add_reply(&mut self, call: &PendingRequest, text: impl MessageText) {
         let key = call.stream;
         let Some(stream) = self.streams.get(key) else { return };
-        if stream.waiting().is_none() {
+        if !stream.is_waiting() {
             return self.send_text(key, MessageKind::Response, text);
         }
         let (conn, is_last) = (stream.conn, stream.open <= 1);
@@ -234,7 +234,7 @@ impl Core {
         let session = stream.session;
         #[cfg(feature = "streamable")]
         let is_refusal = stream.is_refusal();
-        if stream.waiting().is_some() {
+        if stream.is_waiting() {
             self.respond_whole(conn, key);
         }
         let Core { connections, common, .. } = self;
@@ -268,8 +268,7 @@ impl Core {
             }
             (1, false) => {
                 let status = waiting.status;
-                let one = waiting.into_replies().pop();
-                (status, one.map(KeptText::into_vec).unwrap_or_default(), true)
+                (status, waiting.into_reply().map(KeptText::into_vec).unwrap_or_default(), true)
             }
             _ => {
                 let mut array = Vec::new();
@@ -306,7 +305,7 @@ impl Core {
     /// `answered` is the id of a request that is not open any more.
     pub(crate) fn refuse_waiting(&mut self, conn: Key, answered: Option<&Id>, reason: &str) -> bool {
         let Some(key) = self.connections.get(conn).and_then(|conn| conn.stream) else { return false };
-        let waits = |stream: &&Stream| stream.source == Source::Post && stream.waiting().is_some();
+        let waits = |stream: &&Stream| stream.source == Source::Post && stream.is_waiting();
         let Some(session) = self.streams.get(key).filter(waits).map(|stream| stream.session) else {
             return false;
         };

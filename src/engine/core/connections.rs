@@ -72,7 +72,7 @@ impl Core {
     }
 
     /// Sets the timer of a connection to its next deadline. `poll` calls this once a turn for every connection that was
-    /// enqueued, except one with output, since `sent` enqueues it again.
+    /// enqueued, except one with output: `sent` does then, or enqueues it again.
     pub(crate) fn schedule(&mut self, key: Key) {
         let Some(conn) = self.connections.get(key) else { return };
         let comment = self.comment_due(conn);

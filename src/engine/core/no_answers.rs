@@ -9,6 +9,10 @@ use crate::service::keys::CallKey;
 use crate::slab::Key;
 
 impl Stream {
+    pub(crate) fn is_waiting(&self) -> bool {
+        false
+    }
+
     pub(crate) fn takes_events(&self) -> bool {
         true
     }

@@ -34,7 +34,9 @@ impl Core {
 
     /// As [`send`](Core::send), with any text.
     pub(crate) fn send_text(&mut self, key: Key, kind: MessageKind, text: impl MessageText) {
-        self.become_events(key);
+        if self.streams.get(key).is_some_and(|stream| stream.is_waiting()) {
+            self.become_events(key);
+        }
         let Core { streams, connections, common, stats, .. } = self;
         let Some(stream) = streams.get(key) else { return };
         if stream.is_logged() {

@@ -13,8 +13,8 @@ use crate::access::peer::Peer;
 #[cfg(any(feature = "streamable", feature = "stateless"))]
 use crate::engine::negotiate::McpMethod;
 use crate::engine::state::peers::{Counted, Peers};
-use crate::http::conn::Conn;
 use crate::http::conn::close::CloseReason;
+use crate::http::conn::{After, Conn};
 use crate::http::response::Common;
 use crate::limits::Limits;
 use crate::slab::{Key, Slab};
@@ -175,6 +175,12 @@ impl Connection {
             false => idle.or(receives).map(|since| (1, since)),
             true => idle.map(|since| (2, since)).or(receives.map(|since| (3, since))),
         }
+    }
+
+    /// True if nothing is to be done with it before something arrives for it, or its deadline passes.
+    pub(crate) fn is_settled(&self, limits: &Limits) -> bool {
+        let has_action = self.is_closing() || self.paused || self.http.next() != After::Open;
+        !has_action && self.http.outgoing().is_empty() && !self.http.wants_turn(limits)
     }
 
     /// True if it is about to be removed.

@@ -140,7 +140,21 @@ impl Conn {
     }
 
     /// Works through the input to the next point where the caller has to decide or to answer.
+    #[inline]
     pub fn step<'b: 'f, 'f>(
+        &mut self,
+        input: &mut Input<'b>,
+        fields: &'f mut Fields<'f>,
+        common: &mut Common,
+    ) -> Step<'f> {
+        // After most requests there is nothing more.
+        match input.rest().is_empty() && input.refused.is_none() && !self.eof {
+            true => Step::More,
+            false => self.work_through(input, fields, common),
+        }
+    }
+
+    fn work_through<'b: 'f, 'f>(
         &mut self,
         input: &mut Input<'b>,
         fields: &'f mut Fields<'f>,

@@ -144,6 +144,11 @@ impl Waiting {
         items.end();
     }
 
+    /// Returns the reply, if there is one only.
+    pub(crate) fn into_reply(self) -> Option<KeptText> {
+        if let Replies::One(text) = self.replies { Some(text) } else { None }
+    }
+
     pub(crate) fn into_replies(self) -> Vec<KeptText> {
         match self.replies {
             Replies::None => Vec::new(),
@@ -175,6 +180,11 @@ impl Stream {
             Form::Waiting(waiting) => Some(waiting),
             Form::Events => None,
         }
+    }
+
+    /// True while nothing of the answer was sent.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.waiting().is_some()
     }
 
     pub(crate) fn waiting_mut(&mut self) -> Option<&mut Waiting> {
