@@ -2,7 +2,6 @@
 //!
 //! *Scope:* which of them are served, and where. *Not in scope:* their entries (`manifest`), and what stands before each (`bridge`).
 
-use super::bridge::reported::reported;
 use super::bridge::{self, OwnService};
 use super::manifest::mcp_server::McpServerEntry;
 use super::serve::{Answering, Setup};
@@ -51,8 +50,8 @@ pub(super) fn serve_with(
     let mut services: Vec<Box<dyn Service>> = Vec::new();
     for entry in entries {
         let OwnService { service, processes } =
-            bridge::of_entry(entry, &limits, lines.clone(), ready.of_service()?)?;
-        services.push(reported(service, details));
+            bridge::of_entry(entry, &limits, lines.clone(), ready.of_service()?, details)?;
+        services.push(service);
         answering.processes += processes;
     }
     let root = if has_own { services.len() } else { 0 };

@@ -14,7 +14,9 @@ use std::time::Duration;
 use super::tables::{About, Owner, Pending};
 use crate::cli::bounds::{CHILD_LOG_LINE_BYTES_MAX, CHILD_NOISE_LINES_MAX, CHILD_TAIL_BYTES_MAX};
 use crate::cli::process::piped::{Piped, Taken};
-use crate::jsonrpc::Error;
+use crate::json::write::Object;
+use crate::jsonrpc::id::Id;
+use crate::jsonrpc::{self, Error};
 use crate::key_map::KeyMap;
 use crate::lines::{Line, Splitter};
 use crate::memory::Charge;
@@ -195,6 +197,21 @@ impl Child {
             State::Running => self.send_now(write),
             State::Draining | State::Ending => {}
         }
+    }
+
+    /// Gives up a request that it was sent.
+    pub(super) fn send_cancelled(&mut self, id: i64) {
+        self.send(|out| {
+            jsonrpc::write_notification(out, "notifications/cancelled", |out| {
+                Object::new(out).int("requestId", id);
+            });
+        });
+    }
+
+    /// Refuses a question of its own.
+    pub(super) fn refuse(&mut self, question: &Id, error: &Error) {
+        self.questions = self.questions.saturating_sub(1);
+        self.send(|out| jsonrpc::write_error(out, Some(question.into()), error));
     }
 
     /// Sends a message before those that wait for its start.

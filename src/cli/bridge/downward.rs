@@ -20,7 +20,6 @@ use super::shared;
 use super::tables::{About, Lone, Owner, Pending, Question};
 use crate::cli::bounds::{CHILD_NOISE_LINES_MAX, CHILD_QUESTIONS_MAX};
 use crate::cli::process::piped::Taken;
-use crate::json::tape::Tape;
 use crate::json::value::JsonRef;
 use crate::jsonrpc::id::IdRef;
 use crate::jsonrpc::{self, Error, Message, Notification, Request, Response};
@@ -186,13 +185,9 @@ impl Bridge {
                     out.error(call, &Error::internal("the server asks its client, which can answer nothing"))
                 }
             },
-            Ok(result) if is_stateless => out.written(call, |out| {
-                let (mut list, mut tape) = (Vec::new(), Tape::new());
-                if pending.about == About::Tools {
-                    self.served.tools.write_list(result, &mut list);
-                }
-                let list = str::from_utf8(&list).ok().and_then(|list| tape.read(list).ok());
-                sessions::write_plain(list.unwrap_or(result), out);
+            Ok(result) if is_stateless => out.written(call, |out| match pending.about {
+                About::Tools => self.served.tools.filtered(result, |list| sessions::write_plain(list, out)),
+                _ => sessions::write_plain(result, out),
             }),
             Err(error) if is_stateless => out.error(call, &sessions::plain_error(error)),
             Ok(result) if pending.about == About::Tools => {
@@ -222,10 +217,8 @@ impl Bridge {
                 return out.extend_from_slice(result.text().as_bytes());
             }
             if pending.about == About::Tools && !self.served.tools.is_open() {
-                let (mut list, mut tape) = (Vec::new(), Tape::new());
-                self.served.tools.write_list(result, &mut list);
-                let list = str::from_utf8(&list).ok().and_then(|list| tape.read(list).ok());
-                return self.complete(key, list.unwrap_or(result), lone.is_cached, out);
+                let tools = &self.served.tools;
+                return tools.filtered(result, |list| self.complete(key, list, lone.is_cached, out));
             }
             self.complete(key, result, lone.is_cached, out);
         };

@@ -4,6 +4,7 @@
 //! reading a filter (`manifest`).
 
 use crate::cli::manifest::mcp_server::ToolFilter;
+use crate::json::tape::Tape;
 use crate::json::value::{JsonRef, Members};
 use crate::json::write::{Array, Object};
 
@@ -17,6 +18,14 @@ impl ToolFilter {
     pub(super) fn allows(&self, name: &str) -> bool {
         let any = |patterns: &[String]| patterns.iter().any(|pattern| matches(pattern, name));
         self.allow.as_ref().is_none_or(|allow| any(allow)) && !any(&self.deny)
+    }
+
+    /// Hands on the result of `tools/list` without the tools that are not handed on.
+    pub(super) fn filtered(&self, result: JsonRef<'_>, then: impl FnOnce(JsonRef<'_>)) {
+        let (mut list, mut tape) = (Vec::new(), Tape::new());
+        self.write_list(result, &mut list);
+        let list = str::from_utf8(&list).ok().and_then(|list| tape.read(list).ok());
+        then(list.unwrap_or(result));
     }
 
     /// Appends the result of `tools/list` without the tools that are not handed on.

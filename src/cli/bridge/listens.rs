@@ -153,11 +153,7 @@ impl Bridge {
         }
         // The new stream is there before the old one ends, so that nothing is missed.
         if let Some((old, _)) = std::mem::replace(&mut child.listening, next.map(|id| (id, filter))) {
-            child.send(|out| {
-                jsonrpc::write_notification(out, "notifications/cancelled", |out| {
-                    Object::new(out).int("requestId", old);
-                });
-            });
+            child.send_cancelled(old);
         }
         true
     }

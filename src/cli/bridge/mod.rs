@@ -21,7 +21,7 @@ mod life;
 mod listens;
 pub(super) mod options;
 mod pool;
-pub(super) mod reported;
+mod reported;
 mod rewrite;
 mod rounds;
 mod service;
@@ -36,7 +36,6 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use options::{BridgeOptions, own_options};
-use reported::reported;
 use service::{Bridge, Served};
 
 use super::args::{self, Serve, Syntax, Task};
@@ -51,6 +50,7 @@ use crate::limits::Limits;
 use crate::net::readiness::Readiness;
 use crate::runtime::config::EngineConfig;
 use crate::service::Service;
+use crate::service::ended::CallDetails;
 
 pub(super) const BRIDGE: Verb = Verb {
     name: "bridge",
@@ -107,11 +107,10 @@ fn run(arguments: Vec<OsString>) -> Result<(), Failure> {
     let served = Served { name: name.clone(), spec, tools: ToolFilter::default() };
     let service = Box::new(move |setup: Setup| {
         let (limits, lines, ready) = (setup.limits.clone(), setup.lines.clone(), setup.ready.of_service()?);
-        let bridge = Bridge::new(served, options, limits, lines, ready);
+        let bridge = Bridge::new(served, options, limits, lines, ready, setup.details);
         let processes = bridge.processes_max();
-        let service = reported(Box::new(bridge), setup.details);
         let config = config(setup)?;
-        Ok(Answering { service, config, processes })
+        Ok(Answering { service: Box::new(bridge), config, processes })
     });
     serve::serve(
         *serve,
@@ -153,6 +152,7 @@ pub(super) fn of_entry(
     limits: &Limits,
     lines: Lines,
     ready: Readiness,
+    details: Option<CallDetails>,
 ) -> Result<OwnService, Failure> {
     let named = |problem: String| Failure::system(format!("{}: {problem}", entry.position));
     let kept = KEPT_VARIABLES.iter().filter(|name| entry.env.iter().all(|(own, _)| own != **name));
@@ -169,7 +169,7 @@ pub(super) fn of_entry(
     };
     let spec = PipedSpec { argv, env, cwd };
     let served = Served { name: entry.name.clone(), spec, tools: entry.tools.clone() };
-    let bridge = Bridge::new(served, entry.bridge.clone(), limits.clone(), lines, ready);
+    let bridge = Bridge::new(served, entry.bridge.clone(), limits.clone(), lines, ready, details);
     let processes = bridge.processes_max();
     Ok(OwnService { service: Box::new(bridge), processes })
 }

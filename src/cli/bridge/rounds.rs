@@ -242,15 +242,10 @@ impl Bridge {
             let Some(Suspended { route, asked, .. }) = self.suspended.remove(&number) else { continue };
             let Some(child) = self.pool.get_mut(route.child) else { continue };
             for asked in asked {
-                child.questions = child.questions.saturating_sub(1);
-                child.send(|out| jsonrpc::write_error(out, Some((&asked.id).into()), &error));
+                child.refuse(&asked.id, &error);
             }
             if child.pending.remove(&route.id).is_some() {
-                child.send(|out| {
-                    jsonrpc::write_notification(out, "notifications/cancelled", |out| {
-                        Object::new(out).int("requestId", route.id);
-                    });
-                });
+                child.send_cancelled(route.id);
             }
             self.note_use(route.child);
         }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::child::Child;
 use super::options::{BridgeOptions, Isolation};
 use super::pool::{Part, Pool};
+use super::reported::Reports;
 use super::tables::{Group, Listen, NewListen, Owner, Question, Questions, Round, Route, Suspended};
 use crate::cli::bounds::CHILD_INITIALIZE_BYTES_MAX;
 use crate::cli::log::Lines;
@@ -26,6 +27,7 @@ use crate::protocol::level::Level;
 use crate::protocol::param_headers::Annotation;
 use crate::protocol::revision::Revision;
 use crate::protocol::state_key::{Seal, StateKey};
+use crate::service::ended::CallDetails;
 use crate::service::keys::{CallKey, SessionKey};
 use crate::service::outbox::Outbox;
 use crate::service::session::Session;
@@ -78,6 +80,7 @@ pub(super) struct Bridge {
     pub(super) headers: BTreeMap<String, Vec<Annotation>>,
     /// True once a child has said that it speaks 2026-07-28.
     pub(super) is_stateless: bool,
+    reports: Reports,
 }
 
 /// What stands in front of a child: a session, or the clients of a principal.
@@ -180,6 +183,7 @@ impl Bridge {
         limits: Limits,
         log: Lines,
         ready: Readiness,
+        details: Option<CallDetails>,
     ) -> Bridge {
         let child_limits = Limits { json_depth_max: 500, json_values_max: 1 << 20, ..limits.clone() };
         Bridge {
@@ -210,6 +214,7 @@ impl Bridge {
             headers: BTreeMap::new(),
             refuses_discover: false,
             is_stateless: false,
+            reports: Reports::new(details),
         }
     }
 
@@ -255,9 +260,11 @@ impl Service for Bridge {
 
     fn request(&mut self, request: &ServiceRequest<'_>, session: &mut Session, out: &mut Outbox) {
         self.now = request.now.mono;
+        self.reports.begin(request, session, &self.account);
         if let Err(error) = self.take_request(request, session, out) {
             out.error(request.call, &error);
         }
+        self.reports.end(self.now, out);
     }
 
     fn notification(
@@ -272,11 +279,15 @@ impl Service for Bridge {
 
     fn answer(&mut self, key: SessionKey, answer: &Response<'_>, now: Now, out: &mut Outbox) -> bool {
         self.now = now.mono;
-        self.take_answer(key, answer, out)
+        let is_awaited = self.take_answer(key, answer, out);
+        self.reports.end(self.now, out);
+        is_awaited
     }
 
     fn cancelled(&mut self, _: SessionKey, call: CallKey, out: &mut Outbox) {
         self.cancel(call, out);
+        self.reports.end(self.now, out);
+        self.reports.cancelled(call, self.now, out);
     }
 
     fn closed(&mut self, key: SessionKey) {
@@ -303,6 +314,7 @@ impl Service for Bridge {
         self.end_listens(out);
         self.stop_starting(out);
         self.drain_idle();
+        self.reports.end(self.now, out);
     }
 
     fn tick(&mut self, now: Now, out: &mut Outbox) {
@@ -331,6 +343,7 @@ impl Service for Bridge {
         if self.stopping {
             self.drain_idle();
         }
+        self.reports.end(self.now, out);
     }
 
     fn due(&self) -> Option<Duration> {
@@ -361,9 +374,7 @@ impl Bridge {
     /// Answers a question in the place of its client.
     pub(super) fn give_up(&mut self, question: &Question, error: &Error) {
         let child = self.pool.get_mut(question.child).filter(|_| !question.in_result);
-        let Some(child) = child else { return };
-        child.questions = child.questions.saturating_sub(1);
-        child.send(|out| crate::jsonrpc::write_error(out, Some((&question.id).into()), error));
+        child.into_iter().for_each(|child| child.refuse(&question.id, error));
     }
 
     fn expire_questions(&mut self, out: &mut Outbox) {

@@ -269,11 +269,7 @@ impl Bridge {
             return;
         }
         child.pending.remove(&id);
-        child.send(|out| {
-            jsonrpc::write_notification(out, "notifications/cancelled", |out| {
-                Object::new(out).int("requestId", id);
-            });
-        });
+        child.send_cancelled(id);
         self.note_use(key);
     }
 }
