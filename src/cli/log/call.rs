@@ -91,7 +91,7 @@ impl Line {
     }
 }
 
-fn transport_name(transport: Transport) -> &'static str {
+pub(crate) fn transport_name(transport: Transport) -> &'static str {
     match transport {
         Transport::Sse => "sse",
         Transport::Streamable => "streamable",
@@ -99,7 +99,7 @@ fn transport_name(transport: Transport) -> &'static str {
     }
 }
 
-fn method_of(kind: CallKind) -> &'static str {
+pub(crate) fn method_of(kind: CallKind) -> &'static str {
     match kind {
         CallKind::Tool => "tools/call",
         CallKind::Resource => "resources/read",

@@ -10,7 +10,7 @@
 //!
 //! Lines of calls are written as fast as they are taken. Those of other events, which any peer can cause, are written at a hundred a second.
 
-mod call;
+pub(super) mod call;
 mod event;
 pub(super) mod options;
 mod time;

@@ -10,6 +10,7 @@ use super::histogram::{Histogram, OPERATION_SECONDS};
 use super::page::{Kind, Page};
 use crate::access::peer::Peer;
 use crate::cli::bounds::METRIC_SERIES_MAX;
+use crate::cli::log::call::method_of;
 use crate::engine::observe::{Event, Transport};
 use crate::service::ended::{CallKind, CallOutcome};
 
@@ -130,16 +131,6 @@ impl Calls {
     #[cfg(test)]
     pub(super) fn total(&self) -> u64 {
         self.series.values().map(Histogram::total).sum()
-    }
-}
-
-pub(super) fn method_of(kind: CallKind) -> &'static str {
-    match kind {
-        CallKind::Tool => "tools/call",
-        CallKind::Resource => "resources/read",
-        CallKind::ResourceList => "resources/list",
-        CallKind::Prompt => "prompts/get",
-        CallKind::Completion => "completion/complete",
     }
 }
 
