@@ -10,7 +10,7 @@ use crate::json::value::{JsonBuf, JsonRef};
 use crate::protocol::cache::CacheHint;
 use crate::protocol::check::check_resource;
 use crate::protocol::content::{ResourceContents, ToolResult};
-use crate::protocol::description::Resource;
+use crate::protocol::description::{self, Resource};
 use crate::protocol::error::CallError;
 use crate::protocol::kinds::ItemKind;
 use crate::protocol::panics::guarded;
@@ -67,6 +67,14 @@ pub(crate) struct About {
 }
 
 impl About {
+    fn found(timeout: Option<Duration>) -> About {
+        About { timeout, is_found: true, ..About::default() }
+    }
+
+    fn of_resource(about: &description::About, timeout: Option<Duration>) -> About {
+        About { text: about.mime_type.clone(), cache: about.cache, ..About::found(timeout) }
+    }
+
     pub(crate) fn complete(&mut self, made: Made) -> Produced {
         match made {
             Made::Tool(result) => Produced::Tool(result),
@@ -146,12 +154,7 @@ fn find_tool<'r>(
     viewer: &Viewer<'_>,
 ) -> Result<Found<'r>, CallError> {
     let (tool, handler) = tools.find(name, viewer).ok_or_else(|| unknown("tool", name))?;
-    let about = About {
-        timeout: tool.timeout,
-        output_rules: tool.output_rules.clone(),
-        is_found: true,
-        ..About::default()
-    };
+    let about = About { output_rules: tool.output_rules.clone(), ..About::found(tool.timeout) };
     Ok(Found { about, handler, kind: ItemKind::Tool, name, vars: Vars::default() })
 }
 
@@ -162,7 +165,7 @@ fn find_prompt<'r>(
 ) -> Result<Found<'r>, CallError> {
     let (prompt, handler, _) = prompts.find(name, viewer).ok_or_else(|| unknown("prompt", name))?;
     let text = prompt.description_text().map(str::to_owned);
-    let about = About { timeout: prompt.timeout, text, is_found: true, ..About::default() };
+    let about = About { text, ..About::found(prompt.timeout) };
     Ok(Found { about, handler, kind: ItemKind::Prompt, name, vars: Vars::default() })
 }
 
@@ -181,27 +184,13 @@ fn find_resource<'r>(
     viewer: &Viewer<'_>,
 ) -> Result<Found<'r>, CallError> {
     if let Some((resource, handler)) = resources.find(&normalize(uri), viewer) {
-        let text = resource.about.mime_type.clone();
-        let about = About {
-            timeout: resource.timeout,
-            text,
-            cache: resource.about.cache,
-            is_found: true,
-            ..About::default()
-        };
+        let about = About::of_resource(&resource.about, resource.timeout);
         return Ok(Found { about, handler, kind: ItemKind::Resource, name: uri, vars: Vars::default() });
     }
     let forms = Forms::of(uri);
     for (template, pattern, handler, _) in templates.iter_mut(viewer) {
         let Some(vars) = pattern.matches_forms(&forms) else { continue };
-        let text = template.about.mime_type.clone();
-        let about = About {
-            timeout: template.timeout,
-            text,
-            cache: template.about.cache,
-            is_found: true,
-            ..About::default()
-        };
+        let about = About::of_resource(&template.about, template.timeout);
         return Ok(Found { about, handler, kind: ItemKind::Template, name: &template.uri_template, vars });
     }
     Err(CallError::not_found())
@@ -215,9 +204,8 @@ fn find_lister<'r>(
 ) -> Result<Found<'r>, CallError> {
     let (template, .., list) = templates.find(template, viewer).ok_or_else(CallError::not_found)?;
     let handler = list.as_mut().ok_or_else(CallError::not_found)?;
-    let about = About { timeout: template.timeout, is_found: true, ..About::default() };
     Ok(Found {
-        about,
+        about: About::found(template.timeout),
         handler,
         kind: ItemKind::Template,
         name: &template.uri_template,
