@@ -159,23 +159,18 @@ impl Registry {
 
     /// Returns what is wrong with handlers that take a state of another type than a server with these has.
     pub(crate) fn state_problems(&self, types: &StateTypes) -> Vec<String> {
-        let tools = self.tools.all().map(|(name, _, entry)| (ItemKind::Tool, name, [Some(&entry.1), None]));
-        let resources =
-            self.resources.all().map(|(name, _, entry)| (ItemKind::Resource, name, [Some(&entry.1), None]));
-        let templates = self
-            .templates
-            .all()
-            .map(|(name, _, entry)| (ItemKind::Template, name, [Some(&entry.2), entry.3.as_ref()]));
-        let prompts =
-            self.prompts.all().map(|(name, _, entry)| (ItemKind::Prompt, name, [Some(&entry.1), None]));
-        let all = tools.chain(resources).chain(templates).chain(prompts);
-        all.flat_map(|(kind, name, handlers)| {
-            handlers
-                .into_iter()
-                .flatten()
-                .filter_map(move |handler| check_state(handler, kind, name, types).err())
-        })
-        .collect()
+        let mut problems = Vec::new();
+        let mut check = |kind, name: &str, handler: &Handler| {
+            problems.extend(check_state(handler, kind, name, types).err());
+        };
+        self.tools.all().for_each(|(name, _, entry)| check(ItemKind::Tool, name, &entry.1));
+        self.resources.all().for_each(|(name, _, entry)| check(ItemKind::Resource, name, &entry.1));
+        for (name, _, (.., handler, list)) in self.templates.all() {
+            check(ItemKind::Template, name, handler);
+            list.iter().for_each(|list| check(ItemKind::Template, name, list));
+        }
+        self.prompts.all().for_each(|(name, _, entry)| check(ItemKind::Prompt, name, &entry.1));
+        problems
     }
 
     /// Removes an item, and the completers of its arguments.

@@ -5,17 +5,15 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use lexopt::Arg;
-
 use crate::cli::Failure;
 use crate::cli::bounds::CONNECT_MESSAGE_BYTES_MAX;
-use crate::cli::shell::options::{Era, era, header, time, utf8};
+use crate::cli::shell::options::{Era, Options};
 use crate::cli::shell::session::{header_file, token_file};
 use crate::cli::shell::target::Target;
 use crate::client::transport::RequestDefaults;
 use crate::client::url::Url;
 use crate::http::head::Host;
-use crate::text::{nearest, printable};
+use crate::text::printable;
 
 /// How long the remote server may take to answer, if nothing else is said. Clients have timeouts of their own, and cancel.
 const TIMEOUT: Duration = Duration::from_secs(600);
@@ -23,8 +21,6 @@ const TIMEOUT: Duration = Duration::from_secs(600);
 const RECONNECTS_MAX: u32 = 5;
 /// The variable of the environment with the token.
 const TOKEN: &str = "MCP_TOKEN";
-
-const NAMES: [&str; 6] = ["era", "header", "header-file", "plain-http", "timeout", "token-file"];
 
 pub(super) struct ConnectOptions {
     pub(super) era: Era,
@@ -38,55 +34,19 @@ pub(super) struct ConnectOptions {
 
 /// Reads them. Returns what every request says, too.
 pub(super) fn read(arguments: Vec<OsString>) -> Result<(ConnectOptions, RequestDefaults), Failure> {
-    let (mut url, mut chosen, mut timeout) = (None, Era::default(), TIMEOUT);
-    let (mut token, mut fields_file) = (None::<PathBuf>, None::<PathBuf>);
-    let (mut headers, mut plain_http) = (Vec::new(), false);
-    let mut given = Vec::new();
-    let mut parser = lexopt::Parser::from_args(arguments);
-    while let Some(argument) = parser.next()? {
-        let name = match argument {
-            Arg::Value(word) if url.is_none() => {
-                url = Some(utf8(word)?);
-                continue;
-            }
-            Arg::Value(word) => {
-                let word = utf8(word)?;
-                return Err(Failure::usage(format!("unexpected argument `{word}`; see connect --help")));
-            }
-            Arg::Short(letter) => {
-                return Err(Failure::usage(format!("there is no option -{letter}; see connect --help")));
-            }
-            Arg::Long(name) => name.to_owned(),
-        };
-        if given.contains(&name) && name != "header" {
-            return Err(Failure::usage(format!("--{name} is given twice; give it once")));
-        }
-        match name.as_str() {
-            "era" => chosen = era(&utf8(parser.value()?)?)?,
-            "timeout" => timeout = time(&utf8(parser.value()?)?)?,
-            "token-file" => token = Some(parser.value()?.into()),
-            "header-file" => fields_file = Some(parser.value()?.into()),
-            "plain-http" => plain_http = true,
-            "header" => {
-                let field = header(&utf8(parser.value()?)?);
-                headers.push(field.map_err(|why| Failure::usage(format!("--header: {why}")))?);
-            }
-            other => {
-                return Err(Failure::usage(match nearest(other, &NAMES) {
-                    Some(meant) => format!("there is no option --{other}; did you mean --{meant}?"),
-                    None => format!("there is no option --{other}; see connect --help"),
-                }));
-            }
-        }
-        given.push(name);
+    if arguments.is_empty() {
+        return Err(Failure::usage("the URL is missing; write `mcp-rill connect http://127.0.0.1:3001/mcp`"));
     }
-    let text = url.ok_or_else(|| {
-        Failure::usage("the URL is missing; write `mcp-rill connect http://127.0.0.1:3001/mcp`")
-    })?;
-    let (url, of_entry) = target(&text)?;
-    check_encryption(&url, plain_http)?;
-    headers.splice(0..0, of_entry);
-    if let Some(path) = &fields_file {
+    let options = Options::read(&["plain-http"], TIMEOUT, arguments)?;
+    options.no_more_words()?;
+    if options.json {
+        return Err(Failure::usage("this verb has no option --json; see --help"));
+    }
+    let Options { target, era, timeout, token_file: token, .. } = options;
+    let (url, mut headers) = remote(&target)?;
+    check_encryption(&url, options.plain_http)?;
+    headers.extend(options.headers);
+    if let Some(path) = &options.header_file {
         headers.extend(header_file(path)?);
     }
     let has_field = headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("authorization"));
@@ -116,7 +76,7 @@ pub(super) fn read(arguments: Vec<OsString>) -> Result<(ConnectOptions, RequestD
     if hosts.len() > 1 || Host::read(&defaults.host).is_none() {
         return Err(Failure::usage("the header field Host has to have one name, such as mcp.example.com"));
     }
-    Ok((ConnectOptions { era: chosen, timeout, place, has_token, token_file: token }, defaults))
+    Ok((ConnectOptions { era, timeout, place, has_token, token_file: token }, defaults))
 }
 
 fn bearer(token: &str) -> (String, String) {
@@ -134,21 +94,19 @@ fn token_of_environment(value: &OsString) -> Result<String, Failure> {
     })
 }
 
-/// A URL, or the entry of a file with one.
-fn target(text: &str) -> Result<(Url, Vec<(String, String)>), Failure> {
-    let (url, headers) = match Target::read(text)? {
-        Target::Url(url, headers) => (url, headers),
-        Target::Manifest(_) | Target::Command(_) => {
-            return Err(Failure::usage(format!(
-                "`{text}` is not a remote server; write its URL, such as http://127.0.0.1:3001/mcp"
-            )));
-        }
+/// The URL of a target, and header fields that go with it.
+fn remote(target: &Target) -> Result<(Url, Vec<(String, String)>), Failure> {
+    let Target::Url(url, headers) = target else {
+        return Err(Failure::usage(format!(
+            "`{}` is not a remote server; write its URL, such as http://127.0.0.1:3001/mcp",
+            target.shown()
+        )));
     };
     if url.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https:")) {
-        return Err(Failure::usage(without_tls(&url)));
+        return Err(Failure::usage(without_tls(url)));
     }
-    let url = Url::read(&url).map_err(|error| Failure::usage(error.to_string()))?;
-    Ok((url, headers))
+    let url = Url::read(url).map_err(|error| Failure::usage(error.to_string()))?;
+    Ok((url, headers.clone()))
 }
 
 /// What to do about a URL with `https:`.

@@ -159,9 +159,12 @@ fn content<'a>(
         }
     }
     match key {
-        "file" => entry.read(reader, "file", file).map(ResourceContent::File),
+        "file" => {
+            let file = entry.read(reader, "file", |reader, value| place(reader, value, false));
+            file.map(ResourceContent::File)
+        }
         "directory" => {
-            let directory = entry.read(reader, "directory", directory);
+            let directory = entry.read(reader, "directory", |reader, value| place(reader, value, true));
             if let Some(ResourceUri::Fixed(uri)) = uri
                 && !uri.ends_with('/')
             {
@@ -187,30 +190,16 @@ fn content<'a>(
     }
 }
 
-fn file<'a>(reader: &mut Reader<'a>, value: &Value<'a>) -> Option<PathBuf> {
+/// A path, of a folder if that is what the key is for.
+fn place<'a>(reader: &mut Reader<'a>, value: &Value<'a>, of_folder: bool) -> Option<PathBuf> {
     let path = reader.path(value)?;
     match path.metadata() {
-        Ok(found) if found.is_dir() => {
-            reader.problem(
-                value,
-                format_args!("{} is a folder; write `directory` in the place of `file`", path.display()),
-            );
-            return None;
-        }
-        Ok(_) => {}
-        Err(error) => reader.warning(value, format_args!("{} cannot be read now: {error}", path.display())),
-    }
-    Some(path)
-}
-
-fn directory<'a>(reader: &mut Reader<'a>, value: &Value<'a>) -> Option<PathBuf> {
-    let path = reader.path(value)?;
-    match path.metadata() {
-        Ok(found) if !found.is_dir() => {
-            reader.problem(
-                value,
-                format_args!("{} is a file; write `file` in the place of `directory`", path.display()),
-            );
+        Ok(found) if found.is_dir() != of_folder => {
+            let (what, key, other) =
+                if of_folder { ("file", "file", "directory") } else { ("folder", "directory", "file") };
+            let message =
+                format_args!("{} is a {what}; write `{key}` in the place of `{other}`", path.display());
+            reader.problem(value, message);
             return None;
         }
         Ok(_) => {}

@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use crate::json::pointer;
 use crate::json::tape::Tape;
 use crate::json::value::JsonRef;
 use crate::schema::json_type::JsonType;
@@ -158,12 +159,7 @@ impl fmt::Display for Kinds {
 
 /// The schema that `$ref` names in the same document.
 pub(super) fn referred<'a>(schema: JsonRef<'_>, whole: JsonRef<'a>) -> Option<JsonRef<'a>> {
-    let reference = schema.get("$ref")?.as_str()?;
-    let pointer = reference.strip_prefix("#")?;
-    pointer
-        .split('/')
-        .skip(1)
-        .try_fold(whole, |value, name| value.get(&name.replace("~1", "/").replace("~0", "~")))
+    pointer::find(whole, schema.get("$ref")?.as_str()?.strip_prefix('#')?)
 }
 
 /// True for a number that is written without a fraction and an exponent.

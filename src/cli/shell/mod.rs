@@ -37,11 +37,15 @@ pub(super) mod target;
 mod watch;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use super::Failure;
 use super::verb::Verb;
 use options::Options;
 use output::Output;
+
+/// How long a server may be silent before it has answered, if nothing else is said.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What each verb's help says about targets and options.
 macro_rules! options {
@@ -196,7 +200,7 @@ fn run(
     let arguments: Vec<_> = parser.raw_args()?.collect();
     // Before the options are read: a mistake in them is an error in the same form.
     let json = arguments.iter().take_while(|word| *word != "--").any(|word| word == "--json");
-    let done = Options::read(own, arguments).and_then(|mut options| {
+    let done = Options::read(own, TIMEOUT, arguments).and_then(|mut options| {
         let mut output = Output::open(&options)?;
         verb(&mut options, &mut output)?;
         output.finish()

@@ -14,14 +14,21 @@ use crate::cli::shell::target::Target;
 use crate::client::transport::Transport;
 use crate::text::nearest;
 
-/// How long a server may be silent before it has answered, if nothing else is said.
-const TIMEOUT: Duration = Duration::from_secs(60);
-
 /// Options of all verbs.
 const OF_ALL: [&str; 6] = ["json", "era", "timeout", "token-file", "header", "header-file"];
 /// Options of some.
-const OF_SOME: [&str; 9] =
-    ["json-args", "dry-run", "answer", "decline", "output", "count", "ready", "color", "record"];
+const OF_SOME: [&str; 10] = [
+    "json-args",
+    "dry-run",
+    "answer",
+    "decline",
+    "output",
+    "count",
+    "ready",
+    "color",
+    "record",
+    "plain-http",
+];
 /// Options that may be given several times.
 const REPEATED: [&str; 2] = ["header", "answer"];
 
@@ -52,11 +59,11 @@ impl Era {
 
 /// What the arguments after a verb's name say.
 #[derive(Debug, Default)]
-pub(super) struct Options {
-    pub(super) target: Target,
+pub(in crate::cli) struct Options {
+    pub(in crate::cli) target: Target,
     /// What follows the target.
     pub(super) words: Vec<String>,
-    pub(super) json: bool,
+    pub(in crate::cli) json: bool,
     pub(super) json_args: Option<String>,
     pub(super) answers: Vec<(String, String)>,
     pub(super) decline: bool,
@@ -65,23 +72,28 @@ pub(super) struct Options {
     pub(super) count: u32,
     pub(super) ready: bool,
     pub(super) record: Option<PathBuf>,
-    pub(super) era: Era,
-    pub(super) timeout: Duration,
-    pub(super) token_file: Option<PathBuf>,
-    pub(super) headers: Vec<(String, String)>,
-    pub(super) header_file: Option<PathBuf>,
+    pub(in crate::cli) era: Era,
+    pub(in crate::cli) timeout: Duration,
+    pub(in crate::cli) token_file: Option<PathBuf>,
+    pub(in crate::cli) headers: Vec<(String, String)>,
+    pub(in crate::cli) header_file: Option<PathBuf>,
     /// True or false if the user has said so.
     pub(super) color: Option<bool>,
+    pub(in crate::cli) plain_http: bool,
 }
 
 impl Options {
-    /// Reads them. `own` are the options of the verb besides those of all.
-    pub(super) fn read(own: &[&str], mut arguments: Vec<OsString>) -> Result<Options, Failure> {
+    /// Reads them. `own` are the options of the verb besides those of all, and `timeout` is what it has without that option.
+    pub(in crate::cli) fn read(
+        own: &[&str],
+        timeout: Duration,
+        mut arguments: Vec<OsString>,
+    ) -> Result<Options, Failure> {
         let command = match arguments.iter().position(|word| word == "--") {
             Some(at) => Some(command(arguments.split_off(at))?),
             None => None,
         };
-        let mut options = Options { timeout: TIMEOUT, count: 1, ..Options::default() };
+        let mut options = Options { timeout, count: 1, ..Options::default() };
         let mut given = Vec::new();
         let mut parser = lexopt::Parser::from_args(arguments);
         while let Some(argument) = parser.next()? {
@@ -130,6 +142,7 @@ impl Options {
             "output" => self.output = Some(parser.value()?.into()),
             "record" => self.record = Some(parser.value()?.into()),
             "ready" => self.ready = true,
+            "plain-http" => self.plain_http = true,
             "count" => self.count = count(&utf8(parser.value()?)?)?,
             "era" => self.era = era(&utf8(parser.value()?)?)?,
             "timeout" => self.timeout = time(&utf8(parser.value()?)?)?,
@@ -155,7 +168,7 @@ impl Options {
     }
 
     /// Checks that no word is left.
-    pub(super) fn no_more_words(&self) -> Result<(), Failure> {
+    pub(in crate::cli) fn no_more_words(&self) -> Result<(), Failure> {
         match self.words.first() {
             Some(word) => Err(Failure::usage(format!("unexpected argument `{word}`; see `--help`"))),
             None => Ok(()),
@@ -163,7 +176,7 @@ impl Options {
     }
 }
 
-pub(in crate::cli) fn utf8(value: OsString) -> Result<String, Failure> {
+fn utf8(value: OsString) -> Result<String, Failure> {
     value.into_string().map_err(|value| Failure::usage(format!("`{}` is not UTF-8", value.to_string_lossy())))
 }
 
@@ -200,14 +213,14 @@ fn count(digits: &str) -> Result<u32, Failure> {
     })
 }
 
-pub(in crate::cli) fn era(name: &str) -> Result<Era, Failure> {
+fn era(name: &str) -> Result<Era, Failure> {
     let found = Era::NAMES.iter().find(|(known, _)| *known == name);
     found
         .map(|(_, era)| *era)
         .ok_or_else(|| Failure::usage(format!("--era {name}: write 2026, 2025, sse or auto")))
 }
 
-pub(in crate::cli) fn time(text: &str) -> Result<Duration, Failure> {
+fn time(text: &str) -> Result<Duration, Failure> {
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (digits, unit) = text.split_at(end);
     let scale = match unit {

@@ -56,7 +56,7 @@ impl Target {
     }
 
     /// The server in an error.
-    pub(super) fn shown(&self) -> String {
+    pub(in crate::cli) fn shown(&self) -> String {
         match self {
             Target::Url(url, _) => printable(url),
             Target::Manifest(path) => path.display().to_string(),
