@@ -84,7 +84,8 @@ impl Decoder {
     ///
     /// # Errors
     /// A [`Refusal`] with 400 for broken chunks and for extensions or trailers that are too long, and with 413 as soon as the
-    /// size of a chunk takes the content over `limits.body_bytes_max`. Content that was passed on before is then useless.
+    /// size of a chunk takes the content over `limits.body_bytes_max`, of which `usize::MAX` is none. Content that was passed on before
+    /// is then useless.
     pub fn decode(
         &mut self,
         input: &[u8],
@@ -111,9 +112,10 @@ impl Decoder {
     }
 }
 
-/// The content's length, unless it is over the limit (RFC 9110 §15.5.14).
+/// The content's length, unless it is over the limit (RFC 9110 §15.5.14). The client sets `usize::MAX`, which is no limit: its streams
+/// may be longer than a word of 32 bits counts.
 fn within(length: u64, limits: &Limits) -> Result<u64, Refusal> {
-    if length > limits.body_bytes_max as u64 {
+    if limits.body_bytes_max < usize::MAX && length > limits.body_bytes_max as u64 {
         let max = limits.body_bytes_max;
         let reason = format!("the body is longer than {max} bytes; send less, or raise body_bytes_max");
         return Err(Refusal::new(413, reason));
@@ -301,6 +303,20 @@ mod tests {
         assert_eq!(whole(Decoder::chunked(), b"ffffffffffffffff\r\n").0, Err(413));
         assert_eq!(whole(Decoder::chunked(), b"1\r\na\r\nffffffffffffffff\r\n").0, Err(413));
         assert_eq!(whole(Decoder::chunked(), b"00000000000000001\r\n").0, Err(400));
+    }
+
+    #[test]
+    fn without_a_limit_a_body_may_be_longer_than_32_bits_count() {
+        let limits = Limits { body_bytes_max: usize::MAX, ..Limits::DEFAULT };
+        let mut chunks = Decoder::chunked();
+        assert_eq!(chunks.decode(b"1\r\na\r\nffffffff\r\nb", &limits, |_| {}).map(|it| it.used), Ok(17));
+        let mut rest = Decoder(Kind::UntilClose { total: u32::MAX.into() });
+        assert_eq!(rest.decode(b"a", &limits, |_| {}), Ok(Progress { used: 1, done: false }));
+        // At the longest limit that there is with 32 bits, and one past it.
+        let max = (u32::MAX - 1) as usize;
+        let limits = Limits { body_bytes_max: max, ..Limits::DEFAULT };
+        assert_eq!(within(max as u64, &limits), Ok(max as u64));
+        assert_eq!(within(max as u64 + 1, &limits).unwrap_err().status, 413);
     }
 
     #[test]
