@@ -55,7 +55,7 @@ const DESCRIPTORS_OF_COMMAND: usize = descriptors::OF_PROCESS;
 /// Bytes of a bridged process, besides what waits for it, which is data of peers.
 const BRIDGED_BYTES: usize = 4 << 10;
 /// Buffers that are kept for the next message.
-const REUSED_BYTES: usize = 1 << 20;
+const REUSED_BYTES: u64 = 1 << 20;
 
 fn table(limits: &Limits, manifest: &Manifest) -> String {
     let processes = ProcessLimits::default();
@@ -64,59 +64,58 @@ fn table(limits: &Limits, manifest: &Manifest) -> String {
     let workers = limits.workers.saturating_add(limits.workers_stuck_max);
 
     let mut memory = vec![
-        (limits.buffered_bytes_max, "data of peers (buffered_bytes_max)".to_owned()),
+        (product(limits.buffered_bytes_max, 1), "data of peers (buffered_bytes_max)".to_owned()),
         (
-            limits.connections_max.saturating_mul(CONNECTION_BYTES),
+            product(limits.connections_max, CONNECTION_BYTES),
             format!("{} connections (connections_max)", limits.connections_max),
         ),
         (
-            limits.sessions_max.saturating_mul(SESSION_BYTES + CLIENT_BYTES),
+            product(limits.sessions_max, SESSION_BYTES + CLIENT_BYTES),
             format!(
                 "{} sessions and what their clients say of themselves (sessions_max)",
                 limits.sessions_max
             ),
         ),
         (
-            REUSED_BYTES.saturating_add(limits.turn_bytes_max),
+            product(limits.turn_bytes_max, 1).saturating_add(REUSED_BYTES),
             "buffers that are used again (turn_bytes_max)".to_owned(),
         ),
     ];
     if running > 0 {
         let each = commands(manifest).map(output_bytes).max().unwrap_or(0);
         memory.push((
-            each.saturating_mul(running).min(processes.captured_bytes_max),
+            product(each, running).min(product(processes.captured_bytes_max, 1)),
             format!("output of {running} commands that run (outputBytesMax, bytesMax, concurrency)"),
         ));
         memory.push((
-            WAITING_BYTES_MAX,
+            product(WAITING_BYTES_MAX, 1),
             format!("arguments of {WAITING_CALLS_MAX} calls that wait for a command"),
         ));
     }
     let bridged = mcp_servers::processes_max(&manifest.mcp_servers);
     if bridged > 0 {
         memory.push((
-            bridged.saturating_mul(BRIDGED_BYTES),
+            product(bridged, BRIDGED_BYTES),
             format!("{bridged} bridged processes (childrenMax of mcpServers)"),
         ));
         memory.push((
-            manifest.mcp_servers.len().saturating_mul(limits.turn_bytes_max),
+            product(manifest.mcp_servers.len(), limits.turn_bytes_max),
             "a buffer for what each of mcpServers writes (turn_bytes_max)".to_owned(),
         ));
     }
     let file = manifest.resources.iter().filter(|resource| is_file(&resource.content));
     if let Some(bytes_max) = file.map(|resource| resource.bytes_max).max() {
         memory.push((
-            bytes_max.saturating_mul(workers),
+            product(bytes_max, workers),
             format!("{workers} files that are read (bytesMax, workers)"),
         ));
     }
-    let sum = memory.iter().fold(0_usize, |sum, (bytes, _)| sum.saturating_add(*bytes));
     memory.push((
-        sum / 2,
+        sum(&memory) / 2,
         "half of that: pages, holes that growing buffers leave, and what the allocator keeps".to_owned(),
     ));
     memory.push((
-        (limits.buffered_bytes_max / 4).max(limits.message_bytes_max.saturating_mul(2)),
+        product(limits.buffered_bytes_max / 4, 1).max(product(limits.message_bytes_max, 2)),
         "results that another thread handed over, in its heap (buffered_bytes_max, message_bytes_max)"
             .to_owned(),
     ));
@@ -124,8 +123,7 @@ fn table(limits: &Limits, manifest: &Manifest) -> String {
     for (bytes, what) in &memory {
         row(&mut out, &mib(*bytes), what);
     }
-    let sum = memory.iter().fold(0_usize, |sum, (bytes, _)| sum.saturating_add(*bytes));
-    row(&mut out, &mib(sum), "together; besides, each message in work, as its handler takes it");
+    row(&mut out, &mib(sum(&memory)), "together; besides, each message in work, as its handler takes it");
 
     section(&mut out, "processes");
     row(&mut out, "1", "the server");
@@ -211,8 +209,17 @@ fn row(out: &mut String, amount: &str, what: &str) {
     let _ = writeln!(out, "{amount:>12}  {what}");
 }
 
+/// Returns the bytes of that many things, which a word of 32 bits might not hold.
+fn product(count: usize, each: usize) -> u64 {
+    (count as u64).saturating_mul(each as u64)
+}
+
+fn sum(memory: &[(u64, String)]) -> u64 {
+    memory.iter().fold(0, |sum, (bytes, _)| sum.saturating_add(*bytes))
+}
+
 /// With one digit behind the point.
-fn mib(bytes: usize) -> String {
+fn mib(bytes: u64) -> String {
     let tenths = bytes.saturating_mul(10) / (1 << 20);
     format!("{}.{} MiB", tenths / 10, tenths % 10)
 }

@@ -94,7 +94,10 @@ pub(super) trait Limit {
             return Err(format!("limit {name}: `{value}` is not {}", self.form(name)));
         };
         let count = digits.parse::<u64>().ok().and_then(|count| count.checked_mul(*scale));
-        count.and_then(|count| self.set(count)).ok_or_else(|| format!("limit {name}: `{value}` is too large"))
+        count.and_then(|count| self.set(count)).ok_or_else(|| {
+            let most = Limits::range(name).map(|(_, most)| most).unwrap_or_default();
+            format!("limit {name}: `{value}` is too large; the most is {most}")
+        })
     }
 }
 
@@ -207,14 +210,14 @@ mod tests {
             let error = limits.set("keep_alive", bad).unwrap_err();
             assert!(error.contains(&format!("keep_alive: `{bad}` is not a time")), "{error}");
         }
-        for (name, large) in [
-            ("sessions_max", "99999999999999999999"),
-            ("body_bytes_max", "18446744073709551615GiB"),
-            ("keep_alive", "99999999999999999999ms"),
-            ("keep_alive", "18446744073709551615h"),
+        for (name, large, most) in [
+            ("sessions_max", "99999999999999999999", "524288"),
+            ("body_bytes_max", "18446744073709551615GiB", "1GiB"),
+            ("keep_alive", "99999999999999999999ms", "8640000s"),
+            ("keep_alive", "18446744073709551615h", "8640000s"),
         ] {
             let error = limits.set(name, large).unwrap_err();
-            assert_eq!(error, format!("limit {name}: `{large}` is too large"));
+            assert_eq!(error, format!("limit {name}: `{large}` is too large; the most is {most}"));
         }
         assert_eq!(limits, Limits::DEFAULT);
     }
@@ -246,7 +249,7 @@ mod tests {
             ("body_bytes_max", "1", "from 256 to 1073741824"),
             ("calls_max", "0", "from 1 to 1048576"),
             ("json_depth_max", "129", "from 4 to 128"),
-            ("turn_bytes_max", "18446744073709551615", "from 1024 to 67108864"),
+            ("turn_bytes_max", "4294967295", "from 1024 to 67108864"),
             ("tool_timeout", "0s", "from 1ms to 8640000s"),
             ("keep_alive", "0s", "from 1ms to 8640000s"),
             ("shutdown_grace", "8640001s", "from 0s to 8640000s"),

@@ -891,6 +891,16 @@ fn the_worst_case_of_a_manifest_is_shown() {
     }
     let text = shown(&[&path, "--limit", "buffered_bytes_max=16MiB"]);
     has(&text, "16.0 MiB", "(buffered_bytes_max)");
+    // More than a word of 32 bits can count.
+    let large = folder.write(
+        "large.json",
+        json!({"manifest": 1, "resources": [{"uri": "net:///l", "name": "l", "file": "l.json", "bytesMax": 1 << 30}]})
+            .to_string(),
+    );
+    let text = shown(&[&large, "--limit", "buffered_bytes_max=1GiB"]);
+    has(&text, "1024.0 MiB", "(buffered_bytes_max)");
+    has(&text, "8192.0 MiB", "8 files that are read");
+    has(&text, "14083.0 MiB", "together");
     let text = shown(&[]);
     has(&text, "115.0 MiB", "together");
     assert!(!text.contains("guard"), "the demo runs no commands: {text}");

@@ -41,8 +41,14 @@ fn every_limit_at_every_end() {
     for name in Limits::NAMES {
         for value in values(name) {
             let mut limits = Limits::DEFAULT;
-            limits.set(name, &value).unwrap();
             let about = format!("{name}={value}");
+            if let Err(error) = limits.set(name, &value) {
+                let (_, most) = Limits::range(name).unwrap();
+                assert_eq!(error, format!("limit {name}: `{value}` is too large; the most is {most}"));
+                assert!(value.parse::<usize>().is_err(), "{about}: a word has room for it");
+                refused += 1;
+                continue;
+            }
             match limits.check() {
                 Ok(()) => {
                     serve(limits, &about);
