@@ -30,6 +30,7 @@
 /// | `header "Region"` | strings, integers, booleans, enums; not inside lists | `x-mcp-header` | – |
 ///
 /// On a list `min`, `max`, `length`, `format` and `pattern` apply to each item. `0..=n` and `n..=usize::MAX` leave an end open.
+/// The schema of `usize` and `isize` depends on the machine: one of 32 bits writes their bounds. `u64` and `i64` have one schema everywhere.
 /// A rule that does not suit the type and two members of one name do not compile; nor does a struct that contains itself.
 /// That a header is an RFC 9110 token, unique, and on a member that may have one, is checked when the server starts.
 ///

@@ -25,7 +25,7 @@ schema! { struct Greet {
 } }
 
 schema! { struct Big {
-    bytes: usize,
+    bytes: u64,
 } }
 
 schema! { struct Weather {
@@ -60,7 +60,7 @@ fn tools(server: Server) -> Server {
             Err(CallError::invalid_params("not like this"))
         })
         .tool("panic", "Panic", |(), _| -> String { panic!("a bug in a handler") })
-        .tool("big", "Give a long text", |Big { bytes }: Big, _| "x".repeat(bytes))
+        .tool("big", "Give a long text", |Big { bytes }: Big, _| "x".repeat(bytes as usize))
         .tool("samples", "Give one block of every type", |(), _| samples())
         .tool("weather", "Give a structured result", |(), _| {
             Json(Weather { temperature: 21.5, raining: false })

@@ -176,7 +176,7 @@ pub fn post(target: &str, body: &str) -> String {
     format!("{}{body}", post_head(target, body.len()))
 }
 
-pub fn post_head(target: &str, length: usize) -> String {
+pub fn post_head(target: &str, length: impl std::fmt::Display) -> String {
     format!(
         "POST {target} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
     )

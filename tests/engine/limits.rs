@@ -1401,7 +1401,7 @@ fn a_body_past_all_limits_costs_no_other_client_anything() {
         world.reads_only(slow.sock, 1);
         // A stranger's session, and one that is his.
         let endpoint = if n % 2 == 0 { "/messages?sessionId=x" } else { &stream.endpoint };
-        let (liar, length) = (world.connect(), 70_000_usize << (4 * n));
+        let (liar, length) = (world.connect(), 70_000_u64 << (4 * n));
         world.send(liar, post_head(endpoint, length));
         let status = refused(&mut world, liar).status;
         assert_eq!(status, if n % 2 == 0 { 400 } else { 413 }, "{length}");
