@@ -19,7 +19,6 @@
 
 use std::borrow::Cow;
 
-use crate::json::value::JsonRef;
 use crate::jsonrpc::Error;
 use crate::protocol::error::CallError;
 use crate::protocol::uri::normal::normalize;
@@ -38,7 +37,7 @@ impl HandlerService {
         session: &Session,
         out: &mut Outbox,
     ) -> Result<(), Error> {
-        let uri = read_uri(request)?;
+        let uri = request.uri()?;
         self.check_uri(&uri)?;
         // Before the handler runs, so that the answer reveals nothing about the resource.
         if !self.subscriptions.has_room(request.session, &uri, self.server.limits.subscriptions_max) {
@@ -86,7 +85,7 @@ impl HandlerService {
         request: &ServiceRequest<'_>,
         out: &mut Outbox,
     ) -> Result<(), Error> {
-        let uri = read_uri(request)?;
+        let uri = request.uri()?;
         self.subscriptions.remove(request.session, &uri);
         self.calls.unsubscribe(request.session, &normalize(&uri));
         out.empty_result(request.call);
@@ -103,8 +102,4 @@ impl HandlerService {
         }
         true
     }
-}
-
-fn read_uri<'a>(request: &ServiceRequest<'a>) -> Result<Cow<'a, str>, Error> {
-    request.member("uri")?.and_then(JsonRef::as_str).ok_or_else(|| request.lacks("uri"))
 }

@@ -140,6 +140,7 @@ pub(crate) mod outbox;
 pub(crate) mod router;
 pub(crate) mod session;
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::access::peer::Peer;
@@ -184,6 +185,11 @@ impl<'a> ServiceRequest<'a> {
     /// −32602 names the member if it occurs twice.
     pub fn member(&self, name: &str) -> Result<Option<JsonRef<'a>>, Error> {
         Ok(self.params.map(|params| params.member(name)).transpose()?.flatten())
+    }
+
+    /// The URI that it is about.
+    pub(crate) fn uri(&self) -> Result<Cow<'a, str>, Error> {
+        self.member("uri")?.and_then(JsonRef::as_str).ok_or_else(|| self.lacks("uri"))
     }
 
     /// The error of a request without a member that its method needs.

@@ -87,8 +87,6 @@ pub(super) struct Child {
     pub(super) info: Option<Box<str>>,
     /// The level of logs that it was last asked for.
     pub(super) level: Option<Level>,
-    /// When something was last sent to it or came from it.
-    pub(super) last_used: Duration,
     /// Lines for its standard input, which the pipe has not taken.
     output: VecDeque<u8>,
     /// Lines that wait until it has answered `initialize`.
@@ -125,7 +123,7 @@ impl Output<'_> {
 }
 
 impl Child {
-    pub(super) fn new(piped: Piped, owner: Owner, now: Duration, charge: Charge) -> Child {
+    pub(super) fn new(piped: Piped, owner: Owner, charge: Charge) -> Child {
         Child {
             piped,
             owner,
@@ -145,7 +143,6 @@ impl Child {
             listens_later: false,
             info: None,
             level: None,
-            last_used: now,
             output: VecDeque::new(),
             held: Vec::new(),
             input: Vec::new(),

@@ -74,7 +74,7 @@ impl Bridge {
             ));
         }
         let started = Piped::start(&self.served.spec, KILL_DELAY).and_then(|piped| {
-            let child = Child::new(piped, owner.clone(), self.now, self.account.charge(0));
+            let child = Child::new(piped, owner.clone(), self.account.charge(0));
             self.pool.insert(child).map_err(|error| format!("{error}"))
         });
         let key = match started {
@@ -98,7 +98,6 @@ impl Bridge {
     pub(super) fn note_use(&mut self, key: Key) {
         let now = self.now;
         let Some(child) = self.pool.get_mut(key) else { return };
-        child.last_used = now;
         if child.state != State::Running {
             return;
         }

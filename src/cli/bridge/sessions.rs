@@ -185,8 +185,7 @@ impl Bridge {
                 }
             }
             "resources/subscribe" | "resources/unsubscribe" => {
-                let uri = request.member("uri")?.and_then(JsonRef::as_str);
-                let uri = uri.ok_or_else(|| request.lacks("uri"))?;
+                let uri = request.uri()?;
                 let begins = request.method == "resources/subscribe";
                 if begins && !self.subscribe(request, &uri, out)? {
                     return Ok(true);

@@ -67,13 +67,11 @@ impl Bridge {
                 Ok(true)
             }
             "resources/subscribe" => {
-                let uri =
-                    request.member("uri")?.and_then(JsonRef::as_str).ok_or_else(|| request.lacks("uri"))?;
+                let uri = request.uri()?;
                 Ok(!self.subscribe(request, &uri, out)?)
             }
             "resources/unsubscribe" => {
-                let uri =
-                    request.member("uri")?.and_then(JsonRef::as_str).ok_or_else(|| request.lacks("uri"))?;
+                let uri = request.uri()?;
                 front.subscriptions.remove(&*uri);
                 front.recount();
                 let others = self.is_subscribed(&Owner::Shared(Group::default()), &uri);

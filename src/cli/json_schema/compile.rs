@@ -109,7 +109,7 @@ impl Compiler {
             let place = Place { keyword: &keyword, pointer: child(pointer, &keyword), value: pair.value };
             self.keyword(&mut compiled, &place);
         }
-        if let Some(default) = &compiled.notes.default
+        if let Some(default) = &compiled.default
             && self.problems.len() == before
         {
             let root = Path::Root(Subject::Member);
@@ -144,11 +144,10 @@ impl Compiler {
             "exclusiveMaximum" => schema.bounds.extend(self.bound(place, Side::ExclusiveMaximum)),
             "multipleOf" => schema.multiple_of = self.divisor(place),
             "pattern" => schema.pattern = self.pattern(place),
-            "default" => schema.notes.default = Some(place.value.into()),
-            "title" => schema.notes.title = self.text(place),
-            "description" => schema.notes.description = self.text(place),
-            "format" => schema.notes.format = self.text(place),
-            "writeOnly" => schema.notes.write_only = self.flag(place) == Some(true),
+            "default" => schema.default = Some(place.value.into()),
+            "title" | "description" => drop(self.text(place)),
+            "format" => schema.secret |= self.text(place).as_deref() == Some("password"),
+            "writeOnly" => schema.secret |= self.flag(place) == Some(true),
             "examples" => drop(self.list(place, "an array", false)),
             _ => self.unknown(place),
         }

@@ -35,16 +35,12 @@ impl Schema {
 
     /// The value of `default`, as JSON text.
     pub(crate) fn default_json(&self) -> Option<&str> {
-        self.notes.default.as_ref().map(|default| default.as_ref().text())
-    }
-
-    pub(crate) fn format(&self) -> Option<&str> {
-        self.notes.format.as_deref()
+        self.default.as_ref().map(|default| default.as_ref().text())
     }
 
     /// True if the value is a secret: `writeOnly`, or a string with the format `password`.
     pub(crate) fn is_secret(&self) -> bool {
-        self.notes.write_only || self.format() == Some("password")
+        self.secret
     }
 
     /// The values of `enum`, or the one of `const`.
@@ -83,7 +79,7 @@ impl Schema {
             object.raw(&pair.name().unwrap_or_default(), pair.value.text());
         }
         for (name, schema) in &self.properties {
-            if let Some(default) = &schema.notes.default
+            if let Some(default) = &schema.default
                 && arguments.find(name).is_none()
             {
                 object.raw(name, default.as_ref().text());
@@ -117,7 +113,7 @@ mod tests {
         assert!(schema.is_required("host") && !schema.is_required("count"));
         assert!(schema.property("none").is_none());
         let property = |name: &str| schema.property(name).unwrap();
-        assert_eq!((property("host").format(), property("host").default_json()), (Some("hostname"), None));
+        assert_eq!(property("host").default_json(), None);
         assert_eq!(property("count").default_json(), Some("3.0"));
         assert!(
             property("key").is_secret() && property("secret").is_secret() && !property("host").is_secret()

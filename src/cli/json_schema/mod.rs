@@ -48,17 +48,9 @@ pub(crate) struct Schema {
     required: Vec<String>,
     /// True where an object may have no members but these.
     closed: bool,
-    notes: Notes,
-}
-
-/// What a schema says to readers.
-#[derive(Clone, Debug, Default)]
-struct Notes {
-    title: Option<String>,
-    description: Option<String>,
-    format: Option<String>,
     default: Option<JsonBuf>,
-    write_only: bool,
+    /// True if values are not to be shown.
+    secret: bool,
 }
 
 /// A set of types.
