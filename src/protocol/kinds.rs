@@ -17,7 +17,19 @@ pub enum ListKind {
 impl ListKind {
     /// In the order in which changes are announced.
     pub(crate) const ALL: [ListKind; 3] = [ListKind::Tools, ListKind::Resources, ListKind::Prompts];
+
+    /// The notification that it has changed.
+    pub(crate) fn changed(self) -> &'static str {
+        match self {
+            ListKind::Tools => "notifications/tools/list_changed",
+            ListKind::Resources => "notifications/resources/list_changed",
+            ListKind::Prompts => "notifications/prompts/list_changed",
+        }
+    }
 }
+
+/// The notification that a resource was updated.
+pub(crate) const UPDATED: &str = "notifications/resources/updated";
 
 /// A kind of items that a server offers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -89,14 +89,9 @@ impl HandlerService {
             if viewers.is_empty() {
                 continue;
             }
-            let method = match list {
-                ListKind::Tools => "notifications/tools/list_changed",
-                ListKind::Resources => "notifications/resources/list_changed",
-                ListKind::Prompts => "notifications/prompts/list_changed",
-            };
             let kind = Outgoing::Latest(self.mailbox.everyone(), Slot::Changed(list));
-            out.notify_viewers(&viewers, kind, method, |_| {});
-            self.tell_of_change(list, &viewers, method, out);
+            out.notify_viewers(&viewers, kind, list.changed(), |_| {});
+            self.tell_of_change(list, &viewers, out);
         }
         let of_all = mail.updated.into_iter().map(|uri| (uri, None));
         let of_one = mail.updated_for.into_iter().map(|(uri, principal)| (uri, Some(principal)));
@@ -126,21 +121,20 @@ impl HandlerService {
 
     /// Tells those who hear of them of updates, until the outbox is full.
     pub(crate) fn tell_updates(&mut self, out: &mut Outbox) {
-        let method = "notifications/resources/updated";
         while !out.is_full()
             && let Some((uri, only)) = self.announcing.first()
         {
             let (uri, only) = (uri.as_deref(), only.as_ref());
             if let Place::Subscriptions(place) = &mut self.announcing.place {
                 let place = place.take();
-                let stopped = self.subscriptions.updated(uri, only, place, &mut self.server, method, out);
+                let stopped = self.subscriptions.updated(uri, only, place, &mut self.server, out);
                 self.announcing.place = match stopped {
                     Some(place) => Place::Subscriptions(Some(place)),
                     None => Place::Listens(None),
                 };
             } else if let Place::Listens(place) = &mut self.announcing.place {
                 let place = place.take();
-                match self.tell_of_update(uri, only, place, method, out) {
+                match self.tell_of_update(uri, only, place, out) {
                     Some(place) => self.announcing.place = Place::Listens(Some(place)),
                     None => self.announcing.told(),
                 }

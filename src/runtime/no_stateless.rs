@@ -50,14 +50,13 @@ impl HandlerService {
 
     pub(crate) fn take_seal(&mut self, _: &mut Inbox) {}
 
-    pub(crate) fn tell_of_change(&self, _: ListKind, _: &Viewers, _: &str, _: &mut Outbox) {}
+    pub(crate) fn tell_of_change(&self, _: ListKind, _: &Viewers, _: &mut Outbox) {}
 
     pub(crate) fn tell_of_update(
         &mut self,
         _: Option<&str>,
         _: Option<&Principal>,
         _: Option<ListenPlace>,
-        _: &str,
         _: &mut Outbox,
     ) -> Option<ListenPlace> {
         None

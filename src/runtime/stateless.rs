@@ -147,8 +147,8 @@ impl HandlerService {
     }
 
     /// Tells those that listen to a list that it has changed.
-    pub(crate) fn tell_of_change(&self, list: ListKind, viewers: &Viewers, method: &str, out: &mut Outbox) {
-        self.stateless.listens.changed(list, viewers, method, out);
+    pub(crate) fn tell_of_change(&self, list: ListKind, viewers: &Viewers, out: &mut Outbox) {
+        self.stateless.listens.changed(list, viewers, out);
     }
 
     /// Tells those that listen to a resource, or to any if none is named, that it was updated.
@@ -158,10 +158,9 @@ impl HandlerService {
         uri: Option<&str>,
         only: Option<&Principal>,
         last: Option<ListenPlace>,
-        method: &str,
         out: &mut Outbox,
     ) -> Option<ListenPlace> {
-        self.stateless.listens.updated(uri, only, last, &mut self.server, method, out)
+        self.stateless.listens.updated(uri, only, last, &mut self.server, out)
     }
 
     /// Takes the result of a handler that only decides whether a client may listen to a resource.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::access::peer::Principal;
 use crate::key_map::KeyMap;
 use crate::memory::BLOCK_OVERHEAD_BYTES;
+use crate::protocol::kinds::UPDATED;
 use crate::protocol::uri::normal::normalize;
 use crate::runtime::announcing::SubscriptionPlace;
 use crate::server::builder::Server;
@@ -106,7 +107,6 @@ impl Subscriptions {
         only: Option<&Principal>,
         last: Option<SubscriptionPlace>,
         server: &mut Server,
-        method: &str,
         out: &mut Outbox,
     ) -> Option<SubscriptionPlace> {
         let known = uri.map(|uri| server.registry.viewers_of(uri));
@@ -125,7 +125,7 @@ impl Subscriptions {
             let viewers = known.clone().unwrap_or_else(|| server.registry.viewers_of(uri));
             let uri = spelling.as_deref().unwrap_or(uri);
             let kind = Outgoing::Latest(Audience::One(*session), Slot::Updated(uri.into()));
-            out.notify_viewers(&viewers, kind, method, |params| {
+            out.notify_viewers(&viewers, kind, UPDATED, |params| {
                 params.str("uri", uri);
             });
             if out.is_full() {

@@ -24,6 +24,7 @@ use crate::json::value::JsonRef;
 use crate::jsonrpc::id::IdRef;
 use crate::jsonrpc::{self, Error, Message, Notification, Request, Response};
 use crate::protocol::client_info::Capabilities;
+use crate::protocol::kinds::UPDATED;
 use crate::protocol::level::Level;
 use crate::service::keys::{CallKey, SessionKey};
 use crate::service::outbox::{Audience, Outbox, Outgoing, Slot};
@@ -298,7 +299,7 @@ impl Bridge {
                 let kind = match (&*told.method, uri) {
                     // The child knows which logs its client wants.
                     ("notifications/message", _) => Outgoing::Log(audience(call, session), Level::Emergency),
-                    ("notifications/resources/updated", Some(uri)) => {
+                    (UPDATED, Some(uri)) => {
                         Outgoing::Latest(audience(call, session), Slot::Updated((&*uri).into()))
                     }
                     (method, _) => match rewrite::list_of(method) {

@@ -18,7 +18,7 @@ use crate::json::write::{Array, Object};
 use crate::jsonrpc::id::IdRef;
 use crate::jsonrpc::{self, Error, Notification};
 use crate::protocol::client_info::Capabilities;
-use crate::protocol::kinds::ListKind;
+use crate::protocol::kinds::{ListKind, UPDATED};
 use crate::protocol::meta_names::SUBSCRIPTION_ID;
 use crate::runtime::stateless::listen::{Filter, write_subscription};
 use crate::service::ServiceRequest;
@@ -205,7 +205,7 @@ impl Bridge {
         let Some(child) = self.pool.get(key) else { return };
         let list = rewrite::list_of(&told.method);
         let uri = told.params.and_then(|params| params.get("uri")).and_then(JsonRef::as_str);
-        let uri = uri.filter(|_| told.method == "notifications/resources/updated");
+        let uri = uri.filter(|_| told.method == UPDATED);
         let params = told.params.and_then(|params| Members::of(params).ok()).unwrap_or_default();
         for (session, listen) in self.listens.iter().filter(|(_, listen)| listen.owner == child.owner) {
             let filter = &listen.filter;

@@ -112,12 +112,7 @@ pub(super) fn notify(kind: Outgoing, told: &Notification<'_>, out: &mut Outbox) 
 
 /// The list whose change a notification announces.
 pub(super) fn list_of(method: &str) -> Option<ListKind> {
-    match method {
-        "notifications/tools/list_changed" => Some(ListKind::Tools),
-        "notifications/prompts/list_changed" => Some(ListKind::Prompts),
-        "notifications/resources/list_changed" => Some(ListKind::Resources),
-        _ => None,
-    }
+    ListKind::ALL.into_iter().find(|list| list.changed() == method)
 }
 
 #[cfg(test)]

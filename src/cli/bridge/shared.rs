@@ -23,6 +23,7 @@ use crate::json::write::Object;
 use crate::jsonrpc::id::IdRef;
 use crate::jsonrpc::{self, Error, Notification};
 use crate::protocol::client_info::Capabilities;
+use crate::protocol::kinds::UPDATED;
 use crate::protocol::level::{Level, read_level};
 use crate::protocol::revision::Revision;
 use crate::service::ServiceRequest;
@@ -222,7 +223,7 @@ impl Bridge {
                 let level = text("level").and_then(|level| Level::named(&level)).unwrap_or(Level::Emergency);
                 Box::new(move |session| Outgoing::Log(Audience::One(session), level))
             }
-            ("notifications/resources/updated", _) => {
+            (UPDATED, _) => {
                 let Some(uri) = text("uri") else { return };
                 let slot: Box<str> = (&*uri).into();
                 Box::new(move |session| Outgoing::Latest(Audience::One(session), Slot::Updated(slot.clone())))
@@ -252,7 +253,7 @@ impl Bridge {
         {
             rewrite::notify(Outgoing::Log(Audience::Call(call, pending.session), level), told, out);
         }
-        let updated = (told.method == "notifications/resources/updated").then(|| text("uri")).flatten();
+        let updated = (told.method == UPDATED).then(|| text("uri")).flatten();
         if self.options.isolation == Isolation::Session {
             return;
         }

@@ -20,7 +20,7 @@ use crate::jsonrpc::Error;
 use crate::jsonrpc::id::{Id, IdRef};
 use crate::key_map::KeyMap;
 use crate::memory::{Account, BLOCK_OVERHEAD_BYTES, Charge};
-use crate::protocol::kinds::ListKind;
+use crate::protocol::kinds::{ListKind, UPDATED};
 use crate::protocol::meta_names::SUBSCRIPTION_ID;
 use crate::protocol::uri::normal::normalize;
 use crate::protocol::viewers::Viewers;
@@ -225,7 +225,7 @@ impl Listens {
     }
 
     /// A list has changed, for those viewers.
-    pub(crate) fn changed(&self, list: ListKind, viewers: &Viewers, method: &str, out: &mut Outbox) {
+    pub(crate) fn changed(&self, list: ListKind, viewers: &Viewers, out: &mut Outbox) {
         for (session, listen) in self.open.iter() {
             let filter = &listen.filter;
             let wanted = match list {
@@ -235,7 +235,7 @@ impl Listens {
             };
             if wanted {
                 let kind = Outgoing::Latest(listen.audience(*session), Slot::Changed(list));
-                out.notify_viewers(viewers, kind, method, |params| write_meta(params, &listen.id));
+                out.notify_viewers(viewers, kind, list.changed(), |params| write_meta(params, &listen.id));
             }
         }
     }
@@ -249,7 +249,6 @@ impl Listens {
         only: Option<&Principal>,
         last: Option<ListenPlace>,
         server: &mut Server,
-        method: &str,
         out: &mut Outbox,
     ) -> Option<ListenPlace> {
         let known = uri.map(|uri| server.registry.viewers_of(uri));
@@ -266,7 +265,7 @@ impl Listens {
                 }
                 let viewers = known.clone().unwrap_or_else(|| server.registry.viewers_of(&watched.normal));
                 let kind = Outgoing::Latest(listen.audience(*at), Slot::Updated(watched.uri().into()));
-                out.notify_viewers(&viewers, kind, method, |params| {
+                out.notify_viewers(&viewers, kind, UPDATED, |params| {
                     write_meta(params, &listen.id);
                     params.str("uri", watched.uri());
                 });
