@@ -104,7 +104,6 @@ fn check(line: &[u8], bytes_max: usize) -> Option<Line<'_>> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 

@@ -41,7 +41,6 @@ fn sextet(byte: u8) -> Option<u32> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::base64::encode;

@@ -106,7 +106,6 @@ pub(crate) const ANNOTATED: &str = r#"{"type":"object","properties":{
         "x-mcp-header":{"type":"array"}}}"#;
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

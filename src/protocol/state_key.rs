@@ -56,7 +56,6 @@ pub(crate) struct Seal {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -162,7 +162,6 @@ impl Headers<'_> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
     use crate::http::head::{Fields, parse};

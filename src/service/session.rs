@@ -308,7 +308,6 @@ pub(crate) fn read_initialize(params: Option<JsonRef<'_>>) -> Result<(ClientInfo
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
     use crate::json::tape::Tape;

@@ -175,7 +175,6 @@ fn integer(text: &str) -> Option<i128> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::http::head::with_fields as with;
