@@ -143,6 +143,29 @@ fn a_client_that_has_gone_ends_the_program() {
     wait_until("the session has ended", || running.sessions() == 0);
 }
 
+/// The session is ended although its id is known only after the client has gone.
+#[test]
+fn a_client_that_goes_before_its_session_is_open_leaves_none() {
+    let (opens, answers) = channel::<()>();
+    let answers = Mutex::new(answers);
+    let fake = Fake::new(move |request| {
+        if request.rpc() == "initialize" {
+            answers.lock().unwrap().recv().unwrap();
+        }
+        request.is_served("s1");
+    });
+    let mut connect = Connect::without_reader(&mut command(&[&fake.url()]));
+    connect.tell(&request(0, "initialize", crate::hello("2025-11-25")));
+    wait_until("it is asked for", || fake.count("POST /mcp initialize") == 1);
+    drop(connect.process.stdout.take());
+    drop(connect.input.take());
+    // Too short a time could only hide that it ends before the answer.
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    opens.send(()).unwrap();
+    assert_eq!(connect.code(), Some(0));
+    assert_eq!(fake.count("DELETE /mcp "), 1, "{:?}", fake.seen());
+}
+
 #[test]
 fn a_signal_ends_it_in_good_order() {
     let running = Running::start(server());

@@ -111,32 +111,35 @@ fn heed_signals(remote: &Arc<Remote>) -> Result<(), Failure> {
 
 /// Waits until nothing is left to do. Returns why what is open is not answered.
 fn wait_for_end(remote: &Remote, happened: &Receiver<Event>) -> String {
-    let (mut deadline, mut is_passed_on) = (None::<Instant>, false);
+    let (mut deadline, mut is_passed_on, mut is_gone) = (None::<Instant>, false, false);
     loop {
         let event = match deadline {
             Some(_) => happened.recv_timeout(LOOK),
             None => happened.recv().map_err(|_| RecvTimeoutError::Disconnected),
         };
         match event {
-            Ok(Event::InputEnded) => {
-                deadline = Some(within(Duration::from_secs(CONNECT_GRACE_SECONDS as u64)));
-            }
+            Ok(Event::InputEnded) => {}
             Ok(Event::InputPassedOn) => is_passed_on = true,
+            Ok(Event::OutputGone) | Err(RecvTimeoutError::Disconnected) => is_gone = true,
             Ok(Event::Signal) => return "the program was asked to end".to_owned(),
-            Ok(Event::OutputGone) | Err(RecvTimeoutError::Disconnected) => {
-                return "standard output is not read any more".to_owned();
-            }
             Err(RecvTimeoutError::Timeout) => {}
         }
-        let Some(deadline) = deadline else { continue };
-        let is_idle = {
+        // All of these announce the end.
+        let deadline =
+            *deadline.get_or_insert_with(|| within(Duration::from_secs(CONNECT_GRACE_SECONDS as u64)));
+        let (is_idle, is_opening) = {
             let state = remote.state();
-            state.posts == 0 && state.table.is_idle()
+            (state.posts == 0 && state.table.is_idle(), matches!(state.link, Link::Opening(None)))
         };
         if is_passed_on && is_idle {
             return "standard input has ended".to_owned();
         }
-        if remote.output.is_gone() || Instant::now() >= deadline {
+        is_gone |= remote.output.is_gone();
+        // A session that is being opened can be ended on the server only once its id is known.
+        if is_gone && !is_opening {
+            return "standard output is not read any more".to_owned();
+        }
+        if Instant::now() >= deadline {
             return format!(
                 "standard input has ended, and the answer has not come within {CONNECT_GRACE_SECONDS} s (connect_grace_seconds)"
             );
