@@ -84,6 +84,30 @@ fn waiting(count: usize) -> World {
     world
 }
 
+/// Nothing is kept of the index of a message with very many values once it is answered.
+fn read_many_values() {
+    let limits = Limits {
+        body_bytes_max: 16 << 20,
+        json_values_max: 10_000_000,
+        buffered_bytes_max: 128 << 20,
+        ..Limits::DEFAULT
+    };
+    let mut world = World::new(demo::server().limits(limits));
+    let sock = world.connect();
+    let session = open(&mut world, sock);
+    let mut resident_after = |values: usize| {
+        let params = format!(r#"{{"_meta":{{"x":[{}]}}}}"#, vec!["1"; values].join(","));
+        world.send(sock, mcp_post(Some(&session), &request(1, "ping", &params)));
+        drop(params);
+        assert_eq!(world.response(sock).status, 200);
+        resident()
+    };
+    let (few, many) = (resident_after(1), resident_after(4_000_000));
+    println!("an index of 64 MB: {} bytes more are resident", many.saturating_sub(few));
+    assert!(many < few + (48 << 20), "{few} {many}");
+    world.quiesce();
+}
+
 #[test]
 fn what_is_counted_is_what_is_resident() {
     let subscribe = |at| request(at, "resources/subscribe", &format!(r#"{{"uri":"demo:///note/{at}"}}"#));
@@ -95,4 +119,5 @@ fn what_is_counted_is_what_is_resident() {
         waiting(600),
     ];
     worlds.into_iter().for_each(|mut world| world.quiesce());
+    read_many_values();
 }

@@ -74,6 +74,13 @@ impl Tape {
         Ok(JsonRef::new(text, &self.nodes))
     }
 
+    /// Returns its memory for the next text. The index of a long one is given back now, and not only when that comes.
+    pub(crate) fn emptied(mut self) -> Tape {
+        self.nodes.clear();
+        self.nodes.shrink_to(Tape::KEPT_MAX);
+        self
+    }
+
     fn index(&mut self, text: &str, depth_max: usize, values_max: usize) -> Result<(), Fault> {
         self.nodes.clear();
         self.nodes.shrink_to(Tape::KEPT_MAX);
@@ -332,4 +339,20 @@ const fn special(eight: u64) -> u64 {
     let quote_or_control = (eight ^ (ONES * 0x02)).wrapping_sub(ONES * 0x21);
     let backslash = (eight ^ (ONES * 0x5C)).wrapping_sub(ONES);
     (quote_or_control | backslash) & !eight & (ONES * 0x80)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Tape;
+
+    #[test]
+    fn the_index_of_a_long_text_is_given_back() {
+        let kept = |values: usize| {
+            let mut tape = Tape::new();
+            tape.read(&format!("[{}]", vec!["1"; values - 1].join(","))).unwrap();
+            (tape.nodes.capacity(), tape.emptied().nodes.capacity())
+        };
+        assert_eq!(kept(Tape::KEPT_MAX), (Tape::KEPT_MAX, Tape::KEPT_MAX));
+        assert_eq!(kept(Tape::KEPT_MAX + 1), (2 * Tape::KEPT_MAX, Tape::KEPT_MAX));
+    }
 }

@@ -39,6 +39,9 @@ fn child() {
         _ => {}
     }
     child.serve(&mode);
+    if mode == "farewell" {
+        shout("its input has ended");
+    }
     exit(0)
 }
 
@@ -333,6 +336,13 @@ impl Child {
                 let bytes: usize = argument("bytes").unwrap().parse().unwrap();
                 let text = "x".repeat(bytes);
                 self.text(id, &text);
+            }
+            "values" => {
+                let count: usize = argument("count").unwrap().parse().unwrap();
+                self.answer(
+                    id,
+                    &format!(r#"{{"content":[],"_meta":{{"x":[{}]}}}}"#, vec!["1"; count].join(",")),
+                );
             }
             "endless" => {
                 let piece = vec![b'x'; 1 << 16];

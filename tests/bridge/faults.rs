@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use mcp_rill::client::Transport;
 
-use super::{bridge, bridge_of, call, is_alive, refused, started, wait_until};
+use super::{bridge, bridge_of, call, is_alive, program, refused, started, wait_until};
 
 #[test]
 fn a_process_that_dies_answers_what_is_open_at_once() {
@@ -144,6 +144,27 @@ fn a_message_may_be_as_long_as_the_limit() {
     let most = bridge.resident_most_kib();
     assert!(most < 64 << 10, "{most} KiB");
     assert_eq!(call(&mut client, "keep", r#"{"text":"x"}"#), "kept");
+}
+
+/// What a long message takes is given back once it is passed on, and not only when the next one comes.
+#[test]
+fn a_bridge_keeps_no_long_message() {
+    let mut program = program(&["--limit", "body_bytes_max=16MiB"], "serve");
+    // What is given back leaves the process at once.
+    program.env("MALLOC_MMAP_THRESHOLD_", "65536");
+    let bridge = started(program);
+    let mut client = bridge.client();
+    let mut pass = |bytes: usize, values: usize| {
+        call(&mut client, "keep", &format!(r#"{{"text":"{}"}}"#, "x".repeat(bytes)));
+        client.call_tool("values", &format!(r#"{{"count":{values}}}"#)).unwrap();
+    };
+    pass(1, 1);
+    let before = bridge.resident_kib();
+    // The message downward takes 12 MiB, and the index of the one upward 16 MiB.
+    for (bytes, values) in [(12 << 20, 1), (1, 1_000_000)] {
+        pass(bytes, values);
+        wait_until("it has no more than before", || bridge.resident_kib() < before + (8 << 10));
+    }
 }
 
 #[test]

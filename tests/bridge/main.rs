@@ -36,13 +36,21 @@ struct Bridge {
 
 /// A bridge with these options in front of a child in that mode.
 fn bridge(options: &[&str], mode: &str) -> Bridge {
-    let own = std::env::current_exe().unwrap();
-    // Descriptor 3 is the child's standard output, without what a test harness writes.
-    let script = "exec 3>&1 >/dev/null; exec \"$0\" --exact child::child";
-    bridge_of(options, mode, &["sh", "-c", script, own.to_str().unwrap()])
+    started(program(options, mode))
 }
 
 fn bridge_of(options: &[&str], mode: &str, command: &[&str]) -> Bridge {
+    started(program_of(options, mode, command))
+}
+
+fn program(options: &[&str], mode: &str) -> Command {
+    let own = std::env::current_exe().unwrap();
+    // Descriptor 3 is the child's standard output, without what a test harness writes.
+    let script = "exec 3>&1 >/dev/null; exec \"$0\" --exact child::child";
+    program_of(options, mode, &["sh", "-c", script, own.to_str().unwrap()])
+}
+
+fn program_of(options: &[&str], mode: &str, command: &[&str]) -> Command {
     let mut process = Command::new(env!("CARGO_BIN_EXE_mcp-rill"));
     process
         .args(["bridge", "--listen", "127.0.0.1:0", "--name", "kid"])
@@ -50,7 +58,7 @@ fn bridge_of(options: &[&str], mode: &str, command: &[&str]) -> Bridge {
         .arg("--")
         .args(command);
     process.env("RILL_CHILD", mode);
-    started(process)
+    process
 }
 
 /// Waits until the program listens.
@@ -103,8 +111,17 @@ impl Bridge {
 
     /// The most memory that it has had, in KiB.
     fn resident_most_kib(&self) -> u64 {
+        self.status_kib("VmHWM:")
+    }
+
+    /// The memory that it has, in KiB.
+    fn resident_kib(&self) -> u64 {
+        self.status_kib("VmRSS:")
+    }
+
+    fn status_kib(&self, name: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
         line.split_whitespace().next().unwrap().parse().unwrap()
     }
 

@@ -133,7 +133,7 @@ impl Bridge {
                 Err(refused) => self.note_invalid(&refused.error),
             }
         }
-        self.tape = tape;
+        self.tape = tape.emptied();
     }
 
     fn note_invalid(&self, error: &Error) {

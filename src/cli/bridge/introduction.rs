@@ -278,7 +278,7 @@ impl Bridge {
             }
             lines.extend_from_slice(line);
         }
-        self.tape = tape;
+        self.tape = tape.emptied();
         lines
     }
 

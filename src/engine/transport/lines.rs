@@ -108,7 +108,7 @@ fn serve(core: &mut Core, conn: Key, line: &[u8]) {
     let Some(session) = core.streams.get(stream).map(|stream| stream.session) else { return };
     let mut tape = std::mem::take(&mut core.tape);
     let served = read_line(core, conn, session, line, &mut tape);
-    core.tape = tape;
+    core.tape = tape.emptied();
     if let Err(answer) = served {
         core.refuse_line(conn, &answer);
     }

@@ -63,7 +63,7 @@ pub(crate) fn serve(core: &mut Core, conn: Key, method: McpMethod, head: &Head<'
         McpMethod::Post => {
             let mut tape = std::mem::take(&mut core.tape);
             post(core, conn, head, body, &mut tape);
-            core.tape = tape;
+            core.tape = tape.emptied();
         }
         #[cfg(feature = "streamable")]
         McpMethod::Get => streamable::get(core, conn, head),

@@ -95,7 +95,7 @@ pub(crate) fn post(core: &mut Core, conn: Key, session: Key, head: &Head<'_>, bo
         }
         Err(answer) => core.answer(conn, &answer),
     }
-    core.tape = tape;
+    core.tape = tape.emptied();
 }
 
 /// Tells a client on its session's stream too that its request was refused as busy, if the whole body is here. The response to
@@ -118,7 +118,7 @@ pub(crate) fn tell_busy(
         let error = refusals::as_error_of(REFUSED, answer.clone());
         tell_refused(core, session, request.id, error);
     }
-    core.tape = tape;
+    core.tape = tape.emptied();
 }
 
 /// Puts a refusal on the stream of a session, as the answer to its request.
