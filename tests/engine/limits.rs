@@ -115,7 +115,14 @@ const TESTED: &[(&str, Tests)] = &[
     ("idle_timeout", &[an_idle_connection_is_closed, a_short_idle_timeout_is_kept]),
     ("linger_timeout", &[after_a_refusal_the_connection_lingers_for_a_time]),
     ("linger_bytes_max", &[after_a_refusal_the_connection_lingers_for_some_bytes]),
-    ("keep_alive", &[a_silent_stream_gets_a_comment, a_comment_is_not_piled_on_a_backlog]),
+    (
+        "keep_alive",
+        &[
+            a_silent_stream_gets_a_comment,
+            a_stream_on_a_connection_that_was_idle_gets_its_comment_in_time,
+            a_comment_is_not_piled_on_a_backlog,
+        ],
+    ),
     ("shutdown_grace", &[after_the_grace_the_rest_is_reset, a_finished_shutdown_has_no_deadline]),
 ];
 
@@ -1530,6 +1537,23 @@ fn a_silent_stream_gets_a_comment() {
     world.advance(TEN * 1000);
     assert_eq!(world.take_text(stream.sock), "");
     world.quiesce();
+}
+
+/// Its timer was set for much later, when it was idle.
+#[test]
+fn a_stream_on_a_connection_that_was_idle_gets_its_comment_in_time() {
+    let mut world = world(|limits| (limits.keep_alive, limits.idle_timeout) = (TEN, 10 * TEN));
+    let sock = world.connect();
+    for _ in 0..3 {
+        world.send(sock, "GET /nothing HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        assert_eq!(world.response(sock).status, 404);
+        world.advance(TEN);
+    }
+    let stream = world.open_sse_on(sock, "/sse");
+    world.advance(TEN - MS);
+    assert_eq!(world.take_text(stream.sock), "");
+    world.advance(MS);
+    assert_eq!(world.take_text(stream.sock), ": ping\n\n");
 }
 
 #[test]

@@ -74,7 +74,7 @@ impl Core {
     /// Sets the timer of a connection to its next deadline. `poll` calls this once a turn for every connection that was
     /// enqueued, except one with output: `sent` does then, or enqueues it again.
     pub(crate) fn schedule(&mut self, key: Key) {
-        let Some(conn) = self.connections.get(key) else { return };
+        let Some(conn) = self.connections.get(key).filter(|conn| !conn.is_timed()) else { return };
         let comment = self.comment_due(conn);
         if let Some(deadline) = earlier(conn.http.due(self.limits()), comment) {
             self.connections.wake_by(key, deadline);

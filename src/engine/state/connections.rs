@@ -14,6 +14,7 @@ use crate::access::peer::Peer;
 use crate::engine::negotiate::McpMethod;
 use crate::engine::state::peers::{Counted, Peers};
 use crate::http::conn::close::CloseReason;
+use crate::http::conn::time::Rest;
 use crate::http::conn::{After, Conn};
 use crate::http::response::Common;
 use crate::limits::Limits;
@@ -82,6 +83,8 @@ const ADMITTED: u8 = 1;
 /// A request without a session was reported.
 #[cfg(any(feature = "streamable", feature = "stateless"))]
 const SESSIONLESS: u8 = 2;
+/// Its timer is set to no later than its deadline in this [`Rest`], and has not gone off since.
+const TIMED: [(Rest, u8); 2] = [(Rest::Request, 4), (Rest::Stream, 8)];
 
 impl Connection {
     /// Notes that the gate has admitted a request of it.
@@ -181,6 +184,17 @@ impl Connection {
     pub(crate) fn is_settled(&self, limits: &Limits) -> bool {
         let has_action = self.is_closing() || self.paused || self.http.next() != After::Open;
         !has_action && self.http.outgoing().is_empty() && !self.http.wants_turn(limits)
+    }
+
+    /// The mark of its present rest; 0 if it has none.
+    fn rest_mark(&self) -> u8 {
+        let rest = self.http.rest();
+        TIMED.iter().find(|(timed, _)| Some(*timed) == rest).map_or(0, |(_, mark)| *mark)
+    }
+
+    /// True if its timer needs no look at its deadline, which has only become later since it was set.
+    pub(crate) fn is_timed(&self) -> bool {
+        self.marks & self.rest_mark() != 0
     }
 
     /// True if it is about to be removed.
@@ -337,11 +351,20 @@ impl Connections {
     /// Makes the connection due at this time at the latest.
     pub(crate) fn wake_by(&mut self, key: Key, deadline: Nanos) {
         self.timers.wake_by(&mut self.slab, key, deadline);
+        if let Some(conn) = self.slab.get_mut(key) {
+            conn.marks |= conn.rest_mark();
+        }
     }
 
     /// Returns the connections that are due.
     pub(crate) fn take_due(&mut self, now: Duration) -> Vec<Key> {
-        self.timers.due(&mut self.slab, now)
+        let due = self.timers.due(&mut self.slab, now);
+        for key in &due {
+            if let Some(conn) = self.slab.get_mut(*key) {
+                TIMED.iter().for_each(|(_, mark)| conn.marks &= !mark);
+            }
+        }
+        due
     }
 
     pub(crate) fn next_due(&self) -> Option<Duration> {

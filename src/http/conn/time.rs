@@ -14,6 +14,15 @@ use crate::http::search::Search;
 use crate::limits::Limits;
 use crate::timers::{Nanos, Now, earlier};
 
+/// What a connection waits for most of the time, with nothing to be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rest {
+    /// The next request: `idle_timeout` from the last byte of the answer before.
+    Request,
+    /// Something to send on its stream: a comment `keep_alive` after what was sent last.
+    Stream,
+}
+
 impl Conn {
     /// Returns when [`expire`](Conn::expire) has to be called, as time on the `mono` clock.
     pub fn deadline(&self, limits: &Limits) -> Option<Duration> {
@@ -22,6 +31,16 @@ impl Conn {
 
     pub(crate) fn due(&self, limits: &Limits) -> Option<Nanos> {
         earlier(self.read_deadline(limits), self.write_deadline(limits))
+    }
+
+    /// What it waits for, if its deadline can only become later while it waits for that.
+    pub(crate) fn rest(&self) -> Option<Rest> {
+        match self.state {
+            _ if !self.output.is_empty() => None,
+            State::Head(Search { began: false, .. }) if !self.fresh && !self.stalled => Some(Rest::Request),
+            State::Stream => Some(Rest::Stream),
+            _ => None,
+        }
     }
 
     /// The deadline passed (if it did): 408 and close for half a request, else close. Does nothing before that. Returns the
