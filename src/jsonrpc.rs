@@ -385,6 +385,7 @@ pub fn message<'a>(json: JsonRef<'a>, limits: &Limits) -> Result<Message<'a>, Re
 }
 
 /// Lines and columns in errors are those of `text`.
+#[inline(always)]
 fn message_in<'a>(text: &str, json: JsonRef<'a>, limits: &Limits) -> Result<Message<'a>, Rejected> {
     if !json.is_object() {
         let what = if json.is_array() { "batches are not supported" } else { "a message is an object" };
@@ -571,6 +572,7 @@ impl<'a> Envelope<'a> {
     }
 
     /// `method`, `result` and `error`. A result may be null, but not beside one of the others.
+    #[inline(always)]
     fn parts(&self) -> (Option<JsonRef<'a>>, Option<JsonRef<'a>>, Option<JsonRef<'a>>) {
         let (method, error) = (present(self.method), present(self.error));
         let alone = method.is_none() && error.is_none();

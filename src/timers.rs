@@ -52,7 +52,7 @@ impl Nanos {
 
 impl From<Duration> for Nanos {
     fn from(at: Duration) -> Nanos {
-        Nanos(u64::try_from(at.as_nanos()).unwrap_or(u64::MAX))
+        Nanos(at.as_secs().saturating_mul(1_000_000_000).saturating_add(at.subsec_nanos().into()))
     }
 }
 

@@ -47,16 +47,13 @@ struct Unreached {
 impl Core {
     /// Sends the messages in the outbox, and those that the service adds when a message cannot reach its client.
     pub(crate) fn flush(&mut self) {
-        let unreached = self.flush_once();
-        if unreached.is_empty() {
-            return;
-        }
-        let mut unreached = VecDeque::from(unreached);
-        // One at a time: its handler may run again, with a long result.
-        while let Some(Unreached { session, call, message }) = unreached.pop_front() {
+        let mut unreached = VecDeque::new();
+        loop {
+            self.flush_once(&mut unreached);
+            // One at a time: its handler may run again, with a long result.
+            let Some(Unreached { session, call, message }) = unreached.pop_front() else { return };
             let now = self.now();
             self.service.unreached(session, call, &message, now, &mut self.outbox);
-            unreached.extend(self.flush_once());
         }
     }
 
@@ -69,9 +66,8 @@ impl Core {
         self.outbox.reuse_ended(ended);
     }
 
-    /// Sends the messages in the outbox. Returns those that have to arrive and could not be sent.
-    fn flush_once(&mut self) -> Vec<Unreached> {
-        let mut unreached = Vec::new();
+    /// Sends the messages in the outbox. Those that have to arrive and could not be sent are added to `unreached`.
+    fn flush_once(&mut self, unreached: &mut VecDeque<Unreached>) {
         // Updated even if there is nothing to send: a call that was kept or cancelled without a message has changed them.
         self.service_due = self.service.due();
         self.service_bytes = self.service.held_bytes();
@@ -80,13 +76,13 @@ impl Core {
             self.report();
         }
         if self.outbox.is_empty() {
-            return unreached;
+            return;
         }
-        let mut outbox = std::mem::take(&mut self.outbox);
+        let messages = self.outbox.take_messages();
         let max = self.limits().message_bytes_max;
         // Added, since ending a session to make room sends messages of its own meanwhile.
-        self.outbox_bytes += outbox.bytes();
-        for (kind, text, viewers) in outbox.iter_viewers() {
+        self.outbox_bytes += messages.bytes();
+        for (kind, text, viewers) in messages.iter() {
             // The message that is being sent is in work, and the copy of it is counted where it is put.
             self.outbox_bytes -= text.len();
             match kind {
@@ -101,7 +97,9 @@ impl Core {
                         Audience::All | Audience::Below(_) => (None, None),
                     };
                     match session.filter(|_| streams.iter().all(forgotten)) {
-                        Some(session) => unreached.push(Unreached { session, call, message: text.to_vec() }),
+                        Some(session) => {
+                            unreached.push_back(Unreached { session, call, message: text.to_vec() })
+                        }
                         None => streams.into_iter().for_each(|stream| {
                             self.send(stream, MessageKind::Question, |out| out.extend_from_slice(text));
                         }),
@@ -133,9 +131,7 @@ impl Core {
                 }
             }
         }
-        outbox.clear();
-        self.outbox = outbox;
-        unreached
+        self.outbox.reuse(messages);
     }
 
     /// Returns the streams that bring a message to its audience, now or when a client resumes one.

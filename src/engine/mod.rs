@@ -467,6 +467,7 @@ impl Engine {
     }
 
     /// Takes bytes from the peer. All of them are taken, so call [`wants_read`](Engine::wants_read) before reading.
+    #[inline(always)]
     pub fn receive(&mut self, now: Now, conn: ConnKey, bytes: &[u8]) {
         self.set_now(now);
         self.turn(conn.0, bytes);

@@ -78,15 +78,16 @@ impl Engine {
         core.enforce_budget();
     }
 
+    #[inline(always)]
     fn take_head(&mut self, key: Key, head: &Head<'_>, input: &mut Input<'_>) {
-        #[cfg(feature = "browser")]
-        if let Some(conn) = self.core.connections.get_mut(key) {
-            let fields = crate::access::cors::common_fields(head, &self.core.settings, &conn.peer);
-            let counted = |fields: CommonFields| Box::new(fields.counted(&self.core.held));
-            conn.http.set_common_fields(fields.map(counted));
-        }
         let place = split(head.path, &self.core.settings);
         if let Some(conn) = self.core.connections.get_mut(key) {
+            #[cfg(feature = "browser")]
+            {
+                let fields = crate::access::cors::common_fields(head, &self.core.settings, &conn.peer);
+                let counted = |fields: CommonFields| Box::new(fields.counted(&self.core.held));
+                conn.http.set_common_fields(fields.map(counted));
+            }
             conn.mount = place.0.and_then(|mount| u8::try_from(mount + 1).ok()).unwrap_or(0);
         }
         let admitted = self.admit(key, head, place);
@@ -223,6 +224,7 @@ fn choose_target(
     Err(answer.into())
 }
 
+#[inline(always)]
 fn target_of(
     core: &Core,
     conn: Key,

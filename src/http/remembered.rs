@@ -101,8 +101,8 @@ impl RememberedHead {
         Some(if self.has_repeated.get() { PATIENCE_USUAL } else { (2 * self.patience + 1).min(PATIENCE_MAX) })
     }
 
-    #[inline]
     /// Reads the head at the beginning of `input` if it is the remembered one, and returns it with its bytes.
+    #[inline(always)]
     pub(crate) fn read<'a>(&'a self, input: &'a [u8]) -> Option<(Head<'a>, &'a [u8])> {
         let bytes = input.get(..self.text.len())?;
         if bytes != self.text.as_bytes() {

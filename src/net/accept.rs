@@ -76,6 +76,11 @@ impl Accepting {
 
 impl Listening {
     pub(super) fn accept(&mut self, now: Now) {
+        let Accepting { again, waiting, adopted, spare, .. } = &self.accepting;
+        let is_idle = again.is_none() && waiting.is_none() && adopted.is_empty() && spare.is_some();
+        if is_idle && !self.listeners.iter().any(|listener| listener.pending) {
+            return;
+        }
         if self.accepting.again.is_none_or(|at| at <= now.mono) {
             self.accepting.again = None;
             self.accept_clients(now);

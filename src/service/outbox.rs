@@ -86,13 +86,43 @@ pub enum Slot {
 /// ```
 #[derive(Debug, Default)]
 pub struct Outbox {
-    text: Vec<u8>,
-    /// With the end of its text each, and those of its audience that it is for.
-    messages: Vec<(Outgoing, usize, Option<Box<Viewers>>)>,
+    messages: Messages,
     late: u64,
     faults: Vec<String>,
     /// Calls that have ended, for the observer.
     ended: Vec<CallEnd>,
+}
+
+/// The messages, without what else is reported.
+#[derive(Debug, Default)]
+pub(crate) struct Messages {
+    text: Vec<u8>,
+    /// With the end of its text each, and those of its audience that it is for.
+    list: Vec<(Outgoing, usize, Option<Box<Viewers>>)>,
+}
+
+impl Messages {
+    /// How many bytes all of them have.
+    pub(crate) fn bytes(&self) -> usize {
+        self.text.len()
+    }
+
+    /// In order, each with its text and with those of the audience that it is for; `None` if it is for all of them.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&Outgoing, &[u8], Option<&Viewers>)> {
+        let mut start = 0;
+        self.list.iter().map(move |(kind, end, viewers)| {
+            let text = self.text.get(start..*end).unwrap_or_default();
+            start = *end;
+            (kind, text, viewers.as_deref())
+        })
+    }
+
+    fn clear(&mut self) {
+        self.list.clear();
+        self.text.clear();
+        self.text.shrink_to(FULL_BYTES);
+        self.list.shrink_to(FULL_MESSAGES);
+    }
 }
 
 impl Outbox {
@@ -196,7 +226,7 @@ impl Outbox {
         write: impl FnOnce(&mut Object<'_>),
     ) {
         self.notify(kind, method, write);
-        if let Some((.., only)) = self.messages.last_mut().filter(|_| !viewers.are_all()) {
+        if let Some((.., only)) = self.messages.list.last_mut().filter(|_| !viewers.are_all()) {
             *only = Some(Box::new(viewers.clone()));
         }
     }
@@ -243,7 +273,18 @@ impl Outbox {
 
     /// How many bytes all messages have.
     pub(crate) fn bytes(&self) -> usize {
-        self.text.len()
+        self.messages.bytes()
+    }
+
+    /// Takes the messages out.
+    pub(crate) fn take_messages(&mut self) -> Messages {
+        std::mem::take(&mut self.messages)
+    }
+
+    /// Keeps the memory of messages that were sent for the next ones.
+    pub(crate) fn reuse(&mut self, mut sent: Messages) {
+        sent.clear();
+        self.messages = sent;
     }
 
     /// True if so much waits that the rest is better left for a later call, such as the next
@@ -266,7 +307,7 @@ impl Outbox {
     /// }
     /// ```
     pub fn is_full(&self) -> bool {
-        self.text.len() >= FULL_BYTES || self.messages.len() >= FULL_MESSAGES
+        self.messages.bytes() >= FULL_BYTES || self.messages.list.len() >= FULL_MESSAGES
     }
 
     pub(crate) fn take_late(&mut self) -> u64 {
@@ -274,39 +315,27 @@ impl Outbox {
     }
 
     fn push(&mut self, kind: Outgoing, write: impl FnOnce(&mut Vec<u8>)) {
-        if self.text.capacity() == 0 {
-            self.text.reserve_exact(OWN_HEAP_BYTES);
+        let Messages { text, list } = &mut self.messages;
+        if text.capacity() == 0 {
+            text.reserve_exact(OWN_HEAP_BYTES);
         }
-        write(&mut self.text);
-        self.messages.push((kind, self.text.len(), None));
+        write(text);
+        list.push((kind, text.len(), None));
     }
 
     /// True if there are no messages.
     pub fn is_empty(&self) -> bool {
-        self.messages.is_empty()
+        self.messages.list.is_empty()
     }
 
     /// The messages in order, each with its JSON text ([`Outgoing::Busy`]: the reason).
     pub fn iter(&self) -> impl Iterator<Item = (&Outgoing, &[u8])> {
-        self.iter_viewers().map(|(kind, text, _)| (kind, text))
-    }
-
-    /// As [`iter`](Outbox::iter), with those of the audience that the message is for; `None` if it is for all of them.
-    pub(crate) fn iter_viewers(&self) -> impl Iterator<Item = (&Outgoing, &[u8], Option<&Viewers>)> {
-        let mut start = 0;
-        self.messages.iter().map(move |(kind, end, viewers)| {
-            let text = self.text.get(start..*end).unwrap_or_default();
-            start = *end;
-            (kind, text, viewers.as_deref())
-        })
+        self.messages.iter().map(|(kind, text, _)| (kind, text))
     }
 
     /// Removes all messages, and gives memory back if it was an unusually large lot.
     pub fn clear(&mut self) {
         self.messages.clear();
-        self.text.clear();
-        self.text.shrink_to(FULL_BYTES);
-        self.messages.shrink_to(FULL_MESSAGES);
     }
 }
 

@@ -49,8 +49,8 @@ impl Core {
 
     /// Ends sessions that were not used for too long. An open call or stream counts as use.
     pub(crate) fn expire_sessions(&mut self) {
-        let now = self.now_nanos();
-        for key in self.sessions.take_due(now.duration()) {
+        for key in self.sessions.take_due(self.now().mono) {
+            let now = self.now_nanos();
             self.expire_logs(key);
             if self.sessions.is_expired(key, now, &self.common.limits) {
                 self.end_streamable(key);

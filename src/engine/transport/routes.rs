@@ -41,6 +41,7 @@ const MCP_POST: u128 = 2 << 64;
 
 /// Returns what serves the request, or the response to it: a refusal, or the answer to `OPTIONS *`.
 /// `place` is what `split` makes of the path.
+#[inline(always)]
 pub(crate) fn route<'a>(
     head: &Head<'a>,
     place: (Option<usize>, &str),

@@ -64,6 +64,7 @@ pub(crate) fn head_only(core: &mut Core, conn: Key) {
 ///
 /// # Errors
 /// A refusal if there is no such session.
+#[inline(always)]
 pub(crate) fn live_session(core: &Core, conn: Key, head: &Head<'_>, id: &str) -> Result<Key, OwnedResponse> {
     let found = core.find_session(conn, head, id.as_bytes()).filter(|(key, _)| has_live_stream(core, *key));
     found.map(|(key, _)| key).ok_or_else(|| {
@@ -154,6 +155,7 @@ fn read_message<'a>(
 }
 
 /// Returns why no other reply can be queued for a session; `None` if one can.
+#[inline(always)]
 fn no_room_for_reply(core: &Core, session: Key, bytes_max: usize) -> Option<String> {
     let stream = core.streams.get(core.sessions.get(session)?.stream?)?;
     let backlog = core.connections.get(stream.conn?)?.http.outgoing().len();

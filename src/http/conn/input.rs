@@ -126,6 +126,7 @@ impl WholeRequest {
 impl Conn {
     /// Begins a turn with what a read brought, at most `turn_bytes_max`; with no bytes to go on with what waits. `kept` is
     /// room for bytes of earlier reads; hand it to [`end`](Conn::end).
+    #[inline]
     pub fn begin<'b>(&mut self, bytes: &'b [u8], kept: &'b mut Kept, common: &mut Common) -> Input<'b> {
         if self.input.is_empty() || !matches!(self.state, State::Head(_)) {
             kept.head = self.remembered.take();
@@ -154,6 +155,7 @@ impl Conn {
         }
     }
 
+    #[inline(always)]
     fn work_through<'b: 'f, 'f>(
         &mut self,
         input: &mut Input<'b>,
@@ -172,7 +174,12 @@ impl Conn {
                 // Its driver has not said that the handshake is over, but there is no other way to get here.
                 State::Handshake => self.end_handshake(common),
                 State::Head(_) if self.output.len() >= common.limits.turn_bytes_max => return Step::More,
-                State::Head(_) => return self.find_head(input, fields, common),
+                State::Head(_) => {
+                    return match self.repeated_head(input, common) {
+                        Some(head) => Step::Head(head),
+                        None => self.find_head(input, fields, common),
+                    };
+                }
                 State::Body(_) => match self.decode(input, common) {
                     Ok(None) => {}
                     Ok(Some(request)) => return Step::Request(request),
@@ -190,6 +197,7 @@ impl Conn {
 
     /// Ends a turn: bytes from `used` on are kept, which are the beginning of a head, or requests that wait. Returns the
     /// refusal that was sent instead, if there is no memory for them.
+    #[inline]
     pub fn end(
         &mut self,
         used: usize,
@@ -258,6 +266,17 @@ impl Conn {
         Step::More
     }
 
+    /// Takes the head that is remembered, if it comes again.
+    #[inline(always)]
+    fn repeated_head<'b>(&mut self, input: &mut Input<'b>, common: &mut Common) -> Option<Head<'b>> {
+        let State::Head(Search { began: false, .. }) = self.state else { return None };
+        let (head, bytes) = input.remembered?.read(input.rest())?;
+        input.used += bytes.len();
+        input.head = bytes;
+        self.enter(State::Waiting(RequestTraits::of(&head)), common);
+        Some(head)
+    }
+
     fn find_head<'b: 'f, 'f>(
         &mut self,
         input: &mut Input<'b>,
@@ -266,14 +285,6 @@ impl Conn {
     ) -> Step<'f> {
         let rest = input.rest();
         let State::Head(search) = &mut self.state else { return Step::More };
-        if let Some((head, bytes)) =
-            input.remembered.filter(|_| !search.began).and_then(|head| head.read(rest))
-        {
-            input.used += bytes.len();
-            input.head = bytes;
-            self.enter(State::Waiting(RequestTraits::of(&head)), common);
-            return Step::Head(head);
-        }
         let found = search.find(rest, &common.limits);
         let skipped = search.take_skipped();
         let begun = rest.get(skipped..).unwrap_or_default();
@@ -333,6 +344,7 @@ impl Conn {
     }
 
     /// Reads the body of the request whose head [`step`](Conn::step) has just returned.
+    #[inline]
     pub fn read_body<'b>(&mut self, head: &Head<'_>, input: &mut Input<'b>, common: &mut Common) -> Body<'b> {
         let State::Waiting(to) = self.state else { return Body::Awaited };
         if let Framing::Length(length) = head.framing

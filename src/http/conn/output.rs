@@ -54,6 +54,7 @@ impl Conn {
     }
 
     /// As [`respond`](Conn::respond), with `202 Accepted` and the text `Accepted`.
+    #[inline]
     pub fn accept(&mut self, common: &mut Common) {
         if let State::Waiting(to) = self.state {
             self.begin_output(common.now);
