@@ -1,7 +1,7 @@
 //! Memory that is counted: byte queues whose blocks are recycled, and charges for everything else.
 //!
-//! *Scope:* [`Buffer`], a queue of bytes that is appended to at the back and consumed at the front, and [`Pool`], which
-//! lends buffers their memory, takes it back when they run empty, and knows how much is out; `Charge`, bytes that count
+//! *Scope:* [`Buffer`], a queue of bytes that is appended to at the back and consumed at the front, or gathered and then taken as a
+//! whole, and [`Pool`], which lends buffers their memory, takes it back when they run empty, and knows how much is out; `Charge`, bytes that count
 //! towards an `Account` until it is dropped; `KeptText`, a text that waits.
 //! *Not in scope:* caps. The code that appends checks the limits first, because only it can answer the peer.
 //!
@@ -13,6 +13,7 @@
 //!       consume (all) / clear: back to the pool
 //! ```
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -29,6 +30,8 @@ pub(crate) const BLOCK_OVERHEAD_BYTES: usize = 16;
 
 /// Longer texts are kept in blocks of this size.
 pub(crate) const TEXT_BLOCK_BYTES: usize = 64 << 10;
+/// A queue with more at its end is cut into such blocks.
+const WHOLE_BYTES_MAX: usize = 2 * TEXT_BLOCK_BYTES;
 
 /// A block of this size comes from the heap of the thread that asks for it. Smaller ones may come from any: glibc keeps for a thread
 /// what it has freed, up to 1032 bytes each, whichever thread's heap that belongs to. A block that grows stays in its heap, and
@@ -111,6 +114,19 @@ pub(crate) fn room_behind(len: usize) -> usize {
     if len < TEXT_BLOCK_BYTES { 0 } else { 1 << 10 }
 }
 
+/// Cuts a text into pieces of one size, of which the last may be shorter.
+fn pieces_of(mut text: Vec<u8>) -> VecDeque<Vec<u8>> {
+    let mut pieces = VecDeque::with_capacity(text.len().div_ceil(TEXT_BLOCK_BYTES));
+    // From the end, and each is given back at once, so that there are never two copies.
+    while text.len() > TEXT_BLOCK_BYTES {
+        let rest = (text.len() - 1) / TEXT_BLOCK_BYTES * TEXT_BLOCK_BYTES;
+        pieces.push_front(text.split_off(rest));
+        text.shrink_to_fit();
+    }
+    pieces.push_front(text);
+    pieces
+}
+
 /// A text that is kept for a while. A long one is kept in blocks of one size, so that what one text frees has room for the next.
 /// Pieces of very different lengths would leave holes behind that nothing fits in, and the allocator keeps those.
 #[cfg(any(feature = "streamable", feature = "stateless"))]
@@ -123,19 +139,11 @@ pub(crate) enum KeptText {
 #[cfg(any(feature = "streamable", feature = "stateless"))]
 impl KeptText {
     /// Keeps that text, in blocks if it is long.
-    pub(crate) fn of(mut text: Vec<u8>) -> KeptText {
-        if text.len() <= TEXT_BLOCK_BYTES {
-            return KeptText::Whole(text);
+    pub(crate) fn of(text: Vec<u8>) -> KeptText {
+        match text.len() <= TEXT_BLOCK_BYTES {
+            true => KeptText::Whole(text),
+            false => KeptText::Blocks(pieces_of(text).into_iter().map(Vec::into_boxed_slice).collect()),
         }
-        let mut blocks: Vec<Box<[u8]>> = Vec::with_capacity(text.len().div_ceil(TEXT_BLOCK_BYTES));
-        // From the end, and each is given back at once, so that there are never two copies.
-        while !text.is_empty() {
-            let rest = (text.len() - 1) / TEXT_BLOCK_BYTES * TEXT_BLOCK_BYTES;
-            blocks.push(text.drain(rest..).as_slice().into());
-            text.shrink_to_fit();
-        }
-        blocks.reverse();
-        KeptText::Blocks(blocks.into())
     }
 
     /// Keeps these texts, one behind the other, in blocks if they are long together. No room for all of it in one piece is needed.
@@ -228,11 +236,72 @@ pub struct Pool {
     used: usize,
 }
 
-/// Memory that is lent: the queued bytes are those from `start` on.
+/// Memory that is lent: the queued bytes are those in `full` and then those in `bytes`, all from `start` on.
 #[derive(Debug)]
 struct Block {
+    /// The older part of what is long, in pieces of one size without room for more.
+    full: VecDeque<Vec<u8>>,
+    full_bytes: usize,
     bytes: Vec<u8>,
     start: usize,
+}
+
+impl Block {
+    /// The oldest bytes that lie in one piece.
+    fn first(&self) -> &[u8] {
+        self.full.front().unwrap_or(&self.bytes).get(self.start..).unwrap_or_default()
+    }
+
+    /// Cuts what has become long into pieces.
+    fn cut(&mut self) {
+        if self.full.is_empty() {
+            self.bytes.drain(..std::mem::take(&mut self.start));
+        }
+        let mut pieces = pieces_of(std::mem::take(&mut self.bytes));
+        self.bytes = pieces.pop_back().map_or_else(Vec::new, |last| copy_to_grow(&last));
+        self.full_bytes += pieces.len() * TEXT_BLOCK_BYTES;
+        self.full.append(&mut pieces);
+    }
+
+    /// Puts what is queued together, in memory for that alone.
+    fn join(&mut self, pool: &mut Pool) {
+        let (before, mut start) = (self.capacity(), std::mem::take(&mut self.start));
+        let mut whole = room_to_grow(self.len() - start);
+        // Each is given back at once.
+        for piece in std::mem::take(&mut self.full).into_iter().chain([std::mem::take(&mut self.bytes)]) {
+            whole.extend_from_slice(piece.get(std::mem::take(&mut start)..).unwrap_or_default());
+        }
+        (self.bytes, self.full_bytes) = (whole, 0);
+        pool.recount(before, self.capacity());
+    }
+
+    fn len(&self) -> usize {
+        self.full_bytes + self.bytes.len() - self.start
+    }
+
+    fn capacity(&self) -> usize {
+        self.full_bytes + self.bytes.capacity()
+    }
+
+    /// Returns the capacity of `bytes` after it has gathered `count` bytes more, which are not more than it may have.
+    fn gathered(&self, count: usize, total: Option<usize>) -> usize {
+        let left = total.map_or(usize::MAX, |total| total.saturating_sub(self.full_bytes));
+        let (max, needed) = (left.min(TEXT_BLOCK_BYTES), self.bytes.len().saturating_add(count));
+        // Who has sent one block sends more.
+        let capacity = if self.full.is_empty() { self.bytes.capacity() } else { max };
+        grown(capacity, needed, Some(max)).max(self.bytes.capacity())
+    }
+}
+
+/// Returns the capacity of a vector after it has grown for `needed` bytes.
+///
+/// A vector doubles when it grows; where the `total` is known it grows to no more than that.
+pub(crate) fn grown(capacity: usize, needed: usize, total: Option<usize>) -> usize {
+    if needed <= capacity {
+        return capacity;
+    }
+    let doubled = needed.max(capacity.saturating_mul(2));
+    total.map_or(doubled, |total| doubled.min(total.max(needed)))
 }
 
 impl Pool {
@@ -251,15 +320,21 @@ impl Pool {
                 self.free_bytes -= block.bytes.capacity();
                 block
             }
-            None => Box::new(Block { bytes: room_to_grow(BLOCK_BYTES_MIN), start: 0 }),
+            None => Box::new(Block {
+                full: VecDeque::new(),
+                full_bytes: 0,
+                bytes: room_to_grow(BLOCK_BYTES_MIN),
+                start: 0,
+            }),
         };
         self.recount(0, block.bytes.capacity());
         block
     }
 
     fn give(&mut self, mut block: Box<Block>) {
+        self.recount(block.capacity(), 0);
+        (block.full, block.full_bytes) = (VecDeque::new(), 0);
         let size = block.bytes.capacity();
-        self.recount(size, 0);
         if size <= RECYCLED_BYTES_MAX && self.free_bytes + size <= POOLED_BYTES_MAX {
             block.bytes.clear();
             block.start = 0;
@@ -279,14 +354,25 @@ pub struct Buffer(Option<Box<Block>>);
 impl Buffer {
     /// Appends what `write` puts at the end of the vector it is given.
     pub fn write<R>(&mut self, pool: &mut Pool, write: impl FnOnce(&mut Vec<u8>) -> R) -> R {
-        let Block { bytes, start } = &mut **self.0.get_or_insert_with(|| pool.take());
-        if *start > bytes.len() / 2 {
-            bytes.drain(..*start);
-            *start = 0;
+        let result = self.write_whole(pool, write);
+        if let Some(block) = self.0.as_mut().filter(|block| block.bytes.len() > WHOLE_BYTES_MAX) {
+            let before = block.capacity();
+            block.cut();
+            pool.recount(before, block.capacity());
         }
-        let before = bytes.capacity();
-        let result = write(bytes);
-        pool.recount(before, bytes.capacity());
+        result
+    }
+
+    /// The same, and what is there stays one piece, however long.
+    pub(crate) fn write_whole<R>(&mut self, pool: &mut Pool, write: impl FnOnce(&mut Vec<u8>) -> R) -> R {
+        let block = &mut **self.0.get_or_insert_with(|| pool.take());
+        let before = block.capacity();
+        if block.full.is_empty() && block.start > block.bytes.len() / 2 {
+            block.bytes.drain(..block.start);
+            block.start = 0;
+        }
+        let result = write(&mut block.bytes);
+        pool.recount(before, block.capacity());
         result
     }
 
@@ -297,30 +383,80 @@ impl Buffer {
         }
     }
 
+    /// Appends `data` to what is gathered, unless the pool would then lend more than `used_max`; returns false if it would. What is
+    /// gathered is of no use before it is [joined](Buffer::join), so it lies in blocks of one size: what one frees has room for the
+    /// next. `total` is how many bytes there will be, if that is known.
+    pub(crate) fn gather(
+        &mut self,
+        pool: &mut Pool,
+        mut data: &[u8],
+        total: Option<usize>,
+        used_max: usize,
+    ) -> bool {
+        let block = &mut **self.0.get_or_insert_with(|| pool.take());
+        loop {
+            let room = TEXT_BLOCK_BYTES.saturating_sub(block.bytes.len());
+            let (now, rest) = data.split_at_checked(room).unwrap_or((data, b""));
+            let (before, after) = (block.bytes.capacity(), block.gathered(now.len(), total));
+            if after - before > used_max.saturating_sub(pool.used) {
+                return false;
+            }
+            block.bytes.reserve_exact(after - block.bytes.len());
+            block.bytes.extend_from_slice(now);
+            if !rest.is_empty() {
+                block.bytes.shrink_to_fit();
+            }
+            pool.recount(before, block.bytes.capacity());
+            if rest.is_empty() {
+                return true;
+            }
+            data = rest;
+            block.full_bytes += block.bytes.len();
+            block.full.push_back(std::mem::take(&mut block.bytes));
+        }
+    }
+
+    /// Returns how many more bytes of memory it takes to gather `count` bytes.
+    pub(crate) fn gather_bytes(&self, count: usize, total: Option<usize>) -> usize {
+        let Some(block) = &self.0 else { return 0 };
+        let all = block.bytes.len().saturating_add(count);
+        let left = total.map_or(usize::MAX, |total| total.saturating_sub(block.full_bytes));
+        let after = match all <= TEXT_BLOCK_BYTES {
+            true => block.gathered(count, total),
+            false => all.next_multiple_of(TEXT_BLOCK_BYTES).min(left.max(all)),
+        };
+        after - block.bytes.capacity()
+    }
+
+    /// Makes it one piece.
+    pub(crate) fn join(&mut self, pool: &mut Pool) {
+        if let Some(block) = self.0.as_mut().filter(|block| !block.full.is_empty()) {
+            block.join(pool);
+        }
+    }
+
     /// Removes `count` bytes from the front (all, if there are fewer), and returns memory that is no longer needed.
     pub fn consume(&mut self, pool: &mut Pool, count: usize) {
-        let Some(block) = &mut self.0 else { return };
-        block.start = block.start.saturating_add(count);
-        let Some(rest) = block.bytes.get(block.start..).filter(|rest| !rest.is_empty()) else {
+        let Some(block) = self.0.as_mut().filter(|block| count < block.len()) else {
             return self.clear(pool);
         };
-        let capacity = block.bytes.capacity();
-        if capacity > RECYCLED_BYTES_MAX && rest.len() < capacity / 4 {
-            block.bytes = copy_to_grow(rest);
-            block.start = 0;
-            pool.recount(capacity, block.bytes.capacity());
+        block.start += count;
+        while let Some(first) = block.full.front().filter(|first| first.len() <= block.start) {
+            let bytes = first.len();
+            block.start -= bytes;
+            block.full_bytes -= bytes;
+            block.full.pop_front();
+            pool.recount(bytes, 0);
+        }
+        if block.capacity() > RECYCLED_BYTES_MAX && block.len() < block.capacity() / 4 {
+            block.join(pool);
         }
     }
 
     /// Returns memory beyond twice what is queued: a block from the pool may have been made for much more.
     pub fn shrink(&mut self, pool: &mut Pool) {
-        let Some(block) = &mut self.0 else { return };
-        let rest = block.bytes.get(block.start..).unwrap_or_default();
-        let capacity = block.bytes.capacity();
-        if rest.len() < capacity / 2 {
-            block.bytes = copy_to_grow(rest);
-            block.start = 0;
-            pool.recount(capacity, block.bytes.capacity());
+        if let Some(block) = self.0.as_mut().filter(|block| block.len() < block.capacity() / 2) {
+            block.join(pool);
         }
     }
 
@@ -331,19 +467,19 @@ impl Buffer {
         }
     }
 
-    /// What is queued, oldest byte first.
+    /// What is queued, oldest byte first: all of it if it is short or was [joined](Buffer::join), else its first piece.
     pub fn as_slice(&self) -> &[u8] {
-        self.0.as_ref().and_then(|block| block.bytes.get(block.start..)).unwrap_or_default()
+        self.0.as_ref().map_or(&[], |block| block.first())
     }
 
     /// How many bytes of memory it holds.
     pub(crate) fn capacity(&self) -> usize {
-        self.0.as_ref().map_or(0, |block| block.bytes.capacity())
+        self.0.as_ref().map_or(0, |block| block.capacity())
     }
 
     /// How many bytes are queued.
     pub fn len(&self) -> usize {
-        self.as_slice().len()
+        self.0.as_ref().map_or(0, |block| block.len())
     }
 
     /// True if nothing is queued.
@@ -427,6 +563,90 @@ mod tests {
         assert_eq!(size_of::<Buffer>(), size_of::<usize>());
     }
 
+    /// Bytes that differ from those beside them, also where pieces of 64 KiB meet.
+    fn bytes(len: usize) -> Vec<u8> {
+        (0..len).map(|at| (at % 251) as u8).collect()
+    }
+
+    #[test]
+    fn what_is_gathered_lies_in_blocks_of_one_size() {
+        for (len, part, known) in
+            [(5, 1, true), (64 << 10, 64 << 10, true), (300_000, 7001, false), (300_000, 200_000, true)]
+        {
+            let (mut pool, mut buffer, whole) = (Pool::default(), Buffer::default(), bytes(len));
+            for part in whole.chunks(part) {
+                let (used, total) = (pool.used(), known.then_some(len));
+                let more = buffer.gather_bytes(part.len(), total);
+                assert!(buffer.gather(&mut pool, part, total, usize::MAX));
+                assert!(used == 0 || pool.used() - used <= more, "{} of {more}", pool.used() - used);
+                assert_eq!(pool.used(), buffer.capacity());
+            }
+            let block = buffer.0.as_ref().unwrap();
+            assert!(
+                block
+                    .full
+                    .iter()
+                    .all(|full| (full.len(), full.capacity()) == (TEXT_BLOCK_BYTES, TEXT_BLOCK_BYTES))
+            );
+            assert!(block.bytes.capacity() <= TEXT_BLOCK_BYTES);
+            assert!(!known || pool.used() <= len.max(BLOCK_BYTES_MIN), "{} of {len}", pool.used());
+            assert_eq!(buffer.len(), len);
+            buffer.join(&mut pool);
+            assert_eq!((buffer.as_slice(), pool.used()), (&whole[..], buffer.capacity()));
+            buffer.clear(&mut pool);
+            assert_eq!(pool.used(), 0);
+        }
+    }
+
+    #[test]
+    fn no_more_is_gathered_than_there_is_room_for() {
+        let (mut pool, mut buffer) = (Pool::default(), Buffer::default());
+        let max = 3 * TEXT_BLOCK_BYTES;
+        assert!(buffer.gather(&mut pool, &bytes(max), None, max));
+        assert_eq!(pool.used(), max);
+        assert!(!buffer.gather(&mut pool, &[1], None, max));
+        assert!(buffer.gather(&mut pool, &[1], Some(max + 1), max + 1));
+        assert_eq!(pool.used(), max + 1);
+        buffer.clear(&mut pool);
+        assert_eq!(pool.used(), 0);
+    }
+
+    #[test]
+    fn a_long_queue_is_cut_into_blocks_that_are_given_back_one_by_one() {
+        let (mut pool, mut buffer, whole) = (Pool::default(), Buffer::default(), bytes(1_000_000));
+        for part in whole.chunks(150_000) {
+            buffer.append(&mut pool, part);
+            buffer.append(&mut pool, b"");
+            assert_eq!(pool.used(), buffer.capacity());
+        }
+        assert!(pool.used() <= whole.len() + 2 * WHOLE_BYTES_MAX, "{}", pool.used());
+        assert!(buffer.0.as_ref().unwrap().bytes.capacity() <= 2 * WHOLE_BYTES_MAX);
+        let mut got = Vec::new();
+        while !buffer.is_empty() {
+            assert_eq!(buffer.len(), whole.len() - got.len());
+            let piece = buffer.as_slice();
+            assert!((1..=WHOLE_BYTES_MAX).contains(&piece.len()));
+            // Now and then a part of it.
+            let count = if got.len() % 2 == 0 { piece.len().div_ceil(2) } else { piece.len() };
+            got.extend_from_slice(&piece[..count]);
+            buffer.consume(&mut pool, count);
+            assert!(
+                pool.used() <= buffer.len() + 2 * WHOLE_BYTES_MAX,
+                "{} for {}",
+                pool.used(),
+                buffer.len()
+            );
+        }
+        assert!(got == whole && pool.used() == 0);
+        buffer.append(&mut pool, &whole);
+        buffer.consume(&mut pool, TEXT_BLOCK_BYTES + 1);
+        buffer.append(&mut pool, &whole);
+        buffer.shrink(&mut pool);
+        assert_eq!(buffer.len(), 2 * whole.len() - TEXT_BLOCK_BYTES - 1);
+        buffer.consume(&mut pool, usize::MAX);
+        assert_eq!((buffer.len(), pool.used()), (0, 0));
+    }
+
     #[test]
     fn small_memory_is_recycled_and_large_memory_is_not() {
         let mut pool = Pool::default();
@@ -437,9 +657,9 @@ mod tests {
         buffer.append(&mut pool, &[2; 50]);
         assert_eq!(buffer.as_slice().as_ptr(), address);
         buffer.append(&mut pool, &[2; RECYCLED_BYTES_MAX * 8]);
-        buffer.consume(&mut pool, RECYCLED_BYTES_MAX * 7);
+        buffer.consume(&mut pool, RECYCLED_BYTES_MAX * 15 / 2);
         assert!(pool.used() <= RECYCLED_BYTES_MAX * 2, "shrunk below a quarter: {}", pool.used());
-        buffer.append(&mut pool, &[2; RECYCLED_BYTES_MAX * 8]);
+        buffer.append(&mut pool, &[2; RECYCLED_BYTES_MAX * 4]);
         buffer.clear(&mut pool);
         assert_eq!((pool.used(), pool.free.len()), (0, 0));
     }

@@ -685,7 +685,8 @@ impl Engine {
         self.core.common.set_now(Now { mono, ..now });
     }
 
-    /// Returns the bytes that are to be written to the connection.
+    /// Returns the bytes that are to be written to the connection; of much output the first part. [`Action::Write`] asks for
+    /// the next once it is [sent](Engine::sent).
     pub fn outgoing(&self, conn: ConnKey) -> &[u8] {
         self.core.connections.get(conn.0).map_or(&[], |conn| conn.http.outgoing())
     }

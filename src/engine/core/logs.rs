@@ -136,7 +136,7 @@ impl Core {
         let backlog_bytes = carrier.and_then(|conn| {
             connections.with(conn, |conn| {
                 conn.http.push(common, |out| write_event(out, id, &text));
-                conn.http.outgoing().len()
+                conn.http.unsent_bytes()
             })
         });
         let (bytes_max, timeout) = (common.limits.replay_bytes_max, common.limits.replay_timeout);
@@ -167,7 +167,7 @@ impl Core {
         let is_over = stream.source == Source::Post && stream.open == 0;
         connections.with(conn, |conn| {
             log.give_unsent(now, |id, text| {
-                let has_room = conn.http.outgoing().len() < max;
+                let has_room = conn.http.unsent_bytes() < max;
                 has_room && conn.http.push(common, |out| write_event(out, id, text)).is_some()
             });
             if is_over && !log.has_unsent() {

@@ -117,7 +117,7 @@ impl Core {
     /// True if the answer may have no room for another response: the longest might not fit.
     fn is_answer_full(&self, conn: Key, key: Key) -> bool {
         let Some(stream) = self.streams.get(key) else { return false };
-        let unsent_bytes = self.connections.get(conn).map_or(0, |conn| conn.http.outgoing().len());
+        let unsent_bytes = self.connections.get(conn).map_or(0, |conn| conn.http.unsent_bytes());
         let waiting_bytes = stream.waiting().map_or(0, |waiting| waiting.text_bytes());
         let bytes = unsent_bytes.max(waiting_bytes).max(stream.log_bytes()) + self.outbox.bytes();
         let limits = self.limits();

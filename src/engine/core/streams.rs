@@ -55,7 +55,7 @@ impl Core {
                 keep_on_one_line(out.get_mut(start..).unwrap_or_default());
                 out.extend_from_slice(after);
             });
-            written.map(|()| conn.http.outgoing().len())
+            written.map(|()| conn.http.unsent_bytes())
         });
         if let Some(backlog_bytes) = written.flatten() {
             stats.messages_queued += 1;
@@ -76,7 +76,7 @@ impl Core {
         let Some(stream) = self.streams.get(stream) else { return false };
         let conn = stream.conn.and_then(|conn| self.connections.get(conn));
         stream.is_behind()
-            || conn.is_some_and(|conn| conn.http.outgoing().len() > self.limits().output_bytes_max / 2)
+            || conn.is_some_and(|conn| conn.http.unsent_bytes() > self.limits().output_bytes_max / 2)
     }
 
     /// Sends a notification. A slow stream gets only the latest one of its kind, once it has room again.

@@ -109,13 +109,13 @@ impl Connection {
     /// How many bytes it can free. Answers that its socket was not offered yet leave at the end of this turn: what they answer
     /// was done, and a client that reads must learn of it. They end a turn at `turn_bytes_max`.
     pub(crate) fn sheddable_bytes(&self, limits: &Limits) -> usize {
-        let answers = if self.has_new_answers(limits) { self.http.outgoing().len() } else { 0 };
+        let answers = if self.has_new_answers(limits) { self.http.unsent_bytes() } else { 0 };
         self.http.held() - answers
     }
 
     /// How many bytes came that were not taken up.
     pub(crate) fn kept_bytes(&self) -> usize {
-        self.http.held() - self.http.outgoing().len()
+        self.http.held() - self.http.unsent_bytes()
     }
 
     /// True if it takes bytes: what is kept already comes first.
@@ -126,7 +126,7 @@ impl Connection {
     /// True if all of its output is answers that its socket was not offered yet.
     pub(crate) fn has_new_answers(&self, limits: &Limits) -> bool {
         let is_answers = !self.http.is_stream() && !self.http.is_lines() && !self.http.is_chunking();
-        is_answers && !self.blocked && self.http.outgoing().len() <= 2 * limits.turn_bytes_max
+        is_answers && !self.blocked && self.http.unsent_bytes() <= 2 * limits.turn_bytes_max
     }
 
     /// True if its client has finished a request that was admitted.

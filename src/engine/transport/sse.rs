@@ -158,7 +158,7 @@ fn read_message<'a>(
 #[inline(always)]
 fn no_room_for_reply(core: &Core, session: Key, bytes_max: usize) -> Option<String> {
     let stream = core.streams.get(core.sessions.get(session)?.stream?)?;
-    let backlog = core.connections.get(stream.conn?)?.http.outgoing().len();
+    let backlog = core.connections.get(stream.conn?)?.http.unsent_bytes();
     (backlog > bytes_max)
         .then(|| "too much waits on the session's stream; read it (limit output_bytes_max)".to_owned())
 }

@@ -26,7 +26,7 @@ use crate::http::remembered::RememberedHead;
 use crate::http::response::{Common, CommonFields, OwnedResponse, RequestTraits, Response};
 use crate::http::search::Search;
 use crate::limits::Limits;
-use crate::memory::Buffer;
+use crate::memory::{Buffer, grown};
 use crate::timers::Nanos;
 
 /// What a peer may send on a connection that carries a stream. Nothing is expected there; a pipelined request or two of a
@@ -447,17 +447,14 @@ impl Conn {
         let latest = Nanos::of(*now).later(limits.body_timeout);
         pending.deadline = pending.deadline.later(earned).min(latest);
         let (decoder, total, to) = (&mut pending.decoder, pending.total, pending.to);
-        let mut room = Some(limits.buffered_bytes_max.saturating_sub(pool.used()));
-        let decoded = match pending.refused {
-            true => decoder.decode(bytes, limits, |_| {}),
-            false => self.input.write(pool, |out| {
-                decoder
-                    .decode(bytes, limits, |data| room = room.and_then(|room| append(out, data, total, room)))
-            }),
-        };
+        let (input_kept, refused, max) = (&mut self.input, pending.refused, limits.buffered_bytes_max);
+        let mut has_room = true;
+        let decoded = decoder.decode(bytes, limits, |data| {
+            has_room = has_room && (refused || input_kept.gather(pool, data, total, max));
+        });
         let decoded = decoded.map_err(|refusal| (refusal, CloseReason::Refused));
         let spent = || (budget_spent(), CloseReason::Budget);
-        let decoded = decoded.and_then(|progress| room.map(|_| progress).ok_or_else(spent));
+        let decoded = decoded.and_then(|progress| has_room.then_some(progress).ok_or_else(spent));
         let Progress { used, done } = decoded.map_err(|(refusal, reason)| {
             input.used = input.bytes.len();
             self.refuse(refusal, reason, to.head_only, common)
@@ -472,6 +469,7 @@ impl Conn {
         let Pending { to, head_len, refused, .. } = **pending;
         let mut bytes = std::mem::take(&mut self.input);
         self.enter(State::Waiting(to), common);
+        bytes.join(&mut common.pool);
         if !refused {
             return Some(WholeRequest { bytes, head_len });
         }
@@ -510,7 +508,7 @@ impl Conn {
     /// Appends to `input`, unless that takes all peers together over the global budget.
     pub(crate) fn store(&mut self, bytes: &[u8], total: Option<usize>, common: &mut Common) -> bool {
         let room = common.limits.buffered_bytes_max.saturating_sub(common.pool.used());
-        self.input.write(&mut common.pool, |out| append(out, bytes, total, room)).is_some()
+        self.input.write_whole(&mut common.pool, |out| append(out, bytes, total, room))
     }
 }
 
@@ -530,27 +528,13 @@ fn whole_body<'b>(head: &Head<'_>, input: &mut Input<'b>) -> Option<&'b [u8]> {
     Some(body)
 }
 
-/// Returns the capacity of a vector after it has grown for `needed` bytes.
-///
-/// A vector doubles when it grows; where the `total` is known it grows to no more than that, because a body of 4 MiB
-/// must not be charged as 8.
-pub(crate) fn grown(capacity: usize, needed: usize, total: Option<usize>) -> usize {
-    if needed <= capacity {
-        return capacity;
+/// Appends `data` if the memory it takes is at most `room`; returns false if it is more.
+fn append(out: &mut Vec<u8>, data: &[u8], total: Option<usize>, room: usize) -> bool {
+    let target = grown(out.capacity(), out.len().saturating_add(data.len()), total);
+    if target - out.capacity() > room {
+        return false;
     }
-    let doubled = needed.max(capacity.saturating_mul(2));
-    total.map_or(doubled, |total| doubled.min(total.max(needed)))
-}
-
-/// Appends `data` if the memory it takes is at most `room`; returns what is left of that.
-fn append(out: &mut Vec<u8>, data: &[u8], total: Option<usize>, room: usize) -> Option<usize> {
-    let (len, capacity) = (out.len(), out.capacity());
-    let needed = len.saturating_add(data.len());
-    let target = grown(capacity, needed, total);
-    if target - capacity > room {
-        return None;
-    }
-    out.reserve_exact(target - len);
+    out.reserve_exact(target - out.len());
     out.extend_from_slice(data);
-    Some(room.saturating_sub(out.capacity() - capacity))
+    true
 }

@@ -43,14 +43,13 @@ pub use crate::http::conn::input::{Body, Input, Kept, Step, WholeRequest};
 use std::time::Duration;
 
 use crate::http::body::Decoder;
-use crate::http::conn::input::grown;
 use crate::http::refusal::{Refusal, budget_spent};
 use crate::http::remembered::RememberedHead;
 use crate::http::response::{Common, CommonFields, RequestTraits};
 use crate::http::search::Search;
 use crate::limits::Limits;
 use crate::lines::Splitter;
-use crate::memory::Buffer;
+use crate::memory::{Buffer, grown};
 use crate::timers::{Nanos, Now};
 
 /// What the driver does with the socket once [`Conn::outgoing`] is empty.
@@ -181,9 +180,15 @@ impl Conn {
         resumes
     }
 
-    /// What is to be sent, oldest byte first.
+    /// What is to be sent, oldest byte first; of much output the first part. The next one is there once it is
+    /// [sent](Conn::sent).
     pub fn outgoing(&self) -> &[u8] {
         self.output.as_slice()
+    }
+
+    /// How many bytes are to be sent.
+    pub(crate) fn unsent_bytes(&self) -> usize {
+        self.output.len()
     }
 
     /// Bytes that are kept for this connection: what came and is not yet answered, and what is not yet sent.
@@ -280,12 +285,11 @@ impl Conn {
         if self.input.is_empty() {
             return 0;
         }
-        let total = match &self.state {
-            State::Body(pending) => pending.total,
-            _ => None,
-        };
+        if let State::Body(pending) = &self.state {
+            return self.input.gather_bytes(count, pending.total);
+        }
         let capacity = self.input.capacity();
-        grown(capacity, self.input.len().saturating_add(count), total) - capacity
+        grown(capacity, self.input.len().saturating_add(count), None) - capacity
     }
 
     /// True if a request of it was answered.
