@@ -260,7 +260,7 @@ impl Binary {
 /// part of what was freed; and what the heaps of other threads keep of results that were handed over. All clients here say the
 /// same of themselves.
 pub(crate) fn stated_kib(limits: &mcp_rill::Limits, connections: usize, sessions: usize) -> u64 {
-    let entries = (connections + sessions) as f64 * 0.3;
+    let entries = connections as f64 * 0.3 + sessions as f64 * 0.4;
     let handed_over = (limits.buffered_bytes_max / 4).max(2 * limits.message_bytes_max);
     ((limits.buffered_bytes_max >> 10) as u64 + entries as u64 + REUSED_KIB) * 3 / 2
         + (handed_over >> 10) as u64
