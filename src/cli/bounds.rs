@@ -3,18 +3,28 @@
 //! *Scope:* what a manifest and its files may be, what waits for commands, files that are read whole, what bridged processes may
 //! do, and what is between a local client and a remote server. *Not in scope:* the settable [`Limits`](crate::Limits), and the bounds on running commands (`process::ProcessLimits`).
 
-/// Makes a constant of each bound, and the table of them.
+/// Name, value and meaning.
+type Bound = (&'static str, usize, &'static str);
+
+/// Makes a constant of each bound, and a table of them.
 macro_rules! bounds {
-    ($( $(#[doc = $doc:literal])+ $name:ident = $value:expr; )*) => {
+    ($table:ident: $( $(#[doc = $doc:literal])+ $name:ident = $value:expr; )*) => {
         $( $(#[doc = $doc])+ pub(in crate::cli) const $name: usize = $value; )*
 
-        /// Name, value and meaning of each.
-        pub(in crate::cli) const ALL: &[(&str, usize, &str)] =
-            &[$( (stringify!($name), $name, concat!($($doc),+)) ),*];
+        const $table: &[Bound] = &[$( (stringify!($name), $name, concat!($($doc),+)) ),*];
     };
 }
 
-bounds! {
+/// Those of this build.
+pub(in crate::cli) const ALL: &[&[Bound]] = &[
+    OF_ALL,
+    #[cfg(feature = "operations")]
+    OF_OPERATIONS,
+    #[cfg(feature = "bridge")]
+    OF_BRIDGE,
+];
+
+bounds! { OF_ALL:
     /// Calls that wait for a place of their command, of all items together. One more is refused as busy.
     WAITING_CALLS_MAX = 256;
     /// Bytes of arguments, environment and standard input of the calls that wait. A call with more is refused as busy.
@@ -45,14 +55,22 @@ bounds! {
     CALL_LINES_BYTES_MAX = 4 << 20;
     /// Lines for the operator that wait. They go before those of events, so that no peer can hold them up.
     SAID_LINES_MAX = 100;
-    /// Series of the durations of requests that `/metrics` has. Requests that would make one more are counted together, by method.
-    METRIC_SERIES_MAX = 500;
     /// Bytes of a file of tokens or keys, 10,000 tokens for example; it may be a pipe.
     SECRET_BYTES_MAX = 1 << 20;
     /// Bytes of an argument that the client reads from a file or from standard input.
     ARGUMENT_BYTES_MAX = 64 << 20;
     /// Bytes of a file of servers that the client reads.
     SERVERS_BYTES_MAX = 4 << 20;
+}
+
+#[cfg(feature = "operations")]
+bounds! { OF_OPERATIONS:
+    /// Series of the durations of requests that `/metrics` has. Requests that would make one more are counted together, by method.
+    METRIC_SERIES_MAX = 500;
+}
+
+#[cfg(feature = "bridge")]
+bounds! { OF_BRIDGE:
     /// Lines in a row on a bridged process's standard output that are no messages: banners, and what is
     /// printed by mistake. One more ends it.
     CHILD_NOISE_LINES_MAX = 100;

@@ -194,7 +194,7 @@ fn table(limits: &Limits, manifest: &Manifest) -> String {
     ] {
         row(&mut out, &value.to_string(), &format!("{name}: {meaning}"));
     }
-    for (name, value, meaning) in bounds::ALL {
+    for (name, value, meaning) in bounds::ALL.iter().copied().flatten() {
         row(&mut out, &value.to_string(), &format!("{}: {}", bounds::shown(name), meaning.trim_start()));
     }
     out
