@@ -178,7 +178,8 @@ limits! {
     /// before it is closed.
     authorize_timeout: Duration = Duration::from_secs(10), from TIME_MIN, to TIME_CAP;
     /// Streams of `subscriptions/listen` open at once. One more ends the newest one of the holder with most, with −32603 on its stream;
-    /// if it would be that one, it gets 503 (−32603). About 0.3 KiB each besides its connection, and what its URIs take.
+    /// if it would be that one, it gets 503 (−32603). About 0.3 KiB each besides its connection, and what its URIs take. A mounted
+    /// server, or one that a manifest bridges, has as many of its own; `connections_max` bounds all of them together.
     listens_max: usize = 256, from 0, to COUNT_CAP;
     /// Threads for blocking handlers. They are made when the first such handler is called.
     workers: usize = 4, from 1, to THREADS_CAP;
@@ -190,7 +191,8 @@ limits! {
     /// left, calls of blocking handlers are refused as busy (−32000).
     workers_stuck_max: usize = 4, from 0, to THREADS_CAP;
     /// Logs, changes and updated URIs that other threads may leave for the loop until its next turn; more logs are dropped and
-    /// counted, changes are refused, and beyond that many URIs every subscriber is notified of an update.
+    /// counted, changes are refused, and beyond that many URIs every subscriber is notified of an update. A mounted server has as many of
+    /// its own.
     mailbox_max: usize = 1024, from 0, to COUNT_CAP;
     /// How long a call of a blocking handler may wait for a worker thread; then it is refused as busy (−32000), and never run.
     /// What it waits does not count towards `tool_timeout`.

@@ -209,6 +209,21 @@ fn one_listener_too_many_is_told_to_come_again() {
 }
 
 #[test]
+fn a_mounted_server_has_listeners_of_its_own() {
+    let limits = Limits { listens_max: 1, ..Limits::DEFAULT };
+    let mut world = World::new(demo::server().limits(limits).mount("inner", demo::server()));
+    open(&mut world, &listen(1, all()));
+    let [one, two] = [2, 3].map(|id| {
+        let sock = world.connect();
+        world.send(sock, listen(id, all()).text().replacen("POST /mcp ", "POST /inner/mcp ", 1));
+        world.advance(Duration::ZERO);
+        sock
+    });
+    assert!(world.take_text(one).contains("acknowledged"));
+    assert!(world.take_text(two).starts_with("HTTP/1.1 503 "));
+}
+
+#[test]
 fn the_newest_listener_of_those_with_most_gives_way() {
     let mut world = World::new(demo::server().limits(Limits { listens_max: 3, ..Limits::DEFAULT }));
     let [ada, bob] = ["ada", "bob"].map(principal);
