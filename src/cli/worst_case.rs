@@ -99,8 +99,8 @@ fn table(limits: &Limits, manifest: &Manifest) -> String {
             format!("{bridged} bridged processes (childrenMax of mcpServers)"),
         ));
         memory.push((
-            product(manifest.mcp_servers.len(), limits.turn_bytes_max),
-            "a buffer for what each of mcpServers writes (turn_bytes_max)".to_owned(),
+            product(2 * manifest.mcp_servers.len(), limits.turn_bytes_max),
+            "two buffers for the messages of each of mcpServers (turn_bytes_max)".to_owned(),
         ));
     }
     let file = manifest.resources.iter().filter(|resource| is_file(&resource.content));

@@ -886,6 +886,7 @@ fn the_worst_case_of_a_manifest_is_shown() {
         );
         let text = shown(&[&bridged]);
         has(&text, "4.4 MiB", "1128 bridged processes (childrenMax of mcpServers)");
+        has(&text, "0.3 MiB", "two buffers for the messages of each of mcpServers (turn_bytes_max)");
         has(&text, "2256", "of 1128 bridged processes, each with a guard");
         assert!(text.contains("\n        4512  of 1128 bridged processes\n"), "{text}");
     }
