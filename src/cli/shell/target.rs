@@ -3,6 +3,7 @@
 //! *Scope:* reading a target, with `${VAR}` in the entries of a file, as manifests have it. *Not in scope:* connecting to it (`session`), manifests themselves.
 
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -74,11 +75,16 @@ fn is_authority(text: &str) -> bool {
 /// An entry of `mcpServers`, as most clients keep them, or of `servers`.
 fn entry(file: &str, name: &str) -> Result<Target, Failure> {
     let bad = |why: String| Failure::usage(format!("{file}: {why}"));
-    let length = fs::metadata(file).map_err(|error| bad(error.to_string()))?.len();
-    if length > SERVERS_BYTES_MAX as u64 {
+    let mut text = String::new();
+    let opened = fs::File::open(file).map_err(|error| bad(error.to_string()))?;
+    // It may be a pipe, of which nobody knows the length.
+    opened
+        .take(SERVERS_BYTES_MAX as u64 + 1)
+        .read_to_string(&mut text)
+        .map_err(|error| bad(error.to_string()))?;
+    if text.len() > SERVERS_BYTES_MAX {
         return Err(bad(format!("it is longer than {SERVERS_BYTES_MAX} bytes (servers_bytes_max)")));
     }
-    let text = fs::read_to_string(file).map_err(|error| bad(error.to_string()))?;
     let mut tape = Tape::new();
     let whole = tape.read(&text).map_err(|error| bad(format!("it is not JSON: {error}")))?;
     let servers = whole.get("mcpServers").or_else(|| whole.get("servers"));
@@ -148,6 +154,24 @@ mod tests {
             let failure = Target::read(text).unwrap_err();
             assert!(failure.text.contains(why) && failure.code == 2, "{text}: {}", failure.text);
         }
+    }
+
+    #[test]
+    fn a_file_of_servers_has_a_most_of_bytes() {
+        let file = std::env::temp_dir().join(format!("rill-servers-{}.json", std::process::id()));
+        let read = |bytes: usize| {
+            let servers = r#"{"mcpServers":{"git":{"command":"a"}}}"#;
+            fs::write(&file, format!("{servers}{}", " ".repeat(bytes - servers.len()))).unwrap();
+            Target::read(&format!("{}:git", file.display()))
+        };
+        assert!(matches!(read(SERVERS_BYTES_MAX), Ok(Target::Command(_))));
+        let why = "longer than 4194304 bytes (servers_bytes_max)";
+        assert!(read(SERVERS_BYTES_MAX + 1).unwrap_err().text.contains(why));
+        fs::remove_file(&file).unwrap();
+        // One that has no end.
+        std::os::unix::fs::symlink("/dev/zero", &file).unwrap();
+        assert!(Target::read(&format!("{}:git", file.display())).unwrap_err().text.contains(why));
+        fs::remove_file(&file).unwrap();
     }
 
     #[test]
