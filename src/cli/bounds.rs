@@ -80,7 +80,8 @@ bounds! { OF_BRIDGE:
     CHILD_TAIL_BYTES_MAX = 1 << 10;
     /// Questions of one bridged process that are open. One more is answered with an error.
     CHILD_QUESTIONS_MAX = 64;
-    /// Bytes of a session's `initialize` that are kept for a successor of its bridged process. With more it has none.
+    /// Bytes of a session's `initialize` that its bridged process is given, and each successor of that. With more the bridge
+    /// introduces itself in place of the client.
     CHILD_INITIALIZE_BYTES_MAX = 16 << 10;
     /// Bridged processes of the clients of one principal without sessions. Further calls share the first one.
     PRINCIPAL_CHILDREN_MAX = 8;

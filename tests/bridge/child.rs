@@ -132,7 +132,10 @@ impl Child {
                     self.initialize(&id, mode);
                     exit(5)
                 }
-                (Some("initialize"), Some(id)) => self.initialize(&id, mode),
+                (Some("initialize"), Some(id)) => {
+                    self.kept.insert("initialize".into(), message.params.unwrap().get().to_owned());
+                    self.initialize(&id, mode);
+                }
                 (Some("ping"), Some(id)) => self.answer(&id, "{}"),
                 (Some("tools/list"), Some(id)) => {
                     let tool =
@@ -140,8 +143,8 @@ impl Child {
                     // Its argument is repeated in a header field.
                     let region = r#"{"type":"object","properties":{"region":{"type":"string","x-mcp-header":"Region"}}}"#;
                     let headed = format!(r#"{{"name":"headed","inputSchema":{region}}}"#);
-                    // As many as the bridge keeps the fields of; the first one is met first in a second list.
-                    let more = if mode == "many" { 1023 } else { 0 };
+                    // One more than the bridge keeps the fields of; the first one is met first in a second list.
+                    let more = if mode == "many" { 1024 } else { 0 };
                     let more = (0..more).map(|at| headed.replace("headed", &format!("headed-{at}")));
                     let more: Vec<String> = more.collect();
                     let tools = [vec![headed, tool("echo"), tool("hush"), tool("drop_all")], more].concat();
@@ -336,6 +339,11 @@ impl Child {
                 let bytes: usize = argument("bytes").unwrap().parse().unwrap();
                 let text = "x".repeat(bytes);
                 self.text(id, &text);
+            }
+            "line" => {
+                let bytes: usize = argument("bytes").unwrap().parse().unwrap();
+                shout(&format!("{}Z", "Q".repeat(bytes - 1)));
+                self.text(id, "said");
             }
             "values" => {
                 let count: usize = argument("count").unwrap().parse().unwrap();

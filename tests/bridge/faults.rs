@@ -189,6 +189,31 @@ fn a_process_may_fill_its_standard_error() {
     bridge.says("more lines were dropped");
 }
 
+/// `child_log_line_bytes_max`
+#[test]
+fn a_long_line_of_standard_error_is_cut() {
+    let bridge = bridge(&[], "serve");
+    let mut client = bridge.client();
+    call(&mut client, "line", r#"{"bytes":4096}"#);
+    bridge.says(&format!("kid: {}Z\n", "Q".repeat(4095)));
+    call(&mut client, "line", r#"{"bytes":4097}"#);
+    bridge.says(&format!("kid: {}\n", "Q".repeat(4096)));
+}
+
+/// `child_tail_bytes_max`
+#[test]
+fn the_last_words_of_a_process_have_a_most_of_bytes() {
+    for (bytes, shown) in
+        [(1024, format!(": Z{}", "Q".repeat(1023))), (1025, format!(": {}", "Q".repeat(1024)))]
+    {
+        let said = format!("Z{}", "Q".repeat(bytes - 1));
+        let bridge = bridge_of(&[], "", &["sh", "-c", &format!("printf {said} >&2; exit 7")]);
+        let url = bridge.url(Transport::Streamable);
+        let error = bridge.builder(Transport::Streamable).connect(&url).unwrap_err().to_string();
+        assert!(error.contains(&format!("its last words{shown}")), "{bytes}: {error}");
+    }
+}
+
 /// What cannot start says why, to the client and in the log.
 #[test]
 fn a_process_that_cannot_start_says_why() {

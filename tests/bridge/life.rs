@@ -1,5 +1,8 @@
 //! When processes begin and end, and that nothing of them is left.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
 use mcp_rill::client::Transport;
 
 use super::{bridge, bridge_of, call, is_alive, signal, wait_until};
@@ -85,6 +88,46 @@ fn a_process_that_closes_its_output_is_ended() {
     assert_eq!(super::text(&client.wait(&id).unwrap()), "last");
     wait_until("it is ended", || !is_alive(&pid));
     std::fs::remove_dir_all(folder).unwrap();
+}
+
+/// `child_initialize_bytes_max`
+#[test]
+fn a_process_meets_the_client_up_to_a_most_of_bytes() {
+    let bridge = bridge(&[], "serve");
+    let post = |session: &str, message: String| {
+        let mut socket = TcpStream::connect(&bridge.address).unwrap();
+        let length = message.len();
+        write!(
+            socket,
+            "POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nConnection: close\r\n\
+             Accept: application/json\r\n{session}Content-Length: {length}\r\n\r\n{message}"
+        )
+        .unwrap();
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    for (bytes, name) in [(16 << 10, "c"), ((16 << 10) + 1, "mcp-rill")] {
+        let begin =
+            r#"{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"c","version":""#;
+        let end = r#""}}"#;
+        let params = format!("{begin}{}{end}", "1".repeat(bytes - begin.len() - end.len()));
+        let answer =
+            post("", format!(r#"{{"jsonrpc":"2.0","id":0,"method":"initialize","params":{params}}}"#));
+        let session = answer.lines().find(|line| line.starts_with("Mcp-Session-Id: ")).unwrap();
+        let call = |tool: &str| {
+            let params = format!(r#"{{"name":"{tool}","arguments":{{"code":"1","of":"initialize"}}}}"#);
+            let message = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{params}}}"#);
+            post(&format!("{session}\r\n"), message)
+        };
+        let met = || {
+            let answer = call("kept");
+            assert!(answer.contains(&format!(r#"\"name\":\"{name}\""#)), "{answer}");
+        };
+        met();
+        assert!(call("exit").contains("ended with exit code 1"));
+        met();
+    }
 }
 
 #[test]

@@ -67,21 +67,49 @@ fn results_have_what_the_revision_needs() {
     }
 }
 
+/// `principal_children_max`
+#[test]
+fn clients_of_one_principal_have_a_most_of_processes() {
+    let bridge = bridge(&[], "lanes");
+    let children = || -> Vec<String> {
+        let all = std::fs::read_dir("/proc")
+            .unwrap()
+            .filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        all.filter(|pid| {
+            let has = |file: &str, text: &str| {
+                let bytes = std::fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
+                String::from_utf8_lossy(&bytes).contains(text)
+            };
+            has("environ", "RILL_CHILD=lanes") && has("cmdline", "--exact\0child::child")
+        })
+        .collect()
+    };
+    let mut clients: Vec<Client> = (0..8).map(|_| answering(&bridge, "accept")).collect();
+    for client in &mut clients {
+        client.send("tools/call", Some(r#"{"name":"silent"}"#)).unwrap();
+    }
+    wait_until("each has a process", || children().len() == 8);
+    // One more shares the first.
+    let pid = call(&mut answering(&bridge, "accept"), "pid", "{}");
+    let children = children();
+    assert!(children.len() == 8 && children.contains(&pid), "{pid} {children:?}");
+}
+
 /// A proxy may have gone by the field.
 #[test]
 fn arguments_that_header_fields_repeat_have_to_say_the_same() {
     for mode in ["serve", "stateless", "many"] {
         let bridge = bridge(&[], mode);
         let meta = r#""_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}"#;
-        let params = format!(r#"{{"name":"headed","arguments":{{"region":"eu"}},{meta}}}"#);
-        let body = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{params}}}"#);
-        let with = |field: &str| {
+        let of_tool = |name: &str, field: &str| {
+            let params = format!(r#"{{"name":"{name}","arguments":{{"region":"eu"}},{meta}}}"#);
+            let body = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{params}}}"#);
             let mut socket = TcpStream::connect(&bridge.address).unwrap();
             let length = body.len();
             write!(
                 socket,
                 "POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nConnection: close\r\n\
-                 MCP-Protocol-Version: 2026-07-28\r\nMcp-Method: tools/call\r\nMcp-Name: headed\r\n{field}\
+                 MCP-Protocol-Version: 2026-07-28\r\nMcp-Method: tools/call\r\nMcp-Name: {name}\r\n{field}\
                  Content-Length: {length}\r\n\r\n{body}"
             )
             .unwrap();
@@ -89,6 +117,7 @@ fn arguments_that_header_fields_repeat_have_to_say_the_same() {
             socket.read_to_string(&mut answer).unwrap();
             answer
         };
+        let with = |field: &str| of_tool("headed", field);
         let mut client = connect(&bridge);
         for _ in 0..2 {
             client.request("tools/list", None).unwrap();
@@ -98,6 +127,11 @@ fn arguments_that_header_fields_repeat_have_to_say_the_same() {
         for field in ["", "Mcp-Param-Region: us\r\n"] {
             let wrong = with(field);
             assert!(wrong.starts_with("HTTP/1.1 400") && wrong.contains("-32020"), "{mode}: {wrong}");
+        }
+        if mode == "many" {
+            // annotated_tools_max
+            assert!(of_tool("headed-1022", "").starts_with("HTTP/1.1 400"));
+            assert!(of_tool("headed-1023", "").starts_with("HTTP/1.1 200"));
         }
     }
 }

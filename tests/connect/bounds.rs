@@ -15,6 +15,7 @@ const MESSAGE_BYTES_MAX: usize = 8 << 20;
 const HELD_BYTES_MAX: usize = 32 << 20;
 const QUESTIONS_MAX: usize = 64;
 const ID_BYTES_MAX: usize = 1 << 10;
+const WAITING_MAX: usize = 64;
 const WAITING_BYTES_MAX: usize = 16 << 20;
 const TOOLS_MAX: usize = 1024;
 const GRACE: Duration = Duration::from_secs(30);
@@ -46,6 +47,7 @@ fn the_bounds_are_those_that_are_printed() {
         ("connect_held_bytes_max", HELD_BYTES_MAX),
         ("connect_questions_max", QUESTIONS_MAX),
         ("connect_id_bytes_max", ID_BYTES_MAX),
+        ("connect_waiting_max", WAITING_MAX),
         ("connect_waiting_bytes_max", WAITING_BYTES_MAX),
         ("connect_tools_max", TOOLS_MAX),
         ("connect_grace_seconds", GRACE.as_secs() as usize),
@@ -344,6 +346,37 @@ fn messages_without_an_answer() {
     }
     writing.join().unwrap();
     assert_eq!(connect.code(), Some(0));
+}
+
+/// As many may wait as the bound says, besides the one that is being posted. With one more, what comes behind it is not read.
+#[test]
+fn number_of_messages_without_an_answer() {
+    for more in [0, 1] {
+        let gate = Gate::default();
+        let opens = gate.clone();
+        let fake = Fake::new(move |request| match request.rpc().as_str() {
+            "notifications/x" => {
+                opens.wait();
+                request.answer(202, "", "");
+            }
+            _ => request.result("", "{}"),
+        });
+        let mut connect = Connect::to(&[&fake.url()]);
+        connect.line(&long_notification(100));
+        crate::wait_until("the first is posted", || !fake.seen().is_empty());
+        (0..WAITING_MAX + more).for_each(|_| connect.line(&long_notification(100)));
+        connect.tell(&request(1, "x/y", lone(json!({}))));
+        if more > 0 {
+            // Too short a wait could only hide that it is read.
+            let early = connect.lines.recv_timeout(Duration::from_secs(1));
+            assert!(early.is_err(), "{early:?}");
+            gate.open();
+        }
+        assert_eq!(connect.next()["id"], 1);
+        gate.open();
+        assert_eq!(connect.end(), Vec::<Value>::new());
+        assert_eq!(fake.count("POST /mcp notifications/x"), 1 + WAITING_MAX + more, "nothing is lost");
+    }
 }
 
 /// A notification of this many bytes.

@@ -80,6 +80,10 @@ mod tests {
             shown("{\"host\":\"a\\nb\",\"key\":\"k\",\"n\":[1,\n2]}"),
             "Really?\n\nhost: \"a\\nb\"\nkey: ***\nn: [1, 2]"
         );
+        // With its quotes.
+        let most = "é".repeat(CONFIRMED_CHARS_MAX - 2);
+        assert!(shown(&format!("{{\"host\":\"{most}\"}}")).ends_with("é\""));
+        assert!(shown(&format!("{{\"host\":\"{most}é\"}}")).ends_with("é… and 1 more characters"));
         let long = shown(&format!("{{\"host\":\"{}\"}}", "é".repeat(2000)));
         assert!(long.ends_with("é… and 1002 more characters") && long.chars().count() < 1100, "{long}");
     }

@@ -160,6 +160,13 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
+    #[test]
+    fn an_error_repeats_the_last_bytes() {
+        let said = format!("ab{}", "c".repeat(EXCERPT_BYTES_MAX - 1));
+        assert_eq!(last_text(&said.as_bytes()[1..]), said[1..]);
+        assert_eq!(last_text(said.as_bytes()), said[1..]);
+    }
+
     fn command() -> CommandEntry {
         CommandEntry {
             argv: Default::default(),

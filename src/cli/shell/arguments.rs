@@ -226,6 +226,16 @@ mod tests {
     }
 
     #[test]
+    fn a_file_has_a_most_of_bytes() {
+        let read = |bytes: usize| read_all(std::io::repeat(b'x').take(bytes as u64));
+        assert_eq!(read(ARGUMENT_BYTES_MAX).map(|text| text.len()), Ok(ARGUMENT_BYTES_MAX));
+        assert_eq!(
+            read(ARGUMENT_BYTES_MAX + 1).unwrap_err(),
+            "it is longer than 67108864 bytes (argument_bytes_max)"
+        );
+    }
+
+    #[test]
     fn words_become_an_object() {
         assert_eq!(of(&["host=007", "count=3"], None).unwrap(), r#"{"host":"007","count":3}"#);
         assert_eq!(of(&["host=a=b", "iface=wan"], None).unwrap(), r#"{"host":"a=b","iface":"wan"}"#);
