@@ -1,8 +1,8 @@
 //! Memory that is counted: byte queues whose blocks are recycled, and charges for everything else.
 //!
 //! *Scope:* [`Buffer`], a queue of bytes that is appended to at the back and consumed at the front, or gathered and then taken as a
-//! whole, and [`Pool`], which lends buffers their memory, takes it back when they run empty, and knows how much is out; `Charge`, bytes that count
-//! towards an `Account` until it is dropped; `KeptText`, a text that waits.
+//! whole, and [`Pool`], which lends buffers their memory, takes it back when they run empty, and knows how much is out; `Charge`,
+//! bytes that count towards an `Account` until it is dropped; `KeptText`, a text that waits.
 //! *Not in scope:* caps. The code that appends checks the limits first, because only it can answer the peer.
 //!
 //! ```text
@@ -419,13 +419,16 @@ impl Buffer {
     /// Returns how many more bytes of memory it takes to gather `count` bytes.
     pub(crate) fn gather_bytes(&self, count: usize, total: Option<usize>) -> usize {
         let Some(block) = &self.0 else { return 0 };
-        let all = block.bytes.len().saturating_add(count);
-        let left = total.map_or(usize::MAX, |total| total.saturating_sub(block.full_bytes));
-        let after = match all <= TEXT_BLOCK_BYTES {
+        // What is longer than a block, such as a long head, becomes a piece of its own.
+        let len = block.bytes.len();
+        let begun = if len > TEXT_BLOCK_BYTES { len } else { 0 };
+        let all = (len - begun).saturating_add(count);
+        let left = total.map_or(usize::MAX, |total| total.saturating_sub(block.full_bytes + begun));
+        let after = match all <= TEXT_BLOCK_BYTES && begun == 0 {
             true => block.gathered(count, total),
-            false => all.next_multiple_of(TEXT_BLOCK_BYTES).min(left.max(all)),
+            false => begun + all.next_multiple_of(TEXT_BLOCK_BYTES).min(left.max(all)),
         };
-        after - block.bytes.capacity()
+        after.saturating_sub(block.bytes.capacity())
     }
 
     /// Makes it one piece.
@@ -595,6 +598,26 @@ mod tests {
             assert_eq!((buffer.as_slice(), pool.used()), (&whole[..], buffer.capacity()));
             buffer.clear(&mut pool);
             assert_eq!(pool.used(), 0);
+        }
+    }
+
+    /// Also behind a head that is longer than a block, and where there is room for more than will come.
+    #[test]
+    fn what_gathering_takes_is_known_before() {
+        for (begun, room) in [(0, 0), (1 << 16, 0), ((1 << 16) + 1, 0), (70_000, 0), (70_000, 300)] {
+            for total in [None, Some(begun + 140_002)] {
+                let (mut pool, mut buffer) = (Pool::default(), Buffer::default());
+                buffer.write_whole(&mut pool, |out| {
+                    out.reserve_exact(begun + room);
+                    out.extend_from_slice(&bytes(begun));
+                });
+                for count in [1, 70_000, 1, 70_000] {
+                    let most = pool.used() + buffer.gather_bytes(count, total);
+                    assert!(buffer.gather(&mut pool, &bytes(count), total, usize::MAX));
+                    assert!(pool.used() <= most, "{begun} {total:?} {count}: {} of {most}", pool.used());
+                }
+                buffer.clear(&mut pool);
+            }
         }
     }
 

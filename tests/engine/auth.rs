@@ -742,3 +742,20 @@ fn what_cannot_be_is_refused_at_the_start() {
     let settings = Settings { node_id: "a.b".to_owned(), ..Settings::default() };
     assert!(problem(Server::new("a", "1").settings(settings)).contains("`a.b`"));
 }
+
+/// The body of a request that is denied is dropped, so it takes no memory, however long the answer is that waits for its end.
+#[test]
+fn a_long_denial_waits_for_the_end_of_the_body() {
+    for bytes in [30_000, 40_000, 100_000] {
+        let denied = move || Denied::insufficient_scope("all", "x".repeat(bytes));
+        let mut world = World::new(demo::server().authorize(move |_| Err(denied())));
+        let sock = world.connect();
+        for part in [&*http::post_head("/mcp", 2), "{", "}"] {
+            assert_eq!(world.take_text(sock), "");
+            world.send(sock, part);
+        }
+        let response = world.response(sock);
+        assert!(response.status == 403 && response.text().len() > bytes, "{}", response.status);
+        world.quiesce();
+    }
+}

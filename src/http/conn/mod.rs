@@ -286,7 +286,8 @@ impl Conn {
             return 0;
         }
         if let State::Body(pending) = &self.state {
-            return self.input.gather_bytes(count, pending.total);
+            // What is dropped takes none, and the answer is there already.
+            return if pending.refused { 0 } else { self.input.gather_bytes(count, pending.total) };
         }
         let capacity = self.input.capacity();
         grown(capacity, self.input.len().saturating_add(count), None) - capacity
