@@ -196,16 +196,12 @@ fn file(name: &str, path: &str) -> Result<String, Failure> {
 }
 
 fn read_all(from: impl Read) -> Result<String, String> {
-    let mut text = String::new();
-    from.take(ARGUMENT_BYTES_MAX as u64 + 1).read_to_string(&mut text).map_err(|error| {
-        match error.kind() {
-            std::io::ErrorKind::InvalidData => "it is not text (UTF-8)".to_owned(),
-            _ => error.to_string(),
-        }
-    })?;
-    match text.len() as u64 > ARGUMENT_BYTES_MAX as u64 {
+    let mut bytes = Vec::new();
+    from.take(ARGUMENT_BYTES_MAX as u64 + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+    // Before it is read as text, which may be cut within a character.
+    match bytes.len() > ARGUMENT_BYTES_MAX {
         true => Err(format!("it is longer than {ARGUMENT_BYTES_MAX} bytes (argument_bytes_max)")),
-        false => Ok(text),
+        false => String::from_utf8(bytes).map_err(|_| "it is not text (UTF-8)".to_owned()),
     }
 }
 

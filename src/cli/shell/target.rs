@@ -75,16 +75,18 @@ fn is_authority(text: &str) -> bool {
 /// An entry of `mcpServers`, as most clients keep them, or of `servers`.
 fn entry(file: &str, name: &str) -> Result<Target, Failure> {
     let bad = |why: String| Failure::usage(format!("{file}: {why}"));
-    let mut text = String::new();
+    let mut bytes = Vec::new();
     let opened = fs::File::open(file).map_err(|error| bad(error.to_string()))?;
     // It may be a pipe, of which nobody knows the length.
     opened
         .take(SERVERS_BYTES_MAX as u64 + 1)
-        .read_to_string(&mut text)
+        .read_to_end(&mut bytes)
         .map_err(|error| bad(error.to_string()))?;
-    if text.len() > SERVERS_BYTES_MAX {
+    // Before it is read as text, which may be cut within a character.
+    if bytes.len() > SERVERS_BYTES_MAX {
         return Err(bad(format!("it is longer than {SERVERS_BYTES_MAX} bytes (servers_bytes_max)")));
     }
+    let text = String::from_utf8(bytes).map_err(|_| bad("it is not text (UTF-8)".to_owned()))?;
     let mut tape = Tape::new();
     let whole = tape.read(&text).map_err(|error| bad(format!("it is not JSON: {error}")))?;
     let servers = whole.get("mcpServers").or_else(|| whole.get("servers"));
@@ -167,6 +169,11 @@ mod tests {
         assert!(matches!(read(SERVERS_BYTES_MAX), Ok(Target::Command(_))));
         let why = "longer than 4194304 bytes (servers_bytes_max)";
         assert!(read(SERVERS_BYTES_MAX + 1).unwrap_err().text.contains(why));
+        fs::write(&file, "é".repeat(SERVERS_BYTES_MAX)).unwrap();
+        assert!(Target::read(&format!("{}:git", file.display())).unwrap_err().text.contains(why));
+        fs::write(&file, b"{\"\xff\"}").unwrap();
+        let why_not = Target::read(&format!("{}:git", file.display())).unwrap_err().text;
+        assert!(why_not.ends_with("it is not text (UTF-8)"), "{why_not}");
         fs::remove_file(&file).unwrap();
         // One that has no end.
         std::os::unix::fs::symlink("/dev/zero", &file).unwrap();
