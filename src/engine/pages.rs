@@ -68,11 +68,13 @@ impl Engine {
     /// ```
     ///
     /// # Errors
-    /// If something else has the path, or if it does not begin with `/`.
+    /// If something else has the path, or if no request can have it.
     pub fn add_page(&mut self, page: StatusPage) -> Result<(), String> {
         let (path, core) = (page.path.as_str(), &self.core);
         if !is_path(path) || path.ends_with('/') {
-            return Err(format!("the path of a page must begin with `/` and not end with one: `{path}`"));
+            return Err(format!(
+                "the path `{path}` of a page must start with one `/`, not end with one, and have only characters of a URL's path"
+            ));
         }
         let is_own = core.settings.own_paths().iter().any(|(_, own)| *own == path);
         let is_page = self.pages.iter().any(|other| other.path == path);

@@ -270,7 +270,9 @@ fn a_page_that_panics_is_answered_with_an_error() {
 fn a_page_has_a_path_of_its_own() {
     let server = Server::new("test", "1").route("GET", "/version", |_| RouteResponse::text(200, "1"));
     let mut world = World::new(server);
-    for path in ["/mcp", "/sse", "/messages", "/livez", "/version", "facts", "//facts", "/", "/facts/"] {
+    for path in
+        ["/mcp", "/sse", "/messages", "/livez", "/version", "facts", "//facts", "/", "/facts/", "/all facts"]
+    {
         assert!(world.engine.add_page(page(path, true)).is_err(), "{path}");
     }
     world.engine.add_page(page("/facts", true)).unwrap();
