@@ -249,7 +249,8 @@ struct Block {
 impl Block {
     /// The oldest bytes that lie in one piece.
     fn first(&self) -> &[u8] {
-        self.full.front().unwrap_or(&self.bytes).get(self.start..).unwrap_or_default()
+        let first = if self.full_bytes > 0 { self.full.front() } else { None };
+        first.unwrap_or(&self.bytes).get(self.start..).unwrap_or_default()
     }
 
     /// Cuts what has become long into pieces.
@@ -333,7 +334,10 @@ impl Pool {
 
     fn give(&mut self, mut block: Box<Block>) {
         self.recount(block.capacity(), 0);
-        (block.full, block.full_bytes) = (VecDeque::new(), 0);
+        // Only what was long has pieces, and this is done for each message.
+        if block.full_bytes > 0 {
+            (block.full, block.full_bytes) = (VecDeque::new(), 0);
+        }
         let size = block.bytes.capacity();
         if size <= RECYCLED_BYTES_MAX && self.free_bytes + size <= POOLED_BYTES_MAX {
             block.bytes.clear();

@@ -13,8 +13,6 @@
 //!  a stream without a connection, over Streamable HTTP ──▶ kept for a client that comes back (`resume`)
 //! ```
 
-use std::collections::VecDeque;
-
 use crate::engine::core::Core;
 use crate::engine::core::timing::outcome_of;
 use crate::engine::observe::Event;
@@ -47,13 +45,14 @@ struct Unreached {
 impl Core {
     /// Sends the messages in the outbox, and those that the service adds when a message cannot reach its client.
     pub(crate) fn flush(&mut self) {
-        let mut unreached = VecDeque::new();
+        let (mut unreached, mut told) = (Vec::new(), 0);
         loop {
             self.flush_once(&mut unreached);
             // One at a time: its handler may run again, with a long result.
-            let Some(Unreached { session, call, message }) = unreached.pop_front() else { return };
-            let now = self.now();
-            self.service.unreached(session, call, &message, now, &mut self.outbox);
+            let Some(Unreached { session, call, message }) = unreached.get_mut(told) else { return };
+            let (message, now) = (std::mem::take(message), self.now());
+            self.service.unreached(*session, *call, &message, now, &mut self.outbox);
+            told += 1;
         }
     }
 
@@ -67,7 +66,7 @@ impl Core {
     }
 
     /// Sends the messages in the outbox. Those that have to arrive and could not be sent are added to `unreached`.
-    fn flush_once(&mut self, unreached: &mut VecDeque<Unreached>) {
+    fn flush_once(&mut self, unreached: &mut Vec<Unreached>) {
         // Updated even if there is nothing to send: a call that was kept or cancelled without a message has changed them.
         self.service_due = self.service.due();
         self.service_bytes = self.service.held_bytes();
@@ -97,9 +96,7 @@ impl Core {
                         Audience::All | Audience::Below(_) => (None, None),
                     };
                     match session.filter(|_| streams.iter().all(forgotten)) {
-                        Some(session) => {
-                            unreached.push_back(Unreached { session, call, message: text.to_vec() })
-                        }
+                        Some(session) => unreached.push(Unreached { session, call, message: text.to_vec() }),
                         None => streams.into_iter().for_each(|stream| {
                             self.send(stream, MessageKind::Question, |out| out.extend_from_slice(text));
                         }),
