@@ -348,19 +348,24 @@ fn messages_without_an_answer() {
     assert_eq!(connect.code(), Some(0));
 }
 
+/// A server that takes no notification before the gate opens, and answers requests.
+fn stuck_at_notifications(gate: &Gate) -> Fake {
+    let gate = gate.clone();
+    Fake::new(move |request| match request.rpc().as_str() {
+        "notifications/x" => {
+            gate.wait();
+            request.answer(202, "", "");
+        }
+        _ => request.result("", "{}"),
+    })
+}
+
 /// As many may wait as the bound says, besides the one that is being posted. With one more, what comes behind it is not read.
 #[test]
 fn number_of_messages_without_an_answer() {
     for more in [0, 1] {
         let gate = Gate::default();
-        let opens = gate.clone();
-        let fake = Fake::new(move |request| match request.rpc().as_str() {
-            "notifications/x" => {
-                opens.wait();
-                request.answer(202, "", "");
-            }
-            _ => request.result("", "{}"),
-        });
+        let fake = stuck_at_notifications(&gate);
         let mut connect = Connect::to(&[&fake.url()]);
         connect.line(&long_notification(100));
         crate::wait_until("the first is posted", || !fake.seen().is_empty());
@@ -391,14 +396,7 @@ fn long_notification(bytes: usize) -> String {
 fn bytes_of_messages_without_an_answer() {
     for more in [0, 1] {
         let gate = Gate::default();
-        let opens = gate.clone();
-        let fake = Fake::new(move |request| match request.rpc().as_str() {
-            "notifications/x" => {
-                opens.wait();
-                request.answer(202, "", "");
-            }
-            _ => request.result("", "{}"),
-        });
+        let fake = stuck_at_notifications(&gate);
         let mut connect = Connect::to(&[&fake.url()]);
         let mut input = connect.input.take().unwrap();
         let lengths = [MESSAGE_BYTES_MAX, WAITING_BYTES_MAX - MESSAGE_BYTES_MAX - 1000, 1000 + more];
