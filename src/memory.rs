@@ -30,7 +30,7 @@ pub(crate) const BLOCK_OVERHEAD_BYTES: usize = 16;
 
 /// Longer texts are kept in blocks of this size.
 pub(crate) const TEXT_BLOCK_BYTES: usize = 64 << 10;
-/// A queue with more at its end is cut into such blocks.
+/// Output that is longer than this in one piece is cut into such blocks.
 const WHOLE_BYTES_MAX: usize = 2 * TEXT_BLOCK_BYTES;
 
 /// A block of this size comes from the heap of the thread that asks for it. Smaller ones may come from any: glibc keeps for a thread
@@ -264,7 +264,7 @@ impl Block {
         self.full.append(&mut pieces);
     }
 
-    /// Puts what is queued together, in memory for that alone.
+    /// Copies what is queued into one piece that has no room to spare.
     fn join(&mut self, pool: &mut Pool) {
         let (before, mut start) = (self.capacity(), std::mem::take(&mut self.start));
         let mut whole = room_to_grow(self.len() - start);
@@ -284,11 +284,11 @@ impl Block {
         self.full_bytes + self.bytes.capacity()
     }
 
-    /// Returns the capacity of `bytes` after it has gathered `count` bytes more, which are not more than it may have.
+    /// Returns the capacity that `bytes` has after `count` more bytes, which fit into one block.
     fn gathered(&self, count: usize, total: Option<usize>) -> usize {
         let left = total.map_or(usize::MAX, |total| total.saturating_sub(self.full_bytes));
         let (max, needed) = (left.min(TEXT_BLOCK_BYTES), self.bytes.len().saturating_add(count));
-        // Who has sent one block sends more.
+        // A body that has filled a block is likely to fill the next one.
         let capacity = if self.full.is_empty() { self.bytes.capacity() } else { max };
         grown(capacity, needed, Some(max)).max(self.bytes.capacity())
     }
@@ -367,7 +367,7 @@ impl Buffer {
         result
     }
 
-    /// The same, and what is there stays one piece, however long.
+    /// As [`write`](Buffer::write), but what is queued stays one piece, however long.
     pub(crate) fn write_whole<R>(&mut self, pool: &mut Pool, write: impl FnOnce(&mut Vec<u8>) -> R) -> R {
         let block = &mut **self.0.get_or_insert_with(|| pool.take());
         let before = block.capacity();
@@ -435,7 +435,7 @@ impl Buffer {
         after.saturating_sub(block.bytes.capacity())
     }
 
-    /// Makes it one piece.
+    /// Puts all that is queued into one piece.
     pub(crate) fn join(&mut self, pool: &mut Pool) {
         if let Some(block) = self.0.as_mut().filter(|block| !block.full.is_empty()) {
             block.join(pool);

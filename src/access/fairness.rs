@@ -4,7 +4,7 @@
 //! limit's own code does that.
 //!
 //! A holder is a principal, or a network address where there is no principal. A holder is *proven* if it has a principal or has
-//! finished a request. All that are not count together as one holder. The share of each is the mean.
+//! finished a request. The unproven count together as one holder. The share of each is the mean.
 //!
 //! 1. If the unproven together hold more than their share, or no proven holder does, the unproven one that holds most gives way.
 //! 2. Otherwise, and if all are proven, the holder that holds most gives way.

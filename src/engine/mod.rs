@@ -467,7 +467,6 @@ impl Engine {
     }
 
     /// Takes bytes from the peer. All of them are taken, so call [`wants_read`](Engine::wants_read) before reading.
-    #[inline(always)]
     pub fn receive(&mut self, now: Now, conn: ConnKey, bytes: &[u8]) {
         self.set_now(now);
         self.turn(conn.0, bytes);
@@ -685,8 +684,8 @@ impl Engine {
         self.core.common.set_now(Now { mono, ..now });
     }
 
-    /// Returns the bytes that are to be written to the connection; of much output the first part. [`Action::Write`] asks for
-    /// the next once it is [sent](Engine::sent).
+    /// Returns the bytes that are to be written to the connection. Of long output it is the first part; once that is
+    /// [sent](Engine::sent), [`Action::Write`] asks for the next one.
     pub fn outgoing(&self, conn: ConnKey) -> &[u8] {
         self.core.connections.get(conn.0).map_or(&[], |conn| conn.http.outgoing())
     }

@@ -102,7 +102,7 @@ impl RememberedHead {
     }
 
     /// Reads the head at the beginning of `input` if it is the remembered one, and returns it with its bytes.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn read<'a>(&'a self, input: &'a [u8]) -> Option<(Head<'a>, &'a [u8])> {
         let bytes = input.get(..self.text.len())?;
         if bytes != self.text.as_bytes() {

@@ -71,7 +71,7 @@ impl Core {
     }
 
     /// Takes a message whose answer goes on the stream of its session. Where too many requests are open, the refusal goes there too.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn accept_message(&mut self, conn: Key, session: Key, head: &Head<'_>, message: &Message<'_>) {
         self.stats.messages_received += 1;
         let mut call = None;
@@ -129,7 +129,6 @@ impl Core {
     }
 
     /// Removes a call; `None` if it is not open.
-    #[inline(always)]
     pub(crate) fn end_call(&mut self, key: CallKey) -> Option<PendingRequest> {
         let ended = self.sessions.end_call(key)?;
         // No progress is sent after the end (MCP progress).

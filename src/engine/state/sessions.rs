@@ -222,7 +222,6 @@ impl Sessions {
 impl Sessions {
     /// Reserves the place of a request's answer on that stream, for which that many bytes are kept besides; `None` if the session
     /// has too many open. A ping always finds room: it is answered at once.
-    #[inline(always)]
     pub(crate) fn begin_call(
         &mut self,
         session: Key,

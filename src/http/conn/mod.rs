@@ -180,13 +180,13 @@ impl Conn {
         resumes
     }
 
-    /// What is to be sent, oldest byte first; of much output the first part. The next one is there once it is
-    /// [sent](Conn::sent).
+    /// Returns what is to be sent, oldest byte first. Of long output it is the first part; once that is [sent](Conn::sent), it is the
+    /// next one.
     pub fn outgoing(&self) -> &[u8] {
         self.output.as_slice()
     }
 
-    /// How many bytes are to be sent.
+    /// Returns how many bytes are to be sent, in all parts.
     pub(crate) fn unsent_bytes(&self) -> usize {
         self.output.len()
     }

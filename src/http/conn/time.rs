@@ -33,7 +33,7 @@ impl Conn {
         earlier(self.read_deadline(limits), self.write_deadline(limits))
     }
 
-    /// What it waits for, if its deadline can only become later while it waits for that.
+    /// Returns what the connection rests in; `None` if its deadline may come earlier than it is now.
     pub(crate) fn rest(&self) -> Option<Rest> {
         match self.state {
             _ if !self.output.is_empty() => None,
