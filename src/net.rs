@@ -385,11 +385,7 @@ impl Listening {
     }
 
     fn turn(&mut self, timeout: Option<Duration>) -> io::Result<()> {
-        let wait = earlier(self.wants_in(), timeout);
-        match self.poll.poll(&mut self.events, wait) {
-            Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error),
-            _ => {}
-        }
+        self.wait_for_events(earlier(self.wants_in(), timeout))?;
         let now = self.now();
         self.notice_stop(now);
         let accepts_on = self.accepting.again.is_some_and(|at| at <= now.mono);
@@ -406,6 +402,19 @@ impl Listening {
         self.expect_turn(now);
         self.tell_turn(now);
         Ok(())
+    }
+
+    /// Waits for events, at most so long. A signal may interrupt it, and so does the end of a stop of the process: then events are
+    /// looked for once more, since nothing may be found idle or late whose bytes have arrived.
+    fn wait_for_events(&mut self, wait: Option<Duration>) -> io::Result<()> {
+        let is_interrupted = |waited: &io::Result<()>| {
+            waited.as_ref().is_err_and(|error| error.kind() == ErrorKind::Interrupted)
+        };
+        let mut waited = self.poll.poll(&mut self.events, wait);
+        if is_interrupted(&waited) {
+            waited = self.poll.poll(&mut self.events, Some(Duration::ZERO));
+        }
+        if is_interrupted(&waited) { Ok(()) } else { waited }
     }
 
     fn now(&mut self) -> Now {
@@ -521,6 +530,15 @@ impl Listening {
                     let _ = self.add_listener(listener);
                 }
             }
+        }
+    }
+
+    /// Reads what has arrived since this turn began.
+    fn hear_again(&mut self, now: Now) {
+        // An error is met by the next turn, too.
+        if self.wait_for_events(Some(Duration::ZERO)).is_ok() {
+            self.take_events(now);
+            self.read(now);
         }
     }
 

@@ -5,7 +5,7 @@
 //!
 //! ```text
 //!  backlog ─▶ accept ─┬─ room ──▶ hook ──▶ transport? ──▶ Engine::open
-//!                     └─ none ──▶ kept in hand; an idle one is closed ──▶ again when there is room
+//!                     └─ none ──▶ kept in hand; what has arrived is read; an idle one is closed ──▶ again when there is room
 //!  backlog for health checks ─▶ accept ──▶ Engine::open_health
 //! ```
 
@@ -101,6 +101,10 @@ impl Listening {
             // A new connection may have sent something already, so it is read before an idle one is chosen.
             let crowded = self.accepting.spare.is_none()
                 || self.engine.stats().connections >= self.engine.limits().connections_max;
+            if crowded && accepted == 0 {
+                // Work of this turn may have taken a while, in which an idle client has asked.
+                self.hear_again(now);
+            }
             let has_room = !(crowded && accepted > 0)
                 && self.engine.has_room()
                 && (!self.wraps(&stream) || self.engine.has_room_for_handshake());

@@ -78,3 +78,22 @@ fn what_has_arrived_meanwhile_is_heard_and_nobody_is_too_late() {
     half.read_to_string(&mut text).unwrap();
     assert!(text.starts_with("HTTP/1.1 408 "), "{text}");
 }
+
+/// A stop that is too short to be noticed puts no deadline off. What came meanwhile is heard first all the same.
+#[test]
+fn what_has_arrived_during_a_short_stop_is_heard_before_a_deadline_passes() {
+    let running = Running::start(&["--listen", "127.0.0.1:0", "--limit", "head_timeout=2s"]);
+    let (head, rest) = ("GET /nothing HTTP/1.1\r\nHost: 127.0.0.1\r\n", "\r\n");
+    let mut halves: Vec<TcpStream> = (0..2).map(|_| connect(running.addr())).collect();
+    for half in &mut halves {
+        half.write_all(head.as_bytes()).unwrap();
+    }
+    // The answer shows that these were read.
+    assert_eq!(running.status(&[head, rest].concat()), "404");
+    stop(&running);
+    std::thread::sleep(Duration::from_millis(2300));
+    halves[0].write_all(rest.as_bytes()).unwrap();
+    running.guard.signal("CONT");
+    assert_eq!(status(&mut halves[0]), "404");
+    assert_eq!(status(&mut halves[1]), "408");
+}

@@ -109,6 +109,22 @@ impl Client {
         socket.set_write_timeout(Some(PATIENCE)).unwrap();
         Client { socket, got: Vec::new(), mask: 0 }
     }
+
+    /// True if that has come. It is taken, with what came before.
+    fn has(&mut self, text: &str) -> bool {
+        self.socket.set_nonblocking(true).unwrap();
+        loop {
+            match self.read() {
+                Ok(0) => panic!("ended before {text:?}, after {:?}", String::from_utf8_lossy(&self.got)),
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) => panic!("{error} before {text:?}"),
+            }
+        }
+        self.socket.set_nonblocking(false).unwrap();
+        let at = find(&self.got, text.as_bytes());
+        at.is_some_and(|at| self.got.drain(..at + text.len()).len() > 0)
+    }
 }
 
 impl<S: Read + Write> Client<S> {
@@ -598,6 +614,41 @@ fn at_connections_max_the_longest_idle_goes_and_streams_stay() {
     drop((one, two, newer, next));
     running.until_empty();
     assert_eq!(running.stop().sessions_opened, 2);
+}
+
+/// What comes while a turn is at work is read before an idle connection is chosen.
+#[test]
+fn a_client_that_asks_during_a_turn_is_not_idle() {
+    let limits = Limits { connections_max: 2, sessions_max: 1, ..Limits::DEFAULT };
+    let slot: Arc<Mutex<Option<TcpStream>>> = Arc::default();
+    let asks = slot.clone();
+    let nothing = "GET /nothing HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let server = server().limits(limits).tool("meanwhile", "Another client asks", move |(), _| {
+        asks.lock().unwrap().as_mut().unwrap().write_all(nothing.as_bytes()).unwrap();
+        "asked"
+    });
+    let mut listening = server.listen(ANY).unwrap();
+    let addr = listening.local_addrs().next().unwrap();
+    let (mut idle, mut busy) = (Client::connect(addr), Client::connect(addr));
+    idle.send(nothing);
+    turn_until(&mut listening, |listening| listening.stats().connections == 2);
+    turn_until(&mut listening, |_| idle.has("HTTP/1.1 404 "));
+    *slot.lock().unwrap() = Some(idle.socket.try_clone().unwrap());
+    let meta = r#""_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}"#;
+    let body =
+        format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"meanwhile",{meta}}}}}"#);
+    busy.send(&format!(
+        "POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nMCP-Protocol-Version: 2026-07-28\r\n\
+         Mcp-Method: tools/call\r\nMcp-Name: meanwhile\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    ));
+    let mut third = Client::connect(addr);
+    third.send(nothing);
+    // The call and the new connection are met in one turn.
+    listening.poll(Some(PATIENCE)).unwrap();
+    turn_until(&mut listening, |_| idle.has("HTTP/1.1 404 "));
+    turn_until(&mut listening, |_| busy.has("asked"));
+    turn_until(&mut listening, |_| third.has("HTTP/1.1 404 "));
 }
 
 #[test]
