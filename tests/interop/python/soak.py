@@ -62,8 +62,11 @@ COMMANDS = ["say"] * 4 + ["prompt"] * 3 + ["list", "sleep"]
 SHARED = ["echo"] * 4 + ["read", "prompt", "list", "big", "slow", "cancel"]
 PAUSE_MS = 120
 LANES = 2
-# Of all turns of the loop one in a hundred may be longer, and one more for each time that the system took the processor away.
+# Of all turns of the loop one in a hundred may be longer.
 TURN_SECONDS = 0.002
+# Clients and attackers would be on other machines. Here they have the processors of the servers, and stand back for those: a turn that
+# waits for a processor says nothing of the server.
+CLIENTS_NICE = 10
 
 
 @dataclass
@@ -116,13 +119,9 @@ class Watched:
         return used if at == len(heap) else None
 
     def children(self) -> list[str]:
-        return Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-
-
-    def taken_away(self) -> int:
-        """How often the loop had to stop for others."""
-        status = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/status").read_text()
-        return int(re.search(r"^nonvoluntary_ctxt_switches:\s+(\d+)", status, re.MULTILINE)[1])
+        """Those that each of its threads has started."""
+        files = Path(f"/proc/{self.process.pid}/task").glob("*/children")
+        return [child for file in files for child in file.read_text().split()]
 
 
 class Counting(Watched):
@@ -300,7 +299,7 @@ def watch(servers: list[Watched], stop: threading.Event) -> None:
             server.resident.append((time.monotonic() - begun, server.look()[2]))
 
 
-def judge_turns(server: Measured, before: dict[str, float], taken_away: int) -> None:
+def judge_turns(server: Measured, before: dict[str, float]) -> None:
     """By the histogram of /metrics: in a turn of the loop nobody else is served."""
     after, name = server.samples(), "mcp_rill_loop_turn_seconds"
     with check(f"{server.name}: a turn of the loop takes less than {TURN_SECONDS * 1000:.0f} ms in 99 of 100 cases") as notes:
@@ -308,11 +307,10 @@ def judge_turns(server: Measured, before: dict[str, float], taken_away: int) -> 
                    if sample.startswith(f"{name}_bucket")}
         turns = buckets["+Inf"]
         most = next(bound for bound, count in buckets.items() if count >= turns * 99 / 100)
-        slow, switches = turns - buckets[str(TURN_SECONDS)], server.taken_away() - taken_away
+        slow = turns - buckets[str(TURN_SECONDS)]
         mean = (after[f"{name}_sum"] - before[f"{name}_sum"]) / turns
-        notes.append(f"{turns} turns of {mean * 1e6:.0f} µs, 99 of 100 within {most} s; {slow} took longer, and {switches} times the "
-                     "system took the processor away")
-        true(slow <= turns / 100 + switches, notes[0])
+        notes.append(f"{turns} turns of {mean * 1e6:.0f} µs, 99 of 100 within {most} s; {slow} took longer")
+        true(slow <= turns / 100, notes[0])
 
 
 def percentile(times: list[int], percent: int) -> str:
@@ -395,11 +393,12 @@ def main() -> None:
             warm_up(server, tokens["victim"])
             before[server.name] = calm(server, None)[1]
             in_use[server.name] = server.in_use_kib()
+        os.nice(CLIENTS_NICE)
         clients = {sdk: start_clients(sdk, jobs_of(sdk, servers, tokens, commands), tools) for sdk in SDKS}
         targets = [{"name": server.name, "port": server.port, "pid": server.process.pid, "tokens": tokens} for server in servers]
         targets[1]["token_file"] = str(token_file)
         targets += [targets[1] | {"name": name, "base": f"/{name}"} for name in ("child", "shared", "crowded")]
-        turns, taken_away = of_binary.samples(), of_binary.taken_away()
+        turns = of_binary.samples()
         wanted = {"seconds": SECONDS, "targets": targets, "commands": commands, "only": ONLY}
         hostile = subprocess.Popen([sys.executable, HERE / "python" / "hostile.py"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                    text=True, env=os.environ | {"INTEROP_HOSTILE": json.dumps(wanted)})
@@ -424,7 +423,7 @@ def main() -> None:
         with check("misbehaviour: a collector of the log that is stuck") as notes:
             notes.append(told(taken))
             true(taken["bytes read"] > 0, "the binary logged nothing")
-        judge_turns(of_binary, turns, taken_away)
+        judge_turns(of_binary, turns)
         for server in servers:
             with check(f"{server.name}: afterwards all is as at the start") as notes:
                 stats, looked, took = calm(server, before[server.name][:2])
