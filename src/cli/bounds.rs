@@ -1,17 +1,37 @@
 //! Bounds of the command line that no option changes, in one place: `mcp-rill limits` prints them, and errors name them.
 //!
 //! *Scope:* what a manifest and its files may be, what waits for commands, files that are read whole, what bridged processes may
-//! do, and what is between a local client and a remote server. *Not in scope:* the settable [`Limits`](crate::Limits), and the bounds on running commands (`process::ProcessLimits`).
+//! do, and what is between a local client and a remote server; how long each of these is waited for. *Not in scope:* the settable
+//! [`Limits`](crate::Limits), and the bounds on running commands (`process::ProcessLimits`).
+
+use std::fmt::{self, Display, Formatter};
+use std::time::Duration;
 
 /// Name, value and meaning.
-type Bound = (&'static str, usize, &'static str);
+type Bound = (&'static str, Value, &'static str);
+
+/// How many, how many bytes, or how long.
+#[derive(Clone, Copy)]
+pub(in crate::cli) enum Value {
+    Count(usize),
+    Time(Duration),
+}
+
+impl Display for Value {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Value::Count(count) => write!(f, "{count}"),
+            Value::Time(time) => write!(f, "{time:?}"),
+        }
+    }
+}
 
 /// Makes a constant of each bound, and a table of them.
 macro_rules! bounds {
-    ($table:ident: $( $(#[doc = $doc:literal])+ $name:ident = $value:expr; )*) => {
-        $( $(#[doc = $doc])+ pub(in crate::cli) const $name: usize = $value; )*
+    ($table:ident, $kind:ident($type:ty): $( $(#[doc = $doc:literal])+ $name:ident = $value:expr; )*) => {
+        $( $(#[doc = $doc])+ pub(in crate::cli) const $name: $type = $value; )*
 
-        const $table: &[Bound] = &[$( (stringify!($name), $name, concat!($($doc),+)) ),*];
+        const $table: &[Bound] = &[$( (stringify!($name), Value::$kind($name), concat!($($doc),+)) ),*];
     };
 }
 
@@ -22,9 +42,11 @@ pub(in crate::cli) const ALL: &[&[Bound]] = &[
     OF_OPERATIONS,
     #[cfg(feature = "bridge")]
     OF_BRIDGE,
+    #[cfg(feature = "bridge")]
+    WAITS_OF_BRIDGE,
 ];
 
-bounds! { OF_ALL:
+bounds! { OF_ALL, Count(usize):
     /// Calls that wait for a place of their command, of all items together. One more is refused as busy.
     WAITING_CALLS_MAX = 256;
     /// Bytes of arguments, environment and standard input of the calls that wait. A call with more is refused as busy.
@@ -64,13 +86,13 @@ bounds! { OF_ALL:
 }
 
 #[cfg(feature = "operations")]
-bounds! { OF_OPERATIONS:
+bounds! { OF_OPERATIONS, Count(usize):
     /// Series of the durations of requests that `/metrics` has. Requests that would make one more are counted together, by method.
     METRIC_SERIES_MAX = 500;
 }
 
 #[cfg(feature = "bridge")]
-bounds! { OF_BRIDGE:
+bounds! { OF_BRIDGE, Count(usize):
     /// Lines in a row on a bridged process's standard output that are no messages: banners, and what is
     /// printed by mistake. One more ends it.
     CHILD_NOISE_LINES_MAX = 100;
@@ -110,8 +132,53 @@ bounds! { OF_BRIDGE:
     CONNECT_ID_BYTES_MAX = 1 << 10;
     /// Tools of a remote server whose arguments are repeated in header fields. Of more they are not.
     CONNECT_TOOLS_MAX = 1024;
-    /// Seconds that open requests have for their answers once standard input has ended.
-    CONNECT_GRACE_SECONDS = 30;
+    /// Pages of the list of a remote server's tools that are read, to know which arguments are repeated in header fields.
+    CONNECT_TOOL_PAGES_MAX = 100;
+}
+
+#[cfg(feature = "bridge")]
+bounds! { WAITS_OF_BRIDGE, Time(Duration):
+    /// Time for a bridged process to answer `initialize`; then it is ended. Some are downloaded first.
+    CHILD_START_TIMEOUT = Duration::from_secs(60);
+    /// Time for it to answer `server/discover`; then it is sent `initialize`. Some older ones never answer what they do not know.
+    CHILD_DISCOVER_TIMEOUT = Duration::from_secs(10);
+    /// Time for a bridged process to read what it was sent; then it is ended.
+    CHILD_READ_TIMEOUT = Duration::from_secs(30);
+    /// Time for a bridged process to end once its standard input is closed; then it is sent TERM.
+    CHILD_INPUT_GRACE = Duration::from_secs(2);
+    /// Time for it to end after TERM; then all that is left of it is sent KILL.
+    CHILD_KILL_DELAY = Duration::from_secs(2);
+    /// Time for it to end after KILL; then its guard goes on alone.
+    CHILD_ABANDON_DELAY = Duration::from_secs(3);
+    /// Time from the end of a bridged process's output to its own end, so that errors can say how it ended.
+    CHILD_LAST_WORDS_TIMEOUT = Duration::from_millis(500);
+    /// Time without use after which a bridged process is ended that was started besides the first one of a principal.
+    CHILD_EXTRA_IDLE = Duration::from_secs(300);
+    /// Longest wait before the next start of a bridged process that ended before it served. The first is 100 ms, and each twice
+    /// the one before.
+    CHILD_BACK_OFF_MAX = Duration::from_secs(30);
+    /// Time for a connection to a remote server to be opened.
+    CONNECT_OPEN_TIMEOUT = Duration::from_secs(10);
+    /// Time for a remote server of HTTP+SSE to name the address for messages.
+    CONNECT_ENDPOINT_TIMEOUT = Duration::from_secs(10);
+    /// Time for a remote server to take the news that its client is initialized.
+    CONNECT_ANNOUNCE_TIMEOUT = Duration::from_secs(60);
+    /// Time for the stream of a new session, before the first requests are sent: so nothing is lost that the server tells meanwhile.
+    CONNECT_STREAM_TIMEOUT = Duration::from_secs(1);
+    /// Time for a remote server to take one notification or answer, while others wait.
+    CONNECT_MESSAGE_TIMEOUT = Duration::from_secs(60);
+    /// Time for a request to leave before its cancellation is sent.
+    CONNECT_REQUEST_TIMEOUT = Duration::from_secs(10);
+    /// Time for the cancellation of a request to leave before another one with its id is sent.
+    CONNECT_CANCELLATION_TIMEOUT = Duration::from_secs(10);
+    /// Time for the end of a session's stream to be seen after a message was refused.
+    CONNECT_LAST_WORDS_TIMEOUT = Duration::from_secs(2);
+    /// Longest wait before another attempt to open a lost stream. The first is 1 s, and each twice the one before.
+    CONNECT_BACK_OFF_MAX = Duration::from_secs(30);
+    /// Time for the answers to open requests once standard input has ended.
+    CONNECT_GRACE = Duration::from_secs(30);
+    /// Time for the remote server to be told of the end, and for a reader of standard output to take the last of it.
+    CONNECT_END_TIMEOUT = Duration::from_secs(1);
 }
 
 /// Returns the name of a bound as errors write it.

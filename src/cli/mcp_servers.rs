@@ -4,6 +4,7 @@
 
 use super::bridge::{self, OwnService};
 use super::manifest::mcp_server::McpServerEntry;
+use super::process::guards::Guards;
 use super::serve::{Answering, Setup};
 use super::{Failure, NAME, say};
 use crate::server::builder::Server;
@@ -47,10 +48,11 @@ pub(super) fn serve_with(
     if entries.is_empty() {
         return Ok(answering);
     }
+    let guards = Guards::start()?;
     let mut services: Vec<Box<dyn Service>> = Vec::new();
     for entry in entries {
         let OwnService { service, processes } =
-            bridge::of_entry(entry, &limits, lines.clone(), ready.of_service()?, details)?;
+            bridge::of_entry(entry, &limits, lines.clone(), ready.of_service()?, guards.clone(), details)?;
         services.push(service);
         answering.processes += processes;
     }

@@ -7,7 +7,7 @@ use std::fmt::Write;
 use std::process::ExitCode;
 
 use super::args::{self, Serve, Syntax, Task};
-use super::bounds::{self, WAITING_BYTES_MAX, WAITING_CALLS_MAX};
+use super::bounds::{self, Value, WAITING_BYTES_MAX, WAITING_CALLS_MAX};
 use super::manifest::Manifest;
 use super::manifest::entries::{CommandEntry, ResourceContent};
 use super::process::ProcessLimits;
@@ -146,8 +146,16 @@ fn table(limits: &Limits, manifest: &Manifest) -> String {
     }
 
     section(&mut out, "threads");
-    let own = if running > 0 || !manifest.resources.is_empty() { 4 } else { 2 };
-    row(&mut out, &own.to_string(), "the loop, signals, and what watches commands and files");
+    let mut threads = vec![(2, "the loop, and signals")];
+    if running > 0 || !manifest.resources.is_empty() {
+        threads.push((2, "what watches commands and files"));
+    }
+    if bridged > 0 {
+        threads.push((1, "what starts bridged processes"));
+    }
+    for (count, what) in threads {
+        row(&mut out, &count.to_string(), what);
+    }
     row(&mut out, &workers.to_string(), "for handlers that block (workers, workers_stuck_max)");
 
     section(&mut out, "descriptors");
@@ -173,23 +181,33 @@ fn table(limits: &Limits, manifest: &Manifest) -> String {
     for (name, value, meaning) in [
         (
             "commands_running_max",
-            processes.running_max,
+            Value::Count(processes.running_max),
             "Commands that run at a time. One more is refused as busy.",
         ),
         (
             "captured_bytes_max",
-            processes.captured_bytes_max,
+            Value::Count(processes.captured_bytes_max),
             "Bytes of output and input of all commands that run. A command that could have more is refused as busy.",
         ),
         (
             "line_bytes_max",
-            processes.line_bytes_max,
+            Value::Count(processes.line_bytes_max),
             "Bytes of a line that is progress; the rest of it is dropped.",
         ),
         (
             "stderr_bytes_max",
-            processes.stderr_bytes_max,
+            Value::Count(processes.stderr_bytes_max),
             "Bytes of a command's standard error that are kept: the last ones.",
+        ),
+        (
+            "kill_delay",
+            Value::Time(processes.kill_delay),
+            "Time for a command to end after TERM; then all that is left of it is sent KILL.",
+        ),
+        (
+            "abandon_delay",
+            Value::Time(processes.abandon_delay),
+            "Time for a command to end after KILL; then its call is answered, and its guard goes on alone.",
         ),
     ] {
         row(&mut out, &value.to_string(), &format!("{name}: {meaning}"));

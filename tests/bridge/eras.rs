@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
 use std::sync::{Arc, Mutex};
 
 use mcp_rill::Level;
@@ -312,4 +313,30 @@ fn a_process_that_refuses_both_beginnings_says_why() {
             assert!(error.contains("no license") || error.contains("it is started again in"), "{error}");
         }
     }
+}
+
+/// As one that is installed while the bridge runs: that it did not start says nothing of what it speaks.
+#[test]
+fn a_process_that_did_not_start_is_asked_for_its_revisions_later() {
+    let file = std::env::temp_dir().join(format!("rill-bridge-later-{}", std::process::id()));
+    let bridge = bridge_of(&[], "both", &[file.to_str().unwrap()]);
+    let url = bridge.url(Transport::Stateless);
+    let error = bridge.builder(Transport::Stateless).connect(&url).unwrap_err().to_string();
+    assert!(error.contains("does not exist: install it"), "{error}");
+    let own = std::env::current_exe().unwrap();
+    let script = format!("#!/bin/sh\nexec 3>&1 >/dev/null\nexec '{}' --exact child::child\n", own.display());
+    // Renamed, so that it is never executed while it is being written.
+    let new = file.with_extension("new");
+    std::fs::write(&new, script).unwrap();
+    std::fs::set_permissions(&new, std::fs::Permissions::from_mode(0o700)).unwrap();
+    std::fs::rename(&new, &file).unwrap();
+    let mut client = None;
+    wait_until("it is started again", || {
+        client = bridge.builder(Transport::Stateless).connect(&url).ok();
+        client.is_some()
+    });
+    let found = client.unwrap().request("server/discover", None).unwrap();
+    // An answer of its own has this, and one that the bridge makes of `initialize` has not.
+    assert!(found.get().contains(r#""ttlMs":7"#), "{}", found.get());
+    std::fs::remove_file(&file).unwrap();
 }

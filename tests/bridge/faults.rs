@@ -110,6 +110,20 @@ fn a_process_that_the_system_cannot_start_is_one_that_cannot_start() {
 }
 
 #[test]
+fn a_guard_that_cannot_be_started_is_named() {
+    let mut process = program(&[], "serve");
+    process.env("MCP_RILL_OWN_PROGRAM", "/nowhere/mcp-rill");
+    let bridge = started(process);
+    for transport in [Transport::Streamable, Transport::Stateless] {
+        let error = bridge.builder(transport).connect(&bridge.url(transport)).unwrap_err().to_string();
+        assert!(
+            error.contains("cannot be started: its guard cannot: /nowhere/mcp-rill cannot be found"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
 fn banners_and_noise_are_skipped_up_to_a_bound() {
     let bridge = bridge(&[], "banner");
     let mut client = bridge.client();

@@ -2,6 +2,8 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::thread;
+use std::time::Duration;
 
 use mcp_rill::client::Transport;
 
@@ -187,11 +189,13 @@ pub fn descendants(of: u32) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
     let mut parents = vec![of.to_string()];
     while let Some(parent) = parents.pop() {
-        let path = format!("/proc/{parent}/task/{parent}/children");
-        let children = std::fs::read_to_string(path).unwrap_or_default();
-        let children: Vec<String> = children.split_whitespace().map(str::to_owned).collect();
-        parents.extend(children.iter().cloned());
-        found.extend(children);
+        // Each thread has its own.
+        for task in std::fs::read_dir(format!("/proc/{parent}/task")).into_iter().flatten().flatten() {
+            let children = std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
+            let children: Vec<String> = children.split_whitespace().map(str::to_owned).collect();
+            parents.extend(children.iter().cloned());
+            found.extend(children);
+        }
     }
     found
 }
@@ -233,6 +237,23 @@ fn a_process_that_is_not_needed_ends_and_comes_back() {
     // A ping needs none.
     client.ping().unwrap();
     assert_ne!(call(&mut client, "pid", "{}"), pid);
+}
+
+/// What a client sends back with its answer is of use to that process alone.
+#[test]
+fn a_process_that_has_asked_is_kept_for_the_answer() {
+    let bridge = bridge(&["--child-idle", "1"], "stateless");
+    for transport in [Transport::Stateless, Transport::Streamable] {
+        let builder = bridge.builder(transport).capabilities(r#"{"elicitation":{}}"#).on_request(|_, _| {
+            thread::sleep(Duration::from_millis(2500));
+            Ok(r#"{"action":"accept"}"#.to_owned())
+        });
+        let mut client = builder.connect(&bridge.url(transport)).unwrap();
+        let pid = call(&mut client, "pid", "{}");
+        assert_eq!(call(&mut client, "ask", r#"{"rounds":"1"}"#), r#""s-1" {"action":"accept"}"#);
+        assert_eq!(call(&mut client, "pid", "{}"), pid, "{transport:?}");
+        wait_until("it ends when it is not needed any more", || !is_alive(&pid));
+    }
 }
 
 #[test]

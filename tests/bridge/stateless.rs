@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -183,6 +184,45 @@ fn questions_of_many_clients_at_once_do_not_cross() {
         })
     });
     clients.into_iter().for_each(|client| client.join().unwrap());
+}
+
+/// `suspended_calls_max`
+#[test]
+fn so_many_calls_wait_for_the_answers_of_their_clients() {
+    const MAX: usize = 256;
+    // A process that asks has one call of a client that can be asked, and a principal has eight processes.
+    let tokens: String =
+        (0..=MAX / 8).map(|who| format!("client-{who}:token-of-client-{who}-0123456789\n")).collect();
+    let file = std::env::temp_dir().join(format!("rill-bridge-tokens-{}", std::process::id()));
+    std::fs::write(&file, tokens).unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let bridge = bridge(&["--token-file", file.to_str().unwrap(), "--children-max", "300"], "serve");
+    let asked = |number: usize| {
+        let meta = r#""_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{"elicitation":{}}}"#;
+        let params = format!(r#"{{"name":"ask","arguments":{{}},{meta}}}"#);
+        let body = format!(r#"{{"jsonrpc":"2.0","id":{number},"method":"tools/call","params":{params}}}"#);
+        let mut socket = TcpStream::connect(&bridge.address).unwrap();
+        let (length, who) = (body.len(), number / 8);
+        write!(
+            socket,
+            "POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nConnection: close\r\n\
+             Authorization: Bearer token-of-client-{who}-0123456789\r\n\
+             MCP-Protocol-Version: 2026-07-28\r\nMcp-Method: tools/call\r\nMcp-Name: ask\r\n\
+             Content-Length: {length}\r\n\r\n{body}"
+        )
+        .unwrap();
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    for number in 0..MAX {
+        let answer = asked(number);
+        assert!(answer.contains(r#""resultType":"input_required""#), "{number}: {answer}");
+    }
+    let refused = asked(MAX);
+    let text = "too many calls wait for the answers of their clients (suspended_calls_max)";
+    assert!(refused.contains(text), "{refused}");
+    std::fs::remove_file(&file).unwrap();
 }
 
 #[test]

@@ -71,7 +71,9 @@ fn options_that_are_left_out_name_their_feature_and_are_in_no_help() {
 fn the_bounds_of_what_is_left_out_are_not_listed() {
     let listed = done(&["limits"]);
     assert!(listed.contains("  said_lines_max: "), "{listed}");
-    for name in ["metric_series_max", "child_questions_max", "connect_requests_max", "bridged"] {
+    for name in
+        ["metric_series_max", "child_questions_max", "connect_requests_max", "connect_grace", "bridged"]
+    {
         assert!(!listed.contains(name), "{name}: {listed}");
     }
 }

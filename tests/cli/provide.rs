@@ -887,6 +887,7 @@ fn the_worst_case_of_a_manifest_is_shown() {
         let text = shown(&[&bridged]);
         has(&text, "4.4 MiB", "1128 bridged processes (childrenMax of mcpServers)");
         has(&text, "0.3 MiB", "two buffers for the messages of each of mcpServers (turn_bytes_max)");
+        has(&text, "1", "what starts bridged processes");
         has(&text, "2256", "of 1128 bridged processes, each with a guard");
         assert!(text.contains("\n        4512  of 1128 bridged processes\n"), "{text}");
     }
@@ -904,7 +905,7 @@ fn the_worst_case_of_a_manifest_is_shown() {
     has(&text, "14083.0 MiB", "together");
     let text = shown(&[]);
     has(&text, "115.0 MiB", "together");
-    assert!(!text.contains("guard"), "the demo runs no commands: {text}");
+    assert!(!text.contains("with a guard"), "the demo runs no commands: {text}");
 }
 
 #[test]

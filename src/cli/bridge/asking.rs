@@ -63,6 +63,7 @@ impl Bridge {
             answers: Vec::new(),
             charge: self.account.charge(0),
         };
+        self.note_asking(key, self.limits.question_timeout);
         charge.grow(result.text().len());
         round.charge = charge;
         round.again.rounds += 1;
@@ -201,12 +202,13 @@ impl Bridge {
     fn ask_again(&mut self, call: CallKey, round: Round, out: &mut Outbox) {
         let Round { owner, session, token, about, again, state, answers, .. } = round;
         let ended = Error::internal(format_args!("the server `{}` has ended", self.served.name));
-        // The state has all that a successor needs.
+        // A successor, if there is one, has what it needs in the state, unless that is sealed with a key of the process's own.
         let key = match self.child_for(&owner) {
             Ok(key) => key,
             Err(reason) => return out.error(call, &Error::internal(reason)),
         };
         let Some(child) = self.pool.get_mut(key) else { return out.error(call, &ended) };
+        child.is_answered();
         let id = child.next_id();
         let (mut params, mut tape, mut own) = (Vec::new(), Tape::new(), Tape::new());
         let description = Description::of_front(self.sessions.get(&session), &mut own);

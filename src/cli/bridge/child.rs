@@ -24,13 +24,6 @@ use crate::protocol::level::Level;
 use crate::text::keep_on_one_line;
 use crate::text::without_hidden;
 
-/// How long a child may take to end once its standard input is closed.
-pub(super) const STDIN_GRACE: Duration = Duration::from_secs(2);
-/// Between TERM and KILL.
-pub(super) const KILL_DELAY: Duration = Duration::from_secs(2);
-/// After KILL, until the bridge gives up waiting; the guard goes on.
-pub(super) const ABANDON_DELAY: Duration = Duration::from_secs(3);
-
 /// Where a child is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
@@ -73,6 +66,10 @@ pub(super) struct Child {
     pub(super) pending: KeyMap<i64, Pending>,
     /// Questions that it has asked and that are open.
     pub(super) questions: usize,
+    /// Results that asked for input and that no call has come back to, and until when one may come. What it is sent back then is
+    /// sealed with a key that no other process has.
+    results_that_ask: usize,
+    pub(super) needed_until: Duration,
     /// The id of the last request that it was sent.
     pub(super) last_id: i64,
     /// What it answered to `initialize`, if the bridge needs it again; of one that has none, what it would have answered.
@@ -136,6 +133,8 @@ impl Child {
             left: false,
             pending: KeyMap::new(),
             questions: 0,
+            results_that_ask: 0,
+            needed_until: Duration::ZERO,
             last_id: 0,
             described: None,
             discovered: None,
@@ -167,6 +166,20 @@ impl Child {
     /// True if nothing waits for it and it waits for nothing.
     pub(super) fn is_idle(&self) -> bool {
         self.pending.is_empty() && self.questions == 0
+    }
+
+    /// A result of it asks for input, and a call may come back to it until then.
+    pub(super) fn has_asked(&mut self, until: Duration) {
+        self.results_that_ask += 1;
+        self.needed_until = self.needed_until.max(until);
+    }
+
+    /// A call comes back to a result that asked for input.
+    pub(super) fn is_answered(&mut self) {
+        self.results_that_ask = self.results_that_ask.saturating_sub(1);
+        if self.results_that_ask == 0 {
+            self.needed_until = Duration::ZERO;
+        }
     }
 
     pub(super) fn next_id(&mut self) -> i64 {

@@ -229,7 +229,12 @@ impl Bridge {
         }
         let Some(call) = pending.call else { return };
         match outcome_of(response) {
-            Ok(result) => out.written(call, |out| complete(result, out)),
+            Ok(result) => {
+                out.written(call, |out| complete(result, out));
+                if is_stateless && asking::asks_for_input(result) {
+                    self.note_asking(key, self.limits.request_state_ttl);
+                }
+            }
             // The code for a resource that does not exist has changed (MCP 2026-07-28, resources).
             Err(error) if error.code == -32002 => {
                 out.error(call, &Error { code: Error::INVALID_PARAMS, ..error });

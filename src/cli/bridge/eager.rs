@@ -13,10 +13,11 @@
 use std::time::Duration;
 
 use super::child::Child;
-use super::life::{BACK_OFF_MAX, back_off};
+use super::life::back_off;
 use super::options::Restart;
 use super::service::{Bridge, Eager};
 use super::tables::{Group, Owner};
+use crate::cli::bounds::CHILD_BACK_OFF_MAX;
 
 impl Bridge {
     fn is_eager(&self, owner: &Owner) -> bool {
@@ -37,7 +38,7 @@ impl Bridge {
         }
         let not_before = self.place(owner).map_or(Duration::ZERO, |place| place.not_before);
         let Eager { start_at, started_at, short_runs } = &mut self.eager;
-        if self.now.saturating_sub(*started_at) >= BACK_OFF_MAX {
+        if self.now.saturating_sub(*started_at) >= CHILD_BACK_OFF_MAX {
             *short_runs = 0;
         }
         *start_at = Some(not_before.max(self.now + back_off(*short_runs)));

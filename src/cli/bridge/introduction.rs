@@ -19,6 +19,7 @@ use super::service::{Awaiting, Bridge};
 use super::sessions::{self, Description};
 use super::shared;
 use super::tables::{About, Owner, Pending, Route};
+use crate::cli::bounds::{CHILD_DISCOVER_TIMEOUT, CHILD_START_TIMEOUT};
 use crate::json::tape::Tape;
 use crate::json::value::JsonRef;
 use crate::json::write::Object;
@@ -29,11 +30,6 @@ use crate::protocol::revision::Revision;
 use crate::service::keys::{CallKey, SessionKey};
 use crate::service::outbox::Outbox;
 use crate::slab::Key;
-
-/// How long a child may take to answer `initialize`: some are downloaded first.
-pub(super) const START_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long it may take to answer `server/discover`. Some older ones never answer what they do not know.
-const DISCOVER_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Bridge {
     /// Asks a new child who it is.
@@ -55,7 +51,7 @@ impl Bridge {
             Owner::Shared(_) => None,
         };
         let params = params.unwrap_or_else(own_initialize);
-        self.begin_with(key, About::Initialize, call, START_TIMEOUT, |out, id| {
+        self.begin_with(key, About::Initialize, call, CHILD_START_TIMEOUT, |out, id| {
             jsonrpc::write_request(out, IdRef::Int(id), "initialize", |out| {
                 out.extend_from_slice(params.as_bytes());
             });
@@ -63,7 +59,7 @@ impl Bridge {
     }
 
     fn send_discover(&mut self, key: Key, call: Option<CallKey>) {
-        self.begin_with(key, About::Discover, call, DISCOVER_TIMEOUT, |out, id| {
+        self.begin_with(key, About::Discover, call, CHILD_DISCOVER_TIMEOUT, |out, id| {
             jsonrpc::write_request(out, IdRef::Int(id), "server/discover", |out| {
                 Object::new(out).field("_meta", |out| {
                     Description::of(None, Capabilities::NONE, None).write(&mut Object::new(out));

@@ -14,11 +14,14 @@
 
 use std::time::Duration;
 
-use super::child::{ABANDON_DELAY, Child, KILL_DELAY, STDIN_GRACE, State};
-use super::introduction::START_TIMEOUT;
+use super::child::{Child, State};
 use super::options::Restart;
 use super::service::Bridge;
 use super::tables::{Owner, Pending};
+use crate::cli::bounds::{
+    CHILD_ABANDON_DELAY, CHILD_BACK_OFF_MAX, CHILD_EXTRA_IDLE, CHILD_INPUT_GRACE, CHILD_KILL_DELAY,
+    CHILD_LAST_WORDS_TIMEOUT, CHILD_READ_TIMEOUT, CHILD_START_TIMEOUT,
+};
 use crate::cli::process::End;
 use crate::cli::process::piped::Piped;
 use crate::jsonrpc::Error;
@@ -26,15 +29,8 @@ use crate::key_map::KeyMap;
 use crate::service::outbox::Outbox;
 use crate::slab::Key;
 
-/// From the end of its output to its own, so that errors can say how it ended.
-const LAST_WORDS: Duration = Duration::from_millis(500);
-/// How long it may leave what was written to it.
-const READ_TIMEOUT: Duration = Duration::from_secs(30);
-/// After this time a child is ended that was started besides the first one of a principal.
-const EXTRA_IDLE: Duration = Duration::from_secs(300);
 /// The first wait after a child has ended before it served; it doubles with each one.
 const BACK_OFF_MIN: Duration = Duration::from_millis(100);
-pub(super) const BACK_OFF_MAX: Duration = Duration::from_secs(30);
 
 impl Bridge {
     /// The child of an owner, which is started if there is none.
@@ -73,7 +69,7 @@ impl Bridge {
                 "the server `{name}` has as many processes as it may have: {max} ({option})"
             ));
         }
-        let started = Piped::start(&self.served.spec, KILL_DELAY).and_then(|piped| {
+        let started = Piped::start(&self.served.spec, CHILD_KILL_DELAY, &self.guards).and_then(|piped| {
             let child = Child::new(piped, owner.clone(), self.account.charge(0));
             self.pool.insert(child).map_err(|error| format!("{error}"))
         });
@@ -102,16 +98,25 @@ impl Bridge {
             return;
         }
         let deadline = match child.is_blocked() {
-            true => child.deadline.or(Some(now + READ_TIMEOUT)),
+            true => child.deadline.or(Some(now + CHILD_READ_TIMEOUT)),
             false => {
                 let is_extra = matches!(&child.owner, Owner::Shared(group) if group.lane > 0);
-                let idle = self.options.child_idle.or(is_extra.then_some(EXTRA_IDLE));
-                idle.map(|idle| now + idle)
+                let idle = self.options.child_idle.or(is_extra.then_some(CHILD_EXTRA_IDLE));
+                idle.map(|idle| (now + idle).max(child.needed_until))
             }
         };
         if child.deadline != deadline {
             self.pool.set_deadline(key, deadline);
         }
+    }
+
+    /// A result of a child asks for input, which may come for so long: until then it is not idle.
+    pub(super) fn note_asking(&mut self, key: Key, patience: Duration) {
+        let until = self.now.saturating_add(patience);
+        if let Some(child) = self.pool.get_mut(key) {
+            child.has_asked(until);
+        }
+        self.note_use(key);
     }
 
     /// A child takes more of what was written to it.
@@ -137,11 +142,11 @@ impl Bridge {
         match child.state {
             State::Starting if child.left => self.fail(key, "closed its standard output".to_owned(), out),
             State::Starting => {
-                let seconds = START_TIMEOUT.as_secs();
+                let seconds = CHILD_START_TIMEOUT.as_secs();
                 self.fail(key, format!("did not answer `initialize` within {seconds} s"), out);
             }
             State::Running if child.is_blocked() => {
-                let seconds = READ_TIMEOUT.as_secs();
+                let seconds = CHILD_READ_TIMEOUT.as_secs();
                 self.fail(key, format!("did not read its standard input for {seconds} s"), out);
             }
             // What is subscribed to at a child that several have would not be told any more.
@@ -150,12 +155,12 @@ impl Bridge {
             State::Draining if !child.pending.is_empty() => {
                 // It has closed its output and goes on.
                 self.answer_open(key, "closed its standard output", out);
-                self.pool.set_deadline(key, Some(now + STDIN_GRACE));
+                self.pool.set_deadline(key, Some(now + CHILD_INPUT_GRACE));
             }
             State::Draining => {
                 child.state = State::Ending;
                 child.piped.terminate();
-                self.pool.set_deadline(key, Some(now + KILL_DELAY + ABANDON_DELAY));
+                self.pool.set_deadline(key, Some(now + CHILD_KILL_DELAY + CHILD_ABANDON_DELAY));
             }
             State::Ending => {
                 self.log.pass_on(&format!(
@@ -178,7 +183,7 @@ impl Bridge {
             child.reason = reason;
             child.close_stdin();
         });
-        self.pool.set_deadline(key, Some(self.now + STDIN_GRACE));
+        self.pool.set_deadline(key, Some(self.now + CHILD_INPUT_GRACE));
         // Its successor may be started meanwhile.
         if let Some(place) = self.place(&owner) {
             place.child = place.child.filter(|child| *child != key);
@@ -202,7 +207,7 @@ impl Bridge {
     /// A child has closed its standard output: as a rule it is about to end, and its exit code is worth waiting for.
     pub(super) fn closed_output(&mut self, key: Key) {
         let Some(child) = self.pool.get(key).filter(|child| child.serves()) else { return };
-        let wait = if child.pending.is_empty() { STDIN_GRACE } else { LAST_WORDS };
+        let wait = if child.pending.is_empty() { CHILD_INPUT_GRACE } else { CHILD_LAST_WORDS_TIMEOUT };
         // Another one may take over what waits for it.
         if !child.is_asked_for_revisions() {
             self.drain(key, None);
@@ -230,11 +235,13 @@ impl Bridge {
         if let Some(place) = self.place(&owner) {
             place.child = place.child.filter(|child| *child != key);
         }
-        if unasked && self.try_another(&mut child) {
-            return drop(child.piped.end(b""));
+        let end = child.piped.end(last_words.as_bytes());
+        // One that did not run has not said what it does not speak.
+        if unasked && !matches!(end, End::NotStarted(_)) && self.try_another(&mut child) {
+            return;
         }
         let pending = std::mem::take(&mut child.pending);
-        let how = how(&child.piped.end(last_words.as_bytes()));
+        let how = how(&end);
         if unasked {
             let said =
                 if last_words.is_empty() { String::new() } else { format!("; its last words: {last_words}") };
@@ -335,7 +342,7 @@ impl Bridge {
 
 /// The wait after so many ends in a row.
 pub(super) fn back_off(failures: u32) -> Duration {
-    BACK_OFF_MIN.saturating_mul(1 << failures.min(16)).min(BACK_OFF_MAX)
+    BACK_OFF_MIN.saturating_mul(1 << failures.min(16)).min(CHILD_BACK_OFF_MAX)
 }
 
 fn how(end: &End) -> String {

@@ -41,6 +41,7 @@ use service::{Bridge, Served};
 use super::args::{self, Serve, Syntax, Task};
 use super::log::Lines;
 use super::manifest::mcp_server::{McpServerEntry, ToolFilter};
+use super::process::guards::Guards;
 use super::process::piped::{PipedSpec, find_program};
 use super::serve::{self, Answering, Setup};
 use super::signals::Hangups;
@@ -107,7 +108,7 @@ fn run(arguments: Vec<OsString>) -> Result<(), Failure> {
     let served = Served { name: name.clone(), spec, tools: ToolFilter::default() };
     let service = Box::new(move |setup: Setup| {
         let (limits, lines, ready) = (setup.limits.clone(), setup.lines.clone(), setup.ready.of_service()?);
-        let bridge = Bridge::new(served, options, limits, lines, ready, setup.details);
+        let bridge = Bridge::new(served, options, limits, lines, ready, Guards::start()?, setup.details);
         let processes = bridge.processes_max();
         let config = config(setup)?;
         Ok(Answering { service: Box::new(bridge), config, processes })
@@ -152,6 +153,7 @@ pub(super) fn of_entry(
     limits: &Limits,
     lines: Lines,
     ready: Readiness,
+    guards: Guards,
     details: Option<CallDetails>,
 ) -> Result<OwnService, Failure> {
     let named = |problem: String| Failure::system(format!("{}: {problem}", entry.position));
@@ -169,7 +171,7 @@ pub(super) fn of_entry(
     };
     let spec = PipedSpec { argv, env, cwd };
     let served = Served { name: entry.name.clone(), spec, tools: entry.tools.clone() };
-    let bridge = Bridge::new(served, entry.bridge.clone(), limits.clone(), lines, ready, details);
+    let bridge = Bridge::new(served, entry.bridge.clone(), limits.clone(), lines, ready, guards, details);
     let processes = bridge.processes_max();
     Ok(OwnService { service: Box::new(bridge), processes })
 }

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::child::{ABANDON_DELAY, Child, KILL_DELAY, STDIN_GRACE, State};
+use super::child::{Child, State};
+use crate::cli::bounds::{CHILD_ABANDON_DELAY, CHILD_INPUT_GRACE, CHILD_KILL_DELAY};
 use crate::cli::process::piped::Piped;
 use crate::net::readiness::{For, Readiness};
 use crate::slab::{Key, Slab};
@@ -158,14 +159,14 @@ impl Pool {
 impl Drop for Pool {
     fn drop(&mut self) {
         self.children.values_mut().for_each(|child| child.piped.close_stdin());
-        if self.wait(STDIN_GRACE) {
+        if self.wait(CHILD_INPUT_GRACE) {
             return;
         }
         for child in self.children.values_mut().filter(|child| child.state != State::Ending) {
             child.piped.terminate();
         }
         // Guards go on after that.
-        self.wait(KILL_DELAY + ABANDON_DELAY);
+        self.wait(CHILD_KILL_DELAY + CHILD_ABANDON_DELAY);
     }
 }
 
@@ -175,10 +176,8 @@ impl Pool {
         let until = now() + patience;
         loop {
             for key in self.keys() {
-                if self.get_mut(key).is_some_and(|child| child.piped.has_ended())
-                    && let Some(child) = self.remove(key)
-                {
-                    child.piped.end(b"");
+                if self.get_mut(key).is_some_and(|child| child.piped.has_ended()) {
+                    self.remove(key);
                 }
             }
             let left = until.saturating_duration_since(now());

@@ -121,7 +121,8 @@ impl Bridge {
             .and_then(|state| str::from_utf8(&state).ok()?.parse::<u64>().ok());
         let number = number.ok_or_else(|| {
             Error::invalid_params(
-                "`requestState` is not what this server sent for this request; send it unchanged, with the same parameters",
+                "`requestState` is not what this server sent for this request; send it unchanged, with the same parameters, or call again \
+                 without it if the server was started again",
             )
         })?;
         let gone = || {

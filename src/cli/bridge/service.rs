@@ -14,6 +14,7 @@ use super::tables::{Group, Listen, NewListen, Owner, Question, Questions, Round,
 use crate::cli::bounds::CHILD_INITIALIZE_BYTES_MAX;
 use crate::cli::log::Lines;
 use crate::cli::manifest::mcp_server::ToolFilter;
+use crate::cli::process::guards::Guards;
 use crate::cli::process::piped::PipedSpec;
 use crate::json::tape::Tape;
 use crate::jsonrpc::{Error, Notification, Response};
@@ -50,6 +51,7 @@ pub(super) struct Bridge {
     /// For what children send: they are trusted more than peers.
     pub(super) child_limits: Limits,
     pub(super) pool: Pool,
+    pub(super) guards: Guards,
     pub(super) eager: Eager,
     pub(super) sessions: KeyMap<SessionKey, Front>,
     /// The children that several clients have together.
@@ -183,6 +185,7 @@ impl Bridge {
         limits: Limits,
         log: Lines,
         ready: Readiness,
+        guards: Guards,
         details: Option<CallDetails>,
     ) -> Bridge {
         let child_limits = Limits { json_depth_max: 500, json_values_max: 1 << 20, ..limits.clone() };
@@ -195,6 +198,7 @@ impl Bridge {
             limits,
             child_limits,
             pool: Pool::new(ready),
+            guards,
             sessions: KeyMap::new(),
             shared: BTreeMap::new(),
             calls: KeyMap::new(),

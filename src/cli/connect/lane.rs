@@ -10,15 +10,12 @@ use std::time::Duration;
 use super::opening::{announce, session};
 use super::remote::{Link, Posted, Remote, within};
 use super::wire::Session;
+use crate::cli::bounds::{CONNECT_MESSAGE_TIMEOUT, CONNECT_REQUEST_TIMEOUT};
 use crate::client::deadline::left;
 use crate::client::error::Error;
 use crate::client::transport::{Outgoing, Transport};
 use crate::protocol::revision::Revision;
 
-/// How long one of them may hold up the others.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// How long a cancellation waits until its request has left.
-const REQUEST_PATIENCE: Duration = Duration::from_secs(10);
 /// The notification with which the client's side of `initialize` ends.
 pub(super) const INITIALIZED: &str = "notifications/initialized";
 
@@ -33,7 +30,7 @@ pub(super) fn run(remote: &Arc<Remote>, posted: &Receiver<Posted>) {
                 announced
             }
             Posted::Cancellation(text, ticket) => {
-                let until = within(REQUEST_PATIENCE);
+                let until = within(CONNECT_REQUEST_TIMEOUT);
                 let mut state = remote.state();
                 while let (true, Ok(left)) = (state.table.is_sending(*ticket), left(until)) {
                     state = remote.wait(state, left);
@@ -53,7 +50,7 @@ pub(super) fn run(remote: &Arc<Remote>, posted: &Receiver<Posted>) {
 }
 
 fn notify(remote: &Arc<Remote>, text: &str) -> Result<(), String> {
-    let patience = PATIENCE.min(remote.options.timeout);
+    let patience = CONNECT_MESSAGE_TIMEOUT.min(remote.options.timeout);
     match session(remote, within(patience))? {
         Some(session) => match post(remote, Some(&session), text, patience) {
             Err(Error::Expired) => {
@@ -91,7 +88,7 @@ fn respond(remote: &Arc<Remote>, text: &str, generation: u64) -> Result<(), Stri
         }
         _ => return Err("the session that asked has ended".to_owned()),
     };
-    let patience = PATIENCE.min(remote.options.timeout);
+    let patience = CONNECT_MESSAGE_TIMEOUT.min(remote.options.timeout);
     post(remote, Some(&session), text, patience).map_err(|error| remote.sentence(&error))
 }
 

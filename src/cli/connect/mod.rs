@@ -41,7 +41,7 @@ use std::time::{Duration, Instant};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use super::bounds::{CONNECT_GRACE_SECONDS, CONNECT_WAITING_MAX};
+use super::bounds::{CONNECT_END_TIMEOUT, CONNECT_GRACE, CONNECT_WAITING_MAX};
 use super::log::Lines;
 use super::log::options::LogOptions;
 use super::verb::Verb;
@@ -51,8 +51,6 @@ use remote::{Event, Link, Remote, within};
 use token::Token;
 use wire::Wire;
 
-/// How long the end waits for the remote server, and for a reader of standard output.
-const LAST_PATIENCE: Duration = Duration::from_secs(1);
 /// How often the end looks whether all is answered.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -125,8 +123,7 @@ fn wait_for_end(remote: &Remote, happened: &Receiver<Event>) -> String {
             Err(RecvTimeoutError::Timeout) => {}
         }
         // All of these announce the end.
-        let deadline =
-            *deadline.get_or_insert_with(|| within(Duration::from_secs(CONNECT_GRACE_SECONDS as u64)));
+        let deadline = *deadline.get_or_insert_with(|| within(CONNECT_GRACE));
         let (is_idle, is_opening) = {
             let state = remote.state();
             (state.posts == 0 && state.table.is_idle(), matches!(state.link, Link::Opening(None)))
@@ -141,7 +138,8 @@ fn wait_for_end(remote: &Remote, happened: &Receiver<Event>) -> String {
         }
         if Instant::now() >= deadline {
             return format!(
-                "standard input has ended, and the answer has not come within {CONNECT_GRACE_SECONDS} s (connect_grace_seconds)"
+                "standard input has ended, and the answer has not come within {} s (connect_grace)",
+                CONNECT_GRACE.as_secs()
             );
         }
     }
@@ -168,10 +166,10 @@ fn end(remote: &Arc<Remote>, why: &str) {
     if let Some(session) = session.filter(|session| session.target.session_id.is_some()) {
         let request = || session.target.bare("DELETE", "*/*", "");
         // If this fails, the server ends the unused session by itself.
-        let _ = remote.wire.deliver(request, &session.target, within(LAST_PATIENCE));
+        let _ = remote.wire.deliver(request, &session.target, within(CONNECT_END_TIMEOUT));
     }
     if started.is_ok() {
-        let _ = answered.recv_timeout(LAST_PATIENCE);
+        let _ = answered.recv_timeout(CONNECT_END_TIMEOUT);
     }
     remote.lines.end();
 }

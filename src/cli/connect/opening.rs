@@ -20,6 +20,7 @@ use super::message::{IdText, Incoming, read_incoming};
 use super::remote::{Link, Remote, State, within};
 use super::streams::{back_off, follow};
 use super::wire::{Session, answer};
+use crate::cli::bounds::{CONNECT_ANNOUNCE_TIMEOUT, CONNECT_ENDPOINT_TIMEOUT, CONNECT_STREAM_TIMEOUT};
 use crate::cli::shell::options::Era;
 use crate::client::deadline::left;
 use crate::client::error::{Error, may_be_another_transport};
@@ -28,12 +29,6 @@ use crate::client::transport::{Outgoing, Transport, limits};
 use crate::json::tape::Tape;
 use crate::json::value::JsonRef;
 
-/// How long the server of HTTP+SSE may take to name the address for messages.
-const ENDPOINT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long the server may take to hear that the client is initialized.
-const ANNOUNCE_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long the first requests wait for the stream of the session, so that nothing is lost that the server tells meanwhile.
-const STREAM_PATIENCE: Duration = Duration::from_secs(1);
 /// After so long without being lost a session is opened again as quickly as the first time.
 const STEADY: Duration = Duration::from_secs(60);
 /// How long a thread reads before it looks at the clock.
@@ -147,7 +142,7 @@ impl Opening<'_> {
 
     fn sse(&self) -> Result<Opened, Unopened> {
         let (remote, target) = (self.remote, self.remote.wire.target(Transport::Sse));
-        let deadline = within(ENDPOINT_TIMEOUT.min(remote.options.timeout));
+        let deadline = within(CONNECT_ENDPOINT_TIMEOUT.min(remote.options.timeout));
         let mut stream = remote.wire.send(Purpose::Stream, target.get(""), deadline)?;
         let place = target.defaults.url.target.clone();
         let session = Arc::new(Session::new(self.generation, target, place, String::new()));
@@ -275,12 +270,12 @@ impl Opening<'_> {
 pub(super) fn announce(remote: &Arc<Remote>, session: &Arc<Session>, initialized: &str) -> Result<(), Error> {
     let message = Outgoing { text: initialized.as_bytes(), request: None, fields: &session.target.version };
     let post = || session.target.post(&session.endpoint(), message);
-    let deadline = within(ANNOUNCE_TIMEOUT.min(remote.options.timeout));
+    let deadline = within(CONNECT_ANNOUNCE_TIMEOUT.min(remote.options.timeout));
     let delivered = remote.wire.deliver(post, &session.target, deadline);
     // Without it some servers answer nothing, but others do.
     if !session.is_sse() {
         follow(remote, session, None);
-        let until = within(STREAM_PATIENCE);
+        let until = within(CONNECT_STREAM_TIMEOUT);
         let mut state = remote.state();
         while let (true, Ok(left)) = (state.streamed < session.generation, left(until)) {
             state = remote.wait(state, left);

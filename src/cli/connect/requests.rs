@@ -5,7 +5,7 @@
 
 use std::sync::{Arc, PoisonError};
 use std::thread::Builder;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::drive::{Ended, drive};
 use super::message::{IdText, Incoming, read_incoming};
@@ -15,7 +15,9 @@ use super::streams::follow;
 use super::table::Ticket;
 use super::tools;
 use super::wire::{Session, answer};
-use crate::cli::bounds::{CONNECT_HELD_BYTES_MAX, CONNECT_REQUESTS_MAX};
+use crate::cli::bounds::{
+    CONNECT_CANCELLATION_TIMEOUT, CONNECT_HELD_BYTES_MAX, CONNECT_LAST_WORDS_TIMEOUT, CONNECT_REQUESTS_MAX,
+};
 use crate::cli::shell::options::Era;
 use crate::client::deadline::left;
 use crate::client::error::{Error, may_be_another_transport};
@@ -33,12 +35,6 @@ use crate::threads;
 
 /// What a thread of a request needs at most: a look-up of a name takes much of it.
 const STACK_BYTES: usize = 512 << 10;
-
-/// How long the end of a stream may take to be seen after a message was refused.
-const LAST_WORDS: Duration = Duration::from_secs(2);
-
-/// How long a request waits for the cancellation of another one with its id.
-const CANCELLATION_PATIENCE: Duration = Duration::from_secs(10);
 
 /// A request, or a batch of them.
 struct Post {
@@ -136,7 +132,7 @@ impl Drop for Tickets {
 /// True if the stream of a session of HTTP+SSE ends just now: a server that has restarted may refuse a message before the end of
 /// the stream is seen here.
 fn has_ended(remote: &Remote, generation: u64) -> bool {
-    let until = within(LAST_WORDS);
+    let until = within(CONNECT_LAST_WORDS_TIMEOUT);
     let mut state = remote.state();
     loop {
         match &state.link {
@@ -233,7 +229,7 @@ impl Post {
 
     /// Waits until the server knows that a request with the same id before this one is cancelled.
     fn await_cancellation(&self, remote: &Remote) {
-        let until = within(CANCELLATION_PATIENCE);
+        let until = within(CONNECT_CANCELLATION_TIMEOUT);
         let mut state = remote.state();
         while let (true, Ok(left)) = (self.ids.iter().any(|id| state.table.is_cancelling(id)), left(until)) {
             state = remote.wait(state, left);

@@ -10,6 +10,7 @@ use super::drive::count;
 use super::remote::{Link, Remote, within};
 use super::token::Version;
 use super::wire::Session;
+use crate::cli::bounds::{CONNECT_BACK_OFF_MAX, CONNECT_OPEN_TIMEOUT};
 use crate::client::error::Error;
 use crate::client::exchange::{Exchange, Purpose, Step};
 use crate::client::transport::Outgoing;
@@ -17,17 +18,14 @@ use crate::threads;
 
 /// How long a thread reads before it looks whether its session is still the present one.
 const LOOK: Duration = Duration::from_secs(5);
-/// How long it may take to connect again.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// A request whose id no client uses.
 const PING: &str = r#"{"jsonrpc":"2.0","id":"mcp-rill: does the session live?","method":"ping"}"#;
-/// The least and the most that is waited before another attempt.
+/// The least that is waited before another attempt.
 pub(super) const BACK_OFF_MIN: Duration = Duration::from_secs(1);
-const BACK_OFF_MAX: Duration = Duration::from_secs(30);
 
 /// How long to wait after so many failures in a row.
 pub(super) fn back_off(failures: u32) -> Duration {
-    BACK_OFF_MIN.saturating_mul(1 << failures.min(16)).min(BACK_OFF_MAX)
+    BACK_OFF_MIN.saturating_mul(1 << failures.min(16)).min(CONNECT_BACK_OFF_MAX)
 }
 
 /// Reads the streams that a session has.
@@ -51,7 +49,7 @@ fn follow_sse(remote: &Remote, session: &Session, mut stream: Exchange) {
         if !remote.is_current(session.generation) {
             return;
         }
-        match stream.step(LOOK, &session.target, within(CONNECT_TIMEOUT)) {
+        match stream.step(LOOK, &session.target, within(CONNECT_OPEN_TIMEOUT)) {
             Ok(Step::Partial(_)) => {}
             Ok(Step::Event(event)) => match event.name.as_str() {
                 "endpoint" => match session.move_endpoint(&event.data) {
@@ -88,7 +86,8 @@ fn follow_session(remote: &Remote, session: &Session) {
     loop {
         let token = remote.wire.token();
         let was_read =
-            match remote.wire.resume(Purpose::Stream, &session.target, &cursor, within(CONNECT_TIMEOUT)) {
+            match remote.wire.resume(Purpose::Stream, &session.target, &cursor, within(CONNECT_OPEN_TIMEOUT))
+            {
                 Ok(stream) => {
                     match read_session(remote, session, stream, token, (&mut was_open, &mut failures)) {
                         Read::Over => break,
@@ -117,7 +116,7 @@ fn follow_session(remote: &Remote, session: &Session) {
 fn knows(remote: &Remote, session: &Session) -> bool {
     let message = Outgoing { text: PING.as_bytes(), request: None, fields: &session.target.version };
     let post = || session.target.post(&session.endpoint(), message);
-    let answered = remote.wire.deliver(post, &session.target, within(CONNECT_TIMEOUT));
+    let answered = remote.wire.deliver(post, &session.target, within(CONNECT_OPEN_TIMEOUT));
     session.target.session_id.is_none() || !matches!(answered, Ok((404, _)))
 }
 
@@ -134,7 +133,7 @@ fn read_session(
         if !remote.is_current(session.generation) {
             return Read::Over;
         }
-        let step = stream.step(LOOK, &session.target, within(CONNECT_TIMEOUT));
+        let step = stream.step(LOOK, &session.target, within(CONNECT_OPEN_TIMEOUT));
         if stream.is_streaming() && !*was_open {
             remote.change(|state| state.streamed = session.generation);
         }

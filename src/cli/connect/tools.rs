@@ -10,6 +10,7 @@ use super::drive::{Ended, drive};
 use super::message::{Incoming, read_incoming};
 use super::remote::{Remote, within};
 use super::wire::answer;
+use crate::cli::bounds::CONNECT_TOOL_PAGES_MAX;
 use crate::client::transport::{Outgoing, Transport, limits};
 use crate::json::tape::Tape;
 use crate::json::value::{JsonRef, Members};
@@ -18,8 +19,6 @@ use crate::protocol::routing;
 
 /// The error code of a server whose header fields do not repeat the message (MCP 2026-07-28, schema, HeaderMismatchError).
 const HEADER_MISMATCH: &str = "-32020";
-/// Pages of the list that are asked for: one that never comes to an end is cut off.
-const PAGES_MAX: usize = 100;
 /// An id that no client uses.
 const ID: &str = "mcp-rill: which arguments are header fields?";
 const METHOD: &str = "tools/list";
@@ -37,7 +36,7 @@ pub(super) fn learn(remote: &Remote, call: &str, revision: &str) -> bool {
     let json = tape.read_within(call, &limits()).unwrap_or(JsonRef::NULL);
     let Some(meta) = json.at(&["params", "_meta"]) else { return false };
     let mut cursor = None::<String>;
-    for _ in 0..PAGES_MAX {
+    for _ in 0..CONNECT_TOOL_PAGES_MAX {
         match page(remote, meta.text(), revision, cursor.as_deref()) {
             Some(None) => return true,
             Some(next) => cursor = next,

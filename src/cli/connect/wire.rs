@@ -3,9 +3,10 @@
 //! *Scope:* the connections that are kept between requests; a session's target. *Not in scope:* what requests say.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::token::{Token, Version};
+use crate::cli::bounds::CONNECT_OPEN_TIMEOUT;
 use crate::client::connection::Connection;
 use crate::client::deadline::left;
 use crate::client::error::Error;
@@ -14,9 +15,6 @@ use crate::client::kept::Kept;
 use crate::client::target::Target;
 use crate::client::transport::{RequestDefaults, Transport};
 use crate::jsonrpc::id::Id;
-
-/// How long it may take to connect.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The remote server, as far as HTTP is concerned.
 pub(super) struct Wire {
@@ -77,7 +75,7 @@ impl Wire {
         let mut connection = match kept {
             Some(kept) => kept,
             None => {
-                let patience = deadline.min(Instant::now() + CONNECT_TIMEOUT);
+                let patience = deadline.min(Instant::now() + CONNECT_OPEN_TIMEOUT);
                 Connection::open(&self.defaults.url, patience)?
             }
         };

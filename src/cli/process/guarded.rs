@@ -1,14 +1,16 @@
-//! A guard that was started, the request on its way to `launch`, and what the two report.
+//! A guard and its process, the request on its way to `launch`, and what the two report.
 //!
 //! *Scope:* what is the same for a command that runs to its end ([`run`](super::run)) and for one that serves for long
 //! ([`piped`](super::piped)). *Not in scope:* what is written to the command, and what becomes of its output.
 
+use std::ffi::OsString;
 use std::io::{self, ErrorKind, PipeReader, PipeWriter, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -39,8 +41,109 @@ impl Outgoing {
     }
 }
 
+/// The process of a guard, which another thread may start and reap.
+#[derive(Clone)]
+pub(super) struct GuardProcess(Arc<Mutex<State>>);
+
+enum State {
+    /// `is_to_end` is true if the guard is to be asked for its end at once.
+    Starting {
+        is_to_end: bool,
+    },
+    Started(Child),
+    /// The sentence says why.
+    NotStarted(String),
+}
+
+impl GuardProcess {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks the guard to end the command.
+    fn terminate(&self) {
+        match &mut *self.state() {
+            State::Starting { is_to_end } => *is_to_end = true,
+            State::Started(guard) => terminate(guard),
+            State::NotStarted(_) => {}
+        }
+    }
+
+    /// Waits until the guard has ended, and reaps it.
+    fn wait(&self) -> Option<ExitStatus> {
+        match &mut *self.state() {
+            State::Started(guard) => guard.wait().ok(),
+            State::Starting { .. } | State::NotStarted(_) => None,
+        }
+    }
+
+    /// How a command ended whose guard has closed its socket without a report. `stderr` is what the guard may have written.
+    fn end_without_report(&self, stderr: &[u8]) -> End {
+        // Another process has killed the guard, and the command with it.
+        if let Some(signal) = self.wait().and_then(|status| status.signal()) {
+            return End::Signalled(signal);
+        }
+        End::NotStarted(match &*self.state() {
+            State::NotStarted(text) => text.clone(),
+            State::Starting { .. } => {
+                "the thread that starts processes has ended: restart the server".to_owned()
+            }
+            State::Started(_) => {
+                format!("its guard ended without a report: {}", String::from_utf8_lossy(stderr).trim_end())
+            }
+        })
+    }
+
+    /// Reaps the guard if it has ended. Returns false if it has not.
+    #[cfg(feature = "bridge")]
+    pub(super) fn try_reap(&self) -> bool {
+        match &mut *self.state() {
+            State::Started(guard) => !matches!(guard.try_wait(), Ok(None)),
+            State::Starting { .. } | State::NotStarted(_) => true,
+        }
+    }
+}
+
+fn terminate(guard: &Child) {
+    // It has not been waited for, so the id is its own.
+    let guard = Pid::from_child(guard);
+    let _ = kill_process(guard, Signal::TERM);
+    // A command may have stopped it.
+    let _ = kill_process(guard, Signal::CONT);
+}
+
+/// A guard that is to be started.
+pub(super) struct Starter {
+    command: Command,
+    /// The command that it guards, for an error.
+    name: String,
+    process: GuardProcess,
+}
+
+impl Starter {
+    /// Starts the guard. It waits until the system has loaded the program. If that fails, the guard's socket ends.
+    pub(super) fn start(mut self) {
+        let started = self.command.spawn();
+        let mut state = self.process.state();
+        let is_to_end = matches!(*state, State::Starting { is_to_end: true });
+        *state = match started {
+            Ok(guard) => {
+                if is_to_end {
+                    terminate(&guard);
+                }
+                State::Started(guard)
+            }
+            Err(error) => {
+                State::NotStarted(not_started(&self.name, Path::new(self.command.get_program()), &error))
+            }
+        };
+        // The guard's ends of the pipes are closed here after that, with `command`: they must not end before it is noted why.
+        drop(state);
+    }
+}
+
 pub(super) struct Guarded {
-    guard: Child,
+    process: GuardProcess,
     control: UnixStream,
     request: Outgoing,
     /// The end that `launch` is sent with the first bytes of the request.
@@ -56,13 +159,31 @@ pub(super) struct Pipes {
 }
 
 impl Guarded {
-    /// Starts a guard, and sends as much of the request as its socket takes.
-    pub(super) fn start(
+    /// Prepares a guard for a command, and sends as much of the request as its socket takes. It runs once the [`Starter`] has
+    /// started it.
+    ///
+    /// # Errors
+    /// A sentence with the cause and the remedy.
+    pub(super) fn prepare(
+        program: &Path,
+        argv: &[OsString],
+        request: Vec<u8>,
+        with_stdin: bool,
+        kill_delay: Duration,
+    ) -> Result<(Guarded, Pipes, Starter), String> {
+        let name = argv.first().map(|command| command.display().to_string()).unwrap_or_default();
+        let prepared = Guarded::with_pipes(program, request, with_stdin, kill_delay);
+        let (guarded, pipes, command) = prepared.map_err(|error| not_started(&name, program, &error))?;
+        let process = guarded.process.clone();
+        Ok((guarded, pipes, Starter { command, name, process }))
+    }
+
+    fn with_pipes(
         program: &Path,
         request: Vec<u8>,
         with_stdin: bool,
         kill_delay: Duration,
-    ) -> io::Result<(Guarded, Pipes)> {
+    ) -> io::Result<(Guarded, Pipes, Command)> {
         let (control, theirs) = UnixStream::pair()?;
         control.set_nonblocking(true)?;
         let stdin = with_stdin.then(io::pipe).transpose()?;
@@ -73,20 +194,27 @@ impl Guarded {
         let (stderr, stderr_writer) = io::pipe()?;
         rustix::io::ioctl_fionbio(&stdout, true)?;
         rustix::io::ioctl_fionbio(&stderr, true)?;
-        let guard = Command::new(program)
+        let mut command = Command::new(program);
+        command
             .arg0("rill-guard")
             .arg(GUARD)
             .arg(kill_delay.as_millis().to_string())
             .env_clear()
             .stdin(OwnedFd::from(theirs))
             .stdout(stdout_writer)
-            .stderr(stderr_writer)
-            .spawn()?;
+            .stderr(stderr_writer);
         let (stdin_reader, stdin) = stdin.unzip();
-        let mut guarded =
-            Guarded { guard, control, request: Outgoing::new(request), stdin_reader, reports: Vec::new() };
+        let process = GuardProcess(Arc::new(Mutex::new(State::Starting { is_to_end: false })));
+        let request = Outgoing::new(request);
+        let mut guarded = Guarded { process, control, request, stdin_reader, reports: Vec::new() };
         guarded.send_request();
-        Ok((guarded, Pipes { stdin, stdout, stderr }))
+        Ok((guarded, Pipes { stdin, stdout, stderr }, command))
+    }
+
+    /// The guard, to be reaped elsewhere.
+    #[cfg(feature = "bridge")]
+    pub(super) fn process(&self) -> GuardProcess {
+        self.process.clone()
     }
 
     pub(super) fn control(&self) -> BorrowedFd<'_> {
@@ -135,42 +263,31 @@ impl Guarded {
 
     /// Asks the guard to end the command.
     pub(super) fn terminate(&self) {
-        // It has not been waited for, so the id is its own.
-        let guard = Pid::from_child(&self.guard);
-        let _ = kill_process(guard, Signal::TERM);
-        // A command may have stopped it.
-        let _ = kill_process(guard, Signal::CONT);
+        self.process.terminate();
     }
 
     /// Reaps the guard, which has ended.
-    pub(super) fn wait(&mut self) -> Option<ExitStatus> {
-        // It closed its socket by ending, so this does not wait.
-        self.guard.wait().ok()
+    pub(super) fn wait(&self) {
+        // It closed its socket by ending, so this does not take long.
+        self.process.wait();
     }
 
     /// Returns how the command ended: by the reports, by `reason` if the server ended it, or by the guard's own end. `stderr`
     /// is what the guard may have written.
-    pub(super) fn end(&self, reason: Option<End>, status: Option<ExitStatus>, stderr: &[u8]) -> End {
+    pub(super) fn end(&self, reason: Option<End>, stderr: &[u8]) -> End {
         match (wire::read_reports(&self.reports), reason) {
             (Some(Report::Failed(text)), _) => End::NotStarted(text),
             (_, Some(reason)) => reason,
             (Some(Report::Exited(code)), None) => End::Exited(code),
             (Some(Report::Signalled(signal)), None) => End::Signalled(signal),
-            // Another process has killed the guard, and the command with it.
-            (None, None) => match status.and_then(|status| status.signal()) {
-                Some(signal) => End::Signalled(signal),
-                None => End::NotStarted(format!(
-                    "its guard ended without a report: {}",
-                    String::from_utf8_lossy(stderr).trim_end()
-                )),
-            },
+            (None, None) => self.process.end_without_report(stderr),
         }
     }
 }
 
-/// Says why a guard cannot be started, and what to do about it.
-pub(super) fn explain(program: &Path, error: &io::Error) -> String {
-    match error.kind() {
+/// Says why the guard of a command cannot be started, and what to do about it.
+fn not_started(name: &str, program: &Path, error: &io::Error) -> String {
+    let reason = match error.kind() {
         ErrorKind::NotFound => format!(
             "{} cannot be found, by which this program starts itself again: mount /proc",
             program.display()
@@ -179,5 +296,6 @@ pub(super) fn explain(program: &Path, error: &io::Error) -> String {
             format!("{error}: the user has as many processes as the system allows (ulimit -u)")
         }
         _ => error.to_string(),
-    }
+    };
+    format!("{name} cannot be started: its guard cannot: {reason}")
 }

@@ -6,7 +6,7 @@
 //! is not ended with it.
 //!
 //! ```text
-//!   server            one thread supervises all commands: pipes, timeouts, results
+//!   server            one thread supervises all commands: pipes, timeouts, results; of bridges one starts and reaps the guards
 //!     │ starts
 //!     ▼
 //!   guard             this program again, in a session of its own; adopts what the command leaves behind
@@ -36,6 +36,8 @@
 
 mod guard;
 mod guarded;
+#[cfg(feature = "bridge")]
+pub(crate) mod guards;
 mod launch;
 mod output;
 #[cfg(feature = "bridge")]

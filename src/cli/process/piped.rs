@@ -14,7 +14,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::guarded::{Guarded, Pipes, explain};
+use super::guarded::{Guarded, Pipes};
+use super::guards::Guards;
 use super::{End, Rlimits, system, wire};
 
 /// What to run.
@@ -34,6 +35,7 @@ pub(crate) struct Piped {
     stdin: Option<PipeWriter>,
     stdout: Option<PipeReader>,
     stderr: Option<PipeReader>,
+    guards: Guards,
 }
 
 /// What a read has brought.
@@ -47,31 +49,18 @@ pub(crate) enum Taken {
 }
 
 impl Piped {
-    /// Starts a command.
+    /// Starts a command, whose pipes are there at once. If its guard cannot be started, it ends at once, and [`end`](Piped::end) says why.
     ///
     /// # Errors
     /// A sentence with the cause and the remedy.
-    pub(crate) fn start(spec: &PipedSpec, kill_delay: Duration) -> Result<Piped, String> {
+    pub(crate) fn start(spec: &PipedSpec, kill_delay: Duration, guards: &Guards) -> Result<Piped, String> {
         let program = system::own_program().map_err(|error| error.to_string())?;
-        Piped::start_with(&program, spec, kill_delay)
-    }
-
-    /// Starts it with a program whose `main` begins with [`trampoline`](super::trampoline).
-    pub(crate) fn start_with(
-        program: &Path,
-        spec: &PipedSpec,
-        kill_delay: Duration,
-    ) -> Result<Piped, String> {
         let request = wire::encode(&spec.argv, &spec.env, &spec.cwd, &Rlimits::default());
-        match Guarded::start(program, request, true, kill_delay) {
-            Ok((guarded, Pipes { stdin, stdout, stderr })) => {
-                Ok(Piped { guarded, stdin, stdout: Some(stdout), stderr: Some(stderr) })
-            }
-            Err(error) => {
-                let name = spec.argv.first().map(|program| program.display().to_string()).unwrap_or_default();
-                Err(format!("{name} cannot be started: its guard cannot: {}", explain(program, &error)))
-            }
-        }
+        let (guarded, Pipes { stdin, stdout, stderr }, starter) =
+            Guarded::prepare(&program, &spec.argv, request, true, kill_delay)?;
+        guards.start_guard(starter);
+        let (stdout, stderr, guards) = (Some(stdout), Some(stderr), guards.clone());
+        Ok(Piped { guarded, stdin, stdout, stderr, guards })
     }
 
     /// The descriptors to wait for: the guard's socket in both directions, standard input for writing, the others for reading.
@@ -128,11 +117,15 @@ impl Piped {
         self.guarded.terminate();
     }
 
-    /// Reaps the guard, once [`has_ended`](Piped::has_ended) returns true, and returns how the command ended. `stderr` is the
-    /// last of standard error.
-    pub(crate) fn end(mut self, stderr: &[u8]) -> End {
-        let status = self.guarded.wait();
-        self.guarded.end(None, status, stderr)
+    /// Returns how the command ended, once [`has_ended`](Piped::has_ended) returns true. `stderr` is the last of standard error.
+    pub(crate) fn end(&self, stderr: &[u8]) -> End {
+        self.guarded.end(None, stderr)
+    }
+}
+
+impl Drop for Piped {
+    fn drop(&mut self) {
+        self.guards.reap(self.guarded.process());
     }
 }
 

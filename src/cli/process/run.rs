@@ -6,12 +6,11 @@
 use std::io::{ErrorKind, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
-use std::process::ExitStatus;
 use std::time::Instant;
 
 use rustix::event::PollFlags;
 
-use super::guarded::{Guarded, Outgoing, Pipes, explain};
+use super::guarded::{Guarded, Outgoing, Pipes};
 use super::output::{Captured, Keep, Lines};
 use super::wire;
 use super::{CommandSpec, Done, End, Finished, NewRun, OnLine, ProcessLimits};
@@ -69,33 +68,29 @@ impl Run {
         let NewRun { mut spec, on_line, done, .. } = new;
         let bytes_max = bytes_max(&spec, limits);
         let request = wire::encode(&spec.argv, &spec.env, &spec.cwd, &spec.rlimits);
-        match Guarded::start(program, request, spec.stdin.is_some(), limits.kill_delay) {
-            Ok((guarded, Pipes { stdin, stdout, stderr })) => Ok(Run {
-                guarded,
-                stdin: stdin.zip(spec.stdin.take().map(Outgoing::new)),
-                stdout: Some(stdout),
-                stderr: Some(stderr),
-                captured: Captured::new(
-                    if spec.lines { Keep::Last } else { Keep::First },
-                    spec.output_bytes_max,
-                ),
-                captured_stderr: Captured::new(Keep::Last, limits.stderr_bytes_max),
-                lines: on_line.map(|on_line| (Lines::new(limits.line_bytes_max), on_line)),
-                last_lines: spec.lines,
-                done: Some(done),
-                began: now,
-                due: now.checked_add(spec.timeout),
-                ending: None,
-                bytes_max,
-            }),
-            Err(error) => {
-                let name = spec.argv.first().map(|program| program.display().to_string()).unwrap_or_default();
-                Err((
-                    format!("{name} cannot be started: its guard cannot: {}", explain(program, &error)),
-                    done,
-                ))
-            }
-        }
+        let with_stdin = spec.stdin.is_some();
+        let prepared = Guarded::prepare(program, &spec.argv, request, with_stdin, limits.kill_delay);
+        let (guarded, Pipes { stdin, stdout, stderr }, starter) = match prepared {
+            Ok(prepared) => prepared,
+            Err(text) => return Err((text, done)),
+        };
+        // This thread may wait for it, as it serves commands only.
+        starter.start();
+        Ok(Run {
+            guarded,
+            stdin: stdin.zip(spec.stdin.take().map(Outgoing::new)),
+            stdout: Some(stdout),
+            stderr: Some(stderr),
+            captured: Captured::new(if spec.lines { Keep::Last } else { Keep::First }, spec.output_bytes_max),
+            captured_stderr: Captured::new(Keep::Last, limits.stderr_bytes_max),
+            lines: on_line.map(|on_line| (Lines::new(limits.line_bytes_max), on_line)),
+            last_lines: spec.lines,
+            done: Some(done),
+            began: now,
+            due: now.checked_add(spec.timeout),
+            ending: None,
+            bytes_max,
+        })
     }
 
     /// The bytes that it may make the server keep.
@@ -175,17 +170,17 @@ impl Run {
             self.end(End::TimedOut, limits, now);
         } else {
             self.due = None;
-            self.finish(None, scratch, now);
+            self.finish(scratch, now);
         }
     }
 
     /// Reports the result of a command whose guard has ended.
     pub(super) fn conclude(mut self, scratch: &mut [u8], now: Instant) {
-        let status = self.guarded.wait();
-        self.finish(status, scratch, now);
+        self.guarded.wait();
+        self.finish(scratch, now);
     }
 
-    fn finish(&mut self, status: Option<ExitStatus>, scratch: &mut [u8], now: Instant) {
+    fn finish(&mut self, scratch: &mut [u8], now: Instant) {
         let Some(done) = self.done.take() else { return };
         let mut left = LEFT_BYTES_MAX;
         while let Some(read) = self.read_stdout(scratch).filter(|read| *read <= left) {
@@ -202,7 +197,7 @@ impl Run {
         let (stdout, stdout_cut) = std::mem::replace(&mut self.captured, empty).finish(self.last_lines);
         let empty = Captured::new(Keep::First, 0);
         let (stderr, _) = std::mem::replace(&mut self.captured_stderr, empty).finish(false);
-        let end = self.guarded.end(self.ending.clone(), status, &stderr);
+        let end = self.guarded.end(self.ending.clone(), &stderr);
         done(Finished { end, stdout, stdout_cut, stderr, ran: now.saturating_duration_since(self.began) });
     }
 }

@@ -42,7 +42,8 @@ pub(crate) fn read(
     let sealed = sealed.as_str().ok_or_else(|| Error::invalid_params("`requestState` must be a string"))?;
     let not_ours = || {
         Error::invalid_params(
-            "`requestState` is not what this server sent for this request; send it unchanged, with the same parameters",
+            "`requestState` is not what this server sent for this request; send it unchanged, with the same parameters, or call again \
+                 without it if the server was started again",
         )
     };
     let state = seal.open(subject, &sealed).ok_or_else(not_ours)?;
