@@ -15,6 +15,7 @@ pub mod engine;
 pub mod head;
 pub mod jsonrpc;
 pub mod lines;
+pub mod long;
 pub mod manifest;
 pub mod query;
 pub mod sse;

@@ -38,6 +38,7 @@ targets! {
     sse: 8000,
     jsonrpc: 20000,
     lines: 600,
+    long: 12,
     uri_template: 40000,
     query: 4000,
     connection: 2000,
