@@ -219,7 +219,7 @@ limits! {
     /// What all connections together may read in one turn of the loop. Each that has something new reads an equal part of it, but
     /// at least 512 bytes. Those that have more then go on one after the other, with a quarter of it in each turn, so that a client
     /// with one request does not wait for many that send without end. Of requests that were kept behind others, so much is taken up in
-    /// one turn.
+    /// one turn. A turn that closes a connection to make room for a new one reads as much again first.
     loop_bytes_max: usize = 256 << 10, from 1 << 10, to 1 << 30;
     /// From the accept to the end of the handshake of a transport (`Listening::on_stream`); then close. The time for the first head
     /// begins after it.

@@ -533,7 +533,7 @@ impl Listening {
         }
     }
 
-    /// Reads what has arrived since this turn began.
+    /// Reads what has arrived since this turn began, which may be as much again as the turn has read.
     fn hear_again(&mut self, now: Now) {
         // An error is met by the next turn, too.
         if self.wait_for_events(Some(Duration::ZERO)).is_ok() {

@@ -140,15 +140,15 @@ bounds! { OF_BRIDGE, Count(usize):
 bounds! { WAITS_OF_BRIDGE, Time(Duration):
     /// Time for a bridged process to answer `initialize`; then it is ended. Some are downloaded first.
     CHILD_START_TIMEOUT = Duration::from_secs(60);
-    /// Time for it to answer `server/discover`; then it is sent `initialize`. Some older ones never answer what they do not know.
+    /// Time for a bridged process to answer `server/discover`; then it is sent `initialize`. Some older ones never answer what they do not know.
     CHILD_DISCOVER_TIMEOUT = Duration::from_secs(10);
     /// Time for a bridged process to read what it was sent; then it is ended.
     CHILD_READ_TIMEOUT = Duration::from_secs(30);
     /// Time for a bridged process to end once its standard input is closed; then it is sent TERM.
     CHILD_INPUT_GRACE = Duration::from_secs(2);
-    /// Time for it to end after TERM; then all that is left of it is sent KILL.
+    /// Time for a bridged process to end after TERM; then all that is left of it is sent KILL.
     CHILD_KILL_DELAY = Duration::from_secs(2);
-    /// Time for it to end after KILL; then its guard goes on alone.
+    /// Time for a bridged process to end after KILL; then its guard goes on alone.
     CHILD_ABANDON_DELAY = Duration::from_secs(3);
     /// Time from the end of a bridged process's output to its own end, so that errors can say how it ended.
     CHILD_LAST_WORDS_TIMEOUT = Duration::from_millis(500);
@@ -157,13 +157,15 @@ bounds! { WAITS_OF_BRIDGE, Time(Duration):
     /// Longest wait before the next start of a bridged process that ended before it served. The first is 100 ms, and each twice
     /// the one before.
     CHILD_BACK_OFF_MAX = Duration::from_secs(30);
-    /// Time for a connection to a remote server to be opened.
+    /// Time for a connection to a remote server to be opened, for a stream to go on, and for the answer to a ping that looks for a
+    /// session.
     CONNECT_OPEN_TIMEOUT = Duration::from_secs(10);
     /// Time for a remote server of HTTP+SSE to name the address for messages.
     CONNECT_ENDPOINT_TIMEOUT = Duration::from_secs(10);
     /// Time for a remote server to take the news that its client is initialized.
     CONNECT_ANNOUNCE_TIMEOUT = Duration::from_secs(60);
-    /// Time for the stream of a new session, before the first requests are sent: so nothing is lost that the server tells meanwhile.
+    /// Time for the stream of a new session to begin before the first requests are sent, so that nothing is lost that the server tells
+    /// meanwhile.
     CONNECT_STREAM_TIMEOUT = Duration::from_secs(1);
     /// Time for a remote server to take one notification or answer, while others wait.
     CONNECT_MESSAGE_TIMEOUT = Duration::from_secs(60);

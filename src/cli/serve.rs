@@ -72,7 +72,7 @@ pub(super) struct Setup {
 pub(super) struct Answering {
     pub(super) service: Box<dyn Service>,
     pub(super) config: EngineConfig,
-    /// Processes that it may run at once.
+    /// Bridged processes that it may run at once.
     pub(super) processes: usize,
 }
 

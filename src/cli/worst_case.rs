@@ -49,9 +49,8 @@ bounds it. Nothing is served or run. `mcp-rill --help limits` explains limits.",
 const CONNECTION_BYTES: usize = 300;
 const SESSION_BYTES: usize = 400;
 const CLIENT_BYTES: usize = 400;
-/// What a command takes of the system: itself and its guard; pipes and a socket of the server.
+/// What a command takes of the system: itself and its guard.
 const PROCESSES_OF_COMMAND: usize = 2;
-const DESCRIPTORS_OF_COMMAND: usize = descriptors::OF_PROCESS;
 /// Bytes of a bridged process, besides what waits for it, which is data of peers.
 const BRIDGED_BYTES: usize = 4 << 10;
 /// Buffers that are kept for the next message.
@@ -167,12 +166,12 @@ fn table(limits: &Limits, manifest: &Manifest) -> String {
     );
     row(&mut out, &descriptors::OTHERS.to_string(), "standard streams, listeners, and a few to spare");
     if running > 0 {
-        row(&mut out, &(running * DESCRIPTORS_OF_COMMAND).to_string(), &format!("of {running} commands"));
+        row(&mut out, &(running * descriptors::OF_COMMAND).to_string(), &format!("of {running} commands"));
     }
     if bridged > 0 {
         row(
             &mut out,
-            &(bridged * DESCRIPTORS_OF_COMMAND).to_string(),
+            &(bridged * descriptors::OF_BRIDGED).to_string(),
             &format!("of {bridged} bridged processes"),
         );
     }

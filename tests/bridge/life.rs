@@ -242,10 +242,10 @@ fn a_process_that_is_not_needed_ends_and_comes_back() {
 /// What a client sends back with its answer is of use to that process alone.
 #[test]
 fn a_process_that_has_asked_is_kept_for_the_answer() {
-    let bridge = bridge(&["--child-idle", "1"], "stateless");
+    let bridge = bridge(&["--child-idle", "2", "--limit", "request_state_ttl=8s"], "stateless");
     for transport in [Transport::Stateless, Transport::Streamable] {
         let builder = bridge.builder(transport).capabilities(r#"{"elicitation":{}}"#).on_request(|_, _| {
-            thread::sleep(Duration::from_millis(2500));
+            thread::sleep(Duration::from_millis(4500));
             Ok(r#"{"action":"accept"}"#.to_owned())
         });
         let mut client = builder.connect(&bridge.url(transport)).unwrap();
@@ -254,6 +254,24 @@ fn a_process_that_has_asked_is_kept_for_the_answer() {
         assert_eq!(call(&mut client, "pid", "{}"), pid, "{transport:?}");
         wait_until("it ends when it is not needed any more", || !is_alive(&pid));
     }
+}
+
+/// The time to be idle is none to be slow in: that is `child_read_timeout`.
+#[test]
+fn a_process_that_reads_late_is_not_idle() {
+    let bridge = bridge(&["--child-idle", "1"], "serve");
+    let mut client = bridge.client();
+    let file = std::env::temp_dir().join(format!("rill-bridge-late-{}", std::process::id()));
+    let pause = serde_json::json!({"name": "pause", "arguments": {"until": file}}).to_string();
+    let paused = client.send("tools/call", Some(&pause)).unwrap();
+    // More than a pipe takes.
+    let long = format!(r#"{{"name":"keep","arguments":{{"text":"{}"}}}}"#, "x".repeat(300_000));
+    let kept = client.send("tools/call", Some(&long)).unwrap();
+    thread::sleep(Duration::from_millis(2500));
+    std::fs::write(&file, "").unwrap();
+    client.wait(&paused).unwrap();
+    client.wait(&kept).unwrap();
+    std::fs::remove_file(file).unwrap();
 }
 
 #[test]

@@ -197,6 +197,7 @@ fn so_many_calls_wait_for_the_answers_of_their_clients() {
     std::fs::write(&file, tokens).unwrap();
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
     let bridge = bridge(&["--token-file", file.to_str().unwrap(), "--children-max", "300"], "serve");
+    std::fs::remove_file(&file).unwrap();
     let asked = |number: usize| {
         let meta = r#""_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{"elicitation":{}}}"#;
         let params = format!(r#"{{"name":"ask","arguments":{{}},{meta}}}"#);
@@ -222,7 +223,6 @@ fn so_many_calls_wait_for_the_answers_of_their_clients() {
     let refused = asked(MAX);
     let text = "too many calls wait for the answers of their clients (suspended_calls_max)";
     assert!(refused.contains(text), "{refused}");
-    std::fs::remove_file(&file).unwrap();
 }
 
 #[test]

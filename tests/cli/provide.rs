@@ -889,7 +889,7 @@ fn the_worst_case_of_a_manifest_is_shown() {
         has(&text, "0.3 MiB", "two buffers for the messages of each of mcpServers (turn_bytes_max)");
         has(&text, "1", "what starts bridged processes");
         has(&text, "2256", "of 1128 bridged processes, each with a guard");
-        assert!(text.contains("\n        4512  of 1128 bridged processes\n"), "{text}");
+        assert!(text.contains("\n        7896  of 1128 bridged processes\n"), "{text}");
     }
     let text = shown(&[&path, "--limit", "buffered_bytes_max=16MiB"]);
     has(&text, "16.0 MiB", "(buffered_bytes_max)");

@@ -63,7 +63,6 @@ impl Bridge {
             answers: Vec::new(),
             charge: self.account.charge(0),
         };
-        self.note_asking(key, self.limits.question_timeout);
         charge.grow(result.text().len());
         round.charge = charge;
         round.again.rounds += 1;
@@ -208,7 +207,6 @@ impl Bridge {
             Err(reason) => return out.error(call, &Error::internal(reason)),
         };
         let Some(child) = self.pool.get_mut(key) else { return out.error(call, &ended) };
-        child.is_answered();
         let id = child.next_id();
         let (mut params, mut tape, mut own) = (Vec::new(), Tape::new(), Tape::new());
         let description = Description::of_front(self.sessions.get(&session), &mut own);

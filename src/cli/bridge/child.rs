@@ -66,10 +66,11 @@ pub(super) struct Child {
     pub(super) pending: KeyMap<i64, Pending>,
     /// Questions that it has asked and that are open.
     pub(super) questions: usize,
-    /// Results that asked for input and that no call has come back to, and until when one may come. What it is sent back then is
-    /// sealed with a key that no other process has.
-    results_that_ask: usize,
+    /// Until when clients may come back to results of it that asked them for input. What they bring is often sealed with a key that
+    /// only this process has.
     pub(super) needed_until: Duration,
+    /// When it is ended if it has not read on by then what it was sent; `None` as long as it reads.
+    pub(super) read_deadline: Option<Duration>,
     /// The id of the last request that it was sent.
     pub(super) last_id: i64,
     /// What it answered to `initialize`, if the bridge needs it again; of one that has none, what it would have answered.
@@ -133,8 +134,8 @@ impl Child {
             left: false,
             pending: KeyMap::new(),
             questions: 0,
-            results_that_ask: 0,
             needed_until: Duration::ZERO,
+            read_deadline: None,
             last_id: 0,
             described: None,
             discovered: None,
@@ -166,20 +167,6 @@ impl Child {
     /// True if nothing waits for it and it waits for nothing.
     pub(super) fn is_idle(&self) -> bool {
         self.pending.is_empty() && self.questions == 0
-    }
-
-    /// A result of it asks for input, and a call may come back to it until then.
-    pub(super) fn has_asked(&mut self, until: Duration) {
-        self.results_that_ask += 1;
-        self.needed_until = self.needed_until.max(until);
-    }
-
-    /// A call comes back to a result that asked for input.
-    pub(super) fn is_answered(&mut self) {
-        self.results_that_ask = self.results_that_ask.saturating_sub(1);
-        if self.results_that_ask == 0 {
-            self.needed_until = Duration::ZERO;
-        }
     }
 
     pub(super) fn next_id(&mut self) -> i64 {

@@ -232,7 +232,7 @@ impl Bridge {
             Ok(result) => {
                 out.written(call, |out| complete(result, out));
                 if is_stateless && asking::asks_for_input(result) {
-                    self.note_asking(key, self.limits.request_state_ttl);
+                    self.keep_for_answer(key);
                 }
             }
             // The code for a resource that does not exist has changed (MCP 2026-07-28, resources).

@@ -98,7 +98,7 @@ impl Bridge {
             return;
         }
         let deadline = match child.is_blocked() {
-            true => child.deadline.or(Some(now + CHILD_READ_TIMEOUT)),
+            true => Some(*child.read_deadline.get_or_insert(now + CHILD_READ_TIMEOUT)),
             false => {
                 let is_extra = matches!(&child.owner, Owner::Shared(group) if group.lane > 0);
                 let idle = self.options.child_idle.or(is_extra.then_some(CHILD_EXTRA_IDLE));
@@ -110,23 +110,29 @@ impl Bridge {
         }
     }
 
-    /// A result of a child asks for input, which may come for so long: until then it is not idle.
-    pub(super) fn note_asking(&mut self, key: Key, patience: Duration) {
-        let until = self.now.saturating_add(patience);
+    /// A result of a child asks a client without a session for input: until the time for that has passed, it is not idle.
+    pub(super) fn keep_for_answer(&mut self, key: Key) {
+        let until = self.now.saturating_add(self.limits.request_state_ttl);
         if let Some(child) = self.pool.get_mut(key) {
-            child.has_asked(until);
+            child.needed_until = until;
         }
         self.note_use(key);
+    }
+
+    /// True if clients with sessions have questions of results of that child to answer.
+    fn has_rounds(&self, key: Key) -> bool {
+        let owner = self.pool.get(key).map(|child| &child.owner);
+        self.rounds.values().any(|round| Some(&round.owner) == owner)
     }
 
     /// A child takes more of what was written to it.
     pub(super) fn write_on(&mut self, key: Key) {
         let Some(child) = self.pool.get_mut(key) else { return };
         if child.is_blocked() && child.write_on() && child.state == State::Running {
+            child.read_deadline = None;
             if child.listens_later {
                 self.listen_anew(key);
             }
-            self.pool.set_deadline(key, None);
             self.note_use(key);
         }
     }
@@ -134,7 +140,8 @@ impl Bridge {
     /// The time of a child's next step has come.
     pub(super) fn take_step(&mut self, key: Key, out: &mut Outbox) {
         let now = self.now;
-        let has_subscribers = self.has_subscribers(key);
+        // What is subscribed to at a child that several have would not be told any more.
+        let is_needed = self.has_subscribers(key) || self.has_rounds(key);
         if self.try_initialize(key) {
             return;
         }
@@ -145,12 +152,11 @@ impl Bridge {
                 let seconds = CHILD_START_TIMEOUT.as_secs();
                 self.fail(key, format!("did not answer `initialize` within {seconds} s"), out);
             }
-            State::Running if child.is_blocked() => {
+            State::Running if child.read_deadline.is_some_and(|deadline| deadline <= now) => {
                 let seconds = CHILD_READ_TIMEOUT.as_secs();
                 self.fail(key, format!("did not read its standard input for {seconds} s"), out);
             }
-            // What is subscribed to at a child that several have would not be told any more.
-            State::Running if child.is_idle() && !has_subscribers => self.drain(key, None),
+            State::Running if child.is_idle() && !child.is_blocked() && !is_needed => self.drain(key, None),
             State::Running => self.note_use(key),
             State::Draining if !child.pending.is_empty() => {
                 // It has closed its output and goes on.
@@ -161,6 +167,10 @@ impl Bridge {
                 child.state = State::Ending;
                 child.piped.terminate();
                 self.pool.set_deadline(key, Some(now + CHILD_KILL_DELAY + CHILD_ABANDON_DELAY));
+            }
+            // It has not started yet, and has to count as long as its pipes are kept for that.
+            State::Ending if child.piped.is_starting() => {
+                self.pool.set_deadline(key, Some(now + CHILD_ABANDON_DELAY));
             }
             State::Ending => {
                 self.log.pass_on(&format!(

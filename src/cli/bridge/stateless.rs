@@ -48,8 +48,8 @@ impl Bridge {
         }
         let able = session.client().map_or(Capabilities::NONE, |client| client.capabilities);
         let asks = named_by(request.method).is_some();
-        let state = if asks { request.member("requestState")? } else { None };
-        if let Some(state) = state
+        if asks
+            && let Some(state) = request.member("requestState")?
             && !self.is_state_of_child(request, session, state)
         {
             return self.take_round(request, session, state, out);
@@ -70,11 +70,6 @@ impl Bridge {
                 return Ok(());
             }
         };
-        if state.is_some()
-            && let Some(child) = self.pool.get_mut(child)
-        {
-            child.is_answered();
-        }
         match request.method {
             "server/discover" => {
                 self.await_description(child, Awaiting::Discover(request.call), out);

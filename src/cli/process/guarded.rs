@@ -18,6 +18,10 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::wire::{self, Report};
 use super::{End, GUARD};
 
+/// How often it is looked whether a guard that was killed has ended, and how long is waited between: 20 ms in all.
+const GUARD_END_LOOKS: u32 = 20;
+const GUARD_END_LOOK: Duration = Duration::from_millis(1);
+
 /// A report is one path and a sentence.
 const REPORT_BYTES_MAX: usize = 64 << 10;
 
@@ -70,17 +74,29 @@ impl GuardProcess {
     }
 
     /// Waits until the guard has ended, and reaps it.
-    fn wait(&self) -> Option<ExitStatus> {
-        match &mut *self.state() {
-            State::Started(guard) => guard.wait().ok(),
-            State::Starting { .. } | State::NotStarted(_) => None,
+    fn wait(&self) {
+        if let State::Started(guard) = &mut *self.state() {
+            let _ = guard.wait();
         }
+    }
+
+    /// How a guard ended that has closed its socket. A loop may be waiting, so that one which is not reaped soon, as a debugger holds it,
+    /// has no status.
+    fn end_of_guard(&self) -> Option<ExitStatus> {
+        let State::Started(guard) = &mut *self.state() else { return None };
+        for _ in 0..GUARD_END_LOOKS {
+            match guard.try_wait() {
+                Ok(None) => std::thread::sleep(GUARD_END_LOOK),
+                ended => return ended.ok().flatten(),
+            }
+        }
+        None
     }
 
     /// How a command ended whose guard has closed its socket without a report. `stderr` is what the guard may have written.
     fn end_without_report(&self, stderr: &[u8]) -> End {
         // Another process has killed the guard, and the command with it.
-        if let Some(signal) = self.wait().and_then(|status| status.signal()) {
+        if let Some(signal) = self.end_of_guard().and_then(|status| status.signal()) {
             return End::Signalled(signal);
         }
         End::NotStarted(match &*self.state() {
@@ -211,6 +227,12 @@ impl Guarded {
         Ok((guarded, Pipes { stdin, stdout, stderr }, command))
     }
 
+    /// True if the guard has not been started yet.
+    #[cfg(feature = "bridge")]
+    pub(super) fn is_starting(&self) -> bool {
+        matches!(*self.process.state(), State::Starting { .. })
+    }
+
     /// The guard, to be reaped elsewhere.
     #[cfg(feature = "bridge")]
     pub(super) fn process(&self) -> GuardProcess {
@@ -268,7 +290,7 @@ impl Guarded {
 
     /// Reaps the guard, which has ended.
     pub(super) fn wait(&self) {
-        // It closed its socket by ending, so this does not take long.
+        // It closed its socket by ending, so this does not take long. This is not for a loop.
         self.process.wait();
     }
 

@@ -1,8 +1,8 @@
 //! The thread that starts and reaps the guards of commands that serve for long.
 //!
-//! *Scope:* what waits for the system: a process has started once its program is loaded, and is reaped once it has given its memory
-//! back. Each takes milliseconds on a busy machine, in which a loop would serve nobody. *Not in scope:* the guards of commands that run to
-//! their end; the thread of those (`supervisor`) serves nothing else.
+//! *Scope:* what waits for the system: for a program to be loaded, and for a process to have ended. Each takes milliseconds on a busy
+//! machine, in which a loop would serve nobody. *Not in scope:* the guards of commands that run to their end, whose own thread
+//! (`supervisor`) may wait.
 //!
 //! ```text
 //!  Piped::start ──▶ the guard is started, or it is noted why it cannot be, and its socket ends

@@ -6,7 +6,8 @@
 //! is not ended with it.
 //!
 //! ```text
-//!   server            one thread supervises all commands: pipes, timeouts, results; of bridges one starts and reaps the guards
+//!   server            one thread supervises all commands: pipes, timeouts, results; another one starts and reaps
+//!     │               the guards of bridged processes
 //!     │ starts
 //!     ▼
 //!   guard             this program again, in a session of its own; adopts what the command leaves behind

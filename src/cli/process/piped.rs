@@ -85,6 +85,11 @@ impl Piped {
         self.guarded.read_reports(&mut [0; 1024])
     }
 
+    /// True if its guard has not been started yet.
+    pub(crate) fn is_starting(&self) -> bool {
+        self.guarded.is_starting()
+    }
+
     /// Writes as much as standard input takes now. Returns `None` if nothing can be written any more.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Option<usize> {
         loop {

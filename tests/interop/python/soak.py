@@ -120,8 +120,12 @@ class Watched:
 
     def children(self) -> list[str]:
         """Those that each of its threads has started."""
-        files = Path(f"/proc/{self.process.pid}/task").glob("*/children")
-        return [child for file in files for child in file.read_text().split()]
+        found = []
+        for file in Path(f"/proc/{self.process.pid}/task").glob("*/children"):
+            # A thread may end meanwhile.
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                found += file.read_text().split()
+        return found
 
 
 class Counting(Watched):
