@@ -404,19 +404,6 @@ impl Listening {
         Ok(())
     }
 
-    /// Waits for events, at most so long. A signal may interrupt it, and so does the end of a stop of the process: then events are
-    /// looked for once more, since nothing may be found idle or late whose bytes have arrived.
-    fn wait_for_events(&mut self, wait: Option<Duration>) -> io::Result<()> {
-        let is_interrupted = |waited: &io::Result<()>| {
-            waited.as_ref().is_err_and(|error| error.kind() == ErrorKind::Interrupted)
-        };
-        let mut waited = self.poll.poll(&mut self.events, wait);
-        if is_interrupted(&waited) {
-            waited = self.poll.poll(&mut self.events, Some(Duration::ZERO));
-        }
-        if is_interrupted(&waited) { Ok(()) } else { waited }
-    }
-
     fn now(&mut self) -> Now {
         let mono = self.started.elapsed();
         if self.date_until <= mono {
@@ -530,15 +517,6 @@ impl Listening {
                     let _ = self.add_listener(listener);
                 }
             }
-        }
-    }
-
-    /// Reads what has arrived since this turn began, which may be as much again as the turn has read.
-    fn hear_again(&mut self, now: Now) {
-        // An error is met by the next turn, too.
-        if self.wait_for_events(Some(Duration::ZERO)).is_ok() {
-            self.take_events(now);
-            self.read(now);
         }
     }
 

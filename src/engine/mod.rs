@@ -26,8 +26,9 @@
 //! 4. While [`Jobs::wants_thread`] of the queue [`jobs`](Engine::jobs) returns true, start a thread that calls [`Jobs::work`].
 //!    Report a thread that cannot be started to [`Jobs::thread_failed`]. Without threads the handlers of `blocking_` tools
 //!    never run: their calls time out.
-//! 5. Sleep until a socket is ready, the waker is called, or the deadline of `Wait` has come. Then begin again: first accept and
-//!    read what has arrived, and `tick` after that, or a peer is judged for something that it has sent in time. After a
+//! 5. Sleep until a socket is ready, the waker is called, or the deadline of `Wait` has come. After a wait that was interrupted (EINTR)
+//!    look at the sockets once more. Then begin again: read what has arrived, accept, and `tick`, in this order. Otherwise an idle
+//!    connection is closed for a new one although its request has arrived, or a peer is late with what it has sent in time. After a
 //!    [`shutdown`](Engine::shutdown) end when [`is_finished`](Engine::is_finished) returns true. Dropping the engine
 //!    ends its threads, each after its current job.
 //!

@@ -1,14 +1,17 @@
 //! Times in which the process did not run: SIGSTOP, a frozen container, a debugger.
 //!
-//! *Scope:* noticing one, and hearing what has arrived meanwhile before anything is found to be too late. *Not in scope:* which
-//! deadlines there are (the engine knows).
+//! *Scope:* noticing one, and hearing what has arrived meanwhile before anything is found to be too late, or idle. *Not in scope:* which
+//! deadlines there are, and who makes room (the engine knows).
 //!
 //! ```text
+//!  a wait that was interrupted ──▶ one more look at what has arrived
+//!
 //!  a turn that begins much later than was due ──▶ deadlines are put off ──▶ turns that only accept and read
 //!                                                                                      │
 //!                           deadlines are looked at again ◀── nothing new, or a second ┘
 //! ```
 
+use std::io::{self, ErrorKind};
 use std::time::Duration;
 
 use super::Listening;
@@ -49,6 +52,28 @@ impl Stops {
 }
 
 impl Listening {
+    /// Waits for events, at most so long. A signal may interrupt it, and so does the end of a stop of the process: then events are
+    /// looked for once more, since nothing may be found idle or late whose bytes have arrived.
+    pub(super) fn wait_for_events(&mut self, wait: Option<Duration>) -> io::Result<()> {
+        let is_interrupted = |waited: &io::Result<()>| {
+            waited.as_ref().is_err_and(|error| error.kind() == ErrorKind::Interrupted)
+        };
+        let mut waited = self.poll.poll(&mut self.events, wait);
+        if is_interrupted(&waited) {
+            waited = self.poll.poll(&mut self.events, Some(Duration::ZERO));
+        }
+        if is_interrupted(&waited) { Ok(()) } else { waited }
+    }
+
+    /// Reads what has arrived since this turn began, which may be as much again as the turn has read.
+    pub(super) fn hear_again(&mut self, now: Now) {
+        // An error is met by the next turn, too.
+        if self.wait_for_events(Some(Duration::ZERO)).is_ok() {
+            self.take_events(now);
+            self.read(now);
+        }
+    }
+
     /// To be called when a turn begins. One that is late counts as a stop since the turn before it, because it cannot be seen when
     /// the stop began. The turn after it does not, or deadlines would never pass in a program whose own loop is always late.
     pub(super) fn notice_stop(&mut self, now: Now) {

@@ -100,6 +100,7 @@ impl Bridge {
         let deadline = match child.is_blocked() {
             true => Some(*child.read_deadline.get_or_insert(now + CHILD_READ_TIMEOUT)),
             false => {
+                child.read_deadline = None;
                 let is_extra = matches!(&child.owner, Owner::Shared(group) if group.lane > 0);
                 let idle = self.options.child_idle.or(is_extra.then_some(CHILD_EXTRA_IDLE));
                 idle.map(|idle| (now + idle).max(child.needed_until))
@@ -152,7 +153,7 @@ impl Bridge {
                 let seconds = CHILD_START_TIMEOUT.as_secs();
                 self.fail(key, format!("did not answer `initialize` within {seconds} s"), out);
             }
-            State::Running if child.read_deadline.is_some_and(|deadline| deadline <= now) => {
+            State::Running if child.is_blocked() && child.read_deadline.is_some_and(|at| at <= now) => {
                 let seconds = CHILD_READ_TIMEOUT.as_secs();
                 self.fail(key, format!("did not read its standard input for {seconds} s"), out);
             }
