@@ -12,6 +12,8 @@
 //!
 //! At last each peer sends the rest of its request, and reads the rest of its answer.
 
+use std::sync::LazyLock;
+
 use mcp_rill::{Limits, Server, schema};
 use serde_json::Value;
 
@@ -24,22 +26,18 @@ const PIECES: [usize; 12] =
 
 schema! { struct Long { text: String, bytes: usize } }
 
-/// The texts are long enough to be told apart from any that is cut, or joined in another way.
-fn text(bytes: usize) -> String {
-    let mut text = String::with_capacity(bytes + 16);
-    for number in 0.. {
-        if text.len() >= bytes {
-            break;
-        }
-        text.push_str(&format!("{number:07}\n"));
-    }
-    text.truncate(bytes);
-    text
+/// Numbered, so that no part of it is like another one.
+static TEXT: LazyLock<String> =
+    LazyLock::new(|| (0..60_000).map(|number| format!("{number:07}\n")).collect());
+
+/// So many bytes of it.
+fn text(bytes: usize) -> &'static str {
+    &TEXT[..bytes]
 }
 
 fn world() -> World {
     let server = Server::new("fuzz", "1").tool("long", "", |Long { text: given, bytes }: Long, _| {
-        if given == text(given.len()) { text(bytes) } else { "the text is another one".to_owned() }
+        if given == text(given.len()) { text(bytes) } else { "the text is another one" }
     });
     World::cut(server.limits(Limits::DEFAULT), Cut::Whole, Cut::Whole)
 }

@@ -105,6 +105,9 @@ bounds! { OF_BRIDGE, Count(usize):
     /// Bytes of a session's `initialize` that its bridged process is given, and each successor of that. With more the bridge
     /// introduces itself in place of the client.
     CHILD_INITIALIZE_BYTES_MAX = 16 << 10;
+    /// States of one bridged process that clients without sessions have not brought back, and for which it is not idle. Of more the
+    /// latest count.
+    CHILD_STATES_MAX = 64;
     /// Bridged processes of the clients of one principal without sessions. Further calls share the first one.
     PRINCIPAL_CHILDREN_MAX = 8;
     /// Tools of one bridged server of which it is known that header fields repeat their arguments. Those of one more are not checked.

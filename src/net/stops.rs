@@ -55,14 +55,19 @@ impl Listening {
     /// Waits for events, at most so long. A signal may interrupt it, and so does the end of a stop of the process: then events are
     /// looked for once more, since nothing may be found idle or late whose bytes have arrived.
     pub(super) fn wait_for_events(&mut self, wait: Option<Duration>) -> io::Result<()> {
-        let is_interrupted = |waited: &io::Result<()>| {
-            waited.as_ref().is_err_and(|error| error.kind() == ErrorKind::Interrupted)
-        };
-        let mut waited = self.poll.poll(&mut self.events, wait);
-        if is_interrupted(&waited) {
-            waited = self.poll.poll(&mut self.events, Some(Duration::ZERO));
+        match self.poll.poll(&mut self.events, wait) {
+            Ok(()) => Ok(()),
+            Err(error) => self.look_again(error),
         }
-        if is_interrupted(&waited) { Ok(()) } else { waited }
+    }
+
+    #[cold]
+    fn look_again(&mut self, error: io::Error) -> io::Result<()> {
+        if error.kind() != ErrorKind::Interrupted {
+            return Err(error);
+        }
+        let looked = self.poll.poll(&mut self.events, Some(Duration::ZERO));
+        looked.or_else(|error| if error.kind() == ErrorKind::Interrupted { Ok(()) } else { Err(error) })
     }
 
     /// Reads what has arrived since this turn began, which may be as much again as the turn has read.

@@ -231,8 +231,11 @@ impl Bridge {
         match outcome_of(response) {
             Ok(result) => {
                 out.written(call, |out| complete(result, out));
-                if is_stateless && asking::asks_for_input(result) {
-                    self.keep_for_answer(key);
+                if is_stateless
+                    && asking::asks_for_input(result)
+                    && let Some(state) = result.get("requestState").and_then(JsonRef::as_str)
+                {
+                    self.keep_for_answer(key, &state);
                 }
             }
             // The code for a resource that does not exist has changed (MCP 2026-07-28, resources).

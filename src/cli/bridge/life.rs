@@ -103,7 +103,7 @@ impl Bridge {
                 child.read_deadline = None;
                 let is_extra = matches!(&child.owner, Owner::Shared(group) if group.lane > 0);
                 let idle = self.options.child_idle.or(is_extra.then_some(CHILD_EXTRA_IDLE));
-                idle.map(|idle| (now + idle).max(child.needed_until))
+                idle.map(|idle| (now + idle).max(child.needed_until()))
             }
         };
         if child.deadline != deadline {
@@ -111,11 +111,11 @@ impl Bridge {
         }
     }
 
-    /// A result of a child asks a client without a session for input: until the time for that has passed, it is not idle.
-    pub(super) fn keep_for_answer(&mut self, key: Key) {
+    /// A client without a session has to bring back a state to a child: until it has, or its time has passed, the child is not idle.
+    pub(super) fn keep_for_answer(&mut self, key: Key, state: &str) {
         let until = self.now.saturating_add(self.limits.request_state_ttl);
         if let Some(child) = self.pool.get_mut(key) {
-            child.needed_until = until;
+            child.note_state(state, until);
         }
         self.note_use(key);
     }

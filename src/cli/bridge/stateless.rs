@@ -48,8 +48,8 @@ impl Bridge {
         }
         let able = session.client().map_or(Capabilities::NONE, |client| client.capabilities);
         let asks = named_by(request.method).is_some();
-        if asks
-            && let Some(state) = request.member("requestState")?
+        let state = if asks { request.member("requestState")? } else { None };
+        if let Some(state) = state
             && !self.is_state_of_child(request, session, state)
         {
             return self.take_round(request, session, state, out);
@@ -88,7 +88,15 @@ impl Bridge {
                 let level = session.log_level();
                 let lone =
                     Lone { digest, able, level, is_cached: is_cached(request.method), suspended: None };
-                self.forward(child, request, Some(lone), out)
+                self.forward(child, request, Some(lone), out)?;
+                // Not if it was refused: then it comes again.
+                if let Some(state) = state.and_then(JsonRef::as_str)
+                    && self.calls.get(&request.call).is_some()
+                    && let Some(child) = self.pool.get_mut(child)
+                {
+                    child.forget_state(&state);
+                }
+                Ok(())
             }
         }
     }

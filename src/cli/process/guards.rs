@@ -12,7 +12,7 @@
 //! ```
 
 use std::io;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::guarded::{GuardProcess, Starter};
@@ -21,14 +21,40 @@ use crate::threads;
 /// How often it is looked whether a guard has ended that is to be reaped.
 const REAP_AGAIN: Duration = Duration::from_millis(50);
 
-enum Order {
-    Start(Box<Starter>),
-    Reap(GuardProcess),
+/// What the thread is to do.
+#[derive(Default)]
+struct Orders {
+    start: Vec<Starter>,
+    reap: Vec<GuardProcess>,
+    /// True if there is no handle any more.
+    is_over: bool,
+}
+
+/// Shared with the thread. A channel would take 10 KiB of machine code.
+#[derive(Default)]
+struct Shared {
+    orders: Mutex<Orders>,
+    given: Condvar,
+}
+
+impl Shared {
+    fn orders(&self) -> MutexGuard<'_, Orders> {
+        self.orders.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The handle of the thread, which ends with the last one.
 #[derive(Clone)]
-pub(crate) struct Guards(Sender<Order>);
+pub(crate) struct Guards(Arc<Handle>);
+
+struct Handle(Arc<Shared>);
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.0.orders().is_over = true;
+        self.0.given.notify_one();
+    }
+}
 
 impl Guards {
     /// Starts the thread.
@@ -36,35 +62,52 @@ impl Guards {
     /// # Errors
     /// If the system starts no thread.
     pub(crate) fn start() -> io::Result<Guards> {
-        let (orders, incoming) = mpsc::channel();
-        threads::start("guards", move || follow(&incoming))?;
-        Ok(Guards(orders))
+        let shared = Arc::new(Shared::default());
+        let of_thread = Arc::clone(&shared);
+        threads::start("guards", move || follow(&of_thread))?;
+        Ok(Guards(Arc::new(Handle(shared))))
     }
 
     pub(super) fn start_guard(&self, starter: Starter) {
-        // If the thread has ended, the guard's socket ends with the order, by which that is noticed.
-        let _ = self.0.send(Order::Start(Box::new(starter)));
+        self.give(|orders| orders.start.push(starter));
     }
 
     pub(super) fn reap(&self, guard: GuardProcess) {
-        let _ = self.0.send(Order::Reap(guard));
+        self.give(|orders| orders.reap.push(guard));
+    }
+
+    fn give(&self, order: impl FnOnce(&mut Orders)) {
+        let Handle(shared) = &*self.0;
+        order(&mut shared.orders());
+        shared.given.notify_one();
     }
 }
 
 /// Follows the orders until no handle is left. Guards that have not ended then are reaped by the system.
-fn follow(orders: &Receiver<Order>) {
+fn follow(shared: &Shared) {
     let mut ending: Vec<GuardProcess> = Vec::new();
     loop {
-        let order = match ending.is_empty() {
-            true => orders.recv().map_err(|_| RecvTimeoutError::Disconnected),
-            false => orders.recv_timeout(REAP_AGAIN),
-        };
-        match order {
-            Ok(Order::Start(starter)) => starter.start(),
-            Ok(Order::Reap(guard)) => ending.push(guard),
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => return,
+        let Orders { start, reap, is_over } = next_orders(shared, ending.is_empty());
+        start.into_iter().for_each(Starter::start);
+        if is_over {
+            return;
         }
+        ending.extend(reap);
         ending.retain(|guard| !guard.try_reap());
     }
+}
+
+/// Waits for orders, if `is_idle` for as long as it takes.
+fn next_orders(shared: &Shared, is_idle: bool) -> Orders {
+    let none = |orders: &mut Orders| orders.start.is_empty() && orders.reap.is_empty() && !orders.is_over;
+    let orders = shared.orders();
+    let mut orders = match is_idle {
+        true => shared.given.wait_while(orders, none).unwrap_or_else(PoisonError::into_inner),
+        false => {
+            let waited = shared.given.wait_timeout_while(orders, REAP_AGAIN, none);
+            waited.unwrap_or_else(PoisonError::into_inner).0
+        }
+    };
+    let is_over = orders.is_over;
+    Orders { is_over, ..std::mem::take(&mut *orders) }
 }
