@@ -11,10 +11,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::tables::{About, Owner, Pending};
-use crate::cli::bounds::{
-    CHILD_LOG_LINE_BYTES_MAX, CHILD_NOISE_LINES_MAX, CHILD_STATES_MAX, CHILD_TAIL_BYTES_MAX,
-};
+use super::tables::{About, Owner, Pending, States};
+use crate::cli::bounds::{CHILD_LOG_LINE_BYTES_MAX, CHILD_NOISE_LINES_MAX, CHILD_TAIL_BYTES_MAX};
 use crate::cli::process::piped::{Piped, Taken};
 use crate::json::write::Object;
 use crate::jsonrpc::id::Id;
@@ -23,7 +21,6 @@ use crate::key_map::KeyMap;
 use crate::lines::{Line, Splitter};
 use crate::memory::Charge;
 use crate::protocol::level::Level;
-use crate::protocol::siphash::fingerprint;
 use crate::text::keep_on_one_line;
 use crate::text::without_hidden;
 
@@ -69,9 +66,8 @@ pub(super) struct Child {
     pub(super) pending: KeyMap<i64, Pending>,
     /// Questions that it has asked and that are open.
     pub(super) questions: usize,
-    /// Fingerprints of the states that clients without a session have to bring back, each with the time until when they may. A state
-    /// is often sealed with a key that only this process has.
-    states: VecDeque<(u128, Duration)>,
+    /// The states that clients without a session have yet to bring back.
+    pub(super) states: States,
     /// When it is ended if it has not read on by then what it was sent; `None` as long as it reads.
     pub(super) read_deadline: Option<Duration>,
     /// The id of the last request that it was sent.
@@ -137,7 +133,7 @@ impl Child {
             left: false,
             pending: KeyMap::new(),
             questions: 0,
-            states: VecDeque::new(),
+            states: States::default(),
             read_deadline: None,
             last_id: 0,
             described: None,
@@ -170,24 +166,6 @@ impl Child {
     /// True if nothing waits for it and it waits for nothing.
     pub(super) fn is_idle(&self) -> bool {
         self.pending.is_empty() && self.questions == 0
-    }
-
-    /// Notes a state that a client may bring back until then. Of more than `child_states_max` the first is forgotten: the others keep
-    /// the process longer.
-    pub(super) fn note_state(&mut self, state: &str, until: Duration) {
-        self.states.truncate(CHILD_STATES_MAX - 1);
-        self.states.push_front((fingerprint(&[state.as_bytes()]), until));
-    }
-
-    /// A client has brought back a state.
-    pub(super) fn forget_state(&mut self, state: &str) {
-        let state = fingerprint(&[state.as_bytes()]);
-        self.states.retain(|(noted, _)| *noted != state);
-    }
-
-    /// Until when clients may bring back a state.
-    pub(super) fn needed_until(&self) -> Duration {
-        self.states.front().map_or(Duration::ZERO, |(_, until)| *until)
     }
 
     pub(super) fn next_id(&mut self) -> i64 {

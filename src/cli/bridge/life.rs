@@ -103,7 +103,7 @@ impl Bridge {
                 child.read_deadline = None;
                 let is_extra = matches!(&child.owner, Owner::Shared(group) if group.lane > 0);
                 let idle = self.options.child_idle.or(is_extra.then_some(CHILD_EXTRA_IDLE));
-                idle.map(|idle| (now + idle).max(child.needed_until()))
+                idle.map(|idle| (now + idle).max(child.states.awaited_until()))
             }
         };
         if child.deadline != deadline {
@@ -115,7 +115,7 @@ impl Bridge {
     pub(super) fn keep_for_answer(&mut self, key: Key, state: &str) {
         let until = self.now.saturating_add(self.limits.request_state_ttl);
         if let Some(child) = self.pool.get_mut(key) {
-            child.note_state(state, until);
+            child.states.note(state, until);
         }
         self.note_use(key);
     }

@@ -94,7 +94,7 @@ impl Bridge {
                     && self.calls.get(&request.call).is_some()
                     && let Some(child) = self.pool.get_mut(child)
                 {
-                    child.forget_state(&state);
+                    child.states.forget(&state);
                 }
                 Ok(())
             }

@@ -1,17 +1,20 @@
 //! What is open: requests of clients at a child, and questions of a child at a client.
 //!
-//! *Scope:* the entries of the tables, and [`Questions`], which finds the child and its own id for the id that a client saw. Ids
+//! *Scope:* the entries of the tables, [`States`], and [`Questions`], which finds the child and its own id for the id that a client saw. Ids
 //! are the bridge's own in both directions, so that no two clients and no two children can be taken for each other.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::access::peer::Principal;
+use crate::cli::bounds::CHILD_STATES_MAX;
 use crate::jsonrpc::Error;
 use crate::jsonrpc::id::Id;
 use crate::key_map::KeyMap;
 use crate::memory::Charge;
 use crate::protocol::client_info::Capabilities;
 use crate::protocol::level::Level;
+use crate::protocol::siphash::fingerprint;
 use crate::runtime::stateless::listen::Filter;
 use crate::service::keys::{CallKey, SessionKey};
 use crate::slab::Key;
@@ -280,5 +283,63 @@ impl Questions {
     /// When the first one is given up. All have the same time, so that is the oldest.
     pub(super) fn due(&self) -> Option<Duration> {
         self.open.first_key_value().map(|(_, question)| question.deadline)
+    }
+}
+
+/// Fingerprints of the states that clients have to bring back to a child, each with the time until when they may, the latest first. A
+/// state is often sealed with a key that only one process has.
+#[derive(Debug, Default)]
+pub(super) struct States(VecDeque<(u128, Duration)>);
+
+impl States {
+    /// A client may bring this one back until then. Of more than `child_states_max` the first is forgotten: later ones are awaited for
+    /// longer.
+    pub(super) fn note(&mut self, state: &str, until: Duration) {
+        self.0.truncate(CHILD_STATES_MAX - 1);
+        self.0.push_front((fingerprint(&[state.as_bytes()]), until));
+    }
+
+    /// A client has brought this one back.
+    pub(super) fn forget(&mut self, state: &str) {
+        let state = fingerprint(&[state.as_bytes()]);
+        self.0.retain(|(noted, _)| *noted != state);
+    }
+
+    /// Until when one may come.
+    pub(super) fn awaited_until(&self) -> Duration {
+        self.0.front().map_or(Duration::ZERO, |(_, until)| *until)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_is_awaited_until_it_comes() {
+        let mut states = States::default();
+        assert_eq!(states.awaited_until(), Duration::ZERO);
+        for (state, seconds) in [("a", 1), ("b", 2)] {
+            states.note(state, Duration::from_secs(seconds));
+        }
+        // One that was not given out, and one that comes twice.
+        for (state, left) in [("x", 2), ("b", 1), ("b", 1), ("a", 0)] {
+            states.forget(state);
+            assert_eq!(states.awaited_until(), Duration::from_secs(left), "{state}");
+        }
+    }
+
+    /// `child_states_max`
+    #[test]
+    fn so_many_states_are_noted() {
+        let mut states = States::default();
+        for number in 0..=CHILD_STATES_MAX {
+            states.note(&number.to_string(), Duration::from_secs(1));
+        }
+        // All but the first, which is the one too many.
+        (2..=CHILD_STATES_MAX).for_each(|number| states.forget(&number.to_string()));
+        assert_eq!(states.awaited_until(), Duration::from_secs(1));
+        states.forget("1");
+        assert_eq!(states.awaited_until(), Duration::ZERO);
     }
 }
