@@ -111,6 +111,7 @@ impl Client {
     }
 
     /// True if that has come. It is taken, with what came before.
+    #[cfg(feature = "stateless")]
     fn has(&mut self, text: &str) -> bool {
         self.socket.set_nonblocking(true).unwrap();
         loop {
@@ -617,6 +618,7 @@ fn at_connections_max_the_longest_idle_goes_and_streams_stay() {
 }
 
 /// What comes while a turn is at work is read before an idle connection is chosen.
+#[cfg(feature = "stateless")]
 #[test]
 fn a_client_that_asks_during_a_turn_is_not_idle() {
     let limits = Limits { connections_max: 2, sessions_max: 1, ..Limits::DEFAULT };
