@@ -143,7 +143,8 @@ bounds! { OF_BRIDGE, Count(usize):
 bounds! { WAITS_OF_BRIDGE, Time(Duration):
     /// Time for a bridged process to answer `initialize`; then it is ended. Some are downloaded first.
     CHILD_START_TIMEOUT = Duration::from_secs(60);
-    /// Time for a bridged process to answer `server/discover`; then it is sent `initialize`. Some older ones never answer what they do not know.
+    /// Time for a bridged process to answer `server/discover`; then it is sent `initialize`. Some older ones never answer what they do
+    /// not know.
     CHILD_DISCOVER_TIMEOUT = Duration::from_secs(10);
     /// Time for a bridged process to read what it was sent; then it is ended.
     CHILD_READ_TIMEOUT = Duration::from_secs(30);

@@ -52,8 +52,8 @@ impl Stops {
 }
 
 impl Listening {
-    /// Waits for events, at most so long. A signal may interrupt it, and so does the end of a stop of the process: then events are
-    /// looked for once more, since nothing may be found idle or late whose bytes have arrived.
+    /// Waits for events, at most so long. A signal or the end of a stop of the process may interrupt the wait. Then it looks for events
+    /// once more: a connection whose bytes have arrived is neither idle nor late.
     pub(super) fn wait_for_events(&mut self, wait: Option<Duration>) -> io::Result<()> {
         match self.poll.poll(&mut self.events, wait) {
             Ok(()) => Ok(()),

@@ -18,7 +18,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::wire::{self, Report};
 use super::{End, GUARD};
 
-/// How often it is looked whether a guard that was killed has ended, and how long is waited between: 20 ms in all.
+/// How often a guard that was killed is looked at until it has ended, and the wait between two looks: 20 ms in all.
 const GUARD_END_LOOKS: u32 = 20;
 const GUARD_END_LOOK: Duration = Duration::from_millis(1);
 
@@ -80,8 +80,8 @@ impl GuardProcess {
         }
     }
 
-    /// How a guard ended that has closed its socket. A loop may be waiting, so that one which is not reaped soon, as a debugger holds it,
-    /// has no status.
+    /// Returns how a guard ended that has closed its socket. `None` if it cannot be reaped within 20 ms, as when a debugger holds it: the
+    /// loop of a bridge calls this.
     fn end_of_guard(&self) -> Option<ExitStatus> {
         let State::Started(guard) = &mut *self.state() else { return None };
         for _ in 0..GUARD_END_LOOKS {
@@ -153,7 +153,7 @@ impl Starter {
                 State::NotStarted(not_started(&self.name, Path::new(self.command.get_program()), &error))
             }
         };
-        // The guard's ends of the pipes are closed here after that, with `command`: they must not end before it is noted why.
+        // `command` is dropped after this, and closes the guard's ends of the pipes: by then the reason has to be noted.
         drop(state);
     }
 }
@@ -290,7 +290,7 @@ impl Guarded {
 
     /// Reaps the guard, which has ended.
     pub(super) fn wait(&self) {
-        // It closed its socket by ending, so this does not take long. This is not for a loop.
+        // It closed its socket by ending, so this takes milliseconds. A loop must not wait for that.
         self.process.wait();
     }
 
