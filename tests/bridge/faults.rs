@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use mcp_rill::client::Transport;
 
-use super::{bridge, bridge_of, call, is_alive, program, refused, started, wait_until};
+use super::life::children;
+use super::{bridge, bridge_of, call, is_alive, program, refused, signal, started, wait_until};
 
 #[test]
 fn a_process_that_dies_answers_what_is_open_at_once() {
@@ -107,6 +108,22 @@ fn a_process_that_the_system_cannot_start_is_one_that_cannot_start() {
     first.close();
     wait_until("it is gone", || !is_alive(&pid));
     call(clients.last_mut().unwrap(), "pid", "{}");
+}
+
+/// As when the system is out of memory. The guard is reaped too.
+#[test]
+fn a_guard_that_is_killed_takes_its_process_along() {
+    let bridge = bridge(&[], "serve");
+    let mut client = bridge.client();
+    let pid = call(&mut client, "pid", "{}");
+    let [guard] = &children(bridge.process.id())[..] else { panic!("one process has one guard") };
+    let silent = client.send("tools/call", Some(r#"{"name":"silent"}"#)).unwrap();
+    signal("KILL", guard.parse().unwrap());
+    let error = client.wait(&silent).unwrap_err().to_string();
+    assert!(error.contains("the server `kid` was ended by signal 9"), "{error}");
+    wait_until("the process is gone", || !is_alive(&pid));
+    wait_until("the guard is reaped", || !children(bridge.process.id()).contains(guard));
+    assert_ne!(call(&mut client, "pid", "{}"), pid);
 }
 
 #[test]

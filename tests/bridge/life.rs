@@ -184,18 +184,21 @@ fn nothing_is_left(cycles: usize) {
     wait_until("no descriptor is left", || descriptors() <= before);
 }
 
+/// The processes that each thread of a process has started, those included that have ended and were not reaped.
+pub fn children(of: u32) -> Vec<String> {
+    let tasks = std::fs::read_dir(format!("/proc/{of}/task")).into_iter().flatten().flatten();
+    let lists = tasks.map(|task| std::fs::read_to_string(task.path().join("children")).unwrap_or_default());
+    lists.flat_map(|list| list.split_whitespace().map(str::to_owned).collect::<Vec<_>>()).collect()
+}
+
 /// All processes below one, by their numbers.
 pub fn descendants(of: u32) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
     let mut parents = vec![of.to_string()];
     while let Some(parent) = parents.pop() {
-        // Each thread has its own.
-        for task in std::fs::read_dir(format!("/proc/{parent}/task")).into_iter().flatten().flatten() {
-            let children = std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
-            let children: Vec<String> = children.split_whitespace().map(str::to_owned).collect();
-            parents.extend(children.iter().cloned());
-            found.extend(children);
-        }
+        let children = children(parent.parse().unwrap());
+        parents.extend(children.iter().cloned());
+        found.extend(children);
     }
     found
 }
