@@ -124,6 +124,9 @@ fn a_guard_that_is_killed_takes_its_process_along() {
     wait_until("the process is gone", || !is_alive(&pid));
     wait_until("the guard is reaped", || !children(bridge.process.id()).contains(guard));
     assert_ne!(call(&mut client, "pid", "{}"), pid);
+    // So is one whose process ends as usual.
+    client.close();
+    wait_until("the guard is reaped", || children(bridge.process.id()).is_empty());
 }
 
 #[test]
